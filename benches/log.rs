@@ -1,0 +1,3 @@
+//! Benchmarks of the log against peers, in one run.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Text as a terminal may see it: escaped, measured, cut.

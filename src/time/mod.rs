@@ -1,0 +1,1 @@
+//! Points in time, zones and spans. The only user of `chrono`.

@@ -1,0 +1,1 @@
+//! The tests that need root, a daemon or minutes.
