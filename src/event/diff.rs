@@ -1,0 +1,101 @@
+//! What changed between a record's state before and after.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::event::json::{self, Json};
+
+/// One changed field of a diff; each side is JSON text, absent where the field was not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change<'a> {
+    pub field: Cow<'a, str>,
+    pub before: Option<&'a str>,
+    pub after: Option<&'a str>,
+}
+
+impl Change<'_> {
+    /// Whether the two sides say the same: such an entry is kept, and not shown.
+    pub(crate) fn is_idle(&self) -> bool {
+        match (self.before, self.after) {
+            (Some(before), Some(after)) => json::same_value(before, after),
+            _ => false,
+        }
+    }
+}
+
+/// The entries of a diff in order, those that changed nothing included.
+pub(crate) fn changes(diff: &Json) -> Vec<Change<'_>> {
+    diff.members()
+        .into_iter()
+        .map(|(field, entry)| {
+            let sides = json::members(entry).unwrap_or_default();
+            let side = |name| sides.iter().rev().find(|(key, _)| key == name).map(|(_, raw)| *raw);
+            Change { field, before: side("before"), after: side("after") }
+        })
+        .collect()
+}
+
+/// Checks that each entry of a diff has `before`, `after` or both.
+///
+/// # Errors
+/// The reason, with the field's name.
+pub(crate) fn check(diff: &Json) -> Result<(), String> {
+    for (field, entry) in diff.members() {
+        let has_a_side = json::members(entry)
+            .is_ok_and(|sides| sides.iter().any(|(key, _)| key == "before" || key == "after"));
+        if !has_a_side {
+            return Err(format!("diff of {field:?} has neither before nor after"));
+        }
+    }
+    Ok(())
+}
+
+/// The diff from the whole states before and after: the fields whose values differ, those of
+/// `before` first, each in its order. `None` when nothing changed.
+pub(crate) fn between(before: &Json, after: &Json) -> Option<Json> {
+    let (old, new) = (Members::of(before), Members::of(after));
+    let mut entries = Vec::new();
+    for key in &old.order {
+        let (was, is) = (old.value(key), new.value(key));
+        match (was, is) {
+            (Some(was), Some(is)) if json::same_value(was, is) => {}
+            _ => entries.push(entry(key, was, is)),
+        }
+    }
+    let added = new.order.iter().filter(|key| old.value(key).is_none());
+    entries.extend(added.map(|key| entry(key, None, new.value(key))));
+    (!entries.is_empty()).then(|| Json::trusted(format!("{{{}}}", entries.join(","))))
+}
+
+/// The members of an object by key; of a key that is there twice the last value counts, as
+/// everywhere in JSON.
+struct Members<'a> {
+    order: Vec<Cow<'a, str>>,
+    values: HashMap<Cow<'a, str>, &'a str>,
+}
+
+impl<'a> Members<'a> {
+    fn of(object: &'a Json) -> Self {
+        let mut members = Self { order: Vec::new(), values: HashMap::new() };
+        for (key, value) in object.members() {
+            if members.values.insert(key.clone(), value).is_none() {
+                members.order.push(key);
+            }
+        }
+        members
+    }
+
+    fn value(&self, key: &str) -> Option<&'a str> {
+        self.values.get(key).copied()
+    }
+}
+
+fn entry(key: &str, before: Option<&str>, after: Option<&str>) -> String {
+    let key = serde_json::Value::from(key);
+    match (before, after) {
+        (Some(before), Some(after)) => format!(r#"{key}:{{"before":{before},"after":{after}}}"#),
+        (Some(before), None) => format!(r#"{key}:{{"before":{before}}}"#),
+        (None, Some(after)) => format!(r#"{key}:{{"after":{after}}}"#),
+        (None, None) => unreachable!("a field that stands on neither side has no entry"),
+    }
+}

@@ -1,0 +1,189 @@
+//! JSON objects kept as the text that came: exact numbers, order of keys, escapes; only the blanks
+//! between tokens go.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How deep JSON may nest, the event's own braces included.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// The text of one JSON object without blanks between its tokens.
+#[derive(Clone, Debug)]
+pub(crate) struct Json(Box<str>);
+
+/// Equal by value: the order of keys and the way a string is escaped do not count, numbers are
+/// compared by their text.
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || same_value(&self.0, &other.0)
+    }
+}
+
+impl Json {
+    /// Takes an object in as text from an emitter; `depth` is how deep it stands in its line.
+    ///
+    /// # Errors
+    /// The reason: no JSON, no object, nested too deep, half of a surrogate pair.
+    pub(crate) fn object(text: &str, depth: usize) -> Result<Self, String> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|why| reason(&why))?;
+        Self::from_raw(raw.get(), depth)
+    }
+
+    /// Takes in what `serde_json` has already read as one value.
+    ///
+    /// # Errors
+    /// As [`Json::object`].
+    pub(crate) fn from_raw(raw: &str, depth: usize) -> Result<Self, String> {
+        if !raw.trim_start().starts_with('{') {
+            return Err(format!("must be an object, not {}", kind(raw)));
+        }
+        Ok(Self(compact(raw, depth)?.into_boxed_str()))
+    }
+
+    /// Text that this program stored or made itself.
+    pub(crate) fn trusted(text: String) -> Self {
+        Self(text.into_boxed_str())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The members in order, each key unescaped, each value as its text.
+    pub(crate) fn members(&self) -> Vec<(Cow<'_, str>, &str)> {
+        members(&self.0).expect("a Json holds an object")
+    }
+}
+
+/// What kind of JSON a value is, with its article, for error messages.
+pub(crate) fn kind(raw: &str) -> &'static str {
+    match raw.trim_start().as_bytes().first() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "text",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
+
+/// The reason of a JSON error on one line that counts columns alone, for the line of the file is
+/// told before it.
+pub(crate) fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    format!("{what} at column {}", error.column())
+}
+
+/// Whether two JSON texts say the same; numbers are compared by their text.
+pub(crate) fn same_value(a: &str, b: &str) -> bool {
+    let parse = serde_json::from_str::<serde_json::Value>;
+    matches!((parse(a), parse(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The members of an object's text, in order.
+///
+/// # Errors
+/// As `serde_json`, when the text is no object.
+pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)>> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(Cow<'de, str>, &'de str)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::with_capacity(16);
+            while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+                members.push((string(key.get()).map_err(serde::de::Error::custom)?, value.get()));
+            }
+            Ok(members)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let members = reader.deserialize_map(Members)?;
+    reader.end()?;
+    Ok(members)
+}
+
+/// A JSON string's value; borrowed when nothing in it is escaped.
+///
+/// # Errors
+/// The reason, when it is no string or has half of a surrogate pair.
+pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, String> {
+    match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| reason(&why)),
+        None => Err(format!("must be text, not {}", kind(raw))),
+    }
+}
+
+/// Drops the blanks between the tokens of valid JSON, and checks what its grammar does not: how deep
+/// it nests, and that surrogates come in pairs.
+///
+/// # Errors
+/// The reason.
+pub(crate) fn compact(raw: &str, depth: usize) -> Result<String, String> {
+    let bytes = raw.as_bytes();
+    let mut out = String::with_capacity(raw.len());
+    let (mut at, mut from, mut depth) = (0, 0, depth);
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = string_end(raw, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return Err(format!("JSON nests deeper than {MAX_DEPTH}"));
+                }
+                at += 1;
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' => {
+                out.push_str(&raw[from..at]);
+                at += 1;
+                from = at;
+            }
+            _ => at += 1,
+        }
+    }
+    out.push_str(&raw[from..]);
+    Ok(out)
+}
+
+/// The place behind the string that begins at `start`.
+fn string_end(raw: &str, start: usize) -> Result<usize, String> {
+    let bytes = raw.as_bytes();
+    let mut at = start + 1;
+    let mut high_surrogate = false;
+    loop {
+        let escape = match bytes.get(at) {
+            None => return Err("a string does not end".to_owned()),
+            Some(b'\\') => bytes.get(at + 1).copied(),
+            Some(_) => None,
+        };
+        let unit = (escape == Some(b'u'))
+            .then(|| raw.get(at + 2..at + 6).and_then(|hex| u16::from_str_radix(hex, 16).ok()))
+            .flatten();
+        let low_surrogate = unit.is_some_and(|unit| (0xdc00..0xe000).contains(&unit));
+        if high_surrogate != low_surrogate {
+            return Err("a string has half of a surrogate pair".to_owned());
+        }
+        if bytes[at] == b'"' {
+            return Ok(at + 1);
+        }
+        high_surrogate = unit.is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
+        at += match (unit, escape) {
+            (Some(_), _) => 6,
+            (None, Some(_)) => 2,
+            (None, None) => 1,
+        };
+    }
+}

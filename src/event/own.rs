@@ -1,0 +1,47 @@
+//! The events that the log writes about itself, and the names that are kept for them.
+
+use crate::event::NewEvent;
+use crate::event::Source;
+use crate::event::json::Json;
+
+/// The families of actions that are the log's own.
+pub(crate) const FAMILIES: [&str; 4] = ["log.", "retention.", "digest.", "mirror."];
+
+/// Whether only the log itself, root or an administrator may write that action.
+pub(crate) fn is_reserved(action: &str) -> bool {
+    FAMILIES.iter().any(|family| action.starts_with(family))
+}
+
+/// What an export took, for its `log.export` event.
+pub(crate) struct Export<'a> {
+    pub format: &'a str,
+    /// The filter as it was understood.
+    pub query: &'a str,
+    pub rows: u64,
+    /// The newest id that was there when it began.
+    pub last_id: i64,
+    /// The file's name; absent for standard output.
+    pub output: Option<&'a str>,
+}
+
+/// The event `log.export`: the caller's own act, so it is the one with an actor.
+pub(crate) fn export(what: &Export<'_>, actor_id: String, actor_label: String) -> NewEvent {
+    let mut payload = serde_json::json!({
+        "format": what.format,
+        "query": what.query,
+        "rows": what.rows,
+        "last_id": what.last_id,
+    });
+    if let Some(output) = what.output {
+        payload["output"] = output.into();
+    }
+    NewEvent {
+        action: "log.export".to_owned(),
+        source: Some(Source::Operator),
+        actor_id: Some(actor_id),
+        actor_label: Some(actor_label),
+        payload: Some(Json::trusted(payload.to_string())),
+        own: true,
+        ..NewEvent::default()
+    }
+}
