@@ -113,16 +113,18 @@ impl Severity {
     /// Reads our names, syslog's (RFC 5424, section 6.2.1; short ones too) and WP Activity Log's
     /// numbers, in any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Some(match text.to_ascii_lowercase().as_str() {
-            "critical" | "crit" | "emergency" | "emerg" | "panic" | "alert" | "500" => {
-                Self::Critical
-            }
-            "high" | "error" | "err" | "400" => Self::High,
-            "medium" | "warning" | "warn" | "300" => Self::Medium,
-            "low" | "notice" | "250" => Self::Low,
-            "info" | "informational" | "debug" | "200" => Self::Info,
-            _ => return None,
-        })
+        const NAMES: [(Severity, &[&str]); 5] = [
+            (Severity::Info, &["info", "informational", "debug", "200"]),
+            (Severity::Low, &["low", "notice", "250"]),
+            (Severity::Medium, &["medium", "warning", "warn", "300"]),
+            (Severity::High, &["high", "error", "err", "400"]),
+            (
+                Severity::Critical,
+                &["critical", "crit", "emergency", "emerg", "panic", "alert", "500"],
+            ),
+        ];
+        let known = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        NAMES.into_iter().find(|(_, names)| known(names)).map(|(severity, _)| severity)
     }
 }
 
@@ -224,6 +226,15 @@ pub(crate) struct NewEvent {
     pub own: bool,
 }
 
+/// Foreign text as an error message has it: on one line, escaped, and not too long.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
 impl NewEvent {
     /// The source that was given, else the one that the other fields tell: `operator` with an actor,
     /// `api` with a method or endpoint, else `system`.
@@ -257,7 +268,8 @@ impl NewEvent {
         Ok(self)
     }
 
-    /// The bytes of its texts.
+    /// The bytes of its texts. JSON counts as if nothing in it were escaped, so that an event which
+    /// was taken is not too long when it comes back from an export, which escapes more.
     pub(crate) fn size(&self) -> usize {
         let texts = [
             &self.event_id,
@@ -281,6 +293,6 @@ impl NewEvent {
         let json = [&self.diff, &self.payload];
         self.action.len()
             + texts.into_iter().flatten().map(String::len).sum::<usize>()
-            + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
+            + json.into_iter().flatten().map(Json::size).sum::<usize>()
     }
 }
