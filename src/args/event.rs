@@ -4,14 +4,12 @@ use std::ffi::OsString;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
-use serde_json::value::RawValue;
 
 use crate::event::NewEvent;
 use crate::event::field;
 use crate::event::field::Kind;
 use crate::event::intake::Given;
 use crate::event::intake::Intake;
-use crate::event::json;
 use crate::failure::{Exit, Failure};
 use crate::time::Zone;
 
@@ -55,10 +53,9 @@ impl EventArgs {
 fn take<'a>(intake: &mut Intake<'a>, name: &'static str, value: &'a OsString) -> Result<(), String> {
     let text = value.to_str().ok_or("not UTF-8")?;
     let given = if STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|why| json::reason(&why))?;
-        Given::from_json(raw.get().trim_ascii())?
+        Given::parse_json(text)?
     } else {
-        Given::Text(text.into())
+        Given::Cell(text.into())
     };
     intake.take(name.into(), given).map_err(|why| {
         why.strip_prefix(name).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why).to_owned()

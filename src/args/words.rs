@@ -77,41 +77,23 @@ fn is_negated(word: &OsStr) -> bool {
         || is_name && text::nearest(name, known()).is_some()
 }
 
-/// The same command for the next page: the words as they were typed, without the flags that say
-/// where a page begins, quoted for a shell.
-pub(crate) fn next_page(arguments: &[OsString], flag: &str, value: &str) -> String {
+/// The words of the same command for another part of the listing: as they were typed, without the
+/// flags that say where a page begins.
+pub(crate) fn next_page(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let mut words = vec!["activity".to_owned()];
-    let mut arguments = arguments.iter().enumerate().skip(1).peekable();
-    let mut placed = false;
-    while let Some((place, word)) = arguments.next() {
-        let text = word.to_string_lossy();
-        let paging = |name: &str| text == name || text.starts_with(&format!("{name}="));
-        if place < end && (paging("--after") || paging("--page")) {
-            if !text.contains('=') {
-                arguments.next();
-            }
-            continue;
+    let mut typed = arguments.iter().take(end).skip(1);
+    while let Some(word) = typed.next() {
+        let word = word.to_string_lossy();
+        match ["--after", "--page"].iter().find_map(|paging| word.strip_prefix(paging)) {
+            Some("") => drop(typed.next()),
+            Some(value) if value.starts_with('=') => {}
+            _ => words.push(word.into_owned()),
         }
-        if place == end {
-            words.extend([flag.to_owned(), quoted(value)]);
-            placed = true;
-        }
-        words.push(quoted(&text));
     }
-    if !placed {
-        words.extend([flag.to_owned(), quoted(value)]);
-    }
-    words.join(" ")
-}
-
-/// A word as a POSIX shell reads it back.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "_-./:,=@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
+    words.extend([flag.to_owned(), value.to_owned()]);
+    words.extend(arguments.iter().skip(end).map(|word| word.to_string_lossy().into_owned()));
+    words
 }
 
 #[cfg(test)]
@@ -165,19 +147,19 @@ mod tests {
     fn a_hint_repeats_the_words() {
         let next = |line: &[&str]| {
             let words: Vec<_> = line.iter().map(OsString::from).collect();
-            next_page(&words, "--after", "2026-11-19T04:12:09.5Z,7")
+            next_page(&words, "--after", "CURSOR")
         };
         assert_eq!(
             next(&["/usr/bin/activity", "list", "--days", "1"]),
-            "activity list --days 1 --after 2026-11-19T04:12:09.5Z,7"
+            ["activity", "list", "--days", "1", "--after", "CURSOR"]
         );
         assert_eq!(
-            next(&["activity", "list", "actor:\"Ann B\"", "--after", "x", "it's"]),
-            r#"activity list 'actor:"Ann B"' 'it'\''s' --after 2026-11-19T04:12:09.5Z,7"#
+            next(&["activity", "list", "actor:\"Ann B\"", "--after", "x", "word"]),
+            ["activity", "list", "actor:\"Ann B\"", "word", "--after", "CURSOR"]
         );
         assert_eq!(
             next(&["activity", "list", "--page=3", "--", "-word"]),
-            "activity list --after 2026-11-19T04:12:09.5Z,7 -- -word"
+            ["activity", "list", "--after", "CURSOR", "--", "-word"]
         );
     }
 }

@@ -2,8 +2,11 @@
 
 use toml::{Table, Value};
 
+use crate::query::Clock;
+use crate::query::Query;
 use crate::text;
 use crate::time::Span;
+use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// What a key's value must be.
@@ -285,8 +288,14 @@ fn size(text: &str) -> Result<(), String> {
     Err(format!("{text:?} is not a size like 256MiB"))
 }
 
+/// A query, which has no times: it holds whenever it is asked.
 fn query(text: &str) -> Result<(), String> {
-    let _ = text;
+    // Without times in it, it does not matter what time it is.
+    let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+    let query = Query::parse(text, &clock).map_err(|error| error.to_string())?;
+    if query.has_times() {
+        return Err(format!("{text:?} has since, until or days, which a query in the config has not"));
+    }
     Ok(())
 }
 
