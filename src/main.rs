@@ -2,6 +2,7 @@
 
 mod event;
 mod failure;
+mod query;
 mod text;
 mod time;
 
