@@ -75,6 +75,7 @@
 
 use ring::digest;
 
+#[cfg(test)]
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;

@@ -1,8 +1,9 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod chain;
 mod event;
 mod failure;
-mod query;
+mod store;
 mod text;
 mod time;
 
