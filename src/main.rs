@@ -2,6 +2,7 @@
 
 mod event;
 mod failure;
+mod render;
 mod text;
 mod time;
 

@@ -79,6 +79,22 @@ impl Styled {
         self.slice(0..self.text.trim_end_matches(' ').len())
     }
 
+    #[must_use]
+    pub(crate) fn trim_start(&self) -> Self {
+        let kept = self.text.trim_start_matches(' ').len();
+        self.slice(self.text.len() - kept..self.text.len())
+    }
+
+    /// The text in another style; what was written out stays marked.
+    #[must_use]
+    pub(crate) fn restyled(&self, style: Style) -> Self {
+        let mut out = Self::default();
+        for (was, text) in self.pieces() {
+            out.push(if was == Style::Escaped { was } else { style }, text);
+        }
+        out
+    }
+
     /// Cuts to at most `columns`; what was cut ends in an ellipsis.
     #[must_use]
     pub(crate) fn cut(&self, columns: usize, look: &Look) -> Self {
