@@ -1,9 +1,8 @@
 //! `activity` answers who did what, when, and against which record.
 
-mod chain;
 mod event;
 mod failure;
-mod store;
+mod render;
 mod text;
 mod time;
 
