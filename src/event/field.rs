@@ -110,16 +110,9 @@ impl Field {
             Kind::Id { limit } => Taken::Text(bounded(text, limit)?),
             Kind::Label => Taken::Text(bounded(text, MAX_ID)?),
             Kind::Time => Taken::Time(time(&text)?),
-<<<<<<< HEAD
             Kind::Source => Taken::Source(Source::parse(&text).ok_or_else(|| {
                 format!("{} is none of operator, system, api and cron", quoted(&text))
             })?),
-=======
-            Kind::Source => Taken::Source(
-                Source::parse(&text)
-                    .ok_or_else(|| format!("{text:?} is none of operator, system, api and cron"))?,
-            ),
->>>>>>> store
             Kind::Severity => Taken::Severity(Severity::parse(&text).ok_or_else(|| {
                 format!("{} is none of critical, high, medium, low and info", quoted(&text))
             })?),
@@ -137,16 +130,10 @@ fn slug(mut text: String) -> Result<String, String> {
     text.make_ascii_lowercase();
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "_.:/-".contains(c));
     match text.chars().find(|c| odd(*c)) {
-<<<<<<< HEAD
         Some(c) => Err(format!(
             "{} has {c:?}; letters, digits and _ . : / - can stand in it",
             quoted(&text)
         )),
-=======
-        Some(c) => {
-            Err(format!("{text:?} has {c:?}; letters, digits and _ . : / - can stand in it"))
-        }
->>>>>>> store
         None => Ok(text),
     }
 }
@@ -343,10 +330,7 @@ pub(crate) static FIELDS: [Field; 28] = [
             }
         },
     },
-    text_field!(module, Kind::Label, [], "emitting service", |event| event
-        .action
-        .module
-        .as_deref()),
+    text_field!(module, Kind::Label, [], "emitting service", |event| event.action.module.as_deref()),
     Field {
         name: "action",
         aliases: &[],
@@ -393,9 +377,7 @@ pub(crate) static FIELDS: [Field; 28] = [
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event
-        .ip
-        .as_deref()),
+    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event.ip.as_deref()),
     text_field!(user_agent, Kind::Text, [], "user agent", |event| event.user_agent.as_deref()),
     text_field!(session_id, ID, [], "session", |event| event.session_id.as_deref()),
     text_field!(method, Kind::Verb, [], "HTTP method", |event| event.method.as_deref()),
