@@ -9,6 +9,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::config::Config;
@@ -130,7 +131,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Config::read`]. That there is none is an error only where one is named.
-    pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self, Failure> {
+    pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
         let named = first(
             flags.config.map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
@@ -246,7 +247,7 @@ fn default_log(
 fn default_config(
     environment: &Environment,
     system: &Path,
-) -> Result<Option<(PathBuf, Config)>, Failure> {
+) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"));
     for path in [Some(system.to_owned()), own].into_iter().flatten() {
@@ -257,9 +258,10 @@ fn default_config(
             }
             Err(error) if is_absent(&error) => {}
             Err(error) => {
-                let what = format!("cannot read the config {}: {error}", path.display());
-                return Err(Failure::new(Exit::NoPermission, what)
-                    .hint("--config FILE names another"));
+                let what = format!("cannot read the config {}", path.display());
+                let failure = Failure::new(Exit::NoPermission, what);
+                return Err(anyhow::Error::new(error)
+                    .context(failure.hint("--config FILE names another")));
             }
         }
     }
@@ -373,8 +375,8 @@ mod tests {
         let system = folder.path().join("config.toml");
         assert_eq!(default_config(&environment(&[]), &system).unwrap(), None);
         let flags = Overrides { config: Some(system), ..Overrides::default() };
-        let failure = Settings::resolve(flags, environment(&[])).unwrap_err();
-        assert_eq!(failure.exit, Exit::NoInput);
+        let error = Settings::resolve(flags, environment(&[])).unwrap_err();
+        assert_eq!(error.downcast_ref::<Failure>().unwrap().exit, Exit::NoInput);
     }
 
     #[test]

@@ -57,7 +57,12 @@ impl FilterArgs {
 }
 
 fn argument(name: &'static str, help: impl Into<clap::builder::StyledStr>) -> Arg {
-    Arg::new(name).long(name).help(help).help_heading(HEADING)
+    Arg::new(id(name)).long(name).help(help).help_heading(HEADING)
+}
+
+/// The flag's name within a command, whose arguments may have the same name: `search-actor ACTOR`.
+fn id(flag: &str) -> String {
+    format!("--{flag}")
 }
 
 impl clap::Args for FilterArgs {
@@ -79,7 +84,10 @@ impl clap::Args for FilterArgs {
             argument(flag, sentence(help)).action(ArgAction::SetTrue)
         });
         let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
-        command.arg(words).args(flags).args(short).arg(today)
+        let search = argument(SEARCH, "One phrase as it stands, looked for like words")
+            .value_name("PHRASE")
+            .action(ArgAction::Append);
+        command.arg(words).args(flags).args(short).arg(today).arg(search)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -89,17 +97,17 @@ impl clap::Args for FilterArgs {
 
 impl FromArgMatches for FilterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let values = |name: &str| matches.get_many::<String>(name).into_iter().flatten().cloned();
+        let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
         let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
-            let flag = qualifier.flag.filter(|flag| *flag != SEARCH)?;
-            Some(values(flag).map(|value| (qualifier.name, value)))
+            let flag = qualifier.flag?;
+            Some(values(&id(flag)).map(move |value| (flag, value)))
         });
-        let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(flag));
+        let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(&id(flag)));
         let short = short.map(|(_, name, value, _)| (name, value.to_owned()));
         Ok(Self {
             flags: named.flatten().chain(short).collect(),
-            phrases: values(SEARCH).collect(),
-            today: matches.get_flag("today"),
+            phrases: values(&id(SEARCH)).collect(),
+            today: matches.get_flag(&id("today")),
             words: values("query").collect(),
         })
     }

@@ -72,27 +72,40 @@ impl clap::ValueEnum for Color {
 /// What to do with a command line that is no command: print what was asked for, or fail.
 pub(crate) enum Refused {
     /// `--help` or `--version`: text for standard output.
-    Asked(clap::builder::StyledStr),
+    Asked(String),
     Wrong(Failure),
 }
 
-/// Puts the parser's error into our words: one line, and a next step.
-pub(crate) fn refused(error: &clap::Error) -> Refused {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return Refused::Asked(error.render());
-    }
+/// Puts the parser's error into our words: one line, and a next step. `command` is what was called.
+pub(crate) fn refused(error: &clap::Error, command: Option<&str>) -> Refused {
     let text = error.render().to_string();
-    let mut paragraphs = text.split("\n\n");
-    let first = paragraphs.next().unwrap_or_default();
-    let what = first.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
-    let usage = || {
-        let line = text.lines().find_map(|line| line.strip_prefix("Usage: "))?;
-        let command = line.split(' ').take_while(|word| !word.starts_with(['[', '<', '-']));
-        Some(command.collect::<Vec<_>>().join(" "))
+    let help = || match command {
+        Some(command) => format!("activity {command} --help"),
+        None => "activity --help".to_owned(),
     };
-    let hint = match text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")) {
-        Some(tip) => tip.to_owned(),
-        None => format!("{} --help", usage().unwrap_or_else(|| "activity".to_owned())),
+    let failure = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Refused::Asked(text),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Failure::new(Exit::Usage, "no command is given").hint(help())
+        }
+        ErrorKind::InvalidSubcommand => {
+            let failure = Failure::new(Exit::Usage, first_line(&text));
+            failure.hint(tip(&text).unwrap_or("activity --help").to_owned())
+        }
+        _ => {
+            let failure = Failure::new(Exit::Usage, first_line(&text));
+            failure.hint(tip(&text).map_or_else(help, str::to_owned))
+        }
     };
-    Refused::Wrong(Failure::new(Exit::Usage, what).hint(hint))
+    Refused::Wrong(failure)
+}
+
+/// What is wrong: all up to the first empty line, for the names of what is missing stand in lines.
+fn first_line(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn tip(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "))
 }

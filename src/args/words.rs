@@ -16,14 +16,14 @@ const GLOBAL: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 ///
 /// The value of a flag is left alone, for it belongs to the flag: `--search -action:x` stays the
 /// error that it is everywhere, and `--search=-action:x` searches for it. `takes_value` tells whether
-/// a flag of that command is followed by a value.
+/// a flag of the command is followed by a value.
 pub(crate) fn negated_last(
     arguments: Vec<OsString>,
-    takes_value: impl Fn(&str, &str) -> bool,
+    takes_value: impl Fn(&str) -> bool,
 ) -> Vec<OsString> {
-    let Some(command) = command(&arguments) else { return arguments };
-    let name = arguments[command].to_string_lossy().into_owned();
-    if !WITH_QUERY.contains(&name.as_str()) || !arguments.iter().any(|word| is_negated(word)) {
+    let Some(command) = place_of_command(&arguments) else { return arguments };
+    let with_query = WITH_QUERY.iter().any(|name| arguments[command] == *name);
+    if !with_query || !arguments.iter().any(|word| is_negated(word)) {
         return arguments;
     }
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
@@ -37,7 +37,7 @@ pub(crate) fn negated_last(
             moved.push(word);
             continue;
         }
-        belongs = !value && word.to_str().is_some_and(|flag| takes_value(&name, flag));
+        belongs = !value && word.to_str().is_some_and(&takes_value);
         kept.push(word);
     }
     // Behind a `--` that was typed, for the first word there may be the one who is searched for.
@@ -49,8 +49,12 @@ pub(crate) fn negated_last(
     kept
 }
 
-/// The place of the command's name.
-fn command(arguments: &[OsString]) -> Option<usize> {
+/// The name of the command that is called.
+pub(crate) fn command(arguments: &[OsString]) -> Option<&str> {
+    arguments.get(place_of_command(arguments)?)?.to_str()
+}
+
+fn place_of_command(arguments: &[OsString]) -> Option<usize> {
     let mut place = 1;
     loop {
         let word = arguments.get(place)?;
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     fn moved(line: &[&str]) -> Vec<String> {
-        let takes_value = |_: &str, flag: &str| ["--search", "--since", "-o"].contains(&flag);
+        let takes_value = |flag: &str| ["--search", "--since", "-o"].contains(&flag);
         let line = std::iter::once("activity").chain(line.iter().copied()).map(OsString::from);
         let words = negated_last(line.collect(), takes_value);
         words.into_iter().skip(1).map(|word| word.into_string().unwrap()).collect()

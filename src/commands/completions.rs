@@ -1,8 +1,7 @@
 use anyhow::Result;
-use clap::Command;
 use clap_complete::Shell;
 
-use crate::commands::answer;
+use crate::commands::{Call, Run, answer, definition};
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -22,11 +21,11 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-impl CompletionsArgs {
-    pub(crate) fn run(&self, cli: &Command) -> Result<Exit> {
+impl Run for CompletionsArgs {
+    fn run(self, _: Call) -> Result<Exit> {
         // Into memory first: the generator panics where it cannot write.
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut cli.clone(), "activity", &mut script);
+        clap_complete::generate(self.shell, &mut definition(None), "activity", &mut script);
         answer(&script)
     }
 }

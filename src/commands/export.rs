@@ -1,11 +1,12 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
-use crate::context::Context;
+use crate::commands::{Call, Run};
 use crate::export::Format;
 use crate::failure::{Exit, Failure};
+use crate::store::Create;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,15 +39,18 @@ pub(crate) struct ExportArgs {
     filter: FilterArgs,
 }
 
-impl ExportArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for ExportArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.export(&query, format, self.output.as_deref())?;
+        context.write(Create::Never)?.export(&query, format, self.output.as_deref())?;
         Ok(Exit::Done)
     }
+}
 
+impl ExportArgs {
     fn format(&self) -> Result<Format, Failure> {
         let by_name = || self.output.as_deref().and_then(Format::of_name);
         let format = match (self.csv, self.jsonl) {
@@ -61,7 +65,7 @@ impl ExportArgs {
             }
             Some(Format::JsonLines) => Ok(Format::JsonLines),
             None => {
-                let name = self.output.as_deref().map(Path::display);
+                let name = self.output.as_ref().map(|path| path.display());
                 let what = match name {
                     Some(name) => format!("{name}: the ending tells no format"),
                     None => "no format is given".to_owned(),

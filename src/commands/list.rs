@@ -6,7 +6,7 @@ use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
 use crate::commands::listing;
-use crate::context::Context;
+use crate::commands::{Call, Run};
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -43,8 +43,9 @@ pub(crate) struct ListArgs {
     around: Option<NonZeroU64>,
 }
 
-impl ListArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for ListArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
         let request =

@@ -1,5 +1,6 @@
 //! What `list` and both searches share: a page of events, in the form that was asked for.
 
+use std::io;
 use std::io::Write;
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -16,18 +17,18 @@ use crate::context::Context;
 use crate::context::Reader;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::export::Format;
 use crate::failure::{Exit, Failure};
 use crate::query::Query;
-use crate::render::Columns;
+use crate::render;
 use crate::render::Footer;
 use crate::render::Listing;
 use crate::render::Printer;
 use crate::render::Subject;
+use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
-use crate::text;
+use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The whole count is told when it is no more than this, for then it takes no time.
@@ -54,6 +55,17 @@ pub(super) struct Search<'a> {
     pub asked: &'a str,
     /// Whether a filter narrows it besides.
     pub narrowed: bool,
+}
+
+impl Search<'_> {
+    /// The figures above the table.
+    fn summary(&self, reader: &Reader, query: &Query) -> Result<render::Summary> {
+        let _ = reader.summary(query)?;
+        todo!()
+    }
+
+    /// Who may have been meant, as a person reads it: `Jerome Cruz (3, 141 events)`.
+    fn resembling(&self, _reader: &Reader) -> Result<Vec<String>> { Ok(vec![]) }
 }
 
 impl Request<'_> {
@@ -87,11 +99,11 @@ impl Request<'_> {
                     Some(search) if begins => Some(search.summary(&reader, &self.query)?),
                     _ => None,
                 };
-                context.print(&printer, Some(&footer), |out| {
+                print_table(context, &printer, &footer, |out| {
                     if let Some(summary) = &summary {
                         printer.summary(summary, out)?;
                     }
-                    Listing::new(&printer, &columns).write(&events, &labels, out)
+                    Listing::new(&columns).write(&printer, &events, &labels, out)
                 })
             }
         }
@@ -104,7 +116,7 @@ impl Request<'_> {
         let missing = || Failure::new(Exit::No, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
-        let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
+        let events = reader.around(&self.query, event, each)?;
         match self.output.form() {
             Form::Json => print_json(context, &events),
             Form::Csv => self.export(context, &events),
@@ -112,8 +124,8 @@ impl Request<'_> {
                 let printer = context.printer(zone, self.output.times());
                 let labels = reader.labels(&events)?;
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
-                context.print(&printer, Some(&footer), |out| {
-                    Listing::new(&printer, &columns).write(&events, &labels, out)
+                print_table(context, &printer, &footer, |out| {
+                    Listing::new(&columns).write(&printer, &events, &labels, out)
                 })
             }
         }
@@ -148,7 +160,7 @@ impl Request<'_> {
                 print_json(context, &events)?;
             } else if !events.is_empty() {
                 let labels = reader.labels(&events)?;
-                printer.now = context.clock_now();
+                printer.now = Timestamp::now();
                 let mut out = context.terminal.stdout();
                 listing.write(&printer, &events, &labels, &mut out)?;
                 out.flush()?;
@@ -168,7 +180,7 @@ impl Request<'_> {
     }
 
     fn export(&self, context: &Context, events: &[Event]) -> Result<Exit> {
-        context.export_shown(&self.query, events)?;
+        context.write(Create::Never)?.export_shown(&self.query, events)?;
         Ok(Exit::Done)
     }
 
@@ -187,7 +199,7 @@ impl Request<'_> {
         } else {
             match &self.search {
                 Some(search) if !search.narrowed => {
-                    meant = reader.resembling(search)?;
+                    meant = search.resembling(reader)?;
                     match search.subject {
                         Subject::Actor => format!("by {}", search.asked),
                         Subject::Target => format!("of {}", search.asked),
@@ -214,9 +226,31 @@ fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
     let mut lines = String::new();
     for event in events {
         codec::jsonl::encode(event, &mut lines);
+        lines.push('\n');
     }
     let mut out = context.terminal.stdout();
     out.write_all(lines.as_bytes())?;
     out.flush()?;
+    Ok(Exit::Done)
+}
+
+/// A table with its footer, which belongs to the page on a terminal and beside the data elsewhere.
+fn print_table(
+    context: &Context,
+    printer: &Printer<'_>,
+    footer: &Footer,
+    draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Exit> {
+    if context.terminal.is_tty() {
+        context.terminal.page(|out| {
+            draw(out)?;
+            printer.footer(footer, out)
+        })?;
+    } else {
+        context.terminal.page(draw)?;
+        let mut line = Vec::new();
+        printer.footer(footer, &mut line)?;
+        context.terminal.note(String::from_utf8_lossy(&line).trim_end());
+    }
     Ok(Exit::Done)
 }

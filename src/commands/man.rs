@@ -1,8 +1,7 @@
 use anyhow::{Context, Result};
-use clap::Command;
 use clap_mangen::Man;
 
-use crate::commands::answer;
+use crate::commands::{Call, Run, answer, definition};
 use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -22,10 +21,10 @@ pub(crate) struct ManArgs {
     command: Option<String>,
 }
 
-impl ManArgs {
-    pub(crate) fn run(&self, cli: &Command) -> Result<Exit> {
+impl Run for ManArgs {
+    fn run(self, _: Call) -> Result<Exit> {
         // Building fills in what the commands have in common and how each is called in full.
-        let mut cli = cli.clone();
+        let mut cli = definition(None);
         cli.build();
         let page = match &self.command {
             None => cli,

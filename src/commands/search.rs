@@ -4,6 +4,7 @@ use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
 use crate::commands::listing;
+use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::query::Query;
@@ -61,14 +62,16 @@ struct SearchArgs {
     page: PageArgs,
 }
 
-impl SearchActorArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for SearchActorArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         self.rest.run(context, Subject::Actor, &self.actor, Query::person(&self.actor))
     }
 }
 
-impl SearchTargetArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for SearchTargetArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         self.rest.run(context, Subject::Target, &self.target, Query::record(&self.target))
     }
 }

@@ -3,11 +3,11 @@ use std::io::Write;
 use anyhow::Result;
 
 use crate::codec;
+use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
-use crate::render::Labels;
 use crate::store::Found;
 use crate::text;
 
@@ -33,12 +33,14 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-impl ShowArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for ShowArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         let event = self.find(context)?;
         if self.json {
             let mut line = String::new();
             codec::jsonl::encode(&event, &mut line);
+            line.push('\n');
             let mut out = context.terminal.stdout();
             out.write_all(line.as_bytes())?;
             out.flush()?;
@@ -50,7 +52,9 @@ impl ShowArgs {
         context.terminal.page(|out| printer.detail(&event, &nearby, out))?;
         Ok(Exit::Done)
     }
+}
 
+impl ShowArgs {
     fn find(&self, context: &Context) -> Result<Event> {
         let named = self.event.as_str();
         let reader = context.read()?;

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::caller::User;
+use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
@@ -28,8 +29,9 @@ pub(crate) struct WhoamiArgs {
     json: bool,
 }
 
-impl WhoamiArgs {
-    pub(crate) fn run(&self, context: &Context) -> Result<Exit> {
+impl Run for WhoamiArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
         let facts = facts(context)?;
         let mut out = context.terminal.stdout();
         if self.json {

@@ -32,7 +32,7 @@ impl Config {
     /// # Errors
     /// [`Exit::Config`] for what is written in it; [`Exit::NoInput`] where there is none, and
     /// [`Exit::NoPermission`] where it cannot be read: the rules in it would be passed over.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = text_of(path).map_err(|error| {
             let exit = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => Exit::NoInput,
@@ -40,12 +40,13 @@ impl Config {
                 io::ErrorKind::InvalidData => Exit::Config,
                 _ => Exit::Io,
             };
-            Failure::new(exit, format!("cannot read the config {}: {error}", path.display()))
+            let what = format!("cannot read the config {}", path.display());
+            anyhow::Error::new(error).context(Failure::new(exit, what))
         })?;
         // A path in it is meant from where the config lies, wherever the program is called.
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder)
-            .map_err(|why| Failure::new(Exit::Config, format!("{}{why}", path.display())))
+            .map_err(|why| Failure::new(Exit::Config, format!("{}{why}", path.display())).into())
     }
 
     /// Checks and reads the text of a config that lies in `folder`. The error begins with the place

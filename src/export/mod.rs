@@ -11,7 +11,6 @@
 
 mod target;
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc;
 use std::sync::mpsc::SyncSender;
@@ -24,12 +23,15 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::own;
 use crate::failure::{Exit, Failure};
+use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Log;
 use crate::store::Order;
 use crate::store::Page;
 use crate::store::Stamp;
+use crate::time::Timestamp;
+use crate::time::Zone;
 
 pub(crate) use target::{Target, refuse_log};
 
@@ -79,6 +81,7 @@ impl Format {
             Self::JsonLines => {
                 line.clear();
                 codec::jsonl::encode(event, line);
+                line.push('\n');
                 out.extend_from_slice(line.as_bytes());
             }
         }
@@ -103,7 +106,7 @@ pub(crate) struct Request<'a> {
 pub(crate) fn run(log: &mut Log, request: &Request<'_>, target: Target<'_>) -> Result<()> {
     let held_off = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
-    let rows = log.count(request.query, head)?;
+    let rows = count(log, request.query, head)?;
     record(log, request, rows, head)?;
     let written = stream(log, request, head, target)?;
     drop(held_off);
@@ -135,6 +138,17 @@ pub(crate) fn shown(
     let mut target = target;
     target.write_all(&out)?;
     target.finish()
+}
+
+/// How many events up to that id match.
+fn count(log: &Log, query: &Query, head: EventId) -> Result<u64> {
+    if head.0 == 0 {
+        return Ok(0);
+    }
+    // No time is in it, so it does not matter which time it is.
+    let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+    let up_to = Query::parse(&format!("id:1-{head}"), &clock)?;
+    log.count(&query.clone().and(up_to), u64::MAX)
 }
 
 /// Tells the log who takes what out of it.

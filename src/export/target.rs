@@ -4,7 +4,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -33,8 +32,16 @@ enum To<'a> {
 }
 
 impl<'a> Target<'a> {
-    pub(crate) fn stdout(stdout: &'a mut (dyn Write + Send)) -> Self {
-        Self { to: To::Stdout(stdout), name: None }
+    /// Standard output, which writes into `stdout`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where it was redirected into the log.
+    pub(crate) fn stdout(stdout: &'a mut (dyn Write + Send), log: &Path) -> Result<Self> {
+        let out = rustix::fs::fstat(io::stdout()).map(|out| (out.st_dev, out.st_ino));
+        if out.ok().is_some_and(|out| identity(log) == Some(out)) {
+            return Err(overwrites("standard output", log).into());
+        }
+        Ok(Self { to: To::Stdout(stdout), name: None })
     }
 
     /// Makes ready to write a file.
@@ -44,8 +51,9 @@ impl<'a> Target<'a> {
     pub(crate) fn file(path: &Path, log: &Path) -> Result<Self> {
         refuse_log(path, log)?;
         let name = path.display().to_string();
-        let to = to(path).with_context(|| {
-            Failure::new(Exit::CantCreate, format!("cannot create {name}"))
+        let to = to(path).map_err(|error| {
+            let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
+            anyhow::Error::new(error).context(failure)
         })?;
         Ok(Self { to, name: Some(name) })
     }
@@ -77,7 +85,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn to(path: &Path) -> io::Result<To<'static>> {
+fn to<'a>(path: &Path) -> io::Result<To<'a>> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if there.file_type().is_socket() => {
@@ -181,10 +189,8 @@ fn reap(folder: &Path, prefix: &[u8]) {
 }
 
 fn suffix() -> String {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let random = RandomState::new().hash_one(());
-    let letter = |place: usize| char::from(LETTERS[(random >> (5 * place)) as usize & 31]);
-    (0..SUFFIX).map(letter).collect()
+    // A new state is random by itself, whatever it hashes.
+    format!("{:016x}", RandomState::new().hash_one(()))[..SUFFIX].to_owned()
 }
 
 fn folder(path: &Path) -> &Path {
@@ -204,23 +210,13 @@ pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
         PathBuf::from(name)
     });
     if beside.iter().any(|companion| is_same(path, companion)) {
-        let what = format!("{}: would overwrite the log {}", path.display(), log.display());
-        return Err(Failure::new(Exit::Usage, what));
+        return Err(overwrites(&path.display().to_string(), &log));
     }
     Ok(())
 }
 
-/// Refuses standard output that was redirected into the log.
-///
-/// # Errors
-/// [`Exit::Usage`].
-pub(crate) fn refuse_log_as_stdout(stdout: impl AsFd, log: &Path) -> Result<(), Failure> {
-    let (Ok(out), Ok(there)) = (rustix::fs::fstat(stdout), fs::metadata(log)) else { return Ok(()) };
-    if (out.st_dev, out.st_ino) == (there.dev(), there.ino()) {
-        let what = format!("standard output would overwrite the log {}", log.display());
-        return Err(Failure::new(Exit::Usage, what));
-    }
-    Ok(())
+fn overwrites(what: &str, log: &Path) -> Failure {
+    Failure::new(Exit::Usage, format!("{what}: would overwrite the log {}", log.display()))
 }
 
 /// Whether both names lead to one file; where none is there yet, whether both would make the same.

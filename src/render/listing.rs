@@ -18,20 +18,20 @@ use crate::render::table::Side;
 /// A table that can go on: the columns of what comes later are those of the first page, only wider
 /// where they must be.
 pub(crate) struct Listing<'a> {
-    printer: &'a Printer<'a>,
     columns: &'a Columns,
     /// How wide each column would like to be; empty before the first page.
     natural: Vec<usize>,
 }
 
 impl<'a> Listing<'a> {
-    pub(crate) fn new(printer: &'a Printer<'a>, columns: &'a Columns) -> Self {
-        Self { printer, columns, natural: Vec::new() }
+    pub(crate) fn new(columns: &'a Columns) -> Self {
+        Self { columns, natural: Vec::new() }
     }
 
     /// Writes the events, under a header if they are the first.
     pub(crate) fn write(
         &mut self,
+        printer: &Printer<'_>,
         events: &[Event],
         labels: &Labels,
         out: &mut dyn Write,
@@ -43,14 +43,14 @@ impl<'a> Listing<'a> {
             self.natural = vec![0; columns.len()];
         }
         rows.extend(events.iter().map(|event| {
-            columns.iter().map(|column| column.cell(event, labels, self.printer)).collect()
+            columns.iter().map(|column| column.cell(event, labels, printer)).collect()
         }));
         for row in &rows {
             for (natural, cell) in self.natural.iter_mut().zip(row) {
                 *natural = cell.width().max(*natural);
             }
         }
-        let look = &self.printer.look;
+        let look = &printer.look;
         let gives: Vec<Give> = columns.iter().map(|column| column.give).collect();
         let widths = fit::widths(&self.natural, &gives, GAP, look.width);
         let rows: Vec<Vec<Cell>> = rows
@@ -64,6 +64,6 @@ impl<'a> Listing<'a> {
         let shown = columns.iter().zip(&widths).filter(|(_, width)| width.is_some());
         let sides: Vec<Side> = shown.map(|(column, _)| column.side).collect();
         let widths: Vec<usize> = widths.into_iter().flatten().collect();
-        self.printer.write_lines(&table::arrange(&rows, &sides, &widths), out)
+        printer.write_lines(&table::arrange(&rows, &sides, &widths), out)
     }
 }
