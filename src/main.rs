@@ -1,8 +1,10 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod chain;
 mod event;
 mod failure;
 mod query;
+mod store;
 mod text;
 mod time;
 
