@@ -19,9 +19,9 @@ use crate::time::Zone;
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
 
-/// Whether to colour the output.
+/// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Color {
+pub(crate) enum Colour {
     #[default]
     Auto,
     Always,
@@ -34,12 +34,12 @@ pub(crate) struct Overrides {
     pub db: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub tz: Option<String>,
-    pub color: Color,
+    pub colour: Colour,
     pub quiet: bool,
     pub no_pager: bool,
 }
 
-/// The variables that the program knows. An empty one is as good as none.
+/// The variables that the program knows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     variables: Vec<(&'static str, OsString)>,
@@ -69,12 +69,16 @@ impl Environment {
     /// Reads the variables of this process.
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub(crate) fn read() -> Self {
-        let variables = Self::KNOWN.into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
-        Self { variables: variables.filter(|(_, value)| !value.is_empty()).collect() }
+        let variable = |name| Some((name, env::var_os(name)?));
+        Self { variables: Self::KNOWN.into_iter().filter_map(variable).collect() }
     }
 
-    /// The variable of that name.
+    /// The variable of that name; an empty one is as good as none.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    fn raw(&self, name: &str) -> Option<&OsStr> {
         debug_assert!(Self::KNOWN.contains(&name), "{name} is never read");
         let found = self.variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_os_str())
@@ -116,7 +120,7 @@ pub(crate) struct Sourced<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub environment: Environment,
-    pub color: Color,
+    pub colour: Colour,
     pub quiet: bool,
     pub no_pager: bool,
     /// The config that was read, if there is one.
@@ -150,7 +154,7 @@ impl Settings {
         };
         Ok(Self {
             environment,
-            color: flags.color,
+            colour: flags.colour,
             quiet: flags.quiet,
             no_pager: flags.no_pager,
             config_file,
@@ -207,6 +211,12 @@ impl Settings {
                 Sourced { value, origin: Origin::Default }
             }
         })
+    }
+
+    /// The user's pager; empty where he wants none.
+    pub(crate) fn pager(&self) -> Option<&str> {
+        let named = ["ACTIVITY_PAGER", "PAGER"];
+        named.into_iter().find_map(|name| self.environment.raw(name)).and_then(OsStr::to_str)
     }
 
     /// What stands where a system event has no actor.

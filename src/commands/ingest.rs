@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -111,7 +110,7 @@ impl IngestArgs {
         let Summary { ingested, duplicates, rejected, known, stored } = *summary;
         if !self.json {
             let known = if known > 0 { format!(", known {known}") } else { String::new() };
-            context.terminal.note(&format!(
+            context.note(&format!(
                 "ingested {ingested}, duplicates {duplicates}, rejected {rejected}{known}"
             ));
             return Ok(());
@@ -131,10 +130,7 @@ impl IngestArgs {
         let mut line = String::new();
         text::json_escape_into(&mut line, &Value::Object(fields).to_string());
         line.push('\n');
-        let mut out = context.terminal.stdout();
-        out.write_all(line.as_bytes())?;
-        out.flush()?;
-        Ok(())
+        context.print(line.as_bytes())
     }
 
     /// A flag that was given and says something about files.
