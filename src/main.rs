@@ -3,6 +3,7 @@
 mod event;
 mod failure;
 mod render;
+mod terminal;
 mod text;
 mod time;
 
