@@ -25,7 +25,6 @@ use crate::failure::{Exit, Failure};
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Labels;
-use crate::render::Look;
 use crate::render::Printer;
 use crate::render::Times;
 use crate::settings::Environment;
@@ -110,10 +109,9 @@ impl Context {
     /// What draws pages for this caller's terminal, or for whatever takes the output.
     pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<Times>) -> Printer<'a> {
         let terminal = self.terminal.borrow();
-        let page = terminal.look();
         let usual = if terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
         Printer {
-            look: Look { colour: page.colour, utf8: page.utf8, width: page.width },
+            look: terminal.look(),
             times: times.unwrap_or(usual),
             now: self.now,
             zone,

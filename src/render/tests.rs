@@ -122,7 +122,7 @@ fn requests() -> Vec<Event> {
 
 fn list(events: &[Event], columns: &Columns, width: Option<usize>) -> String {
     drawn(width, |printer, out| {
-        Listing::new(printer, columns).write(events, &Labels::default(), out)
+        Listing::new(columns).write(printer, events, &Labels::default(), out)
     })
 }
 
@@ -221,7 +221,7 @@ fn colour_follows_meaning() {
     let listed = |events: &[Event], view| {
         coloured(|printer, out| {
             let columns = Columns::of(view);
-            Listing::new(printer, &columns).write(events, &Labels::default(), out).unwrap();
+            Listing::new(&columns).write(printer, events, &Labels::default(), out).unwrap();
         })
     };
     assert_snapshot!(listed(&activity(), View::Activity), @"
@@ -258,7 +258,7 @@ fn a_missing_label_is_filled_in_and_marked() {
     labels.insert(None, "4c1d8e2a-77b1-4c0e-9a55-0d2b6f3c7e11", "Thandi Mokoena");
     let columns = Columns::parse("user", View::Http).unwrap();
     let page = drawn(Some(80), |printer, out| {
-        Listing::new(printer, &columns).write(&requests()[2..], &labels, out)
+        Listing::new(&columns).write(printer, &requests()[2..], &labels, out)
     });
     assert_eq!(page, "USER\n~Thandi Mokoena\n");
 }
@@ -283,9 +283,9 @@ fn a_listing_goes_on_in_the_columns_that_it_has() {
     let columns = Columns::of(View::Activity);
     let events = activity();
     let page = drawn(Some(96), |printer, out| {
-        let mut listing = Listing::new(printer, &columns);
-        listing.write(&events[4..5], &Labels::default(), out)?;
-        listing.write(&events[..1], &Labels::default(), out)
+        let mut listing = Listing::new(&columns);
+        listing.write(printer, &events[4..5], &Labels::default(), out)?;
+        listing.write(printer, &events[..1], &Labels::default(), out)
     });
     assert_snapshot!(page, @"
     WHEN       ACTOR                           ACTION       TARGET       SOURCE
@@ -695,7 +695,7 @@ fn without_utf8_our_own_glyphs_are_ascii() {
         let columns = Columns::of(View::Activity);
         let mut events = activity();
         events[6].recorded_at = at("2026-11-12T09:00:00.000001Z");
-        Listing::new(&printer, &columns).write(&events, &Labels::default(), &mut out).unwrap();
+        Listing::new(&columns).write(&printer, &events, &Labels::default(), &mut out).unwrap();
         printer.detail(&full(), "", &mut out).unwrap();
         printer.detail(&events[6], "", &mut out).unwrap();
     });

@@ -16,21 +16,18 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::process::Command;
 
+use rustix::event;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::io::Errno;
 use rustix::termios;
 
+use crate::settings::Colour;
 use crate::terminal::pager::Pager;
 use crate::text;
 
 pub(crate) use crate::terminal::progress::Progress;
-
-/// When to colour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Colour {
-    #[default]
-    Auto,
-    Always,
-    Never,
-}
 
 /// What the flags and the environment say of the terminal, as `settings` found it.
 #[derive(Clone, Debug, Default)]
@@ -153,6 +150,21 @@ impl Terminal {
         }
     }
 
+    /// Waits so long, and tells whether there is still somebody who reads standard output.
+    ///
+    /// # Errors
+    /// As the system.
+    pub(crate) fn wait(&self, pause: Timespec) -> io::Result<bool> {
+        let stdout = io::stdout();
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        match event::poll(&mut fds, Some(&pause)) {
+            // What was not asked for is told all the same: that the other end is gone.
+            Ok(told) => Ok(told == 0),
+            Err(Errno::INTR) => Ok(true),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Tells on standard error what is good to know; not when `--quiet`.
     pub(crate) fn note(&self, message: &str) {
         if !self.setup.quiet {
@@ -215,7 +227,7 @@ pub(crate) fn is_utf8_locale(
 }
 
 /// Standard output without a buffer; its errors say what could not be written.
-struct Stdout;
+pub(crate) struct Stdout;
 
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
