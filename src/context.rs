@@ -175,7 +175,10 @@ fn setup(settings: &Settings) -> Setup {
         colour_forced: forced,
         no_colour: environment.get("NO_COLOR").is_some(),
         term: environment.text("TERM").map(str::to_owned),
-        columns: environment.text("COLUMNS").and_then(|columns| columns.parse().ok()).filter(|n| *n > 0),
+        columns: environment
+            .text("COLUMNS")
+            .and_then(|columns| columns.parse().ok())
+            .filter(|n| *n > 0),
         pager: settings.pager().map(str::to_owned),
         no_pager: settings.no_pager,
         quiet: settings.quiet,

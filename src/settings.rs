@@ -226,21 +226,14 @@ impl Settings {
 }
 
 /// The flag, else the variable.
-fn first<T>(
-    flag: Option<(T, Origin)>,
-    variable: Option<(T, &'static str)>,
-) -> Option<Sourced<T>> {
+fn first<T>(flag: Option<(T, Origin)>, variable: Option<(T, &'static str)>) -> Option<Sourced<T>> {
     let variable = || variable.map(|(value, name)| (value, Origin::Variable(name)));
     flag.or_else(variable).map(|(value, origin)| Sourced { value, origin })
 }
 
 /// The system's log for root, or where the caller can read it, else his own. The right to read is
 /// asked of the rights that the program runs with.
-fn default_log(
-    environment: &Environment,
-    system: &Path,
-    root: bool,
-) -> Result<PathBuf, Failure> {
+fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<PathBuf, Failure> {
     let readable = || rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS).is_ok();
     if root || readable() {
         return Ok(system.to_owned());
@@ -254,10 +247,7 @@ fn default_log(
 
 /// The system's config where there is one, else the caller's own. One that is there and cannot be
 /// read is an error: what it forbids would be passed over.
-fn default_config(
-    environment: &Environment,
-    system: &Path,
-) -> Result<Option<(PathBuf, Config)>> {
+fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"));
     for path in [Some(system.to_owned()), own].into_iter().flatten() {
@@ -270,8 +260,9 @@ fn default_config(
             Err(error) => {
                 let what = format!("cannot read the config {}", path.display());
                 let failure = Failure::new(Exit::NoPermission, what);
-                return Err(anyhow::Error::new(error)
-                    .context(failure.hint("--config FILE names another")));
+                return Err(
+                    anyhow::Error::new(error).context(failure.hint("--config FILE names another"))
+                );
             }
         }
     }
@@ -406,7 +397,8 @@ mod tests {
     #[test]
     fn a_variable_that_is_no_text_is_tolerated() {
         let odd = OsString::from_vec(b"/tmp/\xff.db".to_vec());
-        let environment = Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
+        let environment =
+            Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
         let flags = Overrides { config: Some("/dev/null".into()), ..Overrides::default() };
         let settings = Settings::resolve(flags, environment).unwrap();
         assert_eq!(settings.db().unwrap().value.into_os_string(), odd);

@@ -75,7 +75,8 @@ impl Search<'_> {
             Ok(events.first().map(|event| Cursor::of(event).occurred_at))
         };
         let (first, last) = (edge(Order::Oldest)?, edge(Order::Newest)?);
-        let months = first.zip(last).map_or_else(Vec::new, |(first, last)| zone.months(first, last));
+        let months =
+            first.zip(last).map_or_else(Vec::new, |(first, last)| zone.months(first, last));
         let figures = reader.summary(query, &months)?;
         let (labels, ids) = match self.subject {
             Subject::Actor => {
@@ -114,9 +115,7 @@ impl Search<'_> {
     /// first; and the ids, the most frequent first. Others in the same events are left out.
     fn names<'a>(
         &self,
-        rows: impl Iterator<
-            Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp),
-        >,
+        rows: impl Iterator<Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp)>,
     ) -> (Vec<(String, Timestamp)>, Vec<String>) {
         let (mut labels, mut ids) = (Vec::<(String, Timestamp)>::new(), Vec::new());
         for (kind, id, label, first) in rows {

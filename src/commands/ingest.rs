@@ -100,7 +100,8 @@ impl IngestArgs {
             }
             Appended::Conflict { id, field } => {
                 self.tell(context, &Summary { rejected: 1, ..Summary::default() })?;
-                let what = format!("rejected: event {id} has the same event_id and another {field}");
+                let what =
+                    format!("rejected: event {id} has the same event_id and another {field}");
                 Err(Failure::new(Exit::Data, what).hint(format!("activity show {id}")).into())
             }
         }
@@ -164,4 +165,8 @@ impl clap::ValueEnum for Format {
         Some(clap::builder::PossibleValue::new(self.name()))
     }
 }
-impl IngestArgs { fn take_files(&self, _c: &Context, _z: Option<Zone>) -> Result<Exit> { Ok(Exit::Done) } }
+impl IngestArgs {
+    fn take_files(&self, _c: &Context, _z: Option<Zone>) -> Result<Exit> {
+        Ok(Exit::Done)
+    }
+}

@@ -62,11 +62,12 @@ impl Request<'_> {
         match self.output.form() {
             Form::Json => print_json(context, &events),
             Form::Csv => self.export(context, &events),
-            Form::Table if events.is_empty() => self.tell_nothing_found(context, zone, &reader, &page),
+            Form::Table if events.is_empty() => {
+                self.tell_nothing_found(context, zone, &reader, &page)
+            }
             Form::Table => {
                 let begins = page.after.is_none() && page.skip == 0;
-                let total =
-                    if begins && more { reader.count(&self.query, COUNTED)? } else { None };
+                let total = if begins && more { reader.count(&self.query, COUNTED)? } else { None };
                 let footer = Footer {
                     shown: events.len() as u64,
                     total,

@@ -128,7 +128,8 @@ impl Replacement {
             let mut temporary = prefix.clone();
             temporary.push(suffix());
             let temporary = folder.join(temporary);
-            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+            let opened =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let file = match opened {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,
