@@ -81,10 +81,13 @@ impl Target {
     }
 
     fn told(&self, result: io::Result<()>) -> Result<()> {
-        result.with_context(|| {
-            let name = self.name.as_deref().unwrap_or("standard output");
-            Failure::new(Exit::Io, format!("cannot write {name}"))
-        })
+        match &self.name {
+            Some(name) => {
+                result.with_context(|| Failure::new(Exit::Io, format!("cannot write {name}")))
+            }
+            // It says so itself.
+            None => Ok(result?),
+        }
     }
 }
 
