@@ -123,10 +123,7 @@ impl Draft {
         let failed = |why| refused(&what, why, folder);
         let shared = is_shared(folder).map_err(failed)?;
         drop(make_file(&self.0, shared).map_err(failed)?);
-        self.fill().map_err(|why| {
-            let told = error::failure(&self.0, error::Doing::Write, &why);
-            anyhow::Error::new(told).context(Failure::new(Exit::CantCreate, what.clone()))
-        })?;
+        self.fill().map_err(|why| error::not_made(path, &why))?;
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;
         // Made with the log, so that one who may only read can lock it against sweeps.
         make_lock(&open::beside(path, ".lock")).map_err(failed)

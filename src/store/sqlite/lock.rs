@@ -51,8 +51,8 @@ pub(super) fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
     }
 }
 
-/// A reader needs no right to write: the file is made with the log, and where it is missing and
-/// cannot be made, there is nobody to keep out.
+/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
+/// it cannot be made again, or the disk is full, reading goes on without it.
 fn open(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => return Ok(Some(file)),

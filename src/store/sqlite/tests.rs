@@ -619,7 +619,8 @@ fn a_page_asks_each_dimension_once() {
     };
     append(&mut log, &(0..50).map(event).collect::<Vec<_>>());
     let mut reader = Sqlite::open_to_read(&folder.path().join("log.db")).unwrap();
-    reader.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count_reads));
+    let statements = TraceEventCodes::SQLITE_TRACE_STMT;
+    reader.connection.trace_v2(statements, Some(count_reads)).unwrap();
     let page = concat!(
         "SELECT ",
         rows::columns!(),
