@@ -39,7 +39,7 @@ use crate::time::Timestamp;
 
 impl Sqlite {
     /// How many actors are there.
-    pub(in crate::store) fn labels(&self) -> i64 {
+    pub(in crate::store) fn number_of_actors(&self) -> i64 {
         self.connection.query_row("SELECT count(*) FROM actor", [], |row| row.get(0)).unwrap()
     }
 
