@@ -199,7 +199,7 @@ impl Log {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct HeldOff {
-    /// Absent where nobody could make the file to lock, and so no sweep can be at work either.
+    /// Absent where the file to lock is missing and cannot be made.
     _lock: Option<std::fs::File>,
 }
 
