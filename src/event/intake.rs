@@ -43,7 +43,10 @@ impl<'a> Given<'a> {
     /// # Errors
     /// The reason: a string with half of a surrogate pair.
     pub(crate) fn from_json(raw: &'a str) -> Result<Self, String> {
-        if raw.starts_with('"') { json::string(raw).map(Self::Text) } else { Ok(Self::Json(raw)) }
+        match raw.as_bytes() {
+            [b'"', ..] => json::string(raw).map(Self::Text),
+            _ => Ok(Self::Json(raw)),
+        }
     }
 
     /// The value of text that must be JSON, like a flag that takes it.
