@@ -1,8 +1,10 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod chain;
 mod codec;
 mod event;
 mod failure;
+mod store;
 mod text;
 mod time;
 
