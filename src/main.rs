@@ -4,6 +4,7 @@ mod chain;
 mod codec;
 mod event;
 mod failure;
+mod ingest;
 mod store;
 mod text;
 mod time;

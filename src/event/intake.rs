@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
-use crate::event::field::Field;
 use crate::event::field::Kind;
 use crate::event::field::Name;
 use crate::event::json;
