@@ -103,7 +103,7 @@ pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Ex
 fn chain(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
-        let message = cause.to_string();
+        let message = message(cause);
         if told.ends_with(&message) {
             continue;
         }
@@ -113,6 +113,23 @@ fn chain(error: &anyhow::Error) -> String {
         told.push_str(&message);
     }
     told
+}
+
+fn message(cause: &(dyn std::error::Error + 'static)) -> String {
+    cause.downcast_ref().map_or_else(|| cause.to_string(), reason)
+}
+
+/// What the system says; its own messages begin in capitals and end in a number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let message = error.to_string();
+    let number = error.raw_os_error();
+    match number.and_then(|number| message.strip_suffix(&format!(" (os error {number})"))) {
+        Some(words) => {
+            let mut letters = words.chars();
+            letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
+        }
+        None => message,
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,0 +1,193 @@
+//! The filter of a listing: a flag per qualifier of the query language, made from its table, and the
+//! words of a query.
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+
+use crate::args::sentence;
+use crate::failure::{Exit, Failure};
+use crate::query;
+use crate::query::Clock;
+use crate::query::Query;
+use crate::query::QueryError;
+
+const HEADING: &str = "Filters (each can be repeated: the same one widens, others narrow)";
+const SEARCH: &str = "search";
+/// Flags for what is asked often: what they stand for in the language, and their help.
+const SHORT: [(&str, &str, &str, &str); 2] = [
+    ("impersonated", "is", "impersonated", "the same as --is impersonated"),
+    ("failed", "is", "failed", "the same as --is failed"),
+];
+
+/// What was typed of a filter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FilterArgs {
+    /// A qualifier's name and a value, as flags.
+    flags: Vec<(&'static str, String)>,
+    phrases: Vec<String>,
+    today: bool,
+    words: Vec<String>,
+}
+
+impl FilterArgs {
+    /// Whether nothing was typed, so all is meant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flags.is_empty() && self.phrases.is_empty() && !self.today && self.words.is_empty()
+    }
+
+    /// The query that the words and the flags together make.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] with a mark under the place.
+    pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
+        let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
+        let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
+        for (name, value) in &self.flags {
+            query.flag(name, value, clock).map_err(usage)?;
+        }
+        for phrase in &self.phrases {
+            query.phrase(phrase);
+        }
+        if self.today {
+            query.today(clock);
+        }
+        Ok(query)
+    }
+}
+
+fn argument(name: &'static str, help: impl Into<clap::builder::StyledStr>) -> Arg {
+    Arg::new(id(name)).long(name).help(help).help_heading(HEADING)
+}
+
+/// The flag's name within a command, whose arguments may have the same name: `search-actor ACTOR`.
+fn id(flag: &str) -> String {
+    format!("--{flag}")
+}
+
+impl clap::Args for FilterArgs {
+    fn augment_args(command: Command) -> Command {
+        let words = Arg::new("query")
+            .value_name("QUERY")
+            .action(ArgAction::Append)
+            .num_args(0..)
+            .help("What to find: words, \"phrases\" and QUALIFIER:VALUE, a leading - excludes");
+        let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
+            let flag = qualifier.flag?;
+            let argument = argument(flag, sentence(qualifier.help))
+                .value_name(qualifier.value)
+                .action(ArgAction::Append);
+            // "-2h" is a time.
+            Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))
+        });
+        let short = SHORT
+            .map(|(flag, _, _, help)| argument(flag, sentence(help)).action(ArgAction::SetTrue));
+        let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
+        let search = argument(SEARCH, "One phrase as it stands, looked for like words")
+            .value_name("PHRASE")
+            .action(ArgAction::Append);
+        command.arg(words).args(flags).args(short).arg(today).arg(search)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FilterArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
+        let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
+            let flag = qualifier.flag?;
+            let places = matches.indices_of(&id(flag)).into_iter().flatten();
+            Some(places.zip(values(&id(flag))).map(move |(place, value)| (place, (flag, value))))
+        });
+        let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(&id(flag)));
+        let short = short.map(|(flag, name, value, _)| {
+            (matches.index_of(&id(flag)).unwrap_or_default(), (name, value.to_owned()))
+        });
+        // As they were typed: the query is shown, and an export keeps it.
+        let mut flags: Vec<_> = named.flatten().chain(short).collect();
+        flags.sort_by_key(|(place, _)| *place);
+        Ok(Self {
+            flags: flags.into_iter().map(|(_, flag)| flag).collect(),
+            phrases: values(&id(SEARCH)).collect(),
+            today: matches.get_flag(&id("today")),
+            words: values("query").collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::time::Zone;
+
+    fn filter(line: &[&str]) -> FilterArgs {
+        let command = FilterArgs::augment_args(Command::new("list").no_binary_name(true));
+        let matches = command.try_get_matches_from(line).expect("the flags are known");
+        FilterArgs::from_arg_matches(&matches).expect("they have been matched")
+    }
+
+    fn query(line: &[&str]) -> Result<Query, String> {
+        let clock = Clock { now: Timestamp::from_nanos(1 << 60), zone: &Zone::utc() };
+        filter(line).query(&clock).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_and_words_mean_the_same() {
+        for (flags, words) in [
+            (
+                &["--action", "user.*,login", "--actor=Ann B"][..],
+                "action:user.*,login actor:\"Ann B\"",
+            ),
+            (&["--action", "a", "--action", "b"], "action:a action:b"),
+            (&["--action", "!a,b"], "-action:a,b"),
+            (
+                &["--status", ">=500", "--failed", "--impersonated"],
+                "status:>=500 is:failed,impersonated",
+            ),
+            (&["--since", "-2h", "--until", "now"], "since:2h until:now"),
+            (&["--days", "7", "--search", "a b"], "days:7 \"a b\""),
+        ] {
+            assert_eq!(query(flags).unwrap(), query(&["--", words]).unwrap(), "{words}");
+        }
+    }
+
+    #[test]
+    fn several_words_are_one_query() {
+        assert_eq!(
+            query(&["action:a", "--", "-actor:b"]).unwrap(),
+            query(&["action:a -actor:b"]).unwrap()
+        );
+    }
+
+    #[test]
+    fn words_and_flags_are_one_query() {
+        assert_eq!(
+            query(&["action:a", "--action", "b", "--ip=::1"]).unwrap(),
+            query(&["action:a,b ip:::1"]).unwrap()
+        );
+    }
+
+    #[test]
+    fn nothing_typed_is_everything() {
+        assert!(filter(&[]).is_empty());
+        assert_eq!(query(&[]).unwrap(), Query::default());
+        assert!(!filter(&["--today"]).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_parse_is_shown_in_its_place() {
+        let told = query(&["--status", ">=abc"]).unwrap_err();
+        assert!(told.starts_with("cannot read --status: "), "{told}");
+        assert!(told.contains("\n  --status >=abc\n"), "{told}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What a query means for one event.
+
+use std::borrow::Cow;
+
+use crate::event::Event;
+use crate::event::Party;
+use crate::event::json;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::Term;
+use crate::query::Test;
+use crate::query::pattern::Name;
+use crate::query::pattern::Pattern;
+use crate::query::value::Is;
+use crate::text;
+
+impl Query {
+    /// Whether an event is meant. A field that it does not have never matches.
+    pub(crate) fn matches(&self, event: &Event) -> bool {
+        self.bounds().contain(event.occurred_at) && self.terms().all(|term| term.matches(event))
+    }
+}
+
+impl Term {
+    fn matches(&self, event: &Event) -> bool {
+        self.test.holds(event) != self.negated
+    }
+}
+
+impl Test {
+    fn holds(&self, event: &Event) -> bool {
+        let actor = event.actor.as_deref();
+        let impersonator = event.impersonator.as_deref();
+        match self {
+            Self::Actor(names) => is_party(names, actor),
+            Self::Impersonator(names) => is_party(names, impersonator),
+            Self::Person(names) => is_party(names, actor) || is_party(names, impersonator),
+            Self::Target(records) => event.target.as_deref().is_some_and(|target| {
+                let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
+                records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
+            }),
+            Self::Text(column, _) => column.of(event).is_some_and(|text| self.holds_of(text)),
+            Self::Payload { .. } => {
+                event.payload.as_ref().is_some_and(|payload| self.holds_of(payload.as_str()))
+            }
+            Self::Id(ranges) => ranges.iter().any(|range| range.contains(event.id)),
+            Self::Source(sources) => sources.contains(&event.source),
+            Self::Severity(ranges) => ranges.iter().any(|range| range.contains(event.severity)),
+            Self::Status(ranges) => event
+                .status_code
+                .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
+            Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_of(ip)),
+            Self::Is(all) => all.iter().any(|is| is.holds(event)),
+            Self::Words(words) => {
+                let texts = [
+                    actor.and_then(|actor| actor.label.as_deref()),
+                    event.target.as_deref().and_then(|target| target.label.as_deref()),
+                    event.title.as_deref(),
+                ];
+                texts.into_iter().flatten().any(|text| words.is_within(&text::fold(text)))
+            }
+        }
+    }
+}
+
+impl Test {
+    /// Whether it holds of the one text that it asks about: a field that is nothing but text, the
+    /// address, the whole payload. No other test asks about one text.
+    pub(crate) fn holds_of(&self, value: &str) -> bool {
+        match self {
+            Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
+            Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contain(value)),
+            Self::Payload { key, values } => {
+                may_hold(value, key, values)
+                    && payload_value(value, key)
+                        .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value)))
+            }
+            Self::Actor(_)
+            | Self::Impersonator(_)
+            | Self::Person(_)
+            | Self::Target(_)
+            | Self::Id(_)
+            | Self::Source(_)
+            | Self::Severity(_)
+            | Self::Status(_)
+            | Self::Is(_)
+            | Self::Words(_) => false,
+        }
+    }
+}
+
+impl Is {
+    fn holds(self, event: &Event) -> bool {
+        match self {
+            Self::Impersonated => event.impersonator.is_some(),
+            Self::Failed => event.is_failed(),
+            Self::System => event.source.is_system(),
+            Self::Edit => event.diff.is_some(),
+        }
+    }
+}
+
+impl Column {
+    fn of(self, event: &Event) -> Option<&str> {
+        match self {
+            Self::Action => Some(&event.action.slug),
+            Self::Module => event.action.module.as_deref(),
+            Self::Tenant => event.tenant.as_deref(),
+            Self::Session => event.session_id.as_deref(),
+            Self::Endpoint => event.endpoint.as_deref(),
+            Self::Method => event.method.as_deref(),
+            Self::RecordedBy => Some(&event.recorded_by),
+        }
+    }
+}
+
+fn is_party(names: &[Name], party: Option<&Party>) -> bool {
+    party.is_some_and(|party| {
+        names.iter().any(|name| name.matches(party.id.as_deref(), party.label.as_deref()))
+    })
+}
+
+/// Whether the text of a payload has in it what a key and one of the values need. What is escaped
+/// is not seen through, so that may be.
+fn may_hold(payload: &str, key: &str, values: &[Pattern]) -> bool {
+    let has = |piece: &String| payload.contains(piece.as_str());
+    payload.contains('\\')
+        || (payload.contains(key) && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
+}
+
+/// The value at the top of a payload as text: numbers as they are written, `true` and `false`,
+/// objects and arrays as their JSON. `null` is absent. Of a key that is there twice the last counts.
+fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
+    let members = json::members(payload).ok()?;
+    let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;
+    match raw.as_bytes().first() {
+        Some(b'"') => json::string(raw).ok(),
+        Some(b'n') => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}

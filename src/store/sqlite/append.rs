@@ -1,0 +1,481 @@
+//! Appends events: finds repeats, fills in what was not given, links the chain, commits, syncs.
+//!
+//! A transaction takes the write lock at its beginning, so ids ascend in commit order and have no
+//! holes. After an error that came with the commit nothing is tried again: the system has marked the
+//! pages as clean, and a second sync would confirm what was lost.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use rusqlite::CachedStatement;
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use rusqlite::OptionalExtension;
+use rusqlite::ToSql;
+use rusqlite::params;
+
+use crate::chain;
+use crate::chain::Body;
+use crate::chain::Content;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::event::NewEvent;
+use crate::event::json::Json;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store;
+use crate::store::Appended;
+use crate::store::Progress;
+use crate::store::Stamp;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::dimensions::Keys;
+use crate::store::sqlite::dimensions::Rows;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::migrate;
+use crate::store::sqlite::open;
+use crate::store::sqlite::open::Refusal;
+use crate::store::sqlite::progress;
+use crate::store::sqlite::rows;
+use crate::store::sqlite::rows::EventKey;
+use crate::text;
+
+/// Pages in the write-ahead log from which on it is carried into the file before the next write,
+/// which then starts it over. A lone process reads that much back when it opens.
+const CARRY_OVER: i64 = 64;
+
+/// A transaction of more events holds the lock long enough that others wait for it.
+const LONG: u64 = 1_000;
+
+/// The pause after a long transaction: more than the longest sleep of one who waits.
+const BREATH: Duration = Duration::from_millis(12);
+
+macro_rules! insert {
+    ($id:literal, $value:literal) => {
+        concat!(
+            "INSERT OR ROLLBACK INTO event (event_id, occurred_at, recorded_at, recorder, tenant, \
+             source, severity, action, actor, impersonator, target, title, agent, status, method, \
+             endpoint, ip, session_id, description, diff, payload, own, salt, hash",
+            $id,
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+             ?18, ?19, ?20, ?21, ?22, ?23, ?24",
+            $value,
+            ")"
+        )
+    };
+}
+
+/// The first event of a transaction says its id, for what was newest may have been cut off.
+const FIRST: &str = insert!(", id", ", ?25");
+
+/// The others let SQLite count. An id that it does not choose could be none, so it would keep each
+/// page as it was, to undo that one insert: a quarter of the time.
+const NEXT: &str = insert!("", "");
+
+/// What a connection that writes remembers between its transactions.
+#[derive(Default)]
+pub(super) struct Writer {
+    keys: Keys,
+    /// The schema that was checked.
+    schema_version: Option<i64>,
+    data_version: Option<i64>,
+    /// A transaction was long: the next leaves a pause before it, and the end shortens the
+    /// write-ahead log.
+    long: bool,
+    pause: bool,
+    /// A write ended so that only a new connection can know what is stored.
+    lost: bool,
+}
+
+impl Sqlite {
+    pub(in crate::store) fn begin(&mut self) -> Result<Batch<'_>> {
+        let path = self.path.as_path();
+        if self.writer.lost {
+            return Err(lost(path).into());
+        }
+        if std::mem::take(&mut self.writer.pause) {
+            thread::sleep(BREATH);
+        }
+        let (connection, rows, writer) = (&self.connection, &self.rows, &mut self.writer);
+        begin(path, connection, rows, writer).map_err(|why| why.told(path, Doing::Write))
+    }
+}
+
+fn lost(path: &Path) -> Failure {
+    let what = format!("cannot write the log {}: an earlier write failed", path.display());
+    Failure::new(Exit::Io, what)
+}
+
+fn begin<'a>(
+    path: &'a Path,
+    connection: &'a Connection,
+    rows: &'a RefCell<rows::Cache>,
+    writer: &'a mut Writer,
+) -> Result<Batch<'a>, Refusal> {
+    carry_over(connection)?;
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let mut batch = Batch {
+        path,
+        connection,
+        rows,
+        writer,
+        find: None,
+        next: None,
+        head: EventId(0),
+        hash: Hash([0; 32]),
+        repeats: false,
+        seen: 0,
+        stored: 0,
+        last_event_id: None,
+        state: State::Open,
+    };
+    batch.check_versions()?;
+    (batch.head, batch.hash) = connection
+        .prepare_cached("SELECT id, hash FROM head")?
+        .query_row([], |row| Ok((EventId(row.get(0)?), Hash(row.get(1)?))))?;
+    Ok(batch)
+}
+
+/// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
+/// stays for the next time.
+fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
+    let (frames, carried): (i64, i64) = connection
+        .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    if frames <= CARRY_OVER || carried == frames {
+        return Ok(());
+    }
+    let carried =
+        connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()));
+    match carried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        // Another process does it, or the disk is full: the write itself will tell.
+        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(()),
+        _ => carried,
+    }
+}
+
+/// A transaction that appends.
+pub(in crate::store) struct Batch<'a> {
+    path: &'a Path,
+    connection: &'a Connection,
+    rows: &'a RefCell<rows::Cache>,
+    writer: &'a mut Writer,
+    find: Option<CachedStatement<'a>>,
+    next: Option<CachedStatement<'a>>,
+    /// The newest event, in this batch or before it.
+    head: EventId,
+    hash: Hash,
+    /// The event before was there already.
+    repeats: bool,
+    seen: u64,
+    stored: u64,
+    last_event_id: Option<String>,
+    state: State,
+}
+
+/// How far a batch has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// An error came. SQLite may have ended the transaction, so nothing more is written.
+    Failed,
+    Committed,
+}
+
+impl Batch<'_> {
+    pub(in crate::store) fn append(
+        &mut self,
+        event: &NewEvent,
+        stamp: &Stamp<'_>,
+    ) -> Result<Appended> {
+        self.seen += 1;
+        self.is_open()?;
+        self.try_append(event, stamp).map_err(|why| self.failed(&why))
+    }
+
+    pub(in crate::store) fn progress(&mut self, progress: &Progress) -> Result<()> {
+        self.is_open()?;
+        progress::note(self.connection, progress).map_err(|why| self.failed(&why))
+    }
+
+    pub(in crate::store) fn commit(mut self) -> Result<()> {
+        self.is_open()?;
+        self.set_head().map_err(|why| self.failed(&why))?;
+        let committed =
+            self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        committed.map_err(|why| self.unconfirmed(&why))?;
+        self.state = State::Committed;
+        if self.stored > LONG {
+            self.writer.long = true;
+            self.writer.pause = true;
+        }
+        Ok(())
+    }
+
+    /// Another version may have migrated the log, and a sweep may have taken rows that we know keys
+    /// of, since the last transaction.
+    fn check_versions(&mut self) -> Result<(), Refusal> {
+        let number = |pragma| -> rusqlite::Result<i64> {
+            self.connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
+        };
+        let (version, schema) = (number("PRAGMA user_version")?, number("PRAGMA schema_version")?);
+        let checked = self.writer.schema_version.replace(schema).unwrap_or(schema);
+        if (version, schema) != (migrate::VERSION, checked) {
+            open::identify(self.path, self.connection)?;
+            open::check_schema(self.path, self.connection)?;
+        }
+        if self.writer.keys.is_empty() {
+            return Ok(());
+        }
+        // The first transaction does not ask, so the second takes what it knew for forgotten.
+        let data = rows::data_version(self.connection)?;
+        if self.writer.data_version.replace(data) != Some(data) {
+            self.writer.keys.clear();
+        }
+        Ok(())
+    }
+
+    /// A repeat is found by the refusal of its insert, for most events are new. It is looked for
+    /// first where the one before was a repeat, and where a row of a dimension would have to be made:
+    /// what is refused leaves none behind.
+    fn try_append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> rusqlite::Result<Appended> {
+        let given = event.event_id.as_deref().filter(|id| !id.is_empty());
+        let remembered = self.writer.keys.remembered(event, stamp.recorded_by);
+        if (self.repeats || remembered.is_none())
+            && let Some(known) = self.repeat(event, given)?
+        {
+            return Ok(known);
+        }
+        self.repeats = false;
+        let rows = match remembered {
+            Some(rows) => rows,
+            None => self.writer.keys.found_or_made(self.connection, event, stamp.recorded_by)?,
+        };
+        let event_id = given.map_or_else(|| self.new_event_id(stamp), str::to_owned);
+        match self.insert(event, &event_id, stamp, &rows) {
+            Ok(id) => Ok(Appended::Stored { id, event_id }),
+            Err(why) if why.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.repeat(event, given)?.ok_or(why)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// What becomes of an event whose `event_id` is there.
+    fn repeat(
+        &mut self,
+        event: &NewEvent,
+        event_id: Option<&str>,
+    ) -> rusqlite::Result<Option<Appended>> {
+        const SQL: &str = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        let Some(event_id) = event_id else {
+            return Ok(None);
+        };
+        let Some(id) = self.find(event.tenant.as_deref(), event_id)? else {
+            return Ok(None);
+        };
+        self.repeats = true;
+        let there = rows::select(self.connection, self.rows, SQL, [id.0])?.pop();
+        let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok(Some(match store::conflict(event, &there) {
+            Some(field) => Appended::Conflict { id, field },
+            None => Appended::Duplicate { id, event_id: there.event_id },
+        }))
+    }
+
+    /// The event with that `event_id`, in this batch too.
+    fn find(&mut self, tenant: Option<&str>, event_id: &str) -> rusqlite::Result<Option<EventId>> {
+        const SQL: &str = "SELECT id FROM event WHERE event_id = ?1 \
+            AND tenant = (SELECT key FROM tenant WHERE text = ?2)";
+        let find = match &mut self.find {
+            Some(find) => find,
+            None => self.find.insert(self.connection.prepare_cached(SQL)?),
+        };
+        let key = EventKey::of(event_id);
+        find.query_row(params![key, tenant.unwrap_or("")], |row| row.get(0).map(EventId)).optional()
+    }
+
+    /// A UUID v7 of the time of recording: in order, and not to be guessed.
+    fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
+        let millis = u64::try_from(stamp.recorded_at.nanos() / 1_000_000).unwrap_or(0);
+        let random = self.writer.keys.random.bytes();
+        let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+        uuid.hyphenated().to_string()
+    }
+
+    fn insert(
+        &mut self,
+        event: &NewEvent,
+        event_id: &str,
+        stamp: &Stamp<'_>,
+        rows: &Rows,
+    ) -> rusqlite::Result<EventId> {
+        let id = EventId(self.head.0 + 1);
+        let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
+        let (source, severity) = (event.source_or_default(), event.severity_or_default());
+        let salt = self.writer.keys.random.bytes();
+        let body = Body {
+            title: event.title.as_deref(),
+            description: event.description.as_deref(),
+            diff: event.diff.as_ref().map(Json::as_str),
+            payload: event.payload.as_ref().map(Json::as_str),
+            ip: event.ip.as_deref(),
+            session_id: event.session_id.as_deref(),
+        };
+        let content = Content {
+            event_id,
+            occurred_at,
+            recorded_at: stamp.recorded_at,
+            recorded_by: stamp.recorded_by,
+            tenant: event.tenant.as_deref(),
+            source,
+            severity,
+            module: event.module.as_deref(),
+            action: &event.action,
+            actor: rows.actor.map(|row| row.digest),
+            impersonator: rows.impersonator.map(|row| row.digest),
+            target_type: event.target_type.as_deref(),
+            target: rows.target.map(|row| row.digest),
+            agent: rows.agent.map(|row| row.digest),
+            method: event.method.as_deref(),
+            endpoint: event.endpoint.as_deref(),
+            status_code: event.status_code,
+            body: body.digest(&salt),
+            own: event.own,
+        };
+        let hash = chain::link(&self.hash, id, &content.digest());
+        let key = EventKey::of(event_id);
+        let row: [&dyn ToSql; 25] = [
+            &key,
+            &occurred_at.nanos(),
+            &stamp.recorded_at.nanos(),
+            &rows.recorder,
+            &rows.tenant,
+            &store::source_number(source),
+            &store::severity_number(severity),
+            &rows.action,
+            &rows.actor.map(|row| row.key),
+            &rows.impersonator.map(|row| row.key),
+            &rows.target.map(|row| row.key),
+            &rows.title,
+            &rows.agent.map(|row| row.key),
+            &event.status_code,
+            &event.method,
+            &event.endpoint,
+            &body.ip,
+            &body.session_id,
+            &body.description,
+            &body.diff,
+            &body.payload,
+            &event.own,
+            &salt,
+            &hash.0,
+            &id.0,
+        ];
+        let changed = if self.stored == 0 {
+            self.connection.prepare_cached(FIRST)?.execute(&row[..])?
+        } else {
+            let next = match &mut self.next {
+                Some(next) => next,
+                None => self.next.insert(self.connection.prepare_cached(NEXT)?),
+            };
+            next.execute(&row[..24])?
+        };
+        if changed == 0 || self.connection.last_insert_rowid() != id.0 {
+            return Err(error::refused("an event"));
+        }
+        (self.head, self.hash) = (id, hash);
+        self.stored += 1;
+        self.last_event_id = Some(event_id.to_owned());
+        Ok(id)
+    }
+
+    fn set_head(&self) -> rusqlite::Result<()> {
+        if self.stored == 0 {
+            return Ok(());
+        }
+        let mut update =
+            self.connection.prepare_cached("UPDATE head SET id = ?1, hash = ?2 WHERE one = 1")?;
+        match update.execute(params![self.head.0, self.hash.0])? {
+            1 => Ok(()),
+            _ => Err(error::refused("the newest id")),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    fn is_open(&self) -> Result<()> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Failed | State::Committed => Err(lost(self.path).into()),
+        }
+    }
+
+    /// What an error is for the user. Nothing of the batch is stored.
+    fn failed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+        self.state = State::Failed;
+        let mut failure = error::failure(self.path, Doing::Write, why);
+        if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+            let events = text::plural(self.seen, "event");
+            failure.what += " (0 of ";
+            failure.what += &events;
+            failure.what += " of this batch stored)";
+        }
+        failure.into()
+    }
+
+    /// A commit that failed may be found in the write-ahead log after a crash, save where the disk
+    /// had no room for it.
+    fn unconfirmed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+        if matches!(why.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)) {
+            return self.failed(why);
+        }
+        self.state = State::Failed;
+        self.writer.lost = true;
+        let mut failure = error::failure(self.path, Doing::Write, why);
+        failure.what += "; not confirmed";
+        if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
+            failure.what += ", repeat with --event-id ";
+            failure.what += event_id;
+        }
+        failure.into()
+    }
+}
+
+impl Drop for Batch<'_> {
+    /// Rolls back what was not committed.
+    fn drop(&mut self) {
+        if self.state == State::Committed {
+            return;
+        }
+        // Rows that are rolled back leave their keys to others.
+        self.writer.keys.clear();
+        self.rows.borrow_mut().clear();
+        if self.connection.is_autocommit() {
+            return;
+        }
+        let rolled_back =
+            self.connection.prepare_cached("ROLLBACK").and_then(|mut back| back.execute([]));
+        self.writer.lost |= rolled_back.is_err();
+    }
+}
+
+impl Drop for Sqlite {
+    /// After a long run the write-ahead log is large: it is carried over and cut. Nothing depends on
+    /// it, so a reader who is in the way is not waited for.
+    fn drop(&mut self) {
+        if !self.writer.long || self.writer.lost {
+            return;
+        }
+        let cut = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        });
+        drop(cut);
+    }
+}
