@@ -123,12 +123,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 /// The class of an error that nobody classed: what the system said decides, else it is our defect.
 fn class_of(error: &anyhow::Error) -> Exit {
-    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map_or(
-        Exit::Software,
-        |io| match io.kind() {
+    error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map_or(Exit::Software, |io| {
+        match io.kind() {
             io::ErrorKind::NotFound => Exit::NoInput,
             io::ErrorKind::PermissionDenied => Exit::NoPermission,
             _ => Exit::Io,
-        },
-    )
+        }
+    })
 }
