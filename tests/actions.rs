@@ -49,5 +49,5 @@ fn every_action_of_the_log_is_there_once() {
 #[test]
 fn an_empty_log_has_no_actions() {
     let sandbox = Sandbox::new();
-    sandbox.run(["actions"]).exits(66).no_stdout().is_one_error().done();
+    sandbox.run(["actions"]).exits(66).no_stdout().tells_one_error().done();
 }

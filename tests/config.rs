@@ -59,7 +59,7 @@ fn an_unknown_key_is_named() {
     ] {
         let sandbox = Sandbox::with_events();
         sandbox.write("config.toml", config);
-        let out = sandbox.run(["list"]).exits(78).no_stdout().is_one_error().says(key);
+        let out = sandbox.run(["list"]).exits(78).no_stdout().tells_one_error().says(key);
         assert!(out.stderr().contains("config.toml"), "the file is named\n{out}");
         sandbox.run(["ingest", "--action", "x"]).exits(78).no_stdout().done();
         assert_eq!(sandbox.log().count(), 8);
@@ -70,18 +70,18 @@ fn an_unknown_key_is_named() {
 fn a_config_that_is_no_toml_is_told_by_its_line() {
     let sandbox = Sandbox::with_events();
     sandbox.write("config.toml", "tz = \"UTC\"\ndb = \n");
-    let out = sandbox.run(["list"]).exits(78).no_stdout().is_one_error();
+    let out = sandbox.run(["list"]).exits(78).no_stdout().tells_one_error();
     assert!(out.stderr().contains("config.toml:2"), "{out}");
     for bad in ["tz = 7\n", "tz = \"Mars/Olympus\"\n", "space_left = \"much\"\n", "\u{0}\n"] {
         sandbox.write("config.toml", bad);
-        sandbox.run(["list"]).exits(78).no_stdout().is_one_error().done();
+        sandbox.run(["list"]).exits(78).no_stdout().tells_one_error().done();
     }
 }
 
 #[test]
 fn a_config_that_was_named_must_be_there_and_another_need_not() {
     let sandbox = Sandbox::with_events();
-    let out = sandbox.run(["list", "--config", "none.toml"]).no_stdout().is_one_error();
+    let out = sandbox.run(["list", "--config", "none.toml"]).no_stdout().tells_one_error();
     out.says("none.toml").code_is_one_of(&[66, 78]);
     let mut command = sandbox.command(["list"]);
     command.env_remove("ACTIVITY_CONFIG");

@@ -44,7 +44,7 @@ fn each_documented_way_ends_as_it_says() {
     ] {
         let out = sandbox.run(args.split_whitespace()).exits(code);
         if code > 2 && code != 65 {
-            out.is_one_error().no_stdout().done();
+            out.tells_one_error().no_stdout().done();
         }
     }
     sandbox.holds(8);
@@ -69,7 +69,7 @@ fn who_may_not_read_is_77_and_told_whose_it_is() {
     for args in
         [&["list"] as &[_], &["show", "1"], &["ingest", "--action", "a"], &["export", "--csv"]]
     {
-        let out = sandbox.finish(sandbox.as_somebody(args)).exits(77).no_stdout().is_one_error();
+        let out = sandbox.finish(sandbox.as_somebody(args)).exits(77).no_stdout().tells_one_error();
         assert!(out.stderr().contains("log.db"), "{out}");
     }
     sandbox.shell("chmod u+rw log.db*").ok().done();
@@ -83,7 +83,7 @@ fn who_may_not_create_is_73_or_77() {
     fs::create_dir(&folder).unwrap();
     let command = sandbox.as_somebody(["ingest", "--db", "closed/log.db", "--action", "a"]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    sandbox.finish(command).no_stdout().is_one_error().code_is_one_of(&[73, 77]);
+    sandbox.finish(command).no_stdout().tells_one_error().code_is_one_of(&[73, 77]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     assert!(!sandbox.exists("closed/log.db"));
 }
@@ -144,7 +144,7 @@ fn a_log_of_a_newer_program_is_78_and_untouched() {
     let before = sandbox.read("log.db");
     for args in ["list", "show 1", "search-actor 3", "export --csv", "ingest --action a", "actions"]
     {
-        let out = sandbox.run(args.split(' ')).exits(78).no_stdout().is_one_error();
+        let out = sandbox.run(args.split(' ')).exits(78).no_stdout().tells_one_error();
         assert!(out.stderr().contains("newer") && out.stderr().contains("99"), "{out}");
     }
     assert!(sandbox.read("log.db") == before, "not a byte has changed");

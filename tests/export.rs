@@ -158,7 +158,7 @@ fn an_output_that_cannot_be_made_is_73_before_anything_is_recorded() {
     sandbox.shell("mkdir folder").ok().done();
     for output in ["none/out.csv", "folder", "log.db/out.csv"] {
         let args = ["export", "--csv", "-o", output];
-        sandbox.run(args).exits(73).no_stdout().is_one_error().says(output).done();
+        sandbox.run(args).exits(73).no_stdout().tells_one_error().says(output).done();
     }
     sandbox.holds(8);
 }
@@ -201,7 +201,12 @@ fn a_caller_who_may_not_write_the_log_exports_nothing() {
 #[test]
 fn without_a_log_there_is_nothing_to_export() {
     let sandbox = Sandbox::new();
-    sandbox.run(["export", "--csv", "-o", "out.csv"]).exits(66).no_stdout().is_one_error().done();
+    sandbox
+        .run(["export", "--csv", "-o", "out.csv"])
+        .exits(66)
+        .no_stdout()
+        .tells_one_error()
+        .done();
     assert!(!sandbox.exists("out.csv") && !sandbox.exists("log.db"));
 }
 

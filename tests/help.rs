@@ -1,5 +1,7 @@
 //! Help, completions and the manual: complete, and true.
 
+use std::fmt::Write;
+
 use crate::support::Sandbox;
 
 /// The names of the subcommands that a help text lists.
@@ -28,7 +30,7 @@ fn the_whole_tree_of_help() {
     let mut tree = format!("$ activity --help\n{root}");
     for command in subcommands(&root) {
         let help = help_of(&sandbox, Some(&command));
-        tree.push_str(&format!("\n$ activity {command} --help\n{help}"));
+        write!(tree, "\n$ activity {command} --help\n{help}").unwrap();
     }
     insta::assert_snapshot!(tree);
 }

@@ -261,7 +261,7 @@ fn compressed_and_binary_input_is_rejected_and_ends() {
 fn a_folder_as_input_is_66() {
     let sandbox = Sandbox::new();
     sandbox.shell("mkdir folder").ok().done();
-    sandbox.run(["ingest", "folder"]).exits(66).no_stdout().is_one_error().done();
+    sandbox.run(["ingest", "folder"]).exits(66).no_stdout().tells_one_error().done();
 }
 
 #[test]

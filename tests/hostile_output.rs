@@ -144,7 +144,7 @@ fn every_code_point_through_show() {
     sandbox.ingest(lines(texts.iter().map(|text| {
         let short: String = text.chars().take(600).collect();
         json!({"action":"a","title":short,"description":text,"user_agent":short,"actor_label":short,
-            "target_label":short,"payload":{"k":text,short:1},"diff":{"d":{"before":short,"after":text}}})
+            "target_label":short,"payload":{"k":text,&short:1},"diff":{"d":{"before":short,"after":text}}})
         .to_string()
     })));
     for id in 1..=texts.len() {

@@ -757,7 +757,7 @@ fn several_files_are_taken_in_their_order() {
 #[test]
 fn a_missing_input_file_is_66_and_names_it() {
     let sandbox = Sandbox::new();
-    let out = sandbox.run(["ingest", "nowhere.jsonl"]).exits(66).is_one_error().no_stdout();
+    let out = sandbox.run(["ingest", "nowhere.jsonl"]).exits(66).tells_one_error().no_stdout();
     out.says("nowhere.jsonl").done();
     assert!(!sandbox.exists("log.db"), "no log is made for nothing");
 }

@@ -89,7 +89,7 @@ fn times_are_told_in_the_zone() {
     sandbox
         .run(["list", "--tz", "Mars/Olympus"])
         .exits(2)
-        .is_one_error()
+        .tells_one_error()
         .says("Mars/Olympus")
         .done();
 }

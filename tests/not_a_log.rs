@@ -23,7 +23,7 @@ const COMMANDS: [&str; 7] = [
 fn each_refuses(sandbox: &Sandbox, db: &str, code: i32, why: &str) {
     for command in COMMANDS {
         let args = command.split(' ').chain(["--db", db]);
-        let out: Output = sandbox.run(args).exits(code).no_stdout().is_one_error();
+        let out: Output = sandbox.run(args).exits(code).no_stdout().tells_one_error();
         let name = db.rsplit('/').next().unwrap();
         assert!(out.stderr().contains(name), "{db} is named\n{out}");
         assert!(out.stderr().contains(why), "it says {why:?}\n{out}");
@@ -70,7 +70,7 @@ fn an_emptied_log_is_not_begun_anew() {
 fn a_missing_log_is_made_by_ingest_alone() {
     let sandbox = Sandbox::new();
     for command in &COMMANDS[..6] {
-        let out = sandbox.run(command.split(' ')).exits(66).no_stdout().is_one_error();
+        let out = sandbox.run(command.split(' ')).exits(66).no_stdout().tells_one_error();
         assert!(out.stderr().contains("log.db"), "{out}");
         assert!(!sandbox.exists("log.db"), "{command} makes no log");
     }
@@ -95,7 +95,7 @@ fn a_hard_link_beside_the_log_is_refused_and_elsewhere_told() {
     sandbox.shell("ln log.db second.db").ok().done();
     for db in ["log.db", "second.db"] {
         let args = ["ingest", "--db", db, "--action", "a"];
-        sandbox.run(args).exits(73).no_stdout().is_one_error().done();
+        sandbox.run(args).exits(73).no_stdout().tells_one_error().done();
     }
     sandbox.shell("mkdir backup; mv second.db backup/").ok().done();
     let out = sandbox.run(["ingest", "--action", "a"]).ok();
@@ -133,7 +133,7 @@ fn foreign_schema_objects_stop_writing() {
         let log = Log::open_to_write(&sandbox.db());
         log.sql.execute_batch(hand).unwrap();
         drop(log);
-        let out = sandbox.run(["ingest", "--action", "a"]).no_stdout().is_one_error();
+        let out = sandbox.run(["ingest", "--action", "a"]).no_stdout().tells_one_error();
         assert!([66, 74].contains(&out.code.unwrap()), "{name}\n{out}");
         assert_eq!(sandbox.log().count(), 8, "{name}: nothing is stored");
     }

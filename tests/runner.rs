@@ -7,7 +7,8 @@ use std::path::Path;
 fn every_file_of_tests_is_declared() {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let main = fs::read_to_string(tests.join("main.rs")).unwrap();
-    let forgotten = undeclared(&modules(&tests), &main);
+    let files = modules(&tests);
+    let forgotten = undeclared(&files, &main);
     assert!(forgotten.is_empty(), "not declared in tests/main.rs: {forgotten:?}");
 }
 

@@ -121,6 +121,6 @@ fn they_need_a_name_and_a_log() {
     let sandbox = Sandbox::new();
     sandbox.run(["search-actor"]).exits(2).done();
     sandbox.run(["search-target"]).exits(2).done();
-    sandbox.run(["search-actor", "x"]).exits(66).no_stdout().is_one_error().done();
-    sandbox.run(["search-target", "x"]).exits(66).no_stdout().is_one_error().done();
+    sandbox.run(["search-actor", "x"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["search-target", "x"]).exits(66).no_stdout().tells_one_error().done();
 }

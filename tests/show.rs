@@ -180,7 +180,7 @@ fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
     assert_eq!(action("5"), "e");
     sandbox.run(["show", "99"]).exits(1).no_stdout().done();
 
-    let several = sandbox.run(["show", "0198f2c4"]).exits(2).no_stdout().is_one_error();
+    let several = sandbox.run(["show", "0198f2c4"]).exits(2).no_stdout().tells_one_error();
     assert!(several.stderr().contains('1') && several.stderr().contains('2'), "{several}");
     sandbox.run(["show", "order/"]).exits(2).no_stdout().says("3").says("4").done();
     sandbox.run(["show", "twice"]).exits(2).no_stdout().says("6").says("7").done();
@@ -192,7 +192,7 @@ fn what_is_not_there_is_exit_1() {
     for id in ["0", "9", "9223372036854775807", "99999999999999999999", "nothing", "e", "é"] {
         let out = sandbox.run(["show", id]);
         let code = if id == "e" { 2 } else { 1 };
-        out.exits(code).no_stdout().is_one_error().done();
+        out.exits(code).no_stdout().tells_one_error().done();
     }
     sandbox.run(["show"]).exits(2).done();
     sandbox.run(["show", "-1"]).exits(2).done();
@@ -202,5 +202,5 @@ fn what_is_not_there_is_exit_1() {
 #[test]
 fn there_is_no_log_to_show_from() {
     let sandbox = Sandbox::new();
-    sandbox.run(["show", "1"]).exits(66).no_stdout().is_one_error().done();
+    sandbox.run(["show", "1"]).exits(66).no_stdout().tells_one_error().done();
 }

@@ -1,13 +1,19 @@
 //! Times of events, read and written by other means than the program's.
 
+use std::time::SystemTime;
+
 use chrono::DateTime;
 use chrono::SecondsFormat;
 use chrono::TimeDelta;
 use chrono::Utc;
 
+fn now() -> DateTime<Utc> {
+    SystemTime::now().into()
+}
+
 /// The time so many seconds ago, as an emitter writes it.
 pub(crate) fn seconds_ago(seconds: i64) -> String {
-    let then = Utc::now() - TimeDelta::seconds(seconds);
+    let then = now() - TimeDelta::seconds(seconds);
     then.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
@@ -22,5 +28,5 @@ pub(crate) fn normal_form(time: &str) -> String {
 /// How far a time lies from now, in seconds.
 pub(crate) fn age(time: &str) -> f64 {
     let time = DateTime::parse_from_rfc3339(time).unwrap();
-    (Utc::now() - time.to_utc()).as_seconds_f64()
+    (now() - time.to_utc()).as_seconds_f64()
 }

@@ -54,15 +54,17 @@ impl Log {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.one("SELECT count(*) FROM event")
+        self.one::<i64>("SELECT count(*) FROM event").try_into().unwrap()
     }
 
     /// The count while others make or write the log: 0 where there is none to read yet.
     pub(crate) fn count_now(path: &Path) -> u64 {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)
-            .and_then(|sql| sql.query_row("SELECT count(*) FROM event", [], |row| row.get(0)))
-            .unwrap_or_default()
+            .and_then(|sql| {
+                sql.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))
+            })
+            .map_or(0, |count| count.try_into().unwrap())
     }
 
     /// Checks the file, that ids have no holes, and every link of the chain.

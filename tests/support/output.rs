@@ -108,7 +108,7 @@ impl Output {
 
     /// Checks the shape of an error: `activity: WHAT: WHY` on one line, at most a hint behind it.
     #[track_caller]
-    pub(crate) fn is_one_error(self) -> Self {
+    pub(crate) fn tells_one_error(self) -> Self {
         let said: Vec<&str> = self.stderr().lines().collect();
         let hints = said.iter().filter(|line| line.starts_with("hint: ")).count();
         let shaped = said.first().is_some_and(|line| line.starts_with("activity: "))
