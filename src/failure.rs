@@ -103,7 +103,7 @@ pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Ex
 fn chain(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
-        let message = cause.to_string();
+        let message = message(cause);
         if told.ends_with(&message) {
             continue;
         }
@@ -113,6 +113,19 @@ fn chain(error: &anyhow::Error) -> String {
         told.push_str(&message);
     }
     told
+}
+
+/// What a cause says; of the system's own, which begin in capitals and end in a number, the words.
+fn message(cause: &(dyn std::error::Error + 'static)) -> String {
+    let message = cause.to_string();
+    let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    match number.and_then(|number| message.strip_suffix(&format!(" (os error {number})"))) {
+        Some(words) => {
+            let mut letters = words.chars();
+            letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
+        }
+        None => message,
+    }
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

@@ -1,8 +1,37 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod args;
+mod caller;
+mod chain;
+mod codec;
+mod commands;
+mod config;
+mod context;
 mod event;
+mod export;
 mod failure;
+mod ingest;
+mod query;
+mod render;
+mod settings;
+mod store;
+mod terminal;
 mod text;
 mod time;
 
-fn main() {}
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+fn main() -> ExitCode {
+    let result = outlive_file_limits().and_then(|()| commands::run());
+    failure::finish(result, &mut io::stderr()).into()
+}
+
+/// Lets a write beyond the limit on a file's size fail like any other, where the signal would kill
+/// without a word. A handler that does nothing of note, for a child is to start with the default.
+fn outlive_file_limits() -> anyhow::Result<()> {
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
+    Ok(())
+}

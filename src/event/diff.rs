@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::event::json::{self, Json};
+use crate::event::quoted;
+use crate::text;
 
 /// One changed field of a diff; each side is JSON text, absent where the field was not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub(crate) fn check(diff: &Json) -> Result<(), String> {
         let has_a_side = json::members(entry)
             .is_ok_and(|sides| sides.iter().any(|(key, _)| key == "before" || key == "after"));
         if !has_a_side {
-            return Err(format!("diff of {field:?} has neither before nor after"));
+            return Err(format!("diff of {} has neither before nor after", quoted(&field)));
         }
     }
     Ok(())
@@ -90,12 +92,17 @@ impl<'a> Members<'a> {
     }
 }
 
+/// An entry of a diff; the field stands on one side at least.
 fn entry(key: &str, before: Option<&str>, after: Option<&str>) -> String {
-    let key = serde_json::Value::from(key);
-    match (before, after) {
-        (Some(before), Some(after)) => format!(r#"{key}:{{"before":{before},"after":{after}}}"#),
-        (Some(before), None) => format!(r#"{key}:{{"before":{before}}}"#),
-        (None, Some(after)) => format!(r#"{key}:{{"after":{after}}}"#),
-        (None, None) => unreachable!("a field that stands on neither side has no entry"),
+    let mut entry = String::new();
+    text::json_string_into(&mut entry, key);
+    let sides = [("before", before), ("after", after)];
+    for (place, (side, value)) in sides.iter().filter(|(_, value)| value.is_some()).enumerate() {
+        entry.push_str(if place == 0 { ":{\"" } else { ",\"" });
+        entry.push_str(side);
+        entry.push_str("\":");
+        entry.push_str(value.unwrap_or_default());
     }
+    entry.push('}');
+    entry
 }

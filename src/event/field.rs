@@ -1,5 +1,7 @@
 //! The one table of fields: it drives parsing, JSON, the CSV header, `--columns`, `show` and help.
 
+use std::sync::LazyLock;
+
 use crate::event::Event;
 use crate::event::Hash;
 use crate::event::MAX_ACTION;
@@ -9,6 +11,8 @@ use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::json::Json;
+use crate::event::json::VALUE_DEPTH;
+use crate::event::quoted;
 use crate::time::Timestamp;
 
 /// A field's value, as a reader of it needs it.
@@ -106,15 +110,14 @@ impl Field {
             Kind::Id { limit } => Taken::Text(bounded(text, limit)?),
             Kind::Label => Taken::Text(bounded(text, MAX_ID)?),
             Kind::Time => Taken::Time(time(&text)?),
-            Kind::Source => Taken::Source(
-                Source::parse(&text)
-                    .ok_or_else(|| format!("{text:?} is none of operator, system, api and cron"))?,
-            ),
+            Kind::Source => Taken::Source(Source::parse(&text).ok_or_else(|| {
+                format!("{} is none of operator, system, api and cron", quoted(&text))
+            })?),
             Kind::Severity => Taken::Severity(Severity::parse(&text).ok_or_else(|| {
-                format!("{text:?} is none of critical, high, medium, low and info")
+                format!("{} is none of critical, high, medium, low and info", quoted(&text))
             })?),
             Kind::Slug => Taken::Text(slug(bounded(text, MAX_ACTION)?)?),
-            Kind::Object => Taken::Object(Json::object(&text, 1)?),
+            Kind::Object => Taken::Object(Json::object(&text, VALUE_DEPTH)?),
             Kind::Address => Taken::Text(address(&text)?),
             Kind::Verb => Taken::Text(verb(text)?),
             Kind::Status => Taken::Status(status(&text)?),
@@ -127,9 +130,10 @@ fn slug(mut text: String) -> Result<String, String> {
     text.make_ascii_lowercase();
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "_.:/-".contains(c));
     match text.chars().find(|c| odd(*c)) {
-        Some(c) => {
-            Err(format!("{text:?} has {c:?}; letters, digits and _ . : / - can stand in it"))
-        }
+        Some(c) => Err(format!(
+            "{} has {c:?}; letters, digits and _ . : / - can stand in it",
+            quoted(&text)
+        )),
         None => Ok(text),
     }
 }
@@ -138,7 +142,7 @@ fn slug(mut text: String) -> Result<String, String> {
 fn address(text: &str) -> Result<String, String> {
     text.parse::<std::net::IpAddr>()
         .map(|address| address.to_string())
-        .map_err(|_| format!("{text:?} is not an address"))
+        .map_err(|_| format!("{} is not an address", quoted(text)))
 }
 
 /// An HTTP method in capitals: a token of RFC 9110, section 5.6.2.
@@ -148,7 +152,7 @@ fn verb(mut text: String) -> Result<String, String> {
     if text.len() <= 64 && text.chars().all(token) {
         Ok(text)
     } else {
-        Err(format!("{text:?} is not an HTTP method"))
+        Err(format!("{} is not an HTTP method", quoted(&text)))
     }
 }
 
@@ -156,17 +160,70 @@ fn status(text: &str) -> Result<u16, String> {
     text.parse()
         .ok()
         .filter(|status| text.len() == 3 && (100..=599).contains(status))
-        .ok_or_else(|| format!("{text:?} is not a status from 100 to 599"))
+        .ok_or_else(|| format!("{} is not a status from 100 to 599", quoted(text)))
 }
 
-/// The field of that name, or that is known under it.
+/// A name that a field is known by.
+#[derive(Clone, Copy)]
+pub(crate) struct Name {
+    text: &'static str,
+    pub field: &'static Field,
+    /// Whether it is the contract's name, which wins over the others.
+    pub own: bool,
+    /// One bit for each name.
+    pub name_bit: u64,
+    /// One bit for each field.
+    pub field_bit: u64,
+}
+
+/// Every name of every field, by a hash of its text: an event has some twenty names, and each is
+/// asked for here.
+struct Names {
+    slots: [Option<Name>; Self::SLOTS],
+}
+
+impl Names {
+    /// Several times the number of names, so that two seldom meet.
+    const SLOTS: usize = 256;
+
+    fn new() -> Self {
+        let mut names = Self { slots: [None; Self::SLOTS] };
+        let (mut name_bit, mut field_bit) = (1, 1);
+        for field in &FIELDS {
+            for (place, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
+                let slot = names.slot(text);
+                names.slots[slot] =
+                    Some(Name { text, field, own: place == 0, name_bit, field_bit });
+                name_bit <<= 1;
+            }
+            field_bit <<= 1;
+        }
+        names
+    }
+
+    /// The slot that has the name, else the empty one where it would be.
+    fn slot(&self, text: &str) -> usize {
+        let hash = text.bytes().fold(text.len(), |hash, byte| {
+            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
+        });
+        let mut slot = hash % Self::SLOTS;
+        while self.slots[slot].is_some_and(|name| name.text != text) {
+            slot = (slot + 1) % Self::SLOTS;
+        }
+        slot
+    }
+}
+
+static NAMES: LazyLock<Names> = LazyLock::new(Names::new);
+
+/// The field that is taken in under that name, the contract's or another one.
+pub(crate) fn lookup(name: &str) -> Option<Name> {
+    NAMES.slots[NAMES.slot(name)]
+}
+
+/// The field of that name.
 pub(crate) fn named(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.name == name)
-}
-
-/// The field that is taken in under that other name.
-pub(crate) fn aliased(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.aliases.contains(&name))
+    lookup(name).filter(|name| name.own).map(|name| name.field)
 }
 
 macro_rules! text_field {
@@ -273,10 +330,7 @@ pub(crate) static FIELDS: [Field; 28] = [
             }
         },
     },
-    text_field!(module, Kind::Label, [], "emitting service", |event| event
-        .action
-        .module
-        .as_deref()),
+    text_field!(module, Kind::Label, [], "emitting service", |event| event.action.module.as_deref()),
     Field {
         name: "action",
         aliases: &[],
@@ -323,9 +377,7 @@ pub(crate) static FIELDS: [Field; 28] = [
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event
-        .ip
-        .as_deref()),
+    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event.ip.as_deref()),
     text_field!(user_agent, Kind::Text, [], "user agent", |event| event.user_agent.as_deref()),
     text_field!(session_id, ID, [], "session", |event| event.session_id.as_deref()),
     text_field!(method, Kind::Verb, [], "HTTP method", |event| event.method.as_deref()),

@@ -7,24 +7,32 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
+use serde_json::value::RawValue;
+
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
 use crate::event::field::Field;
 use crate::event::field::Kind;
+use crate::event::field::Name;
 use crate::event::json;
 use crate::event::json::Json;
+use crate::event::json::VALUE_DEPTH;
+use crate::event::quoted;
+use crate::text;
 use crate::time;
 use crate::time::Zone;
 
-/// How deep a value of a top-level key stands in its line.
-const VALUE_DEPTH: usize = 1;
+/// How deep a value stands that has gone one level down, into the payload or the diff.
+const MOVED_DEPTH: usize = VALUE_DEPTH + 1;
 
 /// A value under a name, before anybody asked what it means.
 #[derive(Clone, Debug)]
 pub(crate) enum Given<'a> {
-    /// Text, and everything in a CSV cell or a flag.
+    /// Text that is only text: a string in JSON.
     Text(Cow<'a, str>),
+    /// Text that says everything there is to say, objects too: a cell of CSV, the value of a flag.
+    Cell(Cow<'a, str>),
     /// Any other JSON value, as valid JSON text.
     Json(&'a str),
 }
@@ -38,18 +46,31 @@ impl<'a> Given<'a> {
         if raw.starts_with('"') { json::string(raw).map(Self::Text) } else { Ok(Self::Json(raw)) }
     }
 
+    /// The value of text that must be JSON, like a flag that takes it.
+    ///
+    /// # Errors
+    /// The reason: no JSON, or as [`Given::from_json`].
+    pub(crate) fn parse_json(text: &'a str) -> Result<Self, String> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|why| json::reason(&why))?;
+        Self::from_json(raw.get())
+    }
+
     fn is_absent(&self) -> bool {
         match self {
-            Self::Text(text) => text.is_empty(),
+            Self::Text(text) | Self::Cell(text) => text.is_empty(),
             Self::Json(raw) => *raw == "null",
         }
     }
 
-    /// The value as JSON text, blanks dropped.
+    /// The value as JSON text within the payload, blanks dropped.
     fn to_json(&self) -> Result<String, String> {
         match self {
-            Self::Text(text) => Ok(serde_json::Value::from(text.as_ref()).to_string()),
-            Self::Json(raw) => json::compact(raw, VALUE_DEPTH),
+            Self::Text(text) | Self::Cell(text) => {
+                let mut json = String::with_capacity(text.len() + 2);
+                text::json_string_into(&mut json, text);
+                Ok(json)
+            }
+            Self::Json(raw) => json::compact(raw, MOVED_DEPTH),
         }
     }
 }
@@ -58,11 +79,12 @@ impl<'a> Given<'a> {
 pub(crate) struct Intake<'a> {
     zone: Option<&'a Zone>,
     event: NewEvent,
-    /// Every name that came, absent values too.
-    names: HashSet<Cow<'a, str>>,
-    /// Fields that are set, as bits of their place in the table.
-    set: u32,
-    aliased: Vec<(&'static Field, Cow<'a, str>, Given<'a>)>,
+    /// Every name that came, absent values too: those of fields as bits, the others in full.
+    names: u64,
+    other_names: HashSet<Cow<'a, str>>,
+    /// Fields that are set, as bits.
+    set: u64,
+    aliased: Vec<(Name, Cow<'a, str>, Given<'a>)>,
     id: Option<Given<'a>>,
     /// Another log stamped it: its `id` is that log's.
     foreign: bool,
@@ -78,7 +100,8 @@ impl<'a> Intake<'a> {
         Self {
             zone,
             event: NewEvent::default(),
-            names: HashSet::with_capacity(32),
+            names: 0,
+            other_names: HashSet::new(),
             set: 0,
             aliased: Vec::new(),
             id: None,
@@ -94,27 +117,38 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// The reason: a name that came before, a value that does not fit its field.
     pub(crate) fn take(&mut self, name: Cow<'a, str>, given: Given<'a>) -> Result<(), String> {
-        if !self.names.insert(name.clone()) {
-            return Err(format!("{name:?} is given twice"));
+        let known = field::lookup(&name);
+        let is_new = match known {
+            Some(known) => self.names & known.name_bit == 0,
+            None => self.other_names.insert(name.clone()),
+        };
+        if !is_new {
+            return Err(format!("{} is given twice", quoted(&name)));
         }
+        self.names |= known.map_or(0, |known| known.name_bit);
         if given.is_absent() {
             return Ok(());
         }
-        match name.as_ref() {
-            "id" => self.id = Some(given),
-            "recorded_at" | "recorded_by" | "hash" => self.foreign = true,
-            "before" => self.keep_side(name, given, true)?,
-            "after" => self.keep_side(name, given, false)?,
-            "before_value" | "after_value" => self.aliased_side(name, given)?,
-            _ => match (field::named(&name), field::aliased(&name)) {
-                (Some(field), _) => {
-                    self.set(field, given)?;
+        match known {
+            Some(known) if known.own && known.field.kind == Kind::Stamp => {
+                match known.field.name {
+                    "id" => self.id = Some(given),
+                    _ => self.foreign = true,
                 }
-                (None, Some(field)) => self.aliased.push((field, name, given)),
-                (None, None) => self.extra(name, &given)?,
+                Ok(())
+            }
+            Some(known) if known.own => self.set(known, given),
+            Some(known) => {
+                self.aliased.push((known, name, given));
+                Ok(())
+            }
+            None => match name.as_ref() {
+                "before" => self.keep_side(name, given, true),
+                "after" => self.keep_side(name, given, false),
+                "before_value" | "after_value" => self.aliased_side(name, given),
+                _ => self.extra(name, &given),
             },
         }
-        Ok(())
     }
 
     /// Makes the event of what was taken.
@@ -129,9 +163,14 @@ impl<'a> Intake<'a> {
         self.event.validate()
     }
 
-    fn set(&mut self, field: &Field, given: Given<'a>) -> Result<(), String> {
-        self.set |= bit(field);
+    fn set(&mut self, name: Name, given: Given<'a>) -> Result<(), String> {
+        self.set |= name.field_bit;
+        let field = name.field;
         let text = match (field.kind, given) {
+            (_, Given::Cell(text)) => text.into_owned(),
+            (Kind::Object, Given::Text(_)) => {
+                return Err(format!("{}: must be an object, not text", field.name));
+            }
             (Kind::Object, Given::Json(raw)) => {
                 let object = Json::from_raw(raw, VALUE_DEPTH)
                     .map_err(|why| format!("{}: {why}", field.name))?;
@@ -153,16 +192,16 @@ impl<'a> Intake<'a> {
     }
 
     fn extra(&mut self, name: Cow<'a, str>, given: &Given<'a>) -> Result<(), String> {
-        let value = given.to_json().map_err(|why| format!("{name}: {why}"))?;
+        let value = given.to_json().map_err(|why| format!("{}: {why}", quoted(&name)))?;
         self.extra.push((name, value));
         Ok(())
     }
 
     /// A field's own name wins over its other names, wherever it stands in the line.
     fn settle_aliases(&mut self) -> Result<(), String> {
-        for (field, name, given) in std::mem::take(&mut self.aliased) {
-            if self.set & bit(field) == 0 {
-                self.set(field, given)?;
+        for (known, name, given) in std::mem::take(&mut self.aliased) {
+            if self.set & known.field_bit == 0 {
+                self.set(known, given)?;
             } else {
                 self.extra(name, &given)?;
             }
@@ -174,20 +213,11 @@ impl<'a> Intake<'a> {
         let Some(id) = self.id.take().filter(|_| !self.foreign) else {
             return Ok(());
         };
-        let field = field::named("event_id").expect("the table has event_id");
-        if self.event.event_id.is_some() {
-            self.extra("id".into(), &id)
-        } else {
-            self.set(field, id)
-        }
+        let name = field::lookup("event_id").expect("the table has event_id");
+        if self.event.event_id.is_some() { self.extra("id".into(), &id) } else { self.set(name, id) }
     }
 
-    fn keep_side(
-        &mut self,
-        name: Cow<'a, str>,
-        given: Given<'a>,
-        before: bool,
-    ) -> Result<(), String> {
+    fn keep_side(&mut self, name: Cow<'a, str>, given: Given<'a>, before: bool) -> Result<(), String> {
         let slot = if before { &mut self.before } else { &mut self.after };
         match slot.replace((name, given)) {
             Some((alias, earlier)) => self.extra(alias, &earlier),
@@ -215,16 +245,24 @@ impl<'a> Intake<'a> {
             return diff::check(diff);
         }
         let state = |side: &Option<(Cow<'_, str>, Given<'_>)>| match side {
-            Some((_, Given::Json(raw))) => Json::from_raw(raw, VALUE_DEPTH).ok(),
-            Some((_, Given::Text(text))) => Json::object(text, VALUE_DEPTH).ok(),
-            None => None,
+            Some((_, Given::Json(raw))) => Json::from_raw(raw, MOVED_DEPTH).ok(),
+            Some((_, Given::Cell(text))) => Json::object(text, MOVED_DEPTH).ok(),
+            Some((_, Given::Text(_))) | None => None,
         };
         if let (Some(old), Some(new)) = (state(&before), state(&after)) {
             self.event.diff = diff::between(&old, &new);
             return Ok(());
         }
         for (name, given) in [before, after].into_iter().flatten() {
-            self.extra(name, &given)?;
+            // A cell may hold the state as JSON or in plain words.
+            let state = match &given {
+                Given::Cell(text) => Given::parse_json(text).and_then(|state| state.to_json()).ok(),
+                Given::Text(_) | Given::Json(_) => None,
+            };
+            match state {
+                Some(state) => self.extra.push((name, state)),
+                None => self.extra(name, &given)?,
+            }
         }
         Ok(())
     }
@@ -238,13 +276,13 @@ impl<'a> Intake<'a> {
         let payload = self.event.payload.take();
         let mut text = payload.as_ref().map_or("{}", Json::as_str).to_owned();
         text.pop();
-        let members = payload.as_ref().map(Json::members).unwrap_or_default();
-        let mut taken: HashMap<Cow<'_, str>, String> =
-            members.into_iter().map(|(key, value)| (key, value.to_owned())).collect();
-        for (name, value) in std::mem::take(&mut self.extra) {
-            let mut key = name.clone();
+        let extra = std::mem::take(&mut self.extra);
+        let mut taken: HashMap<Cow<'_, str>, &str> = HashMap::new();
+        taken.extend(payload.as_ref().map(Json::members).unwrap_or_default());
+        for (name, value) in &extra {
+            let mut key = Cow::Borrowed(name.as_ref());
             let mut number = 1;
-            while taken.get(&key).is_some_and(|other| !json::same_value(other, &value)) {
+            while taken.get(&key).is_some_and(|other| !json::same_value(other, value)) {
                 number += 1;
                 key = format!("{name}_{number}").into();
             }
@@ -254,19 +292,13 @@ impl<'a> Intake<'a> {
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push_str(&serde_json::Value::from(key.as_ref()).to_string());
+            text::json_string_into(&mut text, &key);
             text.push(':');
-            text.push_str(&value);
+            text.push_str(value);
             taken.insert(key, value);
         }
         text.push('}');
         self.event.payload = Some(Json::trusted(text));
         Ok(())
     }
-}
-
-/// The bit of a field's place in the table.
-fn bit(field: &Field) -> u32 {
-    let place = field::FIELDS.iter().position(|other| std::ptr::eq(other, field));
-    1 << place.expect("a field is one of the table's")
 }

@@ -9,6 +9,8 @@ use serde_json::value::RawValue;
 
 /// How deep JSON may nest, the event's own braces included.
 pub(crate) const MAX_DEPTH: usize = 64;
+/// How deep the value of a field stands: within the event's own braces.
+pub(crate) const VALUE_DEPTH: usize = 1;
 
 /// The text of one JSON object without blanks between its tokens.
 #[derive(Clone, Debug)]
@@ -56,6 +58,24 @@ impl Json {
     pub(crate) fn members(&self) -> Vec<(Cow<'_, str>, &str)> {
         members(&self.0).expect("a Json holds an object")
     }
+
+    /// Its bytes, an escaped character counted as what it stands for.
+    pub(crate) fn size(&self) -> usize {
+        let mut size = 0;
+        let mut rest: &str = &self.0;
+        while let Some(start) = rest.find('\\') {
+            let unit = rest.get(start + 2..start + 6).filter(|_| rest[start + 1..].starts_with('u'));
+            let (length, stands_for) = match unit.map(|hex| u16::from_str_radix(hex, 16)) {
+                // Each half of a pair counts for half of the four bytes.
+                Some(Ok(0xd800..0xe000)) => (6, 2),
+                Some(Ok(unit)) => (6, char::from_u32(u32::from(unit)).map_or(3, char::len_utf8)),
+                Some(Err(_)) | None => (2, 1),
+            };
+            size += start + stands_for;
+            rest = rest.get(start + length..).unwrap_or_default();
+        }
+        size + rest.len()
+    }
 }
 
 /// What kind of JSON a value is, with its article, for error messages.
@@ -98,7 +118,7 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::with_capacity(16);
+            let mut members = Vec::with_capacity(32);
             while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
                 members.push((string(key.get()).map_err(serde::de::Error::custom)?, value.get()));
             }
@@ -117,14 +137,14 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
 /// The reason, when it is no string or has half of a surrogate pair.
 pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, String> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inner) if !inner.contains('\\') => Ok(Cow::Borrowed(inner)),
+        Some(inner) if !inner.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(inner)),
         Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| reason(&why)),
         None => Err(format!("must be text, not {}", kind(raw))),
     }
 }
 
 /// Drops the blanks between the tokens of valid JSON, and checks what its grammar does not: how deep
-/// it nests, and that surrogates come in pairs.
+/// it nests, and that surrogates come in pairs. `depth` is how deep `raw` itself stands.
 ///
 /// # Errors
 /// The reason.
@@ -162,28 +182,21 @@ pub(crate) fn compact(raw: &str, depth: usize) -> Result<String, String> {
 fn string_end(raw: &str, start: usize) -> Result<usize, String> {
     let bytes = raw.as_bytes();
     let mut at = start + 1;
-    let mut high_surrogate = false;
+    let mut wants_low = false;
     loop {
-        let escape = match bytes.get(at) {
-            None => return Err("a string does not end".to_owned()),
-            Some(b'\\') => bytes.get(at + 1).copied(),
-            Some(_) => None,
-        };
-        let unit = (escape == Some(b'u'))
-            .then(|| raw.get(at + 2..at + 6).and_then(|hex| u16::from_str_radix(hex, 16).ok()))
+        let plain = bytes.iter().skip(at).position(|byte| matches!(byte, b'"' | b'\\'));
+        let next = at + plain.ok_or("a string does not end")?;
+        let unit = (bytes[next] == b'\\' && bytes.get(next + 1) == Some(&b'u'))
+            .then(|| raw.get(next + 2..next + 6).and_then(|hex| u16::from_str_radix(hex, 16).ok()))
             .flatten();
-        let low_surrogate = unit.is_some_and(|unit| (0xdc00..0xe000).contains(&unit));
-        if high_surrogate != low_surrogate {
+        let low = unit.is_some_and(|unit| (0xdc00..0xe000).contains(&unit));
+        if (wants_low && (next > at || !low)) || (!wants_low && low) {
             return Err("a string has half of a surrogate pair".to_owned());
         }
-        if bytes[at] == b'"' {
-            return Ok(at + 1);
+        if bytes[next] == b'"' {
+            return Ok(next + 1);
         }
-        high_surrogate = unit.is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
-        at += match (unit, escape) {
-            (Some(_), _) => 6,
-            (None, Some(_)) => 2,
-            (None, None) => 1,
-        };
+        wants_low = unit.is_some_and(|unit| (0xd800..0xdc00).contains(&unit));
+        at = next + if unit.is_some() { 6 } else { 2 };
     }
 }

@@ -113,16 +113,18 @@ impl Severity {
     /// Reads our names, syslog's (RFC 5424, section 6.2.1; short ones too) and WP Activity Log's
     /// numbers, in any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        Some(match text.to_ascii_lowercase().as_str() {
-            "critical" | "crit" | "emergency" | "emerg" | "panic" | "alert" | "500" => {
-                Self::Critical
-            }
-            "high" | "error" | "err" | "400" => Self::High,
-            "medium" | "warning" | "warn" | "300" => Self::Medium,
-            "low" | "notice" | "250" => Self::Low,
-            "info" | "informational" | "debug" | "200" => Self::Info,
-            _ => return None,
-        })
+        const NAMES: [(Severity, &[&str]); 5] = [
+            (Severity::Info, &["info", "informational", "debug", "200"]),
+            (Severity::Low, &["low", "notice", "250"]),
+            (Severity::Medium, &["medium", "warning", "warn", "300"]),
+            (Severity::High, &["high", "error", "err", "400"]),
+            (
+                Severity::Critical,
+                &["critical", "crit", "emergency", "emerg", "panic", "alert", "500"],
+            ),
+        ];
+        let known = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
+        NAMES.into_iter().find(|(_, names)| known(names)).map(|(severity, _)| severity)
     }
 }
 
@@ -189,8 +191,7 @@ impl Event {
 /// Whether the last part of an action (after its last dot) has `failed` or `denied` as a word.
 pub(crate) fn names_failure(action: &str) -> bool {
     let last = action.rsplit('.').next().unwrap_or(action);
-    last.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| word == "failed" || word == "denied")
+    last.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "failed" || word == "denied")
 }
 
 /// What an emitter says. A value that it did not give is `None` here, and the log fills in the rest:
@@ -223,6 +224,15 @@ pub(crate) struct NewEvent {
     pub status_code: Option<u16>,
     /// Set by [`own`] alone.
     pub own: bool,
+}
+
+/// Foreign text as an error message has it: on one line, escaped, and not too long.
+pub(crate) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 60;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
 }
 
 impl NewEvent {
@@ -258,7 +268,8 @@ impl NewEvent {
         Ok(self)
     }
 
-    /// The bytes of its texts.
+    /// The bytes of its texts. JSON counts as if nothing in it were escaped, so that an event which
+    /// was taken is not too long when it comes back from an export, which escapes more.
     pub(crate) fn size(&self) -> usize {
         let texts = [
             &self.event_id,
@@ -282,6 +293,6 @@ impl NewEvent {
         let json = [&self.diff, &self.payload];
         self.action.len()
             + texts.into_iter().flatten().map(String::len).sum::<usize>()
-            + json.into_iter().flatten().map(|json| json.as_str().len()).sum::<usize>()
+            + json.into_iter().flatten().map(Json::size).sum::<usize>()
     }
 }

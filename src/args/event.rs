@@ -1,0 +1,179 @@
+//! The flags of one event: one per field of the table, made from it.
+
+use std::ffi::OsString;
+
+use clap::builder::ValueParser;
+use clap::{Arg, ArgMatches, Command, FromArgMatches};
+
+use crate::event::NewEvent;
+use crate::event::field;
+use crate::event::field::Kind;
+use crate::event::intake::Given;
+use crate::event::intake::Intake;
+use crate::failure::{Exit, Failure};
+use crate::time::Zone;
+
+/// The record before and after: the fields are made a diff of, and so are no fields of the event.
+const STATES: [(&str, &str); 2] = [
+    ("before", "the record before, a JSON object; with --after it becomes the diff"),
+    ("after", "the record after, a JSON object"),
+];
+
+/// What the flags say of an event: a field's name and the text that it was given.
+#[derive(Debug, Default)]
+pub(crate) struct EventArgs {
+    given: Vec<(&'static str, OsString)>,
+}
+
+impl EventArgs {
+    /// Whether there is any event in the flags.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.given.is_empty()
+    }
+
+    /// The event that the flags describe. `zone` reads a time that has no offset.
+    ///
+    /// # Errors
+    /// [`Exit::Data`], naming the flag: what an emitter says is rejected in the same words wherever
+    /// it comes from.
+    pub(crate) fn event(&self, zone: Option<&Zone>) -> Result<NewEvent, Failure> {
+        let mut intake = Intake::new(zone);
+        for (name, value) in &self.given {
+            take(&mut intake, name, value)
+                .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag(name))))?;
+        }
+        intake.finish().map_err(|why| {
+            let failure = Failure::new(Exit::Data, format!("cannot take the event: {why}"));
+            if why.starts_with("action") { failure.hint("--action says what was done") } else { failure }
+        })
+    }
+}
+
+/// Takes the value of one flag. The reason does not repeat the field's name, for the flag says it.
+fn take<'a>(intake: &mut Intake<'a>, name: &'static str, value: &'a OsString) -> Result<(), String> {
+    let text = value.to_str().ok_or("not UTF-8")?;
+    let given = if STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
+        Given::parse_json(text)?
+    } else {
+        Given::Cell(text.into())
+    };
+    intake.take(name.into(), given).map_err(|why| {
+        why.strip_prefix(name).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why).to_owned()
+    })
+}
+
+/// The names that have a flag, in the order of help: the table's, without the log's own stamps.
+fn names() -> impl Iterator<Item = &'static str> {
+    let fields = field::FIELDS.iter().filter(|field| field.kind != Kind::Stamp);
+    fields.map(|field| field.name).chain(STATES.iter().map(|(name, _)| *name))
+}
+
+fn flag(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// One flag. A value may begin with a dash: a hook passes on what a person typed.
+fn argument(name: &'static str, value_name: &'static str, about: &'static str) -> Arg {
+    let argument = Arg::new(name)
+        .long(flag(name))
+        .value_name(value_name)
+        .help(about)
+        .help_heading("The event")
+        .allow_hyphen_values(true)
+        .value_parser(ValueParser::os_string());
+    match name.strip_suffix("_label") {
+        Some(party) => argument.visible_alias(party),
+        None => argument,
+    }
+}
+
+fn value_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Stamp | Kind::Text | Kind::Label => "TEXT",
+        Kind::Id { .. } => "ID",
+        Kind::Time => "TIME",
+        Kind::Source => "SOURCE",
+        Kind::Severity => "LEVEL",
+        Kind::Slug => "SLUG",
+        Kind::Object => "JSON",
+        Kind::Address => "ADDRESS",
+        Kind::Verb => "VERB",
+        Kind::Status => "STATUS",
+    }
+}
+
+impl clap::Args for EventArgs {
+    fn augment_args(command: Command) -> Command {
+        let fields = field::FIELDS.iter().filter(|field| field.kind != Kind::Stamp);
+        let fields = fields.map(|field| argument(field.name, value_name(field.kind), field.about));
+        let states = STATES.into_iter().map(|(name, about)| argument(name, "JSON", about));
+        command.args(fields).args(states)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for EventArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let value = |name: &'static str| Some((name, matches.get_one::<OsString>(name)?.clone()));
+        Ok(Self { given: names().filter_map(value).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::*;
+
+    fn event(line: &[&str]) -> Result<NewEvent, String> {
+        let command = EventArgs::augment_args(Command::new("ingest").no_binary_name(true));
+        let matches = command.try_get_matches_from(line).expect("the flags are known");
+        let arguments = EventArgs::from_arg_matches(&matches).expect("they have been matched");
+        arguments.event(None).map_err(|failure| failure.what)
+    }
+
+    #[test]
+    fn each_field_has_a_flag_and_labels_a_short_one() {
+        let event = event(&[
+            "--action=User.Edit",
+            "--actor=Ann",
+            "--target-type=user",
+            "--target",
+            "-odd",
+            "--status-code=200",
+            "--payload={\"a\": 1}",
+        ])
+        .unwrap();
+        assert_eq!(event.action, "user.edit");
+        assert_eq!(event.actor_label.as_deref(), Some("Ann"));
+        assert_eq!(event.target_label.as_deref(), Some("-odd"));
+        assert_eq!(event.status_code, Some(200));
+        assert_eq!(event.payload.unwrap().as_str(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn before_and_after_become_a_diff() {
+        let both = event(&["--action=a", "--before={\"x\":1}", "--after={\"x\":2}"]).unwrap();
+        assert_eq!(both.diff.unwrap().as_str(), r#"{"x":{"before":1,"after":2}}"#);
+    }
+
+    #[test]
+    fn a_rejected_value_names_its_flag() {
+        let told = |line: &[&str]| event(line).unwrap_err();
+        assert_eq!(told(&["--action=a", "--ip=x"]), "--ip: \"x\" is not an address");
+        assert_eq!(
+            told(&["--action=a", "--status-code=1"]),
+            "--status-code: \"1\" is not a status from 100 to 599"
+        );
+        assert!(told(&["--action=a", "--before={x"]).starts_with("--before: key must be a string"));
+        assert_eq!(told(&["--title=a"]), "cannot take the event: action is missing");
+    }
+}

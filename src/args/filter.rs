@@ -1,0 +1,125 @@
+//! The filter of a listing: a flag per qualifier of the query language, made from its table, and the
+//! words of a query.
+
+use anyhow::Result;
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+
+use crate::failure::{Exit, Failure};
+use crate::query;
+use crate::query::Clock;
+use crate::query::Query;
+use crate::query::QueryError;
+
+const HEADING: &str = "Filters (each can be repeated: the same one widens, others narrow)";
+const SEARCH: &str = "search";
+/// Flags for what is asked often: what they stand for in the language, and their help.
+const SHORT: [(&str, &str, &str, &str); 2] = [
+    ("impersonated", "is", "impersonated", "the same as --is impersonated"),
+    ("failed", "is", "failed", "the same as --is failed"),
+];
+
+/// What was typed of a filter.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FilterArgs {
+    /// A qualifier's name and a value, as flags.
+    flags: Vec<(&'static str, String)>,
+    phrases: Vec<String>,
+    today: bool,
+    words: Vec<String>,
+}
+
+impl FilterArgs {
+    /// Whether nothing was typed, so all is meant.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flags.is_empty() && self.phrases.is_empty() && !self.today && self.words.is_empty()
+    }
+
+    /// The query that the words and the flags together make.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] with a mark under the place.
+    pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
+        let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
+        let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
+        let mut flags = Query::default();
+        for (name, value) in &self.flags {
+            flags.flag(name, value, clock).map_err(usage)?;
+        }
+        for phrase in &self.phrases {
+            flags.phrase(phrase);
+        }
+        if self.today {
+            flags.today(clock);
+        }
+        query = query.and(flags);
+        Ok(query)
+    }
+}
+
+fn argument(name: &'static str, help: impl Into<clap::builder::StyledStr>) -> Arg {
+    Arg::new(id(name)).long(name).help(help).help_heading(HEADING)
+}
+
+/// The flag's name within a command, whose arguments may have the same name: `search-actor ACTOR`.
+fn id(flag: &str) -> String {
+    format!("--{flag}")
+}
+
+impl clap::Args for FilterArgs {
+    fn augment_args(command: Command) -> Command {
+        let words = Arg::new("query")
+            .value_name("QUERY")
+            .action(ArgAction::Append)
+            .num_args(0..)
+            .help("What to find: words, \"phrases\" and QUALIFIER:VALUE, a leading - excludes");
+        let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
+            let flag = qualifier.flag?;
+            let argument = argument(flag, sentence(qualifier.help))
+                .value_name(qualifier.value)
+                .action(ArgAction::Append);
+            // "-2h" is a time.
+            Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))
+        });
+        let short = SHORT.map(|(flag, _, _, help)| {
+            argument(flag, sentence(help)).action(ArgAction::SetTrue)
+        });
+        let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
+        let search = argument(SEARCH, "One phrase as it stands, looked for like words")
+            .value_name("PHRASE")
+            .action(ArgAction::Append);
+        command.arg(words).args(flags).args(short).arg(today).arg(search)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FilterArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
+        let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
+            let flag = qualifier.flag?;
+            Some(values(&id(flag)).map(move |value| (flag, value)))
+        });
+        let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(&id(flag)));
+        let short = short.map(|(_, name, value, _)| (name, value.to_owned()));
+        Ok(Self {
+            flags: named.flatten().chain(short).collect(),
+            phrases: values(&id(SEARCH)).collect(),
+            today: matches.get_flag(&id("today")),
+            words: values("query").collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The help of a qualifier, as the help of a flag begins.
+fn sentence(help: &str) -> String {
+    let mut letters = help.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}

@@ -1,0 +1,111 @@
+//! What was typed: groups of flags that commands share, each turned once into plain values.
+//!
+//! Nothing below this layer sees `clap`. A command line that does not parse becomes a [`Failure`]
+//! here, so it is told like any other.
+
+pub(crate) mod event;
+pub(crate) mod filter;
+pub(crate) mod output;
+pub(crate) mod page;
+pub(crate) mod words;
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValue;
+use clap::error::ErrorKind;
+
+use crate::failure::{Exit, Failure};
+use crate::settings::Color;
+use crate::settings::Overrides;
+
+/// The flags of every command.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// The log [default: /var/lib/activity/activity.db where it can be read, else your own]
+    #[arg(long, global = true, value_name = "PATH")]
+    db: Option<PathBuf>,
+    /// The config [default: /etc/activity/config.toml, else your own]
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// The time zone to read and show times in [default: the host's]
+    #[arg(long, global = true, value_name = "ZONE")]
+    tz: Option<String>,
+    /// When to colour: auto, always or never [default: auto]
+    #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
+    color: Option<Color>,
+    /// Print nothing on standard error when all is well
+    #[arg(long, global = true)]
+    quiet: bool,
+    /// Print straight to the terminal, without a pager
+    #[arg(long, global = true)]
+    no_pager: bool,
+}
+
+impl GlobalArgs {
+    pub(crate) fn overrides(self) -> Overrides {
+        Overrides {
+            db: self.db,
+            config: self.config,
+            tz: self.tz,
+            color: self.color.unwrap_or_default(),
+            quiet: self.quiet,
+            no_pager: self.no_pager,
+        }
+    }
+}
+
+impl clap::ValueEnum for Color {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Always, Self::Never]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Never => "never",
+        }))
+    }
+}
+
+/// What to do with a command line that is no command: print what was asked for, or fail.
+pub(crate) enum Refused {
+    /// `--help` or `--version`: text for standard output.
+    Asked(String),
+    Wrong(Failure),
+}
+
+/// Puts the parser's error into our words: one line, and a next step. `command` is what was called.
+pub(crate) fn refused(error: &clap::Error, command: Option<&str>) -> Refused {
+    let text = error.render().to_string();
+    let help = || match command {
+        Some(command) => format!("activity {command} --help"),
+        None => "activity --help".to_owned(),
+    };
+    let failure = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Refused::Asked(text),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Failure::new(Exit::Usage, "no command is given").hint(help())
+        }
+        ErrorKind::InvalidSubcommand => {
+            let failure = Failure::new(Exit::Usage, first_line(&text));
+            failure.hint(tip(&text).unwrap_or("activity --help").to_owned())
+        }
+        _ => {
+            let failure = Failure::new(Exit::Usage, first_line(&text));
+            failure.hint(tip(&text).map_or_else(help, str::to_owned))
+        }
+    };
+    Refused::Wrong(failure)
+}
+
+/// What is wrong: all up to the first empty line, for the names of what is missing stand in lines.
+fn first_line(text: &str) -> String {
+    let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    first.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn tip(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "))
+}

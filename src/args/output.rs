@@ -1,0 +1,87 @@
+//! In which form a listing comes.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use clap::builder::PossibleValue;
+
+use crate::render::Columns;
+use crate::render::Times;
+use crate::render::View;
+
+/// The flags that choose the form.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputArgs {
+    /// Show the columns of a view: activity or http
+    #[arg(long, value_name = "VIEW", hide_possible_values = true)]
+    view: Option<View>,
+    /// Show these columns, or with +NAME,… these besides
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
+    columns: Option<String>,
+    /// Print a table, JSON Lines or CSV: table, json or csv [default: table]
+    #[arg(long, value_name = "FORM", hide_possible_values = true)]
+    output: Option<Form>,
+    /// Print JSON Lines, the same as --output json
+    #[arg(long, conflicts_with = "output")]
+    json: bool,
+    /// Show times relative, local or utc [default: relative on a terminal]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    time: Option<Time>,
+}
+
+/// The form of a listing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    #[default]
+    Table,
+    Json,
+    Csv,
+}
+
+/// How a person wants times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Time {
+    Relative,
+    Local,
+    Utc,
+}
+
+impl OutputArgs {
+    pub(crate) fn form(&self) -> Form {
+        if self.json { Form::Json } else { self.output.unwrap_or_default() }
+    }
+
+    /// The columns of a table.
+    ///
+    /// # Errors
+    /// Usage: a column that there is not.
+    pub(crate) fn columns(&self) -> Result<Columns> {
+        let view = self.view.unwrap_or_default();
+        match &self.columns {
+            Some(names) => Columns::parse(names, view),
+            None => Ok(Columns::of(view)),
+        }
+    }
+
+    /// How times are written, where that was said.
+    pub(crate) fn times(&self) -> Option<Times> {
+        self.time.map(|time| match time {
+            Time::Relative => Times::Relative,
+            Time::Local => Times::Local,
+            Time::Utc => Times::Utc,
+        })
+    }
+}
+
+impl ValueEnum for View {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Activity, Self::Http]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Activity => "activity",
+            Self::Http => "http",
+        }))
+    }
+}

@@ -1,0 +1,102 @@
+//! Which part of a listing, and in which order.
+
+use std::num::NonZeroU64;
+
+use anyhow::Result;
+
+use crate::failure::{Exit, Failure};
+use crate::render;
+use crate::store::Cursor;
+use crate::store::Order;
+use crate::store::Page;
+
+const LIMIT: u64 = 50;
+
+/// The flags that choose a page.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Paging")]
+pub(crate) struct PageArgs {
+    /// Show at most N events [default: 50]
+    #[arg(long, value_name = "N")]
+    limit: Option<NonZeroU64>,
+    /// Show the Nth page
+    #[arg(long, value_name = "N", conflicts_with = "after")]
+    page: Option<NonZeroU64>,
+    /// Go on behind this row: its OCCURRED_AT,ID
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+    /// Sort by a field or a column, descending unless FIELD:asc
+    #[arg(long, value_name = "FIELD")]
+    sort: Option<String>,
+}
+
+/// How to go on behind a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// By the cursor of its last row.
+    After,
+    /// By number: an order that cannot be gone on in from a row.
+    Page(u64),
+}
+
+impl PageArgs {
+    /// How many events at most; `otherwise` where nothing was said.
+    pub(crate) fn limit(&self, otherwise: u64) -> u64 {
+        self.limit.map_or(otherwise, NonZeroU64::get)
+    }
+
+    /// The page that is meant, and how to get the next one.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`]: a field that there is not, a cursor that is none, or one beside an order that
+    /// it means nothing in.
+    pub(crate) fn page(&self) -> Result<(Page, Next)> {
+        let order = self.order()?;
+        let limit = self.limit(LIMIT);
+        let number = self.page.map_or(1, NonZeroU64::get);
+        let after = self.after.as_deref().map(cursor).transpose()?;
+        let next = match order {
+            Order::Newest | Order::Oldest => Next::After,
+            Order::By { .. } => Next::Page(number.saturating_add(1)),
+        };
+        if after.is_some() && next != Next::After {
+            return Err(Failure::new(Exit::Usage, "--after goes with --sort when alone")
+                .hint("--page N shows another page in this order")
+                .into());
+        }
+        let page = Page {
+            order,
+            after,
+            skip: (number - 1).saturating_mul(limit),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            up_to: None,
+        };
+        Ok((page, next))
+    }
+
+    fn order(&self) -> Result<Order> {
+        let Some(sort) = self.sort.as_deref() else { return Ok(Order::Newest) };
+        let (name, direction) = sort.split_once(':').unwrap_or((sort, "desc"));
+        let ascending = match direction.to_ascii_lowercase().as_str() {
+            "asc" => true,
+            "desc" => false,
+            _ => {
+                let what = format!("--sort: {direction:?} is neither asc nor desc");
+                return Err(Failure::new(Exit::Usage, what).into());
+            }
+        };
+        Ok(match (render::sort_field(name)?, ascending) {
+            ("occurred_at", true) => Order::Oldest,
+            ("occurred_at", false) => Order::Newest,
+            (field, ascending) => Order::By { field, ascending },
+        })
+    }
+}
+
+fn cursor(text: &str) -> Result<Cursor> {
+    Cursor::parse(text).map_err(|why| {
+        Failure::new(Exit::Usage, format!("--after: {why}"))
+            .hint("a cursor is OCCURRED_AT,ID of the last row, like 2026-11-19T04:12:09.5Z,48163")
+            .into()
+    })
+}

@@ -1,0 +1,169 @@
+//! The words of a command line as its user typed them: negated terms among the flags, and the words
+//! to repeat in a hint.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::query;
+use crate::text;
+
+/// The commands that take a query.
+const WITH_QUERY: [&str; 4] = ["list", "search-actor", "search-target", "export"];
+/// The global flags that take a value, for they may stand before the command.
+const GLOBAL: [&str; 4] = ["--db", "--config", "--tz", "--color"];
+
+/// Moves every argument that is a negated term of a query (`-action:user.*`, `-"spring launch"`)
+/// behind a `--`, so that flags may follow it and its dash is not taken for a flag's.
+///
+/// The value of a flag is left alone, for it belongs to the flag: `--search -action:x` stays the
+/// error that it is everywhere, and `--search=-action:x` searches for it. `takes_value` tells whether
+/// a flag of the command is followed by a value.
+pub(crate) fn negated_last(
+    arguments: Vec<OsString>,
+    takes_value: impl Fn(&str) -> bool,
+) -> Vec<OsString> {
+    let Some(command) = place_of_command(&arguments) else { return arguments };
+    let with_query = WITH_QUERY.iter().any(|name| arguments[command] == *name);
+    if !with_query || !arguments.iter().any(|word| is_negated(word)) {
+        return arguments;
+    }
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let mut kept = Vec::with_capacity(arguments.len() + 1);
+    let mut moved = Vec::new();
+    let mut arguments = arguments.into_iter();
+    let mut belongs = false;
+    for (place, word) in arguments.by_ref().take(end).enumerate() {
+        let value = std::mem::replace(&mut belongs, false);
+        if place > command && !value && is_negated(&word) {
+            moved.push(word);
+            continue;
+        }
+        belongs = !value && word.to_str().is_some_and(&takes_value);
+        kept.push(word);
+    }
+    // Behind a `--` that was typed, for the first word there may be the one who is searched for.
+    let rest: Vec<_> = arguments.skip(1).chain(moved).collect();
+    if !rest.is_empty() {
+        kept.push("--".into());
+        kept.extend(rest);
+    }
+    kept
+}
+
+/// The name of the command that is called.
+pub(crate) fn command(arguments: &[OsString]) -> Option<&str> {
+    arguments.get(place_of_command(arguments)?)?.to_str()
+}
+
+fn place_of_command(arguments: &[OsString]) -> Option<usize> {
+    let mut place = 1;
+    loop {
+        let word = arguments.get(place)?;
+        if GLOBAL.iter().any(|flag| word == flag) {
+            place += 2;
+        } else if word.as_encoded_bytes().starts_with(b"-") {
+            place += 1;
+        } else {
+            return Some(place);
+        }
+    }
+}
+
+/// Whether an argument is a negated term: `-QUALIFIER:` or `-"`. A qualifier that is misspelt counts,
+/// for the query's own error names the one that was meant.
+fn is_negated(word: &OsStr) -> bool {
+    let Some(term) = word.to_str().and_then(|word| word.strip_prefix('-')) else { return false };
+    let Some((name, _)) = term.split_once(':') else { return term.starts_with('"') };
+    let known = || query::QUALIFIERS.iter().map(|qualifier| qualifier.name);
+    let is_name = name.len() > 1 && name.bytes().all(|byte| byte.is_ascii_alphabetic());
+    term.starts_with('"')
+        || name.starts_with("payload.")
+        || known().any(|qualifier| qualifier.eq_ignore_ascii_case(name))
+        || is_name && text::nearest(name, known()).is_some()
+}
+
+/// The words of the same command for another part of the listing: as they were typed, without the
+/// flags that say where a page begins.
+pub(crate) fn next_page(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
+    let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
+    let mut words = vec!["activity".to_owned()];
+    let mut typed = arguments.iter().take(end).skip(1);
+    while let Some(word) = typed.next() {
+        let word = word.to_string_lossy();
+        match ["--after", "--page"].iter().find_map(|paging| word.strip_prefix(paging)) {
+            Some("") => drop(typed.next()),
+            Some(value) if value.starts_with('=') => {}
+            _ => words.push(word.into_owned()),
+        }
+    }
+    words.extend([flag.to_owned(), value.to_owned()]);
+    words.extend(arguments.iter().skip(end).map(|word| word.to_string_lossy().into_owned()));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moved(line: &[&str]) -> Vec<String> {
+        let takes_value = |flag: &str| ["--search", "--since", "-o"].contains(&flag);
+        let line = std::iter::once("activity").chain(line.iter().copied()).map(OsString::from);
+        let words = negated_last(line.collect(), takes_value);
+        words.into_iter().skip(1).map(|word| word.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_negated_term_goes_behind_the_flags() {
+        assert_eq!(moved(&["list", "-action:a", "--json"]), ["list", "--json", "--", "-action:a"]);
+        assert_eq!(moved(&["list", "x", "-\"a b\""]), ["list", "x", "--", "-\"a b\""]);
+        assert_eq!(
+            moved(&["--db", "list", "list", "-payload.a.b:c"]),
+            ["--db", "list", "list", "--", "-payload.a.b:c"]
+        );
+        assert_eq!(
+            moved(&["search-actor", "-is:failed", "--", "-odd-name"]),
+            ["search-actor", "--", "-odd-name", "-is:failed"]
+        );
+    }
+
+    #[test]
+    fn a_misspelt_qualifier_reaches_the_query() {
+        assert_eq!(moved(&["list", "-acton:a"]), ["list", "--", "-acton:a"]);
+    }
+
+    #[test]
+    fn what_is_no_negated_term_stays() {
+        for line in [
+            &["list", "--json", "x"][..],
+            &["list", "--since", "-2h"],
+            &["list", "--search", "-action:x"],
+            &["list", "--search=-action:x"],
+            &["list", "--", "-action:x"],
+            &["ingest", "--title", "-action:x"],
+            &["export", "-ofile:x.csv"],
+            &["-action:x", "list"],
+            &["-action:x"],
+        ] {
+            assert_eq!(moved(line), line);
+        }
+    }
+
+    #[test]
+    fn a_hint_repeats_the_words() {
+        let next = |line: &[&str]| {
+            let words: Vec<_> = line.iter().map(OsString::from).collect();
+            next_page(&words, "--after", "CURSOR")
+        };
+        assert_eq!(
+            next(&["/usr/bin/activity", "list", "--days", "1"]),
+            ["activity", "list", "--days", "1", "--after", "CURSOR"]
+        );
+        assert_eq!(
+            next(&["activity", "list", "actor:\"Ann B\"", "--after", "x", "word"]),
+            ["activity", "list", "actor:\"Ann B\"", "word", "--after", "CURSOR"]
+        );
+        assert_eq!(
+            next(&["activity", "list", "--page=3", "--", "-word"]),
+            ["activity", "list", "--after", "CURSOR", "--", "-word"]
+        );
+    }
+}

@@ -1,0 +1,162 @@
+//! Who runs the program: the real user, the one behind `sudo`, the one who logged in.
+//!
+//! The answer is stamped on every event ([`Caller::recorded_by`]) and decides who may do what. It is
+//! taken from the kernel; `SUDO_UID` is believed only when the real user is root, for anybody can
+//! set a variable. Names come from `/etc/passwd` alone: a user it does not know keeps his number.
+
+use std::fs;
+
+use rustix::process;
+
+use crate::failure::{Exit, Failure};
+
+/// What `/proc/self/loginuid` holds in a session that nobody logged into.
+const NO_LOGIN: u32 = u32::MAX;
+const PASSWD: &str = "/etc/passwd";
+const LOGIN: &str = "/proc/self/loginuid";
+
+/// A user of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct User {
+    pub uid: u32,
+    /// The name, or the number where no name is known.
+    pub name: String,
+}
+
+/// The user on whose behalf the program runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// The real user of the process.
+    pub real: User,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    /// The user who reached root by `sudo`.
+    pub sudo: Option<User>,
+    /// The user who logged in, as the kernel keeps it across `su` and `sudo`.
+    pub login: Option<User>,
+}
+
+impl Caller {
+    /// Asks the system. `sudo_uid` is the variable `SUDO_UID`.
+    pub(crate) fn find(sudo_uid: Option<&str>) -> Self {
+        // A host without the file has no names, which is no reason to refuse an event.
+        let passwd = fs::read(PASSWD).unwrap_or_default();
+        let login = fs::read_to_string(LOGIN).ok().and_then(|text| text.trim().parse().ok());
+        Self {
+            gid: process::getgid().as_raw(),
+            groups: process::getgroups()
+                .map(|groups| groups.into_iter().map(process::Gid::as_raw).collect())
+                .unwrap_or_default(),
+            ..Self::of(process::getuid().as_raw(), sudo_uid, login, &passwd)
+        }
+    }
+
+    fn of(uid: u32, sudo_uid: Option<&str>, login: Option<u32>, passwd: &[u8]) -> Self {
+        let user = |uid| User { uid, name: name_in(passwd, uid) };
+        Self {
+            real: user(uid),
+            gid: 0,
+            groups: Vec::new(),
+            sudo: sudo_uid.filter(|_| uid == 0).and_then(|text| text.parse().ok()).map(user),
+            login: login.filter(|uid| *uid != NO_LOGIN).map(user),
+        }
+    }
+
+    /// The person: who is behind `sudo`, else the real user.
+    pub(crate) fn person(&self) -> &User {
+        self.sudo.as_ref().unwrap_or(&self.real)
+    }
+
+    /// The stamp on the events that he records: `USER[ sudo:USER][ login:USER]`. Whoever logged in is
+    /// told only when the names before do not say it already.
+    pub(crate) fn recorded_by(&self) -> String {
+        let mut stamp = self.real.name.clone();
+        if let Some(sudo) = &self.sudo {
+            stamp.push_str(" sudo:");
+            stamp.push_str(&sudo.name);
+        }
+        if let Some(login) = self.login.as_ref().filter(|login| !self.names(login)) {
+            stamp.push_str(" login:");
+            stamp.push_str(&login.name);
+        }
+        stamp
+    }
+
+    fn names(&self, user: &User) -> bool {
+        self.real == *user || self.sudo.as_ref() == Some(user)
+    }
+
+    /// Whether he may write the actions that are the log's own: root itself, not through `sudo`.
+    pub(crate) fn may_write_reserved(&self) -> bool {
+        self.person().uid == 0
+    }
+}
+
+/// Refuses to run with more rights than the caller's: a setgid install guards a log by the roles of
+/// `[access]`, and without them it would open the log to everybody.
+///
+/// # Errors
+/// [`Exit::Config`].
+pub(crate) fn refuse_borrowed_rights() -> Result<(), Failure> {
+    let borrowed =
+        process::getegid() != process::getgid() || process::geteuid() != process::getuid();
+    if borrowed {
+        return Err(Failure::new(
+            Exit::Config,
+            "installed setgid or setuid, which needs [access] in /etc/activity/config.toml",
+        )
+        .hint("take the bit off (`chmod g-s,u-s`), or let users call it through sudo"));
+    }
+    Ok(())
+}
+
+/// The name of a user in the text of `/etc/passwd`.
+fn name_in(passwd: &[u8], uid: u32) -> String {
+    passwd
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let (name, _password, number) = (fields.next()?, fields.next()?, fields.next()?);
+            let number: u32 = std::str::from_utf8(number).ok()?.parse().ok()?;
+            (number == uid).then(|| std::str::from_utf8(name).ok()).flatten()
+        })
+        .find(|name| !name.is_empty())
+        .map_or_else(|| uid.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USERS: &[u8] = b"root:x:0:0::/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n\
+        bob:x:1001:1001::/:/bin/sh\n";
+
+    fn stamp(uid: u32, sudo_uid: Option<&str>, login: Option<u32>) -> String {
+        Caller::of(uid, sudo_uid, login, USERS).recorded_by()
+    }
+
+    #[test]
+    fn the_stamp_names_everyone_once() {
+        assert_eq!(stamp(1000, None, None), "alice");
+        assert_eq!(stamp(1000, None, Some(NO_LOGIN)), "alice");
+        assert_eq!(stamp(1000, None, Some(1000)), "alice");
+        assert_eq!(stamp(1000, None, Some(1001)), "alice login:bob");
+        assert_eq!(stamp(0, Some("1000"), Some(1000)), "root sudo:alice");
+        assert_eq!(stamp(0, Some("1000"), Some(1001)), "root sudo:alice login:bob");
+        assert_eq!(stamp(0, None, Some(1000)), "root login:alice");
+    }
+
+    #[test]
+    fn a_user_without_a_name_keeps_his_number() {
+        assert_eq!(stamp(4711, None, Some(4712)), "4711 login:4712");
+    }
+
+    #[test]
+    fn sudo_is_believed_of_root_alone() {
+        let caller = Caller::of(1000, Some("0"), None, USERS);
+        assert_eq!((caller.recorded_by().as_str(), caller.may_write_reserved()), ("alice", false));
+        assert!(!Caller::of(0, Some("1000"), None, USERS).may_write_reserved());
+        assert!(Caller::of(0, None, Some(1000), USERS).may_write_reserved());
+        assert!(Caller::of(0, Some("0"), None, USERS).may_write_reserved());
+    }
+}

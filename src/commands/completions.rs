@@ -1,0 +1,31 @@
+use anyhow::Result;
+use clap_complete::Shell;
+
+use crate::commands::{Call, Run, answer, definition};
+use crate::failure::Exit;
+
+const EXAMPLES: &str = "\
+Examples:
+  For bash, as long as the shell runs:
+  $ activity completions bash > /tmp/activity.bash && . /tmp/activity.bash
+
+  For fish, for good:
+  $ activity completions fish > ~/.config/fish/completions/activity.fish";
+
+/// Print the completions for a shell
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct CompletionsArgs {
+    /// The shell: bash, elvish, fish, powershell or zsh
+    #[arg(value_name = "SHELL", hide_possible_values = true)]
+    shell: Shell,
+}
+
+impl Run for CompletionsArgs {
+    fn run(self, _: Call) -> Result<Exit> {
+        // Into memory first: the generator panics where it cannot write.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut definition(None), "activity", &mut script);
+        answer(&script)
+    }
+}

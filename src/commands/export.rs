@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::args::filter::FilterArgs;
+use crate::commands::{Call, Run};
+use crate::export::Format;
+use crate::failure::{Exit, Failure};
+use crate::store::Create;
+
+const EXAMPLES: &str = "\
+Examples:
+  The failures of the last month, for a spreadsheet:
+  $ activity export -o failures.csv --failed --days 30
+
+  Everything about one record, into another program:
+  $ activity export --jsonl target:user/17 | jq -r .action";
+
+/// Write all that a filter matches as CSV or JSON Lines, oldest first
+///
+/// The log keeps who exported what: a `log.export` event is recorded before the first row goes out,
+/// and nothing is exported if that fails. Without a format the ending of FILE decides.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ExportArgs {
+    /// Write CSV, guarded against spreadsheets that run cells
+    #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
+    csv: bool,
+    /// Write JSON Lines, as list --json prints them
+    #[arg(long, help_heading = "Output")]
+    jsonl: bool,
+    /// Write FILE, whole or not at all, in place of standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    output: Option<PathBuf>,
+    /// Leave cells as they are that a spreadsheet would run
+    #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
+    raw: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+impl Run for ExportArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let format = self.format()?;
+        let zone = context.zone()?;
+        let query = self.filter.query(&context.clock(&zone))?;
+        context.write(Create::Never)?.export(&query, format, self.output.as_deref())?;
+        Ok(Exit::Done)
+    }
+}
+
+impl ExportArgs {
+    fn format(&self) -> Result<Format, Failure> {
+        let by_name = || self.output.as_deref().and_then(Format::of_name);
+        let format = match (self.csv, self.jsonl) {
+            (true, _) => Some(Format::Csv { raw: self.raw }),
+            (_, true) => Some(Format::JsonLines),
+            _ => by_name(),
+        };
+        match format {
+            Some(Format::Csv { .. }) => Ok(Format::Csv { raw: self.raw }),
+            Some(Format::JsonLines) if self.raw => {
+                Err(Failure::new(Exit::Usage, "--raw is for CSV alone"))
+            }
+            Some(Format::JsonLines) => Ok(Format::JsonLines),
+            None => {
+                let name = self.output.as_ref().map(|path| path.display());
+                let what = match name {
+                    Some(name) => format!("{name}: the ending tells no format"),
+                    None => "no format is given".to_owned(),
+                };
+                Err(Failure::new(Exit::Usage, what).hint("--csv or --jsonl"))
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What `list` and both searches share: a page of events, in the form that was asked for.
+
+use std::io;
+use std::io::Write;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::args::output::Form;
+use crate::args::output::OutputArgs;
+use crate::args::page::Next;
+use crate::args::page::PageArgs;
+use crate::args::words;
+use crate::codec;
+use crate::context::Context;
+use crate::context::Reader;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::failure::{Exit, Failure};
+use crate::query::Query;
+use crate::render;
+use crate::render::Footer;
+use crate::render::Listing;
+use crate::render::Printer;
+use crate::render::Subject;
+use crate::store::Create;
+use crate::store::Cursor;
+use crate::store::Order;
+use crate::store::Page;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The whole count is told when it is no more than this, for then it takes no time.
+const COUNTED: u64 = 100_000;
+/// How many events `--follow` begins with, and how many `--around` shows on either side.
+const FOLLOWED: u64 = 10;
+const AROUND: u64 = 5;
+/// How often `--follow` looks for what arrived, and how much it takes at a time.
+const PAUSE: Duration = Duration::from_millis(250);
+const STEP: usize = 1_000;
+
+/// A page that is asked for.
+pub(super) struct Request<'a> {
+    pub query: Query,
+    /// Absent for a plain listing.
+    pub search: Option<Search<'a>>,
+    pub output: &'a OutputArgs,
+    pub page: &'a PageArgs,
+}
+
+/// Who or what is searched for.
+pub(super) struct Search<'a> {
+    pub subject: Subject,
+    pub asked: &'a str,
+    /// Whether a filter narrows it besides.
+    pub narrowed: bool,
+}
+
+impl Search<'_> {
+    /// The figures above the table.
+    fn summary(&self, reader: &Reader, query: &Query) -> Result<render::Summary> {
+        let _ = reader.summary(query)?;
+        todo!()
+    }
+
+    /// Who may have been meant, as a person reads it: `Jerome Cruz (3, 141 events)`.
+    fn resembling(&self, _reader: &Reader) -> Result<Vec<String>> { Ok(vec![]) }
+}
+
+impl Request<'_> {
+    /// Shows the page.
+    pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+        let (page, next) = self.page.page()?;
+        let columns = self.output.columns()?;
+        let reader = context.read()?;
+        // One more than is shown tells whether there are more.
+        let wanted = Page { limit: page.limit.saturating_add(1), ..page };
+        let mut events = reader.page(&self.query, &wanted)?;
+        let more = events.len() > page.limit;
+        events.truncate(page.limit);
+        match self.output.form() {
+            Form::Json => print_json(context, &events),
+            Form::Csv => self.export(context, &events),
+            Form::Table if events.is_empty() => self.tell_nothing_found(context, zone, &reader, &page),
+            Form::Table => {
+                let begins = page.after.is_none() && page.skip == 0;
+                let total =
+                    if begins && more { reader.count(&self.query, COUNTED)? } else { None };
+                let footer = Footer {
+                    shown: events.len() as u64,
+                    total,
+                    next_page: more.then(|| next_page(context, &events, next)).flatten(),
+                    newest: events.iter().map(|event| event.id).max(),
+                };
+                let printer = context.printer(zone, self.output.times());
+                let labels = reader.labels(&events)?;
+                let summary = match &self.search {
+                    Some(search) if begins => Some(search.summary(&reader, &self.query)?),
+                    _ => None,
+                };
+                print_table(context, &printer, &footer, |out| {
+                    if let Some(summary) = &summary {
+                        printer.summary(summary, out)?;
+                    }
+                    Listing::new(&columns).write(&printer, &events, &labels, out)
+                })
+            }
+        }
+    }
+
+    /// Shows what happened before and after an event, oldest first.
+    pub(super) fn around(&self, context: &Context, zone: &Zone, id: NonZeroU64) -> Result<Exit> {
+        let columns = self.output.columns()?;
+        let reader = context.read()?;
+        let missing = || Failure::new(Exit::No, format!("there is no event {id}"));
+        let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
+        let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
+        let events = reader.around(&self.query, event, each)?;
+        match self.output.form() {
+            Form::Json => print_json(context, &events),
+            Form::Csv => self.export(context, &events),
+            Form::Table => {
+                let printer = context.printer(zone, self.output.times());
+                let labels = reader.labels(&events)?;
+                let footer = Footer { shown: events.len() as u64, ..Footer::default() };
+                print_table(context, &printer, &footer, |out| {
+                    Listing::new(&columns).write(&printer, &events, &labels, out)
+                })
+            }
+        }
+    }
+
+    /// Shows the newest, then what arrives, until whoever reads has gone.
+    pub(super) fn follow(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+        let columns = self.output.columns()?;
+        let as_json = match self.output.form() {
+            Form::Json => true,
+            Form::Table => false,
+            Form::Csv => {
+                let what = "--follow has no end, so it cannot be exported as CSV";
+                return Err(Failure::new(Exit::Usage, what).hint("--json").into());
+            }
+        };
+        let reader = context.read()?;
+        let mut printer = context.printer(zone, self.output.times());
+        let mut seen = reader.head()?;
+        let newest = Page {
+            order: Order::Newest,
+            after: None,
+            skip: 0,
+            limit: usize::try_from(self.page.limit(FOLLOWED)).unwrap_or(usize::MAX),
+            up_to: Some(seen),
+        };
+        let mut events = reader.page(&self.query, &newest)?;
+        events.reverse();
+        let mut listing = Listing::new(&columns);
+        loop {
+            if as_json {
+                print_json(context, &events)?;
+            } else if !events.is_empty() {
+                let labels = reader.labels(&events)?;
+                printer.now = Timestamp::now();
+                let mut out = context.terminal.stdout();
+                listing.write(&printer, &events, &labels, &mut out)?;
+                out.flush()?;
+            }
+            let mut head = reader.head()?;
+            while head == seen {
+                if !context.terminal.wait(PAUSE)? {
+                    return Ok(Exit::Done);
+                }
+                head = reader.head()?;
+            }
+            events = reader.arrived(&self.query, seen, STEP)?;
+            // A full step may have left some behind; else all up to that head were looked at.
+            let last = events.last().map(|event| event.id);
+            seen = last.filter(|last| events.len() == STEP || *last > head).unwrap_or(head);
+        }
+    }
+
+    fn export(&self, context: &Context, events: &[Event]) -> Result<Exit> {
+        context.write(Create::Never)?.export_shown(&self.query, events)?;
+        Ok(Exit::Done)
+    }
+
+    /// Says on standard error what was looked for, and who may have been meant.
+    fn tell_nothing_found(
+        &self,
+        context: &Context,
+        zone: &Zone,
+        reader: &Reader,
+        page: &Page,
+    ) -> Result<Exit> {
+        let printer = context.printer(zone, self.output.times());
+        let mut meant = Vec::new();
+        let sought = if page.after.is_some() || page.skip > 0 {
+            "behind that place".to_owned()
+        } else {
+            match &self.search {
+                Some(search) if !search.narrowed => {
+                    meant = search.resembling(reader)?;
+                    match search.subject {
+                        Subject::Actor => format!("by {}", search.asked),
+                        Subject::Target => format!("of {}", search.asked),
+                    }
+                }
+                _ if self.query == Query::default() => String::new(),
+                _ => format!("match {}", self.query),
+            }
+        };
+        context.terminal.note(&printer.nothing_found(&sought, &meant));
+        Ok(Exit::Done)
+    }
+}
+
+fn next_page(context: &Context, events: &[Event], next: Next) -> Option<Vec<String>> {
+    let words = &context.arguments;
+    Some(match next {
+        Next::After => words::next_page(words, "--after", &Cursor::of(events.last()?).to_string()),
+        Next::Page(number) => words::next_page(words, "--page", &number.to_string()),
+    })
+}
+
+fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
+    let mut lines = String::new();
+    for event in events {
+        codec::jsonl::encode(event, &mut lines);
+        lines.push('\n');
+    }
+    let mut out = context.terminal.stdout();
+    out.write_all(lines.as_bytes())?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+/// A table with its footer, which belongs to the page on a terminal and beside the data elsewhere.
+fn print_table(
+    context: &Context,
+    printer: &Printer<'_>,
+    footer: &Footer,
+    draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<Exit> {
+    if context.terminal.is_tty() {
+        context.terminal.page(|out| {
+            draw(out)?;
+            printer.footer(footer, out)
+        })?;
+    } else {
+        context.terminal.page(draw)?;
+        let mut line = Vec::new();
+        printer.footer(footer, &mut line)?;
+        context.terminal.note(String::from_utf8_lossy(&line).trim_end());
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,40 @@
+use anyhow::{Context, Result};
+use clap_mangen::Man;
+
+use crate::commands::{Call, Run, answer, definition};
+use crate::failure::{Exit, Failure};
+
+const EXAMPLES: &str = "\
+Examples:
+  The manual, read at once:
+  $ activity man | man -l -
+
+  The page of one command, for good:
+  $ activity man list > ~/.local/share/man/man1/activity-list.1";
+
+/// Print the manual page, or that of one command
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ManArgs {
+    /// The command whose page is meant
+    #[arg(value_name = "COMMAND")]
+    command: Option<String>,
+}
+
+impl Run for ManArgs {
+    fn run(self, _: Call) -> Result<Exit> {
+        // Building fills in what the commands have in common and how each is called in full.
+        let mut cli = definition(None);
+        cli.build();
+        let page = match &self.command {
+            None => cli,
+            Some(name) => cli.find_subcommand(name).cloned().ok_or_else(|| {
+                Failure::new(Exit::Usage, format!("there is no command {name:?}"))
+                    .hint("activity --help lists them")
+            })?,
+        };
+        let mut text = Vec::new();
+        Man::new(page).render(&mut text).context("cannot make the page")?;
+        answer(&text)
+    }
+}

@@ -1,0 +1,159 @@
+//! The commands: each file has the arguments of one, their help, and what it does with them.
+//!
+//! A command reads its arguments, asks the log by [`Context`], and hands what comes to `render`,
+//! `codec` or a service. It neither computes nor draws.
+
+mod actions;
+mod completions;
+mod export;
+mod ingest;
+mod list;
+mod listing;
+mod man;
+mod search;
+mod show;
+mod whoami;
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::io::Write;
+
+use anyhow::Result;
+use clap::{Args, FromArgMatches};
+
+use crate::args;
+use crate::args::GlobalArgs;
+use crate::args::Refused;
+use crate::args::words;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::settings::Overrides;
+
+const ABOUT: &str = "Who did what, when, and against which record";
+const LONG_ABOUT: &str = "\
+Who did what, when, and against which record
+
+Keeps the activity of sites, services and hosts in one SQLite file that can only grow, and finds it \
+again. `activity COMMAND --help` tells the rest.";
+
+/// A command with its arguments.
+trait Run: Args {
+    fn run(self, call: Call) -> Result<Exit>;
+}
+
+/// What every command is called with.
+struct Call {
+    overrides: Overrides,
+    arguments: Vec<OsString>,
+}
+
+impl Call {
+    /// What the command works with; it reads the config, so what does without calls it never.
+    fn context(self) -> Result<Context> {
+        Context::new(self.overrides, self.arguments)
+    }
+}
+
+/// A command as the command line knows it.
+struct Entry {
+    name: &'static str,
+    define: fn(clap::Command) -> clap::Command,
+    run: fn(&clap::ArgMatches, Call) -> Result<Exit>,
+}
+
+const fn entry<R: Run>(name: &'static str) -> Entry {
+    Entry {
+        name,
+        define: R::augment_args,
+        run: |matches, call| match R::from_arg_matches(matches) {
+            Ok(command) => command.run(call),
+            Err(error) => not_run(&error, &call.arguments),
+        },
+    }
+}
+
+/// Every command, in the order of help.
+const COMMANDS: [Entry; 10] = [
+    entry::<ingest::IngestArgs>("ingest"),
+    entry::<list::ListArgs>("list"),
+    entry::<show::ShowArgs>("show"),
+    entry::<search::SearchActorArgs>("search-actor"),
+    entry::<search::SearchTargetArgs>("search-target"),
+    entry::<export::ExportArgs>("export"),
+    entry::<actions::ActionsArgs>("actions"),
+    entry::<whoami::WhoamiArgs>("whoami"),
+    entry::<completions::CompletionsArgs>("completions"),
+    entry::<man::ManArgs>("man"),
+];
+
+/// Reads the command line and does what it says.
+///
+/// # Errors
+/// Whatever ends the program with a message.
+pub(crate) fn run() -> Result<Exit> {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let named = words::command(&arguments);
+    let named = COMMANDS.iter().find(|entry| Some(entry.name) == named);
+    let prepared = words::negated_last(arguments.clone(), |flag| {
+        named.is_some_and(|entry| takes_value(entry, flag))
+    });
+    let matches = match definition(named).try_get_matches_from(prepared) {
+        Ok(matches) => matches,
+        Err(error) => return not_run(&error, &arguments),
+    };
+    let overrides = match GlobalArgs::from_arg_matches(&matches) {
+        Ok(global) => global.overrides(),
+        Err(error) => return not_run(&error, &arguments),
+    };
+    let (name, matches) = matches.subcommand().expect("a command is required");
+    let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("it is one of these");
+    (entry.run)(matches, Call { overrides, arguments })
+}
+
+/// The whole command line; but where just one command is called, the flags of the others are left
+/// out: a hook that records an event does not wait until they are made.
+fn definition(only: Option<&Entry>) -> clap::Command {
+    let commands = COMMANDS.iter().map(|entry| {
+        let command = clap::Command::new(entry.name);
+        let wanted = only.is_none_or(|only| only.name == entry.name);
+        if wanted { (entry.define)(command) } else { command }
+    });
+    GlobalArgs::augment_args(clap::Command::new("activity"))
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(ABOUT)
+        .long_about(LONG_ABOUT)
+        .max_term_width(100)
+        .subcommand_required(true)
+        .subcommands(commands)
+}
+
+/// Whether that flag of a command is followed by a value.
+fn takes_value(entry: &Entry, flag: &str) -> bool {
+    let mut cli = definition(Some(entry));
+    cli.build();
+    let command = cli.find_subcommand(entry.name).expect("it was just defined");
+    let is_named = |argument: &clap::Arg| {
+        let long = argument.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
+        long || argument.get_short().is_some_and(|short| flag == format!("-{short}"))
+    };
+    let mut arguments = command.get_arguments();
+    arguments.any(|argument| argument.get_action().takes_values() && is_named(argument))
+}
+
+/// What follows from a command line that is not run: the help that it asks for, or an error.
+fn not_run(error: &clap::Error, arguments: &[OsString]) -> Result<Exit> {
+    match args::refused(error, words::command(arguments)) {
+        Refused::Asked(text) => answer(text.as_bytes()),
+        Refused::Wrong(failure) => Err(failure.into()),
+    }
+}
+
+/// Prints what the program tells of itself.
+fn answer(text: &[u8]) -> Result<Exit> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|error| {
+        anyhow::Error::new(error).context(Failure::new(Exit::Io, "cannot write standard output"))
+    })?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,91 @@
+use anyhow::Result;
+
+use crate::args::filter::FilterArgs;
+use crate::args::output::OutputArgs;
+use crate::args::page::PageArgs;
+use crate::commands::listing;
+use crate::commands::{Call, Run};
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::query::Query;
+use crate::render::Subject;
+
+const ACTOR_EXAMPLES: &str = "\
+Examples:
+  All that Jerome did this month, under his own name or another's:
+  $ activity search-actor 'Jerome Cruz' --days 30
+
+  What the user with the id 3 deleted:
+  $ activity search-actor 3 'action:*.delete'";
+
+const TARGET_EXAMPLES: &str = "\
+Examples:
+  The history of one user's record:
+  $ activity search-target user/17
+
+  Who changed a page, known by its slug, oldest first:
+  $ activity search-target spring-launch is:edit --sort when:asc";
+
+/// Show all that one person did, also as somebody else's impersonator
+///
+/// Heads the table with a summary: how many events, from when to when, under which labels and ids.
+#[derive(clap::Args)]
+#[command(after_long_help = ACTOR_EXAMPLES)]
+pub(crate) struct SearchActorArgs {
+    /// The id exactly, or the label in any case; * stands for anything
+    #[arg(value_name = "ACTOR")]
+    actor: String,
+    #[command(flatten)]
+    rest: SearchArgs,
+}
+
+/// Show the full history of one record
+///
+/// Heads the table with a summary: how many events, from when to when, by whom.
+#[derive(clap::Args)]
+#[command(after_long_help = TARGET_EXAMPLES)]
+pub(crate) struct SearchTargetArgs {
+    /// The id or slug exactly, or the label in any case; TYPE/ID where an id alone is not enough
+    #[arg(value_name = "[TYPE/]ID")]
+    target: String,
+    #[command(flatten)]
+    rest: SearchArgs,
+}
+
+#[derive(clap::Args)]
+struct SearchArgs {
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+    #[command(flatten)]
+    page: PageArgs,
+}
+
+impl Run for SearchActorArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        self.rest.run(context, Subject::Actor, &self.actor, Query::person(&self.actor))
+    }
+}
+
+impl Run for SearchTargetArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        self.rest.run(context, Subject::Target, &self.target, Query::record(&self.target))
+    }
+}
+
+impl SearchArgs {
+    fn run(&self, context: &Context, subject: Subject, asked: &str, who: Query) -> Result<Exit> {
+        let zone = context.zone()?;
+        let narrowed = self.filter.query(&context.clock(&zone))?;
+        listing::Request {
+            query: who.and(narrowed),
+            search: Some(listing::Search { subject, asked, narrowed: !self.filter.is_empty() }),
+            output: &self.output,
+            page: &self.page,
+        }
+        .run(context, &zone)
+    }
+}

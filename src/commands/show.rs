@@ -1,0 +1,85 @@
+use std::io::Write;
+
+use anyhow::Result;
+
+use crate::codec;
+use crate::commands::{Call, Run};
+use crate::context::Context;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::failure::{Exit, Failure};
+use crate::store::Found;
+use crate::text;
+
+const EXAMPLES: &str = "\
+Examples:
+  The whole record of one event of a listing:
+  $ activity show 48213
+
+  The same by the emitter's own id, of which the beginning suffices, as JSON:
+  $ activity show 0198f2c4-5b7e --json";
+
+/// Show one event in full
+///
+/// Every field, the diff as before → after of what changed, the payload indented.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct ShowArgs {
+    /// A number is an id; other text an event_id, or the beginning of just one
+    #[arg(value_name = "ID|EVENT_ID")]
+    event: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run for ShowArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let event = self.find(context)?;
+        if self.json {
+            let mut line = String::new();
+            codec::jsonl::encode(&event, &mut line);
+            line.push('\n');
+            let mut out = context.terminal.stdout();
+            out.write_all(line.as_bytes())?;
+            out.flush()?;
+            return Ok(Exit::Done);
+        }
+        let zone = context.zone()?;
+        let printer = context.printer(&zone, None);
+        let nearby = format!("activity list --around {}", event.id);
+        context.terminal.page(|out| printer.detail(&event, &nearby, out))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl ShowArgs {
+    fn find(&self, context: &Context) -> Result<Event> {
+        let named = self.event.as_str();
+        let reader = context.read()?;
+        let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());
+        let found = if is_number {
+            // A number that no id has room for is one that there is not.
+            let id = named.parse().ok().map(EventId);
+            let event = id.map(|id| reader.event(id)).transpose()?.flatten();
+            event.map_or(Found::None, |event| Found::One(Box::new(event)))
+        } else {
+            reader.find(named)?
+        };
+        let quoted = text::escape(named);
+        match found {
+            Found::One(event) => Ok(*event),
+            Found::None => {
+                let what = format!("there is no event {quoted}");
+                Err(Failure::new(Exit::No, what).hint("activity list shows the newest").into())
+            }
+            Found::Several(ids) => {
+                let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
+                let what = format!("{quoted} is not just one event");
+                let hint = format!("it can be {}: activity show ID", ids.join(", "));
+                Err(Failure::new(Exit::Usage, what).hint(hint).into())
+            }
+        }
+    }
+}

@@ -1,0 +1,101 @@
+use std::io::Write;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use crate::caller::User;
+use crate::commands::{Call, Run};
+use crate::context::Context;
+use crate::failure::Exit;
+use crate::text;
+
+const EXAMPLES: &str = "\
+Examples:
+  Who the log takes you for, and which log that is:
+  $ activity whoami
+
+  The stamp on the events that you record, for a script:
+  $ activity whoami --json | jq -r .recorded_by";
+
+/// Tell who the log takes you for, and what you may do
+///
+/// Names the log and the config too, each with what decided on it: a flag, a variable, the config or
+/// the default.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct WhoamiArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run for WhoamiArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let facts = facts(context)?;
+        let mut out = context.terminal.stdout();
+        if self.json {
+            let mut line = String::new();
+            text::json_escape_into(&mut line, &Value::Object(facts).to_string());
+            line.push('\n');
+            out.write_all(line.as_bytes())?;
+        } else {
+            for (name, value) in told(&facts) {
+                out.write_all(format!("{name:<13}{}\n", text::escape(&value)).as_bytes())?;
+            }
+        }
+        out.flush()?;
+        Ok(Exit::Done)
+    }
+}
+
+/// What is known, under the names that `--json` promises.
+fn facts(context: &Context) -> Result<Map<String, Value>> {
+    let caller = &context.caller;
+    let log = context.settings.db()?;
+    let zone = context.settings.zone()?;
+    let mut facts = Map::new();
+    let mut add = |name: &str, value: Value| drop(facts.insert(name.to_owned(), value));
+    add("user", caller.person().name.clone().into());
+    add("uid", caller.person().uid.into());
+    add("real_user", caller.real.name.clone().into());
+    add("real_uid", caller.real.uid.into());
+    add("gid", caller.gid.into());
+    add("groups", caller.groups.clone().into());
+    if let Some(User { uid, name }) = &caller.login {
+        add("login_user", name.clone().into());
+        add("login_uid", (*uid).into());
+    }
+    add("recorded_by", caller.recorded_by().into());
+    add("may", "everything that the file allows".into());
+    add("may_write_reserved", caller.may_write_reserved().into());
+    add("log", log.value.to_string_lossy().into());
+    add("log_from", log.origin.to_string().into());
+    if let Some(config) = &context.settings.config_file {
+        add("config", config.value.to_string_lossy().into());
+        add("config_from", config.origin.to_string().into());
+    }
+    add("zone", zone.value.name().into());
+    add("zone_from", zone.origin.to_string().into());
+    Ok(facts)
+}
+
+/// The same for a person, a line each.
+fn told(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
+    let text = |name: &str| match facts.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => String::new(),
+    };
+    let mut told = vec![
+        ("user", format!("{} ({})", text("user"), text("uid"))),
+        ("recorded as", text("recorded_by")),
+        ("may", text("may")),
+        ("log", format!("{} ({})", text("log"), text("log_from"))),
+    ];
+    if facts.contains_key("config") {
+        told.push(("config", format!("{} ({})", text("config"), text("config_from"))));
+    }
+    told.push(("zone", format!("{} ({})", text("zone"), text("zone_from"))));
+    told
+}

@@ -1,0 +1,338 @@
+//! Where an export goes: standard output, a file that appears whole or not at all, or what is there
+//! already and is no regular file.
+
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rustix::fs::FlockOperation;
+
+use crate::failure::{Exit, Failure};
+
+/// What the log's engine keeps beside the log, and the log itself.
+const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", ".lock"];
+/// The length of what sets a temporary file's name apart.
+const SUFFIX: usize = 6;
+
+/// Where bytes go.
+pub(crate) struct Target<'a> {
+    to: To<'a>,
+    /// For messages; absent for standard output.
+    name: Option<String>,
+}
+
+enum To<'a> {
+    Stdout(&'a mut (dyn Write + Send)),
+    /// What is no regular file is written into and never replaced.
+    There(File),
+    New(Replacement),
+}
+
+impl<'a> Target<'a> {
+    /// Standard output, which writes into `stdout`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where it was redirected into the log.
+    pub(crate) fn stdout(stdout: &'a mut (dyn Write + Send), log: &Path) -> Result<Self> {
+        let out = rustix::fs::fstat(io::stdout()).map(|out| (out.st_dev, out.st_ino));
+        if out.ok().is_some_and(|out| identity(log) == Some(out)) {
+            return Err(overwrites("standard output", log).into());
+        }
+        Ok(Self { to: To::Stdout(stdout), name: None })
+    }
+
+    /// Makes ready to write a file.
+    ///
+    /// # Errors
+    /// [`Exit::CantCreate`]; [`Exit::Usage`] where that would overwrite the log.
+    pub(crate) fn file(path: &Path, log: &Path) -> Result<Self> {
+        refuse_log(path, log)?;
+        let name = path.display().to_string();
+        let to = to(path).map_err(|error| {
+            let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
+            anyhow::Error::new(error).context(failure)
+        })?;
+        Ok(Self { to, name: Some(name) })
+    }
+
+    pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = match &mut self.to {
+            To::Stdout(stdout) => stdout.write_all(bytes),
+            To::There(file) => file.write_all(bytes),
+            To::New(replacement) => replacement.file.write_all(bytes),
+        };
+        self.told(written)
+    }
+
+    /// Brings everything to its place.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let finished = match &mut self.to {
+            To::Stdout(stdout) => stdout.flush(),
+            To::There(file) => file.flush(),
+            To::New(replacement) => replacement.finish(),
+        };
+        self.told(finished)
+    }
+
+    fn told(&self, result: io::Result<()>) -> Result<()> {
+        result.with_context(|| {
+            let name = self.name.as_deref().unwrap_or("standard output");
+            Failure::new(Exit::Io, format!("cannot write {name}"))
+        })
+    }
+}
+
+fn to<'a>(path: &Path) -> io::Result<To<'a>> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.file_type().is_socket() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a socket"))
+        }
+        // Through a symbolic link the file is replaced, and the link stays.
+        Ok(there) if there.is_file() => {
+            Replacement::begin(&fs::canonicalize(path)?, Some(there.mode())).map(To::New)
+        }
+        Ok(_) => OpenOptions::new().write(true).open(path).map(To::There),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Replacement::begin(path, None).map(To::New)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A file that takes its name when it is whole.
+struct Replacement {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    mode: Option<u32>,
+    finished: bool,
+}
+
+impl Replacement {
+    /// Makes the temporary file `.NAME.XXXXXX`, private until it is whole, beside the place it is
+    /// meant for. One that another run left there goes.
+    fn begin(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let name = path
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+        let folder = folder(path);
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        reap(folder, prefix.as_encoded_bytes());
+        loop {
+            let mut temporary = prefix.clone();
+            temporary.push(suffix());
+            let temporary = folder.join(temporary);
+            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+            let file = match opened {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            // The lock tells a run that is at work from what a killed one left. A reaper may have
+            // come between; then there is no name left to take.
+            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+            if locked.is_ok() && file.metadata()?.nlink() == 0 {
+                continue;
+            }
+            return Ok(Self { file, temporary, path: path.to_owned(), mode, finished: false });
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if let Some(mode) = self.mode {
+            self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
+        }
+        self.file.sync_all()?;
+        fs::rename(&self.temporary, &self.path)?;
+        self.finished = true;
+        // The name is durable when its folder is. Some file systems cannot sync a folder.
+        File::open(folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(|error| {
+            if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
+        })
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.finished {
+            // What cannot be removed now is reaped by the next run to the same name.
+            drop(fs::remove_file(&self.temporary));
+        }
+    }
+}
+
+/// Removes what killed runs to the same name have left.
+fn reap(folder: &Path, prefix: &[u8]) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let is_ours = name.as_encoded_bytes().strip_prefix(prefix).is_some_and(|suffix| {
+            suffix.len() == SUFFIX && suffix.iter().all(u8::is_ascii_alphanumeric)
+        });
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        let is_left = File::open(&path).is_ok_and(|file| {
+            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        });
+        if is_left {
+            // One that stays takes some space, and harms nothing else.
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+fn suffix() -> String {
+    // A new state is random by itself, whatever it hashes.
+    format!("{:016x}", RandomState::new().hash_one(()))[..SUFFIX].to_owned()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Refuses a file that is the log, or what its engine keeps beside it, under whatever name.
+///
+/// # Errors
+/// [`Exit::Usage`].
+pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
+    // The engine keeps its files beside the log's real place.
+    let log = fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
+    let beside = COMPANIONS.map(|ending| {
+        let mut name = log.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    });
+    if beside.iter().any(|companion| is_same(path, companion)) {
+        return Err(overwrites(&path.display().to_string(), &log));
+    }
+    Ok(())
+}
+
+fn overwrites(what: &str, log: &Path) -> Failure {
+    Failure::new(Exit::Usage, format!("{what}: would overwrite the log {}", log.display()))
+}
+
+/// Whether both names lead to one file; where none is there yet, whether both would make the same.
+fn is_same(a: &Path, b: &Path) -> bool {
+    match (identity(a), identity(b)) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => {
+            let lies = identity(folder(a));
+            a.file_name() == b.file_name() && lies.is_some() && lies == identity(folder(b))
+        }
+        _ => false,
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let mut target = Target::file(&path, &folder.path().join("log.db")).unwrap();
+        target.write_all(b"row").unwrap();
+        assert!(!path.exists());
+        target.finish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"row");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(names(folder.path()), ["out.csv"]);
+    }
+
+    #[test]
+    fn what_breaks_off_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let mut target = Target::file(&path, Path::new("log.db")).unwrap();
+        target.write_all(b"new").unwrap();
+        drop(target);
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(names(folder.path()), ["out.csv"]);
+        Target::file(&path, Path::new("log.db")).unwrap().finish().unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_reaped_and_what_a_running_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        fs::write(folder.path().join(".out.csv.abc234"), "left").unwrap();
+        fs::write(folder.path().join(".out.csv.notours"), "kept").unwrap();
+        let running = Target::file(&path, Path::new("log.db")).unwrap();
+        let second = Target::file(&path, Path::new("log.db")).unwrap();
+        let left = names(folder.path());
+        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(!left.contains(&".out.csv.abc234".to_owned()));
+        second.finish().unwrap();
+        running.finish().unwrap();
+        assert_eq!(names(folder.path()), [".out.csv.notours", "out.csv"]);
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("real.csv");
+        let link = folder.path().join("link.csv");
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut target = Target::file(&link, Path::new("log.db")).unwrap();
+        target.write_all(b"new").unwrap();
+        target.finish().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&real).unwrap(), b"new");
+    }
+
+    #[test]
+    fn the_log_is_known_under_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("activity.db");
+        fs::write(&log, "log").unwrap();
+        let hard = folder.path().join("hard.csv");
+        fs::hard_link(&log, &hard).unwrap();
+        let soft = folder.path().join("soft.db");
+        std::os::unix::fs::symlink(&log, &soft).unwrap();
+        let name = |name: &str| folder.path().join(name);
+
+        for path in [&log, &hard, &soft, &name("activity.db-wal"), &name("./activity.db.lock")] {
+            let failure = refuse_log(path, &log).expect_err("it is the log");
+            assert_eq!(failure.exit, Exit::Usage, "{}", path.display());
+            refuse_log(path, &soft).expect_err("it is the log by its other name");
+        }
+        refuse_log(&name("activity.csv"), &log).unwrap();
+        assert_eq!(fs::read(&log).unwrap(), b"log");
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none/out.csv"), "".into()] {
+            let Err(error) = Target::file(&path, Path::new("log.db")) else { panic!("made") };
+            let failure = error.downcast_ref::<Failure>().unwrap();
+            assert_eq!(failure.exit, Exit::CantCreate, "{}", path.display());
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What stands below a table, and command lines that a reader can take from a page.
+
+use std::borrow::Cow;
+use std::io;
+use std::io::Write;
+
+use crate::event::EventId;
+use crate::render::Printer;
+use crate::render::styled::Styled;
+use crate::render::theme::Style;
+use crate::text;
+
+/// What a footer knows of the page above it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footer {
+    pub shown: u64,
+    /// How many there are in all, where that was cheap to tell.
+    pub total: Option<u64>,
+    /// The words of the command that shows more, where there is more.
+    pub next_page: Option<Vec<String>>,
+    /// The newest event of the page.
+    pub newest: Option<EventId>,
+}
+
+impl Printer<'_> {
+    /// Writes the footer of a table: how many, and how to get more.
+    pub(crate) fn footer(&self, footer: &Footer, out: &mut dyn Write) -> io::Result<()> {
+        let shown = text::thousands(footer.shown);
+        let count = match footer.total.filter(|total| *total > footer.shown) {
+            Some(total) => format!("{shown} of {} events", text::thousands(total)),
+            None if footer.shown == 1 => "1 event".to_owned(),
+            None => format!("{shown} events"),
+        };
+        let mut parts = vec![count];
+        match (&footer.next_page, footer.newest) {
+            (Some(words), _) => parts.push(format!("next page: {}", command_line(words))),
+            (None, Some(newest)) => {
+                parts.push(format!("activity show {newest} for the newest in full"));
+                parts.push("--help for filters".to_owned());
+            }
+            (None, None) => {}
+        }
+        // A command is to be taken as it is, so the line is not cut; what is only advice may go.
+        let line = |parts: &[String]| Styled::foreign(Style::Faint, &parts.join(self.look.dot()));
+        let mut drawn = line(&parts);
+        while footer.next_page.is_none()
+            && parts.len() > 1
+            && self.look.width.is_some_and(|width| drawn.width() > width)
+        {
+            parts.pop();
+            drawn = line(&parts);
+        }
+        self.write_line(&drawn, out)
+    }
+
+    /// The line for a listing with no rows: the filter as it was understood, and who may have been
+    /// meant. It is for standard error.
+    pub(crate) fn nothing_found(&self, filter: &str, meant: &[String]) -> String {
+        let mut line = "no events".to_owned();
+        for part in [" ", filter].into_iter().filter(|_| !filter.is_empty()) {
+            line.push_str(part);
+        }
+        if let Some((last, others)) = meant.split_last() {
+            line.push_str(self.look.dot());
+            line.push_str("did you mean ");
+            if !others.is_empty() {
+                line.push_str(&others.join(", "));
+                line.push_str(" or ");
+            }
+            line.push_str(last);
+            line.push('?');
+        }
+        text::escape(&line).into_owned()
+    }
+}
+
+/// Words as a shell takes them.
+pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> String {
+    let quoted: Vec<Cow<'_, str>> = words.iter().map(|word| quote(word.as_ref())).collect();
+    quoted.join(" ")
+}
+
+fn quote(word: &str) -> Cow<'_, str> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,=@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(safe) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::sample;
+
+    fn footer(footer: &Footer, width: usize) -> String {
+        sample::drawn(Some(width), |printer, out| printer.footer(footer, out))
+    }
+
+    #[test]
+    fn a_footer_tells_how_to_get_more() {
+        let words = ["activity", "list", "action:user.*", "--after", "2026-11-19T04:12:09.5Z,48163"];
+        let more = Footer {
+            shown: 50,
+            total: Some(18_412),
+            next_page: Some(words.map(str::to_owned).to_vec()),
+            newest: Some(EventId(48_213)),
+        };
+        assert_eq!(
+            footer(&more, 80),
+            "50 of 18,412 events · next page: activity list 'action:user.*' --after \
+             2026-11-19T04:12:09.5Z,48163\n"
+        );
+        let all = Footer { total: Some(6), shown: 6, next_page: None, ..more };
+        assert_eq!(
+            footer(&all, 80),
+            "6 events · activity show 48213 for the newest in full · --help for filters\n"
+        );
+        assert_eq!(footer(&all, 60), "6 events · activity show 48213 for the newest in full\n");
+        let one = Footer { shown: 1, total: Some(1), ..all };
+        assert_eq!(footer(&one, 20), "1 event\n");
+    }
+
+    #[test]
+    fn nothing_found_says_what_was_looked_for_and_who_was_meant() {
+        let look = |filter: &str, meant: &[&str]| {
+            let meant: Vec<String> = meant.iter().map(|&name| name.to_owned()).collect();
+            sample::with_printer(None, |printer| printer.nothing_found(filter, &meant))
+        };
+        assert_eq!(look("", &[]), "no events");
+        assert_eq!(
+            look("match action:user.edit since 2026-11-19 04:00 SAST", &[]),
+            "no events match action:user.edit since 2026-11-19 04:00 SAST"
+        );
+        assert_eq!(
+            look("by jerom", &["Jerome Cruz (3, 141 events)"]),
+            "no events by jerom · did you mean Jerome Cruz (3, 141 events)?"
+        );
+        assert_eq!(look("by a\u{1b}", &["x", "y", "z"]), "no events by a\\e · did you mean x, y or z?");
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(command_line(&["a-b=c", "", "it's", "user.*", "é"]), r"a-b=c '' 'it'\''s' 'user.*' 'é'");
+    }
+}

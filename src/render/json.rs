@@ -1,0 +1,167 @@
+//! JSON for people: the text as it came, numbers and order of keys untouched, over several lines.
+
+use crate::render::styled::Styled;
+use crate::render::theme::Style;
+use crate::text;
+
+/// An array of plain values up to this long stays on one line.
+const SHORT: usize = 60;
+
+/// The text on one line, with what a terminal would not show as `\uXXXX`.
+pub(crate) fn line(raw: &str) -> Styled {
+    Styled::foreign(Style::Plain, &escaped(raw))
+}
+
+pub(crate) fn escaped(raw: &str) -> String {
+    let mut escaped = String::with_capacity(raw.len());
+    text::json_escape_into(&mut escaped, raw);
+    escaped
+}
+
+/// The lines of a value, each level indented by two blanks.
+pub(crate) fn lines(raw: &str) -> Vec<Styled> {
+    pretty(raw).lines().map(line).collect()
+}
+
+/// The text over several lines, not escaped.
+pub(crate) fn pretty(raw: &str) -> String {
+    let mut out = String::with_capacity(raw.len() * 2);
+    let mut depth: usize = 0;
+    let mut rest = raw;
+    while let Some(c) = rest.chars().next() {
+        let token = match c {
+            '"' => string(rest),
+            _ => &rest[..c.len_utf8()],
+        };
+        let mut taken = token.len();
+        match c {
+            '{' | '[' => {
+                if let Some(flat) = flat(rest) {
+                    taken = flat.len();
+                    push_flat(&mut out, flat);
+                } else {
+                    depth += 1;
+                    out.push(c);
+                    new_line(&mut out, depth);
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(c);
+            }
+            ',' => {
+                out.push(c);
+                new_line(&mut out, depth);
+            }
+            ':' => out.push_str(": "),
+            ' ' | '\n' | '\r' | '\t' => {}
+            _ => out.push_str(token),
+        }
+        rest = &rest[taken..];
+    }
+    out
+}
+
+fn new_line(out: &mut String, depth: usize) {
+    out.push('\n');
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+/// The string that `text` begins with, its quotes included.
+fn string(text: &str) -> &str {
+    let mut escaped = false;
+    for (place, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return &text[..=place],
+            _ => {}
+        }
+    }
+    text
+}
+
+/// The container that `text` begins with, if it goes on one line: an empty one, or a short array of
+/// plain values.
+fn flat(text: &str) -> Option<&str> {
+    if text.starts_with("{}") || text.starts_with("[]") {
+        return Some(&text[..2]);
+    }
+    let mut place = text.starts_with('[').then_some(1)?;
+    while place < SHORT {
+        match text.as_bytes().get(place)? {
+            b']' => return Some(&text[..=place]),
+            b'{' | b'[' => return None,
+            b'"' => place += string(&text[place..]).len(),
+            _ => place += 1,
+        }
+    }
+    None
+}
+
+fn push_flat(out: &mut String, flat: &str) {
+    let mut rest = flat;
+    while let Some(c) = rest.chars().next() {
+        let token = if c == '"' { string(rest) } else { &rest[..c.len_utf8()] };
+        match c {
+            ',' => out.push_str(", "),
+            ' ' | '\n' | '\r' | '\t' => {}
+            _ => out.push_str(token),
+        }
+        rest = &rest[token.len()..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_keys_stay_as_they_came() {
+        let raw = r#"{"b":1.10,"a":[1,2e400,"x,y]"],"a":{"k":[{"n":null},{}],"e":[]},"big":12345678901234567890}"#;
+        assert_snapshot!(pretty(raw), @r#"
+        {
+          "b": 1.10,
+          "a": [1, 2e400, "x,y]"],
+          "a": {
+            "k": [
+              {
+                "n": null
+              },
+              {}
+            ],
+            "e": []
+          },
+          "big": 12345678901234567890
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_a_terminal_obeys_is_written_out() {
+        let lines = lines("{\"k\\u001b\":\"\u{202e}x\u{9b}\"}");
+        assert_eq!(lines[1].text(), r#"  "k\u001b": "\u202ex\u009b""#);
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_means_the_same_over_several_lines(
+            keys in prop::collection::vec("\\PC{0,6}", 0..6),
+            text in "\\PC{0,80}",
+        ) {
+            let inner = serde_json::json!({ "keys": keys, "text": text, "none": null });
+            let raw = serde_json::json!({ "a": [inner, 1.50, [[], {}]], "b": [keys, text] });
+            let pretty = pretty(&raw.to_string());
+            prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&pretty).unwrap(), raw);
+        }
+
+        #[test]
+        fn text_that_is_no_json_is_no_trouble(text in "\\PC{0,40}") {
+            pretty(&text);
+        }
+    }
+}

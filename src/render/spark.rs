@@ -1,0 +1,60 @@
+//! A row of counts as a row of small bars.
+
+use crate::render::theme::Look;
+
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
+
+/// Draws each count as a bar; the greatest is the tallest, and only nothing is the lowest.
+pub(crate) fn line(counts: &[u64], look: &Look) -> String {
+    let bars = if look.utf8 { BARS } else { ASCII };
+    let greatest = counts.iter().copied().max().unwrap_or(0);
+    counts.iter().map(|count| bars[height(*count, greatest)]).collect()
+}
+
+/// From 0 for nothing to 7 for the greatest.
+fn height(count: u64, greatest: u64) -> usize {
+    if greatest == 0 {
+        return 0;
+    }
+    let height = (u128::from(count) * 7).div_ceil(u128::from(greatest));
+    usize::try_from(height).expect("at most 7")
+}
+
+/// Adds up neighbours, from the newest back, until at most `most` counts are left; also how many
+/// stand in one then.
+pub(crate) fn condense(counts: &[u64], most: usize, steps: &[usize]) -> (Vec<u64>, usize) {
+    let step = steps
+        .iter()
+        .copied()
+        .find(|step| counts.len().div_ceil(*step) <= most)
+        .or(steps.last().copied())
+        .unwrap_or(1);
+    let mut sums: Vec<u64> = counts.rchunks(step).map(|chunk| chunk.iter().sum()).collect();
+    sums.reverse();
+    (sums, step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOK: Look = Look { colour: false, utf8: true, width: None };
+
+    #[test]
+    fn the_greatest_is_the_tallest_and_one_is_more_than_none() {
+        assert_eq!(line(&[0, 1, 50, 100], &LOOK), "▁▂▅█");
+        assert_eq!(line(&[0, 0], &LOOK), "▁▁");
+        assert_eq!(line(&[3, 3], &LOOK), "██");
+        assert_eq!(line(&[u64::MAX, 1, 0], &LOOK), "█▂▁");
+        assert_eq!(line(&[], &LOOK), "");
+        assert_eq!(line(&[0, 1, 50, 100], &Look { utf8: false, ..LOOK }), "_.=#");
+    }
+
+    #[test]
+    fn a_long_row_is_condensed_from_its_newest_end() {
+        assert_eq!(condense(&[1, 2, 3, 4], 4, &[1, 3, 12]), (vec![1, 2, 3, 4], 1));
+        assert_eq!(condense(&[1, 2, 3, 4], 2, &[1, 3, 12]), (vec![1, 9], 3));
+        assert_eq!(condense(&[1; 100], 2, &[1, 3, 12]).1, 12);
+    }
+}

@@ -1,0 +1,232 @@
+//! Text in several styles that knows its width.
+//!
+//! Foreign text is escaped when it enters, so whatever is measured, cut, wrapped and painted here
+//! is safe for a terminal already.
+
+use std::ops::Range;
+
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::render::theme::Look;
+use crate::render::theme::Style;
+use crate::text;
+
+/// A line, or a piece of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Styled {
+    text: String,
+    /// Each run's style, and where in the text it ends.
+    runs: Vec<(usize, Style)>,
+}
+
+impl Styled {
+    /// A text of our own.
+    pub(crate) fn own(style: Style, text: &str) -> Self {
+        let mut styled = Self::default();
+        styled.push(style, text);
+        styled
+    }
+
+    /// A text of somebody else's, escaped.
+    pub(crate) fn foreign(style: Style, text: &str) -> Self {
+        let mut styled = Self::default();
+        styled.push_foreign(style, text);
+        styled
+    }
+
+    pub(crate) fn plain(text: &str) -> Self {
+        Self::own(Style::Plain, text)
+    }
+
+    pub(crate) fn push(&mut self, style: Style, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        self.text.push_str(text);
+        match self.runs.last_mut() {
+            Some((end, last)) if *last == style => *end = self.text.len(),
+            _ => self.runs.push((self.text.len(), style)),
+        }
+    }
+
+    pub(crate) fn push_foreign(&mut self, style: Style, text: &str) {
+        for (escaped, part) in text::escape_parts(text) {
+            self.push(if escaped { Style::Escaped } else { style }, &part);
+        }
+    }
+
+    pub(crate) fn append(&mut self, other: &Self) {
+        for (style, text) in other.pieces() {
+            self.push(style, text);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        text::width(&self.text)
+    }
+
+    /// The text without the blanks at its end.
+    #[must_use]
+    pub(crate) fn trim_end(&self) -> Self {
+        self.slice(0..self.text.trim_end_matches(' ').len())
+    }
+
+    #[must_use]
+    pub(crate) fn trim_start(&self) -> Self {
+        let kept = self.text.trim_start_matches(' ').len();
+        self.slice(self.text.len() - kept..self.text.len())
+    }
+
+    /// The text in another style; what was written out stays marked.
+    #[must_use]
+    pub(crate) fn restyled(&self, style: Style) -> Self {
+        let mut out = Self::default();
+        for (was, text) in self.pieces() {
+            out.push(if was == Style::Escaped { was } else { style }, text);
+        }
+        out
+    }
+
+    /// Cuts to at most `columns`; what was cut ends in an ellipsis.
+    #[must_use]
+    pub(crate) fn cut(&self, columns: usize, look: &Look) -> Self {
+        if self.width() <= columns {
+            return self.clone();
+        }
+        let mark: String = look.ellipsis().chars().take(columns).collect();
+        // `truncate` keeps one column free for its own mark.
+        let room = (columns + 1).saturating_sub(text::width(&mark));
+        let cut = text::truncate(&self.text, room);
+        let kept = cut.strip_suffix('…').unwrap_or_default().trim_end_matches(' ').len();
+        let mut out = self.slice(0..kept);
+        let style = self.style_at(kept);
+        out.push(if style == Style::Escaped { Style::Plain } else { style }, &mark);
+        out
+    }
+
+    /// Breaks into lines of at most `columns`: at blanks where there are any, else anywhere between
+    /// two characters. There is always a line.
+    pub(crate) fn wrap(&self, columns: usize) -> Vec<Self> {
+        if self.width() <= columns {
+            return vec![self.clone()];
+        }
+        let mut lines = Vec::new();
+        let (mut start, mut used) = (0, 0);
+        // Behind the last blank of the line.
+        let mut break_at = None;
+        for (place, grapheme) in self.text.grapheme_indices(true) {
+            let width = text::width(grapheme);
+            if used + width > columns && place > start && grapheme != " " {
+                let next = break_at.unwrap_or(place);
+                lines.push(self.slice(start..next).trim_end());
+                (start, used, break_at) = (next, text::width(&self.text[next..place]), None);
+            }
+            used += width;
+            if grapheme == " " {
+                break_at = Some(place + 1);
+            }
+        }
+        lines.push(self.slice(start..self.text.len()).trim_end());
+        lines
+    }
+
+    /// Appends the text, painted where there is colour.
+    pub(crate) fn paint_into(&self, out: &mut String, look: &Look) {
+        for (style, text) in self.pieces() {
+            style.paint_into(out, text, look.colour);
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = (Style, &str)> {
+        let starts = std::iter::once(0).chain(self.runs.iter().map(|(end, _)| *end));
+        starts.zip(&self.runs).map(|(start, (end, style))| (*style, &self.text[start..*end]))
+    }
+
+    fn style_at(&self, place: usize) -> Style {
+        self.runs.iter().find(|(end, _)| place < *end).map_or(Style::Plain, |(_, style)| *style)
+    }
+
+    /// The part between two places on the boundary of a character.
+    fn slice(&self, range: Range<usize>) -> Self {
+        let mut out = Self::default();
+        let mut start = 0;
+        for (end, style) in &self.runs {
+            let part = start.max(range.start)..(*end).min(range.end);
+            if part.start < part.end {
+                out.push(*style, &self.text[part]);
+            }
+            start = *end;
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LOOK: Look = Look { colour: true, utf8: true, width: None };
+    const ASCII: Look = Look { utf8: false, ..LOOK };
+
+    fn painted(styled: &Styled) -> String {
+        let mut out = String::new();
+        styled.paint_into(&mut out, &LOOK);
+        out
+    }
+
+    #[test]
+    fn escapes_are_drawn_in_reverse_video() {
+        let styled = Styled::foreign(Style::High, "a\u{1b}[2Jb");
+        assert_eq!(painted(&styled), "\x1b[31ma\x1b[0m\x1b[7m\\e\x1b[0m\x1b[31m[2Jb\x1b[0m");
+        assert_eq!(styled.width(), 7);
+    }
+
+    #[test]
+    fn a_cut_ends_in_a_mark_of_the_locale() {
+        let name = Styled::own(Style::High, "Jerome Cruz");
+        assert_eq!(name.cut(11, &LOOK).text(), "Jerome Cruz");
+        assert_eq!(name.cut(10, &LOOK).text(), "Jerome Cr…");
+        assert_eq!(name.cut(8, &LOOK).text(), "Jerome…", "no blank before the mark");
+        assert_eq!(name.cut(10, &ASCII).text(), "Jerome...");
+        assert_eq!(name.cut(2, &ASCII).text(), "..");
+        assert_eq!(name.cut(0, &LOOK).text(), "");
+        assert_eq!(painted(&name.cut(4, &LOOK)), "\x1b[31mJer…\x1b[0m");
+    }
+
+    #[test]
+    fn lines_break_at_blanks_and_long_words_anywhere() {
+        let lines = |text: &str, columns| -> Vec<String> {
+            Styled::plain(text).wrap(columns).iter().map(|line| line.text.clone()).collect()
+        };
+        assert_eq!(lines("one two three", 8), ["one two", "three"]);
+        assert_eq!(lines("one two three", 7), ["one two", "three"]);
+        assert_eq!(lines("0123456789", 4), ["0123", "4567", "89"]);
+        assert_eq!(lines("ab 0123456789", 6), ["ab", "012345", "6789"]);
+        assert_eq!(lines("", 4), [""]);
+        assert_eq!(lines("日本語", 1), ["日", "本", "語"], "a wide letter goes on");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_cut_or_wrapped_keeps_to_its_columns(text in "\\PC{0,40}", columns in 2usize..20) {
+            let styled = Styled::foreign(Style::Plain, &text);
+            for look in [&LOOK, &ASCII] {
+                prop_assert!(styled.cut(columns, look).width() <= columns);
+            }
+            let lines = styled.wrap(columns);
+            prop_assert!(lines.iter().all(|line| line.width() <= columns));
+            let joined: String = lines.iter().map(|line| line.text.replace(' ', "")).collect();
+            prop_assert_eq!(joined, styled.text.replace(' ', ""));
+        }
+    }
+}

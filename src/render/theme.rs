@@ -1,0 +1,109 @@
+//! What is drawn how: meanings on one side, escape codes and glyphs on the other.
+//!
+//! The rest of `render` speaks of a failure or of a name, never of red or bold. Only the eight
+//! colours that every palette has are used, and neither black nor white, so a page reads on a light
+//! ground as well as on a dark one.
+
+/// What a run of text means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    #[default]
+    Plain,
+    /// The head of a column, or what a page is about.
+    Head,
+    /// A headline within a page.
+    Title,
+    /// What is said beside the data: footers, labels that nobody has.
+    Faint,
+    /// A character that was written out, for the terminal would obey or hide it.
+    Escaped,
+    /// Something of severity critical.
+    Critical,
+    /// Something of severity high.
+    High,
+    /// The mark of what did not succeed.
+    Failed,
+    /// A value as it was.
+    Before,
+    /// A value as it became.
+    After,
+    /// An HTTP method that reads.
+    Reads,
+    /// An HTTP method that makes.
+    Makes,
+    /// An HTTP method that changes.
+    Changes,
+    /// An HTTP method that deletes.
+    Deletes,
+    /// An HTTP status 2xx.
+    Success,
+    /// An HTTP status 4xx.
+    ClientError,
+    /// An HTTP status 5xx.
+    ServerError,
+}
+
+impl Style {
+    /// The parameters of "select graphic rendition"; empty where nothing is to be done.
+    fn sgr(self) -> &'static str {
+        match self {
+            Self::Plain => "",
+            Self::Head | Self::Title => "1",
+            Self::Faint => "2",
+            Self::Escaped => "7",
+            Self::Critical => "1;31",
+            Self::High
+            | Self::Failed
+            | Self::Before
+            | Self::Deletes
+            | Self::ServerError => "31",
+            Self::After | Self::Makes | Self::Success => "32",
+            Self::Changes | Self::ClientError => "33",
+            Self::Reads => "34",
+        }
+    }
+
+    /// Appends `text`, in this style where there is colour.
+    pub(crate) fn paint_into(self, out: &mut String, text: &str, colour: bool) {
+        let sgr = self.sgr();
+        if !colour || sgr.is_empty() || text.is_empty() {
+            out.push_str(text);
+            return;
+        }
+        for part in ["\x1b[", sgr, "m", text, "\x1b[0m"] {
+            out.push_str(part);
+        }
+    }
+}
+
+/// The page that is drawn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub colour: bool,
+    /// Whether the locale's characters are UTF-8: else our own glyphs are ASCII.
+    pub utf8: bool,
+    /// The columns to keep to; absent where nothing may be cut or wrapped.
+    pub width: Option<usize>,
+}
+
+impl Look {
+    /// The mark of a cut.
+    pub(crate) fn ellipsis(&self) -> &'static str {
+        if self.utf8 { "…" } else { "..." }
+    }
+
+    /// What stands between remarks on one line.
+    pub(crate) fn dot(&self) -> &'static str {
+        if self.utf8 { " · " } else { " - " }
+    }
+
+    /// What leads from before to after.
+    pub(crate) fn arrow(&self) -> &'static str {
+        if self.utf8 { "→" } else { "->" }
+    }
+
+    /// The mark of what did not succeed.
+    pub(crate) fn cross(&self) -> &'static str {
+        if self.utf8 { "✗" } else { "x" }
+    }
+}

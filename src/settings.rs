@@ -1,0 +1,405 @@
+//! What holds for this run: flag before environment before config before default, each value with
+//! where it comes from. The sole reader of the environment.
+//!
+//! A value is worked out when it is asked for, so a run that takes one event looks up no zone.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use rustix::fs::{Access, AtFlags, CWD};
+
+use crate::config::Config;
+use crate::failure::{Exit, Failure};
+use crate::time::Zone;
+
+const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
+const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
+
+/// Whether to colour the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// What the flags say, whatever the command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    pub db: Option<PathBuf>,
+    pub config: Option<PathBuf>,
+    pub tz: Option<String>,
+    pub color: Color,
+    pub quiet: bool,
+    pub no_pager: bool,
+}
+
+/// The variables that the program knows. An empty one is as good as none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    variables: Vec<(&'static str, OsString)>,
+}
+
+impl Environment {
+    const KNOWN: [&'static str; 17] = [
+        "ACTIVITY_CONFIG",
+        "ACTIVITY_DB",
+        "ACTIVITY_PAGER",
+        "ACTIVITY_TZ",
+        "CLICOLOR_FORCE",
+        "COLUMNS",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "NO_COLOR",
+        "PAGER",
+        "SUDO_UID",
+        "TERM",
+        "TZ",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+    ];
+
+    /// Reads the variables of this process.
+    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+    pub(crate) fn read() -> Self {
+        let variables = Self::KNOWN.into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
+        Self { variables: variables.filter(|(_, value)| !value.is_empty()).collect() }
+    }
+
+    /// The variable of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        debug_assert!(Self::KNOWN.contains(&name), "{name} is never read");
+        let found = self.variables.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_os_str())
+    }
+
+    /// The variable of that name, where it is text: what is not UTF-8 means nothing to us.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name)?.to_str()
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Flag(&'static str),
+    Variable(&'static str),
+    Config,
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Variable(name) => f.write_str(name),
+            Self::Config => f.write_str("config"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sourced<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// What holds for this run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub environment: Environment,
+    pub color: Color,
+    pub quiet: bool,
+    pub no_pager: bool,
+    /// The config that was read, if there is one.
+    pub config_file: Option<Sourced<PathBuf>>,
+    pub config: Config,
+    db: Option<PathBuf>,
+    tz: Option<String>,
+}
+
+impl Settings {
+    /// Finds and reads the config, and keeps what the flags and the environment say.
+    ///
+    /// # Errors
+    /// As [`Config::read`]. That there is none is an error only where one is named.
+    pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
+        let named = first(
+            flags.config.map(|path| (path, Origin::Flag("--config"))),
+            environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
+        );
+        let (config_file, config) = match named {
+            Some(file) => {
+                let config = Config::read(&file.value)?;
+                (Some(file), config)
+            }
+            None => match default_config(&environment, Path::new(SYSTEM_CONFIG))? {
+                Some((path, config)) => {
+                    (Some(Sourced { value: path, origin: Origin::Default }), config)
+                }
+                None => (None, Config::default()),
+            },
+        };
+        Ok(Self {
+            environment,
+            color: flags.color,
+            quiet: flags.quiet,
+            no_pager: flags.no_pager,
+            config_file,
+            config,
+            db: flags.db,
+            tz: flags.tz,
+        })
+    }
+
+    /// The log that is meant.
+    ///
+    /// # Errors
+    /// [`Exit::NoInput`] where nothing names one and there is no home to look in.
+    pub(crate) fn db(&self) -> Result<Sourced<PathBuf>, Failure> {
+        let told = first(
+            self.db.clone().map(|path| (path, Origin::Flag("--db"))),
+            self.environment.get("ACTIVITY_DB").map(|path| (path.into(), "ACTIVITY_DB")),
+        );
+        let configured = || {
+            let value = self.config.db.clone()?;
+            Some(Sourced { value, origin: Origin::Config })
+        };
+        match told.or_else(configured) {
+            Some(db) => Ok(db),
+            None => {
+                let root = rustix::process::geteuid().is_root();
+                let value = default_log(&self.environment, Path::new(SYSTEM_LOG), root)?;
+                Ok(Sourced { value, origin: Origin::Default })
+            }
+        }
+    }
+
+    /// The zone in which times are read and shown.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for a name that no zone has.
+    pub(crate) fn zone(&self) -> Result<Sourced<Zone>, Failure> {
+        let told = first(
+            self.tz.clone().map(|name| (name, Origin::Flag("--tz"))),
+            self.environment
+                .get("ACTIVITY_TZ")
+                .map(|name| (name.to_string_lossy().into_owned(), "ACTIVITY_TZ")),
+        );
+        if let Some(Sourced { value: name, origin }) = told {
+            return match Zone::parse(&name) {
+                Ok(value) => Ok(Sourced { value, origin }),
+                Err(why) => Err(Failure::new(Exit::Usage, format!("{origin}: {why}"))),
+            };
+        }
+        Ok(match self.config.tz {
+            Some(value) => Sourced { value, origin: Origin::Config },
+            None => {
+                let value = Zone::host(self.environment.text("TZ"));
+                Sourced { value, origin: Origin::Default }
+            }
+        })
+    }
+
+    /// What stands where a system event has no actor.
+    pub(crate) fn system_label(&self) -> &str {
+        self.config.system_label.as_deref().unwrap_or("(system)")
+    }
+}
+
+/// The flag, else the variable.
+fn first<T>(
+    flag: Option<(T, Origin)>,
+    variable: Option<(T, &'static str)>,
+) -> Option<Sourced<T>> {
+    let variable = || variable.map(|(value, name)| (value, Origin::Variable(name)));
+    flag.or_else(variable).map(|(value, origin)| Sourced { value, origin })
+}
+
+/// The system's log for root, or where the caller can read it, else his own. The right to read is
+/// asked of the rights that the program runs with.
+fn default_log(
+    environment: &Environment,
+    system: &Path,
+    root: bool,
+) -> Result<PathBuf, Failure> {
+    let readable = || rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS).is_ok();
+    if root || readable() {
+        return Ok(system.to_owned());
+    }
+    let Some(folder) = xdg(environment, "XDG_DATA_HOME", ".local/share") else {
+        return Err(Failure::new(Exit::NoInput, "no log is named, and HOME is not set to look in")
+            .hint("name it: --db PATH, or ACTIVITY_DB"));
+    };
+    Ok(folder.join("activity/activity.db"))
+}
+
+/// The system's config where there is one, else the caller's own. One that is there and cannot be
+/// read is an error: what it forbids would be passed over.
+fn default_config(
+    environment: &Environment,
+    system: &Path,
+) -> Result<Option<(PathBuf, Config)>> {
+    let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
+        .map(|folder| folder.join("activity/config.toml"));
+    for path in [Some(system.to_owned()), own].into_iter().flatten() {
+        match path.symlink_metadata() {
+            Ok(_) => {
+                let config = Config::read(&path)?;
+                return Ok(Some((path, config)));
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => {
+                let what = format!("cannot read the config {}", path.display());
+                let failure = Failure::new(Exit::NoPermission, what);
+                return Err(anyhow::Error::new(error)
+                    .context(failure.hint("--config FILE names another")));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// A folder of the XDG base directory specification: a relative one is not valid, and passed over.
+fn xdg(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
+    let absolute = |name| environment.get(name).map(Path::new).filter(|path| path.is_absolute());
+    let named = absolute(variable).map(Path::to_owned);
+    named.or_else(|| absolute("HOME").map(|home| home.join(below_home)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    fn environment(variables: &[(&'static str, &str)]) -> Environment {
+        let variables = variables.iter().map(|(name, value)| (*name, value.into())).collect();
+        Environment { variables }
+    }
+
+    fn settings(flags: Overrides, variables: &[(&'static str, &str)], config: &str) -> Settings {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, config).unwrap();
+        let flags = Overrides { config: Some(path), ..flags };
+        Settings::resolve(flags, environment(variables)).unwrap()
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_config() {
+        let config = "db = '/config.db'\ntz = 'Asia/Tokyo'";
+        let variables = [("ACTIVITY_DB", "/variable.db"), ("ACTIVITY_TZ", "Europe/Berlin")];
+        let flags = Overrides {
+            db: Some("/flag.db".into()),
+            tz: Some("Africa/Cairo".to_owned()),
+            ..Overrides::default()
+        };
+
+        let all = settings(flags, &variables, config);
+        let db = all.db().unwrap();
+        assert_eq!((db.value.to_str(), db.origin), (Some("/flag.db"), Origin::Flag("--db")));
+        assert_eq!(all.zone().unwrap().origin, Origin::Flag("--tz"));
+
+        let two = settings(Overrides::default(), &variables, config);
+        let db = two.db().unwrap();
+        assert_eq!(db.value.to_str(), Some("/variable.db"));
+        assert_eq!(db.origin, Origin::Variable("ACTIVITY_DB"));
+        assert_eq!(two.zone().unwrap().value, Zone::parse("Europe/Berlin").unwrap());
+
+        let one = settings(Overrides::default(), &[], config);
+        assert_eq!(one.db().unwrap().value.to_str(), Some("/config.db"));
+        assert_eq!(one.zone().unwrap().value, Zone::parse("Asia/Tokyo").unwrap());
+    }
+
+    #[test]
+    fn without_a_word_the_zone_is_the_hosts() {
+        let none = settings(Overrides::default(), &[("TZ", "Asia/Kolkata")], "");
+        let zone = none.zone().unwrap();
+        assert_eq!(zone.value, Zone::parse("Asia/Kolkata").unwrap());
+        assert_eq!(zone.origin, Origin::Default);
+    }
+
+    #[test]
+    fn a_zone_that_is_none_is_told_with_its_origin() {
+        let wrong = settings(Overrides::default(), &[("ACTIVITY_TZ", "Mars")], "");
+        let failure = wrong.zone().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        assert!(failure.what.starts_with("ACTIVITY_TZ: \"Mars\" is not a time zone"), "{failure}");
+    }
+
+    #[test]
+    fn the_default_log_is_the_systems_when_it_can_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let system = folder.path().join("activity.db");
+        let home = environment(&[("HOME", "/home/alice")]);
+        let own = Path::new("/home/alice/.local/share/activity/activity.db");
+
+        assert_eq!(default_log(&home, &system, false).unwrap(), own);
+        assert_eq!(default_log(&home, &system, true).unwrap(), system);
+        fs::write(&system, "").unwrap();
+        assert_eq!(default_log(&home, &system, false).unwrap(), system);
+    }
+
+    #[test]
+    fn a_folder_of_xdg_must_be_absolute() {
+        let system = Path::new("/nowhere/activity.db");
+        let data = |value| environment(&[("HOME", "/h"), ("XDG_DATA_HOME", value)]);
+        let log = |environment| default_log(&environment, system, false).unwrap();
+        assert_eq!(log(data("/data")), Path::new("/data/activity/activity.db"));
+        assert_eq!(log(data("data")), Path::new("/h/.local/share/activity/activity.db"));
+    }
+
+    #[test]
+    fn without_a_home_the_log_must_be_named() {
+        let failure = default_log(&environment(&[]), Path::new("/nowhere/x"), false).unwrap_err();
+        assert_eq!(failure.exit, Exit::NoInput);
+    }
+
+    #[test]
+    fn a_default_config_may_be_absent_and_a_named_one_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let system = folder.path().join("config.toml");
+        assert_eq!(default_config(&environment(&[]), &system).unwrap(), None);
+        let flags = Overrides { config: Some(system), ..Overrides::default() };
+        let error = Settings::resolve(flags, environment(&[])).unwrap_err();
+        assert_eq!(error.downcast_ref::<Failure>().unwrap().exit, Exit::NoInput);
+    }
+
+    #[test]
+    fn the_systems_config_comes_before_the_callers_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("activity/config.toml");
+        fs::create_dir(own.parent().unwrap()).unwrap();
+        fs::write(&own, "system_label = 'own'").unwrap();
+        let system = folder.path().join("system.toml");
+        let home = environment(&[("XDG_CONFIG_HOME", folder.path().to_str().unwrap())]);
+
+        assert_eq!(default_config(&home, &system).unwrap().unwrap().0, own);
+        fs::write(&system, "system_label = 'system'").unwrap();
+        assert_eq!(default_config(&home, &system).unwrap().unwrap().0, system);
+    }
+
+    #[test]
+    fn a_variable_that_is_no_text_is_tolerated() {
+        let odd = OsString::from_vec(b"/tmp/\xff.db".to_vec());
+        let environment = Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
+        let flags = Overrides { config: Some("/dev/null".into()), ..Overrides::default() };
+        let settings = Settings::resolve(flags, environment).unwrap();
+        assert_eq!(settings.db().unwrap().value.into_os_string(), odd);
+        settings.zone().unwrap();
+    }
+}

@@ -1,1 +1,0 @@
-//! Text as a terminal may see it: escaped, measured, cut.

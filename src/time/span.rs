@@ -1,0 +1,82 @@
+//! A length of time as the config and the flags write it: `90d`, `12h`.
+
+use std::fmt;
+
+use super::quoted;
+
+const YEAR: u64 = 365 * 86_400;
+
+/// A length of time in whole seconds, never negative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Span(u64);
+
+impl Span {
+    pub(crate) const fn from_seconds(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    pub(crate) const fn seconds(self) -> u64 {
+        self.0
+    }
+
+    pub(super) fn nanos(self) -> i128 {
+        i128::from(self.0) * 1_000_000_000
+    }
+
+    /// Reads a whole number and one of `s m h d w y`; a year is 365 days.
+    ///
+    /// # Errors
+    ///
+    /// One line that quotes the text.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            "w" => 7 * 86_400,
+            "y" => YEAR,
+            _ => 0,
+        };
+        if number.is_empty() || seconds == 0 {
+            return Err(format!(
+                "{} is not a duration like 90d, 12h or 30m (s m h d w y)",
+                quoted(text)
+            ));
+        }
+        Self::of(number, seconds).ok_or_else(|| format!("{} is too long a duration", quoted(text)))
+    }
+
+    /// Returns `number` times the unit of so many seconds, if that fits.
+    pub(super) fn of(number: &str, unit: u64) -> Option<Self> {
+        number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
+    }
+
+    /// Returns the seconds of a unit written out or as our own screens write it.
+    pub(super) fn unit(word: &str) -> Option<u64> {
+        Some(match word.strip_suffix('s').unwrap_or(word) {
+            "second" | "sec" => 1,
+            "minute" | "min" => 60,
+            "hour" | "hr" => 3_600,
+            "day" => 86_400,
+            "week" => 7 * 86_400,
+            "year" => YEAR,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Span {
+    /// Writes the span in the largest of days, hours, minutes and seconds that it is a whole
+    /// number of. Years and weeks stay days: few know how long a year is here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0;
+        let (unit, letter) = [(86_400, 'd'), (3_600, 'h'), (60, 'm')]
+            .into_iter()
+            .find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit))
+            .unwrap_or((1, 's'));
+        f.pad(&format!("{}{letter}", seconds / unit))
+    }
+}

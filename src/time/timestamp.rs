@@ -1,0 +1,97 @@
+//! A point in time, to the nanosecond, and RFC 3339.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::civil::{Civil, NANOS, OUT_OF_RANGE, Refused, Written};
+use super::quoted;
+use super::span::Span;
+
+/// Nanoseconds since 1970-01-01T00:00:00Z: from 1677-09-21 to 2262-04-11.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Timestamp(i64);
+
+impl Timestamp {
+    pub(crate) const fn from_nanos(nanos: i64) -> Self {
+        Self(nanos)
+    }
+
+    pub(crate) const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Asks the clock of the system. Only `context` does.
+    #[expect(clippy::disallowed_methods, reason = "the one door to the clock, for context")]
+    pub(crate) fn now() -> Self {
+        let now = SystemTime::now();
+        let nanos = match now.duration_since(UNIX_EPOCH) {
+            Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
+            Err(before) => {
+                i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)
+            }
+        };
+        Self(nanos)
+    }
+
+    /// Reads RFC 3339 with any offset.
+    ///
+    /// `t`, `z` and a blank for the `T` are taken, up to nine digits of a fraction, and a leap
+    /// second as the second after it.
+    ///
+    /// # Errors
+    ///
+    /// One line that quotes the text and says what is wrong with it.
+    pub(crate) fn parse_rfc3339(text: &str) -> Result<Self, String> {
+        let read = Written::parse(text).and_then(|written| match (written.offset, written.clock) {
+            (Some(offset), Some(clock)) if clock.to_the_second => written.at_offset(offset),
+            _ => Err(Refused::Form),
+        });
+        read.map_err(|refused| match refused {
+            Refused::Form => {
+                format!("{} is not a time like 2026-11-20T04:00:00Z", quoted(text))
+            }
+            Refused::Value(why) => format!("{} is not a time: {why}", quoted(text)),
+        })
+    }
+
+    /// Appends RFC 3339 in UTC, the fraction without trailing zeros.
+    pub(crate) fn write_into(self, out: &mut String) {
+        Civil::new(self, 0).write_into(out, b'T');
+        out.push('Z');
+    }
+
+    #[must_use]
+    pub(crate) fn saturating_add(self, span: Span) -> Self {
+        Self(i64::try_from(i128::from(self.0) + span.nanos()).unwrap_or(i64::MAX))
+    }
+
+    #[must_use]
+    pub(crate) fn saturating_sub(self, span: Span) -> Self {
+        self.checked_sub(span).unwrap_or(Self(i64::MIN))
+    }
+
+    pub(super) fn checked_sub(self, span: Span) -> Option<Self> {
+        i64::try_from(i128::from(self.0) - span.nanos()).ok().map(Self)
+    }
+
+    pub(super) fn from_seconds(seconds: i64) -> Result<Self, Refused> {
+        seconds.checked_mul(NANOS).map(Self).ok_or_else(|| Refused::Value(OUT_OF_RANGE.to_owned()))
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    pub(super) fn seconds(self) -> i64 {
+        self.0.div_euclid(NANOS)
+    }
+
+    pub(super) fn subsec_nanos(self) -> u32 {
+        u32::try_from(self.0.rem_euclid(NANOS)).expect("less than a second")
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(30);
+        self.write_into(&mut text);
+        f.pad(&text)
+    }
+}
