@@ -123,3 +123,61 @@ fn sentence(help: &str) -> String {
     let mut letters = help.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Args;
+
+    use super::*;
+    use crate::time::Timestamp;
+    use crate::time::Zone;
+
+    fn filter(line: &[&str]) -> FilterArgs {
+        let command = FilterArgs::augment_args(Command::new("list").no_binary_name(true));
+        let matches = command.try_get_matches_from(line).expect("the flags are known");
+        FilterArgs::from_arg_matches(&matches).expect("they have been matched")
+    }
+
+    fn query(line: &[&str]) -> Result<Query, String> {
+        let clock = Clock { now: Timestamp::from_nanos(1 << 60), zone: &Zone::utc() };
+        filter(line).query(&clock).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn flags_and_words_mean_the_same() {
+        for (flags, words) in [
+            (&["--action", "user.*,login", "--actor=Ann B"][..], "action:user.*,login actor:\"Ann B\""),
+            (&["--action", "a", "--action", "b"], "action:a action:b"),
+            (&["--action", "!a,b"], "-action:a,b"),
+            (&["--status", ">=500", "--failed", "--impersonated"], "status:>=500 is:failed,impersonated"),
+            (&["--since", "-2h", "--until", "now"], "since:2h until:now"),
+            (&["--days", "7", "--search", "a b"], "days:7 \"a b\""),
+        ] {
+            assert_eq!(query(flags).unwrap(), query(&[words]).unwrap(), "{words}");
+        }
+    }
+
+    #[test]
+    fn several_words_are_one_query() {
+        assert_eq!(query(&["action:a", "--", "-actor:b"]).unwrap(), query(&["action:a -actor:b"]).unwrap());
+    }
+
+    #[test]
+    fn words_and_flags_narrow_each_other() {
+        assert_ne!(query(&["action:a", "--action", "b"]).unwrap(), query(&["action:a,b"]).unwrap());
+    }
+
+    #[test]
+    fn nothing_typed_is_everything() {
+        assert!(filter(&[]).is_empty());
+        assert_eq!(query(&[]).unwrap(), Query::default());
+        assert!(!filter(&["--today"]).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_parse_is_shown_in_its_place() {
+        let told = query(&["--status", ">=abc"]).unwrap_err();
+        assert!(told.starts_with("cannot read --status: "), "{told}");
+        assert!(told.contains("\n  --status >=abc\n"), "{told}");
+    }
+}

@@ -157,3 +157,44 @@ fn answer(text: &[u8]) -> Result<Exit> {
     })?;
     Ok(Exit::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition(None).debug_assert();
+        for entry in &COMMANDS {
+            definition(Some(entry)).debug_assert();
+        }
+    }
+
+    #[test]
+    fn every_command_has_help_with_two_examples() {
+        let mut cli = definition(None);
+        cli.build();
+        for entry in &COMMANDS {
+            let command = cli.find_subcommand_mut(entry.name).expect("it is in the table");
+            assert!(command.get_about().is_some(), "{}", entry.name);
+            let help = command.render_long_help().to_string();
+            let examples: Vec<_> =
+                help.lines().filter_map(|line| line.strip_prefix("  $ activity ")).collect();
+            assert_eq!(examples.len(), 2, "{}: {examples:?}", entry.name);
+            assert!(
+                examples.iter().all(|example| example.starts_with(entry.name)),
+                "{}: {examples:?}",
+                entry.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_global_flag_stands_before_and_after_the_command() {
+        for line in [["activity", "--db=x", "whoami"], ["activity", "whoami", "--db=x"]] {
+            let matches = definition(None).try_get_matches_from(line).expect("it parses");
+            let flags = GlobalArgs::from_arg_matches(&matches).expect("it was matched");
+            assert_eq!(flags.overrides().db, Some("x".into()));
+        }
+    }
+}

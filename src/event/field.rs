@@ -203,9 +203,9 @@ impl Names {
 
     /// The slot that has the name, else the empty one where it would be.
     fn slot(&self, text: &str) -> usize {
-        let hash = text.bytes().fold(text.len(), |hash, byte| {
-            hash.wrapping_mul(31).wrapping_add(usize::from(byte))
-        });
+        let hash = text
+            .bytes()
+            .fold(text.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
         let mut slot = hash % Self::SLOTS;
         while self.slots[slot].is_some_and(|name| name.text != text) {
             slot = (slot + 1) % Self::SLOTS;
@@ -330,7 +330,10 @@ pub(crate) static FIELDS: [Field; 28] = [
             }
         },
     },
-    text_field!(module, Kind::Label, [], "emitting service", |event| event.action.module.as_deref()),
+    text_field!(module, Kind::Label, [], "emitting service", |event| event
+        .action
+        .module
+        .as_deref()),
     Field {
         name: "action",
         aliases: &[],
@@ -377,7 +380,9 @@ pub(crate) static FIELDS: [Field; 28] = [
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event.ip.as_deref()),
+    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event
+        .ip
+        .as_deref()),
     text_field!(user_agent, Kind::Text, [], "user agent", |event| event.user_agent.as_deref()),
     text_field!(session_id, ID, [], "session", |event| event.session_id.as_deref()),
     text_field!(method, Kind::Verb, [], "HTTP method", |event| event.method.as_deref()),

@@ -214,10 +214,19 @@ impl<'a> Intake<'a> {
             return Ok(());
         };
         let name = field::lookup("event_id").expect("the table has event_id");
-        if self.event.event_id.is_some() { self.extra("id".into(), &id) } else { self.set(name, id) }
+        if self.event.event_id.is_some() {
+            self.extra("id".into(), &id)
+        } else {
+            self.set(name, id)
+        }
     }
 
-    fn keep_side(&mut self, name: Cow<'a, str>, given: Given<'a>, before: bool) -> Result<(), String> {
+    fn keep_side(
+        &mut self,
+        name: Cow<'a, str>,
+        given: Given<'a>,
+        before: bool,
+    ) -> Result<(), String> {
         let slot = if before { &mut self.before } else { &mut self.after };
         match slot.replace((name, given)) {
             Some((alias, earlier)) => self.extra(alias, &earlier),

@@ -64,7 +64,8 @@ impl Json {
         let mut size = 0;
         let mut rest: &str = &self.0;
         while let Some(start) = rest.find('\\') {
-            let unit = rest.get(start + 2..start + 6).filter(|_| rest[start + 1..].starts_with('u'));
+            let unit =
+                rest.get(start + 2..start + 6).filter(|_| rest[start + 1..].starts_with('u'));
             let (length, stands_for) = match unit.map(|hex| u16::from_str_radix(hex, 16)) {
                 // Each half of a pair counts for half of the four bytes.
                 Some(Ok(0xd800..0xe000)) => (6, 2),

@@ -40,9 +40,22 @@ impl fmt::Display for EventId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Hash(pub [u8; 32]);
 
+impl Hash {
+    /// Appends its hex digits.
+    pub(crate) fn write_into(&self, out: &mut String) {
+        for byte in self.0 {
+            for digit in [byte >> 4, byte & 0xF] {
+                out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
+        }
+    }
+}
+
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut digits = String::with_capacity(64);
+        self.write_into(&mut digits);
+        f.write_str(&digits)
     }
 }
 
@@ -191,7 +204,8 @@ impl Event {
 /// Whether the last part of an action (after its last dot) has `failed` or `denied` as a word.
 pub(crate) fn names_failure(action: &str) -> bool {
     let last = action.rsplit('.').next().unwrap_or(action);
-    last.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "failed" || word == "denied")
+    last.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word == "failed" || word == "denied")
 }
 
 /// What an emitter says. A value that it did not give is `None` here, and the log fills in the rest:

@@ -1,0 +1,198 @@
+//! CSV: a header with the names of the fields, then a row for each event, every cell quoted.
+//!
+//! A cell that a spreadsheet would run as a formula is guarded by a `'` before it. The guard is
+//! reversible: it is set wherever one could be mistaken for one, so taking one off gives every value
+//! back. This is the one place that uses the `csv` crate.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::io;
+use std::io::Read;
+
+use csv::StringRecord;
+
+use crate::event::Event;
+use crate::event::NewEvent;
+use crate::event::field::FIELDS;
+use crate::event::field::Value;
+use crate::event::intake::Given;
+use crate::event::intake::Intake;
+use crate::event::quoted;
+use crate::time::Zone;
+
+/// The column without which CSV holds no events.
+const REQUIRED: &str = "action";
+
+/// Appends the header: every field in the contract's order.
+pub(crate) fn header(out: &mut Vec<u8>) {
+    row(out, FIELDS.iter().map(|field| Cow::Borrowed(field.name)));
+}
+
+/// Appends an event as one row. `raw` leaves out the guard.
+pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
+    row(
+        out,
+        FIELDS.iter().map(|field| {
+            let text = match (field.get)(event) {
+                None => Cow::Borrowed(""),
+                Some(Value::Text(text)) => Cow::Borrowed(text),
+                Some(Value::Json(json)) => Cow::Borrowed(json.as_str()),
+                Some(Value::Integer(number)) => Cow::Owned(number.to_string()),
+                Some(Value::Time(at)) => Cow::Owned(at.to_string()),
+                Some(Value::Hash(hash)) => Cow::Owned(hash.to_string()),
+            };
+            if raw || !wants_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
+        }),
+    );
+}
+
+fn row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
+    for (place, cell) in cells.enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.push(b'"');
+        for (place, run) in cell.split('"').enumerate() {
+            if place > 0 {
+                out.extend_from_slice(b"\"\"");
+            }
+            out.extend_from_slice(run.as_bytes());
+        }
+        out.push(b'"');
+    }
+    out.push(b'\n');
+}
+
+/// Whether a spreadsheet would run the text, or it looks as if it was guarded against that.
+fn wants_guard(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+}
+
+fn unguarded(cell: &str) -> &str {
+    match cell.strip_prefix('\'') {
+        Some(rest) if wants_guard(rest) => rest,
+        _ => cell,
+    }
+}
+
+/// Whether a first line is the header of events.
+pub(super) fn is_header(line: &[u8]) -> bool {
+    let Ok(line) = std::str::from_utf8(line) else {
+        return false;
+    };
+    // A cell with a comma in it is cut here, and then is not the one that is looked for.
+    line.split(',').any(|cell| {
+        let cell = cell.trim();
+        cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell).trim()
+            == REQUIRED
+    })
+}
+
+/// A table of events: its columns, and the reader of its rows.
+pub(super) struct Table {
+    header: Vec<u8>,
+    columns: Vec<String>,
+    raw: bool,
+    reader: csv::Reader<Feed>,
+    row: StringRecord,
+}
+
+impl Table {
+    /// `header` is the text of the first row.
+    ///
+    /// # Errors
+    /// The reason: no column is `action`, or a name stands there twice.
+    pub(super) fn new(header: &str, raw: bool) -> Result<Self, String> {
+        let reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(Feed::default());
+        let mut table = Self {
+            header: format!("{header}\n").into_bytes(),
+            columns: Vec::new(),
+            raw,
+            reader,
+            row: StringRecord::new(),
+        };
+        table.read(header)?;
+        let unnamed = |place: usize| format!("column_{}", place + 1);
+        table.columns = table
+            .row
+            .iter()
+            .map(str::trim)
+            .enumerate()
+            .map(|(place, name)| if name.is_empty() { unnamed(place) } else { name.to_owned() })
+            .collect();
+        let mut seen = HashSet::new();
+        if let Some(twice) = table.columns.iter().find(|name| !seen.insert(name.as_str())) {
+            return Err(format!("column {} stands in the header twice", quoted(twice)));
+        }
+        if !seen.contains(REQUIRED) {
+            return Err(format!("no column of the header is {REQUIRED}"));
+        }
+        Ok(table)
+    }
+
+    /// The header row as it came.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// Reads an event from the text of one row.
+    ///
+    /// # Errors
+    /// The reason.
+    pub(super) fn decode(&mut self, row: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+        self.read(row)?;
+        if self.row.len() != self.columns.len() {
+            return Err(format!(
+                "has {} cells, and the header has {}",
+                self.row.len(),
+                self.columns.len()
+            ));
+        }
+        let mut intake = Intake::new(zone);
+        for (column, cell) in self.columns.iter().zip(&self.row) {
+            let cell = if self.raw { cell } else { unguarded(cell) };
+            intake.take(Cow::Borrowed(column), Given::Cell(Cow::Borrowed(cell)))?;
+        }
+        intake.finish()
+    }
+
+    /// Parses one row, which need not end in a line feed.
+    fn read(&mut self, row: &str) -> Result<(), String> {
+        self.reader.get_mut().put(row);
+        match self.reader.read_record(&mut self.row) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("holds no cells".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Hands single rows to a [`csv::Reader`] that is used again and again. It must never see the end
+/// of its input, for it takes that as final: so each row ends in a line feed, and the reader is not
+/// asked for more than was put.
+#[derive(Default)]
+struct Feed {
+    row: Vec<u8>,
+    at: usize,
+}
+
+impl Feed {
+    fn put(&mut self, row: &str) {
+        self.row.clear();
+        self.row.extend_from_slice(row.as_bytes());
+        self.row.push(b'\n');
+        self.at = 0;
+    }
+}
+
+impl Read for Feed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut rest = &self.row[self.at..];
+        let length = rest.read(into)?;
+        self.at += length;
+        Ok(length)
+    }
+}

@@ -1,0 +1,148 @@
+//! The mirror line: a head for eyes, then the whole event as one JSON object.
+//!
+//! `[2026-11-20T04:00:00.123456789+00:00] site.high: Message {"id":1,"event_id":"…",…}`. A line of
+//! ours is read from its JSON alone. Other lines of this form come from WP Activity Log or another
+//! program that logs through Monolog; what theirs mean is said in [`crate::codec::wsal`].
+
+use crate::codec::jsonl;
+use crate::codec::wsal;
+use crate::event::Event;
+use crate::event::NewEvent;
+use crate::event::json;
+use crate::text;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// How much of a title stands in the head, in characters: all of it is in the JSON.
+const HEAD: usize = 1000;
+
+/// The identifier of an event without a tenant, where no default is set.
+const NO_IDENTIFIER: &str = "activity";
+
+/// Appends an event as one line without its line feed. `identifier` stands for the tenant where the
+/// event has none.
+pub(crate) fn encode(event: &Event, identifier: Option<&str>, out: &mut String) {
+    out.push('[');
+    write_time(event.occurred_at, out);
+    out.push_str("] ");
+    let identifier = event.tenant.as_deref().or(identifier).unwrap_or(NO_IDENTIFIER);
+    out.push_str(&text::escape(head(identifier)));
+    out.push('.');
+    out.push_str(event.severity.name());
+    out.push_str(": ");
+    let title = event.title.as_deref().unwrap_or(&event.action.slug);
+    out.push_str(&text::escape(head(title)));
+    out.push(' ');
+    jsonl::encode(event, out);
+}
+
+fn head(text: &str) -> &str {
+    text.char_indices().nth(HEAD).map_or(text, |(end, _)| &text[..end])
+}
+
+/// Appends a time with all of its nine digits and its offset in figures.
+fn write_time(at: Timestamp, out: &mut String) {
+    let start = out.len();
+    at.write_into(out);
+    let utc = out.pop();
+    debug_assert_eq!(utc, Some('Z'), "a time is written in UTC");
+    let digits = match out[start..].find('.') {
+        Some(point) => out.len() - start - point - 1,
+        None => {
+            out.push('.');
+            0
+        }
+    };
+    out.extend(std::iter::repeat_n('0', 9 - digits));
+    out.push_str("+00:00");
+}
+
+/// Reads an event from one line.
+///
+/// # Errors
+/// The reason.
+pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+    let (head, object) = split(line);
+    let object = object.unwrap_or("{}");
+    let members = json::members(object).map_err(|error| json::reason(&error))?;
+    let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
+    if has("event_id") && has("action") {
+        return jsonl::decode(object, zone);
+    }
+    wsal::event(&Head::parse(head)?, members, zone)
+}
+
+/// Whether a line that could be read, and that nothing ends, may have been cut off behind an object
+/// within its JSON.
+pub(crate) fn may_be_torn(line: &str) -> bool {
+    split(line).0.trim_ascii_end().ends_with([':', ',', '['])
+}
+
+/// Whether the line begins with a bracketed time.
+pub(crate) fn begins_with_time(line: &[u8]) -> bool {
+    let Some(inner) = line.strip_prefix(b"[").and_then(|rest| rest.split(|b| *b == b']').next())
+    else {
+        return false;
+    };
+    let is_date = inner.iter().take(10).enumerate().all(|(place, byte)| match place {
+        4 | 7 => *byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date && inner.len() >= 10 && inner.len() < line.len() - 1
+}
+
+/// The line split before the JSON object that it ends in, if there is one. Monolog appends its empty
+/// "extra" as ` []`.
+///
+/// The object is found from its end, for the message may hold braces, and be as long as it likes:
+/// quotes toggle between text and structure, save those behind an odd number of backslashes.
+fn split(line: &str) -> (&str, Option<&str>) {
+    let line = line.trim_ascii_end();
+    let line = line.strip_suffix("[]").unwrap_or(line).trim_ascii_end();
+    let bytes = line.as_bytes();
+    let mut depth = 0_u64;
+    let mut string = false;
+    let mut at = bytes.len();
+    while at > 0 {
+        at -= 1;
+        match bytes[at] {
+            b'"' => {
+                let slashes = bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+                string ^= slashes % 2 == 0;
+                at -= slashes;
+            }
+            b'}' if !string => depth += 1,
+            b'{' if !string && depth == 1 => return (&line[..at], Some(&line[at..])),
+            b'{' if !string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    (line, None)
+}
+
+/// The part of a line before its JSON.
+pub(super) struct Head<'a> {
+    pub time: &'a str,
+    pub identifier: &'a str,
+    pub level: &'a str,
+    pub message: &'a str,
+}
+
+impl<'a> Head<'a> {
+    fn parse(head: &'a str) -> Result<Self, String> {
+        let parts = || {
+            let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
+            let rest = rest.trim_ascii_start();
+            // The identifier may hold dots and colons, the message anything.
+            rest.match_indices(':').find_map(|(colon, _)| {
+                let (identifier, level) = rest[..colon].rsplit_once('.')?;
+                wsal::severity(level)?;
+                Some(Head { time, identifier, level, message: rest[colon + 1..].trim_ascii() })
+            })
+        };
+        parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
+    }
+}

@@ -1,0 +1,379 @@
+//! The formats that events come in and go out in: JSON Lines, a JSON array, CSV, mirror lines.
+//!
+//! Each format decodes what it encodes, in one file. What a value means is not decided here but by
+//! [`crate::event::intake`]; what becomes of events and of bad records is for the caller.
+
+pub(crate) mod csv;
+mod frame;
+pub(crate) mod jsonl;
+pub(crate) mod line;
+mod wsal;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::io::Read;
+
+use crate::codec::csv::Table;
+use crate::codec::frame::Frame;
+use crate::codec::frame::Framer;
+use crate::codec::frame::Piece;
+pub(crate) use crate::codec::frame::Place;
+use crate::codec::frame::Splitter;
+use crate::event::NewEvent;
+use crate::time::Zone;
+
+/// The reason of a record that is over the limit of an event.
+const TOO_LONG: &str = "longer than 1 MiB";
+
+/// The reason of CSV in which a quote opens a cell that has no end.
+const UNCLOSED: &str = "a quote begins here and does not end";
+
+/// How far the first line of an input is looked at to tell its format.
+const SNIFFED: usize = 64 << 10;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// How events are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    JsonLines,
+    Json,
+    Csv,
+    Mirror,
+}
+
+impl Format {
+    /// Every format, in the order that help names them.
+    pub(crate) const ALL: [Self; 4] = [Self::JsonLines, Self::Json, Self::Csv, Self::Mirror];
+
+    /// Its name in `--format`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::JsonLines => "jsonl",
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::Mirror => "mirror",
+        }
+    }
+
+    /// Tells the format by the first line that is not blank; what is none of them is read as JSON
+    /// Lines.
+    fn sniff(first_line: &[u8]) -> Self {
+        let line = first_line.trim_ascii();
+        match line.first() {
+            Some(b'{') => Self::JsonLines,
+            Some(b'[') if line::begins_with_time(line) => Self::Mirror,
+            Some(b'[') => Self::Json,
+            _ if csv::is_header(line) => Self::Csv,
+            _ => Self::JsonLines,
+        }
+    }
+}
+
+/// How an input is to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reading {
+    /// Absent: the input tells by its first line.
+    pub format: Option<Format>,
+    /// Whether cells of CSV stand as they are, without a guard.
+    pub raw: bool,
+    /// How times without an offset are read; absent: not at all.
+    pub zone: Option<Zone>,
+}
+
+/// What a [`Decoder`] found next.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    /// The source has to be read, which may take its time: [`Decoder::fill`].
+    Starved,
+    Record(Record<'a>),
+    /// Bytes of a record that is too long, which will be told at its end; or all those that an
+    /// [`Outcome::Unreadable`] before them speaks of.
+    Excess(&'a [u8]),
+    End,
+}
+
+/// A record of the input.
+#[derive(Debug)]
+pub(crate) struct Record<'a> {
+    /// The line where it begins.
+    pub line: u64,
+    /// The place behind it.
+    pub end: Place,
+    /// As it came, with what ends it.
+    pub bytes: &'a [u8],
+    pub outcome: Outcome,
+}
+
+/// What a record came to. The reasons are in words for `FILE:LINE: reason`.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Outcome {
+    Event(Box<NewEvent>),
+    Rejected(String),
+    /// The input ends before the record does: more of it may follow one day.
+    Torn(String),
+    /// Nothing can be read from here on.
+    Unreadable(String),
+}
+
+/// Decodes the events of one input.
+pub(crate) struct Decoder<R> {
+    framer: Framer<R>,
+    reading: Reading,
+    /// Absent until the beginning was read.
+    dialect: Option<Dialect>,
+}
+
+/// What was learnt from the beginning of an input.
+enum Dialect {
+    JsonLines,
+    Json,
+    Csv(Option<Box<Table>>),
+    Mirror,
+}
+
+impl Dialect {
+    fn decode(&mut self, text: &str, reading: &Reading) -> Result<NewEvent, String> {
+        let zone = reading.zone.as_ref();
+        match self {
+            Self::JsonLines | Self::Json => jsonl::decode(text, zone),
+            Self::Csv(Some(table)) => table.decode(text, zone),
+            Self::Csv(None) => Err("no header says what it holds".to_owned()),
+            Self::Mirror => line::decode(text, zone),
+        }
+    }
+
+    /// Whether more may belong to a record that the input ends in. Only JSON shows where it ends;
+    /// elsewhere what cannot be read may be going to be.
+    fn is_torn(&self, text: &str, is_event: bool) -> bool {
+        match self {
+            Self::JsonLines => !is_event && jsonl::is_unfinished(text),
+            Self::Json => true,
+            Self::Csv(_) => !is_event,
+            Self::Mirror => !is_event || line::may_be_torn(text),
+        }
+    }
+}
+
+impl<R: Read> Decoder<R> {
+    /// `source` stands at the beginning of the input.
+    pub(crate) fn new(source: R, reading: Reading) -> Self {
+        Self { framer: Framer::new(source), reading, dialect: None }
+    }
+
+    /// Reads from the source, once.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn fill(&mut self) -> io::Result<()> {
+        self.framer.fill()
+    }
+
+    /// Goes on at a place that was reached in an earlier run, having read the beginning for what it
+    /// says about the rest. `reopen` gives the source at a place.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(crate) fn go_on(
+        &mut self,
+        place: Place,
+        reopen: impl FnOnce(Place) -> io::Result<R>,
+    ) -> io::Result<()> {
+        while let Ok(false) = self.begin() {
+            self.fill()?;
+        }
+        let splitter = match self.dialect {
+            Some(Dialect::Csv(_)) => Splitter::rows(),
+            Some(Dialect::Json) => Splitter::elements_after_one(),
+            Some(Dialect::JsonLines | Dialect::Mirror) | None => Splitter::Lines,
+        };
+        self.framer.go_on(reopen(place)?, place, splitter);
+        Ok(())
+    }
+
+    /// The row that CSV made of its records has to begin with.
+    pub(crate) fn header(&self) -> Option<&[u8]> {
+        match &self.dialect {
+            Some(Dialect::Csv(Some(table))) => Some(table.header()),
+            _ => None,
+        }
+    }
+
+    /// Whether the records are elements of an array, which may span lines.
+    pub(crate) fn is_array(&self) -> bool {
+        matches!(self.dialect, Some(Dialect::Json))
+    }
+
+    /// The next record, or what else there is to say. Never reads.
+    pub(crate) fn next(&mut self) -> Step<'_> {
+        match self.begin() {
+            Ok(true) => {}
+            Ok(false) => return Step::Starved,
+            Err((line, why)) => {
+                self.framer.give_up();
+                return Step::Record(Record {
+                    line,
+                    end: self.framer.place(),
+                    bytes: &[],
+                    outcome: Outcome::Unreadable(why),
+                });
+            }
+        }
+        let dialect = self.dialect.get_or_insert(Dialect::JsonLines);
+        let reading = &self.reading;
+        match self.framer.next() {
+            Frame::Starved => Step::Starved,
+            Frame::End => Step::End,
+            Frame::Excess(bytes) => Step::Excess(bytes),
+            Frame::Record(piece) => {
+                let decoded =
+                    text(piece.bytes, dialect).and_then(|text| dialect.decode(text, reading));
+                Step::Record(record(
+                    piece,
+                    decoded.map_or_else(Outcome::Rejected, |event| Outcome::Event(Box::new(event))),
+                ))
+            }
+            Frame::Tail { last, open } => {
+                Step::Record(record(last, tail(last.bytes, open, dialect, reading)))
+            }
+            Frame::TooLong { last, ended: true } => {
+                Step::Record(record(last, Outcome::Rejected(TOO_LONG.to_owned())))
+            }
+            Frame::TooLong { last, ended: false } => {
+                Step::Record(record(last, Outcome::Torn(TOO_LONG.to_owned())))
+            }
+            Frame::Broken { at, why } => {
+                Step::Record(record(at, Outcome::Unreadable(why.to_owned())))
+            }
+        }
+    }
+
+    /// Learns from the beginning how to read the rest; `false` when more of it has to be read.
+    ///
+    /// # Errors
+    /// The line and the reason, when the input cannot be read at all.
+    fn begin(&mut self) -> Result<bool, (u64, String)> {
+        if self.framer.is_broken() {
+            return Ok(true);
+        }
+        if self.dialect.is_none() && !self.recognise()? {
+            return Ok(false);
+        }
+        let Some(Dialect::Csv(table @ None)) = &mut self.dialect else {
+            return Ok(true);
+        };
+        let mut start = self.framer.place();
+        let mut parse = |row: Piece<'_>| {
+            start = Place { offset: row.end.offset - row.bytes.len() as u64, lines: row.line - 1 };
+            let header = text(row.bytes, &Dialect::Csv(None))?;
+            Table::new(header, self.reading.raw)
+        };
+        let parsed = match self.framer.next() {
+            Frame::Starved => return Ok(false),
+            Frame::End => return Ok(true),
+            Frame::Record(row) => parse(row).map_err(|why| (row.line, why)),
+            Frame::Tail { last, open: false } => parse(last).map_err(|why| (last.line, why)),
+            Frame::Tail { last: at, open: true } | Frame::Broken { at, .. } => {
+                Err((at.line, UNCLOSED.to_owned()))
+            }
+            Frame::Excess(_) | Frame::TooLong { .. } => Err((start.lines + 1, TOO_LONG.to_owned())),
+        };
+        match parsed {
+            Ok(parsed) => {
+                *table = Some(Box::new(parsed));
+                Ok(true)
+            }
+            Err(refused) => {
+                // All of it is refused, the header too.
+                self.framer.step_back(start);
+                Err(refused)
+            }
+        }
+    }
+
+    fn recognise(&mut self) -> Result<bool, (u64, String)> {
+        let (waiting, ended) = self.framer.waiting();
+        if self.framer.place().offset == 0 {
+            if waiting.len() < 4 && !ended {
+                return Ok(false);
+            }
+            if is_utf16(waiting) {
+                return Err((1, "UTF-16; convert to UTF-8".to_owned()));
+            }
+            if waiting.starts_with(BYTE_ORDER_MARK) {
+                self.framer.skip(BYTE_ORDER_MARK.len());
+                return self.recognise();
+            }
+        }
+        let format = match self.reading.format {
+            Some(format) => format,
+            None => {
+                let text = waiting.trim_ascii_start();
+                let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+                let is_whole = line.len() < text.len() || line.len() >= SNIFFED || ended;
+                if !is_whole {
+                    return Ok(false);
+                }
+                Format::sniff(line)
+            }
+        };
+        let (dialect, splitter) = match format {
+            Format::JsonLines => (Dialect::JsonLines, Splitter::Lines),
+            Format::Json => (Dialect::Json, Splitter::elements()),
+            Format::Csv => (Dialect::Csv(None), Splitter::rows()),
+            Format::Mirror => (Dialect::Mirror, Splitter::Lines),
+        };
+        self.framer.split(splitter);
+        self.dialect = Some(dialect);
+        Ok(true)
+    }
+}
+
+fn record(piece: Piece<'_>, outcome: Outcome) -> Record<'_> {
+    Record { line: piece.line, end: piece.end, bytes: piece.bytes, outcome }
+}
+
+/// What came of the record that the input ends in.
+fn tail(bytes: &[u8], open: bool, dialect: &mut Dialect, reading: &Reading) -> Outcome {
+    match dialect {
+        Dialect::Json => return Outcome::Torn("the array does not end".to_owned()),
+        Dialect::Csv(_) if open => return Outcome::Torn("a quote does not end".to_owned()),
+        Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
+    }
+    let is_cut = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
+    let text = match text(bytes, dialect) {
+        Ok(text) => text,
+        Err(why) if is_cut => return Outcome::Torn(why),
+        Err(why) => return Outcome::Rejected(why),
+    };
+    let decoded = dialect.decode(text, reading);
+    let is_torn = dialect.is_torn(text, decoded.is_ok());
+    match decoded {
+        Err(why) if is_torn => Outcome::Torn(why),
+        Err(why) => Outcome::Rejected(why),
+        Ok(_) if is_torn => Outcome::Torn("the line does not end".to_owned()),
+        Ok(event) => Outcome::Event(Box::new(event)),
+    }
+}
+
+/// The text of a record, without what ends it.
+fn text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|error| format!("invalid UTF-8 at column {}", error.valid_up_to() + 1))?;
+    Ok(match dialect {
+        // A cell may be blank at its end.
+        Dialect::Csv(_) => text.strip_suffix('\n').map_or(text, |row| row),
+        Dialect::JsonLines | Dialect::Json | Dialect::Mirror => text.trim_ascii_end(),
+    })
+}
+
+fn is_utf16(bytes: &[u8]) -> bool {
+    match bytes {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
+        // Without a mark: every other byte of ASCII is 0.
+        [first, second, ..] => (*first == 0) != (*second == 0),
+        _ => false,
+    }
+}

@@ -1,0 +1,329 @@
+//! How input is split into records, and what is told of what is none.
+
+use proptest::prelude::*;
+
+use super::{Seen, events, read, told, told_as, told_of};
+use crate::codec::Format;
+use crate::codec::Outcome;
+use crate::codec::Place;
+use crate::codec::Reading;
+use crate::codec::frame::{Frame, Framer, LONGEST, Splitter};
+
+fn owned(told: &[(u64, &str)]) -> Vec<(u64, String)> {
+    told.iter().map(|(line, what)| (*line, (*what).to_owned())).collect()
+}
+
+#[test]
+fn lines_are_counted_and_blank_ones_passed_over() {
+    let input = b"\xEF\xBB\xBF\r\n{\"action\":\"a\"}\r\n\n  \n{\"action\":\"b\"}\n";
+    assert_eq!(told(input, Reading::default()), owned(&[(2, "a"), (5, "b")]));
+    let ends: Vec<u64> = read(input, Reading::default(), 5)
+        .into_iter()
+        .map(|seen| match seen {
+            Seen::Record { end, .. } => end,
+            Seen::Excess(_) => 0,
+        })
+        .collect();
+    assert_eq!(ends, [21, 40]);
+}
+
+#[test]
+fn formats_are_told_apart_by_the_first_line() {
+    for (input, format) in [
+        ("{\"action\":\"a\"}\n", Format::JsonLines),
+        ("[{\"action\":\"a\"}]", Format::Json),
+        ("\n\n [\n{\"action\":\"a\"}]", Format::Json),
+        ("action\na\n", Format::Csv),
+        ("\u{feff}title,\"action\"\r\n,a\r\n", Format::Csv),
+        (
+            "[2026-11-20T04:00:00Z] x.INFO: m {\"action\":\"a\",\"event_id\":\"b\"}\n",
+            Format::Mirror,
+        ),
+        ("[2026-11-20 04:00:00] x.INFO: m {\"Code\":1000}\n", Format::Mirror),
+    ] {
+        let sniffed = read(input.as_bytes(), Reading::default(), 3);
+        let named = Reading { format: Some(format), ..Reading::default() };
+        assert_eq!(sniffed, read(input.as_bytes(), named, 3), "{input}");
+        assert_eq!(sniffed.len(), 1, "{input}");
+    }
+    assert_eq!(
+        told(b"title,user\nx,y\n", Reading::default()),
+        owned(&[
+            (1, "rejected: expected ident at column 2"),
+            (2, "rejected: expected value at column 1")
+        ])
+    );
+}
+
+#[test]
+fn bad_lines_are_told_with_their_place() {
+    let input = b"{\"action\":\"a\"}\n{\"action\":01}\n[1]\n{\"action\":\"b\"} x\n\
+        {\"action\":\"\xC3\x28\"}\n{\"action\":\"\\ud800\"}\n{\"title\":NaN}\n{\"action\":\"c\"}\n";
+    assert_eq!(
+        told_as(input, Format::JsonLines),
+        owned(&[
+            (1, "a"),
+            (2, "rejected: invalid number at column 12"),
+            (3, "rejected: must be an object, not an array"),
+            (4, "rejected: trailing characters at column 16"),
+            (5, "rejected: invalid UTF-8 at column 12"),
+            (6, "rejected: \"action\": unexpected end of hex escape at column 8"),
+            (7, "rejected: expected value at column 10"),
+            (8, "c"),
+        ])
+    );
+}
+
+#[test]
+fn an_unterminated_line_is_taken_when_whole() {
+    for (input, last) in [
+        (&b"{\"action\":\"a\"}\n{\"action\":\"b\"}"[..], "b"),
+        (b"{\"action\":\"a\"}\n{\"ip\":1}", "rejected: ip: must be text, not a number"),
+        (b"{\"action\":\"a\"}\n{\"action\":\"b", "torn: EOF while parsing a string at column 12"),
+        (b"{\"action\":\"a\"}\n{\"action\":\"\xC3", "torn: invalid UTF-8 at column 12"),
+        (b"{\"action\":\"a\"}\n{\"action\":\"\xC3\"}", "rejected: invalid UTF-8 at column 12"),
+        (b"{\"action\":\"a\"}\nx}", "rejected: expected value at column 1"),
+        (b"action,title\na,\n\"b\",c", "b"),
+        (b"action,title\na,\n\"b\",\"c", "torn: a quote does not end"),
+        (b"action,title\na,\nb", "torn: has 1 cells, and the header has 2"),
+        (b"[{\"action\":\"a\"},\n{\"action\":\"b\"}]", "b"),
+        (b"[{\"action\":\"a\"},\n{\"action\":\"b\"", "torn: the array does not end"),
+        (b"[{\"action\":\"a\"}\n", "torn: the array does not end"),
+        (
+            b"[2026-11-20T04:00:00Z] x.INFO: m {\"Code\":1}\n[2026-11-20T04:00:00Z] x.INFO: m {",
+            "torn: action is missing",
+        ),
+    ] {
+        let told = told(input, Reading::default());
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[1], (2 + u64::from(input.starts_with(b"action")), last.to_owned()));
+    }
+}
+
+#[test]
+fn utf_16_is_refused_as_a_whole() {
+    for input in [&b"\xFF\xFE{\0\"\0\n\0"[..], b"\xFE\xFF\0{\0\"", b"{\0\"\0a\0", b"\0{\0\"\0a"] {
+        assert_eq!(
+            told(input, Reading::default()),
+            owned(&[(1, "unreadable: UTF-16; convert to UTF-8")])
+        );
+    }
+}
+
+#[test]
+fn a_header_must_name_actions_and_nothing_twice() {
+    for (input, why) in [
+        (&b"title,user\nx,y\n"[..], "no column of the header is action"),
+        (b"action,title,action\nx,y,z\n", "column \"action\" stands in the header twice"),
+        (b"action,\"title", "a quote begins here and does not end"),
+    ] {
+        let told = told_as(input, Format::Csv);
+        assert_eq!(told, owned(&[(1, &format!("unreadable: {why}"))]));
+        // Nothing of it is lost: whoever keeps rejects gets all of it.
+        let bytes: Vec<u8> =
+            read(input, Reading { format: Some(Format::Csv), ..Reading::default() }, 4)
+                .into_iter()
+                .flat_map(|seen| match seen {
+                    Seen::Record { bytes, .. } | Seen::Excess(bytes) => bytes,
+                })
+                .collect();
+        assert_eq!(bytes, input);
+    }
+}
+
+#[test]
+fn rows_are_told_by_the_line_where_they_begin() {
+    let input = b"action,title\na,\"two\nlines\"\nb\nc,d\n";
+    assert_eq!(
+        told(input, Reading::default()),
+        owned(&[(2, "a"), (4, "rejected: has 1 cells, and the header has 2"), (5, "c")])
+    );
+    let input = b"action,title\na,\"two\nlines\"\nb,\"oops\nc,d\n";
+    assert_eq!(
+        told(input, Reading::default()),
+        owned(&[(2, "a"), (4, "unreadable: a quote begins here and does not end")])
+    );
+}
+
+#[test]
+fn cells_mean_what_the_columns_say() {
+    let input = b"time, user_id ,user,action,metadata,shoe,,before,after\n\
+        2026-11-20T04:00:00Z,'=1,,User.Edit,\"{\"\"k\"\": 1.10}\",'-42,x,draft,\n";
+    let event = events(input, Reading::default()).remove(0);
+    assert_eq!(event.action, "user.edit");
+    assert_eq!(event.actor_id.as_deref(), Some("=1"));
+    assert_eq!(event.actor_label, None);
+    assert_eq!(
+        event.payload.unwrap().as_str(),
+        r#"{"k":1.10,"shoe":"-42","column_7":"x","before":"draft"}"#
+    );
+    let raw = Reading { raw: true, ..Reading::default() };
+    assert_eq!(events(input, raw).remove(0).actor_id.as_deref(), Some("'=1"));
+}
+
+#[test]
+fn an_array_must_be_one() {
+    for (input, told) in [
+        (&b"[]"[..], vec![]),
+        (b" [ ] \n", vec![]),
+        (b"", vec![]),
+        (b"[{\"action\":\"a\"},\n\n{\"action\":\n\"b\"}\n]\n", vec![(1, "a"), (3, "b")]),
+        (b"{}", vec![(1, "unreadable: a JSON array begins with [")]),
+        (b"[\n,{}]", vec![(2, "unreadable: an element is missing beside a comma")]),
+        (
+            b"[{\"action\":\"a\"},]",
+            vec![(1, "a"), (1, "unreadable: an element is missing beside a comma")],
+        ),
+        (
+            b"[{\"action\":\"a\"}\n{\"action\":\"b\"}]",
+            vec![(1, "a"), (2, "unreadable: a comma or ] is missing behind an element")],
+        ),
+        (b"[{\"action\":\"a\"}]\n{}", vec![(1, "a"), (2, "unreadable: text follows the array")]),
+        (
+            b"[1, \"]\\\"\", [2], {\"a\":\"}\"}, {\"action\":\"a\"]\n,nul]",
+            vec![
+                (1, "rejected: must be an object, not a number"),
+                (1, "rejected: must be an object, not text"),
+                (1, "rejected: must be an object, not an array"),
+                (1, "rejected: action is missing"),
+                (1, "rejected: expected `,` or `}` at column 14"),
+                (2, "rejected: EOF while parsing a value at column 3"),
+            ],
+        ),
+    ] {
+        assert_eq!(told_as(input, Format::Json), owned(&told), "{}", input.escape_ascii());
+    }
+}
+
+#[test]
+fn a_record_that_is_too_long_is_passed_over() {
+    let long = vec![b'x'; LONGEST + LONGEST / 8];
+    let line = |long: &[u8]| [b"{\"action\":\"", long, b"\"}\n"].concat();
+    let good = &b"{\"action\":\"a\"}\n"[..];
+    let lines = [good, &line(&long), good].concat();
+    let array = [&b"["[..], good, b",", &line(&long), b",", good, b"]"].concat();
+    let rows = [b"action\na\n\"", &long[..], b"\"\na\n"].concat();
+    for (input, lines) in [(&lines, [1, 2, 3]), (&array, [1, 2, 3]), (&rows, [2, 3, 4])] {
+        let seen = read(input, Reading::default(), 1 << 20);
+        let bytes: usize = seen
+            .iter()
+            .map(|seen| match seen {
+                Seen::Record { bytes, .. } | Seen::Excess(bytes) => bytes.len(),
+            })
+            .sum();
+        assert!(bytes + 20 > input.len(), "bytes of a record are missing");
+        assert_eq!(
+            told_of(seen),
+            owned(&[(lines[0], "a"), (lines[1], "rejected: longer than 1 MiB"), (lines[2], "a")])
+        );
+    }
+    let open = [good, &line(&long)[..LONGEST + 9]].concat();
+    assert_eq!(told(&open, Reading::default())[1], (2, "torn: longer than 1 MiB".to_owned()));
+}
+
+#[test]
+fn reading_goes_on_where_it_was_left() {
+    for input in [
+        &b"{\"action\":\"a\"}\n{\"action\":\"b\"}\n{\"action\":\"c\"}\n"[..],
+        b"[{\"action\":\"a\"},\n{\"action\":\"b\"}\n, {\"action\":\"c\"}]\n",
+        b"title,action\n\"x\ny\",a\n,b\n,c\n",
+    ] {
+        let whole = read(input, Reading::default(), 5);
+        for (done, seen) in whole.iter().enumerate() {
+            let Seen::Record { end, .. } = seen else {
+                panic!("not a record: {seen:?}");
+            };
+            let offset = usize::try_from(*end).unwrap();
+            let feeds = input[..offset].iter().filter(|byte| **byte == b'\n').count();
+            let place = Place { offset: *end, lines: feeds as u64 };
+            let mut decoder = crate::codec::Decoder::new(input, Reading::default());
+            decoder
+                .go_on(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
+                .unwrap();
+            let mut rest = Vec::new();
+            loop {
+                match decoder.next() {
+                    crate::codec::Step::Starved => decoder.fill().unwrap(),
+                    crate::codec::Step::End => break,
+                    crate::codec::Step::Excess(bytes) => rest.push(Seen::Excess(bytes.to_vec())),
+                    crate::codec::Step::Record(record) => rest.push(Seen::Record {
+                        line: record.line,
+                        end: record.end.offset,
+                        bytes: record.bytes.to_vec(),
+                        outcome: record.outcome,
+                    }),
+                }
+            }
+            assert_eq!(rest, whole[done + 1..], "behind {seen:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// The `csv` crate, given the whole input at once, sees the same rows as when it is given one
+    /// record after the other.
+    #[test]
+    fn rows_are_those_of_the_csv_crate(input in "[ab,\"\r\n ]{0,40}", step in 1_usize..5) {
+        let mut rows = Vec::new();
+        let mut framer = Framer::new(super::Drip { bytes: input.as_bytes(), step });
+        framer.split(Splitter::rows());
+        loop {
+            match framer.next() {
+                Frame::Starved => framer.fill().unwrap(),
+                Frame::Broken { .. } => {}
+                Frame::Record(super::super::Piece { bytes, .. })
+                | Frame::Tail { last: super::super::Piece { bytes, .. }, .. }
+                | Frame::Excess(bytes) => {
+                    let text = std::str::from_utf8(bytes).unwrap().to_owned();
+                    let mut reader = csv::ReaderBuilder::new()
+                        .has_headers(false)
+                        .flexible(true)
+                        .from_reader(text.as_bytes());
+                    rows.extend(reader.records().map(Result::unwrap));
+                }
+                Frame::End => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(input.as_bytes());
+        let whole: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
+        let cells = |rows: &[csv::StringRecord]| -> Vec<Vec<String>> {
+            rows.iter()
+                .map(|row| row.iter().map(str::to_owned).collect::<Vec<_>>())
+                // A line of blanks is no row here.
+                .filter(|row| row.len() > 1 || !row[0].trim_ascii().is_empty())
+                .collect()
+        };
+        prop_assert_eq!(cells(&rows), cells(&whole));
+    }
+
+    #[test]
+    fn no_input_is_too_odd(input in proptest::collection::vec(any::<u8>(), 0..200), step in 1_usize..9) {
+        for format in [None, Some(Format::Json), Some(Format::Csv), Some(Format::Mirror)] {
+            let reading = Reading { format, ..Reading::default() };
+            let seen = read(&input, reading, step);
+            prop_assert_eq!(&seen, &read(&input, reading, 1 << 20));
+        }
+    }
+
+    #[test]
+    fn no_array_is_too_odd(input in "[\\[\\]{},:\"\\\\a1 \n]{0,60}", step in 1_usize..9) {
+        let reading = Reading { format: Some(Format::Json), ..Reading::default() };
+        let seen = read(input.as_bytes(), reading, step);
+        prop_assert_eq!(&seen, &read(input.as_bytes(), reading, 1 << 20));
+        if serde_json::from_str::<Vec<serde_json::Value>>(&input).is_ok() {
+            for seen in &seen {
+                let broken = matches!(
+                    seen,
+                    Seen::Record { outcome: Outcome::Unreadable(_) | Outcome::Torn(_), .. }
+                );
+                prop_assert!(!broken, "{:?}", seen);
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What the lines of WP Activity Log mean, and those of other programs that log through Monolog.
+//!
+//! WP Activity Log writes what it knows of an event as Monolog's context, under names of its own:
+//! `[2023-07-05T20:19:15+00:00] example.com.ALERT: Activated the plugin X. {"Code":5001,…} []`.
+//! The names that have a field go there; all else goes into the payload under the name it has.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use crate::codec::line::Head;
+use crate::event::NewEvent;
+use crate::event::Severity;
+use crate::event::field;
+use crate::event::intake::Given;
+use crate::event::intake::Intake;
+use crate::event::json;
+use crate::event::quoted;
+use crate::text;
+use crate::time::Zone;
+
+/// A member of the JSON: its name, and its value as JSON text.
+type Member<'a> = (Cow<'a, str>, &'a str);
+
+/// The severity of a level: Monolog's eight are syslog's, but that WP Activity Log writes ALERT for
+/// what it calls high.
+pub(super) fn severity(level: &str) -> Option<Severity> {
+    if level.eq_ignore_ascii_case("alert") { Some(Severity::High) } else { Severity::parse(level) }
+}
+
+/// Makes the event of a line that is not ours.
+///
+/// # Errors
+/// The reason.
+pub(super) fn event(
+    head: &Head<'_>,
+    members: Vec<Member<'_>>,
+    zone: Option<&Zone>,
+) -> Result<NewEvent, String> {
+    let is_wsal =
+        members.iter().any(|(name, _)| matches!(name.as_ref(), "Code" | "Object" | "EventType"));
+    if is_wsal { Context::new(members)?.event(head, zone) } else { named(head, members, zone) }
+}
+
+/// The event of a line whose JSON has our names: the head fills in what the JSON does not say.
+fn named(
+    head: &Head<'_>,
+    members: Vec<Member<'_>>,
+    zone: Option<&Zone>,
+) -> Result<NewEvent, String> {
+    let mut intake = Intake::new(zone);
+    let given: u64 = members
+        .iter()
+        .filter_map(|(name, _)| field::lookup(name))
+        .fold(0, |given, name| given | name.field_bit);
+    for (name, value) in head_values(head) {
+        if field::lookup(name).is_some_and(|name| given & name.field_bit == 0) {
+            intake.take(name.into(), Given::Text(value.into()))?;
+        }
+    }
+    for (name, value) in members {
+        let value = Given::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
+        intake.take(name, value)?;
+    }
+    intake.finish()
+}
+
+fn head_values<'a>(head: &Head<'a>) -> [(&'static str, &'a str); 4] {
+    [
+        ("occurred_at", head.time),
+        ("tenant", head.identifier),
+        ("severity", severity(head.level).map_or(head.level, |severity| severity.name())),
+        ("title", head.message),
+    ]
+}
+
+/// The context of one line, from which names are taken one by one.
+struct Context<'a> {
+    members: Vec<Member<'a>>,
+}
+
+impl<'a> Context<'a> {
+    fn new(members: Vec<Member<'a>>) -> Result<Self, String> {
+        let mut seen = HashSet::new();
+        match members.iter().find(|(name, _)| !seen.insert(name)) {
+            Some((twice, _)) => Err(format!("{} is given twice", quoted(twice))),
+            None => Ok(Self { members }),
+        }
+    }
+
+    fn event(mut self, head: &Head<'a>, zone: Option<&Zone>) -> Result<NewEvent, String> {
+        let mut taken: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        taken.extend(head_values(head).map(|(name, value)| (name, Cow::Borrowed(value))));
+        if let Some(severity) = self.text("Severity").and_then(|code| Severity::parse(&code)) {
+            self.drop("Severity");
+            taken.retain(|(name, _)| *name != "severity");
+            taken.push(("severity", severity.name().into()));
+        }
+        taken.extend(self.action().map(|action| ("action", action)));
+        self.actor(&mut taken);
+        self.target(&mut taken);
+        self.address(&mut taken);
+        let diff = self.diff();
+        let payload = object(self.members.iter().map(|(name, value)| (name.as_ref(), *value)));
+        let mut intake = Intake::new(zone);
+        for (name, value) in &taken {
+            intake.take((*name).into(), Given::Text(value.as_ref().into()))?;
+        }
+        if let Some(diff) = &diff {
+            intake.take("diff".into(), Given::Json(diff))?;
+        }
+        if let Some(payload) = &payload {
+            intake.take("payload".into(), Given::Json(payload))?;
+        }
+        intake.finish()
+    }
+
+    /// `Object` and `EventType`, else `Code`. What a slug cannot say stays in the payload.
+    fn action(&mut self) -> Option<Cow<'a, str>> {
+        let part = |context: &Self, name| context.text(name).map(|text| (slug(&text), text));
+        let whole = part(self, "Object").zip(part(self, "EventType"));
+        if let Some(((object, object_text), (kind, kind_text))) = whole
+            && !object.is_empty()
+            && !kind.is_empty()
+        {
+            for (name, slug, text) in
+                [("Object", &object, &object_text), ("EventType", &kind, &kind_text)]
+            {
+                if slug == text {
+                    self.drop(name);
+                }
+            }
+            return Some(format!("{object}.{kind}").into());
+        }
+        let (code, _) = part(self, "Code").filter(|(code, _)| !code.is_empty())?;
+        Some(format!("wsal.{code}").into())
+    }
+
+    fn actor(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        if self.text("Username").as_deref() == Some("System") {
+            self.drop("Username");
+            taken.push(("source", "system".into()));
+            return;
+        }
+        self.pass_on("Username", "actor_label", taken);
+        self.pass_on("CurrentUserID", "actor_id", taken);
+    }
+
+    fn target(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        if self.pass_on("PostID", "target_id", taken) {
+            if !self.pass_on("PostType", "target_type", taken) {
+                taken.push(("target_type", "post".into()));
+            }
+            self.pass_on("PostTitle", "target_label", taken);
+        } else if self.pass_on("TargetUserID", "target_id", taken) {
+            taken.push(("target_type", "user".into()));
+            self.pass_on("TargetUsername", "target_label", taken);
+        }
+    }
+
+    /// The address, which some proxies write with a port or as a list of one. What is more than an
+    /// address stays in the payload.
+    fn address(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        let Some((_, raw)) = self.members.iter().find(|(name, _)| name == "ClientIP") else {
+            return;
+        };
+        let list = serde_json::from_str::<Vec<String>>(raw).unwrap_or_default();
+        let text = match (self.text("ClientIP"), list.as_slice()) {
+            (Some(text), _) => text,
+            (None, [one]) => Cow::Owned(one.clone()),
+            (None, _) => return,
+        };
+        let bare = text.trim_matches(|c: char| c == '"' || c.is_ascii_whitespace());
+        if bare.parse::<IpAddr>().is_ok() {
+            taken.push(("ip", bare.to_owned().into()));
+            self.drop("ClientIP");
+        } else if let Ok(address) = bare.parse::<SocketAddr>() {
+            taken.push(("ip", address.ip().to_string().into()));
+        }
+    }
+
+    /// The diff of the pairs `OldX` and `NewX`.
+    fn diff(&mut self) -> Option<String> {
+        let fields: Vec<String> = self
+            .members
+            .iter()
+            .filter_map(|(name, _)| name.strip_prefix("Old"))
+            .filter(|field| field.starts_with(|c: char| !c.is_lowercase()))
+            .filter(|field| self.raw(&format!("New{field}")).is_some())
+            .map(str::to_owned)
+            .collect();
+        let entries: Vec<(String, String)> = fields
+            .into_iter()
+            .filter_map(|field| {
+                let (old, new) = (format!("Old{field}"), format!("New{field}"));
+                let entry =
+                    object([("before", self.raw(&old)?), ("after", self.raw(&new)?)].into_iter());
+                self.drop(&old);
+                self.drop(&new);
+                Some((field, entry?))
+            })
+            .collect();
+        object(entries.iter().map(|(field, entry)| (field.as_str(), entry.as_str())))
+    }
+
+    /// Takes a name out as the text of a field, if it says something.
+    fn pass_on(
+        &mut self,
+        name: &str,
+        field: &'static str,
+        taken: &mut Vec<(&'static str, Cow<'a, str>)>,
+    ) -> bool {
+        let Some(text) = self.text(name) else {
+            return false;
+        };
+        taken.push((field, text));
+        self.drop(name);
+        true
+    }
+
+    fn raw(&self, name: &str) -> Option<&'a str> {
+        self.members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// A value as text: a string, or a number that is not 0, which is WordPress's nobody and nothing.
+    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
+        let raw = self.raw(name)?;
+        let text = if raw.starts_with('"') {
+            json::string(raw).ok()?
+        } else if json::kind(raw) == "a number" {
+            Cow::Borrowed(raw)
+        } else {
+            return None;
+        };
+        (!text.is_empty() && text != "0").then_some(text)
+    }
+
+    fn drop(&mut self, name: &str) {
+        self.members.retain(|(key, _)| key != name);
+    }
+}
+
+/// JSON text of an object of these members, or `None` when there are none.
+fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let mut out = String::new();
+    for (name, value) in members {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        text::json_string_into(&mut out, name);
+        out.push(':');
+        out.push_str(value);
+    }
+    (!out.is_empty()).then(|| out + "}")
+}
+
+/// A part of an action made of any text.
+fn slug(text: &str) -> String {
+    let mut slug = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.to_ascii_lowercase() {
+            c if c.is_ascii_alphanumeric() || "_.:/-".contains(c) => slug.push(c),
+            _ if slug.is_empty() || slug.ends_with('-') => {}
+            _ => slug.push('-'),
+        }
+    }
+    slug.truncate(slug.trim_end_matches('-').len());
+    slug
+}
