@@ -128,7 +128,8 @@ fn name_in(passwd: &[u8], uid: u32) -> String {
 mod tests {
     use super::*;
 
-    const USERS: &[u8] = b"root:x:0:0::/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n\
+    const USERS: &[u8] =
+        b"root:x:0:0::/root:/bin/sh\nbroken\nalice:x:1000:1000::/home/alice:/bin/sh\n\
         bob:x:1001:1001::/:/bin/sh\n";
 
     fn stamp(uid: u32, sudo_uid: Option<&str>, login: Option<u32>) -> String {

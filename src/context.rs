@@ -4,9 +4,13 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
+use std::io;
+use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -21,7 +25,6 @@ use crate::failure::{Exit, Failure};
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Labels;
-use crate::render::Look;
 use crate::render::Printer;
 use crate::render::Times;
 use crate::settings::Environment;
@@ -32,10 +35,15 @@ use crate::store::Create;
 use crate::store::Found;
 use crate::store::Log;
 use crate::store::Page;
+use crate::store::Resemblance;
+use crate::store::Side;
 use crate::store::Stamp;
 use crate::store::Summary;
 use crate::store::Vocable;
+use crate::terminal::Setup;
+use crate::terminal::Stdout;
 use crate::terminal::Terminal;
+use crate::terminal::is_utf8_locale;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -43,7 +51,7 @@ use crate::time::Zone;
 pub(crate) struct Context {
     pub settings: Settings,
     pub caller: Caller,
-    pub terminal: Terminal,
+    terminal: RefCell<Terminal>,
     /// When it began: every "now" of this run.
     pub now: Timestamp,
     /// The words of the command line, to repeat in hints.
@@ -59,7 +67,7 @@ impl Context {
         caller::refuse_borrowed_rights()?;
         let settings = Settings::resolve(flags, Environment::read())?;
         let caller = Caller::find(settings.environment.text("SUDO_UID"));
-        let terminal = Terminal::new(&settings);
+        let terminal = RefCell::new(Terminal::new(setup(&settings)));
         Ok(Self { settings, caller, terminal, now: Timestamp::now(), arguments })
     }
 
@@ -80,7 +88,7 @@ impl Context {
         let path = self.settings.db()?.value;
         let log = Log::open_to_write(&path, create)?;
         for warning in log.warnings() {
-            self.terminal.warn(warning);
+            self.warn(warning);
         }
         Ok(Writer { log, path, scope: Query::default(), context: self })
     }
@@ -100,18 +108,81 @@ impl Context {
 
     /// What draws pages for this caller's terminal, or for whatever takes the output.
     pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<Times>) -> Printer<'a> {
-        let usual = if self.terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
+        let terminal = self.terminal.borrow();
+        let usual = if terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
         Printer {
-            look: Look {
-                colour: self.terminal.colour(),
-                utf8: self.terminal.utf8(),
-                width: self.terminal.width(),
-            },
+            look: terminal.look(),
             times: times.unwrap_or(usual),
             now: self.now,
             zone,
             system_label: self.settings.system_label(),
         }
+    }
+
+    /// Whether a person reads what is printed.
+    pub(crate) fn is_read_by_a_person(&self) -> bool {
+        self.terminal.borrow().is_tty()
+    }
+
+    /// Shows a page, through the pager where a person reads it.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.start_pager(|_| {})?;
+        draw(terminal.out())?;
+        Ok(terminal.finish()?)
+    }
+
+    /// Prints text at once, without a pager.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print(&self, text: &[u8]) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.out().write_all(text)?;
+        Ok(terminal.out().flush()?)
+    }
+
+    /// Waits so long, and tells whether there is still somebody who reads what is printed.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn wait(&self, pause: Duration) -> Result<bool> {
+        let pause = pause.try_into().context("a pause is short")?;
+        Ok(self.terminal.borrow().wait(pause)?)
+    }
+
+    /// Tells on standard error what is good to know; not when `--quiet`.
+    pub(crate) fn note(&self, message: &str) {
+        self.terminal.borrow().note(message);
+    }
+
+    /// Tells on standard error what is wrong, but no reason to end here.
+    pub(crate) fn warn(&self, message: &str) {
+        self.terminal.borrow().warn(message);
+    }
+}
+
+/// What the flags and the environment say of the terminal.
+fn setup(settings: &Settings) -> Setup {
+    let environment = &settings.environment;
+    let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
+    Setup {
+        colour: settings.colour,
+        colour_forced: forced,
+        no_colour: environment.get("NO_COLOR").is_some(),
+        term: environment.text("TERM").map(str::to_owned),
+        columns: environment
+            .text("COLUMNS")
+            .and_then(|columns| columns.parse().ok())
+            .filter(|n| *n > 0),
+        pager: settings.pager().map(str::to_owned),
+        no_pager: settings.no_pager,
+        quiet: settings.quiet,
+        utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
     }
 }
 
@@ -140,8 +211,15 @@ impl Reader {
         self.log.arrived(&self.within(query), after, limit)
     }
 
-    pub(crate) fn around(&self, query: &Query, id: EventId, each: usize) -> Result<Vec<Event>> {
-        self.log.around(&self.within(query), id, each)
+    /// What matches around an event, the oldest first; `None` where the caller knows of no such event.
+    pub(crate) fn around(
+        &self,
+        query: &Query,
+        id: EventId,
+        each: usize,
+    ) -> Result<Option<Vec<Event>>> {
+        let Some(center) = self.event(id)? else { return Ok(None) };
+        self.log.around(&self.within(query), &center, each).map(Some)
     }
 
     /// How many match, if it is no more than `most`.
@@ -150,12 +228,16 @@ impl Reader {
         Ok(Some(count).filter(|count| *count <= most))
     }
 
-    pub(crate) fn summary(&self, query: &Query) -> Result<Summary> {
-        self.log.summary(&self.within(query))
+    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+        self.log.summary(&self.within(query), edges)
     }
 
-    pub(crate) fn vocabulary(&self) -> Result<Vec<Vocable>> {
-        self.log.vocabulary(&self.scope)
+    pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
+        self.log.vocabulary(&self.scope, edges)
+    }
+
+    pub(crate) fn resembling(&self, side: Side, word: &str) -> Result<Vec<Resemblance>> {
+        self.log.resembling(&self.scope, side, word)
     }
 
     /// The newest id there is, whoever may see it: where to look for more begins behind it.
@@ -178,10 +260,12 @@ impl Reader {
         if wanted.is_empty() {
             return Ok(labels);
         }
-        let found = self.log.labels(&wanted)?;
-        for ((tenant, id), label) in wanted.iter().zip(found) {
+        let actors: Vec<_> =
+            wanted.iter().map(|(tenant, id)| (tenant.as_deref(), id.as_str())).collect();
+        let found = self.log.labels(&self.scope, &actors)?;
+        for ((tenant, id), label) in actors.into_iter().zip(found) {
             if let Some(label) = label {
-                labels.insert(tenant.as_deref(), id, &label);
+                labels.insert(tenant, id, &label);
             }
         }
         Ok(labels)
@@ -244,15 +328,14 @@ impl Writer<'_> {
         query: &Query,
         format: export::Format,
         output: Option<&Path>,
-        run: impl FnOnce(&mut Log, &export::Request<'_>, export::Target<'_>) -> Result<()>,
+        run: impl FnOnce(&mut Log, &export::Request<'_>, export::Target) -> Result<()>,
     ) -> Result<()> {
-        let mut stdout = self.context.terminal.stdout();
         // It is named in the log for whoever reads it from elsewhere.
         let name = output.map(std::path::absolute).transpose()?;
         let name = name.as_deref().map(Path::to_string_lossy);
         let target = match output {
             Some(path) => export::Target::file(path, &self.path)?,
-            None => export::Target::stdout(&mut stdout, &self.path)?,
+            None => export::Target::stdout(Box::new(Stdout), &self.path)?,
         };
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();

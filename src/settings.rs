@@ -19,9 +19,9 @@ use crate::time::Zone;
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
 
-/// Whether to colour the output.
+/// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Color {
+pub(crate) enum Colour {
     #[default]
     Auto,
     Always,
@@ -34,12 +34,12 @@ pub(crate) struct Overrides {
     pub db: Option<PathBuf>,
     pub config: Option<PathBuf>,
     pub tz: Option<String>,
-    pub color: Color,
+    pub colour: Colour,
     pub quiet: bool,
     pub no_pager: bool,
 }
 
-/// The variables that the program knows. An empty one is as good as none.
+/// The variables that the program knows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
     variables: Vec<(&'static str, OsString)>,
@@ -69,12 +69,16 @@ impl Environment {
     /// Reads the variables of this process.
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub(crate) fn read() -> Self {
-        let variables = Self::KNOWN.into_iter().filter_map(|name| Some((name, env::var_os(name)?)));
-        Self { variables: variables.filter(|(_, value)| !value.is_empty()).collect() }
+        let variable = |name| Some((name, env::var_os(name)?));
+        Self { variables: Self::KNOWN.into_iter().filter_map(variable).collect() }
     }
 
-    /// The variable of that name.
+    /// The variable of that name; an empty one is as good as none.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    fn raw(&self, name: &str) -> Option<&OsStr> {
         debug_assert!(Self::KNOWN.contains(&name), "{name} is never read");
         let found = self.variables.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_os_str())
@@ -116,7 +120,7 @@ pub(crate) struct Sourced<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub environment: Environment,
-    pub color: Color,
+    pub colour: Colour,
     pub quiet: bool,
     pub no_pager: bool,
     /// The config that was read, if there is one.
@@ -150,7 +154,7 @@ impl Settings {
         };
         Ok(Self {
             environment,
-            color: flags.color,
+            colour: flags.colour,
             quiet: flags.quiet,
             no_pager: flags.no_pager,
             config_file,
@@ -209,6 +213,12 @@ impl Settings {
         })
     }
 
+    /// The user's pager; empty where he wants none.
+    pub(crate) fn pager(&self) -> Option<&str> {
+        let named = ["ACTIVITY_PAGER", "PAGER"];
+        named.into_iter().find_map(|name| self.environment.raw(name)).and_then(OsStr::to_str)
+    }
+
     /// What stands where a system event has no actor.
     pub(crate) fn system_label(&self) -> &str {
         self.config.system_label.as_deref().unwrap_or("(system)")
@@ -216,21 +226,14 @@ impl Settings {
 }
 
 /// The flag, else the variable.
-fn first<T>(
-    flag: Option<(T, Origin)>,
-    variable: Option<(T, &'static str)>,
-) -> Option<Sourced<T>> {
+fn first<T>(flag: Option<(T, Origin)>, variable: Option<(T, &'static str)>) -> Option<Sourced<T>> {
     let variable = || variable.map(|(value, name)| (value, Origin::Variable(name)));
     flag.or_else(variable).map(|(value, origin)| Sourced { value, origin })
 }
 
 /// The system's log for root, or where the caller can read it, else his own. The right to read is
 /// asked of the rights that the program runs with.
-fn default_log(
-    environment: &Environment,
-    system: &Path,
-    root: bool,
-) -> Result<PathBuf, Failure> {
+fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<PathBuf, Failure> {
     let readable = || rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS).is_ok();
     if root || readable() {
         return Ok(system.to_owned());
@@ -244,10 +247,7 @@ fn default_log(
 
 /// The system's config where there is one, else the caller's own. One that is there and cannot be
 /// read is an error: what it forbids would be passed over.
-fn default_config(
-    environment: &Environment,
-    system: &Path,
-) -> Result<Option<(PathBuf, Config)>> {
+fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"));
     for path in [Some(system.to_owned()), own].into_iter().flatten() {
@@ -260,8 +260,9 @@ fn default_config(
             Err(error) => {
                 let what = format!("cannot read the config {}", path.display());
                 let failure = Failure::new(Exit::NoPermission, what);
-                return Err(anyhow::Error::new(error)
-                    .context(failure.hint("--config FILE names another")));
+                return Err(
+                    anyhow::Error::new(error).context(failure.hint("--config FILE names another"))
+                );
             }
         }
     }
@@ -396,7 +397,8 @@ mod tests {
     #[test]
     fn a_variable_that_is_no_text_is_tolerated() {
         let odd = OsString::from_vec(b"/tmp/\xff.db".to_vec());
-        let environment = Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
+        let environment =
+            Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
         let flags = Overrides { config: Some("/dev/null".into()), ..Overrides::default() };
         let settings = Settings::resolve(flags, environment).unwrap();
         assert_eq!(settings.db().unwrap().value.into_os_string(), odd);

@@ -44,13 +44,21 @@ impl EventArgs {
         }
         intake.finish().map_err(|why| {
             let failure = Failure::new(Exit::Data, format!("cannot take the event: {why}"));
-            if why.starts_with("action") { failure.hint("--action says what was done") } else { failure }
+            if why.starts_with("action") {
+                failure.hint("--action says what was done")
+            } else {
+                failure
+            }
         })
     }
 }
 
 /// Takes the value of one flag. The reason does not repeat the field's name, for the flag says it.
-fn take<'a>(intake: &mut Intake<'a>, name: &'static str, value: &'a OsString) -> Result<(), String> {
+fn take<'a>(
+    intake: &mut Intake<'a>,
+    name: &'static str,
+    value: &'a OsString,
+) -> Result<(), String> {
     let text = value.to_str().ok_or("not UTF-8")?;
     let given = if STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
         Given::parse_json(text)?

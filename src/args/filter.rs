@@ -41,17 +41,15 @@ impl FilterArgs {
     pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
         let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
         let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
-        let mut flags = Query::default();
         for (name, value) in &self.flags {
-            flags.flag(name, value, clock).map_err(usage)?;
+            query.flag(name, value, clock).map_err(usage)?;
         }
         for phrase in &self.phrases {
-            flags.phrase(phrase);
+            query.phrase(phrase);
         }
         if self.today {
-            flags.today(clock);
+            query.today(clock);
         }
-        query = query.and(flags);
         Ok(query)
     }
 }
@@ -80,9 +78,8 @@ impl clap::Args for FilterArgs {
             // "-2h" is a time.
             Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))
         });
-        let short = SHORT.map(|(flag, _, _, help)| {
-            argument(flag, sentence(help)).action(ArgAction::SetTrue)
-        });
+        let short = SHORT
+            .map(|(flag, _, _, help)| argument(flag, sentence(help)).action(ArgAction::SetTrue));
         let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
         let search = argument(SEARCH, "One phrase as it stands, looked for like words")
             .value_name("PHRASE")
@@ -100,12 +97,18 @@ impl FromArgMatches for FilterArgs {
         let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
         let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
-            Some(values(&id(flag)).map(move |value| (flag, value)))
+            let places = matches.indices_of(&id(flag)).into_iter().flatten();
+            Some(places.zip(values(&id(flag))).map(move |(place, value)| (place, (flag, value))))
         });
         let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(&id(flag)));
-        let short = short.map(|(_, name, value, _)| (name, value.to_owned()));
+        let short = short.map(|(flag, name, value, _)| {
+            (matches.index_of(&id(flag)).unwrap_or_default(), (name, value.to_owned()))
+        });
+        // As they were typed: the query is shown, and an export keeps it.
+        let mut flags: Vec<_> = named.flatten().chain(short).collect();
+        flags.sort_by_key(|(place, _)| *place);
         Ok(Self {
-            flags: named.flatten().chain(short).collect(),
+            flags: flags.into_iter().map(|(_, flag)| flag).collect(),
             phrases: values(&id(SEARCH)).collect(),
             today: matches.get_flag(&id("today")),
             words: values("query").collect(),
@@ -146,25 +149,37 @@ mod tests {
     #[test]
     fn flags_and_words_mean_the_same() {
         for (flags, words) in [
-            (&["--action", "user.*,login", "--actor=Ann B"][..], "action:user.*,login actor:\"Ann B\""),
+            (
+                &["--action", "user.*,login", "--actor=Ann B"][..],
+                "action:user.*,login actor:\"Ann B\"",
+            ),
             (&["--action", "a", "--action", "b"], "action:a action:b"),
             (&["--action", "!a,b"], "-action:a,b"),
-            (&["--status", ">=500", "--failed", "--impersonated"], "status:>=500 is:failed,impersonated"),
+            (
+                &["--status", ">=500", "--failed", "--impersonated"],
+                "status:>=500 is:failed,impersonated",
+            ),
             (&["--since", "-2h", "--until", "now"], "since:2h until:now"),
             (&["--days", "7", "--search", "a b"], "days:7 \"a b\""),
         ] {
-            assert_eq!(query(flags).unwrap(), query(&[words]).unwrap(), "{words}");
+            assert_eq!(query(flags).unwrap(), query(&["--", words]).unwrap(), "{words}");
         }
     }
 
     #[test]
     fn several_words_are_one_query() {
-        assert_eq!(query(&["action:a", "--", "-actor:b"]).unwrap(), query(&["action:a -actor:b"]).unwrap());
+        assert_eq!(
+            query(&["action:a", "--", "-actor:b"]).unwrap(),
+            query(&["action:a -actor:b"]).unwrap()
+        );
     }
 
     #[test]
-    fn words_and_flags_narrow_each_other() {
-        assert_ne!(query(&["action:a", "--action", "b"]).unwrap(), query(&["action:a,b"]).unwrap());
+    fn words_and_flags_are_one_query() {
+        assert_eq!(
+            query(&["action:a", "--action", "b", "--ip=::1"]).unwrap(),
+            query(&["action:a,b ip:::1"]).unwrap()
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 
 use crate::failure::{Exit, Failure};
-use crate::settings::Color;
+use crate::settings::Colour;
 use crate::settings::Overrides;
 
 /// The flags of every command.
@@ -33,7 +33,7 @@ pub(crate) struct GlobalArgs {
     tz: Option<String>,
     /// When to colour: auto, always or never [default: auto]
     #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
-    color: Option<Color>,
+    color: Option<Colour>,
     /// Print nothing on standard error when all is well
     #[arg(long, global = true)]
     quiet: bool,
@@ -48,14 +48,14 @@ impl GlobalArgs {
             db: self.db,
             config: self.config,
             tz: self.tz,
-            color: self.color.unwrap_or_default(),
+            colour: self.color.unwrap_or_default(),
             quiet: self.quiet,
             no_pager: self.no_pager,
         }
     }
 }
 
-impl clap::ValueEnum for Color {
+impl clap::ValueEnum for Colour {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Auto, Self::Always, Self::Never]
     }

@@ -1,6 +1,5 @@
-use std::io::Write;
-
 use anyhow::Result;
+use serde_json::{Map, Value};
 
 use crate::commands::{Call, Run};
 use crate::failure::Exit;
@@ -15,6 +14,9 @@ Examples:
   The actions that came less than ten times:
   $ activity actions --json | jq -r 'select(.count < 10).action'";
 
+/// The days of the rhythm, today included.
+const DAYS: i32 = 14;
+
 /// List the actions that the log knows: how many of each, when last, and how often of late
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -27,24 +29,27 @@ pub(crate) struct ActionsArgs {
 impl Run for ActionsArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
-        let vocabulary = context.read()?.vocabulary()?;
+        let zone = context.zone()?;
+        let day = |day: i32| zone.start_of_day_from(context.now, day);
+        let days: Vec<_> = (1 - DAYS..=1).map(day).collect();
+        let vocabulary = context.read()?.vocabulary(&days)?;
         if self.json {
             let mut lines = String::new();
             for vocable in &vocabulary {
-                let row = serde_json::json!({
-                    "action": vocable.action,
-                    "count": vocable.count,
-                    "last_seen": vocable.last.to_string(),
-                });
-                text::json_escape_into(&mut lines, &row.to_string());
+                let mut row = Map::new();
+                row.insert("action".to_owned(), vocable.action.as_str().into());
+                if let Some(module) = &vocable.module {
+                    row.insert("module".to_owned(), module.as_str().into());
+                }
+                row.insert("count".to_owned(), vocable.count.into());
+                row.insert("last_seen".to_owned(), vocable.last.to_string().into());
+                row.insert("daily".to_owned(), vocable.activity.as_slice().into());
+                text::json_escape_into(&mut lines, &Value::Object(row).to_string());
                 lines.push('\n');
             }
-            let mut out = context.terminal.stdout();
-            out.write_all(lines.as_bytes())?;
-            out.flush()?;
+            context.print(lines.as_bytes())?;
             return Ok(Exit::Done);
         }
-        let zone = context.zone()?;
         let printer = context.printer(&zone, None);
         let vocables: Vec<_> = vocabulary
             .into_iter()
@@ -52,11 +57,11 @@ impl Run for ActionsArgs {
                 action: vocable.action,
                 count: vocable.count,
                 last: vocable.last,
-                daily: vocable.daily,
+                daily: vocable.activity,
                 remark: None,
             })
             .collect();
-        context.terminal.page(|out| printer.actions(&vocables, out))?;
+        context.show(|out| printer.actions(&vocables, out))?;
         Ok(Exit::Done)
     }
 }

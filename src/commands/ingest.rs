@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -101,7 +100,8 @@ impl IngestArgs {
             }
             Appended::Conflict { id, field } => {
                 self.tell(context, &Summary { rejected: 1, ..Summary::default() })?;
-                let what = format!("rejected: event {id} has the same event_id and another {field}");
+                let what =
+                    format!("rejected: event {id} has the same event_id and another {field}");
                 Err(Failure::new(Exit::Data, what).hint(format!("activity show {id}")).into())
             }
         }
@@ -111,7 +111,7 @@ impl IngestArgs {
         let Summary { ingested, duplicates, rejected, known, stored } = *summary;
         if !self.json {
             let known = if known > 0 { format!(", known {known}") } else { String::new() };
-            context.terminal.note(&format!(
+            context.note(&format!(
                 "ingested {ingested}, duplicates {duplicates}, rejected {rejected}{known}"
             ));
             return Ok(());
@@ -131,10 +131,7 @@ impl IngestArgs {
         let mut line = String::new();
         text::json_escape_into(&mut line, &Value::Object(fields).to_string());
         line.push('\n');
-        let mut out = context.terminal.stdout();
-        out.write_all(line.as_bytes())?;
-        out.flush()?;
-        Ok(())
+        context.print(line.as_bytes())
     }
 
     /// A flag that was given and says something about files.
@@ -168,4 +165,8 @@ impl clap::ValueEnum for Format {
         Some(clap::builder::PossibleValue::new(self.name()))
     }
 }
-impl IngestArgs { fn take_files(&self, _c: &Context, _z: Option<Zone>) -> Result<Exit> { Ok(Exit::Done) } }
+impl IngestArgs {
+    fn take_files(&self, _c: &Context, _z: Option<Zone>) -> Result<Exit> {
+        Ok(Exit::Done)
+    }
+}

@@ -13,17 +13,16 @@ use crate::args::page::Next;
 use crate::args::page::PageArgs;
 use crate::args::words;
 use crate::codec;
+use crate::commands::figures::Search;
 use crate::context::Context;
 use crate::context::Reader;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
 use crate::query::Query;
-use crate::render;
 use crate::render::Footer;
 use crate::render::Listing;
 use crate::render::Printer;
-use crate::render::Subject;
 use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
@@ -49,25 +48,6 @@ pub(super) struct Request<'a> {
     pub page: &'a PageArgs,
 }
 
-/// Who or what is searched for.
-pub(super) struct Search<'a> {
-    pub subject: Subject,
-    pub asked: &'a str,
-    /// Whether a filter narrows it besides.
-    pub narrowed: bool,
-}
-
-impl Search<'_> {
-    /// The figures above the table.
-    fn summary(&self, reader: &Reader, query: &Query) -> Result<render::Summary> {
-        let _ = reader.summary(query)?;
-        todo!()
-    }
-
-    /// Who may have been meant, as a person reads it: `Jerome Cruz (3, 141 events)`.
-    fn resembling(&self, _reader: &Reader) -> Result<Vec<String>> { Ok(vec![]) }
-}
-
 impl Request<'_> {
     /// Shows the page.
     pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
@@ -82,11 +62,12 @@ impl Request<'_> {
         match self.output.form() {
             Form::Json => print_json(context, &events),
             Form::Csv => self.export(context, &events),
-            Form::Table if events.is_empty() => self.tell_nothing_found(context, zone, &reader, &page),
+            Form::Table if events.is_empty() => {
+                self.tell_nothing_found(context, zone, &reader, &page)
+            }
             Form::Table => {
                 let begins = page.after.is_none() && page.skip == 0;
-                let total =
-                    if begins && more { reader.count(&self.query, COUNTED)? } else { None };
+                let total = if begins && more { reader.count(&self.query, COUNTED)? } else { None };
                 let footer = Footer {
                     shown: events.len() as u64,
                     total,
@@ -96,7 +77,7 @@ impl Request<'_> {
                 let printer = context.printer(zone, self.output.times());
                 let labels = reader.labels(&events)?;
                 let summary = match &self.search {
-                    Some(search) if begins => Some(search.summary(&reader, &self.query)?),
+                    Some(search) if begins => Some(search.summary(&reader, &self.query, zone)?),
                     _ => None,
                 };
                 print_table(context, &printer, &footer, |out| {
@@ -116,7 +97,7 @@ impl Request<'_> {
         let missing = || Failure::new(Exit::No, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
-        let events = reader.around(&self.query, event, each)?;
+        let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
         match self.output.form() {
             Form::Json => print_json(context, &events),
             Form::Csv => self.export(context, &events),
@@ -161,13 +142,13 @@ impl Request<'_> {
             } else if !events.is_empty() {
                 let labels = reader.labels(&events)?;
                 printer.now = Timestamp::now();
-                let mut out = context.terminal.stdout();
+                let mut out = Vec::new();
                 listing.write(&printer, &events, &labels, &mut out)?;
-                out.flush()?;
+                context.print(&out)?;
             }
             let mut head = reader.head()?;
             while head == seen {
-                if !context.terminal.wait(PAUSE)? {
+                if !context.wait(PAUSE)? {
                     return Ok(Exit::Done);
                 }
                 head = reader.head()?;
@@ -200,16 +181,13 @@ impl Request<'_> {
             match &self.search {
                 Some(search) if !search.narrowed => {
                     meant = search.resembling(reader)?;
-                    match search.subject {
-                        Subject::Actor => format!("by {}", search.asked),
-                        Subject::Target => format!("of {}", search.asked),
-                    }
+                    search.sought()
                 }
                 _ if self.query == Query::default() => String::new(),
                 _ => format!("match {}", self.query),
             }
         };
-        context.terminal.note(&printer.nothing_found(&sought, &meant));
+        context.note(&printer.nothing_found(&sought, &meant));
         Ok(Exit::Done)
     }
 }
@@ -228,9 +206,7 @@ fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
         codec::jsonl::encode(event, &mut lines);
         lines.push('\n');
     }
-    let mut out = context.terminal.stdout();
-    out.write_all(lines.as_bytes())?;
-    out.flush()?;
+    context.print(lines.as_bytes())?;
     Ok(Exit::Done)
 }
 
@@ -241,16 +217,16 @@ fn print_table(
     footer: &Footer,
     draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<Exit> {
-    if context.terminal.is_tty() {
-        context.terminal.page(|out| {
+    if context.is_read_by_a_person() {
+        context.show(|out| {
             draw(out)?;
             printer.footer(footer, out)
         })?;
     } else {
-        context.terminal.page(draw)?;
+        context.show(draw)?;
         let mut line = Vec::new();
         printer.footer(footer, &mut line)?;
-        context.terminal.note(String::from_utf8_lossy(&line).trim_end());
+        context.note(String::from_utf8_lossy(&line).trim_end());
     }
     Ok(Exit::Done)
 }

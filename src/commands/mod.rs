@@ -6,6 +6,7 @@
 mod actions;
 mod completions;
 mod export;
+mod figures;
 mod ingest;
 mod list;
 mod listing;

@@ -3,6 +3,7 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
+use crate::commands::figures::Search;
 use crate::commands::listing;
 use crate::commands::{Call, Run};
 use crate::context::Context;
@@ -81,8 +82,8 @@ impl SearchArgs {
         let zone = context.zone()?;
         let narrowed = self.filter.query(&context.clock(&zone))?;
         listing::Request {
-            query: who.and(narrowed),
-            search: Some(listing::Search { subject, asked, narrowed: !self.filter.is_empty() }),
+            query: who.clone().and(narrowed),
+            search: Some(Search { subject, asked, who, narrowed: !self.filter.is_empty() }),
             output: &self.output,
             page: &self.page,
         }

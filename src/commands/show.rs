@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use anyhow::Result;
 
 use crate::codec;
@@ -41,15 +39,13 @@ impl Run for ShowArgs {
             let mut line = String::new();
             codec::jsonl::encode(&event, &mut line);
             line.push('\n');
-            let mut out = context.terminal.stdout();
-            out.write_all(line.as_bytes())?;
-            out.flush()?;
+            context.print(line.as_bytes())?;
             return Ok(Exit::Done);
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
         let nearby = format!("activity list --around {}", event.id);
-        context.terminal.page(|out| printer.detail(&event, &nearby, out))?;
+        context.show(|out| printer.detail(&event, &nearby, out))?;
         Ok(Exit::Done)
     }
 }

@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use anyhow::Result;
 use serde_json::{Map, Value};
 
@@ -33,18 +31,18 @@ impl Run for WhoamiArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
         let facts = facts(context)?;
-        let mut out = context.terminal.stdout();
+        let mut lines = String::new();
         if self.json {
-            let mut line = String::new();
-            text::json_escape_into(&mut line, &Value::Object(facts).to_string());
-            line.push('\n');
-            out.write_all(line.as_bytes())?;
+            text::json_escape_into(&mut lines, &Value::Object(facts).to_string());
+            lines.push('\n');
         } else {
             for (name, value) in told(&facts) {
-                out.write_all(format!("{name:<13}{}\n", text::escape(&value)).as_bytes())?;
+                lines.push_str(&text::pad(name, 13));
+                lines.push_str(&text::escape(&value));
+                lines.push('\n');
             }
         }
-        out.flush()?;
+        context.print(lines.as_bytes())?;
         Ok(Exit::Done)
     }
 }

@@ -43,7 +43,10 @@ const CONFIG: &[Key] = &[
     ("space_left", Kind::Size),
     ("digest", Kind::Section(DIGEST)),
     ("retention", Kind::Section(RETENTION)),
-    ("access", Kind::Refused("roles are not supported by this version, so nothing may be read or written")),
+    (
+        "access",
+        Kind::Refused("roles are not supported by this version, so nothing may be read or written"),
+    ),
     ("mirror", Kind::Sections(MIRROR, &["name", "type"])),
     ("alert", Kind::Sections(ALERT, &["name"])),
 ];
@@ -100,7 +103,16 @@ const MIRROR: &[Key] = &[
 
 /// The keys that every mirror takes.
 const COMMON: &[&str] = &[
-    "name", "type", "query", "identifier", "batch", "attempts", "wait", "timeout", "enabled", "start",
+    "name",
+    "type",
+    "query",
+    "identifier",
+    "batch",
+    "attempts",
+    "wait",
+    "timeout",
+    "enabled",
+    "start",
     "direct",
 ];
 
@@ -228,7 +240,8 @@ fn free(value: &Value, kind: &'static Kind, path: &str) -> Result<(), String> {
 fn keys_of_the_type(mirror: &Table, path: &str) -> Result<(), String> {
     let Some(kind) = mirror.get("type").and_then(Value::as_str) else { return Ok(()) };
     let own = TYPES.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
-    match mirror.keys().find(|key| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str())) {
+    match mirror.keys().find(|key| !COMMON.contains(&key.as_str()) && !own.contains(&key.as_str()))
+    {
         Some(key) => Err(format!("{path}.{key}: not a key of type {kind:?}")),
         None => Ok(()),
     }
@@ -294,7 +307,9 @@ fn query(text: &str) -> Result<(), String> {
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let query = Query::parse(text, &clock).map_err(|error| error.to_string())?;
     if query.has_times() {
-        return Err(format!("{text:?} has since, until or days, which a query in the config has not"));
+        return Err(format!(
+            "{text:?} has since, until or days, which a query in the config has not"
+        ));
     }
     Ok(())
 }

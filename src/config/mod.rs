@@ -104,11 +104,16 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_the_nearest() {
         assert_eq!(refused("dd = 'x'"), ": dd: unknown key, did you mean db?");
-        assert_eq!(refused("[digest]\ntoo = ['a@b.c']"), ": digest.too: unknown key, did you mean to?");
+        assert_eq!(
+            refused("[digest]\ntoo = ['a@b.c']"),
+            ": digest.too: unknown key, did you mean to?"
+        );
         assert_eq!(refused("[digest.smtp]\nhost = 'x'"), ": digest.smtp.host: unknown key");
         assert_eq!(refused("[retentoin]"), ": retentoin: unknown key, did you mean retention?");
         assert_eq!(
-            refused("[[retention.rule]]\nquery = 'action:x'\nkeep = '1d'\n[[retention.rule]]\nkep = '2d'"),
+            refused(
+                "[[retention.rule]]\nquery = 'action:x'\nkeep = '1d'\n[[retention.rule]]\nkep = '2d'"
+            ),
             ": retention.rule[2].kep: unknown key, did you mean keep?"
         );
         assert_eq!(
@@ -133,8 +138,13 @@ mod tests {
             refused("space_left = '12 parsecs'"),
             ": space_left: \"12 parsecs\" is not a size like 256MiB"
         );
-        assert!(refused("tz = 'Mars/Olympus'").starts_with(": tz: \"Mars/Olympus\" is not a time zone"));
-        assert!(refused("[retention]\nkeep = 'long'").starts_with(": retention.keep: \"long\" is not a dur"));
+        assert!(
+            refused("tz = 'Mars/Olympus'").starts_with(": tz: \"Mars/Olympus\" is not a time zone")
+        );
+        assert!(
+            refused("[retention]\nkeep = 'long'")
+                .starts_with(": retention.keep: \"long\" is not a dur")
+        );
     }
 
     #[test]

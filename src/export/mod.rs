@@ -16,7 +16,7 @@ use std::sync::mpsc;
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::codec;
 use crate::event::Event;
@@ -25,10 +25,7 @@ use crate::event::own;
 use crate::failure::{Exit, Failure};
 use crate::query::Clock;
 use crate::query::Query;
-use crate::store::Cursor;
 use crate::store::Log;
-use crate::store::Order;
-use crate::store::Page;
 use crate::store::Stamp;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -103,7 +100,7 @@ pub(crate) struct Request<'a> {
 ///
 /// # Errors
 /// Those of the log, in which case nothing went out, and those of the target.
-pub(crate) fn run(log: &mut Log, request: &Request<'_>, target: Target<'_>) -> Result<()> {
+pub(crate) fn run(log: &mut Log, request: &Request<'_>, target: Target) -> Result<()> {
     let held_off = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
     let rows = count(log, request.query, head)?;
@@ -125,7 +122,7 @@ pub(crate) fn shown(
     log: &mut Log,
     events: &[Event],
     request: &Request<'_>,
-    target: Target<'_>,
+    target: Target,
 ) -> Result<()> {
     let (head, _) = log.head()?;
     record(log, request, events.len() as u64, head)?;
@@ -169,7 +166,7 @@ fn record(log: &mut Log, request: &Request<'_>, rows: u64, head: EventId) -> Res
 }
 
 /// Reads on this thread, and encodes and writes on another.
-fn stream(log: &Log, request: &Request<'_>, head: EventId, mut target: Target<'_>) -> Result<u64> {
+fn stream(log: &Log, request: &Request<'_>, head: EventId, mut target: Target) -> Result<u64> {
     let format = request.format;
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(AHEAD);
@@ -209,19 +206,19 @@ enum Step {
 
 /// Sends what the query matches in steps. That nobody takes it any more is the writer's to tell.
 fn read(log: &Log, query: &Query, head: EventId, sender: &SyncSender<Step>) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = Page { order: Order::Oldest, after, skip: 0, limit: STEP, up_to: Some(head) };
-        let events = log.page(query, &page)?;
-        let full = events.len() == STEP;
-        after = events.last().map(Cursor::of);
-        if sender.send(Step::Events(events)).is_err() {
-            return Ok(());
+    let mut events = Vec::with_capacity(STEP);
+    let mut taken = true;
+    log.each(query, head, &mut |event| {
+        events.push(event);
+        if events.len() == STEP {
+            let full = std::mem::replace(&mut events, Vec::with_capacity(STEP));
+            taken = sender.send(Step::Events(full)).is_ok();
         }
-        if !full {
-            // As above.
-            drop(sender.send(Step::End));
-            return Ok(());
-        }
+        if taken { Ok(()) } else { bail!("nobody takes the export any more") }
+    })
+    .or_else(|error| if taken { Err(error) } else { Ok(()) })?;
+    for step in [Step::Events(events), Step::End] {
+        taken = taken && sender.send(step).is_ok();
     }
+    Ok(())
 }

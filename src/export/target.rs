@@ -18,25 +18,25 @@ const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", ".lock"];
 const SUFFIX: usize = 6;
 
 /// Where bytes go.
-pub(crate) struct Target<'a> {
-    to: To<'a>,
+pub(crate) struct Target {
+    to: To,
     /// For messages; absent for standard output.
     name: Option<String>,
 }
 
-enum To<'a> {
-    Stdout(&'a mut (dyn Write + Send)),
+enum To {
+    Stdout(Box<dyn Write + Send>),
     /// What is no regular file is written into and never replaced.
     There(File),
     New(Replacement),
 }
 
-impl<'a> Target<'a> {
+impl Target {
     /// Standard output, which writes into `stdout`.
     ///
     /// # Errors
     /// [`Exit::Usage`] where it was redirected into the log.
-    pub(crate) fn stdout(stdout: &'a mut (dyn Write + Send), log: &Path) -> Result<Self> {
+    pub(crate) fn stdout(stdout: Box<dyn Write + Send>, log: &Path) -> Result<Self> {
         let out = rustix::fs::fstat(io::stdout()).map(|out| (out.st_dev, out.st_ino));
         if out.ok().is_some_and(|out| identity(log) == Some(out)) {
             return Err(overwrites("standard output", log).into());
@@ -85,7 +85,7 @@ impl<'a> Target<'a> {
     }
 }
 
-fn to<'a>(path: &Path) -> io::Result<To<'a>> {
+fn to(path: &Path) -> io::Result<To> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if there.file_type().is_socket() => {
@@ -128,7 +128,8 @@ impl Replacement {
             let mut temporary = prefix.clone();
             temporary.push(suffix());
             let temporary = folder.join(temporary);
-            let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+            let opened =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let file = match opened {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,

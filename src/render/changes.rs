@@ -38,14 +38,14 @@ impl Printer<'_> {
             .map(|change| Styled::foreign(Style::Plain, &change.field).width())
             .max()
             .unwrap_or(0)
-            .clamp(table_label(page), NAME.max(table_label(page)));
+            .clamp(least_name(page), NAME.max(least_name(page)));
         let rest = name_room + 3 * GAP + text::width(self.look.arrow());
         let room = page.map(|page| page.saturating_sub(rest));
         let (beside, beneath): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
             changed.iter().partition(|change| goes_beside(change, room));
         let mut lines = self.beside(&beside, name_room, room);
         for change in beneath {
-            lines.push(Styled::foreign(Style::Plain, &change.field));
+            lines.extend(indented(&Styled::foreign(Style::Plain, &change.field), 0, page));
             for line in self.beneath(change) {
                 lines.extend(indented(&line, 2, page));
             }
@@ -125,13 +125,14 @@ impl Printer<'_> {
     }
 
     fn left_out(&self, lines: u64) -> Option<Styled> {
-        let told = || format!("  {} {} the same", self.look.ellipsis(), text::plural(lines, "line"));
+        let told =
+            || format!("  {} {} the same", self.look.ellipsis(), text::plural(lines, "line"));
         (lines > 0).then(|| Styled::own(Style::Faint, &told()))
     }
 }
 
-/// How wide the labels of a page are at least.
-fn table_label(page: Option<usize>) -> usize {
+/// How wide the names are at least: as the labels above them, where there is room.
+fn least_name(page: Option<usize>) -> usize {
     if page.is_some_and(|page| page < 60) { 0 } else { super::detail::LABEL }
 }
 

@@ -77,8 +77,13 @@ const NAMED: [Named; 12] = [
 ];
 
 /// The columns of each view, in order, with the rank in which they leave a page that is too narrow.
-const ACTIVITY: [(&str, Option<u8>); 5] =
-    [("when", None), ("actor", Some(3)), ("action", None), ("target", Some(2)), ("source", Some(1))];
+const ACTIVITY: [(&str, Option<u8>); 5] = [
+    ("when", None),
+    ("actor", Some(3)),
+    ("action", None),
+    ("target", Some(2)),
+    ("source", Some(1)),
+];
 const HTTP: [(&str, Option<u8>); 8] = [
     ("when", None),
     ("title", Some(2)),
@@ -210,10 +215,8 @@ fn unknown(flag: &str, what: &str, name: &str) -> Failure {
         let ours = NAMED.iter().map(|column| column.name);
         ours.chain(FIELDS.iter().map(|field| field.name))
     };
-    let failure = Failure::new(
-        Exit::Usage,
-        format!("{flag}: there is no {what} {:?}", text::escape(name)),
-    );
+    let failure =
+        Failure::new(Exit::Usage, format!("{flag}: there is no {what} {:?}", text::escape(name)));
     match text::nearest(name, names()) {
         Some(nearest) => failure.hint(format!("did you mean {nearest}?")),
         None => {

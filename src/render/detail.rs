@@ -66,6 +66,8 @@ const SECOND: u128 = 1_000_000_000;
 const MINUTE: u128 = 60 * SECOND;
 const HOUR: u128 = 60 * MINUTE;
 const DAY: u128 = 24 * HOUR;
+/// From here on a date says more than a number of days.
+const LONG_AGO: u128 = 100 * DAY;
 
 /// A label and its value.
 type Line = (String, Cell);
@@ -146,10 +148,9 @@ impl Printer<'_> {
         line.push(Style::Plain, ", as ");
         match &event.actor {
             Some(actor) => line.append(&full_name(actor)),
-            None => line.append(&self.actor(
-                &Event { impersonator: None, ..event.clone() },
-                &Labels::default(),
-            )),
+            None => line.append(
+                &self.actor(&Event { impersonator: None, ..event.clone() }, &Labels::default()),
+            ),
         }
         Some(line)
     }
@@ -161,21 +162,22 @@ impl Printer<'_> {
             Times::Rfc3339 | Times::Utc => self.when(at),
         };
         let mut parts = vec![exact(occurred)];
-        if self.times == Times::Relative {
+        let age = (i128::from(self.now.nanos()) - i128::from(occurred.nanos())).unsigned_abs();
+        if self.times == Times::Relative && age < LONG_AGO {
             parts.push(time::ago(occurred, self.now, self.zone));
         }
-        let apart = i128::from(recorded.nanos()) - i128::from(occurred.nanos());
-        let side = if apart < 0 { "earlier" } else { "later" };
-        parts.push(match self.times {
-            Times::Rfc3339 | Times::Utc => format!("recorded {}", exact(recorded)),
-            Times::Relative | Times::Local if apart == 0 => "recorded at once".to_owned(),
-            Times::Relative | Times::Local if apart.unsigned_abs() < SECOND => {
-                format!("recorded {} {side}", self.length(apart.unsigned_abs()))
+        let late = i128::from(recorded.nanos()) - i128::from(occurred.nanos());
+        parts.push(match (self.times, late.unsigned_abs()) {
+            (Times::Rfc3339 | Times::Utc, _) => format!("recorded {}", exact(recorded)),
+            (Times::Relative | Times::Local, 0) => "recorded at once".to_owned(),
+            (Times::Relative | Times::Local, length @ ..SECOND) => {
+                let side = if late < 0 { "earlier" } else { "later" };
+                format!("recorded {} {side}", self.length(length))
             }
-            Times::Relative | Times::Local => {
-                let length = self.length(apart.unsigned_abs());
-                format!("recorded {length} {side}, {},", exact(recorded))
+            (Times::Relative | Times::Local, length) if late > 0 && length < 2 * DAY => {
+                format!("recorded {} later, {},", self.length(length), exact(recorded))
             }
+            (Times::Relative | Times::Local, _) => format!("recorded {}", exact(recorded)),
         });
         let mut line = Styled::plain(&parts.join(self.look.dot()));
         line.push(Style::Plain, " by ");
@@ -190,16 +192,9 @@ impl Printer<'_> {
     /// A length of time in the largest unit that it has one of.
     fn length(&self, nanos: u128) -> String {
         let micro = if self.look.utf8 { "µs" } else { "us" };
-        let units = [
-            (2 * DAY, DAY, "days"),
-            (HOUR, HOUR, "hr"),
-            (MINUTE, MINUTE, "min"),
-            (SECOND, SECOND, "s"),
-            (1_000_000, 1_000_000, "ms"),
-            (1_000, 1_000, micro),
-        ];
-        let unit = units.into_iter().find(|(from, ..)| nanos >= *from);
-        let (_, unit, name) = unit.unwrap_or((0, 1, "ns"));
+        let units =
+            [(HOUR, "hr"), (MINUTE, "min"), (SECOND, "s"), (1_000_000, "ms"), (1_000, micro)];
+        let (unit, name) = units.into_iter().find(|(unit, _)| nanos >= *unit).unwrap_or((1, "ns"));
         format!("{} {name}", nanos / unit)
     }
 
@@ -216,8 +211,8 @@ impl Printer<'_> {
         }
         if let Some(description) = &event.description {
             // Its lines stay lines: all are further in than any label.
-            let cell = description.split('\n').map(|line| Styled::foreign(Style::Plain, line));
-            let cell = cell.flat_map(|line| wrapped(&line, page)).collect();
+            let text = description.split('\n').map(foreign);
+            let cell = text.flat_map(|line| wrapped(&line, page)).collect();
             lines.push(("description".to_owned(), cell));
         }
         let mut add = |label: &str, value: Option<Styled>| {
@@ -302,8 +297,10 @@ fn wrapped(value: &Styled, page: Option<usize>) -> Cell {
 
 /// Labels in a column of their own, the values beside them.
 pub(super) fn labelled(lines: &[Line]) -> Vec<Styled> {
-    let rows: Vec<Vec<Cell>> =
-        lines.iter().map(|(label, value)| vec![vec![Styled::plain(label)], value.clone()]).collect();
+    let rows: Vec<Vec<Cell>> = lines
+        .iter()
+        .map(|(label, value)| vec![vec![Styled::plain(label)], value.clone()])
+        .collect();
     table::arrange(&rows, &[Side::Left; 2], &[LABEL, 0])
 }
 

@@ -123,18 +123,12 @@ mod tests {
     #[test]
     fn then_source_goes_and_the_others_get_its_room() {
         assert_eq!(list([10, 30, 14, 30, 8], 72), [10, 16, 14, 16, 8].map(Some));
-        assert_eq!(
-            list([10, 30, 14, 30, 8], 71),
-            [Some(10), Some(21), Some(14), Some(20), None]
-        );
+        assert_eq!(list([10, 30, 14, 30, 8], 71), [Some(10), Some(21), Some(14), Some(20), None]);
     }
 
     #[test]
     fn on_a_narrow_page_less_is_shown_whole_rather_than_all_in_pieces() {
-        assert_eq!(
-            list([10, 30, 14, 30, 8], 50),
-            [Some(10), Some(10), Some(14), Some(10), None]
-        );
+        assert_eq!(list([10, 30, 14, 30, 8], 50), [Some(10), Some(10), Some(14), Some(10), None]);
         assert_eq!(list([10, 30, 14, 30, 8], 45), [Some(10), Some(17), Some(14), None, None]);
         assert_eq!(list([10, 30, 14, 30, 8], 30), [Some(10), None, Some(14), None, None]);
         assert_eq!(

@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_footer_tells_how_to_get_more() {
-        let words = ["activity", "list", "action:user.*", "--after", "2026-11-19T04:12:09.5Z,48163"];
+        let words =
+            ["activity", "list", "action:user.*", "--after", "2026-11-19T04:12:09.5Z,48163"];
         let more = Footer {
             shown: 50,
             total: Some(18_412),
@@ -137,11 +138,17 @@ mod tests {
             look("by jerom", &["Jerome Cruz (3, 141 events)"]),
             "no events by jerom · did you mean Jerome Cruz (3, 141 events)?"
         );
-        assert_eq!(look("by a\u{1b}", &["x", "y", "z"]), "no events by a\\e · did you mean x, y or z?");
+        assert_eq!(
+            look("by a\u{1b}", &["x", "y", "z"]),
+            "no events by a\\e · did you mean x, y or z?"
+        );
     }
 
     #[test]
     fn words_are_quoted_for_a_shell() {
-        assert_eq!(command_line(&["a-b=c", "", "it's", "user.*", "é"]), r"a-b=c '' 'it'\''s' 'user.*' 'é'");
+        assert_eq!(
+            command_line(&["a-b=c", "", "it's", "user.*", "é"]),
+            r"a-b=c '' 'it'\''s' 'user.*' 'é'"
+        );
     }
 }

@@ -23,6 +23,8 @@ mod theme;
 
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::io::Write;
@@ -33,6 +35,7 @@ use crate::event::Target;
 use crate::event::diff;
 use crate::render::styled::Styled;
 use crate::render::theme::Style;
+use crate::terminal::Look;
 use crate::text;
 use crate::time;
 use crate::time::Timestamp;
@@ -44,7 +47,6 @@ pub(crate) use crate::render::footer::{Footer, command_line};
 pub(crate) use crate::render::labels::Labels;
 pub(crate) use crate::render::listing::Listing;
 pub(crate) use crate::render::summary::{Subject, Summary};
-pub(crate) use crate::render::theme::Look;
 
 /// How times are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

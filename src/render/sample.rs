@@ -13,9 +13,9 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
 use crate::event::json::Json;
-use crate::render::Look;
 use crate::render::Printer;
 use crate::render::Times;
+use crate::terminal::Look;
 use crate::time::Timestamp;
 use crate::time::Zone;
 

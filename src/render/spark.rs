@@ -1,6 +1,6 @@
 //! A row of counts as a row of small bars.
 
-use crate::render::theme::Look;
+use crate::terminal::Look;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];

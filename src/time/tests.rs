@@ -504,3 +504,22 @@ proptest! {
         drop((relative(now, Timestamp::from_nanos(0), &zone), ago(Timestamp::from_nanos(0), now, &zone)));
     }
 }
+
+#[test]
+fn months_begin_where_the_calendar_has_them() {
+    let zone = Zone::parse("Africa/Johannesburg").unwrap();
+    let at = |text| Timestamp::parse_rfc3339(text).unwrap();
+    let months = zone.months(at("2025-11-30T23:00:00Z"), at("2026-02-28T21:59:59Z"));
+    let told: Vec<_> = months.iter().map(Timestamp::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "2025-11-30T22:00:00Z",
+            "2025-12-31T22:00:00Z",
+            "2026-01-31T22:00:00Z",
+            "2026-02-28T22:00:00Z"
+        ]
+    );
+    let farthest = Timestamp::from_nanos(i64::MAX);
+    assert!(zone.months(farthest, farthest).len() <= 2);
+}

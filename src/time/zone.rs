@@ -281,6 +281,22 @@ impl Zone {
         ))
     }
 
+    /// Returns the first instants of the calendar months from the one that `first` is in to the one
+    /// after that of `last`.
+    pub(crate) fn months(&self, first: Timestamp, last: Timestamp) -> Vec<Timestamp> {
+        let start_of_month = |at| self.start_of_day_from(at, 1 - self.civil(at).day.cast_signed());
+        let mut months = vec![start_of_month(first)];
+        while let Some(month) = months.last().copied().filter(|month| *month <= last) {
+            // No month is longer than 31 days, and none is shorter than 28.
+            let next = start_of_month(self.start_of_day_from(month, 31));
+            if next <= month {
+                break;
+            }
+            months.push(next);
+        }
+        months
+    }
+
     pub(super) fn civil(&self, at: Timestamp) -> Civil {
         Civil::new(at, self.offset(at))
     }

@@ -1,0 +1,208 @@
+//! What heads a search, and who may have been meant where it found nothing: the log's figures in the
+//! words of the page.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use crate::context::Reader;
+use crate::event::Party;
+use crate::event::Target;
+use crate::query::Query;
+use crate::query::Test;
+use crate::render;
+use crate::render::Subject;
+use crate::store::Cursor;
+use crate::store::Order;
+use crate::store::Page;
+use crate::store::Resemblance;
+use crate::store::Seen;
+use crate::store::Side;
+use crate::store::Summary;
+use crate::text;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// Who or what is searched for.
+pub(super) struct Search<'a> {
+    pub subject: Subject,
+    /// As it was typed.
+    pub asked: &'a str,
+    /// The same as a query.
+    pub who: Query,
+    /// Whether a filter narrows it besides.
+    pub narrowed: bool,
+}
+
+impl Search<'_> {
+    /// What was looked for, to say that it was not found.
+    pub(super) fn sought(&self) -> String {
+        match self.subject {
+            Subject::Actor => format!("by {}", self.asked),
+            Subject::Target => format!("of {}", self.asked),
+        }
+    }
+
+    /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
+    pub(super) fn resembling(&self, reader: &Reader) -> Result<Vec<String>> {
+        let side = match self.subject {
+            Subject::Actor => Side::Actors,
+            Subject::Target => Side::Targets,
+        };
+        let told = |Resemblance { id, label, events }: Resemblance| {
+            let noun = if events == 1 { "event" } else { "events" };
+            let events = format!("{} {noun}", text::thousands(events));
+            match (label, id) {
+                (Some(label), Some(id)) => format!("{label} ({id}, {events})"),
+                (Some(name), None) | (None, Some(name)) => format!("{name} ({events})"),
+                (None, None) => events,
+            }
+        };
+        Ok(reader.resembling(side, self.asked)?.into_iter().map(told).collect())
+    }
+
+    /// The figures of what the query finds.
+    pub(super) fn summary(
+        &self,
+        reader: &Reader,
+        query: &Query,
+        zone: &Zone,
+    ) -> Result<render::Summary> {
+        let edge = |order| -> Result<Option<Timestamp>> {
+            let page = Page { order, after: None, skip: 0, limit: 1, up_to: None };
+            let events = reader.page(query, &page)?;
+            Ok(events.first().map(|event| Cursor::of(event).occurred_at))
+        };
+        let (first, last) = (edge(Order::Oldest)?, edge(Order::Newest)?);
+        let months =
+            first.zip(last).map_or_else(Vec::new, |(first, last)| zone.months(first, last));
+        let figures = reader.summary(query, &months)?;
+        let (labels, ids) = match self.subject {
+            Subject::Actor => {
+                let parties = figures.actors.iter().chain(&figures.impersonators);
+                let names = parties.map(|seen| (None, &seen.what.id, &seen.what.label, seen.first));
+                self.names(names)
+            }
+            Subject::Target => self.names(figures.targets.iter().map(|seen| {
+                let Target { kind, id, label } = &*seen.what;
+                (kind.as_deref(), id, label, seen.first)
+            })),
+        };
+        let others = match self.subject {
+            Subject::Actor => merged(figures.targets.iter().map(|seen| (record(&seen.what), seen))),
+            Subject::Target => doers(&figures),
+        };
+        let types = figures.targets.iter();
+        let types = types.filter_map(|seen| Some((seen.what.kind.as_deref()?, seen.count)));
+        Ok(render::Summary {
+            subject: self.subject,
+            asked: self.asked.to_owned(),
+            events: figures.events,
+            first: first.unwrap_or(Timestamp::from_nanos(0)),
+            last: last.unwrap_or(Timestamp::from_nanos(0)),
+            labels,
+            ids,
+            types: counted(types),
+            kinds: counted(figures.kinds.iter().map(|seen| (&*seen.what.slug, seen.count))),
+            others_in_all: others.len() as u64,
+            others,
+            months: figures.activity,
+        })
+    }
+
+    /// The labels of the one who is searched for, each with the time since it was seen, the newest
+    /// first; and the ids, the most frequent first. Others in the same events are left out.
+    fn names<'a>(
+        &self,
+        rows: impl Iterator<Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp)>,
+    ) -> (Vec<(String, Timestamp)>, Vec<String>) {
+        let (mut labels, mut ids) = (Vec::<(String, Timestamp)>::new(), Vec::new());
+        for (kind, id, label, first) in rows {
+            if !self.is_asked(kind, id.as_deref(), label.as_deref()) {
+                continue;
+            }
+            if let Some(label) = label {
+                match labels.iter_mut().find(|(known, _)| known == label) {
+                    Some((_, since)) => *since = first.min(*since),
+                    None => labels.push((label.clone(), first)),
+                }
+            }
+            let id = id.as_ref().map(|id| typed(kind, id));
+            ids.extend(id.filter(|id| !ids.contains(id)));
+        }
+        labels.sort_by_key(|(_, since)| Reverse(*since));
+        (labels, ids)
+    }
+
+    fn is_asked(&self, kind: Option<&str>, id: Option<&str>, label: Option<&str>) -> bool {
+        self.who.terms().any(|term| match &term.test {
+            Test::Person(names) => names.iter().any(|name| name.matches(id, label)),
+            Test::Target(records) => records.iter().any(|record| record.matches(kind, id, label)),
+            _ => false,
+        })
+    }
+}
+
+/// Who did something, with the events of each, most first; the system and nobody known among them.
+fn doers(figures: &Summary) -> Vec<(Option<String>, u64)> {
+    let mut doers = merged(figures.actors.iter().map(|seen| {
+        let Party { id, label } = &*seen.what;
+        let of = |first: &Option<String>, second: &Option<String>| {
+            first.clone().or_else(|| second.clone()).unwrap_or_default()
+        };
+        (Named { key: of(id, label), name: of(label, id) }, seen)
+    }));
+    let nobody = [(None, figures.system), (Some("(anonymous)".to_owned()), figures.anonymous)];
+    doers.extend(nobody.into_iter().filter(|(_, count)| *count > 0));
+    doers.sort_by_key(|(_, count)| Reverse(*count));
+    doers
+}
+
+/// Somebody or something: what tells it from others, and how a page calls it.
+struct Named {
+    key: String,
+    name: String,
+}
+
+fn record(target: &Target) -> Named {
+    let Target { kind, id, label } = target;
+    let key = match (id, label) {
+        (Some(id), _) => typed(kind.as_deref(), id),
+        (None, Some(label)) => typed(kind.as_deref(), label),
+        (None, None) => kind.clone().unwrap_or_default(),
+    };
+    Named { name: label.clone().unwrap_or_else(|| key.clone()), key }
+}
+
+fn typed(kind: Option<&str>, id: &str) -> String {
+    kind.map_or_else(|| id.to_owned(), |kind| format!("{kind}/{id}"))
+}
+
+/// Adds up what is the same under several labels; it is called by the newest.
+fn merged<'a, T: 'a>(
+    rows: impl Iterator<Item = (Named, &'a Seen<T>)>,
+) -> Vec<(Option<String>, u64)> {
+    let mut sums = HashMap::<String, (String, Timestamp, u64)>::new();
+    for (Named { key, name }, seen) in rows {
+        let sum = sums.entry(key).or_insert((String::new(), seen.last, 0));
+        if sum.0.is_empty() || seen.last > sum.1 {
+            (sum.0, sum.1) = (name, seen.last);
+        }
+        sum.2 += seen.count;
+    }
+    let mut sums: Vec<_> = sums.into_values().map(|(name, _, count)| (Some(name), count)).collect();
+    sums.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+    sums
+}
+
+/// Adds up what has the same name, most first.
+fn counted<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+    let mut sums = HashMap::<&str, u64>::new();
+    for (name, count) in rows {
+        *sums.entry(name).or_default() += count;
+    }
+    let mut sums: Vec<_> = sums.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+    sums.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+    sums
+}

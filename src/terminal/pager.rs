@@ -1,0 +1,204 @@
+//! The pager: a program of the user's that shows the page to him.
+
+use std::io;
+use std::io::Write;
+use std::process::Child;
+use std::process::ChildStdin;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+
+use crate::terminal::unwritten;
+
+/// A pipe takes this much before its reader has read anything, by Linux's default, and some more
+/// stands in our own buffer: what a pager that never ran may have swallowed.
+const SWALLOWED: usize = 256 << 10;
+
+/// A running pager, and what to do when it turns out that it is none.
+pub(super) struct Pager {
+    child: Child,
+    /// Absent once all is written.
+    input: Option<ChildStdin>,
+    /// What was written so far; absent once that is more than a pager that never ran can have
+    /// taken.
+    written: Option<Vec<u8>>,
+    /// Where the page goes without a pager.
+    otherwise: Box<dyn Write>,
+    /// Whether it goes there.
+    gave_up: bool,
+}
+
+impl Pager {
+    /// Starts the command, through a shell where it has more in it than words.
+    ///
+    /// # Errors
+    /// As the system, when a command that needs no shell cannot be run.
+    pub(super) fn start(
+        command: &str,
+        prepare: impl FnOnce(&mut Command),
+        otherwise: impl Write + 'static,
+    ) -> io::Result<Self> {
+        let mut run = if command.contains(|c: char| "|&;<>()$`\\\"'*?[#~=%!{}\n".contains(c)) {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]);
+            shell
+        } else {
+            let mut words = command.split_whitespace();
+            let mut plain = Command::new(words.next().unwrap_or_default());
+            plain.args(words);
+            plain
+        };
+        prepare(&mut run);
+        let mut child = run.stdin(Stdio::piped()).spawn()?;
+        let input = child.stdin.take();
+        Ok(Self {
+            child,
+            input,
+            written: Some(Vec::new()),
+            otherwise: Box::new(otherwise),
+            gave_up: false,
+        })
+    }
+
+    /// Waits until the pager is closed; if it never ran, the page goes to the terminal.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        if self.gave_up {
+            return self.otherwise.flush();
+        }
+        self.input = None;
+        let status = self.child.wait()?;
+        if never_ran(status) && self.give_up()? { self.otherwise.flush() } else { Ok(()) }
+    }
+
+    /// Writes to the terminal what the pager swallowed; whether that was still at hand.
+    fn give_up(&mut self) -> io::Result<bool> {
+        let Some(written) = self.written.take() else { return Ok(false) };
+        self.gave_up = true;
+        self.otherwise.write_all(&written)?;
+        Ok(true)
+    }
+}
+
+/// What a shell says of a command that it did not find or could not run.
+fn never_ran(status: ExitStatus) -> bool {
+    matches!(status.code(), Some(126 | 127))
+}
+
+impl Write for Pager {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.gave_up {
+            return self.otherwise.write(bytes);
+        }
+        let Some(input) = &mut self.input else { return Err(io::ErrorKind::BrokenPipe.into()) };
+        match input.write(bytes) {
+            Ok(taken) => {
+                self.written = self.written.take().filter(|all| all.len() + taken <= SWALLOWED);
+                if let Some(written) = &mut self.written {
+                    written.extend_from_slice(&bytes[..taken]);
+                }
+                Ok(taken)
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.input = None;
+                if never_ran(self.child.wait()?) && self.give_up()? {
+                    return self.otherwise.write(bytes);
+                }
+                Err(error)
+            }
+            Err(error) => Err(unwritten(error)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gave_up { self.otherwise.flush() } else { Ok(()) }
+    }
+}
+
+impl Drop for Pager {
+    /// The terminal is the pager's until the reader has closed it, however the program ends.
+    fn drop(&mut self) {
+        self.input = None;
+        drop(self.child.wait());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::fs;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Screen(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Screen {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Screen {
+        fn page(&self) -> String {
+            String::from_utf8(self.0.borrow().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn a_page_goes_through_the_pager() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a page");
+        let command = format!("tr a-z A-Z > '{}'", file.display());
+        let screen = Screen::default();
+        let mut pager = Pager::start(&command, |_| {}, screen.clone()).unwrap();
+        pager.write_all(b"one\n").unwrap();
+        pager.finish().unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "ONE\n", "it is waited for");
+        assert_eq!(screen.page(), "");
+    }
+
+    #[test]
+    fn a_pager_that_cannot_run_leaves_the_page_to_the_terminal() {
+        assert!(Pager::start("no-such-pager-here -R", |_| {}, io::sink()).is_err());
+        // A shell is there and takes the page, or the beginning of it; the pager is not.
+        for command in ["no-such-pager-here 2>&-", "exec 0<&-; no-such-pager-here 2>&-"] {
+            let screen = Screen::default();
+            let mut pager = Pager::start(command, |_| {}, screen.clone()).unwrap();
+            let page = "a line\n".repeat(30_000);
+            for line in page.lines() {
+                pager.write_all(line.as_bytes()).unwrap();
+                pager.write_all(b"\n").unwrap();
+            }
+            pager.finish().unwrap();
+            assert!(screen.page() == page, "{command}: {} bytes", screen.page().len());
+        }
+    }
+
+    #[test]
+    fn a_reader_who_closes_the_pager_early_ends_the_page() {
+        let screen = Screen::default();
+        let mut pager = Pager::start("head -n 1 > /dev/null", |_| {}, screen.clone()).unwrap();
+        let page = "a line\n".repeat(1_000_000);
+        let error = pager.write_all(page.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(screen.page(), "");
+    }
+
+    #[test]
+    fn the_command_can_be_prepared() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("page");
+        let prepare = |command: &mut Command| {
+            command.env("INTO", &file);
+        };
+        let mut pager = Pager::start("cat > \"$INTO\"", prepare, io::sink()).unwrap();
+        pager.write_all(b"one\n").unwrap();
+        pager.finish().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"one\n");
+    }
+}
