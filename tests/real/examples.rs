@@ -48,6 +48,13 @@ impl Host {
         self.0.finish(command)
     }
 
+    /// Has a shell's profile read the hook. What comes before it in `/etc` sets the path anew.
+    fn profile(&self, name: &str, hook: &Path) {
+        let bin = self.0.root().join("bin");
+        let text = format!("PATH='{}':$PATH\n. '{}'\n", bin.display(), hook.display());
+        fs::write(self.0.home().join(name), text).unwrap();
+    }
+
     fn stored(&self) -> Vec<Value> {
         self.0.log().is_sound();
         self.0.stored()
@@ -71,7 +78,7 @@ fn a_login_shell_records_login_and_logout() {
     ] {
         let host = Host::new();
         let hook = example("shell/activity.sh");
-        fs::write(host.0.home().join(profile), format!(". '{}'\n", hook.display())).unwrap();
+        host.profile(profile, &hook);
         let mut command = host.tool(shell);
         if let Some(from) = from {
             command.env("SSH_CLIENT", from);
@@ -93,7 +100,7 @@ fn a_login_shell_records_login_and_logout() {
 fn a_login_goes_on_where_the_log_cannot_be_written() {
     let host = Host::new();
     let hook = example("shell/activity.sh");
-    fs::write(host.0.home().join(".profile"), format!(". '{}'\n", hook.display())).unwrap();
+    host.profile(".profile", &hook);
     let mut command = host.tool("dash");
     command.env("ACTIVITY_DB", "/dev/null/log.db").args(["-l", "-c", "echo at work"]);
     let out = host.0.finish(command).ok();
