@@ -149,7 +149,7 @@ fn a_relative_log_is_the_one_of_the_folder() {
 #[test]
 fn ingest_warns_when_little_space_is_left() {
     let sandbox = Sandbox::new();
-    sandbox.write("config.toml", "space_left = \"4000000000MiB\"\n");
+    sandbox.write("config.toml", "space_left = \"900000TiB\"\n");
     let out = sandbox.run(["ingest", "--action", "a"]).ok().no_stdout();
     assert!(out.stderr().lines().count() == 2, "one line of warning beside the summary\n{out}");
     assert_eq!(sandbox.log().count(), 1);

@@ -136,7 +136,7 @@ fn a_flag_that_does_not_fit_its_field_is_rejected_and_nothing_is_stored() {
 #[test]
 fn an_event_by_flags_needs_an_action() {
     let sandbox = Sandbox::new();
-    sandbox.run(["ingest", "--actor-id", "3"]).exits(2).no_stdout().done();
+    sandbox.run(["ingest", "--actor-id", "3"]).exits(65).no_stdout().says("--action").done();
     assert!(!sandbox.exists("log.db"));
 }
 

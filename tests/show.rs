@@ -72,7 +72,7 @@ fn every_value_of_the_record_is_shown() {
     let out = sandbox.run(["show", "1"]).ok();
     for value in [
         "E-1",
-        "2025-01-01 00:00:00",
+        "2025-01-01T00:00:00Z",
         "T-enant",
         "cron",
         "high",

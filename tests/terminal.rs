@@ -77,7 +77,8 @@ fn methods_and_statuses_have_their_colours() {
     sandbox.ingest(lines(methods.iter().zip(statuses).map(|(method, status)| {
         format!(r#"{{"action":"a","method":"{method}","status_code":{status},"title":"Headline"}}"#)
     })));
-    let out = sandbox.run(["list", "--view", "http", "--color", "always", "--sort", "id:asc"]).ok();
+    let args = ["list", "--view", "http", "--color", "always", "--sort", "id:asc"];
+    let out = sandbox.run_with_env(&[("COLUMNS", "120")], args).ok();
     let colour = |text: &str| -> Vec<u32> {
         let at = out.stdout().find(text).unwrap_or_else(|| panic!("no {text}\n{out}"));
         let code = out.stdout()[..at].rsplit_once("\u{1b}[").unwrap().1;
@@ -157,7 +158,7 @@ fn a_progress_line_comes_on_a_terminal_only_and_is_wiped() {
     let sandbox = Sandbox::new();
     sandbox.write("events.jsonl", EVENTS);
     let terminal = Terminal::new(100);
-    let mut command = sandbox.command(["ingest", "events.jsonl"]);
+    let mut command = sandbox.command(["ingest", "--color", "never", "events.jsonl"]);
     command.env("TERM", "xterm-256color").stdout(Stdio::piped()).stderr(terminal.stream());
     let child = command.spawn().unwrap();
     drop(command);
