@@ -10,8 +10,8 @@ git -C "${1:-.}" log --reverse --no-show-signature --date-order \
     --format='%H%x1f%aI%x1f%ae%x1f%an%x1f%s' |
     awk -F '\037' '
         function quoted(text) {
-            gsub(/\\/, "\\\\", text)
-            gsub(/"/, "\\\"", text)
+            gsub(/\\/, "&&", text)
+            gsub(/"/, "\\\\&", text)
             gsub(/[\001-\037\177]/, " ", text)
             return "\"" text "\""
         }
