@@ -218,7 +218,7 @@ impl Generator {
         set("severity", severity.to_owned());
         set("module", module.to_owned());
         set("action", action.to_owned());
-        if random.in_thousand(600) {
+        if random.in_thousand(400) {
             set("title", title(action, target));
         }
         if random.in_thousand(50) {
@@ -235,21 +235,21 @@ impl Generator {
         }
         set("target_type", family.to_owned());
         set("target_id", target_id(target));
-        if random.in_thousand(800) {
+        if random.in_thousand(600) {
             set("target_label", target_label(target));
         }
-        if action.ends_with(".edit") || random.in_thousand(150) {
+        if action.ends_with(".edit") || random.in_thousand(60) {
             set("diff", diff(random));
         }
-        if random.in_thousand(600) {
+        if random.in_thousand(330) {
             set("payload", payload(random));
         }
         if !system {
             set("ip", address(actor, random));
-            set("user_agent", agent(self.agents.pick(random)));
-            set("session_id", format!("s{:012x}", random.next() >> 20));
         }
         if api {
+            set("user_agent", agent(self.agents.pick(random)));
+            set("session_id", format!("s{:012x}", random.next() >> 20));
             set("method", ["GET", "POST", "PUT", "DELETE"][random.below(4)].to_owned());
             set("endpoint", format!("/v1/{family}s/{}", target_id(target)));
             let status = match random.below(50) {

@@ -291,7 +291,7 @@ impl Bench {
     /// The newest 50 that have a name in them, against all lines that have it.
     fn free_text(&self) -> Line {
         self.say("free text");
-        let name = generator::target_label(4321);
+        let name = generator::target_label(200);
         let ours = |_| self.ours("all.db", &["list", "--json", "--search", &name]);
         let peer = |_| {
             let mut command = self.command("rg");
