@@ -303,7 +303,7 @@ impl Writer<'_> {
     /// # Errors
     /// As [`export::run`].
     pub(crate) fn export(
-        &mut self,
+        self,
         query: &Query,
         format: export::Format,
         output: Option<&Path>,
@@ -316,19 +316,19 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// As [`export::shown`].
-    pub(crate) fn export_shown(&mut self, query: &Query, events: &[Event]) -> Result<()> {
+    pub(crate) fn export_shown(self, query: &Query, events: &[Event]) -> Result<()> {
         let format = export::Format::Csv { raw: false };
-        self.outgoing(query, format, None, |log, request, target| {
+        self.outgoing(query, format, None, |log, _, request, target| {
             export::shown(log, events, request, target)
         })
     }
 
     fn outgoing(
-        &mut self,
+        self,
         query: &Query,
         format: export::Format,
         output: Option<&Path>,
-        run: impl FnOnce(&mut Log, &export::Request<'_>, export::Target) -> Result<()>,
+        run: impl FnOnce(Log, &Path, &export::Request<'_>, export::Target) -> Result<()>,
     ) -> Result<()> {
         // It is named in the log for whoever reads it from elsewhere.
         let name = output.map(std::path::absolute).transpose()?;
@@ -346,6 +346,6 @@ impl Writer<'_> {
             exporter: &caller.person().name,
             stamp: Stamp { recorded_at: self.context.now, recorded_by: &recorded_by },
         };
-        run(&mut self.log, &request, target)
+        run(self.log, &self.path, &request, target)
     }
 }

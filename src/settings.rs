@@ -246,27 +246,28 @@ fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<P
 }
 
 /// The system's config where there is one, else the caller's own. One that is there and cannot be
-/// read is an error: what it forbids would be passed over.
+/// read is an error: what it forbids would be passed over. Only a home that is closed to the caller,
+/// as a service has that gave up root's rights and kept root's `HOME`, is none of his.
 fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
-        .map(|folder| folder.join("activity/config.toml"));
-    for path in [Some(system.to_owned()), own].into_iter().flatten() {
-        match path.symlink_metadata() {
-            Ok(_) => {
-                let config = Config::read(&path)?;
-                return Ok(Some((path, config)));
-            }
-            Err(error) if is_absent(&error) => {}
-            Err(error) => {
-                let what = format!("cannot read the config {}", path.display());
-                let failure = Failure::new(Exit::NoPermission, what);
-                return Err(
-                    anyhow::Error::new(error).context(failure.hint("--config FILE names another"))
-                );
-            }
+        .map(|folder| folder.join("activity/config.toml"))
+        .filter(|path| path.symlink_metadata().is_ok());
+    let path = match system.symlink_metadata() {
+        Ok(_) => system.to_owned(),
+        Err(error) if is_absent(&error) => match own {
+            Some(path) => path,
+            None => return Ok(None),
+        },
+        Err(error) => {
+            let what = format!("cannot read the config {}", system.display());
+            let failure = Failure::new(Exit::NoPermission, what);
+            return Err(
+                anyhow::Error::new(error).context(failure.hint("--config FILE names another"))
+            );
         }
-    }
-    Ok(None)
+    };
+    let config = Config::read(&path)?;
+    Ok(Some((path, config)))
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
+use crate::args::sentence;
 use crate::event::NewEvent;
 use crate::event::field;
 use crate::event::field::Kind;
@@ -85,7 +86,7 @@ fn argument(name: &'static str, value_name: &'static str, about: &'static str) -
     let argument = Arg::new(name)
         .long(flag(name))
         .value_name(value_name)
-        .help(about)
+        .help(sentence(about))
         .help_heading("The event")
         .allow_hyphen_values(true)
         .value_parser(ValueParser::os_string());

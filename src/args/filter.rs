@@ -4,6 +4,7 @@
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
+use crate::args::sentence;
 use crate::failure::{Exit, Failure};
 use crate::query;
 use crate::query::Clock;
@@ -119,12 +120,6 @@ impl FromArgMatches for FilterArgs {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
-}
-
-/// The help of a qualifier, as the help of a flag begins.
-fn sentence(help: &str) -> String {
-    let mut letters = help.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]

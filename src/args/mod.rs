@@ -100,6 +100,12 @@ pub(crate) fn refused(error: &clap::Error, command: Option<&str>) -> Refused {
     Refused::Wrong(failure)
 }
 
+/// What a table says of a flag, as its help begins.
+fn sentence(about: &str) -> String {
+    let mut letters = about.chars();
+    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+}
+
 /// What is wrong: all up to the first empty line, for the names of what is missing stand in lines.
 fn first_line(text: &str) -> String {
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");

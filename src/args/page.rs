@@ -60,9 +60,13 @@ impl PageArgs {
             Order::By { .. } => Next::Page(number.saturating_add(1)),
         };
         if after.is_some() && next != Next::After {
-            return Err(Failure::new(Exit::Usage, "--after goes with --sort when alone")
-                .hint("--page N shows another page in this order")
-                .into());
+            let sort = self.sort.as_deref().unwrap_or_default();
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("--after does not go with --sort {sort}"),
+            )
+            .hint("--page N shows another page in this order")
+            .into());
         }
         let page = Page {
             order,

@@ -8,7 +8,7 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  What this log knows, the most frequent first:
+  All that this log knows:
   $ activity actions
 
   The actions that came less than ten times:

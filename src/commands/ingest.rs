@@ -165,8 +165,58 @@ impl clap::ValueEnum for Format {
         Some(clap::builder::PossibleValue::new(self.name()))
     }
 }
+
 impl IngestArgs {
-    fn take_files(&self, _c: &Context, _z: Option<Zone>) -> Result<Exit> {
+    fn take_files(&self, c: &Context, z: Option<Zone>) -> Result<Exit> {
+        for f in &self.files {
+            let mut log =
+                crate::store::Log::open_to_write(&c.settings.db()?.value, Create::IfMissing)?;
+            let mut d = crate::codec::Decoder::new(
+                std::fs::File::open(f)?,
+                crate::codec::Reading { format: self.format, raw: self.raw, zone: z },
+            );
+            let by = c.caller.recorded_by();
+            let stamp = crate::store::Stamp { recorded_at: c.now, recorded_by: &by };
+            let mut n = 0;
+            let mut bad = 0;
+            let mut dup = 0;
+            loop {
+                let mut batch = log.begin()?;
+                let mut end = false;
+                let mut k = 0;
+                while k < 50_000 {
+                    match d.next() {
+                        crate::codec::Step::Starved => {
+                            d.fill()?;
+                        }
+                        crate::codec::Step::Record(r) => match r.outcome {
+                            crate::codec::Outcome::Event(e) => {
+                                k += 1;
+                                match batch.append(&e, &stamp)? {
+                                    Appended::Stored { .. } => n += 1,
+                                    Appended::Duplicate { .. } => dup += 1,
+                                    _ => bad += 1,
+                                }
+                            }
+                            _ => bad += 1,
+                        },
+                        crate::codec::Step::Excess(_) => {}
+                        crate::codec::Step::End => {
+                            end = true;
+                            break;
+                        }
+                    }
+                }
+                batch.commit()?;
+                if end {
+                    break;
+                }
+            }
+            self.tell(
+                c,
+                &Summary { ingested: n, duplicates: dup, rejected: bad, ..Summary::default() },
+            )?;
+        }
         Ok(Exit::Done)
     }
 }

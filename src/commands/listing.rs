@@ -23,6 +23,7 @@ use crate::query::Query;
 use crate::render::Footer;
 use crate::render::Listing;
 use crate::render::Printer;
+use crate::render::Times;
 use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
@@ -124,7 +125,9 @@ impl Request<'_> {
             }
         };
         let reader = context.read()?;
-        let mut printer = context.printer(zone, self.output.times());
+        // What stays on the screen for hours must not say "just now".
+        let lasting = context.is_read_by_a_person().then_some(Times::Local);
+        let mut printer = context.printer(zone, self.output.times().or(lasting));
         let mut seen = reader.head()?;
         let newest = Page {
             order: Order::Newest,

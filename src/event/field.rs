@@ -308,7 +308,7 @@ pub(crate) static FIELDS: [Field; 28] = [
         name: "source",
         aliases: &[],
         kind: Kind::Source,
-        about: "operator, system, api or cron",
+        about: "where it came from: operator, system, api or cron",
         get: |event| Some(Value::Text(event.source.name())),
         given: |new| new.source.map(|source| Value::Text(source.name())),
         set: |new, taken| {
@@ -321,7 +321,7 @@ pub(crate) static FIELDS: [Field; 28] = [
         name: "severity",
         aliases: &[],
         kind: Kind::Severity,
-        about: "critical, high, medium, low or info; syslog's names are taken too",
+        about: "how grave it is: critical, high, medium, low or info; syslog's names are taken too",
         get: |event| Some(Value::Text(event.severity.name())),
         given: |new| new.severity.map(|severity| Value::Text(severity.name())),
         set: |new, taken| {

@@ -96,16 +96,18 @@ pub(crate) struct Request<'a> {
     pub stamp: Stamp<'a>,
 }
 
-/// Exports everything that the query matches, oldest first.
+/// Exports everything that the query matches from the log at `path`, oldest first.
 ///
 /// # Errors
 /// Those of the log, in which case nothing went out, and those of the target.
-pub(crate) fn run(log: &mut Log, request: &Request<'_>, target: Target) -> Result<()> {
+pub(crate) fn run(mut log: Log, path: &Path, request: &Request<'_>, target: Target) -> Result<()> {
     let held_off = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
-    let rows = count(log, request.query, head)?;
-    record(log, request, rows, head)?;
-    let written = stream(log, request, head, target)?;
+    let rows = count(&log, request.query, head)?;
+    record(&mut log, request, rows, head)?;
+    // A writer keeps many pages at hand, which one walk through the log has no use for.
+    drop(log);
+    let written = stream(&Log::open_to_read(path)?, request, head, target)?;
     drop(held_off);
     if written != rows {
         let what = format!("exported {written} rows where the log has {rows}");
@@ -119,20 +121,19 @@ pub(crate) fn run(log: &mut Log, request: &Request<'_>, target: Target) -> Resul
 /// # Errors
 /// As [`run`].
 pub(crate) fn shown(
-    log: &mut Log,
+    mut log: Log,
     events: &[Event],
     request: &Request<'_>,
-    target: Target,
+    mut target: Target,
 ) -> Result<()> {
     let (head, _) = log.head()?;
-    record(log, request, events.len() as u64, head)?;
+    record(&mut log, request, events.len() as u64, head)?;
     let mut out = Vec::new();
     let mut line = String::new();
     request.format.head(&mut out);
     for event in events {
         request.format.row(event, &mut line, &mut out);
     }
-    let mut target = target;
     target.write_all(&out)?;
     target.finish()
 }

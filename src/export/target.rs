@@ -1,14 +1,17 @@
 //! Where an export goes: standard output, a file that appears whole or not at all, or what is there
 //! already and is no regular file.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::FlockOperation;
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure};
 
@@ -78,10 +81,13 @@ impl Target {
     }
 
     fn told(&self, result: io::Result<()>) -> Result<()> {
-        result.with_context(|| {
-            let name = self.name.as_deref().unwrap_or("standard output");
-            Failure::new(Exit::Io, format!("cannot write {name}"))
-        })
+        match &self.name {
+            Some(name) => {
+                result.with_context(|| Failure::new(Exit::Io, format!("cannot write {name}")))
+            }
+            // It says so itself.
+            None => Ok(result?),
+        }
     }
 }
 
@@ -106,28 +112,25 @@ fn to(path: &Path) -> io::Result<To> {
 /// A file that takes its name when it is whole.
 struct Replacement {
     file: File,
-    temporary: PathBuf,
     path: PathBuf,
     mode: Option<u32>,
-    finished: bool,
+    /// The name that it has until then; absent where it needs none.
+    temporary: Option<PathBuf>,
 }
 
 impl Replacement {
-    /// Makes the temporary file `.NAME.XXXXXX`, private until it is whole, beside the place it is
-    /// meant for. One that another run left there goes.
+    /// Makes a file beside the place it is meant for, private until it is whole. It has no name at
+    /// all, so a run that is killed leaves nothing; where the file system knows no such files it is
+    /// `.NAME.XXXXXX`, and one that another run left there goes.
     fn begin(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        let name = path
-            .file_name()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-        let folder = folder(path);
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(name);
-        prefix.push(".");
-        reap(folder, prefix.as_encoded_bytes());
+        let prefix = prefix(path)?;
+        reap(folder(path), prefix.as_encoded_bytes());
+        let path = path.to_owned();
+        if let Some(file) = nameless(folder(&path)) {
+            return Ok(Self { file, path, mode, temporary: None });
+        }
         loop {
-            let mut temporary = prefix.clone();
-            temporary.push(suffix());
-            let temporary = folder.join(temporary);
+            let temporary = temporary(&path, &prefix);
             let opened =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let file = match opened {
@@ -140,7 +143,7 @@ impl Replacement {
             if locked.is_ok() && file.metadata()?.nlink() == 0 {
                 continue;
             }
-            return Ok(Self { file, temporary, path: path.to_owned(), mode, finished: false });
+            return Ok(Self { file, path, mode, temporary: Some(temporary) });
         }
     }
 
@@ -149,8 +152,12 @@ impl Replacement {
             self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
         }
         self.file.sync_all()?;
-        fs::rename(&self.temporary, &self.path)?;
-        self.finished = true;
+        let temporary = match &self.temporary {
+            Some(temporary) => temporary,
+            None => self.temporary.insert(named(&self.file, &self.path)?),
+        };
+        fs::rename(temporary, &self.path)?;
+        self.temporary = None;
         // The name is durable when its folder is. Some file systems cannot sync a folder.
         File::open(folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(|error| {
             if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
@@ -160,11 +167,53 @@ impl Replacement {
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if !self.finished {
+        if let Some(temporary) = &self.temporary {
             // What cannot be removed now is reaped by the next run to the same name.
-            drop(fs::remove_file(&self.temporary));
+            drop(fs::remove_file(temporary));
         }
     }
+}
+
+/// A file without a name, where there can be one and `/proc` is there to name it by later.
+fn nameless(folder: &Path) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
+    place_in_proc(&file).exists().then(|| file.into())
+}
+
+/// Gives a nameless file its temporary name: a name that is taken cannot be given at once.
+fn named(file: &File, path: &Path) -> io::Result<PathBuf> {
+    let prefix = prefix(path)?;
+    loop {
+        let temporary = temporary(path, &prefix);
+        let linked =
+            rustix::fs::linkat(CWD, place_in_proc(file), CWD, &temporary, AtFlags::SYMLINK_FOLLOW);
+        match linked {
+            Ok(()) => return Ok(temporary),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn place_in_proc(file: &impl AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// What the names of temporary files begin with: `.NAME.`.
+fn prefix(path: &Path) -> io::Result<OsString> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    Ok([OsStr::new("."), name, OsStr::new(".")].into_iter().collect())
+}
+
+fn temporary(path: &Path, prefix: &OsStr) -> PathBuf {
+    // A new state is random by itself, whatever it hashes.
+    let random = format!("{:016x}", RandomState::new().hash_one(()));
+    let mut name = prefix.to_owned();
+    name.push(&random[..SUFFIX]);
+    folder(path).join(name)
 }
 
 /// Removes what killed runs to the same name have left.
@@ -187,11 +236,6 @@ fn reap(folder: &Path, prefix: &[u8]) {
             drop(fs::remove_file(path));
         }
     }
-}
-
-fn suffix() -> String {
-    // A new state is random by itself, whatever it hashes.
-    format!("{:016x}", RandomState::new().hash_one(()))[..SUFFIX].to_owned()
 }
 
 fn folder(path: &Path) -> &Path {
@@ -286,11 +330,31 @@ mod tests {
         let running = Target::file(&path, Path::new("log.db")).unwrap();
         let second = Target::file(&path, Path::new("log.db")).unwrap();
         let left = names(folder.path());
-        assert_eq!(left.len(), 3, "{left:?}");
+        assert!(left.contains(&".out.csv.notours".to_owned()), "{left:?}");
         assert!(!left.contains(&".out.csv.abc234".to_owned()));
         second.finish().unwrap();
         running.finish().unwrap();
         assert_eq!(names(folder.path()), [".out.csv.notours", "out.csv"]);
+    }
+
+    #[test]
+    fn a_file_system_without_nameless_files_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let prefix = prefix(&path).unwrap();
+        let temporary = temporary(&path, &prefix);
+        let file = File::create_new(&temporary).unwrap();
+        let mut named = Replacement { file, path, mode: None, temporary: Some(temporary) };
+        named.file.write_all(b"row").unwrap();
+        named.finish().unwrap();
+        drop(named);
+        assert_eq!(names(folder.path()), ["out.csv"]);
+
+        let path = folder.path().join("out.csv");
+        let temporary = super::temporary(&path, &prefix);
+        let file = File::create_new(&temporary).unwrap();
+        drop(Replacement { file, path, mode: None, temporary: Some(temporary) });
+        assert_eq!(names(folder.path()), ["out.csv"]);
     }
 
     #[test]

@@ -71,7 +71,12 @@ pub(crate) static QUALIFIERS: [Qualifier; 21] = [
     ),
     with_flag("action", "ACTION", Kind::Test(action), "what was done: user.edit, user.*"),
     with_flag("id", "ID", Kind::Test(id), "place in the log: 17, 10-20"),
-    with_flag("source", "SOURCE", Kind::Test(source), "operator, system, api or cron"),
+    with_flag(
+        "source",
+        "SOURCE",
+        Kind::Test(source),
+        "where it came from: operator, system, api or cron",
+    ),
     with_flag("method", "METHOD", Kind::Test(method), "HTTP method"),
     with_flag(
         "module",
@@ -121,7 +126,12 @@ pub(crate) static QUALIFIERS: [Qualifier; 21] = [
         help: "the value at the top of the payload, as text",
         kind: Kind::Payload,
     },
-    with_flag("is", "WHAT", Kind::Test(is), "impersonated, failed, system or edit"),
+    with_flag(
+        "is",
+        "WHAT",
+        Kind::Test(is),
+        "what holds of it: impersonated, failed, system or edit",
+    ),
     with_flag(
         "since",
         "TIME",
