@@ -425,3 +425,25 @@ fn limits_over_ten_thousand_are_for_those_who_may_export() {
     sandbox.run(["list", "--limit", "10001"]).ok().done();
     assert_eq!(Log::open(&sandbox.db()).count(), 8);
 }
+
+#[test]
+fn quiet_leaves_the_footer_out() {
+    let sandbox = Sandbox::with_events();
+    for args in
+        [&["list", "--quiet"] as &[_], &["search-actor", "3", "--quiet"], &["show", "1", "--quiet"]]
+    {
+        let out = sandbox.run(args).ok().no_stderr();
+        assert!(!out.stdout().contains("--help"), "{out}");
+    }
+}
+
+#[test]
+fn marks_are_ascii_where_the_locale_is_not_utf_8() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run_with_env(&[("LANG", "C"), ("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("x auth.login_failed") && !out.stdout().contains('✗'), "{out}");
+    let out = sandbox.run_with_env(&[("LC_ALL", "C"), ("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("x auth.login_failed"), "{out}");
+    let out = sandbox.run_with_env(&[("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("✗ auth.login_failed"), "{out}");
+}

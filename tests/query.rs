@@ -265,14 +265,37 @@ fn a_day_begins_in_the_zone() {
     let zone = ["--tz", "Africa/Johannesburg", "since:2025-03-05", "until:2025-03-06"];
     assert_eq!(found(&sandbox, &zone), [2, 3]);
     assert_eq!(found(&sandbox, &["since:2025-03-05", "until:2025-03-06"]), [3, 4]);
-    // A midnight that does not exist: the first instant after it.
+}
+
+#[test]
+fn clocks_that_change_have_their_rules() {
+    // A midnight that does not exist: a day begins at its first instant.
+    for (zone, day, first) in [
+        ("Africa/Cairo", "2024-04-26", "2024-04-25T22:00:00Z"),
+        ("Asia/Beirut", "2024-03-31", "2024-03-30T22:00:00Z"),
+        ("America/Asuncion", "2023-10-01", "2023-10-01T04:00:00Z"),
+    ] {
+        let first = chrono::DateTime::parse_from_rfc3339(first).unwrap().timestamp();
+        let sandbox = Sandbox::new();
+        sandbox.ingest(lines(
+            [first - 1, first].map(|time| format!(r#"{{"action":"a","occurred_at":{time}}}"#)),
+        ));
+        let found = |query: String| found(&sandbox, &["--tz", zone, &query]);
+        assert_eq!(found(format!("since:{day}")), [2], "{zone}");
+        assert_eq!(found(format!("until:{day}")), [1], "{zone}");
+    }
+    // An hour that comes twice: the earlier one begins a window, the later one ends it.
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines(
-        ["2024-04-25T21:59:59.999999999Z", "2024-04-25T22:00:00Z"]
-            .map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#)),
-    ));
-    assert_eq!(found(&sandbox, &["--tz", "Africa/Cairo", "since:2024-04-26"]), [2]);
-    assert_eq!(found(&sandbox, &["--tz", "Africa/Cairo", "until:2024-04-26"]), [1]);
+    let times = [
+        "2025-11-02T05:29:59Z",
+        "2025-11-02T05:30:00Z",
+        "2025-11-02T06:29:59Z",
+        "2025-11-02T06:30:00Z",
+    ];
+    sandbox.ingest(lines(times.map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#))));
+    let zone = ["--tz", "America/New_York"];
+    assert_eq!(found(&sandbox, &[zone[0], zone[1], "since:\"2025-11-02 01:30\""]), [2, 3, 4]);
+    assert_eq!(found(&sandbox, &[zone[0], zone[1], "until:\"2025-11-02 01:30\""]), [1, 2, 3]);
 }
 
 #[test]

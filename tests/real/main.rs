@@ -16,9 +16,11 @@
 #[expect(dead_code, reason = "the other suite uses the rest")]
 mod support;
 
+mod clocks;
 mod disks;
 mod examples;
 mod faults;
 mod power;
+mod stalled;
 mod strace;
 mod tools;

@@ -6,9 +6,10 @@ use crate::support::as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 8] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
+    ("faketime", "faketime"),
     ("git", "git"),
     ("jq", "jq"),
     ("mount", "mount"),
