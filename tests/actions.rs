@@ -16,7 +16,12 @@ fn actions_are_listed_with_their_count_and_last_time() {
         r#"{"action":"user.edit","occurred_at":"2025-01-02T00:00:00Z"}"#,
         r#"{"action":"auth.login","occurred_at":"2025-01-04T00:00:00Z"}"#,
     ]));
-    insta::assert_snapshot!(sandbox.run(["actions"]), @"");
+    insta::assert_snapshot!(sandbox.run(["actions"]), @"
+    ACTION      EVENTS  LAST SEEN             RHYTHM
+    auth.login       1  2025-01-04T00:00:00Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    user.edit        3  2025-01-03T00:00:00Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    [exit status: 0]
+    ");
     let rows = sandbox.run(["actions", "--json"]).ok().no_stderr().json_lines();
     let facts: Vec<_> =
         rows.iter().map(|row| (row["action"].clone(), row["count"].clone())).collect();

@@ -2,7 +2,11 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
+
 use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
 
 /// The names of the subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
@@ -86,6 +90,11 @@ fn the_two_examples_of_every_help_run() {
     let names = subcommands(&help_of(&Sandbox::new(), None));
     for command in names {
         let sandbox = Sandbox::with_events();
+        sandbox.ingest(lines([60, 3600].map(|ago| {
+            let time = clock::seconds_ago(ago);
+            json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
+                .to_string()
+        })));
         let examples = examples(&help_of(&sandbox, Some(&command)));
         assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");
         for example in examples {

@@ -219,7 +219,22 @@ fn escapes_are_readable_and_cannot_be_forged() {
     ]));
     let mut command = sandbox.command(["list", "--columns", "action,actor", "--sort", "id:asc"]);
     command.env_remove("COLUMNS");
-    insta::assert_snapshot!(sandbox.finish(command), @"");
+    insta::assert_snapshot!(sandbox.finish(command), @r"
+    ACTION  ACTOR
+    a       red \e[31m
+    b       csi \x9b31m
+    c       rtl \u{202e}gpj.exe
+    d       plain \e[31m
+    e       both \\e \e
+    f       line\nend\ttab\r
+    g       👩‍👩‍👧 ❤️ नमस्ते\u{200d} é
+    h       a\u{200d}b a\u{fe0f}b
+    i       zalgo á́́́\u{301}\u{301}\u{301}\u{301}\u{301}
+    j         padded
+    ------- stderr -------
+    10 events · activity show 10 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
 }
 
 #[test]

@@ -25,7 +25,7 @@ const PLACES: [(&str, &[&str]); 21] = [
     ("csv", &["codec"]),
     ("indicatif", &["terminal"]),
     ("libsqlite3_sys", &["store"]),
-    ("memchr", &["text", "codec"]),
+    ("memchr", &["query", "codec"]),
     ("ring", &["chain", "store"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),

@@ -32,7 +32,20 @@ fn many(count: u32) -> String {
 #[test]
 fn list_shows_a_table() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "140")], ["list"]), @"");
+    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "140")], ["list"]), @"
+    WHEN                            ACTOR                           ACTION               TARGET                        SOURCE
+    2025-03-05T14:28:09.551Z        Jerome Cruz                     user.edit            James Compton                 operator
+    2025-03-05T14:16:00Z            (system)                        backup.created       site-snapshot                 cron
+    2025-03-05T13:30:00Z            Maria Reyes                     post.publish         Spring launch                 operator
+    2025-03-05T11:30:00Z            Jerome Cruz                     settings.write       General settings → site_name  operator
+    2025-03-04T16:00:00Z            James Compton (by Jerome Cruz)  page.delete          Old pricing                   operator
+    2025-03-04T08:00:00Z            Jim Compton                     ✗ auth.login_failed  Jim Compton                   api
+    2025-03-03T23:59:59.999999999Z  21                              submit_quiz          quiz/71f0                     api
+    2025-02-28T08:00:00Z            (system)                        cache.purge          all surfaces                  system
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
 }
 
 #[test]
@@ -40,7 +53,20 @@ fn list_fits_80_columns() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list"]).ok();
     assert!(out.stdout().lines().all(|line| line.chars().count() <= 80), "{out}");
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"
+    WHEN                            ACTOR          ACTION               TARGET
+    2025-03-05T14:28:09.551Z        Jerome Cruz    user.edit            James Compt…
+    2025-03-05T14:16:00Z            (system)       backup.created       site-snapsh…
+    2025-03-05T13:30:00Z            Maria Reyes    post.publish         Spring laun…
+    2025-03-05T11:30:00Z            Jerome Cruz    settings.write       General set…
+    2025-03-04T16:00:00Z            James Compto…  page.delete          Old pricing
+    2025-03-04T08:00:00Z            Jim Compton    ✗ auth.login_failed  Jim Compton
+    2025-03-03T23:59:59.999999999Z  21             submit_quiz          quiz/71f0
+    2025-02-28T08:00:00Z            (system)       cache.purge          all surfaces
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
 }
 
 #[test]
@@ -98,8 +124,21 @@ fn times_are_told_in_the_zone() {
 fn the_http_view() {
     let sandbox = Sandbox::with_events();
     let args = ["list", "--view", "http", "--time", "utc"];
-    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "200")], args), @"");
-    let out = sandbox.run_with_env(&[("COLUMNS", "120")], args).ok();
+    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "200")], args), @"
+    WHEN                            TITLE                   ACTION               USER                            METHOD  ENDPOINT                      STATUS  MODULE
+    2025-03-05T14:28:09.551Z        Profile update          user.edit            Jerome Cruz                                                                   users
+    2025-03-05T14:16:00Z                                    backup.created       (system)                                                                      ops
+    2025-03-05T13:30:00Z            Spring launch goes out  post.publish         Maria Reyes                                                                   posts
+    2025-03-05T11:30:00Z                                    settings.write       Jerome Cruz                                                                   settings
+    2025-03-04T16:00:00Z                                    page.delete          James Compton (by Jerome Cruz)                                                pages
+    2025-03-04T08:00:00Z            Sign-in refused         ✗ auth.login_failed  Jim Compton                     POST    /v1/auth/login                   401  auth
+    2025-03-03T23:59:59.999999999Z  Submitted quiz          submit_quiz          21                              POST    /v1/quizzes/71f0/submissions     201  quiz
+    2025-02-28T08:00:00Z                                    cache.purge          (system)
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+    let out = sandbox.run_with_env(&[("COLUMNS", "200")], args).ok();
     let head = out.stdout().lines().next().unwrap();
     let order = ["WHEN", "TITLE", "ACTION", "USER", "METHOD", "ENDPOINT", "STATUS", "MODULE"];
     let places: Vec<_> = order.iter().map(|name| head.find(name)).collect();
@@ -173,7 +212,11 @@ fn output_csv_is_an_export_of_what_is_shown() {
 fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list", "action:nothing.*", "since:2025-01-01"]).ok().no_stdout();
-    insta::assert_snapshot!(out, @"");
+    insta::assert_snapshot!(out, @"
+    ------- stderr -------
+    no events match action:nothing.* since:2025-01-01T00:00:00Z
+    [exit status: 0]
+    ");
     sandbox.run(["list", "action:nothing.*", "--quiet"]).ok().no_stdout().no_stderr().done();
     sandbox.run(["list", "action:nothing.*", "--json"]).ok().no_stdout().done();
 }
@@ -195,7 +238,21 @@ fn labels_are_filled_in_in_tables_alone() {
     let args = ["list", "--columns", "action,actor", "--sort", "id:asc"];
     let mut command = sandbox.command(args);
     command.env_remove("COLUMNS");
-    insta::assert_snapshot!(sandbox.finish(command), @"");
+    insta::assert_snapshot!(sandbox.finish(command), @"
+    ACTION  ACTOR
+    a       Jim Compton
+    b       James Compton
+    c       ~James Compton
+    d       17
+    e       0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7
+    f       (anonymous)
+    g       (anonymous)
+    h       (system)
+    i       Cron Bot
+    ------- stderr -------
+    9 events · activity show 9 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
     let out = sandbox.run(["list", "--json", "--sort", "id:asc"]).ok();
     assert_eq!(out.field("actor_label")[2], Value::Null);
 }

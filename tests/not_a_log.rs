@@ -74,7 +74,12 @@ fn a_missing_log_is_made_by_ingest_alone() {
         assert!(out.stderr().contains("log.db"), "{out}");
         assert!(!sandbox.exists("log.db"), "{command} makes no log");
     }
-    insta::assert_snapshot!(sandbox.run(["list"]), @"");
+    insta::assert_snapshot!(sandbox.run(["list"]), @"
+    ------- stderr -------
+    activity: cannot open the log [sandbox]/work/log.db: no such file
+    hint: `activity ingest` makes one
+    [exit status: 66]
+    ");
 }
 
 #[test]

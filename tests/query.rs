@@ -417,13 +417,55 @@ fn error_of(args: &[&str]) -> Output {
 
 #[test]
 fn a_query_that_does_not_parse_is_shown_with_a_caret() {
-    insta::assert_snapshot!(error_of(&["action:user.* status:>=abc"]), @"");
-    insta::assert_snapshot!(error_of(&["acton:user.*"]), @"");
-    insta::assert_snapshot!(error_of(&["actor:"]), @"");
-    insta::assert_snapshot!(error_of(&["one \"two"]), @"");
-    insta::assert_snapshot!(error_of(&["is:imporsonated"]), @"");
-    insta::assert_snapshot!(error_of(&["--ip", "10.0.0.300"]), @"");
-    insta::assert_snapshot!(error_of(&["--since", "last month"]), @"");
+    insta::assert_snapshot!(error_of(&["action:user.* status:>=abc"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: status: "abc" is not a status, like 404, 4xx, 500-599 or >=400
+      action:user.* status:>=abc
+                             ^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["acton:user.*"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: "acton" is not a qualifier; did you mean actor: ?
+      acton:user.*
+      ^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["actor:"]), @"
+    ------- stderr -------
+    activity: cannot read the query: actor: a value is missing
+      actor:
+            ^
+    [exit status: 2]
+    ");
+    insta::assert_snapshot!(error_of(&["one \"two"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: this quote is not closed
+      one "two
+          ^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["is:imporsonated"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: is: "imporsonated" is none of impersonated, failed, system and edit; did you mean impersonated?
+      is:imporsonated
+         ^^^^^^^^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["--ip", "10.0.0.300"]), @r#"
+    ------- stderr -------
+    activity: cannot read --ip: "10.0.0.300" is not an address or network, like 192.0.2.7 or 2001:db8::/32
+      --ip 10.0.0.300
+           ^^^^^^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["--since", "last month"]), @r#"
+    ------- stderr -------
+    activity: cannot read --since: "last month" is not a time like 2026-11-20, "2026-11-20 14:30", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, "3 days ago" or @1700000000
+      --since last month
+              ^^^^^^^^^^
+    [exit status: 2]
+    "#);
 }
 
 #[test]

@@ -47,14 +47,60 @@ fn names_are_taken_as_they_are() {
 #[test]
 fn the_table_is_headed_by_a_summary_of_the_person() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(sandbox.run(["search-actor", "17"]), @"");
-    insta::assert_snapshot!(sandbox.run(["search-actor", "jerome cruz"]), @"");
+    insta::assert_snapshot!(sandbox.run(["search-actor", "17"]), @"
+    17  James Compton
+      labels     James Compton since 2025-03-04T16:00:00Z, before that Jim Compton
+      events     2 from 2025-03-04T08:00:00Z to 2025-03-04T16:00:00Z on 2 records:
+                 Jim Compton 1, Old pricing 1
+      types      page 1 · user 1
+      kinds      auth.login_failed 1 · page.delete 1
+      activity   █ by month
+
+    WHEN                  ACTOR                     ACTION               TARGET
+    2025-03-04T16:00:00Z  James Compton (by Jerom…  page.delete          Old pricing
+    2025-03-04T08:00:00Z  Jim Compton               ✗ auth.login_failed  Jim Compton
+    ------- stderr -------
+    2 events · activity show 5 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+    insta::assert_snapshot!(sandbox.run(["search-actor", "jerome cruz"]), @"
+    jerome cruz  Jerome Cruz
+      labels     Jerome Cruz
+      events     3 from 2025-03-04T16:00:00Z to 2025-03-05T14:28:09.551Z on 3
+                 records: General settings 1, James Compton 1, Old pricing 1
+      types      page 1 · setting 1 · user 1
+      kinds      page.delete 1 · settings.write 1 · user.edit 1
+      activity   █ by month
+
+    WHEN                      ACTOR               ACTION          TARGET
+    2025-03-05T14:28:09.551Z  Jerome Cruz         user.edit       James Compton
+    2025-03-05T11:30:00Z      Jerome Cruz         settings.write  General settings…
+    2025-03-04T16:00:00Z      James Compton (by…  page.delete     Old pricing
+    ------- stderr -------
+    3 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
 }
 
 #[test]
 fn the_table_is_headed_by_a_summary_of_the_record() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(sandbox.run(["search-target", "user/17"]), @"");
+    insta::assert_snapshot!(sandbox.run(["search-target", "user/17"]), @"
+    user/17  James Compton
+      labels     James Compton since 2025-03-05T14:28:09.551Z, before that Jim
+                 Compton
+      events     2 from 2025-03-04T08:00:00Z to 2025-03-05T14:28:09.551Z by 2
+                 people: Jerome Cruz 1, Jim Compton 1
+      kinds      auth.login_failed 1 · user.edit 1
+      activity   █ by month
+
+    WHEN                      ACTOR        ACTION               TARGET
+    2025-03-05T14:28:09.551Z  Jerome Cruz  user.edit            James Compton
+    2025-03-04T08:00:00Z      Jim Compton  ✗ auth.login_failed  Jim Compton
+    ------- stderr -------
+    2 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
 }
 
 #[test]

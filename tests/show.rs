@@ -35,25 +35,95 @@ fn masked(sandbox: &Sandbox, out: &Output) -> String {
 #[test]
 fn show_tells_the_whole_record() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "1"), @"");
+    insta::assert_snapshot!(shown(&sandbox, "1"), @r#"
+    user.edit  Profile update                                                event 1
+      2025-03-05T14:28:09.551Z · [recorded]
+
+      actor         Jerome Cruz (3)
+      target        user/17 James Compton
+      source        operator          severity  low          module  users
+      from          102.65.14.9
+      user agent    Mozilla/5.0 (X11; Linux x86_64)
+      session       s-1
+      tenant        s2l.online
+
+      phone         +27 82 555 0100  →  +27 82 555 0199
+      newsletter    true             →  false
+      2 fields changed
+
+      payload
+        {
+          "request_id": "0d9e",
+          "via": "admin"
+        }
+      event_id      e1
+      hash          [hash]
+      nearby: activity list --around 1
+    [exit status: 0]
+    "#);
 }
 
 #[test]
 fn show_tells_who_really_acted() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "5"), @"");
+    insta::assert_snapshot!(shown(&sandbox, "5"), @"
+    page.delete  James Compton (by Jerome Cruz) deleted Old pricing          event 5
+      really: Jerome Cruz (3), as James Compton (17)
+      2025-03-04T16:00:00Z · [recorded]
+
+      actor         James Compton (17)
+      target        page/old-pricing Old pricing
+      source        operator          severity  info         module  pages
+      tenant        s2l.online
+
+      event_id      e5
+      hash          [hash]
+      nearby: activity list --around 5
+    [exit status: 0]
+    ");
 }
 
 #[test]
 fn show_tells_http_fields() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "6"), @"");
+    insta::assert_snapshot!(shown(&sandbox, "6"), @r#"
+    ✗ auth.login_failed  Sign-in refused                                     event 6
+      2025-03-04T08:00:00Z · [recorded]
+
+      actor         Jim Compton (17)
+      target        user/17 Jim Compton
+      source        api               severity  info         module  auth
+      request       POST  /v1/auth/login  401
+      from          102.65.14.200
+      tenant        other.example
+
+      payload
+        {
+          "token": "abc",
+          "tries": 3
+        }
+      event_id      e6
+      hash          [hash]
+      nearby: activity list --around 6
+    [exit status: 0]
+    "#);
 }
 
 #[test]
 fn show_tells_an_event_with_hardly_anything_in_it() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "8"), @"");
+    insta::assert_snapshot!(shown(&sandbox, "8"), @"
+    cache.purge  (system) purged all surfaces                                event 8
+      2025-02-28T08:00:00Z · [recorded]
+
+      target        all surfaces
+      source        system            severity  critical
+
+      event_id      e8
+      hash          [hash]
+      nearby: activity list --around 8
+    [exit status: 0]
+    ");
 }
 
 #[test]
