@@ -29,10 +29,10 @@ export PATH ACTIVITY_DB ACTIVITY_CONFIG
 # Shows a command before what it prints; a path into the temporary folder without the folder.
 run() {
     printf '\n$ activity'
-    for word in "$@"; do
-        case $word in
-            *[!A-Za-z0-9_./:=,@%+-]*) printf " '%s'" "$word" ;;
-            *) printf ' %s' "${word#"$folder"/}" ;;
+    for argument in "$@"; do
+        case $argument in
+            *[!A-Za-z0-9_./:=,@%+-]*) printf " '%s'" "$argument" ;;
+            *) printf ' %s' "${argument#"$folder"/}" ;;
         esac
     done
     printf '\n'
