@@ -1,3 +1,336 @@
-//! Benchmarks of the log against peers, in one run.
+//! The log against its peers, on a generated history; `cargo bench` prints one table of ratios.
+//!
+//! Everything is measured as a user meets it: whole processes, on the disk that the build is on,
+//! ours and the peer's by turns within one run. Absolute times tell of the machine; ratios tell of
+//! the program. `ACTIVITY_BENCH_EVENTS=50000 cargo bench` is a quick look, for which the aims
+//! were not made.
 
-fn main() {}
+#![expect(clippy::print_stdout, reason = "the table is what it is for")]
+#![expect(clippy::print_stderr, reason = "a run takes minutes and says where it is")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the layers")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![expect(clippy::cast_precision_loss, reason = "ratios need two digits")]
+
+mod generator;
+mod measure;
+
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::BufWriter;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::generator::Generator;
+use crate::measure::Line;
+use crate::measure::Run;
+use crate::measure::by_turns;
+use crate::measure::median;
+use crate::measure::percentile;
+use crate::measure::seconds;
+
+const EVENTS: usize = 1_000_000;
+/// The smaller log is so many times smaller.
+const FEWER: usize = 10;
+
+/// One flat table with the same indexes as the log.
+const FLAT: &str = "
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+CREATE TABLE event (
+  event_id TEXT, occurred_at TEXT, tenant TEXT, source TEXT, severity TEXT, module TEXT, action TEXT,
+  title TEXT, description TEXT, actor_id TEXT, actor_label TEXT, impersonator_id TEXT,
+  impersonator_label TEXT, target_type TEXT, target_id TEXT, target_label TEXT, diff TEXT,
+  payload TEXT, ip TEXT, user_agent TEXT, session_id TEXT, method TEXT, endpoint TEXT,
+  status_code INTEGER);
+CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
+CREATE INDEX event_occurred_at ON event (occurred_at);
+CREATE INDEX event_actor ON event (actor_id, occurred_at);
+CREATE INDEX event_impersonator ON event (impersonator_id, occurred_at) WHERE impersonator_id <> '';
+CREATE INDEX event_target ON event (target_id, occurred_at);
+CREATE INDEX event_action ON event (action, occurred_at);
+CREATE INDEX event_tenant ON event (tenant, occurred_at);
+CREATE INDEX event_title ON event (title) WHERE title <> '';
+CREATE INDEX event_failed ON event (action, occurred_at) WHERE status_code >= 400;
+";
+
+fn main() -> io::Result<()> {
+    for tool in ["sqlite3", "rg"] {
+        let there = Command::new(tool).arg("--version").output();
+        assert!(there.is_ok(), "{tool} is missing: apt-get install sqlite3 ripgrep");
+    }
+    let events = std::env::var("ACTIVITY_BENCH_EVENTS")
+        .map_or(EVENTS, |events| events.parse().expect("ACTIVITY_BENCH_EVENTS is a number"));
+    let bench = Bench::new(events)?;
+    let mut lines = Vec::new();
+    lines.extend(bench.bulk()?);
+    lines.extend(bench.single());
+    lines.extend(bench.reading());
+    lines.push(bench.free_text());
+    lines.extend(bench.export());
+
+    println!("{events} events; {}\n", machine());
+    measure::write(&lines, &mut io::stdout().lock())
+}
+
+/// What it ran on, for the ratios' sake.
+fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find(|line| line.starts_with("model name"));
+    let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let version = Command::new("sqlite3").arg("--version").output().unwrap().stdout;
+    let version = String::from_utf8_lossy(&version).split(' ').next().unwrap().to_owned();
+    format!("{model}, {cores} cores; sqlite3 {version}")
+}
+
+struct Bench {
+    dir: TempDir,
+    events: usize,
+}
+
+impl Bench {
+    /// Writes the history as JSON Lines and as CSV, whole and its first tenth.
+    fn new(events: usize) -> io::Result<Self> {
+        let dir =
+            tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+        let bench = Self { dir, events };
+        bench.say("making events");
+        fs::write(bench.path("config.toml"), "")?;
+        fs::create_dir(bench.path("home"))?;
+        let create = |name: &str| File::create(bench.path(name)).map(BufWriter::new);
+        let mut jsonl = [create("all.jsonl")?, create("few.jsonl")?];
+        let mut csv = create("all.csv")?;
+        let mut generator = Generator::new();
+        let (mut json_line, mut csv_line) = (String::new(), String::new());
+        for number in 0..events {
+            let row = generator.next();
+            json_line.clear();
+            generator::json(&row, &mut json_line);
+            jsonl[0].write_all(json_line.as_bytes())?;
+            if number < events / FEWER {
+                jsonl[1].write_all(json_line.as_bytes())?;
+            }
+            csv_line.clear();
+            generator::csv(&row, &mut csv_line);
+            csv.write_all(csv_line.as_bytes())?;
+        }
+        csv.flush()?;
+        jsonl.iter_mut().try_for_each(Write::flush)?;
+        let size = fs::metadata(bench.path("all.jsonl"))?.len();
+        bench.say(&format!("{} bytes of JSON an event", size / events as u64));
+        Ok(bench)
+    }
+
+    fn say(&self, what: &str) {
+        eprintln!("bench of {}: {what}", self.events);
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.path("home"))
+            .env("TZ", "UTC")
+            .env("ACTIVITY_CONFIG", self.path("config.toml"))
+            .current_dir(self.dir.path());
+        command
+    }
+
+    /// The program on one of our logs.
+    fn ours(&self, db: &str, args: &[&str]) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_activity"));
+        command.env("ACTIVITY_DB", self.path(db)).args(args);
+        command
+    }
+
+    /// The shell on the flat table, with these commands or statements.
+    fn sqlite(&self, options: &[&str], statements: &[&str]) -> Command {
+        let mut command = self.command("sqlite3");
+        command.args(["-batch", "-bail"]).args(options).arg(self.path("flat.db")).args(statements);
+        command
+    }
+
+    fn remove(&self, db: &str) {
+        for side in ["", "-wal", "-shm", "-journal", ".lock"] {
+            drop(fs::remove_file(self.path(&format!("{db}{side}"))));
+        }
+    }
+
+    /// The bytes of a database with what lies beside it.
+    fn size(&self, db: &str) -> u64 {
+        let sides = ["", "-wal"].map(|side| self.path(&format!("{db}{side}")));
+        sides.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
+    }
+
+    /// Everything at once; leaves `all.db`, `few.db` and `flat.db`.
+    fn bulk(&self) -> io::Result<Vec<Line>> {
+        self.say("bulk ingest");
+        let fresh = |db: &str| {
+            self.remove(db);
+            rustix::fs::sync();
+        };
+        let ours = |_| {
+            fresh("all.db");
+            self.ours("all.db", &["ingest", "--quiet", "all.jsonl"])
+        };
+        let peer = |_| {
+            fresh("flat.db");
+            let import = format!(".import --csv {} event", path_text(&self.path("all.csv")));
+            let empty = "PRAGMA wal_checkpoint(TRUNCATE);";
+            self.sqlite(&[], &[FLAT, &import, empty])
+        };
+        let few = |_| {
+            fresh("few.db");
+            self.ours("few.db", &["ingest", "--quiet", "few.jsonl"])
+        };
+        let runs = by_turns(3, &[&ours, &peer, &few]);
+        let memory =
+            |runs: &[Run]| runs.iter().map(|run| run.memory).max().unwrap() as f64 / 1024.0;
+        let (large, small) = (memory(&runs[0]), memory(&runs[2]));
+        let per_event = |db: &str| self.size(db) as f64 / self.events as f64;
+        Ok(vec![
+            against("bulk ingest", median(&runs[0]), "`.import`", median(&runs[1]), 0.6),
+            Line {
+                what: format!("its memory, against {FEWER} × fewer events"),
+                ours: format!("{large:.0} MiB"),
+                peer: format!("{small:.0} MiB"),
+                ratio: large / small,
+                aim: 1.2,
+            },
+            Line {
+                what: "bytes per event, against 375".to_owned(),
+                ours: format!("{:.0}", per_event("all.db")),
+                peer: format!("flat {:.0}", per_event("flat.db")),
+                ratio: per_event("all.db") / 375.0,
+                aim: 1.0,
+            },
+        ])
+    }
+
+    /// One event a process, as hooks do.
+    fn single(&self) -> Vec<Line> {
+        self.say("single events");
+        let ours = |round: usize| {
+            let (id, target) = (format!("single-{round}"), generator::target_id(round));
+            let args = [
+                "ingest",
+                "--quiet",
+                "--event-id",
+                &id,
+                "--action",
+                "user.edit",
+                "--module",
+                "users",
+                "--tenant",
+                "s2l.online",
+                "--actor-id",
+                "1007",
+                "--target-type",
+                "user",
+                "--target-id",
+                &target,
+                "--title",
+                "user edit",
+                "--ip",
+                "102.65.14.9",
+                "--payload",
+                r#"{"request_id":"0d9e","via":"hook"}"#,
+            ];
+            self.ours("all.db", &args)
+        };
+        let peer = |round: usize| {
+            let insert = format!(
+                "INSERT INTO event (event_id, occurred_at, tenant, source, severity, module, action, \
+                 title, actor_id, target_type, target_id, ip, payload) VALUES ('single-{round}', \
+                 strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 's2l.online', 'operator', 'info', 'users', \
+                 'user.edit', 'user edit', '1007', 'user', '{}', '102.65.14.9', \
+                 '{{\"request_id\":\"0d9e\",\"via\":\"hook\"}}');",
+                generator::target_id(round)
+            );
+            self.sqlite(&[], &["PRAGMA synchronous = FULL;", &insert])
+        };
+        let runs = by_turns(200, &[&ours, &peer]);
+        let line = |what: &str, percent, aim| {
+            against(
+                what,
+                percentile(&runs[0], percent),
+                "shell",
+                percentile(&runs[1], percent),
+                aim,
+            )
+        };
+        vec![line("single ingest, p50", 50, 0.45), line("single ingest, p99", 99, 0.8)]
+    }
+
+    /// A page of the large log against the same page of the small one.
+    fn reading(&self) -> Vec<Line> {
+        self.say("pages");
+        let actor = format!("actor:{}", generator::actor_id(30));
+        let target = format!("target:{}", generator::target_id(30));
+        let rare = format!("action:{}.*", generator::RARE_FAMILY);
+        [("newest 50", ""), ("an actor", &actor), ("a target", &target), ("a rare family", &rare)]
+            .map(|(what, query)| {
+                let page = |db: &'static str| move |_| self.ours(db, &["list", "--json", query]);
+                let runs = by_turns(41, &[&page("all.db"), &page("few.db")]);
+                let peer = format!("at {}", self.events / FEWER);
+                against(what, median(&runs[0]), &peer, median(&runs[1]), 1.3)
+            })
+            .into()
+    }
+
+    /// The newest 50 that have a name in them, against all lines that have it.
+    fn free_text(&self) -> Line {
+        self.say("free text");
+        let name = generator::target_label(200);
+        let ours = |_| self.ours("all.db", &["list", "--json", "--search", &name]);
+        let peer = |_| {
+            let mut command = self.command("rg");
+            command.args(["--ignore-case", "--fixed-strings", "--no-config", &name, "all.jsonl"]);
+            command
+        };
+        let runs = by_turns(11, &[&ours, &peer]);
+        against("free text", median(&runs[0]), "ripgrep", median(&runs[1]), 0.3)
+    }
+
+    fn export(&self) -> Vec<Line> {
+        self.say("export");
+        let query = format!(
+            "SELECT rowid AS id, {} FROM event ORDER BY occurred_at, rowid;",
+            generator::FIELDS.join(", ")
+        );
+        [("csv", "--csv", "-csv"), ("JSON Lines", "--jsonl", "-json")]
+            .map(|(what, format, peer_format)| {
+                let ours = |_| self.ours("all.db", &["export", format, "--quiet"]);
+                let peer = |_| self.sqlite(&["-header", peer_format], &[&query]);
+                let runs = by_turns(3, &[&ours, &peer]);
+                let peer = format!("`sqlite3 {peer_format}`");
+                against(&format!("export {what}"), median(&runs[0]), &peer, median(&runs[1]), 0.8)
+            })
+            .into()
+    }
+}
+
+/// A line of the table about two times.
+fn against(what: &str, ours: f64, peer_name: &str, peer: f64, aim: f64) -> Line {
+    Line {
+        what: what.to_owned(),
+        ours: seconds(ours),
+        peer: format!("{peer_name} {}", seconds(peer)),
+        ratio: ours / peer,
+        aim,
+    }
+}
+
+fn path_text(path: &Path) -> &str {
+    path.to_str().expect("the build's folder has a plain name")
+}

@@ -1,1 +1,41 @@
 //! The black-box tests of the binary, by command.
+//!
+//! One binary of tests: every file beside this one is a module here, and `runner` holds that. Tests
+//! drive the program as a person, a script or a cron job does; `support` has the sandbox they do it
+//! in, and looks at the log by means that are not the program's.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests stand outside the layers: they look for themselves"
+)]
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod support;
+
+mod actions;
+mod concurrency;
+mod config;
+mod crash;
+mod exit_codes;
+mod export;
+mod file;
+mod formats;
+mod help;
+mod hostile_input;
+mod hostile_output;
+mod ingest;
+mod intake;
+mod layers;
+mod list;
+mod not_a_log;
+mod query;
+mod real_data;
+mod repeats;
+mod resume;
+mod runner;
+mod search;
+mod show;
+mod streams;
+mod terminal;
+mod whoami;

@@ -1,0 +1,369 @@
+//! A history that nobody lived, the same in every run: actors, targets and actions by Zipf's law,
+//! payloads and diffs, some 450 bytes of JSON an event.
+
+use std::fmt::Write;
+
+/// The fields of a generated event, in the order of the flat table.
+pub(crate) const FIELDS: [&str; 24] = [
+    "event_id",
+    "occurred_at",
+    "tenant",
+    "source",
+    "severity",
+    "module",
+    "action",
+    "title",
+    "description",
+    "actor_id",
+    "actor_label",
+    "impersonator_id",
+    "impersonator_label",
+    "target_type",
+    "target_id",
+    "target_label",
+    "diff",
+    "payload",
+    "ip",
+    "user_agent",
+    "session_id",
+    "method",
+    "endpoint",
+    "status_code",
+];
+
+const ACTORS: usize = 5_000;
+const TARGETS: usize = 100_000;
+const AGENTS: usize = 300;
+
+/// The family of actions that few events have: one in a thousand.
+pub(crate) const RARE_FAMILY: &str = "licence";
+
+/// Actions with the service that emits them, the most frequent first.
+const ACTIONS: [(&str, &str, &str); 44] = [
+    ("page.view", "web", "page"),
+    ("lesson.view", "learning", "lesson"),
+    ("auth.login", "auth", "user"),
+    ("lesson.complete", "learning", "lesson"),
+    ("quiz.start", "quiz", "quiz"),
+    ("quiz.submit", "quiz", "quiz"),
+    ("post.edit", "posts", "post"),
+    ("user.edit", "users", "user"),
+    ("comment.create", "posts", "post"),
+    ("auth.logout", "auth", "user"),
+    ("file.download", "media", "file"),
+    ("file.upload", "media", "file"),
+    ("enrol.create", "learning", "course"),
+    ("auth.login_failed", "auth", "user"),
+    ("order.create", "billing", "order"),
+    ("order.paid", "billing", "order"),
+    ("search.query", "web", "page"),
+    ("message.send", "contact", "message"),
+    ("booking.create", "bookings", "booking"),
+    ("post.publish", "posts", "post"),
+    ("cron.run", "ops", "job"),
+    ("cache.purge", "ops", "cache"),
+    ("user.signup", "users", "user"),
+    ("newsletter.subscribe", "news", "user"),
+    ("course.edit", "learning", "course"),
+    ("quiz.grade", "quiz", "quiz"),
+    ("booking.cancel", "bookings", "booking"),
+    ("post.delete", "posts", "post"),
+    ("comment.delete", "posts", "post"),
+    ("invoice.send", "billing", "invoice"),
+    ("order.refund", "billing", "order"),
+    ("user.suspend", "users", "user"),
+    ("role.grant", "users", "user"),
+    ("role.revoke", "users", "user"),
+    ("settings.write", "settings", "setting"),
+    ("menu.edit", "web", "menu"),
+    ("theme.switch", "web", "theme"),
+    ("plugin.activate", "web", "plugin"),
+    ("plugin.deactivate", "web", "plugin"),
+    ("backup.created", "ops", "site"),
+    ("mail.bounced", "contact", "message"),
+    ("certificate.issue", "learning", "course"),
+    ("webhook.deliver", "api", "hook"),
+    ("webhook.fail", "api", "hook"),
+];
+
+const FIRST: [&str; 40] = [
+    "Jerome", "Maria", "James", "Ravi", "Thandi", "Sipho", "Anna", "Pieter", "Fatima", "Kwame",
+    "Zoë", "Lindiwe", "Johan", "Aisha", "Peter", "Nomsa", "David", "Priya", "Carlos", "Elena",
+    "Tariq", "Ingrid", "Mpho", "Grace", "Hassan", "Yuki", "Chen", "Olga", "Samuel", "Ruth",
+    "Bongani", "Leila", "Tom", "Naledi", "Victor", "Amara", "Felix", "Dineo", "Karin", "Émile",
+];
+
+const LAST: [&str; 12] =
+    ["Van", "Du", "Mo", "Nkosi", "Reyes", "Compt", "Naid", "Pret", "Ster", "Ba", "Lang", "Oko"];
+const ENDING: [&str; 12] =
+    ["berg", "oo", "ton", "", "son", "ova", "ini", "ski", "well", "man", "ye", "ero"];
+
+const WORDS: [&str; 24] = [
+    "spring", "launch", "safety", "first", "aid", "annual", "report", "pricing", "course",
+    "module", "review", "harbour", "garden", "winter", "policy", "update", "guide", "member",
+    "notes", "project", "water", "night", "school", "engine",
+];
+
+/// SplitMix64: small, fast, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below that one.
+    fn below(&mut self, limit: usize) -> usize {
+        let scaled = (u128::from(self.next()) * limit as u128) >> 64;
+        usize::try_from(scaled).expect("it is below a usize")
+    }
+
+    /// Whether something of so many in a thousand happens.
+    fn in_thousand(&mut self, many: usize) -> bool {
+        self.below(1000) < many
+    }
+}
+
+/// Ranks by Zipf's law: the first comes twice as often as the second, three times as the third.
+struct Zipf(Vec<u64>);
+
+impl Zipf {
+    fn new(ranks: usize) -> Self {
+        let mut sum = 0;
+        let weights = (1..=ranks as u64).map(|rank| {
+            sum += (1 << 40) / rank;
+            sum
+        });
+        Self(weights.collect())
+    }
+
+    fn pick(&self, random: &mut Random) -> usize {
+        let total = *self.0.last().expect("there are ranks");
+        let at = (u128::from(random.next()) * u128::from(total)) >> 64;
+        self.0.partition_point(|sum| u128::from(*sum) <= at)
+    }
+}
+
+/// Makes events, one after the other.
+pub(crate) struct Generator {
+    random: Random,
+    actors: Zipf,
+    targets: Zipf,
+    actions: Zipf,
+    agents: Zipf,
+    /// Nanoseconds since 1970.
+    now: u64,
+    number: u64,
+}
+
+/// One event: a text for each of [`FIELDS`], empty where it has none.
+pub(crate) type Row = [String; FIELDS.len()];
+
+impl Generator {
+    pub(crate) fn new() -> Self {
+        Self {
+            random: Random(2026),
+            actors: Zipf::new(ACTORS),
+            targets: Zipf::new(TARGETS),
+            actions: Zipf::new(ACTIONS.len()),
+            agents: Zipf::new(AGENTS),
+            now: 1_735_689_600_000_000_000,
+            number: 0,
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> Row {
+        let random = &mut self.random;
+        self.number += 1;
+        self.now += 1 + random.next() % 60_000_000_000;
+        let (action, module, family) = if random.in_thousand(1) {
+            ("licence.renew", "billing", "licence")
+        } else {
+            ACTIONS[self.actions.pick(random)]
+        };
+        let system = module == "ops";
+        let api = !system && random.in_thousand(450);
+        let actor = self.actors.pick(random);
+        let target = self.targets.pick(random);
+
+        let mut row = Row::default();
+        let mut set = |name: &str, value: String| {
+            let place = FIELDS.iter().position(|field| *field == name).expect("a field");
+            row[place] = value;
+        };
+        set("event_id", uuid(self.now / 1_000_000, random));
+        set("occurred_at", time(self.now));
+        set("tenant", ["s2l.online", "s2l.online", "school.example"][random.below(3)].to_owned());
+        set(
+            "source",
+            if system {
+                "cron"
+            } else if api {
+                "api"
+            } else {
+                "operator"
+            }
+            .to_owned(),
+        );
+        let severity = match random.below(100) {
+            0 => "high",
+            1..=4 => "medium",
+            5..=14 => "low",
+            _ => "info",
+        };
+        set("severity", severity.to_owned());
+        set("module", module.to_owned());
+        set("action", action.to_owned());
+        if random.in_thousand(400) {
+            set("title", title(action, target));
+        }
+        if random.in_thousand(50) {
+            set("description", words(random, 12));
+        }
+        if !system {
+            set("actor_id", actor_id(actor));
+            set("actor_label", actor_label(actor));
+        }
+        if !system && random.in_thousand(5) {
+            let admin = random.below(20);
+            set("impersonator_id", actor_id(admin));
+            set("impersonator_label", actor_label(admin));
+        }
+        set("target_type", family.to_owned());
+        set("target_id", target_id(target));
+        if random.in_thousand(600) {
+            set("target_label", target_label(target));
+        }
+        if action.ends_with(".edit") || random.in_thousand(60) {
+            set("diff", diff(random));
+        }
+        if random.in_thousand(330) {
+            set("payload", payload(random));
+        }
+        if !system {
+            set("ip", address(actor, random));
+        }
+        if api {
+            set("user_agent", agent(self.agents.pick(random)));
+            set("session_id", format!("s{:012x}", random.next() >> 20));
+            set("method", ["GET", "POST", "PUT", "DELETE"][random.below(4)].to_owned());
+            set("endpoint", format!("/v1/{family}s/{}", target_id(target)));
+            let status = match random.below(50) {
+                0 => 500,
+                1..=2 => 404,
+                3 => 401,
+                4..=15 => 201,
+                _ => 200,
+            };
+            set("status_code", status.to_string());
+        }
+        row
+    }
+}
+
+/// The id of the actor of that rank.
+pub(crate) fn actor_id(rank: usize) -> String {
+    (1000 + rank * 7).to_string()
+}
+
+pub(crate) fn actor_label(rank: usize) -> String {
+    let (first, last) = (FIRST[rank % FIRST.len()], LAST[rank / 40 % LAST.len()]);
+    let ending = ENDING[rank / 480 % ENDING.len()];
+    format!("{first} {last}{ending}")
+}
+
+/// The id of the target of that rank.
+pub(crate) fn target_id(rank: usize) -> String {
+    format!("{}-{}-{rank}", WORDS[rank % WORDS.len()], WORDS[rank / 24 % WORDS.len()])
+}
+
+pub(crate) fn target_label(rank: usize) -> String {
+    let (one, two) = (WORDS[rank % WORDS.len()], WORDS[rank / 24 % WORDS.len()]);
+    format!("The {one} {two} of {}", actor_label(rank * 31 % ACTORS))
+}
+
+fn title(action: &str, target: usize) -> String {
+    let what = action.replace(['.', '_'], " ");
+    if target.is_multiple_of(3) { format!("{what}: {}", target_id(target % 5000)) } else { what }
+}
+
+fn words(random: &mut Random, count: usize) -> String {
+    let words: Vec<&str> = (0..count).map(|_| WORDS[random.below(WORDS.len())]).collect();
+    words.join(" ")
+}
+
+fn diff(random: &mut Random) -> String {
+    let mut text = String::from("{");
+    for field in 0..=random.below(3) {
+        let (before, after) = (words(random, 2), words(random, 2));
+        let comma = if field == 0 { "" } else { "," };
+        let name = ["name", "summary", "owner"][field];
+        write!(text, r#"{comma}"{name}":{{"before":"{before}","after":"{after}"}}"#)
+            .expect("a String takes it");
+    }
+    text + "}"
+}
+
+fn payload(random: &mut Random) -> String {
+    let request = random.next();
+    let (took, size) = (random.below(900), random.below(90_000));
+    format!(r#"{{"request_id":"{request:016x}","took_ms":{took},"bytes":{size},"via":"web"}}"#)
+}
+
+fn address(actor: usize, random: &mut Random) -> String {
+    let last = random.below(4);
+    format!("102.{}.{}.{}", 60 + actor % 8, actor / 8 % 250, 1 + last + actor % 200)
+}
+
+fn agent(rank: usize) -> String {
+    let (major, build) = (100 + rank % 45, rank * 37 % 1000);
+    format!("Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.{build}")
+}
+
+/// A UUID v7 of that millisecond.
+fn uuid(millis: u64, random: &mut Random) -> String {
+    let (one, two) = (random.next(), random.next());
+    format!(
+        "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
+        millis >> 16,
+        millis & 0xffff,
+        one & 0xfff,
+        0x8000 | (one >> 16) & 0x3fff,
+        two >> 16,
+    )
+}
+
+/// RFC 3339 in UTC, in milliseconds.
+fn time(nanos: u64) -> String {
+    let at = i64::try_from(nanos / 1_000_000).expect("a time of our days");
+    let time = chrono::DateTime::from_timestamp_millis(at).expect("a time of our days");
+    time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// The event as a line of JSON.
+pub(crate) fn json(row: &Row, line: &mut String) {
+    line.push('{');
+    for (name, value) in FIELDS.iter().zip(row).filter(|(_, value)| !value.is_empty()) {
+        if line.len() > 1 {
+            line.push(',');
+        }
+        let bare = matches!(*name, "diff" | "payload" | "status_code");
+        let value =
+            if bare { value.clone() } else { serde_json::Value::from(value.as_str()).to_string() };
+        write!(line, r#""{name}":{value}"#).expect("a String takes it");
+    }
+    line.push_str("}\n");
+}
+
+/// The event as a row of CSV, all quoted.
+pub(crate) fn csv(row: &Row, line: &mut String) {
+    for (place, value) in row.iter().enumerate() {
+        let comma = if place == 0 { "" } else { "," };
+        write!(line, "{comma}\"{}\"", value.replace('"', "\"\"")).expect("a String takes it");
+    }
+    line.push('\n');
+}

@@ -1,0 +1,99 @@
+//! Whole processes, timed; and the table of what came out.
+
+use std::io;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+
+/// What one run of a process took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) wall: Duration,
+    /// The most memory it held, in KiB, as seen every few milliseconds.
+    pub(crate) memory: u64,
+}
+
+/// Runs a command with its output thrown away; it must go well.
+pub(crate) fn run(mut command: Command) -> Run {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let text = format!("{command:?}");
+    let start = Instant::now();
+    let child = command.spawn().unwrap_or_else(|why| panic!("{text}: {why}"));
+    let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+        .unwrap_or_else(|why| panic!("{text}: {why}"));
+    let mut memory = 0;
+    // Short processes end before the first look, and nothing disturbs them.
+    let look = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    while rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&look)) == Ok(0) {
+        memory = memory.max(peak_memory(child.id()));
+    }
+    let wall = start.elapsed();
+    let output = child.wait_with_output().unwrap_or_else(|why| panic!("{text}: {why}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}: {}: {said}", output.status);
+    Run { wall, memory }
+}
+
+fn peak_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
+}
+
+/// Runs commands by turns, so that what else the machine does hits them alike; gives the runs of
+/// each, the shortest first.
+pub(crate) fn by_turns(rounds: usize, commands: &[&dyn Fn(usize) -> Command]) -> Vec<Vec<Run>> {
+    let mut runs = vec![Vec::new(); commands.len()];
+    for round in 0..rounds {
+        for (command, runs) in commands.iter().zip(&mut runs) {
+            runs.push(run(command(round)));
+        }
+    }
+    for runs in &mut runs {
+        runs.sort_by_key(|run| run.wall);
+    }
+    runs
+}
+
+/// The time that so many in a hundred runs did not exceed.
+pub(crate) fn percentile(runs: &[Run], percent: usize) -> f64 {
+    let place = (runs.len() * percent).div_ceil(100).clamp(1, runs.len());
+    runs[place - 1].wall.as_secs_f64()
+}
+
+pub(crate) fn median(runs: &[Run]) -> f64 {
+    percentile(runs, 50)
+}
+
+/// A line of the table.
+pub(crate) struct Line {
+    pub(crate) what: String,
+    pub(crate) ours: String,
+    pub(crate) peer: String,
+    pub(crate) ratio: f64,
+    pub(crate) aim: f64,
+}
+
+/// Writes the table as Markdown, as the README has it.
+pub(crate) fn write(lines: &[Line], out: &mut dyn io::Write) -> io::Result<()> {
+    writeln!(out, "| what | ours | peer | ratio | aim | |")?;
+    writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
+    for line in lines {
+        let verdict = if line.ratio <= line.aim { "" } else { "missed" };
+        let Line { what, ours, peer, ratio, aim } = line;
+        writeln!(out, "| {what} | {ours} | {peer} | {ratio:.2} | ≤ {aim} | {verdict} |")?;
+    }
+    Ok(())
+}
+
+/// A time with three digits that count.
+pub(crate) fn seconds(seconds: f64) -> String {
+    if seconds < 1.0 { format!("{:.3} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
+}

@@ -1,0 +1,159 @@
+//! Help, completions and the manual: complete, and true.
+
+use std::fmt::Write;
+
+use serde_json::json;
+
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+
+/// The names of the subcommands that a help text lists.
+fn subcommands(help: &str) -> Vec<String> {
+    let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
+    commands
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[track_caller]
+fn help_of(sandbox: &Sandbox, command: Option<&str>) -> String {
+    let args = command.into_iter().chain(["--help"]);
+    sandbox.run(args).ok().no_stderr().stdout().to_owned()
+}
+
+#[test]
+fn the_whole_tree_of_help() {
+    let sandbox = Sandbox::new();
+    let root = help_of(&sandbox, None);
+    let mut tree = format!("$ activity --help\n{root}");
+    for command in subcommands(&root) {
+        let help = help_of(&sandbox, Some(&command));
+        write!(tree, "\n$ activity {command} --help\n{help}").unwrap();
+    }
+    insta::assert_snapshot!(tree);
+}
+
+#[test]
+fn the_commands_are_those_of_the_contract() {
+    let commands = subcommands(&help_of(&Sandbox::new(), None));
+    assert_eq!(
+        commands,
+        [
+            "ingest",
+            "list",
+            "show",
+            "search-actor",
+            "search-target",
+            "export",
+            "actions",
+            "whoami",
+            "completions",
+            "man"
+        ]
+    );
+}
+
+#[test]
+fn short_help_is_short_and_both_ways_lead_there() {
+    let sandbox = Sandbox::new();
+    for command in subcommands(&help_of(&sandbox, None)) {
+        let long = help_of(&sandbox, Some(&command));
+        let short = sandbox.run([&command, "-h"]).ok().no_stderr();
+        assert!(short.stdout().len() <= long.len(), "{command}");
+        assert_eq!(sandbox.run(["help", &command]).ok().stdout(), long, "{command}");
+        let first = long.lines().next().unwrap();
+        assert!(!first.ends_with('.'), "{command}: no full stop on the first line: {first}");
+    }
+}
+
+/// The lines of a help text that show a command.
+fn examples(help: &str) -> Vec<String> {
+    help.split("Examples:")
+        .nth(1)
+        .unwrap_or_default()
+        .lines()
+        .map(str::trim)
+        .map(|line| line.strip_prefix("$ ").unwrap_or(line))
+        .filter(|line| line.split_whitespace().any(|word| word == "activity"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_two_examples_of_every_help_run() {
+    let names = subcommands(&help_of(&Sandbox::new(), None));
+    for command in names {
+        let sandbox = Sandbox::with_events();
+        sandbox.ingest(lines([60, 3600].map(|ago| {
+            let time = clock::seconds_ago(ago);
+            json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
+                .to_string()
+        })));
+        let examples = examples(&help_of(&sandbox, Some(&command)));
+        assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");
+        for example in examples {
+            assert!(example.contains(&format!("activity {command}")), "{example}");
+            let out = sandbox.shell(&example);
+            let out = out.ok();
+            let told = !out.out.is_empty() || command == "ingest" || example.contains("-o ");
+            assert!(told || example.contains('>'), "{example} shows nothing\n{out}");
+        }
+    }
+}
+
+#[test]
+fn every_flag_of_the_query_is_explained() {
+    let help = help_of(&Sandbox::new(), Some("list"));
+    for flag in "actor target action id source method module tenant session endpoint by severity \
+                 status ip impersonator is impersonated failed since until days today search limit \
+                 page after sort output json follow time around view columns no-pager db config tz \
+                 color quiet help"
+        .split_whitespace()
+    {
+        let flag = format!("--{flag}");
+        let there =
+            help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == flag);
+        assert!(there, "{flag} is not in the help of list");
+    }
+}
+
+#[test]
+fn completions_come_for_each_shell_and_parse() {
+    let sandbox = Sandbox::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let out = sandbox.run(["completions", shell]).ok().no_stderr();
+        for word in ["ingest", "search-actor", "--severity"] {
+            assert!(out.stdout().contains(word.trim_start_matches("--")), "{shell} knows {word}");
+        }
+    }
+    sandbox.run(["completions", "tcl"]).exits(2).no_stdout().done();
+    sandbox.run(["completions"]).exits(2).no_stdout().done();
+    let out = sandbox.shell(
+        "activity completions bash > c && bash -n c && bash -c '. ./c; complete -p activity'",
+    );
+    assert!(out.ok().stdout().contains("activity"));
+}
+
+#[test]
+fn the_manual_is_one_that_man_reads() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.run(["man"]).ok().no_stderr();
+    assert!(out.stdout().lines().any(|line| line.starts_with(".TH")), "{out}");
+    for command in subcommands(&help_of(&sandbox, None)) {
+        assert!(out.stdout().replace('\\', "").contains(&command), "{command} is in the manual");
+    }
+}
+
+#[test]
+fn a_mistyped_command_or_flag_is_2_with_the_nearest_name() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["lst"]).exits(2).no_stdout().says("list").done();
+    sandbox.run(["list", "--actr", "3"]).exits(2).no_stdout().says("--actor").done();
+    sandbox.run(["ingest", "--actoin", "x"]).exits(2).no_stdout().says("--action").done();
+}

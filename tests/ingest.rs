@@ -1,0 +1,364 @@
+//! `activity ingest`: one event by flags, what is said of bad lines, and the log that is made.
+
+use serde_json::json;
+
+use crate::support::Sandbox;
+use crate::support::as_root;
+use crate::support::clock;
+use crate::support::lines;
+
+// One event by flags.
+
+#[test]
+fn one_event_is_recorded_by_flags() {
+    let sandbox = Sandbox::new();
+    let args = "ingest --action deploy.finish --target-type service --target-id web --actor-id amy";
+    let out = sandbox.run(args.split(' ')).ok().no_stdout();
+    assert_eq!(out.stderr(), "ingested 1, duplicates 0, rejected 0\n");
+
+    let event = sandbox.stored_one();
+    assert_eq!(event["action"], "deploy.finish");
+    assert_eq!(event["target_type"], "service");
+    assert_eq!(event["target_id"], "web");
+    assert_eq!(event["actor_id"], "amy");
+    assert_eq!(event["source"], "operator");
+    assert_eq!(event["severity"], "info");
+    assert_eq!(event["id"], 1);
+    sandbox.holds(1);
+}
+
+#[test]
+fn an_event_without_id_and_time_gets_a_uuid_v7_and_now() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.run(["ingest", "--json", "--action", "a.b"]).ok().no_stderr().json();
+    let event = sandbox.stored_one();
+
+    let id = event["event_id"].as_str().unwrap();
+    let uuid = uuid::Uuid::parse_str(id).unwrap();
+    assert_eq!(uuid.get_version_num(), 7);
+    assert_eq!(uuid.hyphenated().to_string(), id);
+    assert_eq!(out, json!({"ingested":1,"duplicates":0,"rejected":0,"id":1,"event_id":id}));
+
+    for stamp in ["occurred_at", "recorded_at"] {
+        let age = clock::age(event[stamp].as_str().unwrap());
+        assert!((-1.0..60.0).contains(&age), "{stamp} is now: {event}");
+    }
+    let recorder = event["recorded_by"].as_str().unwrap();
+    assert!(!recorder.is_empty());
+    if as_root() {
+        assert_eq!(recorder.split(' ').next(), Some("root"));
+    }
+}
+
+#[test]
+fn every_field_has_a_flag() {
+    let sandbox = Sandbox::new();
+    let fields = [
+        ("event_id", "E-1"),
+        ("occurred_at", "2025-03-05T14:28:09.5Z"),
+        ("tenant", "s2l"),
+        ("source", "cron"),
+        ("severity", "high"),
+        ("module", "users"),
+        ("action", "user.edit"),
+        ("title", "Headline"),
+        ("description", "Detail"),
+        ("actor_id", "3"),
+        ("actor_label", "Jerome Cruz"),
+        ("impersonator_id", "9"),
+        ("impersonator_label", "Maria Reyes"),
+        ("target_type", "user"),
+        ("target_id", "17"),
+        ("target_label", "James Compton"),
+        ("diff", r#"{"a":{"before":1,"after":2}}"#),
+        ("payload", r#"{"k":"v"}"#),
+        ("ip", "10.0.0.1"),
+        ("user_agent", "curl/8"),
+        ("session_id", "s1"),
+        ("method", "GET"),
+        ("endpoint", "/v1"),
+        ("status_code", "404"),
+    ];
+    let mut args = vec!["ingest".to_owned()];
+    for (field, value) in fields {
+        args.push(format!("--{}", field.replace('_', "-")));
+        args.push(value.to_owned());
+    }
+    sandbox.run(&args).ok().done();
+    let event = sandbox.stored_one();
+    for (field, value) in fields {
+        let told = match field {
+            "diff" | "payload" => event[field].to_string(),
+            "status_code" => event[field].to_string(),
+            _ => event[field].as_str().unwrap_or_default().to_owned(),
+        };
+        assert_eq!(told, value, "{field}");
+    }
+}
+
+#[test]
+fn the_short_flags_stand_for_the_labels() {
+    let sandbox = Sandbox::new();
+    let args = ["--actor", "A B", "--target", "C D", "--impersonator", "E F", "--action", "x"];
+    sandbox.run(["ingest"].into_iter().chain(args)).ok().done();
+    let event = sandbox.stored_one();
+    assert_eq!(event["actor_label"], "A B");
+    assert_eq!(event["target_label"], "C D");
+    assert_eq!(event["impersonator_label"], "E F");
+}
+
+#[test]
+fn before_and_after_flags_make_the_diff() {
+    let sandbox = Sandbox::new();
+    let (before, after) = (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#);
+    let args = ["ingest", "--action", "x", "--before", before, "--after", after];
+    sandbox.run(args).ok().done();
+    assert_eq!(sandbox.stored_one()["diff"], json!({"b":{"before":2,"after":3}}));
+}
+
+#[test]
+fn a_flag_that_does_not_fit_its_field_is_rejected_and_nothing_is_stored() {
+    for (flag, value) in [
+        ("--ip", "10.0.0.300"),
+        ("--status-code", "99"),
+        ("--source", "robot"),
+        ("--severity", "loud"),
+        ("--occurred-at", "nonsense"),
+        ("--payload", "[1]"),
+        ("--diff", r#"{"a":1}"#),
+    ] {
+        let sandbox = Sandbox::new();
+        let out = sandbox.run(["ingest", "--action", "x", flag, value]).exits(65).no_stdout();
+        assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{flag}\n{out}");
+    }
+}
+
+#[test]
+fn an_event_by_flags_needs_an_action() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["ingest", "--actor-id", "3"]).exits(65).no_stdout().says("--action").done();
+    assert!(!sandbox.exists("log.db"));
+}
+
+#[test]
+fn quiet_says_nothing_when_all_is_well() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["ingest", "--quiet", "--action", "x"]).ok().no_stdout().no_stderr().done();
+    let out = sandbox.run_with_input(["ingest", "--quiet"], "nonsense\n").exits(65);
+    assert!(!out.stderr().is_empty(), "what is not well is told\n{out}");
+}
+
+// Bad lines.
+
+#[test]
+fn bad_lines_are_told_and_the_good_ones_land() {
+    let sandbox = Sandbox::new();
+    let input = lines([
+        r#"{"action":"a","event_id":"1"}"#,
+        r#"{"actor_id":"3"}"#,
+        "",
+        r#"{"action":"b","event_id":"2"}"#,
+        r#"{"action":"c","ip":"10.0.0.300"}"#,
+    ]);
+    sandbox.write("events.jsonl", input);
+    insta::assert_snapshot!(sandbox.run(["ingest", "events.jsonl"]), @"");
+    sandbox.holds(2);
+}
+
+#[test]
+fn the_first_20_bad_lines_are_told_then_their_number() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.jsonl", "nonsense\n".repeat(25));
+    let out = sandbox.run(["ingest", "bad.jsonl"]).exits(65);
+    let told = out.stderr().lines().filter(|line| line.starts_with("bad.jsonl:")).count();
+    assert_eq!(told, 20, "{out}");
+    assert!(out.stderr().lines().any(|line| line.contains("5 more")), "{out}");
+    assert!(out.stderr().contains("ingested 0, duplicates 0, rejected 25\n"), "{out}");
+}
+
+#[test]
+fn json_tells_the_summary_on_standard_output() {
+    let sandbox = Sandbox::new();
+    let input = lines([r#"{"action":"a","event_id":"1"}"#, "nonsense", r#"{"action":"b"}"#]);
+    let out = sandbox.run_with_input(["ingest", "--json"], &input).exits(65);
+    assert_eq!(out.json(), json!({"ingested":2,"duplicates":0,"rejected":1}));
+    let out = sandbox.run_with_input(["ingest", "--json"], r#"{"action":"a","event_id":"1"}"#).ok();
+    assert_eq!(out.json(), json!({"ingested":0,"duplicates":1,"rejected":0}));
+}
+
+#[test]
+fn rejects_are_kept_as_they_came_and_can_be_repaired() {
+    let sandbox = Sandbox::new();
+    let bad: [&[u8]; 4] = [
+        b"{\"action\":\"a\", \"ip\":\"10.0.0.300\"}  \n",
+        b"{\"action\":\"\xff\"}\n",
+        b"not json at all\r\n",
+        b"{\"ip\":\"10.0.0.300\",\"action\":\"last\"}\n",
+    ];
+    let good = b"{\"action\":\"good\"}\n";
+    let input: Vec<u8> =
+        bad.iter().flat_map(|line| [good.as_slice(), line]).flatten().copied().collect();
+    sandbox.write("events.jsonl", input);
+    let out = sandbox.run(["ingest", "events.jsonl", "--rejects", "bad.jsonl"]).exits(65);
+    assert!(out.stderr().ends_with("ingested 4, duplicates 0, rejected 4\n"), "{out}");
+    assert_eq!(
+        String::from_utf8_lossy(&sandbox.read("bad.jsonl")),
+        String::from_utf8_lossy(&bad.concat())
+    );
+    assert_eq!(sandbox.mode("bad.jsonl"), 0o600);
+
+    let repaired = "{\"action\":\"a\", \"ip\":\"10.0.0.3\"}\n";
+    sandbox.write("bad.jsonl", repaired);
+    sandbox.run(["ingest", "bad.jsonl"]).ok().done();
+    sandbox.holds(5);
+}
+
+#[test]
+fn a_hint_names_rejects_when_they_were_not_kept() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.jsonl", "nonsense\n");
+    sandbox.run(["ingest", "bad.jsonl"]).exits(65).says("--rejects").done();
+}
+
+#[test]
+fn strict_lands_nothing_if_one_line_is_bad() {
+    let sandbox = Sandbox::new();
+    let good = r#"{"action":"a"}"#;
+    sandbox.write("good.jsonl", lines([good, good]));
+    sandbox.write("mixed.jsonl", lines([good, "nonsense", good]));
+    let out = sandbox.run(["ingest", "--strict", "good.jsonl", "mixed.jsonl"]).exits(65);
+    assert!(out.stderr().contains("mixed.jsonl:2: "), "{out}");
+    assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{out}");
+
+    // Nothing is known of a file that did not land.
+    let out = sandbox.run(["ingest", "--strict", "good.jsonl"]).ok();
+    assert_eq!(out.stderr(), "ingested 2, duplicates 0, rejected 0\n");
+    sandbox.write("mixed.jsonl", lines([good, good, good]));
+    sandbox.run(["ingest", "--strict", "--json", "mixed.jsonl"]).ok().done();
+    sandbox.holds(5);
+}
+
+#[test]
+fn a_conflict_counts_as_bad_under_strict() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"a","event_id":"e1"}"#);
+    let input = lines([r#"{"action":"b"}"#, r#"{"action":"b","event_id":"e1"}"#]);
+    sandbox.run_with_input(["ingest", "--strict"], input).exits(65).done();
+    sandbox.holds(1);
+}
+
+#[test]
+fn several_files_are_taken_in_their_order() {
+    let sandbox = Sandbox::new();
+    sandbox.write("b.jsonl", r#"{"action":"first"}"#);
+    sandbox.write("a.csv", "action\nsecond\n");
+    sandbox.run(["ingest", "b.jsonl", "a.csv"]).ok().done();
+    let actions: Vec<_> = sandbox.stored().iter().map(|event| event["action"].clone()).collect();
+    assert_eq!(actions, ["first", "second"]);
+}
+
+#[test]
+fn a_missing_input_file_is_66_and_names_it() {
+    let sandbox = Sandbox::new();
+    let out = sandbox.run(["ingest", "nowhere.jsonl"]).exits(66).tells_one_error().no_stdout();
+    out.says("nowhere.jsonl").done();
+    assert!(!sandbox.exists("log.db"), "no log is made for nothing");
+}
+
+#[test]
+fn files_and_event_flags_do_not_go_together() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.jsonl", r#"{"action":"a"}"#);
+    sandbox.run(["ingest", "a.jsonl", "--action", "b"]).exits(2).no_stdout().done();
+    assert!(!sandbox.exists("log.db"));
+}
+
+// The log that is made, and its own events.
+
+#[test]
+fn a_new_log_is_private_and_its_folders_too() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["ingest", "--db", "new/deep/log.db", "--action", "a"]).ok().done();
+    assert_eq!(sandbox.mode("new"), 0o700);
+    assert_eq!(sandbox.mode("new/deep"), 0o700);
+    assert_eq!(sandbox.mode("new/deep/log.db"), 0o600);
+    for side in ["new/deep/log.db-wal", "new/deep/log.db-shm", "new/deep/log.db.lock"] {
+        assert!(!sandbox.exists(side) || sandbox.mode(side) == 0o600, "{side}");
+    }
+}
+
+#[test]
+fn a_wide_umask_does_not_open_the_log() {
+    let sandbox = Sandbox::new();
+    sandbox.shell("umask 000; activity ingest --action a").ok().done();
+    assert_eq!(sandbox.mode("log.db"), 0o600);
+}
+
+#[test]
+fn a_new_log_in_a_setgid_folder_is_the_groups_too() {
+    let sandbox = Sandbox::new();
+    sandbox.shell("mkdir shared && chmod 2770 shared").ok().done();
+    sandbox.run(["ingest", "--db", "shared/log.db", "--action", "a"]).ok().done();
+    assert_eq!(sandbox.mode("shared/log.db"), 0o660);
+    for side in ["shared/log.db-wal", "shared/log.db-shm"] {
+        assert!(!sandbox.exists(side) || sandbox.mode(side) == 0o660, "{side}");
+    }
+}
+
+#[test]
+fn a_new_log_is_empty_and_reading_leaves_no_event() {
+    let sandbox = Sandbox::new();
+    sandbox.run_with_input(["ingest"], "").ok().done();
+    if sandbox.exists("log.db") {
+        assert_eq!(sandbox.log().count(), 0);
+    }
+    sandbox.ingest(r#"{"action":"a"}"#);
+    for args in [&["list"] as &[_], &["show", "1"], &["search-actor", "x"], &["actions"]] {
+        sandbox.run(args).ok().done();
+    }
+    sandbox.holds(1);
+}
+
+#[test]
+fn the_logs_own_actions_are_refused_from_others() {
+    let sandbox = Sandbox::new();
+    let reserved = ["log.export", "retention.sweep", "digest.sent", "mirror.dead", "log.anything"];
+    for action in reserved {
+        let command = sandbox.as_somebody(["ingest", "--action", action]);
+        sandbox.finish(command).exits(77).says(action).done();
+    }
+    let input = lines([
+        r#"{"action":"good.one"}"#,
+        r#"{"action":"Retention.Sweep"}"#,
+        r#"{"action":"logger.fine"}"#,
+    ]);
+    let command = sandbox.as_somebody(["ingest"]);
+    let out = sandbox.finish_with_input(command, input).exits(77);
+    assert!(out.stderr().contains(":2: "), "{out}");
+    assert!(out.stderr().contains("ingested 2, duplicates 0, rejected 1\n"), "{out}");
+}
+
+#[test]
+fn root_may_bring_the_logs_own_actions_back_and_they_are_history_only() {
+    if !as_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"retention.sweep","payload":{"count":3}}"#);
+    assert_eq!(sandbox.stored_one()["action"], "retention.sweep");
+    assert_eq!(sandbox.log().one::<i64>("SELECT own FROM event"), 0);
+}
+
+#[test]
+fn recorded_by_is_stamped_by_the_program() {
+    let sandbox = Sandbox::new();
+    let event = r#"{"action":"a","recorded_by":"eve"}"#;
+    let command = sandbox.as_somebody(["ingest"]);
+    sandbox.finish_with_input(command, event).ok().done();
+    let recorder = sandbox.stored_one()["recorded_by"].as_str().unwrap().to_owned();
+    assert!(!recorder.contains("eve"), "{recorder}");
+    if as_root() {
+        let first = recorder.split(' ').next().unwrap();
+        assert!(["nobody", "65534"].contains(&first), "{recorder}");
+    }
+}

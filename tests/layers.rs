@@ -1,0 +1,182 @@
+//! The layers hold: a module imports only from modules before it, and each crate has its place.
+//!
+//! The sources are read as text. That is why a grouped import from the crate's root is refused:
+//! it would hide what it imports.
+
+use std::fs;
+use std::path::Path;
+
+/// The modules in their one order; a module may name those before it, and itself.
+const ORDER: [&str; 22] = [
+    "text", "failure", "retry", "time", "event", "query", "codec", "chain", "config", "caller",
+    "settings", "terminal", "store", "render", "ingest", "export", "context", "args", "commands",
+    "main", "digest", "mirror",
+];
+
+/// Where each crate may be named; an empty list is anywhere.
+const PLACES: [(&str, &[&str]); 21] = [
+    ("anyhow", &[]),
+    ("chrono", &["time"]),
+    ("chrono_tz", &["time"]),
+    ("clap", &["args", "commands", "main"]),
+    ("clap_complete", &["commands"]),
+    ("clap_mangen", &["commands"]),
+    ("comfy_table", &["render"]),
+    ("csv", &["codec"]),
+    ("indicatif", &["terminal"]),
+    ("libsqlite3_sys", &["store"]),
+    ("memchr", &["query", "codec"]),
+    ("ring", &["chain", "store"]),
+    ("rusqlite", &["store"]),
+    ("rustix", &[]),
+    ("serde", &["event", "codec", "config", "render"]),
+    ("serde_json", &[]),
+    ("signal_hook", &["main", "commands"]),
+    ("toml", &["config"]),
+    ("unicode_segmentation", &["text", "render"]),
+    ("unicode_width", &["text"]),
+    ("uuid", &["chain", "store"]),
+];
+
+#[test]
+fn modules_import_from_the_layers_before_them() {
+    let mut breaches = Vec::new();
+    let mut seen = 0;
+    for (module, path, source) in sources() {
+        seen += 1;
+        let deep = path.matches('/').count() - usize::from(path.ends_with("/mod.rs"));
+        breaches.extend(breaches_of(&module, deep, &source).map(|why| format!("{path}:{why}")));
+    }
+    assert!(seen > 20, "only {seen} source files found");
+    assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
+}
+
+#[test]
+fn every_module_has_its_layer_and_every_crate_its_place() {
+    let main = read("src/main.rs");
+    let declared = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    let unknown: Vec<_> = declared.filter(|module| !ORDER.contains(module)).collect();
+    assert!(unknown.is_empty(), "modules without a layer: {unknown:?}");
+
+    let manifest = read("Cargo.toml");
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
+    let dependencies = dependencies.split("\n[").next().unwrap();
+    let names =
+        dependencies.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
+    let homeless: Vec<_> = names
+        .filter(|name| !name.starts_with('#'))
+        .filter(|name| !PLACES.iter().any(|(place, _)| *place == name.replace('-', "_")))
+        .collect();
+    assert!(homeless.is_empty(), "crates without a place: {homeless:?}");
+}
+
+#[test]
+fn planted_breaches_are_caught() {
+    let caught = |module, source| breaches_of(module, 1, source).collect::<Vec<_>>();
+
+    assert_eq!(caught("event", "use crate::time::Zone;\nuse crate::event::Json;\n"), [""; 0]);
+    assert_eq!(caught("render", "//! Beside [`crate::store`].\n/// crate::store\n"), [""; 0]);
+    assert_eq!(caught("store", "    use super::*;\n"), [""; 0]);
+    let deeper = "use super::*;\n    super::super::Piece";
+    assert_eq!(breaches_of("codec", 3, deeper).collect::<Vec<_>>(), [""; 0]);
+    assert_eq!(breaches_of("codec", 2, "use super::super::store;\n").count(), 1);
+
+    for (module, source) in [
+        ("event", "use crate::store::Log;\n"),
+        ("render", "fn f(log: &crate::store::Log) {}\nfn g() { crate::commands::run() }\n"),
+        ("codec", "use crate::{event::Event, text};\n"),
+        ("commands", "use crate::nowhere::Thing;\n"),
+        ("query", "use chrono::Utc;\n"),
+        ("render", "let value: rusqlite::Value = x;\n"),
+        ("store", "#[derive(clap::Args)]\n"),
+        ("text", "use super::failure::Exit;\n"),
+        ("text", "    use super::super::failure::Exit;\n"),
+        ("text", "pub(crate) use crate::*;\n"),
+    ] {
+        assert!(!caught(module, source).is_empty(), "not caught in {module}: {source}");
+    }
+}
+
+/// The source files with the module of the first level that they belong to.
+fn sources() -> Vec<(String, String, String)> {
+    fn visit(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                visit(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    visit(&root, &mut found);
+    let described = found.iter().map(|path| {
+        let inner = path.strip_prefix(&root).unwrap();
+        let first = inner.components().next().unwrap().as_os_str().to_str().unwrap();
+        let module = first.strip_suffix(".rs").unwrap_or(first).to_owned();
+        (module, format!("src/{}", inner.display()), fs::read_to_string(path).unwrap())
+    });
+    described.collect()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// `deep`: how many times `super` leads from the file to the crate's root.
+fn breaches_of<'a>(
+    module: &'a str,
+    deep: usize,
+    source: &'a str,
+) -> impl Iterator<Item = String> + 'a {
+    let lines = source.lines().enumerate();
+    lines.flat_map(move |(number, line)| {
+        let code = line.split("//").next().unwrap_or(line);
+        let of_modules = named_after(code, "crate::").filter_map(|name| wrong_layer(module, name));
+        let of_crates = PLACES.iter().filter_map(|(name, places)| {
+            let wrong = !places.is_empty() && !places.contains(&module) && names(code, name);
+            wrong.then(|| format!("{name} has its place in {}", places.join(", ")))
+        });
+        // Within a module of the file's own the way up is one longer.
+        let way = "super::".repeat(deep + usize::from(code.starts_with(' ')));
+        let upwards =
+            code.contains(&way).then(|| "name the module from the root: `use crate::…`".to_owned());
+        of_modules
+            .chain(of_crates)
+            .chain(upwards)
+            .map(move |breach| format!("{}: {breach}", number + 1))
+            .collect::<Vec<_>>()
+    })
+}
+
+/// Why a module may not name that one, if it may not.
+fn wrong_layer(module: &str, name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("an import from the root names its modules one by one".to_owned());
+    }
+    let layer = |module: &str| ORDER.iter().position(|other| *other == module);
+    match (layer(module), layer(name)) {
+        (_, None) => Some(format!("{name} has no layer")),
+        (Some(own), Some(other)) if other <= own => None,
+        _ => Some(format!("{module} comes before {name}")),
+    }
+}
+
+/// The identifiers that stand directly behind a prefix; an empty one where none does.
+fn named_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    code.match_indices(prefix).map(move |(at, _)| {
+        let rest = &code[at + prefix.len()..];
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        &rest[..end]
+    })
+}
+
+/// Whether code names a crate: its name as a word, with a path behind it.
+fn names(code: &str, name: &str) -> bool {
+    code.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}

@@ -1,0 +1,506 @@
+//! `activity list`: its table, its views and columns, its order, pages and cursors.
+
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+use crate::support::log::Log;
+use crate::support::wait;
+
+/// Numbered events, a second apart, all before now.
+fn many(count: u32) -> String {
+    lines((1..=count).map(|n| {
+        let time = clock::normal_form(&format!(
+            "2025-01-01T{:02}:{:02}:{:02}Z",
+            n / 3600,
+            n / 60 % 60,
+            n % 60
+        ));
+        format!(
+            r#"{{"action":"n.a","occurred_at":"{time}","actor_id":"{n}","actor_label":"P {n}"}}"#
+        )
+    }))
+}
+
+#[test]
+fn list_shows_a_table() {
+    let sandbox = Sandbox::with_events();
+    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "140")], ["list"]), @"
+    WHEN                            ACTOR                           ACTION               TARGET                        SOURCE
+    2025-03-05T14:28:09.551Z        Jerome Cruz                     user.edit            James Compton                 operator
+    2025-03-05T14:16:00Z            (system)                        backup.created       site-snapshot                 cron
+    2025-03-05T13:30:00Z            Maria Reyes                     post.publish         Spring launch                 operator
+    2025-03-05T11:30:00Z            Jerome Cruz                     settings.write       General settings → site_name  operator
+    2025-03-04T16:00:00Z            James Compton (by Jerome Cruz)  page.delete          Old pricing                   operator
+    2025-03-04T08:00:00Z            Jim Compton                     ✗ auth.login_failed  Jim Compton                   api
+    2025-03-03T23:59:59.999999999Z  21                              submit_quiz          quiz/71f0                     api
+    2025-02-28T08:00:00Z            (system)                        cache.purge          all surfaces                  system
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn list_fits_80_columns() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run(["list"]).ok();
+    assert!(out.stdout().lines().all(|line| line.chars().count() <= 80), "{out}");
+    insta::assert_snapshot!(out, @"
+    WHEN                            ACTOR          ACTION               TARGET
+    2025-03-05T14:28:09.551Z        Jerome Cruz    user.edit            James Compt…
+    2025-03-05T14:16:00Z            (system)       backup.created       site-snapsh…
+    2025-03-05T13:30:00Z            Maria Reyes    post.publish         Spring laun…
+    2025-03-05T11:30:00Z            Jerome Cruz    settings.write       General set…
+    2025-03-04T16:00:00Z            James Compto…  page.delete          Old pricing
+    2025-03-04T08:00:00Z            Jim Compton    ✗ auth.login_failed  Jim Compton
+    2025-03-03T23:59:59.999999999Z  21             submit_quiz          quiz/71f0
+    2025-02-28T08:00:00Z            (system)       cache.purge          all surfaces
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn list_fits_60_columns_and_never_cuts_when_and_action() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run_with_env(&[("COLUMNS", "60")], ["list"]).ok();
+    for line in out.stdout().lines() {
+        assert!(line.chars().count() <= 60, "{line:?}\n{out}");
+    }
+    for whole in ["2025-03-05T14:28:09.551Z", "auth.login_failed", "2025-03-03T23:59:59.999999999Z"]
+    {
+        assert!(out.stdout().contains(whole), "{whole} is cut\n{out}");
+    }
+}
+
+#[test]
+fn off_a_terminal_nothing_is_cut_unless_columns_is_set() {
+    let sandbox = Sandbox::new();
+    let label = "long ".repeat(60);
+    sandbox.ingest(
+        json!({"action":"a","actor_label":label.trim(),"target_label":label.trim()}).to_string(),
+    );
+    let mut command = sandbox.command(["list"]);
+    command.env_remove("COLUMNS");
+    let out = sandbox.finish(command).ok();
+    assert_eq!(out.stdout().matches(label.trim()).count(), 2, "{out}");
+    let out = sandbox.run(["list"]).ok();
+    assert!(!out.stdout().contains(label.trim()) && out.stdout().contains('…'), "{out}");
+}
+
+#[test]
+fn times_are_told_in_the_zone() {
+    let sandbox = Sandbox::with_events();
+    let first = |out: crate::support::Output| out.ok().stdout().lines().nth(1).unwrap().to_owned();
+    let line = first(sandbox.run(["list", "--tz", "Africa/Johannesburg"]));
+    assert!(line.starts_with("2025-03-05T16:28:09.551+02:00"), "{line}");
+    let line = first(sandbox.run_with_env(&[("ACTIVITY_TZ", "Asia/Kolkata")], ["list"]));
+    assert!(line.starts_with("2025-03-05T19:58:09.551+05:30"), "{line}");
+    let line = first(sandbox.run(["list", "--tz", "Asia/Tokyo", "--time", "utc"]));
+    assert!(line.starts_with("2025-03-05T14:28:09.551Z"), "{line}");
+    let line = first(sandbox.run(["list", "--time", "relative"]));
+    assert!(line.starts_with(" 5 Mar 2025") || line.starts_with("5 Mar 2025"), "{line}");
+    // Data is in UTC, whatever the zone.
+    let out = sandbox.run(["list", "--json", "--tz", "Asia/Tokyo", "--limit", "1"]).ok();
+    assert_eq!(out.json()["occurred_at"], "2025-03-05T14:28:09.551Z");
+    sandbox
+        .run(["list", "--tz", "Mars/Olympus"])
+        .exits(2)
+        .tells_one_error()
+        .says("Mars/Olympus")
+        .done();
+}
+
+#[test]
+fn the_http_view() {
+    let sandbox = Sandbox::with_events();
+    let args = ["list", "--view", "http", "--time", "utc"];
+    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "200")], args), @"
+    WHEN                            TITLE                   ACTION               USER                            METHOD  ENDPOINT                      STATUS  MODULE
+    2025-03-05T14:28:09.551Z        Profile update          user.edit            Jerome Cruz                                                                   users
+    2025-03-05T14:16:00Z                                    backup.created       (system)                                                                      ops
+    2025-03-05T13:30:00Z            Spring launch goes out  post.publish         Maria Reyes                                                                   posts
+    2025-03-05T11:30:00Z                                    settings.write       Jerome Cruz                                                                   settings
+    2025-03-04T16:00:00Z                                    page.delete          James Compton (by Jerome Cruz)                                                pages
+    2025-03-04T08:00:00Z            Sign-in refused         ✗ auth.login_failed  Jim Compton                     POST    /v1/auth/login                   401  auth
+    2025-03-03T23:59:59.999999999Z  Submitted quiz          submit_quiz          21                              POST    /v1/quizzes/71f0/submissions     201  quiz
+    2025-02-28T08:00:00Z                                    cache.purge          (system)
+    ------- stderr -------
+    8 events · activity show 1 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+    let out = sandbox.run_with_env(&[("COLUMNS", "200")], args).ok();
+    let head = out.stdout().lines().next().unwrap();
+    let order = ["WHEN", "TITLE", "ACTION", "USER", "METHOD", "ENDPOINT", "STATUS", "MODULE"];
+    let places: Vec<_> = order.iter().map(|name| head.find(name)).collect();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{head}");
+}
+
+#[test]
+fn columns_are_chosen_or_added() {
+    let sandbox = Sandbox::with_events();
+    let head = |columns: &str| -> Vec<String> {
+        let out = sandbox.run_with_env(&[("COLUMNS", "200")], ["list", "--columns", columns]).ok();
+        out.stdout().lines().next().unwrap().split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(head("id,action,event_id"), ["ID", "ACTION", "EVENT_ID"]);
+    assert_eq!(head("+id"), ["ID", "WHEN", "ACTOR", "ACTION", "TARGET", "SOURCE"]);
+    let out = sandbox.run(["list", "--columns", "id,action"]).ok();
+    let rows: Vec<Vec<&str>> =
+        out.stdout().lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0], ["1", "user.edit"], "{out}");
+    let out = sandbox.run(["list", "--columns", "colour"]).exits(2).no_stdout();
+    out.says("colour").done();
+}
+
+#[test]
+fn json_lines_have_the_fields_in_the_contracts_order_and_leave_absent_ones_out() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run(["list", "--json"]).ok().no_stderr();
+    let rows = out.json_lines();
+    assert_eq!(rows.len(), 8);
+    let keys: Vec<_> = rows[0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        keys.join(" "),
+        "id event_id occurred_at recorded_at recorded_by tenant source severity module action title \
+         actor_id actor_label target_type target_id target_label diff payload ip user_agent \
+         session_id hash"
+    );
+    let impersonated = rows.iter().find(|row| row["event_id"] == "e5").unwrap();
+    assert_eq!(impersonated["impersonator_label"], "Jerome Cruz");
+    let http = rows.iter().find(|row| row["event_id"] == "e7").unwrap();
+    assert_eq!(http["method"], "POST");
+    assert_eq!(http["status_code"], json!(201));
+    assert_eq!(http.get("actor_label"), None, "nothing is filled in in data");
+    for row in &rows {
+        let hash = row["hash"].as_str().unwrap();
+        assert!(hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{row}");
+    }
+    let same = sandbox.run(["list", "--output", "json"]).ok();
+    assert_eq!(same.stdout(), out.stdout());
+}
+
+#[test]
+fn output_csv_is_an_export_of_what_is_shown() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run(["list", "--output", "csv", "--limit", "2", "actor:3"]).ok();
+    let mut reader = csv::Reader::from_reader(out.stdout().as_bytes());
+    let header = reader.headers().unwrap().clone();
+    assert_eq!(header.get(0), Some("id"));
+    assert_eq!(header.len(), 28);
+    let ids: Vec<String> =
+        reader.records().map(|row| row.unwrap().get(0).unwrap().to_owned()).collect();
+    assert_eq!(ids, ["1", "4"], "newest first, as the table");
+
+    let event = sandbox.stored().pop().unwrap();
+    assert_eq!(event["action"], "log.export");
+    assert_eq!(event["payload"]["format"], "csv");
+    assert_eq!(event["payload"]["rows"], 2);
+    sandbox.holds(9);
+}
+
+#[test]
+fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run(["list", "action:nothing.*", "since:2025-01-01"]).ok().no_stdout();
+    insta::assert_snapshot!(out, @"
+    ------- stderr -------
+    no events match action:nothing.* since:2025-01-01T00:00:00Z
+    [exit status: 0]
+    ");
+    sandbox.run(["list", "action:nothing.*", "--quiet"]).ok().no_stdout().no_stderr().done();
+    sandbox.run(["list", "action:nothing.*", "--json"]).ok().no_stdout().done();
+}
+
+#[test]
+fn labels_are_filled_in_in_tables_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(lines([
+        r#"{"action":"a","occurred_at":"2025-01-01T00:00:00Z","actor_id":"17","actor_label":"Jim Compton"}"#,
+        r#"{"action":"b","occurred_at":"2025-01-02T00:00:00Z","actor_id":"17","actor_label":"James Compton"}"#,
+        r#"{"action":"c","occurred_at":"2025-01-03T00:00:00Z","actor_id":"17"}"#,
+        r#"{"action":"d","occurred_at":"2025-01-03T00:00:00Z","actor_id":"17","tenant":"other"}"#,
+        r#"{"action":"e","occurred_at":"2025-01-03T00:00:00Z","actor_id":"0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7"}"#,
+        r#"{"action":"f","occurred_at":"2025-01-03T00:00:00Z","source":"operator"}"#,
+        r#"{"action":"g","occurred_at":"2025-01-03T00:00:00Z","source":"api"}"#,
+        r#"{"action":"h","occurred_at":"2025-01-03T00:00:00Z","source":"cron"}"#,
+        r#"{"action":"i","occurred_at":"2025-01-03T00:00:00Z","source":"cron","actor_label":"Cron Bot"}"#,
+    ]));
+    let args = ["list", "--columns", "action,actor", "--sort", "id:asc"];
+    let mut command = sandbox.command(args);
+    command.env_remove("COLUMNS");
+    insta::assert_snapshot!(sandbox.finish(command), @"
+    ACTION  ACTOR
+    a       Jim Compton
+    b       James Compton
+    c       ~James Compton
+    d       17
+    e       0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7
+    f       (anonymous)
+    g       (anonymous)
+    h       (system)
+    i       Cron Bot
+    ------- stderr -------
+    9 events · activity show 9 for the newest in full · --help for filters
+    [exit status: 0]
+    ");
+    let out = sandbox.run(["list", "--json", "--sort", "id:asc"]).ok();
+    assert_eq!(out.field("actor_label")[2], Value::Null);
+}
+
+#[test]
+fn the_config_names_the_system() {
+    let sandbox = Sandbox::with_events();
+    sandbox.write("config.toml", "system_label = \"[robot]\"\n");
+    let out = sandbox.run(["list"]).ok();
+    assert!(out.stdout().contains("[robot]") && !out.stdout().contains("(system)"), "{out}");
+}
+
+// Order, limit, pages, cursors.
+
+#[test]
+fn the_newest_50_come_first_and_equal_times_by_id() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(many(60));
+    let out = sandbox.run(["list", "--json"]).ok();
+    assert_eq!(out.ids(), (11..=60).rev().collect::<Vec<_>>());
+    sandbox.ingest(lines(
+        ["x", "y"].map(|a| format!(r#"{{"action":"{a}","occurred_at":"2025-06-01T00:00:00Z"}}"#)),
+    ));
+    let out = sandbox.run(["list", "--json", "--limit", "3"]).ok();
+    assert_eq!(out.ids(), [62, 61, 60]);
+}
+
+#[test]
+fn the_footer_says_how_to_get_more_and_that_command_works() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(many(7));
+    let mut next = "list --limit 3 'action:n.*'".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let out = sandbox.shell(&format!("unset COLUMNS; activity {next}")).ok();
+        let rows = out.stdout().lines().skip(1).filter_map(|line| line.split("P ").nth(1));
+        seen.extend(rows.map(|row| row.split_whitespace().next().unwrap().to_owned()));
+        let text = format!("{}{}", out.stdout(), out.stderr());
+        let more = text.split("activity ").find(|command| command.contains("--after"));
+        let Some(more) = more else { break };
+        next = more.lines().next().unwrap().split(" · ").next().unwrap().to_owned();
+        assert!(seen.len() <= 7, "pages that never end: {seen:?}");
+    }
+    assert_eq!(seen, ["7", "6", "5", "4", "3", "2", "1"]);
+}
+
+#[test]
+fn cursors_tile_the_log_in_both_directions() {
+    let sandbox = Sandbox::new();
+    // Many at one instant, so that only the id tells them apart.
+    sandbox.ingest(lines(
+        (0..40).map(|n| {
+            format!(r#"{{"action":"a","occurred_at":"2025-01-01T00:00:0{}.5Z"}}"#, n / 20)
+        }),
+    ));
+    for (sort, expected) in
+        [(None, (1..=40).rev().collect::<Vec<i64>>()), (Some("when:asc"), (1..=40).collect())]
+    {
+        let mut seen: Vec<i64> = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut args = vec!["list", "--json", "--limit", "7"];
+            args.extend(sort.iter().flat_map(|sort| ["--sort", *sort]));
+            args.extend(cursor.iter().flat_map(|cursor| ["--after", cursor.as_str()]));
+            let rows = sandbox.run(&args).ok().json_lines();
+            let Some(last) = rows.last() else { break };
+            cursor = Some(format!("{},{}", last["occurred_at"].as_str().unwrap(), last["id"]));
+            seen.extend(rows.iter().map(|row| row["id"].as_i64().unwrap()));
+            assert!(seen.len() <= 40, "a cursor that repeats: {seen:?}");
+        }
+        assert_eq!(seen, expected, "{sort:?}");
+    }
+}
+
+#[test]
+fn a_cursor_goes_with_the_order_of_time_alone() {
+    let sandbox = Sandbox::with_events();
+    let cursor = "2025-03-05T14:16:00Z,2";
+    let out = sandbox.run(["list", "--json", "--after", cursor]).ok();
+    assert_eq!(out.ids(), [3, 4, 5, 6, 7, 8]);
+    // Any row's own two fields, in any zone's writing.
+    let out = sandbox.run(["list", "--json", "--after", "2025-03-05T16:16:00+02:00,2"]).ok();
+    assert_eq!(out.ids(), [3, 4, 5, 6, 7, 8]);
+    for bad in ["", "2", "yesterday,2", "2025-03-05T14:16:00Z", "2025-03-05T14:16:00Z,x", "x,y,z"] {
+        sandbox.run(["list", "--after", bad]).exits(2).no_stdout().done();
+    }
+    sandbox.run(["list", "--after", cursor, "--sort", "action"]).exits(2).no_stdout().done();
+    sandbox.run(["list", "--after", cursor, "--sort", "id"]).exits(2).no_stdout().done();
+    sandbox.run(["list", "--after", cursor, "--sort", "when"]).ok().done();
+}
+
+#[test]
+fn pages_count_from_the_start() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(many(10));
+    for (page, ids) in
+        [("1", vec![10, 9, 8, 7]), ("2", vec![6, 5, 4, 3]), ("3", vec![2, 1]), ("4", vec![])]
+    {
+        let out = sandbox.run(["list", "--json", "--limit", "4", "--page", page]).ok();
+        assert_eq!(out.ids(), ids, "page {page}");
+    }
+    sandbox.run(["list", "--page", "0"]).exits(2).done();
+    sandbox.run(["list", "--limit", "0"]).exits(2).done();
+    sandbox.run(["list", "--limit", "x"]).exits(2).done();
+}
+
+#[test]
+fn rows_sort_by_any_field_or_column() {
+    let sandbox = Sandbox::with_events();
+    let sorted = |sort: &str| sandbox.run(["list", "--json", "--sort", sort]).ok().ids();
+    assert_eq!(sorted("id:asc"), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(sorted("id"), [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(sorted("when"), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(sorted("when:asc"), [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(sorted("occurred_at:asc"), [8, 7, 6, 5, 4, 3, 2, 1]);
+    assert_eq!(
+        sandbox.run(["list", "--json", "--sort", "action:asc"]).ok().field("action"),
+        [
+            "auth.login_failed",
+            "backup.created",
+            "cache.purge",
+            "page.delete",
+            "post.publish",
+            "settings.write",
+            "submit_quiz",
+            "user.edit"
+        ]
+    );
+    assert_eq!(sorted("status_code")[..2], [6, 7]);
+    assert_eq!(sorted("severity")[0], 8);
+    for field in "event_id recorded_at recorded_by tenant source module title description actor_id \
+                  actor_label impersonator_id impersonator_label target_type target_id target_label \
+                  ip user_agent session_id method endpoint actor target"
+        .split_whitespace()
+    {
+        let mut ids = sorted(field);
+        ids.sort_unstable();
+        assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7, 8], "{field} loses no row");
+        let mut back = sorted(&format!("{field}:asc"));
+        back.sort_unstable();
+        assert_eq!(back, ids, "{field}:asc");
+    }
+    sandbox.run(["list", "--sort", "colour"]).exits(2).no_stdout().says("colour").done();
+    sandbox.run(["list", "--sort", "id:up"]).exits(2).no_stdout().done();
+}
+
+#[test]
+fn around_shows_the_neighbours_oldest_first() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(many(30));
+    let around =
+        |args: &[&str]| sandbox.run([&["list", "--json", "--around"], args].concat()).ok().ids();
+    assert_eq!(around(&["15"]), (10..=20).collect::<Vec<_>>());
+    assert_eq!(around(&["15", "--limit", "2"]), [13, 14, 15, 16, 17]);
+    assert_eq!(around(&["2", "--limit", "3"]), [1, 2, 3, 4, 5]);
+    assert_eq!(around(&["30", "--limit", "1"]), [29, 30]);
+}
+
+// Follow.
+
+#[test]
+fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(many(12));
+    let mut child = sandbox.spawn(sandbox.command(["list", "--follow", "--json"]));
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut next = || -> Value {
+        let mut line = String::new();
+        if out.buffer().is_empty() {
+            assert!(wait::readable(out.get_ref(), wait::DEADLINE), "nothing came");
+        }
+        out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    };
+    let first: Vec<_> = (0..10).map(|_| next()["id"].as_i64().unwrap()).collect();
+    assert_eq!(first, (3..=12).collect::<Vec<_>>());
+
+    // One that occurred long before arrives last all the same.
+    sandbox.ingest(r#"{"action":"late","occurred_at":"1999-01-01T00:00:00Z"}"#);
+    assert_eq!(next()["action"], "late");
+    sandbox.ingest(lines([r#"{"action":"one"}"#, r#"{"action":"two"}"#]));
+    assert_eq!(next()["action"], "one");
+    assert_eq!(next()["action"], "two");
+    wait::signal(&child, Signal::TERM);
+    child.wait().unwrap();
+}
+
+#[test]
+fn follow_narrows_to_its_query_and_ends_quietly_when_the_reader_goes() {
+    let sandbox = Sandbox::with_events();
+    let args = ["list", "--follow", "--json", "action:wanted"];
+    let mut child = sandbox.spawn(sandbox.command(args));
+    let mut out = child.stdout.take().unwrap();
+    sandbox.ingest(lines([r#"{"action":"other"}"#, r#"{"action":"wanted"}"#]));
+    let line = wait::read_lines(&mut out, 1);
+    assert!(line.contains("wanted") && line.lines().count() == 1, "{line}");
+    drop(out);
+    // The next row finds no reader.
+    sandbox.ingest(r#"{"action":"wanted"}"#);
+    assert!(wait::for_exit(&child, wait::DEADLINE), "it follows for nobody");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+    let status = child.wait().unwrap();
+    assert!(status.code().unwrap_or(0) == 0, "{status}");
+}
+
+#[test]
+fn follow_waits_for_the_first_event_of_an_empty_log() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"first"}"#);
+    let mut child = sandbox.spawn(sandbox.command(["list", "--follow", "actor:nobody"]));
+    sandbox.ingest(r#"{"action":"x","actor_id":"nobody","target_label":"found it"}"#);
+    let mut out = child.stdout.take().unwrap();
+    let mut text = String::new();
+    while !text.contains("found it") {
+        text.push_str(&wait::read_lines(&mut out, 1));
+    }
+    wait::signal(&child, Signal::TERM);
+    child.wait().unwrap();
+}
+
+#[test]
+fn limits_over_ten_thousand_are_for_those_who_may_export() {
+    // Without roles in the config everybody may.
+    let sandbox = Sandbox::with_events();
+    sandbox.run(["list", "--limit", "10001"]).ok().done();
+    assert_eq!(Log::open(&sandbox.db()).count(), 8);
+}
+
+#[test]
+fn quiet_leaves_the_footer_out() {
+    let sandbox = Sandbox::with_events();
+    for args in
+        [&["list", "--quiet"] as &[_], &["search-actor", "3", "--quiet"], &["show", "1", "--quiet"]]
+    {
+        let out = sandbox.run(args).ok().no_stderr();
+        assert!(!out.stdout().contains("--help"), "{out}");
+    }
+}
+
+#[test]
+fn marks_are_ascii_where_the_locale_is_not_utf_8() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run_with_env(&[("LANG", "C"), ("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("x auth.login_failed") && !out.stdout().contains('✗'), "{out}");
+    let out = sandbox.run_with_env(&[("LC_ALL", "C"), ("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("x auth.login_failed"), "{out}");
+    let out = sandbox.run_with_env(&[("COLUMNS", "140")], ["list"]).ok();
+    assert!(out.stdout().contains("✗ auth.login_failed"), "{out}");
+}

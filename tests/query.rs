@@ -1,0 +1,530 @@
+//! The query language, through `list`: what each term finds, and what is said of those that do not
+//! parse.
+
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+
+/// The ids that a query finds among the events of the fixture, in order of arrival.
+#[track_caller]
+fn found(sandbox: &Sandbox, args: &[&str]) -> Vec<i64> {
+    let args = [&["list", "--json", "--sort", "id:asc"], args].concat();
+    sandbox.run(args).ok().ids()
+}
+
+#[track_caller]
+fn finds(sandbox: &Sandbox, table: &[(&str, &[i64])]) {
+    for (query, ids) in table {
+        assert_eq!(found(sandbox, &[query]), *ids, "{query}");
+    }
+}
+
+#[test]
+fn every_qualifier_finds_what_it_names() {
+    let sandbox = Sandbox::with_events();
+    finds(
+        &sandbox,
+        &[
+            ("", &[1, 2, 3, 4, 5, 6, 7, 8]),
+            ("actor:3", &[1, 4]),
+            ("actor:\"jerome CRUZ\"", &[1, 4]),
+            ("actor:jerome", &[]),
+            ("actor:jerome*", &[1, 4]),
+            ("actor:*compton", &[5, 6]),
+            ("actor:*", &[1, 3, 4, 5, 6, 7]),
+            ("target:17", &[1, 6]),
+            ("target:user/17", &[1, 6]),
+            ("target:user/*", &[1, 6]),
+            ("target:page/17", &[]),
+            ("target:spring-launch", &[3]),
+            ("target:\"SPRING launch\"", &[3]),
+            ("target:general*", &[4]),
+            ("target:Spring-Launch", &[]),
+            ("action:user.edit", &[1]),
+            ("action:user.*", &[1]),
+            ("action:*.write", &[4]),
+            ("action:user.*,settings.write", &[1, 4]),
+            ("action:*login*", &[6]),
+            ("action:user", &[]),
+            ("id:3", &[3]),
+            ("id:3-5", &[3, 4, 5]),
+            ("id:1,7-8", &[1, 7, 8]),
+            ("source:API", &[6, 7]),
+            ("source:system,cron", &[2, 8]),
+            ("method:post", &[6, 7]),
+            ("module:auth", &[6]),
+            ("module:AUTH", &[]),
+            ("tenant:s2l.online", &[1, 2, 3, 4, 5]),
+            ("tenant:*.example", &[6, 7]),
+            ("session:s-1", &[1]),
+            ("endpoint:/v1/quizzes/*", &[7]),
+            ("severity:info", &[1, 2, 3, 4, 5, 6, 7, 8]),
+            ("severity:low", &[1, 4, 8]),
+            ("severity:medium", &[4, 8]),
+            ("severity:error", &[4, 8]),
+            ("severity:critical", &[8]),
+            ("status:401", &[6]),
+            ("status:4xx", &[6]),
+            ("status:200-299", &[7]),
+            ("status:>=400", &[6]),
+            ("status:2xx,401", &[6, 7]),
+            ("ip:102.65.14.9", &[1]),
+            ("ip:102.65.14.0/24", &[1, 6]),
+            ("ip:102.65.14.128/25", &[6]),
+            ("ip:2001:db8::/32", &[3]),
+            ("ip:2001:DB8:0::7", &[3]),
+            ("ip:0.0.0.0/0", &[1, 6]),
+            ("impersonator:3", &[5]),
+            ("impersonator:\"jerome cruz\"", &[5]),
+            ("payload.token:abc", &[6]),
+            ("payload.tries:3", &[6]),
+            ("payload.via:adm*", &[1]),
+            ("payload.nothing:x", &[]),
+            ("is:impersonated", &[5]),
+            ("is:failed", &[6]),
+            ("is:system", &[2, 8]),
+            ("is:edit", &[1, 4]),
+            ("since:2025-03-05", &[1, 2, 3, 4]),
+            ("since:2025-03-05T13:30:00Z", &[1, 2, 3]),
+            ("until:2025-03-04", &[7, 8]),
+            ("until:2025-03-05T13:30:00Z", &[4, 5, 6, 7, 8]),
+            ("since:2025-03-03 until:2025-03-04", &[7]),
+            ("since:2025-03-04 until:2025-03-05", &[5, 6]),
+            ("since:\"2025-03-05 14:20\"", &[1]),
+            ("since:@1741183200", &[1, 2]),
+            ("launch", &[3]),
+            ("SPRING", &[3]),
+            ("compton", &[1, 5, 6]),
+            ("jerome", &[1, 4]),
+            ("profile", &[1]),
+            ("\"spring launch\"", &[3]),
+            ("\"launch spring\"", &[]),
+            ("spring goes", &[3]),
+            ("spring nothing", &[]),
+            ("site", &[2]),
+        ],
+    );
+}
+
+#[test]
+fn terms_narrow_commas_and_repeats_widen() {
+    let sandbox = Sandbox::with_events();
+    finds(
+        &sandbox,
+        &[
+            ("actor:3 action:user.*", &[1]),
+            ("actor:3 actor:9", &[1, 3, 4]),
+            ("actor:3,9", &[1, 3, 4]),
+            ("actor:3,9 tenant:s2l.online is:edit", &[1, 4]),
+            ("actor:3 actor:9 launch", &[3]),
+            ("is:failed is:system", &[2, 6, 8]),
+            ("since:2025-03-04 action:post.*,page.*", &[3, 5]),
+        ],
+    );
+}
+
+#[test]
+fn a_minus_excludes_all_that_its_term_names() {
+    let sandbox = Sandbox::with_events();
+    finds(
+        &sandbox,
+        &[
+            ("-actor:3", &[2, 3, 5, 6, 7, 8]),
+            ("-action:user.edit,backup.created", &[3, 4, 5, 6, 7, 8]),
+            ("-action:user.edit -action:backup.created", &[3, 4, 5, 6, 7, 8]),
+            ("-is:system", &[1, 3, 4, 5, 6, 7]),
+            // An event without the field always matches a negated term.
+            ("-status:401", &[1, 2, 3, 4, 5, 7, 8]),
+            ("-ip:102.65.14.0/24", &[2, 3, 4, 5, 7, 8]),
+            ("-payload.token:abc", &[1, 2, 3, 4, 5, 7, 8]),
+            ("-severity:medium", &[1, 2, 3, 5, 6, 7]),
+            ("-impersonator:3", &[1, 2, 3, 4, 6, 7, 8]),
+            ("-target:*", &[]),
+            ("-module:*", &[8]),
+            ("-id:2-7", &[1, 8]),
+            ("actor:* -compton", &[3, 4, 7]),
+            ("-\"spring launch\"", &[1, 2, 4, 5, 6, 7, 8]),
+            ("tenant:s2l.online -actor:3 -is:system", &[3, 5]),
+        ],
+    );
+    let both = |args: &[&str]| found(&sandbox, args);
+    assert_eq!(both(&["--action", "!user.edit,backup.created"]), [3, 4, 5, 6, 7, 8]);
+    assert_eq!(both(&["--", "-compton"]), [2, 3, 4, 7, 8]);
+    assert_eq!(both(&["actor:*", "--", "-compton"]), [3, 4, 7]);
+}
+
+#[test]
+fn an_argument_that_begins_with_a_negated_qualifier_is_part_of_the_query() {
+    let sandbox = Sandbox::with_events();
+    let out =
+        sandbox.run(["list", "-action:user.*", "--json", "-actor:9", "--sort", "id:asc"]).ok();
+    assert_eq!(out.ids(), [2, 4, 5, 6, 7, 8]);
+    let out = sandbox.run(["list", "-\"spring launch\"", "--json", "--sort", "id:asc"]).ok();
+    assert_eq!(out.ids(), [1, 2, 4, 5, 6, 7, 8]);
+    let out =
+        sandbox.run(["list", "--json", "--sort", "id:asc", "actor:3", "-payload.via:admin"]).ok();
+    assert_eq!(out.ids(), [4]);
+    sandbox.run(["list", "-compton"]).exits(2).done();
+}
+
+#[test]
+fn flags_mean_the_same_as_qualifiers_and_combine() {
+    let sandbox = Sandbox::with_events();
+    for (flags, query) in [
+        (&["--actor", "3"] as &[&str], "actor:3"),
+        (&["--actor", "Jerome Cruz"], "actor:\"jerome cruz\""),
+        (&["--target", "user/17"], "target:user/17"),
+        (&["--action", "user.*,settings.write"], "action:user.*,settings.write"),
+        (&["--action", "user.*", "--action", "settings.write"], "action:user.*,settings.write"),
+        (&["--id", "3-5"], "id:3-5"),
+        (&["--source", "api"], "source:api"),
+        (&["--method", "post"], "method:post"),
+        (&["--module", "auth"], "module:auth"),
+        (&["--tenant", "s2l.online"], "tenant:s2l.online"),
+        (&["--session", "s-1"], "session:s-1"),
+        (&["--endpoint", "/v1/*"], "endpoint:/v1/*"),
+        (&["--severity", "medium"], "severity:medium"),
+        (&["--status", ">=400"], "status:>=400"),
+        (&["--ip", "102.65.14.0/24"], "ip:102.65.14.0/24"),
+        (&["--impersonator", "3"], "impersonator:3"),
+        (&["--is", "edit"], "is:edit"),
+        (&["--impersonated"], "is:impersonated"),
+        (&["--failed"], "is:failed"),
+        (&["--since", "2025-03-05"], "since:2025-03-05"),
+        (&["--until", "2025-03-05"], "until:2025-03-05"),
+        (&["--since", "2025-03-04", "--until", "2025-03-05"], "since:2025-03-04 until:2025-03-05"),
+        (&["--search", "spring launch"], "\"spring launch\""),
+        (&["--search", "launch goes out"], "\"launch goes out\""),
+        (&["--actor", "3", "is:edit", "--severity", "high"], "actor:3 is:edit severity:high"),
+        (&["--target", "\"spring launch\""], "target:\"spring launch\""),
+        (&["--actor", "!3"], "-actor:3"),
+    ] {
+        let with_flags = found(&sandbox, flags);
+        assert_eq!(with_flags, found(&sandbox, &[query]), "{flags:?} and {query}");
+        assert!(!with_flags.is_empty() && with_flags.len() < 8, "{flags:?} tells something");
+    }
+    // Arguments are one query, joined by blanks.
+    assert_eq!(found(&sandbox, &["actor:3", "is:edit"]), found(&sandbox, &["actor:3 is:edit"]));
+    assert_eq!(found(&sandbox, &["--actor", "3", "actor:9"]), [1, 3, 4]);
+}
+
+#[test]
+fn recorded_by_is_asked_for_with_by() {
+    let sandbox = Sandbox::with_events();
+    let recorder = sandbox.stored()[0]["recorded_by"].as_str().unwrap().to_owned();
+    assert_eq!(found(&sandbox, &["--by", &format!("\"{recorder}\"")]).len(), 8);
+    assert_eq!(found(&sandbox, &[&format!("by:\"{recorder}\"")]).len(), 8);
+    assert_eq!(found(&sandbox, &["by:nobody-at-all"]), [0_i64; 0]);
+}
+
+#[test]
+fn days_and_today_are_counted_from_now() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .ingest(lines([30, 23 * 3600, 25 * 3600, 49 * 3600].map(|ago| {
+            format!(r#"{{"action":"a","occurred_at":"{}"}}"#, clock::seconds_ago(ago))
+        })));
+    finds(
+        &sandbox,
+        &[
+            ("days:1", &[1, 2]),
+            ("days:2", &[1, 2, 3]),
+            ("since:-24h", &[1, 2]),
+            ("since:24h", &[1, 2]),
+            ("since:\"2 days ago\"", &[1, 2, 3]),
+            ("until:-1h", &[2, 3, 4]),
+            ("until:now", &[1, 2, 3, 4]),
+            ("since:now", &[]),
+            ("since:-1m", &[1]),
+            ("since:1w", &[1, 2, 3, 4]),
+            ("since:1y", &[1, 2, 3, 4]),
+        ],
+    );
+    assert_eq!(found(&sandbox, &["--days", "1"]), [1, 2]);
+    let (today, since) = (found(&sandbox, &["--today"]), found(&sandbox, &["since:today"]));
+    assert_eq!(today, since);
+    let before_today = found(&sandbox, &["until:today"]);
+    assert_eq!(today.len() + before_today.len(), 4);
+    assert!(before_today.contains(&3) && before_today.contains(&4));
+    assert!(found(&sandbox, &["since:yesterday"]).len() >= today.len());
+}
+
+#[test]
+fn a_day_begins_in_the_zone() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(lines(
+        [
+            "2025-03-04T21:59:59Z",
+            "2025-03-04T22:00:00Z",
+            "2025-03-05T21:59:59Z",
+            "2025-03-05T22:00:00Z",
+        ]
+        .map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#)),
+    ));
+    let zone = ["--tz", "Africa/Johannesburg", "since:2025-03-05", "until:2025-03-06"];
+    assert_eq!(found(&sandbox, &zone), [2, 3]);
+    assert_eq!(found(&sandbox, &["since:2025-03-05", "until:2025-03-06"]), [3, 4]);
+}
+
+#[test]
+fn clocks_that_change_have_their_rules() {
+    // A midnight that does not exist: a day begins at its first instant.
+    for (zone, day, first) in [
+        ("Africa/Cairo", "2024-04-26", "2024-04-25T22:00:00Z"),
+        ("Asia/Beirut", "2024-03-31", "2024-03-30T22:00:00Z"),
+        ("America/Asuncion", "2023-10-01", "2023-10-01T04:00:00Z"),
+    ] {
+        let first = chrono::DateTime::parse_from_rfc3339(first).unwrap().timestamp();
+        let sandbox = Sandbox::new();
+        sandbox.ingest(lines(
+            [first - 1, first].map(|time| format!(r#"{{"action":"a","occurred_at":{time}}}"#)),
+        ));
+        let found = |query: String| found(&sandbox, &["--tz", zone, &query]);
+        assert_eq!(found(format!("since:{day}")), [2], "{zone}");
+        assert_eq!(found(format!("until:{day}")), [1], "{zone}");
+    }
+    // An hour that comes twice: the earlier one begins a window, the later one ends it.
+    let sandbox = Sandbox::new();
+    let times = [
+        "2025-11-02T05:29:59Z",
+        "2025-11-02T05:30:00Z",
+        "2025-11-02T06:29:59Z",
+        "2025-11-02T06:30:00Z",
+    ];
+    sandbox.ingest(lines(times.map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#))));
+    let zone = ["--tz", "America/New_York"];
+    assert_eq!(found(&sandbox, &[zone[0], zone[1], "since:\"2025-11-02 01:30\""]), [2, 3, 4]);
+    assert_eq!(found(&sandbox, &[zone[0], zone[1], "until:\"2025-11-02 01:30\""]), [1, 2, 3]);
+}
+
+#[test]
+fn any_case_is_by_unicode() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(lines([
+        r#"{"action":"a","actor_label":"ÉMILE Zola","target_label":"Straße","title":"ΑΘΗΝΑ"}"#,
+        r#"{"action":"a","actor_label":"emile zola"}"#,
+    ]));
+    finds(
+        &sandbox,
+        &[
+            ("actor:\"émile zola\"", &[1]),
+            ("ÉMILE", &[1]),
+            ("émile", &[1]),
+            ("emile", &[2]),
+            ("zola", &[1, 2]),
+            ("target:straße", &[1]),
+            ("STRASSE", &[]),
+            ("αθηνα", &[1]),
+            ("actor:éMILE*", &[1]),
+        ],
+    );
+}
+
+#[test]
+fn quotes_protect_and_globs_have_no_other_letters() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(lines([
+        r#"{"action":"a","actor_label":"a,b:c d"}"#,
+        r#"{"action":"a","actor_label":"50% off_now"}"#,
+        r#"{"action":"a","actor_label":"star*"}"#,
+        r#"{"action":"a","actor_label":"starry"}"#,
+        r#"{"action":"a","actor_label":"q?[x]"}"#,
+        r#"{"action":"a","actor_label":"say \"hi\""}"#,
+        r#"{"action":"a","actor_label":"back\\slash"}"#,
+        r#"{"action":"a","actor_label":"-minus"}"#,
+    ]));
+    finds(
+        &sandbox,
+        &[
+            (r#"actor:"a,b:c d""#, &[1]),
+            (r#""a,b:c d""#, &[1]),
+            ("actor:50%*", &[2]),
+            ("actor:5*_now", &[2]),
+            ("5_%", &[]),
+            ("0%", &[2]),
+            ("off_now", &[2]),
+            ("offxnow", &[]),
+            ("actor:star*", &[3, 4]),
+            (r#"actor:"star*""#, &[3]),
+            ("actor:q?[x]", &[5]),
+            ("actor:q?*", &[5]),
+            ("actor:s?ar*", &[]),
+            ("actor:q[?]*", &[]),
+            (r#"actor:"say \"hi\"""#, &[6]),
+            (r#""\"hi\"""#, &[6]),
+            (r"actor:back\slash", &[7]),
+            (r#"actor:"-minus""#, &[8]),
+            ("actor:-minus", &[8]),
+            ("actor:*", &[1, 2, 3, 4, 5, 6, 7, 8]),
+        ],
+    );
+    assert_eq!(found(&sandbox, &["--search", "a,b:c d"]), [1]);
+    assert_eq!(found(&sandbox, &["--search", "\"hi\""]), [6]);
+    assert_eq!(found(&sandbox, &["--search=-minus"]), [8]);
+    assert_eq!(found(&sandbox, &["--actor", "\"star*\""]), [3]);
+}
+
+#[test]
+fn targets_split_at_the_first_slash_and_are_tried_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(lines([
+        r#"{"action":"a","target_type":"pod","target_id":"default/web"}"#,
+        r#"{"action":"a","target_id":"pod/default/web"}"#,
+        r#"{"action":"a","target_label":"POD/default/web"}"#,
+        r#"{"action":"a","target_type":"pod","target_id":"web"}"#,
+        r#"{"action":"a","target_id":"/etc/passwd"}"#,
+        r#"{"action":"a","target_type":"pod","target_label":"default/web"}"#,
+    ]));
+    finds(
+        &sandbox,
+        &[
+            ("target:pod/default/web", &[1, 2, 3]),
+            ("target:default/web", &[1, 6]),
+            ("target:pod/web", &[4]),
+            ("target:/etc/passwd", &[5]),
+            ("target:/etc/*", &[5]),
+        ],
+    );
+}
+
+#[test]
+fn failure_is_a_status_or_a_word_of_the_last_part() {
+    let sandbox = Sandbox::new();
+    let events = [
+        (r#""status_code":400"#, "a"),
+        (r#""status_code":399"#, "a"),
+        (r#""status_code":599"#, "a"),
+        (r#""title":"x""#, "login_failed"),
+        (r#""title":"x""#, "auth.denied"),
+        (r#""title":"x""#, "auth.denied.report"),
+        (r#""title":"x""#, "auth.undenied"),
+        (r#""title":"x""#, "auth.failed-twice"),
+        (r#""title":"x""#, "failed.login"),
+    ];
+    sandbox
+        .ingest(lines(events.map(|(field, action)| format!(r#"{{"action":"{action}",{field}}}"#))));
+    finds(&sandbox, &[("is:failed", &[1, 3, 4, 5, 8]), ("-is:failed", &[2, 6, 7, 9])]);
+}
+
+// What does not parse.
+
+#[track_caller]
+fn error_of(args: &[&str]) -> Output {
+    let sandbox = Sandbox::with_events();
+    sandbox.run([&["list"], args].concat()).exits(2).no_stdout()
+}
+
+#[test]
+fn a_query_that_does_not_parse_is_shown_with_a_caret() {
+    insta::assert_snapshot!(error_of(&["action:user.* status:>=abc"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: status: "abc" is not a status, like 404, 4xx, 500-599 or >=400
+      action:user.* status:>=abc
+                             ^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["acton:user.*"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: "acton" is not a qualifier; did you mean actor: ?
+      acton:user.*
+      ^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["actor:"]), @"
+    ------- stderr -------
+    activity: cannot read the query: actor: a value is missing
+      actor:
+            ^
+    [exit status: 2]
+    ");
+    insta::assert_snapshot!(error_of(&["one \"two"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: this quote is not closed
+      one "two
+          ^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["is:imporsonated"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: is: "imporsonated" is none of impersonated, failed, system and edit; did you mean impersonated?
+      is:imporsonated
+         ^^^^^^^^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["--ip", "10.0.0.300"]), @r#"
+    ------- stderr -------
+    activity: cannot read --ip: "10.0.0.300" is not an address or network, like 192.0.2.7 or 2001:db8::/32
+      --ip 10.0.0.300
+           ^^^^^^^^^^
+    [exit status: 2]
+    "#);
+    insta::assert_snapshot!(error_of(&["--since", "last month"]), @r#"
+    ------- stderr -------
+    activity: cannot read --since: "last month" is not a time like 2026-11-20, "2026-11-20 14:30", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, "3 days ago" or @1700000000
+      --since last month
+              ^^^^^^^^^^
+    [exit status: 2]
+    "#);
+}
+
+#[test]
+fn everything_malformed_is_exit_2_with_a_caret_under_the_place() {
+    for (query, place) in [
+        ("status:99", "99"),
+        ("status:600", "600"),
+        ("status:499-400", "499-400"),
+        ("status:4yy", "4yy"),
+        ("status:>=", ">="),
+        ("id:x", "x"),
+        ("id:5-3", "5-3"),
+        ("ip:10.0.0.0/33", "10.0.0.0/33"),
+        ("ip:host", "host"),
+        ("severity:loud", "loud"),
+        ("source:robot", "robot"),
+        ("is:nothing", "nothing"),
+        ("since:someday", "someday"),
+        ("since:2025-02-30", "2025-02-30"),
+        ("days:x", "x"),
+        ("days:-1", "-1"),
+        ("colour:red", "colour"),
+        ("payload.:x", "payload."),
+        ("actor:a,,b", ",b"),
+        ("action:\"open", "\"open"),
+    ] {
+        let text = format!("first {query}");
+        let out = error_of(&[&text]);
+        let said: Vec<&str> = out.stderr().lines().collect();
+        assert!(said[0].starts_with("activity: "), "{query}\n{out}");
+        assert_eq!(said[1].trim_start(), text, "{query}\n{out}");
+        let caret = said[2].find('^').unwrap_or_else(|| panic!("no caret for {query}\n{out}"));
+        let (from, to) =
+            (said[1].find(query).unwrap(), said[1].rfind(place).unwrap() + place.len());
+        assert!((from..to).contains(&caret), "the caret is elsewhere\n{out}");
+    }
+}
+
+#[test]
+fn the_nearest_name_is_told() {
+    for (query, name) in [
+        ("acter:3", "actor"),
+        ("sevrity:low", "severity"),
+        ("is:faild", "failed"),
+        ("targt:x", "target"),
+    ] {
+        error_of(&[query]).says(name).done();
+    }
+}
+
+#[test]
+fn a_query_with_escapes_is_told_escaped() {
+    let out = error_of(&["status:\u{1b}[31m\u{202e}x"]);
+    assert!(out.stderr().contains(r"\e[31m\u{202e}x"), "{out}");
+}
+
+#[test]
+fn words_with_colons_that_are_no_qualifiers_need_quotes() {
+    let sandbox = Sandbox::with_events();
+    sandbox.run(["list", "http://example.org"]).exits(2).done();
+    sandbox.run(["list", "\"http://example.org\""]).ok().done();
+}

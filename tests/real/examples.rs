@@ -1,0 +1,321 @@
+//! The hooks and filters of `examples/`, as their users run them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::tools;
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
+}
+
+/// A sandbox in which `activity` is on the path, and its log has an absolute name.
+struct Host(Sandbox);
+
+impl Host {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        sandbox.shell("activity --version").ok().done();
+        Self(sandbox)
+    }
+
+    fn tool(&self, program: &str) -> Command {
+        let mut command = self.0.tool(program);
+        let bin = self.0.root().join("bin");
+        command
+            .env(
+                "PATH",
+                format!(
+                    "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                    bin.display()
+                ),
+            )
+            .env("ACTIVITY_DB", self.0.db())
+            .env("ACTIVITY_CONFIG", self.0.path("config.toml"));
+        command
+    }
+
+    fn sh(&self, script: &str) -> Output {
+        let mut command = self.tool("sh");
+        command.args(["-euc", script]);
+        self.0.finish(command)
+    }
+
+    /// Has a shell's profile read the hook. What comes before it in `/etc` sets the path anew.
+    fn profile(&self, name: &str, hook: &Path) {
+        let bin = self.0.root().join("bin");
+        let text = format!("PATH='{}':$PATH\n. '{}'\n", bin.display(), hook.display());
+        fs::write(self.0.home().join(name), text).unwrap();
+    }
+
+    fn stored(&self) -> Vec<Value> {
+        self.0.log().is_sound();
+        self.0.stored()
+    }
+}
+
+/// The values of one field, in order of arrival.
+fn field<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
+    events.iter().map(|event| event[name].as_str().unwrap_or_default()).collect()
+}
+
+#[test]
+fn a_login_shell_records_login_and_logout() {
+    if !tools::has(&["bash"]) {
+        return;
+    }
+    for (shell, profile, from, ip) in [
+        ("bash", ".bash_profile", Some("102.65.14.9 50022 22"), Some("102.65.14.9")),
+        ("dash", ".profile", Some("fe80::1%eth0 50022 22"), Some("fe80::1")),
+        ("bash", ".profile", None, None),
+    ] {
+        let host = Host::new();
+        let hook = example("shell/activity.sh");
+        host.profile(profile, &hook);
+        let mut command = host.tool(shell);
+        if let Some(from) = from {
+            command.env("SSH_CLIENT", from);
+        }
+        command.args(["-l", "-c", "echo at work"]);
+        let out = host.0.finish(command).ok().no_stderr();
+        assert_eq!(out.stdout(), "at work\n");
+        let events = host.stored();
+        assert_eq!(field(&events, "action"), ["session.login", "session.logout"], "{shell}");
+        assert_eq!(events[0]["session_id"], events[1]["session_id"]);
+        assert!(!events[0]["actor_id"].as_str().unwrap().is_empty());
+        for event in &events {
+            assert_eq!(event.get("ip").and_then(Value::as_str), ip, "{shell}");
+        }
+    }
+}
+
+#[test]
+fn a_login_goes_on_where_the_log_cannot_be_written() {
+    let host = Host::new();
+    let hook = example("shell/activity.sh");
+    host.profile(".profile", &hook);
+    let mut command = host.tool("dash");
+    command.env("ACTIVITY_DB", "/dev/null/log.db").args(["-l", "-c", "echo at work"]);
+    let out = host.0.finish(command).ok();
+    assert_eq!(out.stdout(), "at work\n");
+    assert_eq!(
+        out.stderr().lines().filter(|line| line.starts_with("activity: ")).count(),
+        2,
+        "{out}"
+    );
+}
+
+#[test]
+fn a_push_is_recorded_ref_by_ref() {
+    if !tools::has(&["git"]) {
+        return;
+    }
+    let host = Host::new();
+    let hook = example("git/post-receive");
+    let mode = hook.metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o111, 0o111, "the hook is executable");
+    let script = format!(
+        "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@b
+         git init -q --bare site.git && cp '{}' site.git/hooks/
+         git init -q -b main work && cd work && git remote add origin ../site.git
+         echo 1 > a && git add a && git commit -qm 'First \"quoted\" $commit' && git push -q origin main
+         echo 2 > a && git commit -qam Second && echo 3 > a && git commit -qam Third && git push -q origin main
+         git tag v1 && git push -q origin v1
+         git checkout -q -b feat/x && git push -q origin feat/x && git push -q origin :feat/x",
+        hook.display()
+    );
+    host.sh(&script).ok().no_stderr().done();
+    let events = host.stored();
+    assert_eq!(
+        field(&events, "action"),
+        [
+            "git.branch.create",
+            "git.branch.update",
+            "git.tag.create",
+            "git.branch.create",
+            "git.branch.delete"
+        ]
+    );
+    assert_eq!(
+        field(&events, "target_id"),
+        ["site/main", "site/main", "site/v1", "site/feat/x", "site/feat/x"]
+    );
+    assert_eq!(events[0]["title"], "First \"quoted\" $commit");
+    assert_eq!(events[1]["title"], "Third");
+    assert_eq!(events[1]["payload"]["commits"], 2);
+    let commit = &events[1]["diff"]["commit"];
+    assert_eq!(commit["before"], events[0]["diff"]["commit"]["after"]);
+    assert_eq!(events[4]["diff"]["commit"]["after"], "");
+}
+
+/// Installs and removes a small package of its own with apt-get, through the hook.
+#[test]
+fn apt_records_what_dpkg_did() {
+    if !tools::is_root() || !tools::has(&["apt-get", "dpkg-deb"]) {
+        return;
+    }
+    let host = Host::new();
+    let conf = fs::read_to_string(example("apt/99activity")).unwrap();
+    let script = example("apt/dpkg-events").display().to_string();
+    assert!(conf.contains("/usr/local/lib/activity/dpkg-events"));
+    host.0.write("apt.conf", conf.replace("/usr/local/lib/activity/dpkg-events", &script));
+    host.0.write("control", "Package: activity-example\nVersion: 1.2\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: made by a test, and removed by it\n");
+    let out = host.sh("mkdir -p package/DEBIAN && cp control package/DEBIAN/
+         dpkg-deb --build package example.deb > /dev/null
+         export APT_CONFIG=$PWD/apt.conf DEBIAN_FRONTEND=noninteractive
+         chmod 0755 . ..
+         apt-get install -qy --no-install-recommends ./example.deb
+         apt-get purge -qy activity-example");
+    assert!(!out.stderr().contains("activity: "), "{out}");
+    let out = out.ok();
+    let events = host.stored();
+    let ours: Vec<&Value> =
+        events.iter().filter(|event| event["target_label"] == "activity-example").collect();
+    let actions: Vec<_> = ours.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert!(actions.len() >= 2, "{actions:?}\n{out}");
+    assert_eq!(actions[actions.len() - 2], "package.install", "{actions:?}");
+    assert!(["package.remove", "package.purge"].contains(actions.last().unwrap()), "{actions:?}");
+    let install = ours[actions.len() - 2];
+    assert_eq!(install["diff"]["version"]["after"], "1.2");
+    assert_eq!(install["source"], "system");
+    // Twice through the whole of dpkg's log, and each event once.
+    let ids: std::collections::BTreeSet<_> = field(&events, "event_id").into_iter().collect();
+    assert_eq!(ids.len(), events.len());
+}
+
+#[test]
+fn access_lines_become_requests() {
+    if !tools::has(&["jq"]) {
+        return;
+    }
+    let host = Host::new();
+    let (filter, log) = (example("nginx/access.jq"), example("nginx/access.log"));
+    let script = format!(
+        "jq -cR -f '{}' '{}' > access.jsonl && activity ingest access.jsonl",
+        filter.display(),
+        log.display()
+    );
+    let out = host.sh(&script).ok();
+    assert_eq!(
+        out.stderr(),
+        "ingested 4, duplicates 0, rejected 0\n",
+        "the line that is no request is out"
+    );
+    let events = host.stored();
+    assert_eq!(field(&events, "method"), ["GET", "POST", "POST", "DELETE"]);
+    assert_eq!(events[0]["occurred_at"], "2026-11-20T04:12:01Z");
+    assert_eq!(events[0]["target_id"], "/courses");
+    assert_eq!(events[1]["actor_id"], "maria");
+    assert_eq!(events[2]["status_code"], 401);
+    assert_eq!(events[3]["severity"], "high");
+    let out = host.sh("activity list --json --failed").ok();
+    assert_eq!(out.ids(), [4, 3]);
+}
+
+#[test]
+fn cloudtrail_records_become_events() {
+    if !tools::has(&["jq"]) {
+        return;
+    }
+    let host = Host::new();
+    let (filter, trail) = (example("cloudtrail/records.jq"), example("cloudtrail/trail.json"));
+    let script = format!("jq -c -f '{}' '{}' | activity ingest", filter.display(), trail.display());
+    for counts in ["ingested 3, duplicates 0", "ingested 0, duplicates 3"] {
+        assert_eq!(host.sh(&script).ok().stderr(), format!("{counts}, rejected 0\n"));
+    }
+    let events = host.stored();
+    assert_eq!(
+        field(&events, "action"),
+        ["s3.put_bucket_policy", "iam.create_user_failed", "sts.assume_role"]
+    );
+    assert_eq!(field(&events, "actor_label"), ["maria", "deploy", "ec2.amazonaws.com"]);
+    assert_eq!(events[0]["target_id"], "arn:aws:s3:::s2l-media");
+    assert_eq!(events[2].get("ip"), None);
+    assert_eq!(host.sh("activity list --json is:failed").ok().ids(), [2]);
+}
+
+#[test]
+fn a_wordpress_mirror_is_taken_in() {
+    let host = Host::new();
+    let mirror = example("wp-activity-log/mirror.log");
+    let out = host.sh(&format!("activity ingest '{}'", mirror.display())).ok();
+    assert_eq!(out.stderr(), "ingested 6, duplicates 0, rejected 0\n");
+    let events = host.stored();
+    assert_eq!(
+        field(&events, "action"),
+        [
+            "user.login",
+            "post.modified",
+            "plugin.activated",
+            "user.modified",
+            "cron-job.executed",
+            "wsal.1002"
+        ]
+    );
+    assert_eq!(field(&events, "severity"), ["info", "low", "high", "medium", "info", "critical"]);
+    assert!(events.iter().all(|event| event["tenant"] == "s2l.online"));
+    assert_eq!(events[1]["diff"]["Title"]["after"], "Spring launch");
+    assert_eq!(events[3]["target_id"], "17");
+    assert_eq!(events[4]["source"], "system");
+}
+
+#[test]
+fn a_git_history_becomes_events() {
+    if !tools::has(&["git"]) {
+        return;
+    }
+    let host = Host::new();
+    let script = format!(
+        "export GIT_AUTHOR_NAME='Ann \"A\" O\\Neil' GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=C GIT_COMMITTER_EMAIL=c@d
+         git init -q -b main work && cd work
+         git commit -q --allow-empty -m 'Say \"hi\" \\ back' && git commit -q --allow-empty -m 'Tab\there'
+         sh '{}' . > ../commits.jsonl && cd .. && activity ingest commits.jsonl",
+        example("git-log.sh").display()
+    );
+    assert_eq!(host.sh(&script).ok().stderr(), "ingested 2, duplicates 0, rejected 0\n");
+    let events = host.stored();
+    assert_eq!(events[0]["title"], "Say \"hi\" \\ back");
+    assert_eq!(events[0]["actor_label"], "Ann \"A\" O\\Neil");
+}
+
+/// The README's first command, from another folder; with dpkg's history, git's, or neither.
+#[test]
+fn the_tour_is_worth_its_while() {
+    let tour = example("tour.sh");
+    let sandbox = Sandbox::new();
+    let mut command = Command::new("sh");
+    command
+        .arg(&tour)
+        .current_dir(sandbox.root())
+        .env("HOME", std::env::var_os("HOME").unwrap_or_default());
+    let out = sandbox.finish(command).ok();
+    for part in [
+        "$ activity ingest",
+        "$ activity list",
+        "$ activity actions",
+        "$ activity search-",
+        "$ activity show",
+        "$ activity export",
+        "log.export",
+    ] {
+        assert!(out.stdout().contains(part), "no {part}\n{out}");
+    }
+    assert!(!out.stderr().contains("activity: "), "{out}");
+    let left: Vec<_> =
+        fs::read_dir(sandbox.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "it leaves nothing behind: {left:?}");
+}
+
+#[test]
+fn the_sample_is_taken_in_whole() {
+    let host = Host::new();
+    let out = host.sh(&format!("activity ingest '{}'", example("sample.jsonl").display())).ok();
+    assert_eq!(out.stderr(), "ingested 20, duplicates 0, rejected 0\n");
+}

@@ -1,0 +1,302 @@
+//! Power cuts, on paper: every write of some ingests is traced, and the disk is rebuilt as a cut could
+//! have left it at each moment. What was acknowledged before is there, and the log is sound.
+//!
+//! What is not synced may be lost, kept, half kept or torn. So that the test can fail, it is run
+//! once more as if the program had never synced: then events must be lost.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::strace;
+use crate::support::Sandbox;
+use crate::support::chain;
+use crate::tools;
+
+/// One thing that happened to the disk, in order.
+enum Step {
+    Write {
+        path: String,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    Cut {
+        path: String,
+        length: usize,
+    },
+    Sync {
+        path: String,
+    },
+    Create {
+        path: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        path: String,
+    },
+    /// From here on the event is promised.
+    Acknowledged(String),
+}
+
+/// How a cut treats what was not synced.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Lost,
+    Kept,
+    /// Each piece by the toss of a coin.
+    Some(u64),
+    /// All but the last is kept, and half of that.
+    Torn,
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
+    let sandbox = Sandbox::in_memory();
+    let steps = traced(&sandbox);
+    let promised = steps.iter().filter(|step| matches!(step, Step::Acknowledged(_))).count();
+    let writes = steps.iter().filter(|step| matches!(step, Step::Write { .. })).count();
+    let syncs = steps.iter().filter(|step| matches!(step, Step::Sync { .. })).count();
+    assert!(promised == 12 && writes > 30 && syncs >= 12, "{promised} {writes} {syncs}");
+
+    let states = cuts(&sandbox, &steps, true);
+    assert!(states.tried > 300, "{} states", states.tried);
+    assert!(states.bad.is_empty(), "{} of {}: {:#?}", states.bad.len(), states.tried, states.bad);
+
+    let without = cuts(&sandbox, &steps, false);
+    assert!(!without.bad.is_empty(), "without a sync events are lost, or this test sees nothing");
+}
+
+/// Runs one ingest after the other under strace: the first makes the log, one is of many events.
+fn traced(sandbox: &Sandbox) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let trace = sandbox.path("strace.out");
+    for number in 0..12 {
+        let id = format!("e{number}");
+        let options = [
+            "-y",
+            "-xx",
+            "-s",
+            "9000000",
+            "-o",
+            trace.to_str().unwrap(),
+            "-e",
+            "trace=pwrite64,write,ftruncate,fsync,fdatasync,openat,rename,renameat2,link,linkat,unlink,unlinkat",
+        ];
+        let title = "x".repeat(number * 700);
+        let args = ["ingest", "--action", "a", "--event-id", &id, "--title", &title];
+        sandbox.finish(strace::command(sandbox, &options, &args)).ok().done();
+        let text = fs::read_to_string(&trace).unwrap();
+        steps.extend(text.lines().filter_map(|line| step(sandbox, line)));
+        steps.push(Step::Acknowledged(id));
+    }
+    steps
+}
+
+/// One line of strace as a step, if it is about a file of the log.
+fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
+    let call = line.split_once(' ')?.1.trim_start();
+    let (name, rest) = call.split_once('(')?;
+    let (args, result) = rest.rsplit_once(" = ")?;
+    if result.starts_with('-') {
+        return None;
+    }
+    let work = sandbox.work().display().to_string();
+    let ours =
+        |path: &str| path.starts_with(&work) && !path.ends_with("-shm") && !path.ends_with(".lock");
+    // `3</path>`, its bytes escaped like all text here.
+    let on = || {
+        let (_, path) = args.split_once('<')?;
+        let path = String::from_utf8(unescaped(path.split_once('>')?.0)).unwrap();
+        ours(&path).then_some(path)
+    };
+    let texts: Vec<Vec<u8>> = args.split('"').skip(1).step_by(2).map(unescaped).collect();
+    let full = |bytes: &Vec<u8>| {
+        let path =
+            sandbox.work().join(String::from_utf8(bytes.clone()).unwrap()).display().to_string();
+        ours(&path).then_some(path)
+    };
+    match name {
+        "pwrite64" => {
+            let at = args.rsplit(", ").next()?.trim_end_matches(')').parse().unwrap();
+            Some(Step::Write { path: on()?, at, bytes: texts[0].clone() })
+        }
+        "write" => Some(Step::Write { path: on()?, at: usize::MAX, bytes: texts[0].clone() }),
+        "ftruncate" => {
+            let length = args.rsplit(", ").next()?.trim_end_matches(')').parse().unwrap();
+            Some(Step::Cut { path: on()?, length })
+        }
+        "fsync" | "fdatasync" => Some(Step::Sync { path: on()? }),
+        "openat" if args.contains("O_CREAT") => Some(Step::Create { path: full(texts.first()?)? }),
+        "rename" | "renameat2" | "link" | "linkat" => {
+            let (from, to) = (full(&texts[0])?, full(&texts[1])?);
+            Some(Step::Rename { from, to })
+        }
+        "unlink" | "unlinkat" => Some(Step::Remove { path: full(&texts[0])? }),
+        _ => None,
+    }
+}
+
+/// The bytes of `\x61\x62`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let hex = text.split("\\x").skip(1);
+    hex.map(|byte| u8::from_str_radix(&byte[..2], 16).unwrap()).collect()
+}
+
+/// A file's bytes as the disk surely has them, and what was done to it since.
+#[derive(Clone, Default)]
+struct File {
+    synced: Vec<u8>,
+    pending: Vec<(Option<usize>, Vec<u8>)>,
+}
+
+impl File {
+    fn length(&self) -> usize {
+        self.pending.iter().fold(self.synced.len(), |length, (at, bytes)| match at {
+            Some(at) => length.max(at + bytes.len()),
+            None => usize::from_be_bytes(bytes.as_slice().try_into().unwrap()),
+        })
+    }
+
+    fn after(&self, fate: Fate) -> Vec<u8> {
+        let mut bytes = self.synced.clone();
+        let mut coin = if let Fate::Some(seed) = fate { seed } else { 0 };
+        for (place, (at, piece)) in self.pending.iter().enumerate() {
+            let last = place + 1 == self.pending.len();
+            let piece = match fate {
+                Fate::Lost => continue,
+                Fate::Kept => piece.as_slice(),
+                Fate::Some(_) => {
+                    coin = coin
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1_442_695_040_888_963_407);
+                    if coin >> 63 == 0 {
+                        continue;
+                    }
+                    piece.as_slice()
+                }
+                // Disks write sectors of 512 bytes whole.
+                Fate::Torn if last && at.is_some() => &piece[..piece.len() / 2 / 512 * 512],
+                Fate::Torn => piece.as_slice(),
+            };
+            match at {
+                Some(_) if piece.is_empty() => {}
+                Some(at) => {
+                    bytes.resize(bytes.len().max(at + piece.len()), 0);
+                    bytes[*at..*at + piece.len()].copy_from_slice(piece);
+                }
+                None => bytes.resize(usize::from_be_bytes(piece.try_into().unwrap()), 0),
+            }
+        }
+        bytes
+    }
+
+    fn sync(&mut self) {
+        self.synced = self.after(Fate::Kept);
+        self.pending.clear();
+    }
+}
+
+struct States {
+    tried: usize,
+    bad: Vec<String>,
+}
+
+/// Rebuilds the disk at each step and looks at the log there.
+fn cuts(sandbox: &Sandbox, steps: &[Step], syncs_count: bool) -> States {
+    let mut states = States { tried: 0, bad: Vec::new() };
+    // Names as the running system has them, and as the disk surely has them.
+    let mut files: BTreeMap<usize, File> = BTreeMap::new();
+    let mut names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut synced_names: BTreeMap<String, usize> = BTreeMap::new();
+    let mut promised: BTreeSet<&str> = BTreeSet::new();
+    let work = sandbox.work().display().to_string();
+    for (number, step) in steps.iter().enumerate() {
+        match step {
+            Step::Write { path, at, bytes } => {
+                let file = files.get_mut(&names[path]).unwrap();
+                let at = if *at == usize::MAX { file.length() } else { *at };
+                file.pending.push((Some(at), bytes.clone()));
+            }
+            Step::Cut { path, length } => {
+                let file = files.get_mut(&names[path]).unwrap();
+                file.pending.push((None, length.to_be_bytes().to_vec()));
+            }
+            Step::Sync { path } if *path == work => {
+                if syncs_count {
+                    synced_names.clone_from(&names);
+                }
+            }
+            Step::Sync { path } => {
+                if let Some(file) = names.get(path).and_then(|key| files.get_mut(key))
+                    && syncs_count
+                {
+                    file.sync();
+                }
+            }
+            Step::Create { path } => {
+                let next = files.len();
+                if let std::collections::btree_map::Entry::Vacant(entry) = names.entry(path.clone())
+                {
+                    entry.insert(next);
+                    files.insert(next, File::default());
+                }
+            }
+            Step::Rename { from, to } => {
+                let key = names[from];
+                names.insert(to.clone(), key);
+            }
+            Step::Remove { path } => {
+                names.remove(path);
+            }
+            Step::Acknowledged(id) => {
+                promised.insert(id);
+            }
+        }
+        let seed = number as u64;
+        for fate in [Fate::Lost, Fate::Kept, Fate::Some(seed), Fate::Some(!seed), Fate::Torn] {
+            // What the folder's entry was not synced for may be there all the same.
+            let there = if matches!(fate, Fate::Lost) { &synced_names } else { &names };
+            states.tried += 1;
+            let folder = sandbox.root().join("cut");
+            drop(fs::remove_dir_all(&folder));
+            fs::create_dir(&folder).unwrap();
+            for (path, key) in there {
+                let name = Path::new(path).file_name().unwrap();
+                fs::write(folder.join(name), files[key].after(fate)).unwrap();
+            }
+            if let Err(why) = looked_at(&folder.join("log.db"), &promised) {
+                states.bad.push(format!("step {number}, {fate:?}: {why}"));
+            }
+        }
+    }
+    states
+}
+
+/// Opens a log that a cut left, as the next process would, and looks for what was promised.
+fn looked_at(db: &Path, promised: &BTreeSet<&str>) -> Result<(), String> {
+    if !db.exists() {
+        return if promised.is_empty() { Ok(()) } else { Err("the log is gone".to_owned()) };
+    }
+    let text = |why: rusqlite::Error| why.to_string();
+    let sql = Connection::open(db).map_err(text)?;
+    let integrity: String =
+        sql.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(text)?;
+    if integrity != "ok" {
+        return Err(integrity);
+    }
+    chain::walk(&sql)?;
+    let mut statement = sql.prepare("SELECT event_id FROM events").map_err(text)?;
+    let stored = statement.query_map([], |row| row.get(0)).map_err(text)?;
+    let stored = stored.collect::<Result<BTreeSet<String>, _>>().map_err(text)?;
+    let lost: Vec<_> = promised.iter().filter(|id| !stored.contains(**id)).collect();
+    if lost.is_empty() { Ok(()) } else { Err(format!("acknowledged and lost: {lost:?}")) }
+}

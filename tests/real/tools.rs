@@ -1,0 +1,41 @@
+//! What these tests need beside the program.
+
+use std::process::Command;
+
+use crate::support::as_root;
+use crate::support::skip;
+
+/// The programs, and the Debian packages that bring them.
+const PACKAGES: [(&str, &str); 9] = [
+    ("apt-get", "apt"),
+    ("bash", "bash"),
+    ("faketime", "faketime"),
+    ("git", "git"),
+    ("jq", "jq"),
+    ("mount", "mount"),
+    ("sqlite3", "sqlite3"),
+    ("strace", "strace"),
+    ("dpkg-deb", "dpkg"),
+];
+
+/// Whether these programs are there; under CI they must be.
+pub(crate) fn has(programs: &[&str]) -> bool {
+    programs.iter().all(|program| {
+        let path =
+            Command::new("sh").args(["-c", "command -v -- \"$0\"", program]).output().unwrap();
+        if !path.status.success() {
+            let package =
+                PACKAGES.iter().find(|(name, _)| name == program).map_or(*program, |(_, p)| p);
+            skip(&format!("{program} is missing: apt-get install {package}"));
+        }
+        path.status.success()
+    })
+}
+
+/// Whether the tests run as root; under CI they must.
+pub(crate) fn is_root() -> bool {
+    if !as_root() {
+        skip("this needs root");
+    }
+    as_root()
+}

@@ -1,0 +1,276 @@
+//! `activity show`: the whole record of one event.
+
+use serde_json::json;
+
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::support::lines;
+
+/// The event as shown, with what differs from run to run masked.
+#[track_caller]
+fn shown(sandbox: &Sandbox, id: &str) -> String {
+    let out = sandbox.run(["show", id, "--tz", "UTC"]).ok().no_stderr();
+    masked(sandbox, &out)
+}
+
+fn masked(sandbox: &Sandbox, out: &Output) -> String {
+    let events = sandbox.stored();
+    let mut masks = Vec::new();
+    for event in &events {
+        let hash = event["hash"].as_str().unwrap();
+        masks.push((hash, "[hash]"));
+        masks.push((&hash[..32], "[hash]"));
+        masks.push((&hash[32..], "[hash]"));
+        masks.push((event["recorded_by"].as_str().unwrap(), "[recorder]"));
+    }
+    let text = out.masked(&masks);
+    // How long ago, and how much later it was recorded, depends on the day.
+    let unstable = |line: &str| match line.split_once(" · ") {
+        Some((time, _)) if line.contains("recorded") => format!("{time} · [recorded]"),
+        _ => line.to_owned(),
+    };
+    lines(text.lines().map(unstable))
+}
+
+#[test]
+fn show_tells_the_whole_record() {
+    let sandbox = Sandbox::with_events();
+    insta::assert_snapshot!(shown(&sandbox, "1"), @r#"
+    user.edit  Profile update                                                event 1
+      2025-03-05T14:28:09.551Z · [recorded]
+
+      actor         Jerome Cruz (3)
+      target        user/17 James Compton
+      source        operator          severity  low          module  users
+      from          102.65.14.9
+      user agent    Mozilla/5.0 (X11; Linux x86_64)
+      session       s-1
+      tenant        s2l.online
+
+      phone         +27 82 555 0100  →  +27 82 555 0199
+      newsletter    true             →  false
+      2 fields changed
+
+      payload
+        {
+          "request_id": "0d9e",
+          "via": "admin"
+        }
+      event_id      e1
+      hash          [hash]
+      nearby: activity list --around 1
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn show_tells_who_really_acted() {
+    let sandbox = Sandbox::with_events();
+    insta::assert_snapshot!(shown(&sandbox, "5"), @"
+    page.delete  James Compton (by Jerome Cruz) deleted Old pricing          event 5
+      really: Jerome Cruz (3), as James Compton (17)
+      2025-03-04T16:00:00Z · [recorded]
+
+      actor         James Compton (17)
+      target        page/old-pricing Old pricing
+      source        operator          severity  info         module  pages
+      tenant        s2l.online
+
+      event_id      e5
+      hash          [hash]
+      nearby: activity list --around 5
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn show_tells_http_fields() {
+    let sandbox = Sandbox::with_events();
+    insta::assert_snapshot!(shown(&sandbox, "6"), @r#"
+    ✗ auth.login_failed  Sign-in refused                                     event 6
+      2025-03-04T08:00:00Z · [recorded]
+
+      actor         Jim Compton (17)
+      target        user/17 Jim Compton
+      source        api               severity  info         module  auth
+      request       POST  /v1/auth/login  401
+      from          102.65.14.200
+      tenant        other.example
+
+      payload
+        {
+          "token": "abc",
+          "tries": 3
+        }
+      event_id      e6
+      hash          [hash]
+      nearby: activity list --around 6
+    [exit status: 0]
+    "#);
+}
+
+#[test]
+fn show_tells_an_event_with_hardly_anything_in_it() {
+    let sandbox = Sandbox::with_events();
+    insta::assert_snapshot!(shown(&sandbox, "8"), @"
+    cache.purge  (system) purged all surfaces                                event 8
+      2025-02-28T08:00:00Z · [recorded]
+
+      target        all surfaces
+      source        system            severity  critical
+
+      event_id      e8
+      hash          [hash]
+      nearby: activity list --around 8
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn every_value_of_the_record_is_shown() {
+    let sandbox = Sandbox::new();
+    let event = json!({
+        "event_id":"E-1","occurred_at":"2025-01-01T00:00:00Z","tenant":"T-enant","source":"cron",
+        "severity":"high","module":"M-odule","action":"a.ction","title":"T-itle",
+        "description":"D-escription","actor_id":"A-id","actor_label":"A-label",
+        "impersonator_id":"I-id","impersonator_label":"I-label","target_type":"T-type",
+        "target_id":"T-id","target_label":"T-label","diff":{"F-ield":{"before":"B-efore","after":"A-fter"}},
+        "payload":{"K-ey":{"deep":["V-alue"]}},"ip":"10.1.2.3","user_agent":"U-agent",
+        "session_id":"S-ession","method":"PATCH","endpoint":"/E-ndpoint","status_code":418
+    });
+    sandbox.ingest(event.to_string());
+    let out = sandbox.run(["show", "1"]).ok();
+    for value in [
+        "E-1",
+        "2025-01-01T00:00:00Z",
+        "T-enant",
+        "cron",
+        "high",
+        "M-odule",
+        "a.ction",
+        "T-itle",
+        "D-escription",
+        "A-id",
+        "A-label",
+        "I-id",
+        "I-label",
+        "T-type",
+        "T-id",
+        "T-label",
+        "F-ield",
+        "B-efore",
+        "A-fter",
+        "K-ey",
+        "deep",
+        "V-alue",
+        "10.1.2.3",
+        "U-agent",
+        "S-ession",
+        "PATCH",
+        "/E-ndpoint",
+        "418",
+    ] {
+        assert!(out.stdout().contains(value), "{value} is not shown\n{out}");
+    }
+    let stored = sandbox.stored_one();
+    assert!(out.stdout().contains(stored["recorded_by"].as_str().unwrap()), "{out}");
+    let digits: String = out.stdout().split_whitespace().collect();
+    assert!(digits.contains(stored["hash"].as_str().unwrap()), "all 64 digits\n{out}");
+}
+
+#[test]
+fn the_diff_shows_changed_fields_only_before_then_after() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(
+        r#"{"action":"a","diff":{"idle":{"before":"same","after":"same"},"made":{"after":"new"},
+           "gone":{"before":"old"},"kept":{"before":1,"after":2}}}"#
+            .replace('\n', " "),
+    );
+    let out = sandbox.run(["show", "1"]).ok();
+    assert!(!out.stdout().contains("idle"), "{out}");
+    let line = |field: &str| {
+        let line = out.stdout().lines().find(|line| line.trim_start().starts_with(field));
+        line.unwrap_or_else(|| panic!("no {field}\n{out}"))
+    };
+    assert!(line("made").contains('→') && line("made").contains("new"), "{out}");
+    assert!(line("gone").contains("old") && line("gone").contains('→'), "{out}");
+    let kept = line("kept");
+    assert!(kept.find('1') < kept.find('→') && kept.find('→') < kept.find('2'), "{out}");
+}
+
+#[test]
+fn long_values_wrap_and_nothing_is_lost() {
+    let sandbox = Sandbox::new();
+    let words: Vec<String> = (0..60).map(|n| format!("word{n:03}")).collect();
+    let text = words.join(" ");
+    let event = json!({"action":"a","description":text,"payload":{"long":text},
+        "diff":{"text":{"before":text,"after":text.to_uppercase()}}});
+    sandbox.ingest(event.to_string());
+    for columns in ["60", "80", "120"] {
+        let out = sandbox.run_with_env(&[("COLUMNS", columns)], ["show", "1"]).ok();
+        let width = columns.parse::<usize>().unwrap();
+        for line in out.stdout().lines() {
+            assert!(line.chars().count() <= width, "{columns}: {line:?}\n{out}");
+        }
+        for word in &words {
+            let seen = out.stdout().matches(word.as_str()).count();
+            assert!(seen >= 3, "{word} stands {seen} times at {columns}\n{out}");
+        }
+    }
+}
+
+#[test]
+fn json_is_one_object_as_in_list() {
+    let sandbox = Sandbox::with_events();
+    let one = sandbox.run(["show", "5", "--json"]).ok().no_stderr();
+    let listed = sandbox.run(["list", "--json", "id:5"]).ok();
+    assert_eq!(one.json(), listed.json());
+}
+
+#[test]
+fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
+    let sandbox = Sandbox::new();
+    let uuids = ["0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7", "0198f2c4-6b7e-7c3a-9d21-6f0a4be0c1d7"];
+    sandbox.ingest(lines([
+        json!({"action":"a","event_id":uuids[0]}).to_string(),
+        json!({"action":"b","event_id":uuids[1]}).to_string(),
+        json!({"action":"c","event_id":"order/42"}).to_string(),
+        json!({"action":"d","event_id":"order/421"}).to_string(),
+        json!({"action":"e","event_id":"99"}).to_string(),
+        json!({"action":"f","event_id":"twice","tenant":"one"}).to_string(),
+        json!({"action":"g","event_id":"twice","tenant":"two"}).to_string(),
+    ]));
+    let action = |id: &str| sandbox.run(["show", "--json", id]).ok().json()["action"].clone();
+    assert_eq!(action(uuids[0]), "a");
+    assert_eq!(action("0198f2c4-5"), "a");
+    assert_eq!(action("0198f2c4-6b7e-7"), "b");
+    assert_eq!(action("order/42"), "c", "the whole of one is that one");
+    assert_eq!(action("order/421"), "d");
+    // A number is an id, also where an event_id reads the same.
+    assert_eq!(action("5"), "e");
+    sandbox.run(["show", "99"]).exits(1).no_stdout().done();
+
+    let several = sandbox.run(["show", "0198f2c4"]).exits(2).no_stdout().tells_one_error();
+    assert!(several.stderr().contains('1') && several.stderr().contains('2'), "{several}");
+    sandbox.run(["show", "order/"]).exits(2).no_stdout().says("3").says("4").done();
+    sandbox.run(["show", "twice"]).exits(2).no_stdout().says("6").says("7").done();
+}
+
+#[test]
+fn what_is_not_there_is_exit_1() {
+    let sandbox = Sandbox::with_events();
+    for id in ["0", "9", "9223372036854775807", "99999999999999999999", "nothing", "e", "é"] {
+        let out = sandbox.run(["show", id]);
+        let code = if id == "e" { 2 } else { 1 };
+        out.exits(code).no_stdout().tells_one_error().done();
+    }
+    sandbox.run(["show"]).exits(2).done();
+    sandbox.run(["show", "-1"]).exits(2).done();
+    sandbox.run(["show", ""]).no_stdout().code_is_one_of(&[1, 2]);
+}
+
+#[test]
+fn there_is_no_log_to_show_from() {
+    let sandbox = Sandbox::new();
+    sandbox.run(["show", "1"]).exits(66).no_stdout().tells_one_error().done();
+}

@@ -1,0 +1,197 @@
+//! A second walk of the chain, written from its description in `src/chain.rs` and not with its code.
+//!
+//! It reads the tables as any program could, computes every commitment and link anew, and compares
+//! them with what is stored, up to the head.
+
+use ring::digest::SHA256;
+use ring::digest::digest;
+use rusqlite::Connection;
+use rusqlite::Row;
+use rusqlite::types::Value;
+
+const EVENTS: &str = "
+SELECT event.id, event.event_id, event.occurred_at, event.recorded_at, recorder.text, tenant.text,
+  event.source, event.severity, action.module, action.slug,
+  actor.salt, actor.id, actor.label, actor.digest,
+  impersonator.salt, impersonator.id, impersonator.label, impersonator.digest,
+  target.type, target.salt, target.id, target.label, target.digest,
+  agent.salt, agent.text, agent.digest,
+  event.method, event.endpoint, event.status,
+  event.salt, title.text, event.description, event.diff, event.payload, event.ip, event.session_id,
+  event.own, event.hash
+FROM event
+LEFT JOIN recorder ON recorder.key = event.recorder
+LEFT JOIN tenant ON tenant.key = event.tenant
+LEFT JOIN action ON action.key = event.action
+LEFT JOIN actor ON actor.key = event.actor
+LEFT JOIN actor AS impersonator ON impersonator.key = event.impersonator
+LEFT JOIN target ON target.key = event.target
+LEFT JOIN agent ON agent.key = event.agent
+LEFT JOIN title ON title.key = event.title
+ORDER BY event.id";
+
+/// Walks the whole chain.
+///
+/// # Errors
+/// What does not hold, with the event's id.
+pub(crate) fn walk(sql: &Connection) -> Result<(), String> {
+    let uuid: Vec<u8> = sql
+        .query_row("SELECT value FROM meta WHERE key = 'uuid'", [], |row| row.get(0))
+        .map_err(|why| format!("no uuid: {why}"))?;
+    let mut hash = sha256(&[b"activity-genesis-v1\0", &uuid]);
+    let mut last = 0_i64;
+    let mut statement = sql.prepare(EVENTS).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().map_err(|why| why.to_string())? {
+        let mut columns = Columns { row, at: 0 };
+        let id = columns.integer();
+        if id != last + 1 {
+            return Err(format!("event {} is missing", last + 1));
+        }
+        let content = content(&mut columns).map_err(|why| format!("event {id}: {why}"))?;
+        hash = sha256(&[b"activity-link-v1\0", &hash, &id.to_be_bytes(), &content]);
+        if columns.blob().as_deref() != Some(&hash) {
+            return Err(format!("event {id}: its hash is another"));
+        }
+        last = id;
+    }
+    let head: (i64, Vec<u8>) = sql
+        .query_row("SELECT id, hash FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(|why| format!("no head: {why}"))?;
+    if head == (last, hash) { Ok(()) } else { Err(format!("the head is {}, not {last}", head.0)) }
+}
+
+/// The digest over all that an event is; reads the columns up to its hash.
+fn content(columns: &mut Columns<'_>) -> Result<Vec<u8>, String> {
+    let mut fields = Vec::new();
+    let event_id = columns.value();
+    tagged(&mut fields, 1, if let Value::Blob(bytes) = &event_id { Some(bytes) } else { None });
+    tagged(
+        &mut fields,
+        2,
+        if let Value::Text(text) = &event_id { Some(text.as_bytes()) } else { None },
+    );
+    tagged(&mut fields, 3, Some(&columns.integer().to_be_bytes()));
+    tagged(&mut fields, 4, Some(&columns.integer().to_be_bytes()));
+    tagged(&mut fields, 5, columns.text().as_deref());
+    tagged(&mut fields, 6, columns.text().as_deref());
+    let source = ["operator", "system", "api", "cron"][usize::try_from(columns.integer()).unwrap()];
+    tagged(&mut fields, 7, Some(source.as_bytes()));
+    let severity = ["info", "low", "medium", "high", "critical"];
+    let severity = severity[usize::try_from(columns.integer()).unwrap()];
+    tagged(&mut fields, 8, Some(severity.as_bytes()));
+    tagged(&mut fields, 9, columns.text().as_deref());
+    tagged(&mut fields, 10, columns.text().as_deref());
+    tagged(&mut fields, 11, columns.commitment("party", 2)?.as_deref());
+    tagged(&mut fields, 12, columns.commitment("party", 2)?.as_deref());
+    tagged(&mut fields, 13, columns.text().as_deref());
+    tagged(&mut fields, 14, columns.commitment("target", 2)?.as_deref());
+    tagged(&mut fields, 15, columns.commitment("agent", 1)?.as_deref());
+    tagged(&mut fields, 16, columns.text().as_deref());
+    tagged(&mut fields, 17, columns.text().as_deref());
+    tagged(&mut fields, 18, columns.blob_of_integer().as_deref());
+    let salt = columns.blob().ok_or("it has no salt")?;
+    let mut body = Vec::new();
+    for number in 1..=6 {
+        tagged(&mut body, number, columns.text().as_deref());
+    }
+    tagged(&mut fields, 19, Some(&sha256(&[b"activity-body-v1\0", &salt, &body])));
+    tagged(&mut fields, 20, Some(&columns.integer().to_be_bytes()));
+    Ok(sha256(&[b"activity-event-v1\0", &fields]))
+}
+
+/// The columns of a row, taken one after the other.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    at: usize,
+}
+
+impl Columns<'_> {
+    fn value(&mut self) -> Value {
+        self.at += 1;
+        self.row.get(self.at - 1).unwrap()
+    }
+
+    fn integer(&mut self) -> i64 {
+        self.at += 1;
+        self.row.get(self.at - 1).unwrap()
+    }
+
+    fn blob(&mut self) -> Option<Vec<u8>> {
+        self.at += 1;
+        self.row.get(self.at - 1).unwrap()
+    }
+
+    fn blob_of_integer(&mut self) -> Option<Vec<u8>> {
+        self.at += 1;
+        let number: Option<i64> = self.row.get(self.at - 1).unwrap();
+        number.map(|number| number.to_be_bytes().to_vec())
+    }
+
+    /// A text; in a dimension the empty one stands for an absent value.
+    fn text(&mut self) -> Option<Vec<u8>> {
+        self.at += 1;
+        let text: Option<String> = self.row.get(self.at - 1).unwrap();
+        text.filter(|text| !text.is_empty()).map(String::into_bytes)
+    }
+
+    /// What stands in the chain for a dimension row: computed from its salt and texts, and the same
+    /// as the digest that the row has. `None`: the event has no such row.
+    fn commitment(&mut self, name: &str, texts: u8) -> Result<Option<Vec<u8>>, String> {
+        let salt = self.blob();
+        let mut fields = Vec::new();
+        for number in 1..=texts {
+            tagged(&mut fields, number, self.text().as_deref());
+        }
+        let stored = self.blob();
+        let Some(salt) = salt else { return Ok(None) };
+        let domain = format!("activity-{name}-v1\0");
+        let computed = sha256(&[domain.as_bytes(), &salt, &fields]);
+        if stored.as_ref() == Some(&computed) {
+            Ok(Some(computed))
+        } else {
+            Err(format!("the digest of its {name} is another"))
+        }
+    }
+}
+
+fn tagged(bytes: &mut Vec<u8>, number: u8, value: Option<&[u8]>) {
+    bytes.extend([number, u8::from(value.is_some())]);
+    let value = value.unwrap_or_default();
+    bytes.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
+    bytes.extend(value);
+}
+
+fn sha256(parts: &[&[u8]]) -> Vec<u8> {
+    digest(&SHA256, &parts.concat()).as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::support::Sandbox;
+    use crate::support::log::Log;
+
+    #[test]
+    fn the_walk_finds_what_a_hand_has_changed() {
+        for (hand, found) in [
+            ("UPDATE event SET occurred_at = occurred_at + 1 WHERE id = 3", "event 3: its hash"),
+            ("UPDATE event SET payload = '{}' WHERE id = 6", "event 6: its hash"),
+            ("UPDATE event SET hash = zeroblob(32) WHERE id = 5", "event 5: its hash"),
+            ("UPDATE actor SET label = 'Eve' WHERE id = '9'", "event 3: the digest"),
+            ("UPDATE action SET slug = 'x.y' WHERE slug = 'page.delete'", "event 5: its hash"),
+            ("DELETE FROM event WHERE id = 2", "event 2 is missing"),
+            ("DELETE FROM event WHERE id = 8", "the head is 8, not 7"),
+            ("UPDATE head SET id = 9", "the head is 9, not 8"),
+        ] {
+            let sandbox = Sandbox::with_events();
+            sandbox.holds(8);
+            let log = Log::open_to_write(&sandbox.db());
+            for trigger in log.texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'") {
+                log.sql.execute(&format!("DROP TRIGGER {trigger}"), []).unwrap();
+            }
+            assert_eq!(log.sql.execute(hand, []).unwrap(), 1, "{hand}");
+            let told = super::walk(&log.sql).unwrap_err();
+            assert!(told.starts_with(found), "{hand}: {told}");
+        }
+    }
+}

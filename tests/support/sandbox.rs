@@ -1,0 +1,262 @@
+//! A folder to run the program in, with nothing of the one who runs the tests.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+
+use crate::support::Output;
+use crate::support::as_root;
+use crate::support::log::Log;
+
+/// Who runs the program where a test needs somebody who is not root.
+const NOBODY: u32 = 65534;
+
+pub(crate) struct Sandbox {
+    dir: TempDir,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        Self::under(&std::env::temp_dir())
+    }
+
+    /// A sandbox in memory, for tests that sync thousands of times.
+    pub(crate) fn in_memory() -> Self {
+        let shm = Path::new("/dev/shm");
+        if shm.is_dir() { Self::under(shm) } else { Self::new() }
+    }
+
+    pub(crate) fn under(parent: &Path) -> Self {
+        let sandbox =
+            Self { dir: tempfile::Builder::new().prefix("log").tempdir_in(parent).unwrap() };
+        for folder in ["home", "work"] {
+            fs::create_dir(sandbox.root().join(folder)).unwrap();
+        }
+        // The host's own config never counts.
+        sandbox.write("config.toml", "");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(sandbox.path("config.toml"), private).unwrap();
+        sandbox
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The folder that the program runs in.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.root().join("work")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root().join("home")
+    }
+
+    /// The path of a file in the folder that the program runs in.
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.work().join(name)
+    }
+
+    /// The log that commands use unless they are told of another.
+    pub(crate) fn db(&self) -> PathBuf {
+        self.path("log.db")
+    }
+
+    pub(crate) fn write(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, contents).unwrap();
+        path
+    }
+
+    pub(crate) fn append(&self, name: impl AsRef<Path>, contents: impl AsRef<[u8]>) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path(name)).unwrap();
+        file.write_all(contents.as_ref()).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
+        let path = self.path(name);
+        fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+    }
+
+    pub(crate) fn exists(&self, name: impl AsRef<Path>) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// The program with these arguments, yet to be run.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.tool(env!("CARGO_BIN_EXE_activity"));
+        command.args(args);
+        command
+    }
+
+    /// Another program in the same surroundings.
+    pub(crate) fn tool(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            .env("HOME", self.home())
+            .env("LANG", "C.UTF-8")
+            .env("TZ", "UTC")
+            .env("COLUMNS", "80")
+            .env("ACTIVITY_DB", "log.db")
+            .env("ACTIVITY_CONFIG", "config.toml")
+            .current_dir(self.work())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// A line for `sh`, in which `activity` is the program.
+    pub(crate) fn shell(&self, script: &str) -> Output {
+        let bin = self.root().join("bin");
+        if !bin.exists() {
+            fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_activity"), bin.join("activity"))
+                .unwrap();
+        }
+        let mut command = self.tool("sh");
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+        command.args(["-c", script]);
+        self.finish(command)
+    }
+
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
+        self.finish(self.command(args))
+    }
+
+    /// Runs the program with further variables in its environment.
+    pub(crate) fn run_with_env<S: AsRef<OsStr>>(
+        &self,
+        variables: &[(&str, &str)],
+        args: impl IntoIterator<Item = S>,
+    ) -> Output {
+        let mut command = self.command(args);
+        command.envs(variables.iter().copied());
+        self.finish(command)
+    }
+
+    pub(crate) fn run_with_input<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        input: impl AsRef<[u8]>,
+    ) -> Output {
+        self.finish_with_input(self.command(args), input)
+    }
+
+    pub(crate) fn finish(&self, mut command: Command) -> Output {
+        let text = format!("{command:?}");
+        let output = command.output().unwrap_or_else(|why| panic!("{text}: {why}"));
+        Output::new(text, self.root(), output)
+    }
+
+    pub(crate) fn finish_with_input(
+        &self,
+        mut command: Command,
+        input: impl AsRef<[u8]>,
+    ) -> Output {
+        command.stdin(Stdio::piped());
+        let text = format!("{command:?}");
+        let mut child = self.spawn(command);
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.as_ref();
+        let output = std::thread::scope(|scope| {
+            // The program may end before it has read everything.
+            scope.spawn(move || drop(stdin.write_all(input)));
+            child.wait_with_output().unwrap()
+        });
+        Output::new(text, self.root(), output)
+    }
+
+    /// Starts a command whose output is collected.
+    pub(crate) fn spawn(&self, mut command: Command) -> Child {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let text = format!("{command:?}");
+        command.spawn().unwrap_or_else(|why| panic!("{text}: {why}"))
+    }
+
+    /// Waits for a child and collects what it left.
+    pub(crate) fn collect(&self, child: Child) -> Output {
+        let output = child.wait_with_output().unwrap();
+        Output::new("a child".to_owned(), self.root(), output)
+    }
+
+    /// Takes one event in, given as JSON, and checks that it went well.
+    #[track_caller]
+    pub(crate) fn ingest(&self, events: impl AsRef<[u8]>) {
+        self.run_with_input(["ingest", "--quiet"], events).ok().no_stderr().done();
+    }
+
+    /// The newest events, as `list --json` tells them, oldest first.
+    #[track_caller]
+    pub(crate) fn stored(&self) -> Vec<serde_json::Value> {
+        let args = ["list", "--json", "--sort", "id:asc", "--limit", "10000"];
+        self.run(args).ok().no_stderr().json_lines()
+    }
+
+    /// The only event of the log, as `list --json` tells it.
+    #[track_caller]
+    pub(crate) fn stored_one(&self) -> serde_json::Value {
+        let stored = self.stored();
+        assert_eq!(stored.len(), 1, "one event in the log: {stored:?}");
+        stored.into_iter().next().unwrap()
+    }
+
+    /// The log, read by other means than the program's.
+    pub(crate) fn log(&self) -> Log {
+        Log::open(&self.db())
+    }
+
+    /// Checks by other means that the log is sound, and has that many events.
+    #[track_caller]
+    pub(crate) fn holds(&self, events: u64) {
+        let log = self.log();
+        log.is_sound();
+        assert_eq!(log.count(), events, "events in the log");
+    }
+
+    /// The program as run by somebody who is not root, in a folder that is his.
+    pub(crate) fn as_somebody<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+    ) -> Command {
+        if !as_root() {
+            return self.command(args);
+        }
+        let program = self.root().join("activity");
+        if !program.exists() {
+            // The build's own folder may be closed to others.
+            fs::copy(env!("CARGO_BIN_EXE_activity"), &program).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            self.give_to_somebody();
+        }
+        let mut command = self.tool(&program);
+        command.args(args).uid(NOBODY).gid(NOBODY);
+        command
+    }
+
+    /// Makes the whole sandbox his.
+    pub(crate) fn give_to_somebody(&self) {
+        fn give(path: &Path) {
+            if path.is_dir() && !path.is_symlink() {
+                fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+            }
+            std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        if as_root() {
+            give(self.root());
+        }
+    }
+
+    pub(crate) fn mode(&self, name: impl AsRef<Path>) -> u32 {
+        self.path(name).metadata().unwrap().permissions().mode() & 0o7777
+    }
+}
