@@ -163,7 +163,13 @@ impl<'a> Writer<'a> {
                     .with_context(|| cannot_read(name))?;
                 (From::File(file, known.left.map(|(place, _)| place)), Some(known))
             }
-            Source::File(file) => (From::Stream(Box::new(file)), None),
+            Source::File(file) => {
+                if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                    let what = format!("cannot read {}: it is a directory", text::escape(name));
+                    return Err(Failure::new(Exit::NoInput, what).into());
+                }
+                (From::Stream(Box::new(file)), None)
+            }
             Source::Stream(stream) => (From::Stream(stream), None),
         };
         self.read(name, from, file)

@@ -60,7 +60,8 @@ pub(crate) struct QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { message, source, column, carets } = self;
-        write!(f, "{message}\n  {source}\n  {:column$}{:^<carets$}", "", "")
+        // A formatting width ends at 65,535; a query need not.
+        write!(f, "{message}\n  {source}\n  {}{}", " ".repeat(*column), "^".repeat(*carets))
     }
 }
 
