@@ -60,17 +60,17 @@
 //! 2: event_id "evt-2", occurred_at 1969-12-31T23:59:59.999999999Z, recorded_at as event 1,
 //!    recorded_by "root", source system, severity info, action "cron.run", own 1
 //!
-//! hash(0)      GENESIS
-//! actor        ACTOR
-//! impersonator IMPERSONATOR
-//! target       TARGET
-//! agent        AGENT
-//! body(1)      BODY1
-//! c(1)         CONTENT1
-//! hash(1)      HASH1
-//! body(2)      BODY2
-//! c(2)         CONTENT2
-//! hash(2)      HASH2
+//! hash(0)      8efa354e56152839d59ceec79ecbb67520b83e76def2dd29c20f1f107eeeaa17
+//! actor        14688727975cb7c61c32b9408bad5cc76a43b00a246032fe2596139a274c3cd2
+//! impersonator d1a417365a16462eb039cdd8e77f87120e9d6873d1836798c4bd9aa0d99f92ae
+//! target       c283e68b54e01d5b2428b0e4ade417ca4d1bab8e2f60bb09b59b3150eedd03ba
+//! agent        03105f272677903f18ef6ae956dfbea0c47cde60ca42ac0c145f1b6edd996c3d
+//! body(1)      561a5e6b9d170aed100a5bc5bf8edb3f65668b0484c6d3f60ac2df8ca0410f02
+//! c(1)         71f5cb959df87695260be6f1fa3193cec042fc8cc263278afcfdce60e43c0ab2
+//! hash(1)      e39a301f250cbfa73af006dc61cf2d0b0114de1ba92a4d4888d32808815d4aa4
+//! body(2)      b02ec5de787869a6eb68df5af55695caa02c2b8ba309ef062e353b4b5ae14535
+//! c(2)         51abdb28af775599c00f588564dd4d5298fab9293d4d3b3383b906bc841c6128
+//! hash(2)      dd6637c91a647e1ccd45fd8c273ea54031d3d08aa196a291d492dca5c1e02538
 //! ```
 
 use ring::digest;
@@ -95,7 +95,8 @@ struct Bytes(Vec<u8>);
 
 impl Bytes {
     fn of(domain: &str) -> Self {
-        let mut bytes = Vec::with_capacity(1024);
+        // Most fit; glibc hands pieces of up to 1,032 bytes out of a list.
+        let mut bytes = Vec::with_capacity(896);
         bytes.extend_from_slice(domain.as_bytes());
         bytes.push(0);
         Self(bytes)
@@ -380,5 +381,162 @@ impl Verifier {
             std::cmp::Ordering::Greater => Err(Break::Removed(next)),
             std::cmp::Ordering::Less => Err(Break::PutIn(id)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The hash that the page above has under that name.
+    fn told(name: &str) -> &'static str {
+        let page = include_str!("chain.rs");
+        let mut hashes = page.lines().filter_map(|line| {
+            let (name, hash) = line.strip_prefix("//! ")?.split_once(' ')?;
+            Some((name, hash.trim())).filter(|(_, hash)| hash.len() == 64)
+        });
+        hashes.find_map(|(told, hash)| (told == name).then_some(hash)).unwrap()
+    }
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_page() {
+        let row: RowSalt = std::array::from_fn(|n| 0x10 + u8::try_from(n).unwrap());
+        let salt: BodySalt = std::array::from_fn(|n| 0x20 + u8::try_from(n).unwrap());
+        let uuid = plain_uuid("00010203-0405-0607-0809-0a0b0c0d0e0f").unwrap();
+
+        let genesis = genesis(&uuid);
+        let actor = party(&row, Some("17"), Some("James Compton"));
+        let impersonator = party(&row, Some("3"), Some("Jerome Cruz"));
+        let target = target(&row, Some("42"), Some("Zoë"));
+        let agent = agent(&row, "curl/8.5");
+        let body = Body {
+            title: Some("User edited"),
+            description: Some("By hand"),
+            diff: Some(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#),
+            payload: Some(r#"{"n":1.10}"#),
+            ip: Some("2001:db8::1"),
+            session_id: Some("s-1"),
+        };
+        let full = Content {
+            event_id: "01890a5d-ac96-774b-bcce-b302099a8057",
+            occurred_at: time("2026-11-20T04:00:00.123456789Z"),
+            recorded_at: time("2026-11-20T04:00:01Z"),
+            recorded_by: "root sudo:alice",
+            tenant: Some("s2l"),
+            source: Source::Operator,
+            severity: Severity::High,
+            module: Some("auth"),
+            action: "user.edit",
+            actor: Some(actor),
+            impersonator: Some(impersonator),
+            target_type: Some("user"),
+            target: Some(target),
+            agent: Some(agent),
+            method: Some("POST"),
+            endpoint: Some("/users/42"),
+            status_code: Some(200),
+            body: body.digest(&salt),
+            own: false,
+        };
+        let none = Body {
+            title: None,
+            description: None,
+            diff: None,
+            payload: None,
+            ip: None,
+            session_id: None,
+        };
+        let small = Content {
+            event_id: "evt-2",
+            occurred_at: time("1969-12-31T23:59:59.999999999Z"),
+            recorded_by: "root",
+            tenant: None,
+            source: Source::System,
+            severity: Severity::Info,
+            module: None,
+            action: "cron.run",
+            actor: None,
+            impersonator: None,
+            target_type: None,
+            target: None,
+            agent: None,
+            method: None,
+            endpoint: None,
+            status_code: None,
+            body: none.digest(&salt),
+            own: true,
+            ..full
+        };
+        let first = link(&genesis, EventId(1), &full.digest());
+        let second = link(&first, EventId(2), &small.digest());
+        for (name, hash) in [
+            ("hash(0)", genesis),
+            ("actor", Hash(actor)),
+            ("impersonator", Hash(impersonator)),
+            ("target", Hash(target)),
+            ("agent", Hash(agent)),
+            ("body(1)", Hash(full.body)),
+            ("c(1)", Hash(full.digest())),
+            ("hash(1)", first),
+            ("body(2)", Hash(small.body)),
+            ("c(2)", Hash(small.digest())),
+            ("hash(2)", second),
+        ] {
+            assert_eq!(hash.to_string(), told(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_usual_form_of_a_uuid_is_one() {
+        let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
+        assert_eq!(plain_uuid(uuid).map(|bytes| bytes[0]), Some(1));
+        for other in [
+            "01890A5D-ac96-774b-bcce-b302099a8057",
+            "01890a5dac96774bbcceb302099a8057",
+            "{01890a5d-ac96-774b-bcce-b302099a8057}",
+            "urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057",
+            "01890a5d-ac96-774b-bcce-b302099a805é",
+            "01890a5d-ac96-774b-bcce-b302099a805",
+        ] {
+            assert_eq!(plain_uuid(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn values_cannot_move_between_fields() {
+        let salt = [0; 16];
+        let all = [
+            party(&salt, Some("ab"), Some("c")),
+            party(&salt, Some("a"), Some("bc")),
+            party(&salt, Some("abc"), None),
+            party(&salt, None, Some("abc")),
+            party(&salt, Some("abc"), Some("")),
+            target(&salt, Some("ab"), Some("c")),
+        ];
+        let different: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+    }
+
+    #[test]
+    fn the_walk_wants_every_id() {
+        let walk = || Verifier { last: EventId(4), hash: Hash([4; 32]) };
+        assert_eq!(
+            walk().gap(EventId(6), EventId(9), Hash([9; 32])),
+            Err(Break::Removed(EventId(5)))
+        );
+        assert_eq!(
+            walk().gap(EventId(3), EventId(9), Hash([9; 32])),
+            Err(Break::PutIn(EventId(3)))
+        );
+        let mut over = walk();
+        over.gap(EventId(5), EventId(9), Hash([9; 32])).unwrap();
+        assert_eq!(over.finish(EventId(9), Hash([9; 32])), Ok(()));
+        assert_eq!(walk().finish(EventId(4), Hash([0; 32])), Err(Break::Altered(EventId(4))));
+        assert_eq!(walk().finish(EventId(6), Hash([4; 32])), Err(Break::Removed(EventId(5))));
+        assert_eq!(walk().finish(EventId(3), Hash([4; 32])), Err(Break::PutIn(EventId(4))));
     }
 }

@@ -16,12 +16,15 @@ use anyhow::{Context as _, Result};
 
 use crate::caller;
 use crate::caller::Caller;
+use crate::codec::Reading;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::own;
 use crate::export;
 use crate::failure::{Exit, Failure};
+use crate::ingest;
+use crate::ingest::Interrupt;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Labels;
@@ -40,6 +43,7 @@ use crate::store::Side;
 use crate::store::Stamp;
 use crate::store::Summary;
 use crate::store::Vocable;
+use crate::terminal::Progress;
 use crate::terminal::Setup;
 use crate::terminal::Stdout;
 use crate::terminal::Terminal;
@@ -152,6 +156,12 @@ impl Context {
     pub(crate) fn wait(&self, pause: Duration) -> Result<bool> {
         let pause = pause.try_into().context("a pause is short")?;
         Ok(self.terminal.borrow().wait(pause)?)
+    }
+
+    /// The line that tells how far an input was taken, with the input's name.
+    fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
+        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        (reached.input.to_owned(), progress)
     }
 
     /// Tells on standard error what is good to know; not when `--quiet`.
@@ -272,6 +282,14 @@ impl Reader {
     }
 }
 
+/// How inputs are to be taken.
+pub(crate) struct How<'a> {
+    pub reading: Reading,
+    pub strict: bool,
+    pub again: bool,
+    pub interrupt: &'a Interrupt,
+}
+
 /// A log that is written to on the caller's behalf.
 pub(crate) struct Writer<'a> {
     log: Log,
@@ -296,6 +314,53 @@ impl Writer<'_> {
         let stamp = Stamp { recorded_at: self.context.now, recorded_by: &recorded_by };
         let appended = self.log.append(&[event], &stamp)?;
         appended.into_iter().next().context("the log did not say what became of the event")
+    }
+
+    /// Takes events in from files and streams. What is told of them goes to standard error, and how
+    /// far it is to a line there.
+    ///
+    /// # Errors
+    /// As [`ingest::run`].
+    pub(crate) fn ingest(
+        &mut self,
+        inputs: &[ingest::Input<'_>],
+        how: &How<'_>,
+        rejects: Option<&mut dyn Write>,
+        tally: &mut ingest::Tally,
+    ) -> Result<ingest::End> {
+        let context = self.context;
+        let recorded_by = context.caller.recorded_by();
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let options = ingest::Options {
+            reading: how.reading,
+            strict: how.strict,
+            again: how.again,
+            reserved: context.caller.may_write_reserved(),
+            recorded_by: &recorded_by,
+            clock: &Timestamp::now,
+            // Where the log has room, there is room for what goes into it.
+            spool: folder.unwrap_or(Path::new(".")),
+            interrupt: how.interrupt,
+        };
+        let mut shown: Option<(String, Progress)> = None;
+        let mut report = |report: ingest::Report<'_>| match report {
+            ingest::Report::Told(line) => context.warn(line),
+            ingest::Report::Reached(reached) => {
+                let (name, progress) = shown.get_or_insert_with(|| context.progress(&reached));
+                if *name == reached.input {
+                    progress.at(reached.bytes, reached.events);
+                } else {
+                    shown = Some(context.progress(&reached));
+                }
+            }
+        };
+        // Borrowed anew, for no longer than the options live.
+        let rejects = rejects.map(|rejects| rejects as &mut dyn Write);
+        let end = ingest::run(&mut self.log, inputs, &options, rejects, &mut report, tally);
+        if let Some((_, progress)) = shown {
+            progress.clear();
+        }
+        end
     }
 
     /// Exports what the query matches of what the caller may see, to a file or standard output.

@@ -115,10 +115,14 @@ fn chain(error: &anyhow::Error) -> String {
     told
 }
 
-/// What a cause says; of the system's own, which begin in capitals and end in a number, the words.
 fn message(cause: &(dyn std::error::Error + 'static)) -> String {
-    let message = cause.to_string();
-    let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    cause.downcast_ref().map_or_else(|| cause.to_string(), reason)
+}
+
+/// What the system says; its own messages begin in capitals and end in a number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let message = error.to_string();
+    let number = error.raw_os_error();
     match number.and_then(|number| message.strip_suffix(&format!(" (os error {number})"))) {
         Some(words) => {
             let mut letters = words.chars();

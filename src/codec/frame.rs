@@ -346,7 +346,8 @@ impl<R: Read> Framer<R> {
             self.bytes.resize((self.bytes.len() * 2).max(STEP), 0);
         }
         let read = loop {
-            match self.source.read(&mut self.bytes[self.end..]) {
+            let room = self.bytes.len().min(self.end + STEP);
+            match self.source.read(&mut self.bytes[self.end..room]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
             }
@@ -399,7 +400,8 @@ impl<R: Read> Framer<R> {
     fn at_edge(&mut self) -> Frame<'_> {
         let waiting = self.end - self.start;
         if !self.ended {
-            if waiting <= LONGEST {
+            // Once a part of it is gone, the rest need not be kept together either.
+            if waiting == 0 || (waiting <= LONGEST && self.too_long.is_none()) {
                 return Frame::Starved;
             }
             self.too_long.get_or_insert(self.place.lines + 1);

@@ -1,18 +1,37 @@
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
 use crate::codec::Format;
+use crate::codec::Reading;
 use crate::commands::{Call, Run};
 use crate::context::Context;
+use crate::context::How;
 use crate::event::NewEvent;
+use crate::export;
+use crate::failure;
 use crate::failure::{Exit, Failure};
+use crate::ingest;
+use crate::ingest::End;
+use crate::ingest::Input;
+use crate::ingest::Interrupt;
+use crate::ingest::Source;
+use crate::ingest::Tally;
 use crate::store::Appended;
 use crate::store::Create;
 use crate::text;
 use crate::time::Zone;
+
+/// Standard input by a name, to be compared with others.
+const STDIN: &str = "/dev/stdin";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,7 +58,7 @@ pub(crate) struct IngestArgs {
     /// Read times that have no offset in this zone
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
-    /// Keep the rejected lines in FILE as they came, for repair
+    /// Add the rejected lines to FILE as they came, for repair
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     rejects: Option<PathBuf>,
     /// Record nothing if one line is rejected
@@ -67,6 +86,20 @@ struct Summary<'a> {
     known: u64,
     /// Of a single event.
     stored: Option<(i64, &'a str)>,
+}
+
+impl Summary<'_> {
+    fn is_any(&self) -> bool {
+        [self.ingested, self.duplicates, self.rejected, self.known] != [0; 4]
+    }
+}
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ingested, duplicates, rejected, known, .. } = self;
+        write!(f, "ingested {ingested}, duplicates {duplicates}, rejected {rejected}")?;
+        if *known > 0 { write!(f, ", known {known}") } else { Ok(()) }
+    }
 }
 
 impl Run for IngestArgs {
@@ -110,10 +143,9 @@ impl IngestArgs {
     fn tell(&self, context: &Context, summary: &Summary<'_>) -> Result<()> {
         let Summary { ingested, duplicates, rejected, known, stored } = *summary;
         if !self.json {
-            let known = if known > 0 { format!(", known {known}") } else { String::new() };
-            context.note(&format!(
-                "ingested {ingested}, duplicates {duplicates}, rejected {rejected}{known}"
-            ));
+            // That something was rejected is told even when all else is not.
+            let tell = if rejected > 0 { Context::warn } else { Context::note };
+            tell(context, &summary.to_string());
             return Ok(());
         }
         let mut fields = Map::new();
@@ -156,6 +188,155 @@ impl IngestArgs {
     }
 }
 
+impl IngestArgs {
+    fn take_files(&self, context: &Context, zone: Option<Zone>) -> Result<Exit> {
+        let log = context.settings.db()?.value;
+        let inputs = self.inputs(context, &log)?;
+        let mut rejects = match &self.rejects {
+            Some(path) => Some(self.keep_rejects(path, &log)?),
+            None => None,
+        };
+        let interrupt = Interrupt::listen()?;
+        let how = How {
+            reading: Reading { format: self.format, raw: self.raw, zone },
+            strict: self.strict,
+            again: self.again,
+            interrupt: &interrupt,
+        };
+        let mut tally = Tally::default();
+        let end = context.write(Create::IfMissing).and_then(|mut writer| {
+            let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
+            writer.ingest(&inputs, &how, rejects, &mut tally)
+        });
+        let Tally { ingested, duplicates, rejected, known, .. } = tally;
+        let summary = Summary { ingested, duplicates, rejected, known, stored: None };
+        match end {
+            Ok(End::Done) => self.tell(context, &summary)?,
+            Ok(End::Interrupted(signal)) => {
+                self.tell(context, &summary)?;
+                ingest::die_by(signal)?;
+            }
+            Err(error) => {
+                if summary.is_any() {
+                    context.warn(&summary.to_string());
+                }
+                return Err(error);
+            }
+        }
+        if rejected > 0 && self.rejects.is_none() && !self.json {
+            context.warn("hint: --rejects bad.jsonl keeps the rejected lines for repair");
+        }
+        Ok(tally.exit())
+    }
+
+    /// The inputs that are named, standard input where none is. That each is there is asked before
+    /// anything is recorded, and before a log is made.
+    fn inputs<'a>(&'a self, context: &Context, log: &Path) -> Result<Vec<Input<'a>>> {
+        if self.files.is_empty() {
+            return Ok(vec![standard_input(context, log)?]);
+        }
+        let mut inputs = Vec::with_capacity(self.files.len());
+        for path in &self.files {
+            if path.as_os_str() == "-" {
+                inputs.push(standard_input(context, log)?);
+                continue;
+            }
+            export::refuse_log(path, log)?;
+            check(path)?;
+            let open = move || match File::open(path) {
+                Ok(file) => Ok(Source::File(file)),
+                Err(error) => Err(cannot_read(path, error)),
+            };
+            let name = text::escape_bytes(path.as_os_str().as_bytes());
+            inputs.push(Input { name, open: Box::new(open) });
+        }
+        Ok(inputs)
+    }
+
+    /// Opens the file for rejected lines. It is added to: what a killed run kept there is not in the
+    /// rest that the next one takes.
+    fn keep_rejects(&self, path: &Path, log: &Path) -> Result<Rejects> {
+        export::refuse_log(path, log)?;
+        let standard_input = [PathBuf::from(STDIN)];
+        let inputs = if self.files.is_empty() { &standard_input } else { self.files.as_slice() };
+        if inputs.iter().any(|input| export::is_same(input, path)) {
+            let what = format!("{}: would overwrite the input", path.display());
+            return Err(Failure::new(Exit::Usage, what).into());
+        }
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = file.with_context(|| {
+            Failure::new(Exit::CantCreate, format!("cannot create {}", path.display()))
+        })?;
+        Ok(Rejects { file, name: path.display().to_string(), dirty: false })
+    }
+}
+
+fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
+    export::refuse_log(Path::new(STDIN), log)?;
+    if io::stdin().is_terminal() {
+        context.note("reading events from the terminal, a JSON object on each line; Ctrl-D ends");
+    }
+    let open = || {
+        let stdin = io::stdin().as_fd().try_clone_to_owned()?;
+        Ok(Source::Stream(Box::new(File::from(stdin))))
+    };
+    Ok(Input { name: "standard input".to_owned(), open: Box::new(open) })
+}
+
+/// That there is something to read.
+fn check(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(cannot_read(path, io::ErrorKind::IsADirectory.into())),
+        Ok(_) => Ok(()),
+        Err(error) => Err(cannot_read(path, error)),
+    }
+}
+
+fn cannot_read(path: &Path, error: io::Error) -> anyhow::Error {
+    let exit = match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::NoPermission,
+        io::ErrorKind::NotFound | io::ErrorKind::IsADirectory | io::ErrorKind::NotADirectory => {
+            Exit::NoInput
+        }
+        _ => Exit::Io,
+    };
+    let failure = Failure::new(exit, format!("cannot read {}", path.display()));
+    anyhow::Error::new(error).context(failure)
+}
+
+/// The file of rejected lines. A line that was rejected counts as taken, so it is on the disk before
+/// that is noted: `flush` syncs.
+struct Rejects {
+    file: File,
+    name: String,
+    dirty: bool,
+}
+
+impl Rejects {
+    fn told(&self, error: &io::Error) -> io::Error {
+        let why = failure::reason(error);
+        io::Error::new(error.kind(), format!("cannot write {}: {why}", self.name))
+    }
+}
+
+impl Write for Rejects {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.dirty = true;
+        self.file.write(bytes).map_err(|error| self.told(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        match self.file.sync_data() {
+            // A pipe or a terminal has nothing to sync.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced.map_err(|error| self.told(&error)),
+        }
+    }
+}
+
 impl clap::ValueEnum for Format {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
@@ -163,60 +344,5 @@ impl clap::ValueEnum for Format {
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
         Some(clap::builder::PossibleValue::new(self.name()))
-    }
-}
-
-impl IngestArgs {
-    fn take_files(&self, c: &Context, z: Option<Zone>) -> Result<Exit> {
-        for f in &self.files {
-            let mut log =
-                crate::store::Log::open_to_write(&c.settings.db()?.value, Create::IfMissing)?;
-            let mut d = crate::codec::Decoder::new(
-                std::fs::File::open(f)?,
-                crate::codec::Reading { format: self.format, raw: self.raw, zone: z },
-            );
-            let by = c.caller.recorded_by();
-            let stamp = crate::store::Stamp { recorded_at: c.now, recorded_by: &by };
-            let mut n = 0;
-            let mut bad = 0;
-            let mut dup = 0;
-            loop {
-                let mut batch = log.begin()?;
-                let mut end = false;
-                let mut k = 0;
-                while k < 50_000 {
-                    match d.next() {
-                        crate::codec::Step::Starved => {
-                            d.fill()?;
-                        }
-                        crate::codec::Step::Record(r) => match r.outcome {
-                            crate::codec::Outcome::Event(e) => {
-                                k += 1;
-                                match batch.append(&e, &stamp)? {
-                                    Appended::Stored { .. } => n += 1,
-                                    Appended::Duplicate { .. } => dup += 1,
-                                    _ => bad += 1,
-                                }
-                            }
-                            _ => bad += 1,
-                        },
-                        crate::codec::Step::Excess(_) => {}
-                        crate::codec::Step::End => {
-                            end = true;
-                            break;
-                        }
-                    }
-                }
-                batch.commit()?;
-                if end {
-                    break;
-                }
-            }
-            self.tell(
-                c,
-                &Summary { ingested: n, duplicates: dup, rejected: bad, ..Summary::default() },
-            )?;
-        }
-        Ok(Exit::Done)
     }
 }

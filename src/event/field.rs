@@ -203,9 +203,11 @@ impl Names {
 
     /// The slot that has the name, else the empty one where it would be.
     fn slot(&self, text: &str) -> usize {
-        let hash = text
-            .bytes()
-            .fold(text.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(byte)));
+        let bytes = text.as_bytes();
+        let byte = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
+        let length = bytes.len();
+        let hash =
+            length + 7 * byte(0) + 31 * byte(length / 2) + 127 * byte(length.wrapping_sub(1));
         let mut slot = hash % Self::SLOTS;
         while self.slots[slot].is_some_and(|name| name.text != text) {
             slot = (slot + 1) % Self::SLOTS;

@@ -12,7 +12,6 @@ use serde_json::value::RawValue;
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
-use crate::event::field::Field;
 use crate::event::field::Kind;
 use crate::event::field::Name;
 use crate::event::json;
@@ -43,7 +42,10 @@ impl<'a> Given<'a> {
     /// # Errors
     /// The reason: a string with half of a surrogate pair.
     pub(crate) fn from_json(raw: &'a str) -> Result<Self, String> {
-        if raw.starts_with('"') { json::string(raw).map(Self::Text) } else { Ok(Self::Json(raw)) }
+        match raw.as_bytes() {
+            [b'"', ..] => json::string(raw).map(Self::Text),
+            _ => Ok(Self::Json(raw)),
+        }
     }
 
     /// The value of text that must be JSON, like a flag that takes it.

@@ -11,6 +11,9 @@ pub(crate) mod intake;
 pub(crate) mod json;
 pub(crate) mod own;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ use crate::store::Stamp;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use target::{Target, refuse_log};
+pub(crate) use target::{Target, is_same, refuse_log};
 
 /// How many events are read at a time.
 const STEP: usize = 1_000;

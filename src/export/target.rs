@@ -265,7 +265,7 @@ fn overwrites(what: &str, log: &Path) -> Failure {
 }
 
 /// Whether both names lead to one file; where none is there yet, whether both would make the same.
-fn is_same(a: &Path, b: &Path) -> bool {
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     match (identity(a), identity(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {

@@ -1,12 +1,18 @@
 //! The story that every engine of the log must pass.
 
+use std::fmt::Write;
 use std::path::Path;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
 
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::event::field;
+use crate::event::field::Value;
 use crate::event::json::Json;
 use crate::store::Appended;
 use crate::store::Create;
@@ -59,6 +65,12 @@ pub(super) fn full() -> NewEvent {
     }
 }
 
+fn new() -> (TempDir, Log) {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(&folder.path().join("log.db"));
+    (folder, log)
+}
+
 pub(super) fn open(path: &Path) -> Log {
     Log::open_to_write(path, Create::IfMissing).unwrap()
 }
@@ -76,34 +88,14 @@ fn with_id(event_id: &str) -> NewEvent {
 
 #[test]
 fn what_is_appended_is_read_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let (_folder, mut log) = new();
     assert_eq!(log.head().unwrap().0, EventId(0));
-    let events = [full(), small("cron.run")];
-    let appended = log.append(&events, &STAMP).unwrap();
+    let appended = log.append(&[full(), small("cron.run")], &STAMP).unwrap();
     assert_eq!(appended.iter().map(stored).collect::<Vec<_>>(), [EventId(1), EventId(2)]);
 
     let event = log.event(EventId(1)).unwrap().unwrap();
-    let given = full();
-    assert_eq!(super::conflict(&given, &event), None);
-    assert_eq!(
-        Event { diff: None, payload: None, ..event.clone() },
-        Event {
-            id: EventId(1),
-            event_id: given.event_id.unwrap(),
-            occurred_at: given.occurred_at.unwrap(),
-            recorded_at: STAMP.recorded_at,
-            recorded_by: "root".into(),
-            tenant: Some("s2l".into()),
-            source: Source::Operator,
-            severity: Severity::High,
-            diff: None,
-            payload: None,
-            hash: event.hash,
-            ..event.clone()
-        }
-    );
-    assert_eq!(event.payload.unwrap().as_str(), r#"{"n":1.10}"#);
+    assert_eq!(values(&event), FULL);
+    assert!(!event.own);
 
     let event = log.event(EventId(2)).unwrap().unwrap();
     assert_eq!(event.occurred_at, STAMP.recorded_at, "now, when absent");
@@ -111,4 +103,318 @@ fn what_is_appended_is_read_back() {
     assert_eq!(event.event_id.as_bytes()[14], b'7', "a UUID v7: {}", event.event_id);
     assert_eq!(log.head().unwrap(), (EventId(2), event.hash));
     assert_eq!(log.event(EventId(3)).unwrap(), None);
+}
+
+/// The values of [`full`], field by field, but for the hash.
+const FULL: &str = "\
+id 1
+event_id 01890a5d-ac96-774b-bcce-b302099a8057
+occurred_at 2025-11-20T04:00:00.123456789Z
+recorded_at 2025-11-20T04:00:01Z
+recorded_by root
+tenant s2l
+source operator
+severity high
+module auth
+action user.edit
+title User edited
+description By hand
+actor_id 17
+actor_label James Compton
+impersonator_id 3
+impersonator_label Jerome Cruz
+target_type user
+target_id 42
+target_label Zoë
+diff {\"name\":{\"before\":\"Zoe\",\"after\":\"Zoë\"}}
+payload {\"n\":1.10}
+ip 2001:db8::1
+user_agent curl/8.5
+session_id s-1
+method POST
+endpoint /users/42
+status_code 200
+";
+
+fn values(event: &Event) -> String {
+    let mut told = String::new();
+    for field in field::FIELDS.iter().filter(|field| field.name != "hash") {
+        if let Some(value) = (field.get)(event) {
+            writeln!(told, "{} {}", field.name, shown(value)).unwrap();
+        }
+    }
+    told
+}
+
+/// A value as text, as people see it in the view `events`.
+pub(super) fn shown(value: Value<'_>) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text.to_owned(),
+        Value::Time(at) => at.to_string(),
+        Value::Json(json) => json.as_str().to_owned(),
+        Value::Hash(hash) => hash.to_string(),
+    }
+}
+
+#[test]
+fn a_repeat_is_known() {
+    let (_folder, mut log) = new();
+    let repeat = || with_id("e-1");
+    let appended = log.append(&[repeat(), repeat(), small("a.b")], &STAMP).unwrap();
+    let event_id = "e-1".to_owned();
+    let (first, again) = (EventId(1), event_id.clone());
+    assert_eq!(appended[0], Appended::Stored { id: first, event_id });
+    assert_eq!(appended[1], Appended::Duplicate { id: first, event_id: again }, "in one batch");
+    assert_eq!(stored(&appended[2]), EventId(2), "a repeat takes no id");
+
+    // The first looks for the repeat, the second expects one, the third is new all the same.
+    let later = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "nobody" };
+    let appended = log.append(&[repeat(), repeat(), with_id("e-2"), repeat()], &later).unwrap();
+    let kinds: Vec<_> = appended.iter().map(|one| matches!(one, Appended::Stored { .. })).collect();
+    assert_eq!(kinds, [false, false, true, false], "another now is no other value");
+    assert_eq!(log.head().unwrap().0, EventId(3));
+}
+
+#[test]
+fn a_repeat_that_says_something_else_is_a_conflict() {
+    let (_folder, mut log) = new();
+    log.append(&[full()], &STAMP).unwrap();
+    let mut appended = |event: NewEvent| log.append(&[event], &STAMP).unwrap().remove(0);
+    let id = EventId(1);
+    let said = |change: fn(&mut NewEvent)| {
+        let mut event = full();
+        change(&mut event);
+        event
+    };
+    let conflict = |field| Appended::Conflict { id, field };
+    assert_eq!(appended(said(|event| event.title = text("x"))), conflict("title"));
+    assert_eq!(appended(said(|event| event.actor_label = text("J. C."))), conflict("actor_label"));
+    assert_eq!(appended(said(|event| event.module = text("billing"))), conflict("module"));
+    assert_eq!(appended(said(|event| event.status_code = Some(500))), conflict("status_code"));
+    assert_eq!(
+        appended(said(|event| event.occurred_at = Some(Timestamp::from_nanos(1)))),
+        conflict("occurred_at")
+    );
+    assert_eq!(
+        appended(said(|event| event.payload = Some(Json::object(r#"{"n":1.1}"#, 1).unwrap()))),
+        conflict("payload"),
+        "numbers by their text"
+    );
+    let event_id = full().event_id.unwrap();
+    let duplicate = Appended::Duplicate { id, event_id };
+    assert_eq!(
+        appended(said(|event| {
+            let diff = r#"{"name":{"after":"Zo\u00eb","before":"Zoe"}}"#;
+            event.diff = Some(Json::object(diff, 1).unwrap());
+        })),
+        duplicate,
+        "JSON by value"
+    );
+    let little = NewEvent { tenant: text("s2l"), event_id: full().event_id, ..small("user.edit") };
+    assert_eq!(appended(little), duplicate, "what is not given does not count");
+}
+
+#[test]
+fn a_conflict_leaves_nothing_behind() {
+    let (_folder, mut log) = new();
+    log.append(&[with_id("e-1")], &STAMP).unwrap();
+    let other = NewEvent { actor_label: text("Somebody Else"), ..with_id("e-1") };
+    let appended = log.append(&[other], &STAMP).unwrap();
+    assert_eq!(appended, [Appended::Conflict { id: EventId(1), field: "actor_label" }]);
+    assert_eq!(log.engine.number_of_actors(), 0);
+}
+
+#[test]
+fn an_event_id_is_known_within_its_tenant() {
+    let (_folder, mut log) = new();
+    let of = |tenant| NewEvent { tenant: text(tenant), ..with_id("e-1") };
+    let events = [with_id("e-1"), of("a"), of("b"), of("a")];
+    let appended = log.append(&events, &STAMP).unwrap();
+    assert_eq!(appended[..3].iter().map(stored).count(), 3);
+    assert!(matches!(appended[3], Appended::Duplicate { id: EventId(2), .. }));
+    let all = [1, 2, 3].map(EventId).to_vec();
+    assert_eq!(log.find("e-1").unwrap(), Found::Several(all));
+}
+
+#[test]
+fn what_is_not_committed_was_never_there() {
+    let (_folder, mut log) = new();
+    log.append(&[small("a.b")], &STAMP).unwrap();
+    let mut batch = log.begin().unwrap();
+    batch.append(&full(), &STAMP).unwrap();
+    batch.append(&small("c.d"), &STAMP).unwrap();
+    drop(batch);
+    assert_eq!(log.head().unwrap().0, EventId(1));
+
+    // What was made for the batch is gone too, so it must not be remembered.
+    let appended = log.append(&[small("c.d"), full()], &STAMP).unwrap();
+    assert_eq!(appended.iter().map(stored).collect::<Vec<_>>(), [EventId(2), EventId(3)]);
+    let event = log.event(EventId(3)).unwrap().unwrap();
+    assert_eq!(values(&event), FULL.replace("id 1\n", "id 3\n"));
+}
+
+#[test]
+fn two_writers_take_turns() {
+    let (folder, mut one) = new();
+    let mut other = open(&folder.path().join("log.db"));
+    for n in 0..10 {
+        let event = NewEvent { actor_label: text("Jo"), title: text(&n.to_string()), ..full() };
+        let event = NewEvent { event_id: None, ..event };
+        one.append(std::slice::from_ref(&event), &STAMP).unwrap();
+        other.append(&[event], &STAMP).unwrap();
+    }
+    assert_eq!(one.head().unwrap(), other.head().unwrap());
+    assert_eq!(one.head().unwrap().0, EventId(20));
+    assert_eq!(one.event(EventId(20)).unwrap(), other.event(EventId(20)).unwrap());
+}
+
+#[test]
+fn an_event_is_found_by_the_beginning_of_its_event_id() {
+    let (_folder, mut log) = new();
+    let ids = [
+        "01890a5d-ac96-774b-bcce-b302099a8057",
+        "01890a5d-ac96-774b-bcce-b302099a8058",
+        "01890a5d",
+        "evt-\u{d7ff}1",
+        "evt-\u{10ffff}",
+        "ffffffff-ffff-4fff-bfff-ffffffffffff",
+    ];
+    log.append(&ids.map(with_id), &STAMP).unwrap();
+    let found = |beginning: &str| match log.find(beginning).unwrap() {
+        Found::One(event) => vec![event.id.0],
+        Found::Several(ids) => ids.iter().map(|id| id.0).collect(),
+        Found::None => vec![],
+    };
+    for (id, number) in ids.iter().zip(1..) {
+        assert_eq!(found(id), [number], "the whole of {id:?} is that one alone");
+    }
+    assert_eq!(found("01890a5d-"), [1, 2]);
+    assert_eq!(found("01890a5"), [1, 2, 3]);
+    assert_eq!(found("01890a5d-ac96-774b-bcce-b302099a8058x"), [0; 0]);
+    assert_eq!(found("01890A5D-"), [0; 0], "an id stands as it came");
+    assert_eq!(found("evt-\u{d7ff}"), [4]);
+    assert_eq!(found("evt-\u{10ffff}"), [5]);
+    assert_eq!(found("\u{10ffff}"), [0; 0]);
+    assert_eq!(found("f"), [6]);
+    assert_eq!(found(""), [0; 0]);
+    let many: Vec<_> = (0..9).map(|n| with_id(&format!("many-{n}"))).collect();
+    log.append(&many, &STAMP).unwrap();
+    assert!(matches!(log.find("many").unwrap(), Found::Several(ids) if ids.len() == 5));
+}
+
+#[test]
+fn a_file_is_known_by_its_bytes() {
+    let (_folder, mut log) = new();
+    let at = |taken| Progress {
+        head_length: 10,
+        head_hash: [1; 32],
+        taken,
+        tail_length: 5,
+        tail_hash: [2; 32],
+        records: 3,
+        lines: 4,
+    };
+    let other = Progress { head_length: 20, ..at(25) };
+    let mut batch = log.begin().unwrap();
+    for progress in [at(10), at(30), at(30), other.clone()] {
+        batch.progress(&progress).unwrap();
+    }
+    batch.commit().unwrap();
+    let mut batch = log.begin().unwrap();
+    batch.progress(&at(1000)).unwrap();
+    drop(batch);
+
+    let known = |size| log.progress(size, |_| Ok([1; 32])).unwrap();
+    assert_eq!(known(1000), [at(30), other, at(10)], "the furthest first");
+    assert_eq!(known(24), [at(10)], "no further than the file goes");
+    assert_eq!(known(9), []);
+    let asked = std::cell::RefCell::new(Vec::new());
+    let unknown = log.progress(1000, |length| {
+        asked.borrow_mut().push(length);
+        Ok([0; 32])
+    });
+    assert_eq!(unknown.unwrap(), []);
+    assert_eq!(asked.into_inner(), [10, 20], "each length once");
+
+    let mut batch = log.begin().unwrap();
+    for taken in 100..300 {
+        batch.progress(&at(taken)).unwrap();
+    }
+    batch.commit().unwrap();
+    let kept = log.progress(1000, |_| Ok([1; 32])).unwrap();
+    assert_eq!(kept.len(), 64 + 1, "a file that grows for ever does not fill the log");
+    assert_eq!(kept[0], at(299));
+}
+
+fn any_text() -> impl Strategy<Value = Option<String>> {
+    proptest::option::of("\\PC{1,12}|[\u{0}\u{1b}\u{202e}a]{1,3}")
+}
+
+prop_compose! {
+    fn any_event()(
+        ids in (any_text(), any_text(), any_text(), any_text(), any_text()),
+        labels in (any_text(), any_text(), any_text(), any_text(), any_text()),
+        others in (any_text(), any_text(), any_text(), any_text(), any_text()),
+        nanos in proptest::option::of(any::<i64>()),
+        numbers in (proptest::option::of(0..4_usize), proptest::option::of(0..5_usize)),
+        status_code in proptest::option::of(100..600_u16),
+        own in any::<bool>(),
+        json in any_text(),
+    ) -> NewEvent {
+        let object = json.map(|text| {
+            Json::trusted(serde_json::json!({ "a": { "before": text, "after": 1 } }).to_string())
+        });
+        NewEvent {
+            event_id: ids.0,
+            occurred_at: nanos.map(Timestamp::from_nanos),
+            tenant: ids.1,
+            source: numbers.0.map(|number| Source::ALL[number]),
+            severity: numbers.1.map(|number| Severity::ALL[number]),
+            module: labels.0,
+            action: "a.b".to_owned(),
+            title: others.0,
+            description: others.1,
+            actor_id: ids.2,
+            actor_label: labels.1,
+            impersonator_id: ids.3,
+            impersonator_label: labels.2,
+            target_type: labels.3,
+            target_id: ids.4,
+            target_label: labels.4,
+            payload: object.clone(),
+            diff: object,
+            user_agent: others.2,
+            endpoint: others.3,
+            session_id: others.4,
+            status_code,
+            own,
+            ..NewEvent::default()
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn every_event_comes_back_as_it_was_given(
+        events in proptest::collection::vec(any_event(), 1..12)
+    ) {
+        let (_folder, mut log) = new();
+        let appended = log.append(&events, &STAMP).unwrap();
+        for (given, appended) in events.iter().zip(appended) {
+            let Appended::Stored { id, event_id } = appended else { continue };
+            let event = log.event(id).unwrap().unwrap();
+            prop_assert_eq!(super::conflict(given, &event), None);
+            prop_assert_eq!(&event.event_id, &event_id);
+            prop_assert_eq!(event.own, given.own);
+            for field in &field::FIELDS {
+                let absent = (field.given)(given).is_none() && (field.get)(&event).is_some();
+                let filled = ["id", "event_id", "occurred_at", "recorded_at", "recorded_by", "source", "severity", "hash"];
+                prop_assert!(!absent || filled.contains(&field.name), "{} out of nothing", field.name);
+            }
+        }
+        log.engine.verify();
+    }
 }

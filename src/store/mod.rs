@@ -46,6 +46,7 @@ pub(crate) use crate::store::read::Seen;
 pub(crate) use crate::store::read::Side;
 pub(crate) use crate::store::read::Summary;
 pub(crate) use crate::store::read::Vocable;
+#[cfg(test)]
 pub(crate) use crate::store::read::sortable;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
@@ -199,7 +200,7 @@ impl Log {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct HeldOff {
-    /// Absent where nobody could make the file to lock, and so no sweep can be at work either.
+    /// Absent where the file to lock is missing and cannot be made.
     _lock: Option<std::fs::File>,
 }
 

@@ -116,7 +116,7 @@ fn told_as(input: &[u8], format: Format) -> Vec<(u64, String)> {
 }
 
 /// The event that a log keeps of what was given.
-fn kept(new: &NewEvent) -> Event {
+pub(super) fn kept(new: &NewEvent) -> Event {
     let text = |text: &Option<String>| text.as_deref().map(Arc::from);
     let party = |id: &Option<String>, label: &Option<String>| {
         (id.is_some() || label.is_some())
@@ -187,7 +187,9 @@ fn assert_comes_back(given: &[NewEvent]) {
     let kept: Vec<Event> = given.iter().map(kept).collect();
     for (reading, written) in written(&kept) {
         let format = reading.format;
-        for reading in [reading, Reading { format: None, ..reading }] {
+        let sniffed = Reading { format: None, ..reading };
+        let readings = if written.len() < 1 << 16 { vec![reading, sniffed] } else { vec![reading] };
+        for reading in readings {
             let back = events(&written, reading);
             assert_eq!(back.len(), kept.len(), "{format:?}");
             for (back, kept) in back.iter().zip(&kept) {

@@ -14,6 +14,7 @@ use rusqlite::CachedStatement;
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::OptionalExtension;
+use rusqlite::ToSql;
 use rusqlite::params;
 
 use crate::chain;
@@ -31,8 +32,10 @@ use crate::store::Progress;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::dimensions::Keys;
+use crate::store::sqlite::dimensions::Rows;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
 use crate::store::sqlite::open::Refusal;
 use crate::store::sqlite::progress;
@@ -49,6 +52,28 @@ const LONG: u64 = 1_000;
 
 /// The pause after a long transaction: more than the longest sleep of one who waits.
 const BREATH: Duration = Duration::from_millis(12);
+
+macro_rules! insert {
+    ($id:literal, $value:literal) => {
+        concat!(
+            "INSERT OR ROLLBACK INTO event (event_id, occurred_at, recorded_at, recorder, tenant, \
+             source, severity, action, actor, impersonator, target, title, agent, status, method, \
+             endpoint, ip, session_id, description, diff, payload, own, salt, hash",
+            $id,
+            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+             ?18, ?19, ?20, ?21, ?22, ?23, ?24",
+            $value,
+            ")"
+        )
+    };
+}
+
+/// The first event of a transaction says its id, for what was newest may have been cut off.
+const FIRST: &str = insert!(", id", ", ?25");
+
+/// The others let SQLite count. An id that it does not choose could be none, so it would keep each
+/// page as it was, to undo that one insert: a quarter of the time.
+const NEXT: &str = insert!("", "");
 
 /// What a connection that writes remembers between its transactions.
 #[derive(Default)]
@@ -69,8 +94,7 @@ impl Sqlite {
     pub(in crate::store) fn begin(&mut self) -> Result<Batch<'_>> {
         let path = self.path.as_path();
         if self.writer.lost {
-            let what = format!("cannot write the log {}: an earlier write failed", path.display());
-            return Err(Failure::new(Exit::Io, what).into());
+            return Err(lost(path).into());
         }
         if std::mem::take(&mut self.writer.pause) {
             thread::sleep(BREATH);
@@ -78,6 +102,11 @@ impl Sqlite {
         let (connection, rows, writer) = (&self.connection, &self.rows, &mut self.writer);
         begin(path, connection, rows, writer).map_err(|why| why.told(path, Doing::Write))
     }
+}
+
+fn lost(path: &Path) -> Failure {
+    let what = format!("cannot write the log {}: an earlier write failed", path.display());
+    Failure::new(Exit::Io, what)
 }
 
 fn begin<'a>(
@@ -94,13 +123,14 @@ fn begin<'a>(
         rows,
         writer,
         find: None,
-        insert: None,
+        next: None,
         head: EventId(0),
         hash: Hash([0; 32]),
+        repeats: false,
         seen: 0,
         stored: 0,
-        wrote: false,
         last_event_id: None,
+        state: State::Open,
     };
     batch.check_versions()?;
     (batch.head, batch.hash) = connection
@@ -112,10 +142,10 @@ fn begin<'a>(
 /// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
 /// stays for the next time.
 fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
-    let frames: i64 = connection
+    let (frames, carried): (i64, i64) = connection
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
-        .query_row([], |row| row.get(1))?;
-    if frames <= CARRY_OVER {
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    if frames <= CARRY_OVER || carried == frames {
         return Ok(());
     }
     let carried =
@@ -134,14 +164,25 @@ pub(in crate::store) struct Batch<'a> {
     rows: &'a RefCell<rows::Cache>,
     writer: &'a mut Writer,
     find: Option<CachedStatement<'a>>,
-    insert: Option<CachedStatement<'a>>,
+    next: Option<CachedStatement<'a>>,
     /// The newest event, in this batch or before it.
     head: EventId,
     hash: Hash,
+    /// The event before was there already.
+    repeats: bool,
     seen: u64,
     stored: u64,
-    wrote: bool,
     last_event_id: Option<String>,
+    state: State,
+}
+
+/// How far a batch has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// An error came. SQLite may have ended the transaction, so nothing more is written.
+    Failed,
+    Committed,
 }
 
 impl Batch<'_> {
@@ -151,19 +192,22 @@ impl Batch<'_> {
         stamp: &Stamp<'_>,
     ) -> Result<Appended> {
         self.seen += 1;
-        self.try_append(event, stamp).map_err(|why| self.told(&why))
+        self.is_open()?;
+        self.try_append(event, stamp).map_err(|why| self.failed(&why))
     }
 
     pub(in crate::store) fn progress(&mut self, progress: &Progress) -> Result<()> {
-        self.wrote = true;
-        progress::note(self.connection, progress).map_err(|why| self.told(&why))
+        self.is_open()?;
+        progress::note(self.connection, progress).map_err(|why| self.failed(&why))
     }
 
     pub(in crate::store) fn commit(mut self) -> Result<()> {
-        self.set_head().map_err(|why| self.told(&why))?;
+        self.is_open()?;
+        self.set_head().map_err(|why| self.failed(&why))?;
         let committed =
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         committed.map_err(|why| self.unconfirmed(&why))?;
+        self.state = State::Committed;
         if self.stored > LONG {
             self.writer.long = true;
             self.writer.pause = true;
@@ -174,14 +218,19 @@ impl Batch<'_> {
     /// Another version may have migrated the log, and a sweep may have taken rows that we know keys
     /// of, since the last transaction.
     fn check_versions(&mut self) -> Result<(), Refusal> {
-        let schema = self
-            .connection
-            .prepare_cached("PRAGMA schema_version")?
-            .query_row([], |row| row.get::<_, i64>(0))?;
-        if self.writer.schema_version.replace(schema).is_some_and(|checked| checked != schema) {
+        let number = |pragma| -> rusqlite::Result<i64> {
+            self.connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
+        };
+        let (version, schema) = (number("PRAGMA user_version")?, number("PRAGMA schema_version")?);
+        let checked = self.writer.schema_version.replace(schema).unwrap_or(schema);
+        if (version, schema) != (migrate::VERSION, checked) {
             open::identify(self.path, self.connection)?;
             open::check_schema(self.path, self.connection)?;
         }
+        if self.writer.keys.is_empty() {
+            return Ok(());
+        }
+        // The first transaction does not ask, so the second takes what it knew for forgotten.
         let data = rows::data_version(self.connection)?;
         if self.writer.data_version.replace(data) != Some(data) {
             self.writer.keys.clear();
@@ -189,39 +238,64 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// A repeat is found by the refusal of its insert, for most events are new. It is looked for
+    /// first where the one before was a repeat, and where a row of a dimension would have to be made:
+    /// what is refused leaves none behind.
     fn try_append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> rusqlite::Result<Appended> {
         let given = event.event_id.as_deref().filter(|id| !id.is_empty());
-        if let Some(event_id) = given
-            && let Some(known) = self.find(event.tenant.as_deref(), event_id)?
+        let remembered = self.writer.keys.remembered(event, stamp.recorded_by);
+        if (self.repeats || remembered.is_none())
+            && let Some(known) = self.repeat(event, given)?
         {
-            return self.compare(known, event, event_id);
+            return Ok(known);
         }
-        let event_id =
-            given.map_or_else(|| self.new_event_id(stamp), |event_id| event_id.to_owned());
-        let id = self.insert(event, &event_id, stamp)?;
-        Ok(Appended::Stored { id, event_id })
+        self.repeats = false;
+        let rows = match remembered {
+            Some(rows) => rows,
+            None => self.writer.keys.found_or_made(self.connection, event, stamp.recorded_by)?,
+        };
+        let event_id = given.map_or_else(|| self.new_event_id(stamp), str::to_owned);
+        match self.insert(event, &event_id, stamp, &rows) {
+            Ok(id) => Ok(Appended::Stored { id, event_id }),
+            Err(why) if why.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.repeat(event, given)?.ok_or(why)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    /// What becomes of an event whose `event_id` is there.
+    fn repeat(
+        &mut self,
+        event: &NewEvent,
+        event_id: Option<&str>,
+    ) -> rusqlite::Result<Option<Appended>> {
+        const SQL: &str = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        let Some(event_id) = event_id else {
+            return Ok(None);
+        };
+        let Some(id) = self.find(event.tenant.as_deref(), event_id)? else {
+            return Ok(None);
+        };
+        self.repeats = true;
+        let there = rows::select(self.connection, self.rows, SQL, [id.0])?.pop();
+        let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok(Some(match store::conflict(event, &there) {
+            Some(field) => Appended::Conflict { id, field },
+            None => Appended::Duplicate { id, event_id: there.event_id },
+        }))
     }
 
     /// The event with that `event_id`, in this batch too.
     fn find(&mut self, tenant: Option<&str>, event_id: &str) -> rusqlite::Result<Option<EventId>> {
         const SQL: &str = "SELECT id FROM event WHERE event_id = ?1 \
             AND tenant = (SELECT key FROM tenant WHERE text = ?2)";
-        if self.find.is_none() {
-            self.find = Some(self.connection.prepare_cached(SQL)?);
-        }
-        let find = self.find.as_mut().expect("it was just prepared");
+        let find = match &mut self.find {
+            Some(find) => find,
+            None => self.find.insert(self.connection.prepare_cached(SQL)?),
+        };
         let key = EventKey::of(event_id);
         find.query_row(params![key, tenant.unwrap_or("")], |row| row.get(0).map(EventId)).optional()
-    }
-
-    fn compare(&self, id: EventId, event: &NewEvent, event_id: &str) -> rusqlite::Result<Appended> {
-        const SQL: &str = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
-        let there = rows::select(self.connection, self.rows, SQL, [id.0])?.pop();
-        let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok(match store::conflict(event, &there) {
-            Some(field) => Appended::Conflict { id, field },
-            None => Appended::Duplicate { id, event_id: event_id.to_owned() },
-        })
     }
 
     /// A UUID v7 of the time of recording: in order, and not to be guessed.
@@ -237,18 +311,12 @@ impl Batch<'_> {
         event: &NewEvent,
         event_id: &str,
         stamp: &Stamp<'_>,
+        rows: &Rows,
     ) -> rusqlite::Result<EventId> {
-        const SQL: &str = "INSERT INTO event (id, event_id, occurred_at, recorded_at, recorder, \
-            tenant, source, severity, action, actor, impersonator, target, title, agent, status, \
-            method, endpoint, ip, session_id, description, diff, payload, own, salt, hash) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-            ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
         let id = EventId(self.head.0 + 1);
         let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
         let (source, severity) = (event.source_or_default(), event.severity_or_default());
-        let keys = &mut self.writer.keys;
-        let row = keys.of(self.connection, event, stamp.recorded_by)?;
-        let salt = keys.random.bytes();
+        let salt = self.writer.keys.random.bytes();
         let body = Body {
             title: event.title.as_deref(),
             description: event.description.as_deref(),
@@ -267,11 +335,11 @@ impl Batch<'_> {
             severity,
             module: event.module.as_deref(),
             action: &event.action,
-            actor: row.actor.map(|row| row.digest),
-            impersonator: row.impersonator.map(|row| row.digest),
+            actor: rows.actor.map(|row| row.digest),
+            impersonator: rows.impersonator.map(|row| row.digest),
             target_type: event.target_type.as_deref(),
-            target: row.target.map(|row| row.digest),
-            agent: row.agent.map(|row| row.digest),
+            target: rows.target.map(|row| row.digest),
+            agent: rows.agent.map(|row| row.digest),
             method: event.method.as_deref(),
             endpoint: event.endpoint.as_deref(),
             status_code: event.status_code,
@@ -279,43 +347,48 @@ impl Batch<'_> {
             own: event.own,
         };
         let hash = chain::link(&self.hash, id, &content.digest());
-        if self.insert.is_none() {
-            self.insert = Some(self.connection.prepare_cached(SQL)?);
-        }
-        let insert = self.insert.as_mut().expect("it was just prepared");
-        let changed = insert.execute(params![
-            id.0,
-            EventKey::of(event_id),
-            occurred_at.nanos(),
-            stamp.recorded_at.nanos(),
-            row.recorder,
-            row.tenant,
-            store::source_number(source),
-            store::severity_number(severity),
-            row.action,
-            row.actor.map(|row| row.key),
-            row.impersonator.map(|row| row.key),
-            row.target.map(|row| row.key),
-            row.title,
-            row.agent.map(|row| row.key),
-            event.status_code,
-            event.method,
-            event.endpoint,
-            body.ip,
-            body.session_id,
-            body.description,
-            body.diff,
-            body.payload,
-            event.own,
-            salt,
-            hash.0,
-        ])?;
-        if changed == 0 {
+        let key = EventKey::of(event_id);
+        let row: [&dyn ToSql; 25] = [
+            &key,
+            &occurred_at.nanos(),
+            &stamp.recorded_at.nanos(),
+            &rows.recorder,
+            &rows.tenant,
+            &store::source_number(source),
+            &store::severity_number(severity),
+            &rows.action,
+            &rows.actor.map(|row| row.key),
+            &rows.impersonator.map(|row| row.key),
+            &rows.target.map(|row| row.key),
+            &rows.title,
+            &rows.agent.map(|row| row.key),
+            &event.status_code,
+            &event.method,
+            &event.endpoint,
+            &body.ip,
+            &body.session_id,
+            &body.description,
+            &body.diff,
+            &body.payload,
+            &event.own,
+            &salt,
+            &hash.0,
+            &id.0,
+        ];
+        let changed = if self.stored == 0 {
+            self.connection.prepare_cached(FIRST)?.execute(&row[..])?
+        } else {
+            let next = match &mut self.next {
+                Some(next) => next,
+                None => self.next.insert(self.connection.prepare_cached(NEXT)?),
+            };
+            next.execute(&row[..24])?
+        };
+        if changed == 0 || self.connection.last_insert_rowid() != id.0 {
             return Err(error::refused("an event"));
         }
         (self.head, self.hash) = (id, hash);
         self.stored += 1;
-        self.wrote = true;
         self.last_event_id = Some(event_id.to_owned());
         Ok(id)
     }
@@ -332,11 +405,27 @@ impl Batch<'_> {
         }
     }
 
-    fn told(&self, why: &rusqlite::Error) -> anyhow::Error {
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        self.connection
+    }
+
+    fn is_open(&self) -> Result<()> {
+        match self.state {
+            State::Open => Ok(()),
+            State::Failed | State::Committed => Err(lost(self.path).into()),
+        }
+    }
+
+    /// What an error is for the user. Nothing of the batch is stored.
+    fn failed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+        self.state = State::Failed;
         let mut failure = error::failure(self.path, Doing::Write, why);
         if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             let events = text::plural(self.seen, "event");
-            failure.what.push_str(&format!(" (0 of {events} of this batch stored)"));
+            failure.what += " (0 of ";
+            failure.what += &events;
+            failure.what += " of this batch stored)";
         }
         failure.into()
     }
@@ -345,13 +434,15 @@ impl Batch<'_> {
     /// had no room for it.
     fn unconfirmed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
         if matches!(why.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)) {
-            return self.told(why);
+            return self.failed(why);
         }
+        self.state = State::Failed;
         self.writer.lost = true;
         let mut failure = error::failure(self.path, Doing::Write, why);
-        failure.what.push_str("; not confirmed");
+        failure.what += "; not confirmed";
         if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
-            failure.what.push_str(&format!(", repeat with --event-id {event_id}"));
+            failure.what += ", repeat with --event-id ";
+            failure.what += event_id;
         }
         failure.into()
     }
@@ -360,12 +451,15 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     /// Rolls back what was not committed.
     fn drop(&mut self) {
-        if self.connection.is_autocommit() {
+        if self.state == State::Committed {
             return;
         }
         // Rows that are rolled back leave their keys to others.
         self.writer.keys.clear();
         self.rows.borrow_mut().clear();
+        if self.connection.is_autocommit() {
+            return;
+        }
         let rolled_back =
             self.connection.prepare_cached("ROLLBACK").and_then(|mut back| back.execute([]));
         self.writer.lost |= rolled_back.is_err();

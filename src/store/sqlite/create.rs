@@ -97,6 +97,15 @@ fn make_file(path: &Path, shared: bool) -> io::Result<File> {
     Ok(file)
 }
 
+/// Makes the file that a sweep and long reads lock, unless it is there.
+pub(super) fn make_lock(path: &Path) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    match make_file(path, is_shared(folder)?) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
 /// A log that nobody knows of yet. What was not published is removed.
 struct Draft(PathBuf);
 
@@ -114,16 +123,10 @@ impl Draft {
         let failed = |why| refused(&what, why, folder);
         let shared = is_shared(folder).map_err(failed)?;
         drop(make_file(&self.0, shared).map_err(failed)?);
-        self.fill().map_err(|why| {
-            let told = error::failure(&self.0, error::Doing::Write, &why);
-            anyhow::Error::new(told).context(Failure::new(Exit::CantCreate, what.clone()))
-        })?;
+        self.fill().map_err(|why| error::not_made(path, &why))?;
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;
         // Made with the log, so that one who may only read can lock it against sweeps.
-        match make_file(&open::beside(path, ".lock"), shared) {
-            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            made => made.map(drop).map_err(failed),
-        }
+        make_lock(&open::beside(path, ".lock")).map_err(failed)
     }
 
     /// Writes the empty log. Nobody else sees it, so it needs no journal and one sync at the end.

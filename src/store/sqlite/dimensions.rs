@@ -10,7 +10,6 @@ use ring::rand::SystemRandom;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Params;
-use rusqlite::Result;
 use rusqlite::params;
 
 use crate::chain;
@@ -44,6 +43,9 @@ impl Random {
     }
 }
 
+/// The key of the row that is there from the beginning.
+const NO_TENANT: i64 = 0;
+
 /// A row that enters the chain by commitment.
 #[derive(Clone, Copy)]
 pub(super) struct Committed {
@@ -63,6 +65,21 @@ pub(super) struct Rows {
     pub agent: Option<Committed>,
 }
 
+/// Why there is no row.
+enum Miss {
+    /// It is not remembered, and no connection was given to look further.
+    Forgotten,
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Miss {
+    fn from(why: rusqlite::Error) -> Self {
+        Self::Sqlite(why)
+    }
+}
+
+type Result<T> = std::result::Result<T, Miss>;
+
 /// The rows that were used, by their texts.
 #[derive(Default)]
 pub(super) struct Keys {
@@ -79,6 +96,11 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    /// Whether nothing is remembered: each event has a recorder.
+    pub(super) fn is_empty(&self) -> bool {
+        self.recorders.rows.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
         self.recorders.clear();
         self.tenants.clear();
@@ -89,18 +111,36 @@ impl Keys {
         self.agents.clear();
     }
 
-    /// The rows of an event.
-    pub(super) fn of(
+    /// The rows of an event, when all of them are remembered.
+    pub(super) fn remembered(&mut self, event: &NewEvent, recorded_by: &str) -> Option<Rows> {
+        self.rows(None, event, recorded_by).ok()
+    }
+
+    /// The rows of an event; makes those that are not there.
+    pub(super) fn found_or_made(
         &mut self,
         connection: &Connection,
+        event: &NewEvent,
+        recorded_by: &str,
+    ) -> rusqlite::Result<Rows> {
+        self.rows(Some(connection), event, recorded_by).map_err(|miss| match miss {
+            Miss::Sqlite(why) => why,
+            Miss::Forgotten => unreachable!("with a connection a row is found or made"),
+        })
+    }
+
+    fn rows(
+        &mut self,
+        connection: Option<&Connection>,
         event: &NewEvent,
         recorded_by: &str,
     ) -> Result<Rows> {
         let tenant = event.tenant.as_deref().unwrap_or("");
         let module = event.module.as_deref().unwrap_or("");
-        let (actor_id, actor_label) = (given(&event.actor_id), given(&event.actor_label));
-        let impersonator_id = given(&event.impersonator_id);
-        let impersonator_label = given(&event.impersonator_label);
+        let (actor_id, actor_label) =
+            (given(event.actor_id.as_deref()), given(event.actor_label.as_deref()));
+        let impersonator_id = given(event.impersonator_id.as_deref());
+        let impersonator_label = given(event.impersonator_label.as_deref());
         Ok(Rows {
             recorder: self.recorder(connection, recorded_by)?,
             tenant: self.tenant(connection, tenant)?,
@@ -108,43 +148,54 @@ impl Keys {
             actor: self.party(connection, actor_id, actor_label)?,
             impersonator: self.party(connection, impersonator_id, impersonator_label)?,
             target: self.target(connection, event)?,
-            title: given(&event.title).map(|text| self.title(connection, text)).transpose()?,
-            agent: given(&event.user_agent).map(|text| self.agent(connection, text)).transpose()?,
+            title: given(event.title.as_deref())
+                .map(|text| self.title(connection, text))
+                .transpose()?,
+            agent: given(event.user_agent.as_deref())
+                .map(|text| self.agent(connection, text))
+                .transpose()?,
         })
     }
 
-    fn recorder(&mut self, connection: &Connection, text: &str) -> Result<i64> {
+    fn recorder(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
         const FIND: &str = "SELECT key FROM recorder WHERE text = ?1";
-        const MAKE: &str = "INSERT INTO recorder (text) VALUES (?1)";
-        self.recorders.find_or(text, || match key(connection, FIND, [text])? {
-            Some(key) => Ok(key),
-            None => make(connection, MAKE, [text]),
+        const MAKE: &str = "INSERT OR ROLLBACK INTO recorder (text) VALUES (?1)";
+        self.recorders.find_or(text, connection, |connection| {
+            match key(connection, FIND, [text])? {
+                Some(key) => Ok(key),
+                None => make(connection, MAKE, [text]),
+            }
         })
     }
 
-    fn tenant(&mut self, connection: &Connection, text: &str) -> Result<i64> {
+    fn tenant(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
         const FIND: &str = "SELECT key FROM tenant WHERE text = ?1";
-        const MAKE: &str = "INSERT INTO tenant (text) VALUES (?1)";
-        self.tenants.find_or(text, || match key(connection, FIND, [text])? {
+        const MAKE: &str = "INSERT OR ROLLBACK INTO tenant (text) VALUES (?1)";
+        if text.is_empty() {
+            return Ok(NO_TENANT);
+        }
+        self.tenants.find_or(text, connection, |connection| match key(connection, FIND, [text])? {
             Some(key) => Ok(key),
             None => make(connection, MAKE, [text]),
         })
     }
 
-    fn action(&mut self, connection: &Connection, slug: &str, module: &str) -> Result<i64> {
+    fn action(&mut self, connection: Option<&Connection>, slug: &str, module: &str) -> Result<i64> {
         const FIND: &str = "SELECT key FROM action WHERE slug = ?1 AND module = ?2";
-        const MAKE: &str = "INSERT INTO action (slug, module) VALUES (?1, ?2)";
+        const MAKE: &str = "INSERT OR ROLLBACK INTO action (slug, module) VALUES (?1, ?2)";
         put_together(&mut self.name, [slug, module]);
-        self.actions.find_or(&self.name, || match key(connection, FIND, [slug, module])? {
-            Some(key) => Ok(key),
-            None => make(connection, MAKE, [slug, module]),
+        self.actions.find_or(&self.name, connection, |connection| {
+            match key(connection, FIND, [slug, module])? {
+                Some(key) => Ok(key),
+                None => make(connection, MAKE, [slug, module]),
+            }
         })
     }
 
-    fn title(&mut self, connection: &Connection, text: &str) -> Result<i64> {
+    fn title(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
         const FIND: &str = "SELECT key FROM title WHERE text = ?1";
-        const MAKE: &str = "INSERT INTO title (text, folded) VALUES (?1, ?2)";
-        self.titles.find_or(text, || match key(connection, FIND, [text])? {
+        const MAKE: &str = "INSERT OR ROLLBACK INTO title (text, folded) VALUES (?1, ?2)";
+        self.titles.find_or(text, connection, |connection| match key(connection, FIND, [text])? {
             Some(key) => Ok(key),
             None => make(connection, MAKE, params![text, text::fold(text)]),
         })
@@ -152,20 +203,19 @@ impl Keys {
 
     fn party(
         &mut self,
-        connection: &Connection,
+        connection: Option<&Connection>,
         id: Option<&str>,
         label: Option<&str>,
     ) -> Result<Option<Committed>> {
         const FIND: &str = "SELECT key, digest FROM actor WHERE id = ?1 AND label = ?2";
-        const MAKE: &str =
-            "INSERT INTO actor (id, label, folded, salt, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
+        const MAKE: &str = "INSERT OR ROLLBACK INTO actor (id, label, folded, salt, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
         if id.or(label).is_none() {
             return Ok(None);
         }
         let texts = [id.unwrap_or(""), label.unwrap_or("")];
         put_together(&mut self.name, texts);
         let random = &mut self.random;
-        let row = self.actors.find_or(&self.name, || {
+        let row = self.actors.find_or(&self.name, connection, |connection| {
             if let Some(row) = committed(connection, FIND, texts)? {
                 return Ok(row);
             }
@@ -178,20 +228,24 @@ impl Keys {
         Ok(Some(row))
     }
 
-    fn target(&mut self, connection: &Connection, event: &NewEvent) -> Result<Option<Committed>> {
+    fn target(
+        &mut self,
+        connection: Option<&Connection>,
+        event: &NewEvent,
+    ) -> Result<Option<Committed>> {
         const FIND: &str =
             "SELECT key, digest FROM target WHERE type = ?1 AND id = ?2 AND label = ?3";
-        const MAKE: &str = "INSERT INTO target (type, id, label, folded, salt, digest) \
+        const MAKE: &str = "INSERT OR ROLLBACK INTO target (type, id, label, folded, salt, digest) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let kind = given(&event.target_type);
-        let (id, label) = (given(&event.target_id), given(&event.target_label));
+        let kind = given(event.target_type.as_deref());
+        let (id, label) = (given(event.target_id.as_deref()), given(event.target_label.as_deref()));
         if kind.or(id).or(label).is_none() {
             return Ok(None);
         }
         let texts = [kind.unwrap_or(""), id.unwrap_or(""), label.unwrap_or("")];
         put_together(&mut self.name, texts);
         let random = &mut self.random;
-        let row = self.targets.find_or(&self.name, || {
+        let row = self.targets.find_or(&self.name, connection, |connection| {
             if let Some(row) = committed(connection, FIND, texts)? {
                 return Ok(row);
             }
@@ -204,11 +258,11 @@ impl Keys {
         Ok(Some(row))
     }
 
-    fn agent(&mut self, connection: &Connection, text: &str) -> Result<Committed> {
+    fn agent(&mut self, connection: Option<&Connection>, text: &str) -> Result<Committed> {
         const FIND: &str = "SELECT key, digest FROM agent WHERE text = ?1";
-        const MAKE: &str = "INSERT INTO agent (text, salt, digest) VALUES (?1, ?2, ?3)";
+        const MAKE: &str = "INSERT OR ROLLBACK INTO agent (text, salt, digest) VALUES (?1, ?2, ?3)";
         let random = &mut self.random;
-        self.agents.find_or(text, || {
+        self.agents.find_or(text, connection, |connection| {
             if let Some(row) = committed(connection, FIND, [text])? {
                 return Ok(row);
             }
@@ -241,11 +295,16 @@ impl<T: Copy> Shelf<T> {
         *self = Self::default();
     }
 
-    fn find_or(&mut self, name: &str, look: impl FnOnce() -> Result<T>) -> Result<T> {
+    fn find_or(
+        &mut self,
+        name: &str,
+        connection: Option<&Connection>,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         if let Some(row) = self.rows.get(name) {
             return Ok(*row);
         }
-        let row = look()?;
+        let row = look(connection.ok_or(Miss::Forgotten)?)?;
         if self.bytes > Self::FULL {
             self.clear();
         }
@@ -267,11 +326,15 @@ fn put_together<const N: usize>(name: &mut String, texts: [&str; N]) {
 }
 
 /// Absent text is empty in a dimension.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
+fn given(text: Option<&str>) -> Option<&str> {
+    text.filter(|text| !text.is_empty())
 }
 
-fn key(connection: &Connection, sql: &'static str, texts: impl Params) -> Result<Option<i64>> {
+fn key(
+    connection: &Connection,
+    sql: &'static str,
+    texts: impl Params,
+) -> rusqlite::Result<Option<i64>> {
     connection.prepare_cached(sql)?.query_row(texts, |row| row.get(0)).optional()
 }
 
@@ -279,13 +342,13 @@ fn committed(
     connection: &Connection,
     sql: &'static str,
     texts: impl Params,
-) -> Result<Option<Committed>> {
+) -> rusqlite::Result<Option<Committed>> {
     let read = |row: &rusqlite::Row<'_>| Ok(Committed { key: row.get(0)?, digest: row.get(1)? });
     connection.prepare_cached(sql)?.query_row(texts, read).optional()
 }
 
 /// Makes a row and gives its key.
-fn make(connection: &Connection, sql: &'static str, row: impl Params) -> Result<i64> {
+fn make(connection: &Connection, sql: &'static str, row: impl Params) -> rusqlite::Result<i64> {
     match connection.prepare_cached(sql)?.execute(row)? {
         1 => Ok(connection.last_insert_rowid()),
         _ => Err(error::refused("a row that events refer to")),

@@ -85,7 +85,9 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
         }
         ErrorCode::NotADatabase => not_a_log(path),
         ErrorCode::DatabaseCorrupt => damaged("a page does not hold together"),
-        ErrorCode::DiskFull => cannot(Exit::Io, "no space left on device"),
+        ErrorCode::DiskFull => {
+            cannot(Exit::Io, NO_SPACE).hint("make room on the file system of the log")
+        }
         ErrorCode::OutOfMemory => cannot(Exit::Io, "out of memory"),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
             no_access(path, doing)
@@ -97,6 +99,21 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
         }
         _ => damaged(message.as_deref().unwrap_or("SQLite gives no reason")),
     }
+}
+
+const NO_SPACE: &str = "no space left on device";
+
+/// What an error is that came while a log was made, which nobody else sees yet.
+pub(super) fn not_made(path: &Path, error: &rusqlite::Error) -> Failure {
+    let (exit, why) = match error {
+        rusqlite::Error::SqliteFailure(code, message) => match code.code {
+            ErrorCode::DiskFull => (Exit::Io, NO_SPACE),
+            ErrorCode::SystemIoFailure => (Exit::Io, io_reason(code.extended_code)),
+            _ => (Exit::CantCreate, message.as_deref().unwrap_or("SQLite gives no reason")),
+        },
+        _ => (Exit::CantCreate, "SQLite answers what it should not"),
+    };
+    Failure::new(exit, format!("cannot make the log {}: {why}", path.display()))
 }
 
 pub(super) fn not_a_log(path: &Path) -> Failure {
@@ -213,7 +230,9 @@ pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
         }
     }
     if may(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
-        let why = format!("its folder {} is not yours to write", folder.display());
+        let missing = if wal.exists() { &shm } else { &wal };
+        let missing = missing.file_name().unwrap_or_default().display();
+        let why = format!("there is no {missing}, and its folder is not yours to write");
         return with_owner(cannot(Exit::NoPermission, &why), folder);
     }
     cannot(Exit::Io, "the system gives no reason")

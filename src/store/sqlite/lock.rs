@@ -3,9 +3,7 @@
 //! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
 
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -18,6 +16,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::HeldOff;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::create;
 use crate::store::sqlite::open::beside;
 
 /// How long a sweep that is at work is waited for.
@@ -29,7 +28,7 @@ impl Sqlite {
     }
 }
 
-fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
+pub(super) fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
     let failed = |why: io::Error| {
         let what = format!("cannot lock {}", path.display());
         anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
@@ -52,17 +51,16 @@ fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
     }
 }
 
-/// A reader needs no right to write: the file is made with the log, and where it is missing and
-/// cannot be made, there is nobody to keep out.
+/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
+/// it cannot be made again, or the disk is full, reading goes on without it.
 fn open(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => return Ok(Some(file)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
-    let made = OpenOptions::new().read(true).write(true).create(true).mode(0o600).open(path);
-    match made {
-        Ok(file) => Ok(Some(file)),
+    match create::make_lock(path) {
+        Ok(()) => File::open(path).map(Some),
         Err(why)
             if matches!(
                 why.kind(),

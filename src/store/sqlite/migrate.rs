@@ -45,6 +45,9 @@ pub(super) enum Foreign {
     Missing(usize),
 }
 
+/// Before each object of [`SCHEMA`], and nowhere else in it.
+const BEGINS: &str = "\nCREATE ";
+
 /// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
 /// missing. A trigger, view or index put in by hand can hide events or lose them.
 pub(super) fn foreign(connection: &Connection) -> Result<Option<Foreign>> {
@@ -57,21 +60,25 @@ pub(super) fn foreign(connection: &Connection) -> Result<Option<Foreign>> {
     while let Some(row) = rows.next()? {
         let sql = row.get_ref(2)?.as_str()?;
         // In a log that was made by this version they come in our order: one pass over the text.
-        match statement_in(SCHEMA, at, sql).or_else(|| statement_in(SCHEMA, 0, sql)) {
+        match next_statement(at, sql).or_else(|| any_statement(sql)) {
             Some(end) => at = end,
             None => return Ok(Some(Foreign::Object { kind: row.get(0)?, name: row.get(1)? })),
         }
         count += 1;
     }
-    let ours = SCHEMA.matches("\nCREATE ").count();
+    let ours = SCHEMA.matches(BEGINS).count();
     Ok((count < ours).then_some(Foreign::Missing(ours - count)))
 }
 
-/// The end of that whole statement in a text, looked for from a place on.
-fn statement_in(text: &str, from: usize, sql: &str) -> Option<usize> {
-    let start = from + text[from..].find(sql)?;
-    let end = start + sql.len();
-    (text[..start].ends_with('\n') && text[end..].starts_with(';')).then_some(end)
+/// The end of that statement in [`SCHEMA`], when it is the next one from there on.
+fn next_statement(from: usize, sql: &str) -> Option<usize> {
+    let start = from + SCHEMA[from..].find(BEGINS)? + 1;
+    SCHEMA[start..].strip_prefix(sql)?.starts_with(';').then_some(start + sql.len())
+}
+
+/// The end of that statement in [`SCHEMA`], wherever it stands.
+fn any_statement(sql: &str) -> Option<usize> {
+    SCHEMA.match_indices(BEGINS).find_map(|(start, _)| next_statement(start, sql))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
 
 use std::cell::RefCell;
+use std::fmt::Write;
 use std::fs;
 use std::fs::Metadata;
 use std::io;
@@ -284,6 +285,11 @@ fn try_read(path: &Path, flags: OpenFlags) -> Result<Connection, Refusal> {
     let connection = connect(path, flags)?;
     connection.execute_batch(READER)?;
     identify(path, &connection)?;
+    // A writer compares the whole schema; a reader only makes sure that there is something to read.
+    let events = "SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'";
+    if !connection.prepare(events)?.exists([])? {
+        return Err(Refusal::Ours(error::not_a_log(path)));
+    }
     Ok(connection)
 }
 
@@ -342,10 +348,7 @@ pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, Refu
         );
         return Err(Refusal::Ours(Failure::new(Exit::Config, what)));
     }
-    let is_table = connection
-        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'")?
-        .exists([])?;
-    if version < 1 || !is_table {
+    if version < 1 {
         return Err(Refusal::Ours(error::not_a_log(path)));
     }
     Ok(version)
@@ -393,7 +396,7 @@ fn immutable(path: &Path) -> PathBuf {
             b'/' | b'-' | b'_' | b'.' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
                 uri.push(char::from(*byte));
             }
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            _ => write!(uri, "%{byte:02X}").expect("a String takes all"),
         }
     }
     uri.push_str("?immutable=1");

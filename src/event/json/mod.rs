@@ -1,6 +1,8 @@
 //! JSON objects kept as the text that came: exact numbers, order of keys, escapes; only the blanks
 //! between tokens go.
 
+mod plain;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -39,7 +41,7 @@ impl Json {
     /// # Errors
     /// As [`Json::object`].
     pub(crate) fn from_raw(raw: &str, depth: usize) -> Result<Self, String> {
-        if !raw.trim_start().starts_with('{') {
+        if raw.trim_ascii_start().as_bytes().first() != Some(&b'{') {
             return Err(format!("must be an object, not {}", kind(raw)));
         }
         Ok(Self(compact(raw, depth)?.into_boxed_str()))
@@ -110,6 +112,9 @@ pub(crate) fn same_value(a: &str, b: &str) -> bool {
 /// # Errors
 /// As `serde_json`, when the text is no object.
 pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)>> {
+    if let Some(members) = plain::members(text) {
+        return Ok(members);
+    }
     struct Members;
     impl<'de> Visitor<'de> for Members {
         type Value = Vec<(Cow<'de, str>, &'de str)>;

@@ -1,0 +1,104 @@
+//! The members of an object that is written as most are, several times faster than `serde_json`
+//! finds them.
+//!
+//! What is accepted here is valid JSON, and means here what it means there: a test holds the two
+//! together. Whatever is out of the ordinary, errors above all, is left to `serde_json`.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+/// The members, or `None` when the text is for `serde_json` to judge.
+pub(super) fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
+    let mut reader = Reader { text, at: 0 };
+    let mut members = Vec::with_capacity(32);
+    reader.skip_blanks();
+    reader.expect(b'{')?;
+    loop {
+        reader.skip_blanks();
+        let key = reader.plain_string()?;
+        reader.skip_blanks();
+        reader.expect(b':')?;
+        reader.skip_blanks();
+        members.push((Cow::Borrowed(key), reader.value()?));
+        reader.skip_blanks();
+        match reader.take()? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    reader.skip_blanks();
+    (reader.at == text.len()).then_some(members)
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.take()? == byte).then_some(())
+    }
+
+    fn skip_blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    /// The inside of a string without escapes.
+    fn plain_string(&mut self) -> Option<&'a str> {
+        self.expect(b'"')?;
+        let rest = &self.text.as_bytes()[self.at..];
+        let length =
+            rest.iter().position(|byte| *byte == b'"' || *byte == b'\\' || *byte < b' ')?;
+        let inner = &self.text[self.at..self.at + length];
+        self.at += length;
+        self.expect(b'"')?;
+        Some(inner)
+    }
+
+    /// The text of a value.
+    fn value(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        let is_plain = match self.peek()? {
+            b'"' => self.plain_string().is_some(),
+            b'0'..=b'9' => self.whole_number().is_some(),
+            b'n' => self.word("null").is_some(),
+            b't' => self.word("true").is_some(),
+            b'f' => self.word("false").is_some(),
+            _ => false,
+        };
+        if !is_plain {
+            let rest = serde_json::Deserializer::from_str(&self.text[start..]);
+            let value: &RawValue = rest.into_iter().next()?.ok()?;
+            self.at = start + value.get().len();
+        }
+        Some(&self.text[start..self.at])
+    }
+
+    fn word(&mut self, word: &str) -> Option<()> {
+        self.text[self.at..].starts_with(word).then(|| self.at += word.len())
+    }
+
+    /// Digits alone, as an id or a status has them.
+    fn whole_number(&mut self) -> Option<()> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let is_whole = matches!(rest.get(length)?, b',' | b'}' | b' ' | b'\t' | b'\n' | b'\r');
+        self.at += length;
+        (is_whole && (length == 1 || rest[0] != b'0')).then_some(())
+    }
+}

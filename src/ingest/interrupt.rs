@@ -1,0 +1,60 @@
+//! Signals that ask the program to end: noted, so that what was begun can be finished.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+use signal_hook::flag;
+use signal_hook::low_level;
+
+/// The newest of the signals that came.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt(Arc<AtomicUsize>);
+
+impl Interrupt {
+    /// Notes SIGINT, SIGTERM and SIGHUP from now on, in place of ending by them. One that was
+    /// ignored when the program began stays so: `nohup` means it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(crate) fn listen() -> io::Result<Self> {
+        let interrupt = Self::default();
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            if ignored & (1 << (signal - 1)) == 0 {
+                let number = usize::try_from(signal).map_err(io::Error::other)?;
+                flag::register_usize(signal, Arc::clone(&interrupt.0), number)?;
+            }
+        }
+        Ok(interrupt)
+    }
+
+    /// The signal that came, if one did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        i32::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0)
+    }
+
+    #[cfg(test)]
+    pub(super) fn send(&self, signal: usize) {
+        self.0.store(signal, Ordering::Relaxed);
+    }
+}
+
+/// Ends the program as if the signal had never been caught, so that whoever started it sees how.
+///
+/// # Errors
+/// Those of the system; else it does not return.
+pub(crate) fn die_by(signal: i32) -> io::Result<()> {
+    low_level::emulate_default_handler(signal)
+}
+
+/// The signals that the program ignores, as bits; none where the system does not say.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}

@@ -1,0 +1,94 @@
+//! Files that were taken before: known by their beginning and by what stands before the place
+//! reached, under any name.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use anyhow::Result;
+use ring::digest;
+use ring::digest::SHA256;
+
+use crate::codec::Place;
+use crate::store::Log;
+use crate::store::Progress;
+
+/// How many bytes of its beginning a file is known by; fewer where less of it was taken.
+const HEAD: u64 = 4 << 10;
+
+/// How many bytes before the place reached must still be there.
+const TAIL: u64 = 64 << 10;
+
+/// A regular file that is being taken.
+pub(super) struct KnownFile {
+    file: File,
+    pub(super) size: u64,
+    /// Where it was left, and how many records were before that place.
+    pub(super) left: Option<(Place, u64)>,
+}
+
+impl KnownFile {
+    /// Looks up how far the file was taken, unless it is to be taken `again`.
+    ///
+    /// # Errors
+    /// Those of the log and of reading the file.
+    pub(super) fn look_up(log: &Log, file: File, again: bool) -> Result<Self> {
+        let mut known = Self::left_at(file, None)?;
+        let size = known.size;
+        if again {
+            return Ok(known);
+        }
+        let mut head = vec![0; usize::try_from(size.min(HEAD))?];
+        known.file.read_exact_at(&mut head, 0)?;
+        let candidates = log.progress(size, |length| {
+            let length = usize::try_from(length)?.min(head.len());
+            Ok(sha256(&head[..length]))
+        })?;
+        for candidate in candidates.iter().filter(|candidate| candidate.head_length <= HEAD) {
+            let tail = known.hash_before(candidate.taken, candidate.tail_length)?;
+            if tail == candidate.tail_hash {
+                let place = Place { offset: candidate.taken, lines: candidate.lines };
+                known.left = Some((place, candidate.records));
+                break;
+            }
+        }
+        Ok(known)
+    }
+
+    /// A file that was looked up already.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn left_at(file: File, left: Option<(Place, u64)>) -> Result<Self> {
+        Ok(Self { size: file.metadata()?.len(), file, left })
+    }
+
+    /// What the log has to note when the file was taken to `place`, `records` records into it.
+    ///
+    /// # Errors
+    /// Those of reading the file.
+    pub(super) fn progress(&self, place: Place, records: u64) -> Result<Progress> {
+        let head_length = place.offset.min(HEAD);
+        let tail_length = place.offset.min(TAIL);
+        Ok(Progress {
+            head_length,
+            head_hash: self.hash_before(head_length, head_length)?,
+            taken: place.offset,
+            tail_length,
+            tail_hash: self.hash_before(place.offset, tail_length)?,
+            records,
+            lines: place.lines,
+        })
+    }
+
+    fn hash_before(&self, end: u64, length: u64) -> Result<[u8; 32]> {
+        let mut bytes = vec![0; usize::try_from(length.min(TAIL))?];
+        self.file.read_exact_at(&mut bytes, end.saturating_sub(length))?;
+        Ok(sha256(&bytes))
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,174 @@
+//! Takes in events from files and streams: parses on one thread, writes on another.
+//!
+//! `run` returns after everything that it counted is committed and synced. How far a file was taken
+//! is committed with its events, so what a killed run began the same call completes. A transaction
+//! is open only while events flow, never while an input is waited for. Opening inputs with the right
+//! rights, showing what is reported, and dying by a signal are the caller's part.
+//!
+//! Memory is flat: whatever an input holds, only some records of it are here at a time. The
+//! exception is on disk: a stream that is to be taken whole or not at all is kept in a file first.
+
+mod interrupt;
+mod known;
+mod parse;
+mod spool;
+mod strict;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::codec::Reading;
+use crate::failure::Exit;
+pub(crate) use crate::ingest::interrupt::Interrupt;
+pub(crate) use crate::ingest::interrupt::die_by;
+use crate::ingest::write::Writer;
+use crate::store::Log;
+use crate::time::Timestamp;
+
+/// An input that is named, and opened when its turn comes.
+pub(crate) struct Input<'a> {
+    /// Its name for messages, as the user wrote it.
+    pub name: String,
+    /// May be called twice, for an input that is taken whole or not at all is read twice.
+    pub open: Box<dyn Fn() -> Result<Source> + 'a>,
+}
+
+/// Where an input comes from.
+pub(crate) enum Source {
+    /// A file that was opened; what is no regular file is read as a stream.
+    File(File),
+    Stream(Box<dyn Read + Send>),
+}
+
+/// How to take the inputs.
+pub(crate) struct Options<'a> {
+    pub reading: Reading,
+    /// Nothing lands if one record is bad.
+    pub strict: bool,
+    /// Files are taken from their beginning, whatever is known of them.
+    pub again: bool,
+    /// The log's own actions are taken too: the caller is root or an administrator.
+    pub reserved: bool,
+    /// Who runs the program, for every event.
+    pub recorded_by: &'a str,
+    pub clock: &'a dyn Fn() -> Timestamp,
+    /// A folder where a stream may be kept for a while. Only `strict` needs it.
+    pub spool: &'a Path,
+    pub interrupt: &'a Interrupt,
+}
+
+/// What happened so far. Only what is durable counts as ingested or as a duplicate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub ingested: u64,
+    pub duplicates: u64,
+    pub rejected: u64,
+    /// Records of files that an earlier run took.
+    pub known: u64,
+    /// How many of the rejected had an action that is the log's own.
+    pub reserved: u64,
+}
+
+impl Tally {
+    /// How a run ends that came to this.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self { reserved: 1.., .. } => Exit::NoPermission,
+            Self { rejected: 1.., .. } => Exit::Data,
+            _ => Exit::Done,
+        }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.ingested += other.ingested;
+        self.duplicates += other.duplicates;
+        self.rejected += other.rejected;
+        self.known += other.known;
+        self.reserved += other.reserved;
+    }
+}
+
+/// What a user may want to see while it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report<'a> {
+    /// One line about a record, escaped.
+    Told(&'a str),
+    Reached(Reached<'a>),
+}
+
+/// How far an input was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reached<'a> {
+    pub input: &'a str,
+    pub bytes: u64,
+    /// The size of a file.
+    pub of: Option<u64>,
+    /// Events of all inputs so far, those that are not committed yet too.
+    pub events: u64,
+}
+
+/// How a run ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Done,
+    /// By this signal: what had been read was finished first.
+    Interrupted(i32),
+}
+
+/// Takes the inputs one after the other. `tally` tells what landed also when it fails. The bad
+/// records go to `rejects` as they came; a row of CSV after its header, an element of an array on a
+/// line of its own.
+///
+/// # Errors
+/// Those of the log, of opening and reading an input, of writing `rejects`. Bad records are none.
+pub(crate) fn run<'a>(
+    log: &mut Log,
+    inputs: &[Input<'_>],
+    options: &'a Options<'a>,
+    rejects: Option<&'a mut dyn Write>,
+    report: &'a mut dyn FnMut(Report<'_>),
+    tally: &'a mut Tally,
+) -> Result<End> {
+    run_with(Writer::new(options, rejects, report, tally), log, inputs)
+}
+
+fn run_with(mut writer: Writer<'_>, log: &mut Log, inputs: &[Input<'_>]) -> Result<End> {
+    let result = if writer.options.strict {
+        strict::run(&mut writer, log, inputs)
+    } else {
+        writer.run(log, inputs)
+    };
+    writer.tell_the_rest();
+    match result {
+        Ok(()) => Ok(End::Done),
+        Err(error) => match error.downcast_ref() {
+            Some(Interrupted(signal)) => Ok(End::Interrupted(*signal)),
+            None => Err(error),
+        },
+    }
+}
+
+/// A signal came: nothing more is begun.
+#[derive(Clone, Copy, Debug)]
+struct Interrupted(i32);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "interrupted by signal {}", self.0)
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+fn is_regular(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file())
+}

@@ -1,0 +1,35 @@
+//! Keeps a stream in a file without a name, for what must be read twice.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+
+/// Copies the whole stream into a file in `folder` that nobody else can open and that goes with the
+/// program.
+///
+/// # Errors
+/// Those of reading, and of making and writing the file.
+pub(super) fn keep(stream: &mut dyn Read, folder: &Path) -> io::Result<File> {
+    let mut file = unnamed(folder)?;
+    io::copy(stream, &mut file)?;
+    Ok(file)
+}
+
+fn unnamed(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    if let Ok(file) = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+        return Ok(file.into());
+    }
+    // Not every file system knows files without a name.
+    let path = folder.join(format!(".activity-{}", std::process::id()));
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}

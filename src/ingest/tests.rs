@@ -1,0 +1,492 @@
+//! What a run leaves behind, however it ends, and what the next one makes of it.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+use std::time::Instant;
+
+use tempfile::TempDir;
+
+use crate::codec::Format;
+use crate::codec::Reading;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::failure::Exit;
+use crate::ingest::End;
+use crate::ingest::Input;
+use crate::ingest::Interrupt;
+use crate::ingest::Options;
+use crate::ingest::Report;
+use crate::ingest::Source;
+use crate::ingest::Tally;
+use crate::ingest::run_with;
+use crate::ingest::write::Writer;
+use crate::store::Create;
+use crate::store::Log;
+use crate::time::Timestamp;
+
+/// A log, a folder for inputs, and how to run.
+struct Sandbox {
+    folder: TempDir,
+    reading: Reading,
+    strict: bool,
+    again: bool,
+    reserved: bool,
+    interrupt: Interrupt,
+    batch: u64,
+    /// The run ends at this chunk as if it was killed.
+    killed_at: usize,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+struct Run {
+    tally: Tally,
+    end: End,
+    told: Vec<String>,
+    rejects: Vec<u8>,
+}
+
+impl Run {
+    #[track_caller]
+    fn assert(&self, ingested: u64, duplicates: u64, rejected: u64, known: u64) {
+        let expected = Tally { ingested, duplicates, rejected, known, ..self.tally };
+        assert_eq!(self.tally, expected, "{self:?}");
+    }
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            reading: Reading::default(),
+            strict: false,
+            again: false,
+            reserved: false,
+            interrupt: Interrupt::default(),
+            batch: 1,
+            killed_at: usize::MAX,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn append(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().append(true).open(self.path(name)).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
+    }
+
+    fn log(&self) -> Log {
+        Log::open_to_write(&self.path("log.db"), Create::IfMissing).unwrap()
+    }
+
+    fn ingest(&self, names: &[&str]) -> Run {
+        let inputs: Vec<Input<'_>> = names
+            .iter()
+            .map(|name| Input {
+                name: (*name).to_owned(),
+                open: Box::new(|| Ok(Source::File(File::open(self.path(name))?))),
+            })
+            .collect();
+        self.run(&inputs)
+    }
+
+    fn stream(&self, bytes: &[u8]) -> Run {
+        let stream = || Ok(Source::Stream(Box::new(io::Cursor::new(bytes.to_vec())) as Box<_>));
+        self.run(&[Input { name: "-".to_owned(), open: Box::new(stream) }])
+    }
+
+    fn run(&self, inputs: &[Input<'_>]) -> Run {
+        let (mut tally, mut told, mut rejects) = (Tally::default(), Vec::new(), Vec::new());
+        let chunks = std::cell::Cell::new(0);
+        let clock = || {
+            assert!(chunks.get() != self.killed_at, "killed");
+            chunks.set(chunks.get() + 1);
+            Timestamp::from_nanos(1_763_611_201_000_000_000)
+        };
+        let options = Options {
+            reading: self.reading,
+            strict: self.strict,
+            again: self.again,
+            reserved: self.reserved,
+            recorded_by: "root",
+            clock: &clock,
+            spool: self.folder.path(),
+            interrupt: &self.interrupt,
+        };
+        let mut report = |report: Report<'_>| match report {
+            Report::Told(line) => told.push(line.to_owned()),
+            Report::Reached(reached) => {
+                assert!(reached.of.is_none_or(|size| reached.bytes <= size));
+            }
+        };
+        let mut writer = Writer::new(&options, Some(&mut rejects), &mut report, &mut tally);
+        writer.batch = self.batch;
+        let end = run_with(writer, &mut self.log(), inputs).unwrap();
+        Run { tally, end, told, rejects }
+    }
+
+    /// Every event of the log, oldest first.
+    fn events(&self) -> Vec<Event> {
+        let log = self.log();
+        let (head, _) = log.head().unwrap();
+        (1..=head.0).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect()
+    }
+
+    fn actions(&self) -> Vec<String> {
+        self.events().iter().map(|event| event.action.slug.clone()).collect()
+    }
+}
+
+/// Lines of some 200 bytes without an id, so that only the place in the file can tell a repeat.
+fn lines(range: std::ops::Range<usize>) -> String {
+    let filler = "x".repeat(150);
+    range.map(|n| format!("{{\"action\":\"a.{n}\",\"title\":\"{filler}\"}}\n")).collect()
+}
+
+fn expected(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| format!("a.{n}")).collect()
+}
+
+#[test]
+fn every_format_lands() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a.jsonl", "{\"action\":\"a\"}\n");
+    sandbox.write("b.json", "[{\"action\":\"b\"},\n{\"action\":\"c\"}]");
+    sandbox.write("c.csv", "action,title\nd,x\n");
+    sandbox.write("d.log", "[2026-11-20T04:00:00Z] site.INFO: m {\"Code\":1000} []\n");
+    let run = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
+    run.assert(5, 0, 0, 0);
+    assert_eq!((run.end, run.tally.exit(), run.told.len()), (End::Done, Exit::Done, 0));
+    assert_eq!(sandbox.actions(), ["a", "b", "c", "d", "wsal.1000"]);
+    let again = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
+    again.assert(0, 0, 0, 5);
+    sandbox.stream(b"{\"action\":\"e\"}\n").assert(1, 0, 0, 0);
+    sandbox.stream(b"{\"action\":\"e\"}\n").assert(1, 0, 0, 0);
+}
+
+#[test]
+fn a_killed_run_is_completed_by_the_same_call() {
+    const LINES: usize = 5_000;
+    let array = |lines: &str| format!("[{}]", lines.trim_end().replace('\n', ",\n"));
+    let table = |lines: &str| {
+        let row = |line: &str| format!("\"{}\"\n", line.split('"').nth(3).unwrap());
+        format!("action\n{}", lines.lines().map(row).collect::<String>())
+    };
+    for make in [&str::to_owned as &dyn Fn(&str) -> String, &array, &table] {
+        let mut killed = 0;
+        for killed_at in 0..4 {
+            let mut sandbox = Sandbox::new();
+            sandbox.write("in", make(&lines(0..LINES)));
+            sandbox.killed_at = killed_at;
+            let run = std::panic::catch_unwind(AssertUnwindSafe(|| sandbox.ingest(&["in"])));
+            killed += usize::from(run.is_err());
+            let landed = sandbox.events().len() as u64;
+            sandbox.killed_at = usize::MAX;
+            let left = LINES as u64 - landed;
+            sandbox.ingest(&["in"]).assert(left, 0, 0, landed);
+            assert_eq!(sandbox.actions(), expected(0..LINES));
+        }
+        assert!(killed > 0, "no run was killed");
+    }
+}
+
+#[test]
+fn a_file_is_known_when_it_grew_and_under_any_name() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", lines(0..3));
+    sandbox.ingest(&["a"]).assert(3, 0, 0, 0);
+    sandbox.append("a", lines(3..5));
+    sandbox.ingest(&["a"]).assert(2, 0, 0, 3);
+    std::fs::rename(sandbox.path("a"), sandbox.path("b")).unwrap();
+    sandbox.write("a", lines(5..6));
+    sandbox.ingest(&["a", "b"]).assert(1, 0, 0, 5);
+    // Far beyond the bytes that a file is known by.
+    sandbox.append("b", lines(6..1000));
+    sandbox.ingest(&["b"]).assert(994, 0, 0, 5);
+    sandbox.append("b", "\n\n{\"action\":\"last\",\"ip\":1}\n");
+    let run = sandbox.ingest(&["b"]);
+    run.assert(0, 0, 1, 999);
+    assert_eq!(run.told, ["b:1002: ip: must be text, not a number"]);
+    sandbox.ingest(&["b"]).assert(0, 0, 0, 1000);
+    assert_eq!(sandbox.actions(), expected(0..1000));
+}
+
+#[test]
+fn a_file_that_only_begins_alike_is_another() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", lines(0..1000));
+    sandbox.ingest(&["a"]).assert(1000, 0, 0, 0);
+    sandbox.write("b", lines(0..900) + &lines(2000..2200));
+    sandbox.ingest(&["b"]).assert(1100, 0, 0, 0);
+    sandbox.ingest(&["a", "b"]).assert(0, 0, 0, 2100);
+}
+
+#[test]
+fn a_table_and_an_array_grow_too() {
+    let sandbox = Sandbox::new();
+    sandbox.write("t", "title,action\r\n\"two\r\nlines\",a\r\n");
+    sandbox.ingest(&["t"]).assert(1, 0, 0, 0);
+    sandbox.append("t", ",b\r\nc\r\n");
+    let run = sandbox.ingest(&["t"]);
+    run.assert(1, 0, 1, 1);
+    assert_eq!(run.told, ["t:5: has 1 cells, and the header has 2"]);
+    assert_eq!(run.rejects, b"title,action\r\nc\r\n");
+
+    sandbox.write("j", "[{\"action\":\"d\"}\n");
+    let run = sandbox.ingest(&["j"]);
+    run.assert(1, 0, 0, 0);
+    assert_eq!(run.told, ["j:2: the array does not end; left for the next run"]);
+    sandbox.append("j", ",{\"action\":\"e\"},\n{\"action\":\"f\"}]\n");
+    sandbox.ingest(&["j"]).assert(2, 0, 0, 1);
+    sandbox.write(
+        "j",
+        "[{\"action\":\"d\"}\n,{\"action\":\"e\"},\n{\"action\":\"f\"},{\"action\":\"g\"}]\n",
+    );
+    sandbox.ingest(&["j"]).assert(1, 0, 0, 3);
+    assert_eq!(sandbox.actions(), ["a", "b", "d", "e", "f", "g"]);
+}
+
+#[test]
+fn again_takes_a_file_from_its_beginning() {
+    let mut sandbox = Sandbox::new();
+    sandbox.write("a", "{\"action\":\"a\",\"event_id\":\"1\"}\n{\"action\":\"b\"}\n");
+    sandbox.ingest(&["a"]).assert(2, 0, 0, 0);
+    sandbox.again = true;
+    sandbox.ingest(&["a"]).assert(1, 1, 0, 0);
+    sandbox.again = false;
+    sandbox.ingest(&["a"]).assert(0, 0, 0, 2);
+}
+
+#[test]
+fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", "{\"action\":\"a\"}\n{\"action\":\"b");
+    let run = sandbox.ingest(&["a"]);
+    run.assert(1, 0, 0, 0);
+    assert_eq!(run.told, ["a:2: EOF while parsing a string at column 12; left for the next run"]);
+    assert_eq!(run.tally.exit(), Exit::Done);
+    sandbox.append("a", "\"}");
+    sandbox.ingest(&["a"]).assert(1, 0, 0, 1);
+    sandbox.append("a", "\n{\"action\":\"c\"}\n");
+    sandbox.ingest(&["a"]).assert(1, 0, 0, 2);
+    assert_eq!(sandbox.actions(), ["a", "b", "c"]);
+
+    let run = sandbox.stream(b"{\"action\":\"d\"}\n{\"action\":\"e");
+    run.assert(1, 0, 1, 0);
+    assert_eq!(run.told, ["-:2: EOF while parsing a string at column 12"]);
+    assert_eq!(run.rejects, b"{\"action\":\"e\n");
+    assert_eq!(run.tally.exit(), Exit::Data);
+}
+
+#[test]
+fn repeats_are_counted_and_contradictions_rejected() {
+    let sandbox = Sandbox::new();
+    let input = b"{\"action\":\"a\",\"event_id\":\"1\",\"title\":\"x\"}\n\
+        {\"event_id\":\"1\",\"action\":\"A\"}\n\
+        {\"action\":\"a\", \"event_id\":\"1\",\"title\":\"y\"}\r\n\
+        {\"action\":\"a\",\"event_id\":\"1\",\"tenant\":\"t\"}\n";
+    let run = sandbox.stream(input);
+    run.assert(2, 1, 1, 0);
+    assert_eq!(run.told, ["-:3: its event_id is that of event 1, whose title differs"]);
+    assert_eq!(run.rejects, b"{\"action\":\"a\", \"event_id\":\"1\",\"title\":\"y\"}\r\n");
+    sandbox.stream(input).assert(0, 3, 1, 0);
+}
+
+#[test]
+fn rejects_are_kept_byte_by_byte() {
+    let sandbox = Sandbox::new();
+    let long = [b"{\"title\":\"", &vec![b'x'; 20 << 20][..], b"\"}\n"].concat();
+    let bad: [&[u8]; 5] = [b" {\"action\":\"\xC3\x28\"}\r\n", b"[1]\n", &long, b"\0\n", b"x\n"];
+    let good = b"{\"action\":\"a\"}\n";
+    let input: Vec<u8> = bad.iter().flat_map(|bad| [*bad, good].concat()).collect();
+    let run = sandbox.stream(&input);
+    run.assert(5, 0, 5, 0);
+    assert!(run.rejects == bad.concat(), "the rejects differ");
+    assert_eq!(run.told[2], "-:5: longer than 1 MiB");
+
+    let run = sandbox.stream(b"[{\"action\":\n\"b\"}, {\"title\":\n\"c\"}\n, 7]");
+    assert_eq!(run.rejects, b"{\"title\": \"c\"}\n7\n");
+    assert_eq!(run.told, ["-:2: action is missing", "-:4: must be an object, not a number"]);
+}
+
+#[test]
+fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.write("utf16", b"\xFF\xFE{\0}\0");
+    sandbox.write("array", "[{\"action\":\"a\"} {\"action\":\"b\"}]");
+    sandbox.write("open", "action,title\nb,\"x\ny,z\n");
+    sandbox.write("good", "{\"action\":\"c\"}\n");
+    let table = Sandbox {
+        reading: Reading { format: Some(Format::Csv), ..Reading::default() },
+        ..Sandbox::new()
+    };
+    let run = table.stream(b"title,user\nx,y\n");
+    run.assert(0, 0, 1, 0);
+    assert_eq!(run.told, ["-:1: no column of the header is action"]);
+    assert_eq!(run.rejects, b"title,user\nx,y\n");
+    for _ in 0..2 {
+        let run = sandbox.ingest(&["utf16", "array", "open"]);
+        assert_eq!(run.tally.rejected, 3);
+        assert_eq!(
+            run.told,
+            [
+                "utf16:1: UTF-16; convert to UTF-8",
+                "array:1: a comma or ] is missing behind an element",
+                "open:2: a quote begins here and does not end",
+            ]
+        );
+        assert_eq!(run.rejects, b"\xFF\xFE{\0}\0{\"action\":\"b\"}]action,title\nb,\"x\ny,z\n");
+    }
+    sandbox.ingest(&["utf16", "good"]).assert(1, 0, 1, 0);
+    assert_eq!(sandbox.actions(), ["a", "c"]);
+}
+
+#[test]
+fn twenty_bad_lines_are_told_and_then_their_number() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.stream("{}\n".repeat(1_030).as_bytes());
+    run.assert(0, 0, 1_030, 0);
+    assert_eq!(run.told.len(), 21);
+    assert_eq!(run.told[19], "-:20: action is missing");
+    assert_eq!(run.told[20], "and 1,010 more");
+}
+
+#[test]
+fn names_and_values_are_told_escaped() {
+    let sandbox = Sandbox::new();
+    sandbox.write("\x1b[1m\n", "{\"action\":\"\\u001b\"}\n");
+    let run = sandbox.ingest(&["\x1b[1m\n"]);
+    assert_eq!(run.told.len(), 1);
+    assert!(!run.told[0].contains(['\x1b', '\n']), "{:?}", run.told[0]);
+}
+
+#[test]
+fn the_logs_own_actions_are_not_for_everybody() {
+    let mut sandbox = Sandbox::new();
+    let input = b"{\"action\":\"a\"}\n{\"action\":\"Retention.sweep\"}\n";
+    let run = sandbox.stream(input);
+    run.assert(1, 0, 1, 0);
+    assert_eq!(run.told, ["-:2: action retention.sweep is the log's own"]);
+    assert_eq!(run.rejects, b"{\"action\":\"Retention.sweep\"}\n");
+    assert_eq!(run.tally.exit(), Exit::NoPermission);
+    sandbox.reserved = true;
+    sandbox.stream(input).assert(2, 0, 0, 0);
+    assert!(sandbox.events().iter().all(|event| !event.own), "an imported event counts as own");
+}
+
+#[test]
+fn strictly_all_lands_or_nothing() {
+    let mut sandbox = Sandbox::new();
+    sandbox.strict = true;
+    sandbox.write("good", lines(0..3000));
+    sandbox.write("bad", lines(3000..6000) + "{}\n");
+    let run = sandbox.ingest(&["good", "bad"]);
+    run.assert(0, 0, 1, 0);
+    assert_eq!(
+        (run.told, run.rejects),
+        (vec!["bad:3001: action is missing".to_owned()], b"{}\n".to_vec())
+    );
+    assert_eq!(sandbox.events().len(), 0);
+    sandbox.ingest(&["good"]).assert(3000, 0, 0, 0);
+    sandbox.append("good", lines(3000..3001));
+    sandbox.ingest(&["good"]).assert(1, 0, 0, 3000);
+
+    let run = sandbox.stream(b"{\"action\":\"b\",\"event_id\":\"1\"}\n{\"action\":\"torn");
+    run.assert(0, 0, 1, 0);
+    // Only the log can tell that these contradict each other.
+    let run = sandbox
+        .stream(b"{\"action\":\"b\",\"event_id\":\"1\"}\n{\"action\":\"c\",\"event_id\":\"1\"}\n");
+    run.assert(0, 0, 1, 0);
+    assert_eq!(run.rejects, b"{\"action\":\"c\",\"event_id\":\"1\"}\n");
+    assert_eq!(sandbox.events().len(), 3001);
+    sandbox.stream(b"{\"action\":\"b\"}\n{\"action\":\"c\"}\n").assert(2, 0, 0, 0);
+    assert_eq!(sandbox.events().len(), 3003);
+    let left: Vec<_> = std::fs::read_dir(sandbox.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("log.db"))
+        .collect();
+    assert_eq!(left.len(), 2, "a spooled stream was left behind: {left:?}");
+}
+
+/// A stream that is open as long as its sender, and whose end is waited for.
+struct Pipe(Receiver<Vec<u8>>);
+
+impl Read for Pipe {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.0.recv().map_or(Ok(0), |bytes| bytes.as_slice().read(into))
+    }
+}
+
+#[test]
+fn a_signal_ends_the_run_though_the_pipe_is_open() {
+    for strict in [false, true] {
+        let mut sandbox = Sandbox::new();
+        sandbox.strict = strict;
+        let (sender, receiver) = mpsc::channel();
+        let receiver = std::cell::Cell::new(Some(receiver));
+        let interrupt = sandbox.interrupt.clone();
+        sender.send(b"{\"action\":\"a\"}\n{\"action\":\"b".to_vec()).unwrap();
+        let open = || Ok(Source::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
+        let signal = std::thread::spawn({
+            let path = sandbox.path("log.db");
+            move || {
+                if !strict {
+                    wait_for(&path, 1);
+                }
+                interrupt.send(15);
+            }
+        });
+        let run = sandbox.run(&[Input { name: "-".to_owned(), open: Box::new(open) }]);
+        signal.join().unwrap();
+        assert_eq!(run.end, End::Interrupted(15));
+        run.assert(u64::from(!strict), 0, 0, 0);
+        assert_eq!(sandbox.events().len(), usize::from(!strict));
+        drop(sender);
+    }
+}
+
+#[test]
+fn a_line_from_an_open_pipe_is_committed_while_the_next_is_waited_for() {
+    let sandbox = Sandbox::new();
+    let (sender, receiver) = mpsc::channel();
+    let receiver = std::cell::Cell::new(Some(receiver));
+    let open = || Ok(Source::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
+    let path = sandbox.path("log.db");
+    let writer = std::thread::spawn(move || {
+        for events in 1..=3 {
+            sender.send(format!("{{\"action\":\"a.{events}\"}}\n").into_bytes()).unwrap();
+            wait_for(&path, events);
+        }
+    });
+    let run = sandbox.run(&[Input { name: "-".to_owned(), open: Box::new(open) }]);
+    writer.join().unwrap();
+    run.assert(3, 0, 0, 0);
+}
+
+/// Waits until a log has so many events.
+fn wait_for(path: &Path, events: i64) {
+    let began = Instant::now();
+    while Log::open_to_read(path)
+        .and_then(|log| log.head())
+        .map_or(true, |(head, _)| head.0 < events)
+    {
+        assert!(began.elapsed() < Duration::from_secs(20), "event {events} does not land");
+        std::thread::yield_now();
+    }
+}
