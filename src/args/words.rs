@@ -1,6 +1,7 @@
 //! The words of a command line as its user typed them: negated terms among the flags, and the words
 //! to repeat in a hint.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
 use crate::query;
@@ -81,6 +82,23 @@ fn is_negated(word: &OsStr) -> bool {
         || is_name && text::nearest(name, known()).is_some()
 }
 
+/// How a command about the same log begins: with the flags that say which it is.
+pub(crate) fn beginning(arguments: &[OsString]) -> Vec<String> {
+    let mut words = vec!["activity".to_owned()];
+    let mut typed = arguments.iter().skip(1).map(|word| word.to_string_lossy());
+    while let Some(word) = typed.next().filter(|word| word != "--") {
+        match ["--db", "--config"].iter().find_map(|flag| word.strip_prefix(flag)) {
+            Some("") => {
+                words.push(word.into_owned());
+                words.extend(typed.next().map(Cow::into_owned));
+            }
+            Some(value) if value.starts_with('=') => words.push(word.into_owned()),
+            _ => {}
+        }
+    }
+    words
+}
+
 /// The words of the same command for another part of the listing: as they were typed, without the
 /// flags that say where a page begins.
 pub(crate) fn next_page(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
@@ -145,6 +163,13 @@ mod tests {
         ] {
             assert_eq!(moved(line), line);
         }
+    }
+
+    #[test]
+    fn a_hint_is_about_the_same_log() {
+        let line =
+            ["activity", "--db", "a b", "show", "--config=c", "7", "--tz", "UTC", "--", "--db"];
+        assert_eq!(beginning(&line.map(OsString::from)), ["activity", "--db", "a b", "--config=c"]);
     }
 
     #[test]

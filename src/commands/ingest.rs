@@ -2,6 +2,7 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -246,7 +247,8 @@ impl IngestArgs {
                 Ok(file) => Ok(Source::File(file)),
                 Err(error) => Err(cannot_read(path, error)),
             };
-            inputs.push(Input { name: path.display().to_string(), open: Box::new(open) });
+            let name = text::escape_bytes(path.as_os_str().as_bytes());
+            inputs.push(Input { name, open: Box::new(open) });
         }
         Ok(inputs)
     }

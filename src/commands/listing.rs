@@ -28,6 +28,7 @@ use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
+use crate::time::Style;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -187,7 +188,10 @@ impl Request<'_> {
                     search.sought()
                 }
                 _ if self.query == Query::default() => String::new(),
-                _ => format!("match {}", self.query),
+                _ => {
+                    let time = |at| zone.format(at, Style::Minute);
+                    format!("match {}", self.query.told(time))
+                }
             }
         };
         context.note(&printer.nothing_found(&sought, &meant));

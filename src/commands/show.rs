@@ -1,11 +1,13 @@
 use anyhow::Result;
 
+use crate::args::words;
 use crate::codec;
 use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
+use crate::render;
 use crate::store::Found;
 use crate::text;
 
@@ -44,7 +46,9 @@ impl Run for ShowArgs {
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
-        let nearby = format!("activity list --around {}", event.id);
+        let mut nearby = words::beginning(&context.arguments);
+        nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
+        let nearby = render::command_line(&nearby);
         context.show(|out| printer.detail(&event, &nearby, out))?;
         Ok(Exit::Done)
     }

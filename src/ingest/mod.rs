@@ -29,6 +29,7 @@ use anyhow::Result;
 use crate::codec::Reading;
 use crate::failure::Exit;
 pub(crate) use crate::ingest::interrupt::Interrupt;
+pub(crate) use crate::ingest::interrupt::die_by;
 use crate::ingest::write::Writer;
 use crate::store::Log;
 use crate::time::Timestamp;

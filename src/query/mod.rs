@@ -38,7 +38,6 @@ use crate::time::Zone;
 
 pub(crate) use error::QueryError;
 pub(crate) use parse::QUALIFIERS;
-pub(crate) use parse::Qualifier;
 use pattern::Name;
 use pattern::Pattern;
 use pattern::Record;

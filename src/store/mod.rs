@@ -46,6 +46,7 @@ pub(crate) use crate::store::read::Seen;
 pub(crate) use crate::store::read::Side;
 pub(crate) use crate::store::read::Summary;
 pub(crate) use crate::store::read::Vocable;
+#[cfg(test)]
 pub(crate) use crate::store::read::sortable;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;

@@ -12,7 +12,6 @@ use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
 use crate::store::Log;
-use crate::store::sqlite;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -21,7 +20,7 @@ use crate::time::Timestamp;
 pub(crate) enum Order {
     Newest,
     Oldest,
-    /// By one of [`sortable`]; what has no value comes last, and what is equal by time.
+    /// By a field's name, or `actor` or `target`; what has no value comes last, and what is equal by time.
     By {
         field: &'static str,
         ascending: bool,
@@ -29,8 +28,9 @@ pub(crate) enum Order {
 }
 
 /// What an [`Order`] can be by.
+#[cfg(test)]
 pub(crate) fn sortable() -> impl Iterator<Item = &'static str> {
-    sqlite::sortable()
+    crate::store::sqlite::sortable()
 }
 
 /// The place of a row in the order by time: any row's own two fields.

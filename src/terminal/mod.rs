@@ -266,24 +266,24 @@ impl std::error::Error for Unwritten {}
 mod tests {
     use super::*;
 
-    fn colour(setup: Setup, is_tty: bool) -> bool {
-        has_colour(&setup, is_tty)
+    fn colour(setup: &Setup, is_tty: bool) -> bool {
+        has_colour(setup, is_tty)
     }
 
     #[test]
     fn the_flag_decides_on_colour_then_the_environment_then_the_reader() {
         let auto = Setup::default;
-        assert!(colour(auto(), true));
-        assert!(!colour(auto(), false));
+        assert!(colour(&auto(), true));
+        assert!(!colour(&auto(), false));
         let no = || Setup { no_colour: true, ..auto() };
-        assert!(!colour(no(), true));
+        assert!(!colour(&no(), true));
         let forced = || Setup { colour_forced: true, ..no() };
-        assert!(colour(forced(), false), "CLICOLOR_FORCE comes before NO_COLOR");
-        assert!(!colour(Setup { colour: Colour::Never, ..forced() }, true));
-        assert!(colour(Setup { colour: Colour::Always, ..no() }, false));
+        assert!(colour(&forced(), false), "CLICOLOR_FORCE comes before NO_COLOR");
+        assert!(!colour(&Setup { colour: Colour::Never, ..forced() }, true));
+        assert!(colour(&Setup { colour: Colour::Always, ..no() }, false));
         let dumb = || Setup { term: Some("dumb".to_owned()), ..auto() };
-        assert!(!colour(dumb(), true));
-        assert!(colour(Setup { colour: Colour::Always, ..dumb() }, true));
+        assert!(!colour(&dumb(), true));
+        assert!(colour(&Setup { colour: Colour::Always, ..dumb() }, true));
     }
 
     #[test]

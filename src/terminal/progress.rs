@@ -78,15 +78,15 @@ fn style(bounded: bool, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
         .expect("the template is ours")
         .progress_chars(if utf8 { "━╸─" } else { "=>-" })
         .with_key("events", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-            drop(out.write_str(&short(counted.load(Ordering::Relaxed))));
+            let _ = out.write_str(&short(counted.load(Ordering::Relaxed)));
         })
         .with_key("rate", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let events = u128::from(rated.load(Ordering::Relaxed));
             let rate = events * 1_000 / state.elapsed().as_millis().max(1);
-            drop(out.write_str(&short(u64::try_from(rate).unwrap_or(u64::MAX))));
+            let _ = out.write_str(&short(u64::try_from(rate).unwrap_or(u64::MAX)));
         })
         .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
-            drop(out.write_str(&length(state.eta().as_secs())));
+            let _ = out.write_str(&length(state.eta().as_secs()));
         })
 }
 

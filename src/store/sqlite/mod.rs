@@ -44,6 +44,7 @@ use crate::event::Hash;
 use crate::store::Found;
 pub(super) use crate::store::sqlite::append::Batch;
 use crate::store::sqlite::error::Doing;
+#[cfg(test)]
 pub(super) use crate::store::sqlite::sort::fields as sortable;
 
 /// How many candidates are named for the beginning of an `event_id`.
