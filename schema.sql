@@ -4,7 +4,7 @@
 -- `event` and the view `events` are for anyone to read. All other names may change.
 -- Text that is absent is NULL in `event` and '' in a dimension, where NULLs would count as distinct.
 
--- What the log is: its `uuid` (the chain's beginning) and when it was made.
+-- What the log is: its `uuid`, 16 bytes, from which the chain begins.
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value ANY NOT NULL
@@ -167,9 +167,15 @@ CREATE TABLE progress (
 ) STRICT, WITHOUT ROWID;
 
 -- Append-only. Whoever can write the file can drop these: they stop mistakes, the chain shows the rest.
+-- INSERT OR REPLACE removes what is in its way without asking the triggers for DELETE: so each table
+-- refuses, before an insert, a row that is there already.
 CREATE TRIGGER event_insert BEFORE INSERT ON event
 WHEN NEW.id <> 1 + max((SELECT id FROM head), (SELECT ifnull(max(id), 0) FROM event))
 BEGIN SELECT RAISE(ABORT, 'an event gets the next id of the log'); END;
+
+CREATE TRIGGER event_repeat BEFORE INSERT ON event
+WHEN EXISTS (SELECT 1 FROM event WHERE tenant = NEW.tenant AND event_id = NEW.event_id)
+BEGIN SELECT RAISE(ABORT, 'an event_id stands once in its tenant'); END;
 
 CREATE TRIGGER event_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
@@ -181,6 +187,10 @@ WHEN NOT EXISTS (
 )
 BEGIN SELECT RAISE(ABORT, 'events are only removed by a sweep'); END;
 
+CREATE TRIGGER actor_insert BEFORE INSERT ON actor
+WHEN EXISTS (SELECT 1 FROM actor WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM actor WHERE id = NEW.id AND label = NEW.label)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER actor_update BEFORE UPDATE ON actor
 BEGIN SELECT RAISE(ABORT, 'labels are snapshots'); END;
 CREATE TRIGGER actor_delete BEFORE DELETE ON actor
@@ -188,24 +198,40 @@ WHEN EXISTS (SELECT 1 FROM event WHERE actor = OLD.key)
   OR EXISTS (SELECT 1 FROM event WHERE impersonator = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
+CREATE TRIGGER target_insert BEFORE INSERT ON target
+WHEN EXISTS (SELECT 1 FROM target WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM target WHERE id = NEW.id AND type = NEW.type AND label = NEW.label)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER target_update BEFORE UPDATE ON target
 BEGIN SELECT RAISE(ABORT, 'labels are snapshots'); END;
 CREATE TRIGGER target_delete BEFORE DELETE ON target
 WHEN EXISTS (SELECT 1 FROM event WHERE target = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
+CREATE TRIGGER action_insert BEFORE INSERT ON action
+WHEN EXISTS (SELECT 1 FROM action WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM action WHERE slug = NEW.slug AND module = NEW.module)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER action_update BEFORE UPDATE ON action
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER action_delete BEFORE DELETE ON action
 WHEN EXISTS (SELECT 1 FROM event WHERE action = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
+CREATE TRIGGER title_insert BEFORE INSERT ON title
+WHEN EXISTS (SELECT 1 FROM title WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM title WHERE text = NEW.text)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER title_update BEFORE UPDATE ON title
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER title_delete BEFORE DELETE ON title
 WHEN EXISTS (SELECT 1 FROM event WHERE title = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
+CREATE TRIGGER tenant_insert BEFORE INSERT ON tenant
+WHEN EXISTS (SELECT 1 FROM tenant WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM tenant WHERE text = NEW.text)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER tenant_update BEFORE UPDATE ON tenant
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER tenant_delete BEFORE DELETE ON tenant
@@ -214,12 +240,20 @@ BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
 -- No index leads to these two from an event, so a delete looks at every event: only a sweep's end
 -- does that, for all rows at once and with its own list of what is used.
+CREATE TRIGGER agent_insert BEFORE INSERT ON agent
+WHEN EXISTS (SELECT 1 FROM agent WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM agent WHERE text = NEW.text)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER agent_update BEFORE UPDATE ON agent
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER agent_delete BEFORE DELETE ON agent
 WHEN EXISTS (SELECT 1 FROM event WHERE agent = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
+CREATE TRIGGER recorder_insert BEFORE INSERT ON recorder
+WHEN EXISTS (SELECT 1 FROM recorder WHERE key = NEW.key)
+  OR EXISTS (SELECT 1 FROM recorder WHERE text = NEW.text)
+BEGIN SELECT RAISE(ABORT, 'it is there already'); END;
 CREATE TRIGGER recorder_update BEFORE UPDATE ON recorder
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER recorder_delete BEFORE DELETE ON recorder

@@ -1,8 +1,10 @@
 //! `activity` answers who did what, when, and against which record.
 
 mod digest;
+mod chain;
 mod event;
 mod failure;
+mod store;
 mod text;
 mod time;
 

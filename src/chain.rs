@@ -1,0 +1,384 @@
+//! The chain of hashes: what is hashed, in which bytes, and the walk that holds a log against it.
+//!
+//! Pure: bytes in, SHA-256 out. What this page says is enough to check a log without this program.
+//! Salts come from the caller, who stores them; which events a sweep took is the store's to know.
+//!
+//! # The bytes
+//!
+//! Integers are big-endian; `‖` joins. Text is UTF-8 as stored, nothing is normalised; JSON is the
+//! text that is stored. A **tagged** field is its number (one byte), then `01`, the length of the
+//! value (4 bytes) and the value; an absent one is its number, then `00` and the length 0. A row of
+//! tagged fields has every one of its numbers, in ascending order. A field that a later version adds
+//! has a higher number and is left out where it is absent, so that older hashes stay.
+//!
+//! What is personal enters by commitment, a digest over a random salt and the value: value and salt
+//! can be erased one day and the chain still holds, and nobody can guess a value back.
+//!
+//! ```text
+//! party(salt16)  = SHA-256("activity-party-v1\0"  ‖ salt16 ‖ tagged 1 id, 2 label)     actor, impersonator
+//! target(salt16) = SHA-256("activity-target-v1\0" ‖ salt16 ‖ tagged 1 id, 2 label)
+//! agent(salt16)  = SHA-256("activity-agent-v1\0"  ‖ salt16 ‖ tagged 1 user_agent)
+//! body(salt8)    = SHA-256("activity-body-v1\0"   ‖ salt8  ‖ tagged 1 title, 2 description, 3 diff,
+//!                          4 payload, 5 ip, 6 session_id)
+//! c(n)           = SHA-256("activity-event-v1\0"  ‖ tagged fields below)
+//! hash(n)        = SHA-256("activity-link-v1\0"   ‖ hash(n-1) ‖ id(n) i64 ‖ c(n))
+//! hash(0)        = SHA-256("activity-genesis-v1\0" ‖ the log's UUID, 16 bytes)
+//! ```
+//!
+//! | number | value | |
+//! | --- | --- | --- |
+//! | 1 | `event_id`, 16 bytes | when it is a UUID in lower case with hyphens, else absent |
+//! | 2 | `event_id`, text | when it is anything else |
+//! | 3, 4 | `occurred_at`, `recorded_at` | i64, nanoseconds since 1970-01-01T00:00:00Z |
+//! | 5, 6 | `recorded_by`, `tenant` | text |
+//! | 7, 8 | `source`, `severity` | their names |
+//! | 9, 10 | `module`, `action` | text |
+//! | 11, 12 | actor, impersonator | 32 bytes, `party` |
+//! | 13 | `target_type` | text |
+//! | 14 | target | 32 bytes, `target`; there when the event has a type, id or label of one |
+//! | 15 | user agent | 32 bytes, `agent` |
+//! | 16, 17 | `method`, `endpoint` | text |
+//! | 18 | `status_code` | i64 |
+//! | 19 | body | 32 bytes, always there |
+//! | 20 | own | i64, 1 for an event that the log wrote about itself, else 0 |
+//!
+//! Where ids are missing, a sweep took the events; the log keeps the hash of the last one of each
+//! run, and the walk goes on from there.
+//!
+//! # Test vectors
+//!
+//! The log's UUID is `00010203-0405-0607-0809-0a0b0c0d0e0f`, each 16-byte salt is `10 11 … 1f`, each
+//! 8-byte salt `20 21 … 27`. Event 1 has every field, event 2 as few as there can be:
+//!
+//! ```text
+//! 1: event_id 01890a5d-ac96-774b-bcce-b302099a8057, occurred_at 2026-11-20T04:00:00.123456789Z,
+//!    recorded_at 2026-11-20T04:00:01Z, recorded_by "root sudo:alice", tenant "s2l", source operator,
+//!    severity high, module "auth", action "user.edit", title "User edited", description "By hand",
+//!    actor 17 "James Compton", impersonator 3 "Jerome Cruz", target user 42 "Zoë",
+//!    diff {"name":{"before":"Zoe","after":"Zoë"}}, payload {"n":1.10}, ip 2001:db8::1,
+//!    user_agent "curl/8.5", session_id "s-1", method POST, endpoint "/users/42", status_code 200, own 0
+//! 2: event_id "evt-2", occurred_at 1969-12-31T23:59:59.999999999Z, recorded_at as event 1,
+//!    recorded_by "root", source system, severity info, action "cron.run", own 1
+//!
+//! hash(0)      GENESIS
+//! actor        ACTOR
+//! impersonator IMPERSONATOR
+//! target       TARGET
+//! agent        AGENT
+//! body(1)      BODY1
+//! c(1)         CONTENT1
+//! hash(1)      HASH1
+//! body(2)      BODY2
+//! c(2)         CONTENT2
+//! hash(2)      HASH2
+//! ```
+
+use ring::digest;
+
+#[cfg(test)]
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::event::Severity;
+use crate::event::Source;
+use crate::time::Timestamp;
+
+/// A SHA-256 that stands in for what it was made of.
+pub(crate) type Digest = [u8; 32];
+/// The salt of a dimension row.
+pub(crate) type RowSalt = [u8; 16];
+/// The salt of an event's body.
+pub(crate) type BodySalt = [u8; 8];
+
+/// Collects the bytes of one hash.
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn of(domain: &str) -> Self {
+        let mut bytes = Vec::with_capacity(1024);
+        bytes.extend_from_slice(domain.as_bytes());
+        bytes.push(0);
+        Self(bytes)
+    }
+
+    fn raw(mut self, bytes: &[u8]) -> Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn tagged(mut self, number: u8, value: Option<&[u8]>) -> Self {
+        self.0.extend_from_slice(&[number, u8::from(value.is_some())]);
+        let value = value.unwrap_or_default();
+        let length = u32::try_from(value.len()).expect("an event is 1 MiB at most");
+        self.0.extend_from_slice(&length.to_be_bytes());
+        self.raw(value)
+    }
+
+    fn text(self, number: u8, value: Option<&str>) -> Self {
+        self.tagged(number, value.map(str::as_bytes))
+    }
+
+    fn integer(self, number: u8, value: Option<i64>) -> Self {
+        self.tagged(number, value.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice))
+    }
+
+    fn digest(self, number: u8, value: Option<&Digest>) -> Self {
+        self.tagged(number, value.map(Digest::as_slice))
+    }
+
+    fn sha256(self) -> Digest {
+        sha256(&self.0)
+    }
+}
+
+/// The SHA-256 of some bytes.
+pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+    digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")
+}
+
+/// The bytes of a UUID in lower case with hyphens. No other text is the same UUID: what was given is
+/// given back as it came.
+pub(crate) fn plain_uuid(text: &str) -> Option<[u8; 16]> {
+    if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return None;
+    }
+    uuid::Uuid::try_parse(text).ok().map(uuid::Uuid::into_bytes)
+}
+
+/// The hash before the first event.
+pub(crate) fn genesis(uuid: &[u8; 16]) -> Hash {
+    Hash(Bytes::of("activity-genesis-v1").raw(uuid).sha256())
+}
+
+/// The hash of an event, over the hash before it and its content.
+pub(crate) fn link(previous: &Hash, id: EventId, content: &Digest) -> Hash {
+    let bytes = Bytes::of("activity-link-v1").raw(&previous.0).raw(&id.0.to_be_bytes());
+    Hash(bytes.raw(content).sha256())
+}
+
+/// Commits to an actor or impersonator.
+pub(crate) fn party(salt: &RowSalt, id: Option<&str>, label: Option<&str>) -> Digest {
+    Bytes::of("activity-party-v1").raw(salt).text(1, id).text(2, label).sha256()
+}
+
+/// Commits to a target; its type is in the content.
+pub(crate) fn target(salt: &RowSalt, id: Option<&str>, label: Option<&str>) -> Digest {
+    Bytes::of("activity-target-v1").raw(salt).text(1, id).text(2, label).sha256()
+}
+
+/// Commits to a user agent.
+pub(crate) fn agent(salt: &RowSalt, text: &str) -> Digest {
+    Bytes::of("activity-agent-v1").raw(salt).text(1, Some(text)).sha256()
+}
+
+/// What an event says in its own words.
+pub(crate) struct Body<'a> {
+    pub title: Option<&'a str>,
+    pub description: Option<&'a str>,
+    pub diff: Option<&'a str>,
+    pub payload: Option<&'a str>,
+    pub ip: Option<&'a str>,
+    pub session_id: Option<&'a str>,
+}
+
+impl Body<'_> {
+    pub(crate) fn digest(&self, salt: &BodySalt) -> Digest {
+        Bytes::of("activity-body-v1")
+            .raw(salt)
+            .text(1, self.title)
+            .text(2, self.description)
+            .text(3, self.diff)
+            .text(4, self.payload)
+            .text(5, self.ip)
+            .text(6, self.session_id)
+            .sha256()
+    }
+}
+
+/// All that an event is, what is personal by commitment.
+pub(crate) struct Content<'a> {
+    pub event_id: &'a str,
+    pub occurred_at: Timestamp,
+    pub recorded_at: Timestamp,
+    pub recorded_by: &'a str,
+    pub tenant: Option<&'a str>,
+    pub source: Source,
+    pub severity: Severity,
+    pub module: Option<&'a str>,
+    pub action: &'a str,
+    pub actor: Option<Digest>,
+    pub impersonator: Option<Digest>,
+    pub target_type: Option<&'a str>,
+    pub target: Option<Digest>,
+    pub agent: Option<Digest>,
+    pub method: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
+    pub status_code: Option<u16>,
+    pub body: Digest,
+    pub own: bool,
+}
+
+impl Content<'_> {
+    pub(crate) fn digest(&self) -> Digest {
+        let uuid = plain_uuid(self.event_id);
+        let text = if uuid.is_none() { Some(self.event_id) } else { None };
+        Bytes::of("activity-event-v1")
+            .tagged(1, uuid.as_ref().map(<[u8; 16]>::as_slice))
+            .text(2, text)
+            .integer(3, Some(self.occurred_at.nanos()))
+            .integer(4, Some(self.recorded_at.nanos()))
+            .text(5, Some(self.recorded_by))
+            .text(6, self.tenant)
+            .text(7, Some(self.source.name()))
+            .text(8, Some(self.severity.name()))
+            .text(9, self.module)
+            .text(10, Some(self.action))
+            .digest(11, self.actor.as_ref())
+            .digest(12, self.impersonator.as_ref())
+            .text(13, self.target_type)
+            .digest(14, self.target.as_ref())
+            .digest(15, self.agent.as_ref())
+            .text(16, self.method)
+            .text(17, self.endpoint)
+            .integer(18, self.status_code.map(i64::from))
+            .digest(19, Some(&self.body))
+            .integer(20, Some(i64::from(self.own)))
+            .sha256()
+    }
+}
+
+/// What a dimension row says it commits to.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Commitment {
+    pub digest: Digest,
+    /// Whether the digest is that of the row's salt and texts. The reader finds out once per row.
+    pub holds: bool,
+}
+
+/// An event with what its hash was made of.
+#[cfg(test)]
+pub(crate) struct Sealed<'a> {
+    pub event: &'a Event,
+    pub salt: BodySalt,
+    pub actor: Option<Commitment>,
+    pub impersonator: Option<Commitment>,
+    pub target: Option<Commitment>,
+    pub agent: Option<Commitment>,
+}
+
+#[cfg(test)]
+impl Sealed<'_> {
+    fn content(&self) -> Digest {
+        let event = self.event;
+        let body = Body {
+            title: event.title.as_deref(),
+            description: event.description.as_deref(),
+            diff: event.diff.as_ref().map(crate::event::json::Json::as_str),
+            payload: event.payload.as_ref().map(crate::event::json::Json::as_str),
+            ip: event.ip.as_deref(),
+            session_id: event.session_id.as_deref(),
+        };
+        Content {
+            event_id: &event.event_id,
+            occurred_at: event.occurred_at,
+            recorded_at: event.recorded_at,
+            recorded_by: &event.recorded_by,
+            tenant: event.tenant.as_deref(),
+            source: event.source,
+            severity: event.severity,
+            module: event.action.module.as_deref(),
+            action: &event.action.slug,
+            actor: self.actor.map(|row| row.digest),
+            impersonator: self.impersonator.map(|row| row.digest),
+            target_type: event.target.as_ref().and_then(|target| target.kind.as_deref()),
+            target: self.target.map(|row| row.digest),
+            agent: self.agent.map(|row| row.digest),
+            method: event.method.as_deref(),
+            endpoint: event.endpoint.as_deref(),
+            status_code: event.status_code,
+            body: body.digest(&self.salt),
+            own: event.own,
+        }
+        .digest()
+    }
+
+    fn commitments_hold(&self) -> bool {
+        [self.actor, self.impersonator, self.target, self.agent]
+            .into_iter()
+            .flatten()
+            .all(|row| row.holds)
+    }
+}
+
+/// The first place where a log does not hold.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// The event is not the one that was hashed.
+    Altered(EventId),
+    /// The event should be here, and no sweep vouches for its removal.
+    Removed(EventId),
+    /// The event stands where none can be.
+    PutIn(EventId),
+}
+
+/// Walks a log in the order of ids, events and swept runs alike, and tells the first break.
+#[cfg(test)]
+pub(crate) struct Verifier {
+    last: EventId,
+    hash: Hash,
+}
+
+#[cfg(test)]
+impl Verifier {
+    pub(crate) fn new(uuid: &[u8; 16]) -> Self {
+        Self { last: EventId(0), hash: genesis(uuid) }
+    }
+
+    /// Takes the next event.
+    ///
+    /// # Errors
+    /// The break, when it does not follow what came before.
+    pub(crate) fn event(&mut self, sealed: &Sealed<'_>) -> Result<(), Break> {
+        let event = sealed.event;
+        self.next_is(event.id)?;
+        let hash = link(&self.hash, event.id, &sealed.content());
+        if hash != event.hash || !sealed.commitments_hold() {
+            return Err(Break::Altered(event.id));
+        }
+        (self.last, self.hash) = (event.id, hash);
+        Ok(())
+    }
+
+    /// Steps over a run of events that a sweep took; `hash` is that of its last.
+    ///
+    /// # Errors
+    /// The break, when the run does not follow what came before.
+    pub(crate) fn gap(&mut self, first: EventId, last: EventId, hash: Hash) -> Result<(), Break> {
+        self.next_is(first)?;
+        (self.last, self.hash) = (last, hash);
+        Ok(())
+    }
+
+    /// Ends the walk: the log's newest id and its hash, as the log itself has noted them.
+    ///
+    /// # Errors
+    /// The break, when the walk ended elsewhere.
+    pub(crate) fn finish(self, head: EventId, hash: Hash) -> Result<(), Break> {
+        self.next_is(EventId(head.0 + 1)).map_err(|why| match why {
+            Break::PutIn(_) => Break::PutIn(self.last),
+            Break::Altered(_) | Break::Removed(_) => why,
+        })?;
+        if self.hash == hash { Ok(()) } else { Err(Break::Altered(self.last)) }
+    }
+
+    fn next_is(&self, id: EventId) -> Result<(), Break> {
+        let next = EventId(self.last.0 + 1);
+        match id.cmp(&next) {
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(Break::Removed(next)),
+            std::cmp::Ordering::Less => Err(Break::PutIn(id)),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What SQLite says, in our words and with our class. Its own error goes no further: printed, it says
+//! the same twice.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::fs::OpenOptions;
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi;
+use rusqlite::types::Type;
+use rustix::process::Flock;
+use rustix::process::FlockType;
+use rustix::process::fcntl_getlk;
+
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::sqlite::open::beside;
+
+/// What was being done when it failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doing {
+    Open,
+    Read,
+    Write,
+}
+
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// A row that says what no row of a sound log can say.
+#[derive(Debug)]
+struct Damage(String);
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Damage {}
+
+/// Damage that was found in a row, carried as an error of the read that found it.
+pub(super) fn damage(what: impl Into<String>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Damage(what.into())))
+}
+
+/// A statement that should have written a row went well and wrote none: somebody's trigger.
+pub(super) fn refused(what: &str) -> rusqlite::Error {
+    damage(format!("it took {what} and did not keep it"))
+}
+
+/// The failure that an error of SQLite is for the user.
+pub(super) fn told(path: &Path, doing: Doing, error: &rusqlite::Error) -> anyhow::Error {
+    failure(path, doing, error).into()
+}
+
+pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
+    let log = path.display();
+    let cannot =
+        |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
+    let damaged = |why: &str| {
+        Failure::new(Exit::Io, format!("the log {log} is damaged: {why}"))
+            .hint("restore a backup, or save what is left with `sqlite3 LOG .recover`")
+    };
+    let rusqlite::Error::SqliteFailure(code, message) = error else {
+        return damaged(&found(error));
+    };
+    match code.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => {
+            Failure::new(Exit::TryAgain, format!("the log {log} is locked{}", holder(path)))
+        }
+        ErrorCode::NotADatabase => not_a_log(path),
+        ErrorCode::DatabaseCorrupt => damaged("a page does not hold together"),
+        ErrorCode::DiskFull => cannot(Exit::Io, "no space left on device"),
+        ErrorCode::OutOfMemory => cannot(Exit::Io, "out of memory"),
+        ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
+            no_access(path, doing)
+        }
+        ErrorCode::SystemIoFailure => cannot(Exit::Io, io_reason(code.extended_code)),
+        ErrorCode::OperationInterrupted => cannot(Exit::TryAgain, "interrupted"),
+        ErrorCode::ConstraintViolation | ErrorCode::OperationAborted => {
+            cannot(Exit::Io, &format!("it refuses: {}", message.as_deref().unwrap_or("no reason")))
+        }
+        _ => damaged(message.as_deref().unwrap_or("SQLite gives no reason")),
+    }
+}
+
+pub(super) fn not_a_log(path: &Path) -> Failure {
+    Failure::new(Exit::NoInput, format!("{} is not an activity log", path.display()))
+}
+
+/// What a value that cannot be read says of the file.
+fn found(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
+        rusqlite::Error::QueryReturnedNoRows => "a row is missing".to_owned(),
+        rusqlite::Error::InvalidColumnType(_, name, _) => format!("{name} is of another type"),
+        rusqlite::Error::IntegralValueOutOfRange(..) => "a number is out of its range".to_owned(),
+        rusqlite::Error::Utf8Error(..) => "a text is not UTF-8".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn io_reason(extended: i32) -> &'static str {
+    match extended {
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => "the disk did not confirm a write",
+        ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => "I/O error at a read",
+        ffi::SQLITE_IOERR_CORRUPTFS => "the file system is damaged",
+        ffi::SQLITE_IOERR_NOMEM => "out of memory",
+        // SQLite lengthens its shared memory file before anything is read from it.
+        ffi::SQLITE_IOERR_SHMSIZE => "no space left on device for its shared memory",
+        ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMMAP | ffi::SQLITE_IOERR_SHMLOCK => {
+            "its shared memory cannot be used"
+        }
+        ffi::SQLITE_IOERR_LOCK | ffi::SQLITE_IOERR_RDLOCK | ffi::SQLITE_IOERR_UNLOCK => {
+            "the file system gives no locks"
+        }
+        ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_TRUNCATE => "I/O error at a write",
+        _ => "I/O error",
+    }
+}
+
+/// Whose turn it is, as far as the system tells: ` by pid 4711 (activity ingest)`.
+///
+/// A writer holds byte 120 of the `-shm` file (SQLite's `WAL_WRITE_LOCK`).
+fn holder(path: &Path) -> String {
+    const WRITE_LOCK: u64 = 120;
+    let Ok(file) = OpenOptions::new().read(true).open(beside(path, "-shm")) else {
+        return String::new();
+    };
+    let asked = Flock { start: WRITE_LOCK, length: 1, ..Flock::from(FlockType::WriteLock) };
+    let held = fcntl_getlk(&file, &asked);
+    // Closing it would drop the locks that SQLite holds on the same file for this process, so it
+    // stays open: this error ends the program.
+    let _: i32 = file.into_raw_fd();
+    match held {
+        Ok(Some(Flock { pid: Some(pid), .. })) => {
+            let pid = pid.as_raw_nonzero();
+            let command = command(pid.get()).map_or_else(String::new, |name| format!(" ({name})"));
+            format!(" by pid {pid}{command}")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The name of a program and its first argument, when that is a command.
+fn command(pid: i32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let mut words = line.split(|byte| *byte == 0);
+    let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?.to_str()?.to_owned();
+    let is_command = |word: &&[u8]| {
+        !word.is_empty()
+            && !word.starts_with(b"-")
+            && word.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
+    };
+    Some(match words.next().filter(is_command).and_then(|word| str::from_utf8(word).ok()) {
+        Some(word) => format!("{program} {word}"),
+        None => program,
+    })
+}
+
+/// Why the file, or its folder, did not let us.
+pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
+    use rustix::fs::Access;
+    use rustix::fs::AtFlags;
+
+    let log = path.display();
+    let cannot =
+        |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
+    let wanted =
+        if doing == Doing::Read { Access::READ_OK } else { Access::READ_OK | Access::WRITE_OK };
+    // By the effective ids, as the open itself.
+    let may =
+        |path: &Path, access| rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS);
+    match may(path, wanted) {
+        Err(rustix::io::Errno::ROFS) => {
+            return cannot(Exit::Io, "it is on a read-only file system");
+        }
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
+            return with_owner(cannot(Exit::NoPermission, "permission denied"), path);
+        }
+        Err(rustix::io::Errno::NOENT) => return missing(path),
+        _ => {}
+    }
+    let wal = beside(path, "-wal");
+    let shm = beside(path, "-shm");
+    let folder = wal.parent().unwrap_or(path);
+    if may(folder, Access::WRITE_OK) == Err(rustix::io::Errno::ROFS) {
+        let why = "it holds events that only a writable folder lets SQLite read";
+        return cannot(Exit::Io, why).hint(format!(
+            "copy both {} and its -wal to a writable folder",
+            path.file_name().unwrap_or_default().display()
+        ));
+    }
+    for part in [&wal, &shm] {
+        if may(part, wanted).is_err_and(|why| why != rustix::io::Errno::NOENT) {
+            let why = format!("permission denied on {}", part.display());
+            return with_owner(cannot(Exit::NoPermission, &why), part);
+        }
+    }
+    if may(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        let why = format!("its folder {} is not yours to write", folder.display());
+        return with_owner(cannot(Exit::NoPermission, &why), folder);
+    }
+    cannot(Exit::Io, "the system gives no reason")
+}
+
+/// Tells whose a file is, for one who may not use it.
+pub(super) fn with_owner(failure: Failure, path: &Path) -> Failure {
+    let Ok(there) = fs::metadata(path) else {
+        return failure;
+    };
+    let user = name("/etc/passwd", there.uid());
+    let group = name("/etc/group", there.gid());
+    failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
+}
+
+pub(super) fn missing(path: &Path) -> Failure {
+    let what = format!("cannot open the log {}: no such file", path.display());
+    Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
+}
+
+/// The name of a user or group in one of the system's two tables, else the number.
+fn name(table: &str, id: u32) -> String {
+    let lines = fs::read_to_string(table).unwrap_or_default();
+    let named = lines.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let (name, number) = (parts.next()?, parts.nth(1)?);
+        (number.parse() == Ok(id)).then(|| name.to_owned())
+    });
+    named.unwrap_or_else(|| id.to_string())
+}

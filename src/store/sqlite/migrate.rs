@@ -1,0 +1,149 @@
+//! The schema and how older logs come to it.
+//!
+//! `schema.sql` is the whole of it as it is now, and what a new log begins with. `PRAGMA
+//! user_version` tells which one a log has. [`MIGRATIONS`] is only ever added to: the first entry
+//! leads from version 1 to 2. A migration leaves the very text of `schema.sql` behind, for writers
+//! compare the two. It runs in one transaction and can be killed at any moment.
+
+use rusqlite::Connection;
+use rusqlite::Result;
+
+/// The current schema.
+pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
+
+/// Each leads from one version to the next.
+const MIGRATIONS: &[&str] = &[];
+
+/// The version of [`SCHEMA`].
+pub(super) const VERSION: i64 = 1 + MIGRATIONS.len() as i64;
+
+/// Marks the file as ours: "actv".
+pub(super) const APPLICATION_ID: i32 = 0x6163_7476;
+
+/// Brings a log to the current version. Another process may have done so in the meantime.
+pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+    migrate_by(MIGRATIONS, connection)
+}
+
+fn migrate_by(migrations: &[&str], connection: &mut Connection) -> Result<()> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    for (migration, from) in migrations.iter().zip(1..).filter(|(_, from)| *from >= version) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", from + 1)?;
+    }
+    transaction.commit()
+}
+
+/// The first object of the file that is not as in [`SCHEMA`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// Somebody put it in or changed it.
+    Object { kind: String, name: String },
+    /// So many objects are missing.
+    Missing(usize),
+}
+
+/// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
+/// missing. A trigger, view or index put in by hand can hide events or lose them.
+pub(super) fn foreign(connection: &Connection) -> Result<Option<Foreign>> {
+    // What ANALYZE leaves only helps to choose an index.
+    const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
+        WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
+    let mut statement = connection.prepare(OBJECTS)?;
+    let mut rows = statement.query([])?;
+    let (mut at, mut count) = (0, 0);
+    while let Some(row) = rows.next()? {
+        let sql = row.get_ref(2)?.as_str()?;
+        // In a log that was made by this version they come in our order: one pass over the text.
+        match statement_in(SCHEMA, at, sql).or_else(|| statement_in(SCHEMA, 0, sql)) {
+            Some(end) => at = end,
+            None => return Ok(Some(Foreign::Object { kind: row.get(0)?, name: row.get(1)? })),
+        }
+        count += 1;
+    }
+    let ours = SCHEMA.matches("\nCREATE ").count();
+    Ok((count < ours).then_some(Foreign::Missing(ours - count)))
+}
+
+/// The end of that whole statement in a text, looked for from a place on.
+fn statement_in(text: &str, from: usize, sql: &str) -> Option<usize> {
+    let start = from + text[from..].find(sql)?;
+    let end = start + sql.len();
+    (text[..start].ends_with('\n') && text[end..].starts_with(';')).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema_of(connection: &Connection) -> Vec<(String, String, Option<String>)> {
+        let mut statement = connection
+            .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
+            .unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        rows.unwrap().collect::<Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn the_migrations_lead_to_the_schema() {
+        let mut old = Connection::open_in_memory().unwrap();
+        // The schema of version 1; kept as a file of its own from version 2 on.
+        old.execute_batch(SCHEMA).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        migrate(&mut old).unwrap();
+        let new = Connection::open_in_memory().unwrap();
+        new.execute_batch(SCHEMA).unwrap();
+        assert_eq!(schema_of(&old), schema_of(&new));
+        let version: i64 = old.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+        assert_eq!(version, VERSION);
+    }
+
+    #[test]
+    fn a_migration_runs_once_and_whole() {
+        let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1)", "SELECT nonsense"];
+        let mut log = Connection::open_in_memory().unwrap();
+        log.pragma_update(None, "user_version", 1).unwrap();
+        migrate_by(&steps, &mut log).unwrap_err();
+        assert_eq!(schema_of(&log), [], "what failed leaves nothing behind");
+
+        migrate_by(&steps[..1], &mut log).unwrap();
+        migrate_by(&steps[..2], &mut log).unwrap();
+        migrate_by(&steps[..2], &mut log).unwrap();
+        let told: (i64, i64) = log
+            .query_row("SELECT count(*), user_version FROM a, pragma_user_version", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(told, (1, 3));
+    }
+
+    #[test]
+    fn a_schema_that_was_touched_is_told() {
+        let touched = |by: &str| {
+            let log = Connection::open_in_memory().unwrap();
+            log.execute_batch(SCHEMA).unwrap();
+            log.execute_batch(by).unwrap();
+            foreign(&log).unwrap()
+        };
+        let object = |kind: &str, name: &str| {
+            Some(Foreign::Object { kind: kind.to_owned(), name: name.to_owned() })
+        };
+        assert_eq!(touched(""), None);
+        assert_eq!(touched("ANALYZE"), None);
+        assert_eq!(
+            touched("CREATE TRIGGER t BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END"),
+            object("trigger", "t")
+        );
+        assert_eq!(touched("CREATE VIEW v AS SELECT 1"), object("view", "v"));
+        assert_eq!(
+            touched(
+                "DROP INDEX event_actor;
+                 CREATE INDEX event_actor ON event (actor, occurred_at) WHERE id <> 7;"
+            ),
+            object("index", "event_actor")
+        );
+        assert_eq!(touched("DROP TRIGGER event_update"), Some(Foreign::Missing(1)));
+    }
+}

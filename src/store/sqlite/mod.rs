@@ -1,0 +1,145 @@
+//! The log as one SQLite file; the only place that speaks SQL.
+//!
+//! `open` and `create` find or make the file and set the connection up, `append` writes, with the
+//! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files by their bytes, `lock` keeps sweeps out, `error`
+//! puts what SQLite says into our words, `migrate` has the schema and its history.
+
+mod append;
+mod create;
+mod dimensions;
+mod error;
+mod lock;
+mod migrate;
+mod open;
+mod progress;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::Params;
+
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::store::Found;
+pub(super) use crate::store::sqlite::append::Batch;
+use crate::store::sqlite::error::Doing;
+
+/// How many candidates are named for the beginning of an `event_id`.
+const CANDIDATES: u8 = 5;
+
+/// A log that is open, with what its connection remembers.
+pub(super) struct Sqlite {
+    connection: Connection,
+    /// As the caller named it, made absolute.
+    path: PathBuf,
+    warnings: Vec<String>,
+    /// The dimension rows that were read.
+    rows: RefCell<rows::Cache>,
+    writer: append::Writer,
+}
+
+impl Sqlite {
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Runs a read over one snapshot, so that its statements agree with each other.
+    fn snapshot<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.in_snapshot(read).map_err(|why| error::told(&self.path, Doing::Read, &why))
+    }
+
+    fn in_snapshot<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        if !self.connection.is_autocommit() {
+            return read(&self.connection);
+        }
+        let transaction = self.connection.unchecked_transaction()?;
+        let result = read(&self.connection)?;
+        transaction.finish()?;
+        Ok(result)
+    }
+
+    /// The events that a statement selects; its first columns are `rows::columns!()`.
+    fn events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
+        self.snapshot(|connection| rows::select(connection, &self.rows, sql, params))
+    }
+
+    pub(super) fn head(&self) -> Result<(EventId, Hash)> {
+        self.snapshot(|connection| {
+            connection
+                .prepare_cached("SELECT id, hash FROM head")?
+                .query_row([], |row| Ok((EventId(row.get(0)?), Hash(row.get(1)?))))
+        })
+    }
+
+    pub(super) fn event(&self, id: EventId) -> Result<Option<Event>> {
+        let sql = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        Ok(self.events(sql, [id.0])?.pop())
+    }
+
+    pub(super) fn find(&self, event_id: &str) -> Result<Found> {
+        let exact = self.with_event_id(event_id)?;
+        let mut ids = if exact.is_empty() { self.with_prefix(event_id)? } else { exact };
+        if ids.len() > 1 {
+            ids.sort_unstable();
+            return Ok(Found::Several(ids));
+        }
+        let event = ids.pop().map(|id| self.event(id)).transpose()?.flatten();
+        Ok(event.map_or(Found::None, |event| Found::One(Box::new(event))))
+    }
+
+    fn with_event_id(&self, event_id: &str) -> Result<Vec<EventId>> {
+        const SQL: &str = "SELECT event.id FROM tenant \
+            CROSS JOIN event ON event.tenant = tenant.key AND event.event_id = ?1 LIMIT ?2";
+        let key = rows::EventKey::of(event_id);
+        self.snapshot(|connection| ids(connection, SQL, (&key, CANDIDATES)))
+    }
+
+    /// UUIDs are kept as bytes, other ids as text, and the order of either is that of its bytes: so
+    /// a beginning is a range.
+    fn with_prefix(&self, prefix: &str) -> Result<Vec<EventId>> {
+        const SQL: &str = "SELECT event.id FROM tenant \
+            CROSS JOIN event ON event.tenant = tenant.key \
+              AND event.event_id >= ?1 AND event.event_id < ?2 LIMIT ?3";
+        if prefix.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.snapshot(|connection| {
+            // A BLOB is greater than any text: past the last text there are only UUIDs.
+            let after = rows::after_prefix(prefix);
+            let mut found = match after {
+                Some(after) => ids(connection, SQL, (prefix, after, CANDIDATES))?,
+                None => ids(connection, SQL, (prefix, &b""[..], CANDIDATES))?,
+            };
+            if let Some((first, last)) = rows::uuid_range(prefix) {
+                const UUIDS: &str = "SELECT event.id FROM tenant \
+                    CROSS JOIN event ON event.tenant = tenant.key \
+                      AND event.event_id BETWEEN ?1 AND ?2 LIMIT ?3";
+                found.extend(ids(connection, UUIDS, (&first[..], &last[..], CANDIDATES))?);
+            }
+            found.truncate(CANDIDATES.into());
+            Ok(found)
+        })
+    }
+
+    /// The log's own UUID, from which its chain begins.
+    #[cfg(test)]
+    fn uuid(&self) -> Result<[u8; 16]> {
+        self.snapshot(|connection| {
+            connection.query_row("SELECT value FROM meta WHERE key = 'uuid'", [], |row| row.get(0))
+        })
+    }
+}
+
+fn ids(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<EventId>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    statement.query_map(params, |row| row.get(0).map(EventId))?.collect()
+}

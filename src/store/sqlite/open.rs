@@ -1,0 +1,406 @@
+//! Opens a log: looks at what lies there first, then sets the connection up and asks whether it is a
+//! log, and one that this version knows.
+//!
+//! The log's file itself is opened by SQLite alone: a second descriptor would drop its locks when it
+//! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
+
+use std::cell::RefCell;
+use std::fs;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirEntryExt;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use rusqlite::OpenFlags;
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rustix::fs::StatVfsMountFlags;
+
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::Create;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::append::Writer;
+use crate::store::sqlite::create;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::migrate;
+use crate::store::sqlite::migrate::Foreign;
+
+/// How long a writer waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What both kinds of connection need.
+///
+/// - `cell_size_check`: a damaged page is told as such when it is read, not guessed at.
+/// - `mmap_size=0`: an I/O error stays an error, where a mapped page would end the process.
+/// - `temp_store=MEMORY`: no file of ours in a folder that the environment names.
+const BOTH: &str = "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;";
+
+/// `query_only`: a reader writes nothing, whatever it is asked.
+const READER: &str = "PRAGMA query_only=ON;";
+
+/// - `synchronous=FULL`: a commit is on the disk when it is told. NORMAL loses the newest events with
+///   the power.
+/// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
+/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. Taken as they are needed.
+const WRITER: &str =
+    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
+
+impl Sqlite {
+    pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
+        let path = absolute(path)?;
+        let there = look(&path)?.ok_or_else(|| error::missing(&path))?;
+        let mut warnings = Vec::new();
+        warnings.extend(other_name(&path, &there).map(OtherName::warning));
+        warnings.extend(network(&path));
+        let connection = read(&path)?;
+        Ok(Self { connection, path, warnings, rows: RefCell::default(), writer: Writer::default() })
+    }
+
+    pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
+        let path = absolute(path)?;
+        let there = match (look(&path)?, create) {
+            (Some(there), _) => there,
+            (None, Create::Never) => return Err(error::missing(&path).into()),
+            (None, Create::IfMissing) => {
+                create::make(&path)?;
+                look(&path)?.ok_or_else(|| error::missing(&path))?
+            }
+        };
+        let mut warnings = Vec::new();
+        match other_name(&path, &there) {
+            Some(OtherName::Beside(other)) => return Err(two_names(&path, &other).into()),
+            other => warnings.extend(other.map(OtherName::warning)),
+        }
+        warnings.extend(network(&path));
+        let connection = write(&path)?;
+        Ok(Self { connection, path, warnings, rows: RefCell::default(), writer: Writer::default() })
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|why| {
+        let what = format!("cannot open the log {}", path.display());
+        anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what))
+    })
+}
+
+/// The file beside the log where SQLite, which follows links, looks for it.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
+    name.push(ending);
+    name.into()
+}
+
+/// Looks at what lies there, without opening it: a FIFO would wait for ever.
+fn look(path: &Path) -> Result<Option<Metadata>> {
+    let there = match fs::metadata(path) {
+        Ok(there) => there,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
+            let what = format!("cannot open the log {}: permission denied", path.display());
+            let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
+            let failure = Failure::new(Exit::NoPermission, what);
+            return Err(error::with_owner(failure, folder.unwrap_or(path)).into());
+        }
+        Err(why) => {
+            let what = format!("cannot open the log {}", path.display());
+            return Err(anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what)));
+        }
+    };
+    let kind = there.file_type();
+    let other = [
+        (kind.is_dir(), "a directory"),
+        (kind.is_fifo(), "a pipe"),
+        (kind.is_socket(), "a socket"),
+        (kind.is_char_device() || kind.is_block_device(), "a device"),
+    ];
+    if let Some((_, kind)) = other.into_iter().find(|(is, _)| *is) {
+        let what = format!("{} is {kind}, not an activity log", path.display());
+        return Err(Failure::new(Exit::NoInput, what).into());
+    }
+    if there.len() == 0 {
+        let log = path.display();
+        let what = format!("the log {log} is empty, refusing to start a new log in its place");
+        let hint = "restore a backup, or move the empty file away";
+        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+    }
+    Ok(Some(there))
+}
+
+/// Another name of the same file. SQLite finds the write-ahead log by name: two writers under two
+/// names ruin the log, and none of them sees it.
+enum OtherName {
+    Beside(PathBuf),
+    Elsewhere(PathBuf),
+}
+
+impl OtherName {
+    fn warning(self) -> String {
+        match self {
+            Self::Beside(other) => {
+                format!("the log has another name, {}: keep one of them", other.display())
+            }
+            Self::Elsewhere(log) => format!(
+                "the log {} has another name elsewhere: whoever writes under that one ruins it",
+                log.display()
+            ),
+        }
+    }
+}
+
+fn other_name(path: &Path, there: &Metadata) -> Option<OtherName> {
+    if there.nlink() < 2 {
+        return None;
+    }
+    let real = beside(path, "");
+    let entries = real.parent().and_then(|folder| fs::read_dir(folder).ok())?;
+    let other = entries.flatten().find(|entry| {
+        entry.ino() == there.ino()
+            && Some(&*entry.file_name()) != real.file_name()
+            && !create::is_draft(&entry.file_name())
+            && entry.metadata().is_ok_and(|other| other.dev() == there.dev())
+    });
+    Some(match other {
+        Some(entry) => OtherName::Beside(entry.path()),
+        None => OtherName::Elsewhere(real),
+    })
+}
+
+fn two_names(path: &Path, other: &Path) -> Failure {
+    let what = format!(
+        "cannot write the log {}: it has another name, {}",
+        path.display(),
+        other.display()
+    );
+    Failure::new(Exit::CantCreate, what).hint("remove one of the two")
+}
+
+fn network(path: &Path) -> Option<String> {
+    let system = network_file_system(path)?;
+    Some(format!("the log {} is on {system}: use it from one host alone", path.display()))
+}
+
+/// The kind of network file system that a path is on: its readers and writers share memory, and that
+/// works on one host only.
+pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
+    network_kind(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
+}
+
+/// The numbers are those of Linux (`linux/magic.h` and the file systems' own).
+fn network_kind(magic: u64) -> Option<&'static str> {
+    // On some systems the number is signed and 32 bits wide.
+    match magic & 0xffff_ffff {
+        0x6969 => Some("NFS"),
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
+        0x0102_1997 => Some("9p"),
+        0x6573_5546 => Some("FUSE"),
+        0x5346_414f | 0x6b41_4653 => Some("AFS"),
+        0x00c3_6400 => Some("Ceph"),
+        _ => None,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the log is opened")]
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let mut connection =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // No pragma and no reference may be trusted to be as SQLite alone would have it.
+    for (setting, on) in [
+        // The write-ahead log stays: making a new one costs each short process two syncs.
+        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),
+        // The bundled SQLite turns them on. A check per column and event would find nothing: keys
+        // are ours, and a sweep removes events before rows.
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
+    ] {
+        connection.set_db_config(setting, on)?;
+    }
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.busy_handler(Some(patience()))?;
+    connection.execute_batch(BOTH)?;
+    Ok(connection)
+}
+
+/// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
+/// between two of its transactions.
+fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut began = None;
+    move |tries| {
+        if tries == 0 {
+            began = None;
+        }
+        let waited = began.get_or_insert_with(Instant::now).elapsed();
+        if waited < PATIENCE {
+            let pause = u64::try_from(tries).unwrap_or(0).saturating_add(1).min(10);
+            thread::sleep(Duration::from_millis(pause));
+        }
+        waited < PATIENCE
+    }
+}
+
+fn read(path: &Path) -> Result<Connection> {
+    match try_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Ok(connection) => Ok(connection),
+        Err(Refusal::Sqlite(why)) if no_place_for_locks(&why) && is_still(path) => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            try_read(&immutable(path), flags).map_err(|why| why.told(path, Doing::Read))
+        }
+        Err(why) => Err(why.told(path, Doing::Read)),
+    }
+}
+
+fn try_read(path: &Path, flags: OpenFlags) -> Result<Connection, Refusal> {
+    let connection = connect(path, flags)?;
+    connection.execute_batch(READER)?;
+    identify(path, &connection)?;
+    Ok(connection)
+}
+
+fn write(path: &Path) -> Result<Connection> {
+    try_write(path).map_err(|why| why.told(path, Doing::Write))
+}
+
+fn try_write(path: &Path) -> Result<Connection, Refusal> {
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Where it may not write, SQLite opens the file to read and says so only at the first write.
+    if connection.is_readonly("main")? {
+        return Err(Refusal::Ours(error::no_access(path, Doing::Write)));
+    }
+    connection.execute_batch(WRITER)?;
+    let version = identify(path, &connection)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let what = format!("cannot write the log {}: no write-ahead log here", path.display());
+        return Err(Refusal::Ours(Failure::new(Exit::Io, what)));
+    }
+    if version < migrate::VERSION {
+        migrate::migrate(&mut connection)?;
+    }
+    check_schema(path, &connection)?;
+    Ok(connection)
+}
+
+/// Refuses a schema that is not ours.
+pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), Refusal> {
+    let found = match migrate::foreign(connection)? {
+        None => return Ok(()),
+        Some(Foreign::Object { kind, name }) => format!("the {kind} {name} is not its own"),
+        Some(Foreign::Missing(1)) => {
+            "one of its tables, indexes and triggers is missing".to_owned()
+        }
+        Some(Foreign::Missing(count)) => {
+            format!("{count} of its tables, indexes and triggers are missing")
+        }
+    };
+    let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
+    Err(Refusal::Ours(Failure::new(Exit::Io, what)))
+}
+
+/// Asks whether the file is a log that we know, and which version it has.
+pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, Refusal> {
+    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    if number("PRAGMA application_id")? != i64::from(migrate::APPLICATION_ID) {
+        return Err(Refusal::Ours(error::not_a_log(path)));
+    }
+    let version = number("PRAGMA user_version")?;
+    if version > migrate::VERSION {
+        let what = format!(
+            "the log {} was made by a newer activity (schema {version}, this one knows {})",
+            path.display(),
+            migrate::VERSION
+        );
+        return Err(Refusal::Ours(Failure::new(Exit::Config, what)));
+    }
+    let is_table = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'")?
+        .exists([])?;
+    if version < 1 || !is_table {
+        return Err(Refusal::Ours(error::not_a_log(path)));
+    }
+    Ok(version)
+}
+
+/// Why a log was not opened.
+pub(super) enum Refusal {
+    Sqlite(rusqlite::Error),
+    Ours(Failure),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(why: rusqlite::Error) -> Self {
+        Self::Sqlite(why)
+    }
+}
+
+impl Refusal {
+    pub(super) fn told(self, path: &Path, doing: Doing) -> anyhow::Error {
+        match self {
+            Self::Sqlite(why) => error::told(path, doing, &why),
+            Self::Ours(failure) => failure.into(),
+        }
+    }
+}
+
+/// Whether SQLite found no place for the files that a reader of a live log needs.
+fn no_place_for_locks(why: &rusqlite::Error) -> bool {
+    matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
+/// read-only, and no write-ahead log that holds anything. Only then may it be read without locks.
+fn is_still(path: &Path) -> bool {
+    let read_only = rustix::fs::statvfs(path)
+        .is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
+    read_only && fs::metadata(beside(path, "-wal")).map_or(true, |wal| wal.len() == 0)
+}
+
+/// The one URI that we ever hand to SQLite.
+fn immutable(path: &Path) -> PathBuf {
+    let mut uri = String::from("file://");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte));
+            }
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    uri.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_file_system_is_known_by_its_number() {
+        assert_eq!(network_kind(0x6969), Some("NFS"));
+        assert_eq!(network_kind(0xffff_ffff_ff53_4d42), Some("SMB"), "a sign that was extended");
+        assert_eq!(network_kind(0xef53), None, "ext4");
+        assert_eq!(network_kind(0x0102_1994), None, "tmpfs");
+    }
+
+    #[test]
+    fn a_path_goes_into_a_uri_whole() {
+        assert_eq!(
+            immutable(Path::new("/a b/50%?x#y/ö.db")),
+            Path::new("file:///a%20b/50%25%3Fx%23y/%C3%B6.db?immutable=1")
+        );
+    }
+}
