@@ -5,6 +5,7 @@ mod chain;
 mod event;
 mod failure;
 mod store;
+mod query;
 mod text;
 mod time;
 

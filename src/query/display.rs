@@ -1,0 +1,192 @@
+//! A query as it was understood, in its own language: it reads back as the same.
+
+use std::fmt;
+use std::fmt::Display;
+
+use crate::event::EventId;
+use crate::event::Severity;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::Term;
+use crate::query::Terms;
+use crate::query::Test;
+use crate::query::pattern::Pattern;
+use crate::query::value::Range;
+use crate::time::Timestamp;
+
+impl Display for Query {
+    /// Times are absolute, in UTC. Where joined queries name one qualifier, which the language
+    /// cannot say, each stands in parentheses; that does not read back as something else.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown(|name, at| format!("{name}:{at}")))
+    }
+}
+
+impl Query {
+    /// The query for a person to read: as [`Display`](fmt::Display), but `since TIME` and
+    /// `until TIME`, with each time as `time` writes it.
+    pub(crate) fn told(&self, time: impl Fn(Timestamp) -> String) -> String {
+        self.shown(|name, at| format!("{name} {}", time(at)))
+    }
+
+    fn shown(&self, time: impl Fn(&str, Timestamp) -> String) -> String {
+        let bounds = self.bounds();
+        let from = bounds.from.map(|at| time("since", at));
+        let to = bounds.to.map(|at| time("until", at));
+        let terms: Vec<String> = match self.as_one() {
+            Some(terms) => terms.terms.iter().map(Term::to_string).collect(),
+            None => self
+                .groups()
+                .filter(|group| !group.terms.is_empty())
+                .map(|group| {
+                    let terms: Vec<_> = group.terms.iter().map(Term::to_string).collect();
+                    format!("({})", terms.join(" "))
+                })
+                .collect(),
+        };
+        terms.into_iter().chain(from).chain(to).collect::<Vec<_>>().join(" ")
+    }
+
+    /// All that must hold as one list of terms, if no two groups name the same qualifier: written
+    /// side by side those would widen.
+    fn as_one(&self) -> Option<Terms> {
+        let mut one = Terms::default();
+        for group in self.groups() {
+            for term in &group.terms {
+                let there = one.terms.iter().find(|there| {
+                    !there.negated && !term.negated && there.test.same_qualifier(&term.test)
+                });
+                match there {
+                    Some(there) if there == term => {}
+                    Some(_) => return None,
+                    None => one.add(term.clone()),
+                }
+            }
+        }
+        Some(one)
+    }
+}
+
+impl Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.negated {
+            f.write_str("-")?;
+        }
+        match &self.test {
+            Test::Actor(names) => list(f, "actor", names.iter().map(|name| &name.id)),
+            Test::Impersonator(names) => list(f, "impersonator", names.iter().map(|name| &name.id)),
+            Test::Person(names) => list(f, "person", names.iter().map(|name| &name.id)),
+            Test::Target(records) => {
+                list(f, "target", records.iter().map(|record| &record.name.id))
+            }
+            Test::Text(column, patterns) => list(f, column.qualifier(), patterns),
+            Test::Payload { key, values } => {
+                f.write_str("payload.")?;
+                piece(f, key, |c| c == ':')?;
+                list(f, "", values)
+            }
+            Test::Id(ranges) => list(f, "id", ranges),
+            Test::Source(sources) => list(f, "source", sources.iter().map(|source| source.name())),
+            Test::Severity(ranges) => list(f, "severity", ranges),
+            Test::Status(ranges) => list(f, "status", ranges),
+            Test::Ip(addresses) => list(f, "ip", addresses),
+            Test::Is(all) => list(f, "is", all.iter().map(|is| is.name())),
+            Test::Words(words) => pattern(f, words, true),
+        }
+    }
+}
+
+impl Column {
+    fn qualifier(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Module => "module",
+            Self::Tenant => "tenant",
+            Self::Session => "session",
+            Self::Endpoint => "endpoint",
+            Self::Method => "method",
+            Self::RecordedBy => "by",
+        }
+    }
+}
+
+fn list(
+    f: &mut fmt::Formatter<'_>,
+    qualifier: &str,
+    values: impl IntoIterator<Item = impl Display>,
+) -> fmt::Result {
+    f.write_str(qualifier)?;
+    let mut separator = ':';
+    for value in values {
+        write!(f, "{separator}{value}")?;
+        separator = ',';
+    }
+    Ok(())
+}
+
+/// As a value behind a qualifier.
+impl Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        pattern(f, self, false)
+    }
+}
+
+fn pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_words: bool) -> fmt::Result {
+    if pattern.as_literal() == Some("") {
+        return f.write_str("\"\"");
+    }
+    for (place, text) in pattern.pieces().iter().enumerate() {
+        if place > 0 {
+            f.write_str("*")?;
+        }
+        let minus_first = place == 0 && text.starts_with('-');
+        piece(f, text, |c| as_words && (c == ':' || minus_first))?;
+    }
+    Ok(())
+}
+
+/// Writes text that stands for itself, in quotes where it needs them.
+fn piece(f: &mut fmt::Formatter<'_>, text: &str, special: impl Fn(char) -> bool) -> fmt::Result {
+    if !text.contains(|c: char| c.is_whitespace() || ",*\"".contains(c) || special(c)) {
+        return f.write_str(text);
+    }
+    f.write_str("\"")?;
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (c, rest.peek()) {
+            ('"', _) => f.write_str("\\\"")?,
+            // Within quotes it would take the quote behind it as text.
+            ('\\', Some('"' | '\\') | None) => f.write_str("\"\\\"")?,
+            _ => write!(f, "{c}")?,
+        }
+    }
+    f.write_str("\"")
+}
+
+impl Display for Range<EventId> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (from, to) if from == to => write!(f, "{from}"),
+            (from, EventId(i64::MAX)) => write!(f, ">={from}"),
+            (from, to) => write!(f, "{from}-{to}"),
+        }
+    }
+}
+
+impl Display for Range<u16> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (from, to) if from == to => write!(f, "{from}"),
+            (from, to) => write!(f, "{from}-{to}"),
+        }
+    }
+}
+
+impl Display for Range<Severity> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.from, self.to) {
+            (from, Severity::Critical) => write!(f, "{from}"),
+            (from, to) => write!(f, "{from}-{to}"),
+        }
+    }
+}

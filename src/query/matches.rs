@@ -1,0 +1,113 @@
+//! What a query means for one event.
+
+use std::borrow::Cow;
+
+use crate::event::Event;
+use crate::event::Party;
+use crate::event::json;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::Term;
+use crate::query::Test;
+use crate::query::pattern::Name;
+use crate::query::value::Is;
+use crate::text;
+
+impl Query {
+    /// Whether an event is meant. A field that it does not have never matches.
+    pub(crate) fn matches(&self, event: &Event) -> bool {
+        self.bounds().contain(event.occurred_at) && self.terms().all(|term| term.matches(event))
+    }
+}
+
+impl Term {
+    fn matches(&self, event: &Event) -> bool {
+        self.test.holds(event) != self.negated
+    }
+}
+
+impl Test {
+    fn holds(&self, event: &Event) -> bool {
+        let actor = event.actor.as_deref();
+        let impersonator = event.impersonator.as_deref();
+        match self {
+            Self::Actor(names) => is_party(names, actor),
+            Self::Impersonator(names) => is_party(names, impersonator),
+            Self::Person(names) => is_party(names, actor) || is_party(names, impersonator),
+            Self::Target(records) => event.target.as_deref().is_some_and(|target| {
+                let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
+                records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
+            }),
+            Self::Text(column, patterns) => column
+                .of(event)
+                .is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text))),
+            Self::Payload { key, values } => event
+                .payload
+                .as_ref()
+                .and_then(|payload| payload_value(payload.as_str(), key))
+                .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value))),
+            Self::Id(ranges) => ranges.iter().any(|range| range.contains(event.id)),
+            Self::Source(sources) => sources.contains(&event.source),
+            Self::Severity(ranges) => ranges.iter().any(|range| range.contains(event.severity)),
+            Self::Status(ranges) => event
+                .status_code
+                .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
+            Self::Ip(addresses) => event
+                .ip
+                .as_deref()
+                .is_some_and(|ip| addresses.iter().any(|addresses| addresses.contain(ip))),
+            Self::Is(all) => all.iter().any(|is| is.holds(event)),
+            Self::Words(words) => {
+                let texts = [
+                    actor.and_then(|actor| actor.label.as_deref()),
+                    event.target.as_deref().and_then(|target| target.label.as_deref()),
+                    event.title.as_deref(),
+                ];
+                texts.into_iter().flatten().any(|text| words.is_within(&text::fold(text)))
+            }
+        }
+    }
+}
+
+impl Is {
+    fn holds(self, event: &Event) -> bool {
+        match self {
+            Self::Impersonated => event.impersonator.is_some(),
+            Self::Failed => event.is_failed(),
+            Self::System => event.source.is_system(),
+            Self::Edit => event.diff.is_some(),
+        }
+    }
+}
+
+impl Column {
+    fn of(self, event: &Event) -> Option<&str> {
+        match self {
+            Self::Action => Some(&event.action.slug),
+            Self::Module => event.action.module.as_deref(),
+            Self::Tenant => event.tenant.as_deref(),
+            Self::Session => event.session_id.as_deref(),
+            Self::Endpoint => event.endpoint.as_deref(),
+            Self::Method => event.method.as_deref(),
+            Self::RecordedBy => Some(&event.recorded_by),
+        }
+    }
+}
+
+fn is_party(names: &[Name], party: Option<&Party>) -> bool {
+    party.is_some_and(|party| {
+        names.iter().any(|name| name.matches(party.id.as_deref(), party.label.as_deref()))
+    })
+}
+
+/// The value at the top of a payload as text: numbers as they are written, `true` and `false`,
+/// objects and arrays as their JSON. `null` is absent. Of a key that is there twice the last counts.
+pub(crate) fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
+    let members = json::members(payload).ok()?;
+    let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;
+    match raw.as_bytes().first() {
+        Some(b'"') => json::string(raw).ok(),
+        Some(b'n') => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}

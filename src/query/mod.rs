@@ -1,0 +1,287 @@
+//! One query language for everything (docs: the contract, section 3): text in, a [`Query`] out, and
+//! what it means for one event.
+//!
+//! What a query means is decided here and nowhere else. A store may answer it by any means, as long
+//! as it finds what [`Query::matches`] does; it reads the terms from [`Query::terms`] and the time
+//! from [`Query::bounds`]. Nothing here reads a clock: what "yesterday" is comes in as [`Clock`].
+
+mod display;
+mod error;
+mod lex;
+mod matches;
+mod parse;
+pub(crate) mod pattern;
+pub(crate) mod value;
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+
+use crate::event::EventId;
+use crate::event::Severity;
+use crate::event::Source;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+pub(crate) use error::QueryError;
+pub(crate) use parse::QUALIFIERS;
+pub(crate) use parse::Qualifier;
+use pattern::Name;
+use pattern::Pattern;
+use pattern::Record;
+use value::Addresses;
+use value::Is;
+use value::Range;
+
+/// Which events are meant. The default means all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Query {
+    own: Terms,
+    /// What must hold besides.
+    joined: Vec<Terms>,
+}
+
+/// What "now" and "yesterday" are for who typed a query.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock<'a> {
+    pub now: Timestamp,
+    pub zone: &'a Zone,
+}
+
+/// Terms that hold together; of each qualifier at most one that is not negated, and one that is.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Terms {
+    terms: Vec<Term>,
+    times: Times,
+}
+
+/// One thing that must hold, or must not.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Term {
+    pub negated: bool,
+    pub test: Test,
+}
+
+/// What can hold of an event. Any one of several values suffices.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Test {
+    Actor(Vec<Name>),
+    Impersonator(Vec<Name>),
+    /// The actor or the impersonator.
+    Person(Vec<Name>),
+    Target(Vec<Record>),
+    Text(Column, Vec<Pattern>),
+    Payload {
+        key: String,
+        values: Vec<Pattern>,
+    },
+    Id(Vec<Range<EventId>>),
+    Source(Vec<Source>),
+    Severity(Vec<Range<Severity>>),
+    Status(Vec<Range<u16>>),
+    Ip(Vec<Addresses>),
+    Is(Vec<Is>),
+    /// Folded; found within the folded actor label, target label or title.
+    Words(Pattern),
+}
+
+/// The fields that hold text and nothing more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    Action,
+    Module,
+    Tenant,
+    Session,
+    Endpoint,
+    Method,
+    RecordedBy,
+}
+
+/// When events occurred: from the first, before the second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+}
+
+impl Bounds {
+    pub(crate) fn contain(&self, at: Timestamp) -> bool {
+        self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            // `None` is the least of options, so the later beginning is the maximum.
+            from: self.from.max(other.from),
+            to: match (self.to, other.to) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            },
+        }
+    }
+}
+
+/// What the terms on time say, kept apart because the same one again widens and another narrows.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    days: Option<Timestamp>,
+    not_since: Option<Timestamp>,
+    not_until: Option<Timestamp>,
+    not_days: Option<Timestamp>,
+}
+
+/// Which of the terms on time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Time {
+    Since,
+    Until,
+    Days,
+}
+
+impl Times {
+    fn add(&mut self, time: Time, negated: bool, at: Timestamp) {
+        // Several times widen: since the earliest, until the latest. Negated, all that is excluded
+        // which any of them names.
+        let (place, widest): (_, fn(_, _) -> _) = match (time, negated) {
+            (Time::Since, false) => (&mut self.since, Ord::min),
+            (Time::Since, true) => (&mut self.not_since, Ord::min),
+            (Time::Days, false) => (&mut self.days, Ord::min),
+            (Time::Days, true) => (&mut self.not_days, Ord::min),
+            (Time::Until, false) => (&mut self.until, Ord::max),
+            (Time::Until, true) => (&mut self.not_until, Ord::max),
+        };
+        *place = Some(place.map_or(at, |there| widest(there, at)));
+    }
+
+    fn bounds(&self) -> Bounds {
+        let bounds = |from, to| Bounds { from, to };
+        bounds(self.since, self.until)
+            .and(bounds(self.days, self.not_days))
+            .and(bounds(self.not_until, self.not_since))
+    }
+}
+
+impl PartialEq for Times {
+    fn eq(&self, other: &Self) -> bool {
+        self.bounds() == other.bounds()
+    }
+}
+
+impl Query {
+    /// Narrows to the events that hold `text` as it stands; empty text narrows nothing.
+    pub(crate) fn phrase(&mut self, text: &str) {
+        if !text.is_empty() {
+            let test = Test::Words(Pattern::literal(text).folded());
+            self.own.add(Term { negated: false, test });
+        }
+    }
+
+    /// Narrows to the calendar day that it is.
+    pub(crate) fn today(&mut self, clock: &Clock<'_>) {
+        let mut day = Terms::default();
+        day.times.add(Time::Since, false, clock.zone.start_of_day(clock.now));
+        day.times.add(Time::Until, false, clock.zone.start_of_day_from(clock.now, 1));
+        self.joined.push(day);
+    }
+
+    /// Both must hold, also where they name the same qualifier.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        let others = std::iter::once(other.own).chain(other.joined);
+        self.joined.extend(others.filter(|terms| *terms != Terms::default()));
+        self
+    }
+
+    /// All that one person did, also as somebody else's impersonator. `*` stands for anything,
+    /// everything else for itself.
+    pub(crate) fn person(text: &str) -> Self {
+        Self::of(Test::Person(vec![Name::new(Pattern::glob(text))]))
+    }
+
+    /// All that happened to one record, named by id, label or `TYPE/ID`; `*` as in a person.
+    pub(crate) fn record(text: &str) -> Self {
+        Self::of(Test::Target(vec![Record::new(Pattern::glob(text))]))
+    }
+
+    fn of(test: Test) -> Self {
+        let mut query = Self::default();
+        query.own.add(Term { negated: false, test });
+        query
+    }
+
+    /// Whether it says anything about time, which a query in the config must not.
+    pub(crate) fn has_times(&self) -> bool {
+        self.bounds() != Bounds::default()
+    }
+
+    /// Everything that must hold besides the [bounds](Self::bounds).
+    pub(crate) fn terms(&self) -> impl Iterator<Item = &Term> + Clone {
+        self.groups().flat_map(|group| &group.terms)
+    }
+
+    /// When what is meant occurred.
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.groups().fold(Bounds::default(), |bounds, group| bounds.and(group.times.bounds()))
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Terms> + Clone {
+        std::iter::once(&self.own).chain(&self.joined)
+    }
+}
+
+impl Terms {
+    /// Adds a term. Values of one qualifier widen, excluded ones exclude all; words narrow.
+    fn add(&mut self, term: Term) {
+        let same = self
+            .terms
+            .iter_mut()
+            .find(|there| there.negated == term.negated && there.test.same_qualifier(&term.test));
+        match same {
+            Some(there) => there.test.widen(term.test),
+            None => self.terms.push(term),
+        }
+    }
+}
+
+impl Test {
+    /// Whether values of both would stand behind one qualifier. Words are each one of their own.
+    fn same_qualifier(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Words(a), Self::Words(b)) => a == b,
+            (Self::Text(a, _), Self::Text(b, _)) => a == b,
+            (Self::Payload { key: a, .. }, Self::Payload { key: b, .. }) => a == b,
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+
+    fn widen(&mut self, other: Self) {
+        fn join<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
+            for value in more {
+                if !all.contains(&value) {
+                    all.push(value);
+                }
+            }
+        }
+        match (self, other) {
+            (Self::Actor(all), Self::Actor(more))
+            | (Self::Impersonator(all), Self::Impersonator(more))
+            | (Self::Person(all), Self::Person(more)) => join(all, more),
+            (Self::Target(all), Self::Target(more)) => join(all, more),
+            (Self::Text(_, all), Self::Text(_, more))
+            | (Self::Payload { values: all, .. }, Self::Payload { values: more, .. }) => {
+                join(all, more);
+            }
+            (Self::Id(all), Self::Id(more)) => join(all, more),
+            (Self::Source(all), Self::Source(more)) => join(all, more),
+            (Self::Severity(all), Self::Severity(more)) => join(all, more),
+            (Self::Status(all), Self::Status(more)) => join(all, more),
+            (Self::Ip(all), Self::Ip(more)) => join(all, more),
+            (Self::Is(all), Self::Is(more)) => join(all, more),
+            // The same words again say nothing new.
+            _ => {}
+        }
+    }
+}
