@@ -1,11 +1,11 @@
 //! `activity` answers who did what, when, and against which record.
 
-mod digest;
 mod chain;
+mod digest;
 mod event;
 mod failure;
-mod store;
 mod query;
+mod store;
 mod text;
 mod time;
 
