@@ -239,6 +239,6 @@ pub(crate) mod tests {
         let failed = Outcome { status, message_id: None, ..failed };
         let failed = Recorded { id: EventId(7), at: failed.until, outcome: failed };
         let zone = Zone::parse("Africa/Johannesburg").unwrap();
-        insta::assert_snapshot!(failed.history_line(&zone), @"");
+        insta::assert_snapshot!(failed.history_line(&zone), @r#"2026-11-20T06:00:02+02:00 failed window 2026-11-19T06:00+02:00..2026-11-20T06:00+02:00 events 19 to ops@example.org,hello@example.org sendgrid reset\nby peer attempts 4 one-off"#);
     }
 }

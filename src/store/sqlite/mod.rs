@@ -6,6 +6,7 @@
 
 mod append;
 mod create;
+mod digest;
 mod dimensions;
 mod error;
 mod lock;
