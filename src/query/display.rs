@@ -69,29 +69,32 @@ impl Query {
 
 impl Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.negated {
-            f.write_str("-")?;
-        }
-        match &self.test {
-            Test::Actor(names) => list(f, "actor", names.iter().map(|name| &name.id)),
-            Test::Impersonator(names) => list(f, "impersonator", names.iter().map(|name| &name.id)),
-            Test::Person(names) => list(f, "person", names.iter().map(|name| &name.id)),
-            Test::Target(records) => {
+        write!(f, "{}{}", if self.negated { "-" } else { "" }, self.test)
+    }
+}
+
+impl Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Actor(names) => list(f, "actor", names.iter().map(|name| &name.id)),
+            Self::Impersonator(names) => list(f, "impersonator", names.iter().map(|name| &name.id)),
+            Self::Person(names) => list(f, "person", names.iter().map(|name| &name.id)),
+            Self::Target(records) => {
                 list(f, "target", records.iter().map(|record| &record.name.id))
             }
-            Test::Text(column, patterns) => list(f, column.qualifier(), patterns),
-            Test::Payload { key, values } => {
+            Self::Text(column, patterns) => list(f, column.qualifier(), patterns),
+            Self::Payload { key, values } => {
                 f.write_str("payload.")?;
                 piece(f, key, |c| c == ':')?;
                 list(f, "", values)
             }
-            Test::Id(ranges) => list(f, "id", ranges),
-            Test::Source(sources) => list(f, "source", sources.iter().map(|source| source.name())),
-            Test::Severity(ranges) => list(f, "severity", ranges),
-            Test::Status(ranges) => list(f, "status", ranges),
-            Test::Ip(addresses) => list(f, "ip", addresses),
-            Test::Is(all) => list(f, "is", all.iter().map(|is| is.name())),
-            Test::Words(words) => pattern(f, words, true),
+            Self::Id(ranges) => list(f, "id", ranges),
+            Self::Source(sources) => list(f, "source", sources.iter().map(|source| source.name())),
+            Self::Severity(ranges) => list(f, "severity", ranges),
+            Self::Status(ranges) => list(f, "status", ranges),
+            Self::Ip(addresses) => list(f, "ip", addresses),
+            Self::Is(all) => list(f, "is", all.iter().map(|is| is.name())),
+            Self::Words(words) => pattern(f, words, true),
         }
     }
 }

@@ -38,24 +38,17 @@ impl Test {
                 let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
                 records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
             }),
-            Self::Text(column, patterns) => column
-                .of(event)
-                .is_some_and(|text| patterns.iter().any(|pattern| pattern.matches(text))),
-            Self::Payload { key, values } => event
-                .payload
-                .as_ref()
-                .and_then(|payload| payload_value(payload.as_str(), key))
-                .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value))),
+            Self::Text(column, _) => column.of(event).is_some_and(|text| self.holds_of(text)),
+            Self::Payload { .. } => {
+                event.payload.as_ref().is_some_and(|payload| self.holds_of(payload.as_str()))
+            }
             Self::Id(ranges) => ranges.iter().any(|range| range.contains(event.id)),
             Self::Source(sources) => sources.contains(&event.source),
             Self::Severity(ranges) => ranges.iter().any(|range| range.contains(event.severity)),
             Self::Status(ranges) => event
                 .status_code
                 .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
-            Self::Ip(addresses) => event
-                .ip
-                .as_deref()
-                .is_some_and(|ip| addresses.iter().any(|addresses| addresses.contain(ip))),
+            Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_of(ip)),
             Self::Is(all) => all.iter().any(|is| is.holds(event)),
             Self::Words(words) => {
                 let texts = [
@@ -65,6 +58,29 @@ impl Test {
                 ];
                 texts.into_iter().flatten().any(|text| words.is_within(&text::fold(text)))
             }
+        }
+    }
+}
+
+impl Test {
+    /// Whether it holds of the one text that it asks about: a field that is nothing but text, the
+    /// address, the whole payload. No other test asks about one text.
+    pub(crate) fn holds_of(&self, value: &str) -> bool {
+        match self {
+            Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
+            Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contain(value)),
+            Self::Payload { key, values } => payload_value(value, key)
+                .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value))),
+            Self::Actor(_)
+            | Self::Impersonator(_)
+            | Self::Person(_)
+            | Self::Target(_)
+            | Self::Id(_)
+            | Self::Source(_)
+            | Self::Severity(_)
+            | Self::Status(_)
+            | Self::Is(_)
+            | Self::Words(_) => false,
         }
     }
 }
@@ -102,7 +118,7 @@ fn is_party(names: &[Name], party: Option<&Party>) -> bool {
 
 /// The value at the top of a payload as text: numbers as they are written, `true` and `false`,
 /// objects and arrays as their JSON. `null` is absent. Of a key that is there twice the last counts.
-pub(crate) fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
+fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
     let members = json::members(payload).ok()?;
     let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;
     match raw.as_bytes().first() {

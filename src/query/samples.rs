@@ -169,7 +169,8 @@ pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
 
 /// An event with few distinct values. Its id, hash and `event_id` are the store's to give.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
-    let who = (any_party(), prop::option::weighted(0.2, any_party()), any_time());
+    let by = select(&TEXTS[..]).prop_map(Arc::from);
+    let who = (any_party(), prop::option::weighted(0.2, any_party()), any_time(), by);
     let target = (maybe(&TEXTS), maybe(&TEXTS), maybe(&TEXTS)).prop_map(|(kind, id, label)| {
         let there = kind.is_some() || id.is_some() || label.is_some();
         there.then(|| Arc::new(Target { kind, id, label }))
@@ -187,6 +188,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         (maybe(&PAYLOADS), prop::option::weighted(0.3, Just(r#"{"a":{"after":1}}"#.to_owned())));
     (who, what, kind, http, json).prop_map(|(who, what, kind, http, json)| Event {
         occurred_at: who.2,
+        recorded_by: who.3,
         actor: who.0,
         impersonator: who.1.flatten(),
         action: Arc::new(Action { slug: what.0.to_owned(), module: what.1 }),

@@ -24,6 +24,7 @@
 #[cfg(test)]
 mod conformance;
 pub(crate) mod digest;
+mod read;
 mod sqlite;
 
 use std::path::Path;
@@ -38,6 +39,15 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::field;
 use crate::event::field::Value;
+pub(crate) use crate::store::read::Cursor;
+pub(crate) use crate::store::read::Order;
+pub(crate) use crate::store::read::Page;
+pub(crate) use crate::store::read::Resemblance;
+pub(crate) use crate::store::read::Seen;
+pub(crate) use crate::store::read::Side;
+pub(crate) use crate::store::read::Summary;
+pub(crate) use crate::store::read::Vocable;
+pub(crate) use crate::store::read::sortable;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 

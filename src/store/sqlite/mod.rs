@@ -9,11 +9,20 @@ mod create;
 mod digest;
 mod dimensions;
 mod error;
+mod functions;
+mod keys;
 mod lock;
 mod migrate;
 mod open;
+mod page;
+mod plan;
 mod progress;
+#[cfg(test)]
+mod query_tests;
 mod rows;
+mod sort;
+mod sql;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +39,7 @@ use crate::event::Hash;
 use crate::store::Found;
 pub(super) use crate::store::sqlite::append::Batch;
 use crate::store::sqlite::error::Doing;
+pub(super) use crate::store::sqlite::sort::fields as sortable;
 
 /// How many candidates are named for the beginning of an `event_id`.
 const CANDIDATES: u8 = 5;
@@ -42,6 +52,7 @@ pub(super) struct Sqlite {
     warnings: Vec<String>,
     /// The dimension rows that were read.
     rows: RefCell<rows::Cache>,
+    planned: RefCell<page::Planned>,
     writer: append::Writer,
 }
 

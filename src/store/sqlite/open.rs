@@ -34,6 +34,7 @@ use crate::store::sqlite::append::Writer;
 use crate::store::sqlite::create;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::Foreign;
 
@@ -65,7 +66,7 @@ impl Sqlite {
         warnings.extend(other_name(&path, &there).map(OtherName::warning));
         warnings.extend(network(&path));
         let connection = read(&path)?;
-        Ok(Self { connection, path, warnings, rows: RefCell::default(), writer: Writer::default() })
+        Ok(Self { connection, path, warnings, rows: RefCell::default(), planned: RefCell::default(), writer: Writer::default() })
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
@@ -85,7 +86,7 @@ impl Sqlite {
         }
         warnings.extend(network(&path));
         let connection = write(&path)?;
-        Ok(Self { connection, path, warnings, rows: RefCell::default(), writer: Writer::default() })
+        Ok(Self { connection, path, warnings, rows: RefCell::default(), planned: RefCell::default(), writer: Writer::default() })
     }
 }
 
@@ -233,6 +234,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     connection.set_prepared_statement_cache_capacity(64);
     connection.busy_handler(Some(patience()))?;
     connection.execute_batch(BOTH)?;
+    functions::register(&connection)?;
     Ok(connection)
 }
 

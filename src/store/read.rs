@@ -1,0 +1,213 @@
+//! Reading by a query: listings, streams, counts and summaries.
+
+use std::fmt;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::event::Action;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Party;
+use crate::event::Target;
+use crate::query::Query;
+use crate::store::Log;
+use crate::store::sqlite;
+use crate::time::Timestamp;
+
+/// The order of a listing. Events of one time are in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Newest,
+    Oldest,
+    /// By one of [`sortable`]; what has no value comes last, and what is equal by time.
+    By {
+        field: &'static str,
+        ascending: bool,
+    },
+}
+
+/// What an [`Order`] can be by.
+pub(crate) fn sortable() -> impl Iterator<Item = &'static str> {
+    sqlite::sortable()
+}
+
+/// The place of a row in the order by time: any row's own two fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cursor {
+    pub occurred_at: Timestamp,
+    pub id: EventId,
+}
+
+impl Cursor {
+    pub(crate) fn of(event: &Event) -> Self {
+        Self { occurred_at: event.occurred_at, id: event.id }
+    }
+
+    /// Reads `OCCURRED_AT,ID`.
+    ///
+    /// # Errors
+    /// One line that quotes the text.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        let parts = text.rsplit_once(',').and_then(|(at, id)| {
+            let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+            let id = id.parse().ok().filter(|_| digits).map(EventId)?;
+            Some(Self { occurred_at: Timestamp::parse_rfc3339(at).ok()?, id })
+        });
+        parts.ok_or_else(|| {
+            let text = crate::text::escape(text);
+            format!("\"{text}\" is not OCCURRED_AT,ID of a row, like 2026-11-20T04:00:00Z,17")
+        })
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.occurred_at, self.id)
+    }
+}
+
+/// A page of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub order: Order,
+    /// The row before it; goes with the orders by time.
+    pub after: Option<Cursor>,
+    /// How many rows are left out before it; costs as much as to read them.
+    pub skip: u64,
+    pub limit: usize,
+    /// The newest event that may be on it.
+    pub up_to: Option<EventId>,
+}
+
+/// Something that events have in common, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen<T> {
+    pub what: Arc<T>,
+    pub count: u64,
+    pub first: Timestamp,
+    pub last: Timestamp,
+}
+
+/// What stands at the head of a search. Lists begin with what was seen most.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    pub events: u64,
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    /// Actions of the same name in several modules are several.
+    pub kinds: Vec<Seen<Action>>,
+    /// An id with another label is another one.
+    pub actors: Vec<Seen<Party>>,
+    pub impersonators: Vec<Seen<Party>>,
+    pub targets: Vec<Seen<Target>>,
+    /// Events without an actor whose source is `system` or `cron`.
+    pub system: u64,
+    /// Other events without an actor.
+    pub anonymous: u64,
+    /// How many between each two of the edges that were asked for.
+    pub activity: Vec<u64>,
+}
+
+/// An action that was ever seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Vocable {
+    pub action: String,
+    /// Where it is the same in every event.
+    pub module: Option<String>,
+    pub count: u64,
+    pub last: Timestamp,
+    /// How many between each two of the edges that were asked for.
+    pub activity: Vec<u64>,
+}
+
+/// Where to look for what a person may have meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Actors,
+    Targets,
+}
+
+/// What a person may have meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Resemblance {
+    pub id: Option<String>,
+    pub label: Option<String>,
+    pub events: u64,
+}
+
+impl Log {
+    /// A page of what is meant.
+    ///
+    /// # Errors
+    /// The class and the reason; usage, when it cannot be sorted so.
+    pub(crate) fn page(&self, query: &Query, page: &Page) -> Result<Vec<Event>> {
+        self.engine.page(query, page)
+    }
+
+    /// What was recorded after an event, in the order of recording.
+    pub(crate) fn arrived(
+        &self,
+        query: &Query,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.engine.arrived(query, after, limit)
+    }
+
+    /// What is meant of the events around one, the oldest first: so many before and after it, and
+    /// itself. Whether the caller may know of that one is for who asks to decide.
+    pub(crate) fn around(&self, query: &Query, center: &Event, each: usize) -> Result<Vec<Event>> {
+        self.engine.around(query, center, each)
+    }
+
+    /// Streams what is meant up to an event, the oldest first, in short reads and flat memory. Hold
+    /// off sweeps meanwhile.
+    ///
+    /// # Errors
+    /// The class and the reason; what `visit` returns.
+    pub(crate) fn each(
+        &self,
+        query: &Query,
+        up_to: EventId,
+        visit: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        self.engine.each(query, up_to, visit)
+    }
+
+    /// Counts what is meant; no further than asked for.
+    pub(crate) fn count(&self, query: &Query, at_most: u64) -> Result<u64> {
+        self.engine.count(query, at_most)
+    }
+
+    /// Tells what is meant in short. `edges` are ascending points in time, between each two of which
+    /// the events are counted.
+    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+        self.engine.summary(query, edges)
+    }
+
+    /// The actions that are meant, by name, the log's own too; `edges` as in a summary.
+    pub(crate) fn vocabulary(&self, query: &Query, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
+        self.engine.vocabulary(query, edges)
+    }
+
+    /// For each tenant and actor id the label of the newest event of that actor in that tenant that
+    /// has one, as far as `scope` goes.
+    pub(crate) fn labels(
+        &self,
+        scope: &Query,
+        actors: &[(Option<&str>, &str)],
+    ) -> Result<Vec<Option<String>>> {
+        self.engine.labels(scope, actors)
+    }
+
+    /// The few actors or targets within `scope` whose id or label is most like a word.
+    pub(crate) fn resembling(
+        &self,
+        scope: &Query,
+        side: Side,
+        word: &str,
+    ) -> Result<Vec<Resemblance>> {
+        self.engine.resembling(scope, side, word)
+    }
+}

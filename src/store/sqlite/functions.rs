@@ -1,0 +1,58 @@
+//! What SQLite cannot say as the query language means it: its `LIKE` folds ASCII alone, its `GLOB`
+//! knows `?` and `[]`, and both stop at a NUL.
+//!
+//! - `has(SET, KEY)`: whether a [set of keys](super::keys::Keys::bits) has the key; 0 for NULL.
+//! - `holds(TERM, VALUE)`: whether a term of the language, as text, holds of a value; NULL for NULL.
+
+use rusqlite::Connection;
+use rusqlite::Error;
+use rusqlite::Result;
+use rusqlite::functions::Context;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::ValueRef;
+
+use crate::query::Clock;
+use crate::query::Query;
+use crate::query::Test;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// Makes the functions known to a connection that reads queries.
+pub(super) fn register(connection: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        // They may stand in no schema.
+        | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("has", 2, flags, has)?;
+    connection.create_scalar_function("holds", 2, flags, holds)
+}
+
+fn has(context: &Context<'_>) -> Result<bool> {
+    let (ValueRef::Blob(bits), ValueRef::Integer(key)) = (context.get_raw(0), context.get_raw(1))
+    else {
+        return Ok(false);
+    };
+    let key = usize::try_from(key).unwrap_or(usize::MAX);
+    Ok(bits.get(key / 8).is_some_and(|byte| byte >> (key % 8) & 1 == 1))
+}
+
+fn holds(context: &Context<'_>) -> Result<Option<bool>> {
+    let value = match context.get_raw(1) {
+        ValueRef::Null => return Ok(None),
+        value => value.as_str()?,
+    };
+    // The term is the same for every row of a statement, and read once.
+    let test = context.get_or_create_aux(0, |term| {
+        term.as_str().map_err(|why| why.to_string()).and_then(read_back)
+    })?;
+    Ok(Some(test.holds_of(value)))
+}
+
+/// Reads a term that [`Test`] wrote.
+fn read_back(term: &str) -> std::result::Result<Test, String> {
+    // What such a term says does not depend on the clock.
+    let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+    let query = Query::parse(term, &clock).map_err(|why| why.to_string())?;
+    let term = query.terms().next().cloned();
+    term.map(|term| term.test).ok_or_else(|| Error::InvalidQuery.to_string())
+}

@@ -1,0 +1,260 @@
+//! Which rows of the dimensions a term of a query names.
+//!
+//! The tables are small beside `event`: an index finds what a literal or the beginning of a pattern
+//! names, all else is looked at row by row, and [`Pattern`] decides in each case.
+
+use std::fmt::Write;
+
+use rusqlite::Connection;
+use rusqlite::Result;
+
+use crate::event;
+use crate::query::pattern::Name;
+use crate::query::pattern::Pattern;
+use crate::query::pattern::Record;
+use crate::store::sqlite::rows;
+
+/// Keys of one dimension, ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Keys(Vec<i64>);
+
+impl FromIterator<i64> for Keys {
+    fn from_iter<I: IntoIterator<Item = i64>>(keys: I) -> Self {
+        let mut keys: Vec<i64> = keys.into_iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        Self(keys)
+    }
+}
+
+impl Keys {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn as_slice(&self) -> &[i64] {
+        &self.0
+    }
+
+    /// What is in both.
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().copied().filter(|key| other.0.binary_search(key).is_ok()).collect())
+    }
+
+    /// One bit for each key, for `has` in SQL. Keys are dense: they are given in order from 1.
+    pub(super) fn bits(&self) -> Vec<u8> {
+        let places = || self.0.iter().filter_map(|key| usize::try_from(*key).ok());
+        let mut bits = vec![0; places().next_back().map_or(0, |last| last / 8 + 1)];
+        for place in places() {
+            bits[place / 8] |= 1 << (place % 8);
+        }
+        bits
+    }
+
+    /// For `json_each` in SQL.
+    pub(super) fn json(&self) -> String {
+        let mut json = String::with_capacity(self.0.len() * 7 + 2);
+        json.push('[');
+        for (place, key) in self.0.iter().enumerate() {
+            let comma = if place > 0 { "," } else { "" };
+            write!(json, "{comma}{key}").expect("a String takes all");
+        }
+        json.push(']');
+        json
+    }
+}
+
+/// How the rows are found whose column is like a pattern. Absent text is empty and never found.
+struct Lookup {
+    equal: &'static str,
+    between: &'static str,
+    all: &'static str,
+}
+
+macro_rules! lookup {
+    ($table:literal, $column:literal) => {
+        Lookup {
+            equal: concat!("SELECT key FROM ", $table, " WHERE ", $column, " = ?1"),
+            between: concat!(
+                "SELECT key, ",
+                $column,
+                " FROM ",
+                $table,
+                " WHERE ",
+                $column,
+                " >= ?1 AND ",
+                $column,
+                " < ?2"
+            ),
+            all: concat!("SELECT key, ", $column, " FROM ", $table, " WHERE ", $column, " > ''"),
+        }
+    };
+}
+
+const ACTOR_ID: Lookup = lookup!("actor", "id");
+const ACTOR_LABEL: Lookup = lookup!("actor", "folded");
+const TARGET_ID: Lookup = lookup!("target", "id");
+const TARGET_LABEL: Lookup = lookup!("target", "folded");
+const TITLE: Lookup = lookup!("title", "folded");
+const ACTION: Lookup = lookup!("action", "slug");
+const MODULE: Lookup = lookup!("action", "module");
+const TENANT: Lookup = lookup!("tenant", "text");
+const RECORDER: Lookup = lookup!("recorder", "text");
+
+impl Lookup {
+    fn find(&self, connection: &Connection, pattern: &Pattern, found: &mut Vec<i64>) -> Result<()> {
+        if let Some(text) = pattern.as_literal() {
+            if text.is_empty() {
+                return Ok(());
+            }
+            let mut statement = connection.prepare_cached(self.equal)?;
+            for key in statement.query_map([text], |row| row.get(0))? {
+                found.push(key?);
+            }
+            return Ok(());
+        }
+        let prefix = pattern.prefix();
+        let after = if prefix.is_empty() { None } else { rows::after_prefix(prefix) };
+        let accepts = |text: &str| pattern.matches(text);
+        match after {
+            Some(after) => scan(connection, self.between, &[prefix, &after], accepts, found),
+            None => scan(connection, self.all, &[], accepts, found),
+        }
+    }
+
+    fn find_any(&self, connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+        let mut found = Vec::new();
+        for pattern in patterns {
+            self.find(connection, pattern, &mut found)?;
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    fn find_within(&self, connection: &Connection, words: &Pattern) -> Result<Keys> {
+        let mut found = Vec::new();
+        scan(connection, self.all, &[], |text| words.is_within(text), &mut found)?;
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// Looks at the rows of a statement: a key, and the text that decides.
+fn scan(
+    connection: &Connection,
+    sql: &str,
+    params: &[&str],
+    accepts: impl Fn(&str) -> bool,
+    found: &mut Vec<i64>,
+) -> Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(params))?;
+    while let Some(row) = rows.next()? {
+        if accepts(row.get_ref(1)?.as_str()?) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn actors(connection: &Connection, names: &[Name]) -> Result<Keys> {
+    let mut found = Vec::new();
+    for name in names {
+        ACTOR_ID.find(connection, &name.id, &mut found)?;
+        ACTOR_LABEL.find(connection, &name.label, &mut found)?;
+    }
+    Ok(found.into_iter().collect())
+}
+
+pub(super) fn targets(connection: &Connection, records: &[Record]) -> Result<Keys> {
+    let mut found = Vec::new();
+    for record in records {
+        TARGET_ID.find(connection, &record.name.id, &mut found)?;
+        TARGET_LABEL.find(connection, &record.name.label, &mut found)?;
+        if let Some((kind, id)) = &record.parts {
+            parts(connection, kind, id, &mut found)?;
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Finds `TYPE/ID`.
+fn parts(
+    connection: &Connection,
+    kind: &Pattern,
+    id: &Pattern,
+    found: &mut Vec<i64>,
+) -> Result<()> {
+    if let Some(id) = id.as_literal() {
+        const SQL: &str = "SELECT key, type FROM target WHERE id = ?1 AND ?1 > '' AND type > ''";
+        return scan(connection, SQL, &[id], |text| kind.matches(text), found);
+    }
+    // `TYPE/*` is every record of the type, one without an id too.
+    let accepts = |text: &str| if text.is_empty() { id.is_anything() } else { id.matches(text) };
+    if let Some(kind) = kind.as_literal() {
+        const SQL: &str = "SELECT key, id FROM target WHERE type = ?1 AND ?1 > ''";
+        return scan(connection, SQL, &[kind], accepts, found);
+    }
+    const SQL: &str = "SELECT key, id, type FROM target WHERE type > ''";
+    let mut statement = connection.prepare_cached(SQL)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if accepts(row.get_ref(1)?.as_str()?) && kind.matches(row.get_ref(2)?.as_str()?) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn actions(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+    ACTION.find_any(connection, patterns)
+}
+
+pub(super) fn modules(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+    MODULE.find_any(connection, patterns)
+}
+
+pub(super) fn tenants(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+    TENANT.find_any(connection, patterns)
+}
+
+pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+    RECORDER.find_any(connection, patterns)
+}
+
+/// The actions whose name tells of a failure.
+pub(super) fn failures(connection: &Connection) -> Result<Keys> {
+    let mut found = Vec::new();
+    scan(connection, ACTION.all, &[], event::names_failure, &mut found)?;
+    Ok(found.into_iter().collect())
+}
+
+pub(super) fn all_actions(connection: &Connection) -> Result<Keys> {
+    let mut found = Vec::new();
+    scan(connection, ACTION.all, &[], |_| true, &mut found)?;
+    Ok(found.into_iter().collect())
+}
+
+/// Who ever acted as somebody else.
+pub(super) fn impersonators(connection: &Connection) -> Result<Keys> {
+    const SQL: &str = "SELECT DISTINCT impersonator FROM event INDEXED BY event_impersonator \
+        WHERE impersonator IS NOT NULL";
+    connection.prepare_cached(SQL)?.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Where words stand: the labels of actors and of targets, and the titles.
+pub(super) struct Texts {
+    pub actors: Keys,
+    pub targets: Keys,
+    pub titles: Keys,
+}
+
+pub(super) fn texts(connection: &Connection, words: &Pattern) -> Result<Texts> {
+    Ok(Texts {
+        actors: ACTOR_LABEL.find_within(connection, words)?,
+        targets: TARGET_LABEL.find_within(connection, words)?,
+        titles: TITLE.find_within(connection, words)?,
+    })
+}

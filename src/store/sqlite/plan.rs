@@ -1,0 +1,570 @@
+//! How a query is answered: every term as a condition, and which index leads to the events.
+//!
+//! SQLite's own planner does not see how many events a set of keys stands for. So the keys are found
+//! first, their events counted as far as it matters, and the leading index is named in the
+//! statement. All ways find the same; a property test holds each of them to `Query::matches`.
+
+use rusqlite::Connection;
+use rusqlite::Result;
+
+use crate::event::EventId;
+use crate::query::Bounds;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::Term;
+use crate::query::Test;
+use crate::query::pattern::Pattern;
+use crate::query::value::Is;
+use crate::query::value::Range;
+use crate::store;
+use crate::store::sqlite::keys;
+use crate::store::sqlite::keys::Keys;
+use crate::store::sqlite::sql::Sql;
+use crate::time::Timestamp;
+
+/// So many keys are walked side by side in the order of time; SQLite's limit is 500.
+const MERGED: usize = 64;
+
+/// So many events are collected and sorted, rather than looked for in the order of time.
+const GATHERED: usize = 20_000;
+
+/// Where ways lead to more, the lesser of them counts up to here.
+const DEEP: usize = 400_000;
+
+/// A query in terms of one snapshot of a log.
+pub(super) struct Plan {
+    /// One for each term, the cheap ones first.
+    filters: Vec<Filter>,
+    ways: Vec<Way>,
+    pub window: Window,
+    /// Whether some term names nothing that is in the log.
+    pub impossible: bool,
+}
+
+struct Filter {
+    /// Which of the query's terms.
+    term: usize,
+    cost: Cost,
+    condition: Sql,
+}
+
+/// What it takes to try a condition on a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cost {
+    Column,
+    Set,
+    Text,
+    Payload,
+}
+
+/// An index, or several, that lead to the events of one term.
+pub(super) struct Way {
+    term: usize,
+    arms: Vec<Arm>,
+}
+
+struct Arm {
+    index: &'static Index,
+    keys: Keys,
+}
+
+/// Parts of statements that read the events behind keys by an index.
+struct Index {
+    /// Of one key.
+    one: &'static str,
+    /// Of each key of a list.
+    each: &'static str,
+    /// No event of these keys.
+    outside: &'static str,
+    /// Whether it has the events of one key in the order of time.
+    in_time_order: bool,
+}
+
+/// Conditions on a column that holds a key.
+struct KeyColumn {
+    equal: &'static str,
+    among: &'static str,
+}
+
+macro_rules! index {
+    ($column:literal, $index:literal, in_time_order: $ordered:literal) => {
+        Index {
+            one: concat!(" FROM event INDEXED BY ", $index, " WHERE event.", $column, " = ?"),
+            each: concat!(
+                " FROM json_each(?) AS k CROSS JOIN event INDEXED BY ",
+                $index,
+                " ON event.",
+                $column,
+                " = k.value WHERE TRUE"
+            ),
+            outside: concat!(" AND NOT has(?, event.", $column, ")"),
+            in_time_order: $ordered,
+        }
+    };
+}
+
+macro_rules! key_column {
+    ($column:literal) => {
+        KeyColumn {
+            equal: concat!("event.", $column, " = ?"),
+            among: concat!("has(?, event.", $column, ")"),
+        }
+    };
+}
+
+static BY_ACTOR: Index = index!("actor", "event_actor", in_time_order: true);
+static BY_IMPERSONATOR: Index = index!("impersonator", "event_impersonator", in_time_order: true);
+static BY_TARGET: Index = index!("target", "event_target", in_time_order: true);
+static BY_ACTION: Index = index!("action", "event_action", in_time_order: true);
+static BY_TENANT: Index = index!("tenant", "event_tenant", in_time_order: true);
+static BY_TITLE: Index = index!("title", "event_title", in_time_order: false);
+static BY_STATUS: Index = Index {
+    one: " FROM event INDEXED BY event_failed WHERE event.action = ? AND event.status >= 400",
+    each: " FROM json_each(?) AS k CROSS JOIN event INDEXED BY event_failed \
+        ON event.action = k.value WHERE event.status >= 400",
+    outside: " AND (has(?, event.action) AND event.status >= 400) IS NOT TRUE",
+    in_time_order: true,
+};
+static BY_ID: Index = Index {
+    one: " FROM event NOT INDEXED WHERE event.id = ?",
+    each: " FROM json_each(?) AS k CROSS JOIN event NOT INDEXED ON event.id = k.value WHERE TRUE",
+    outside: " AND NOT has(?, event.id)",
+    in_time_order: false,
+};
+
+const ACTOR: KeyColumn = key_column!("actor");
+const IMPERSONATOR: KeyColumn = key_column!("impersonator");
+const TARGET: KeyColumn = key_column!("target");
+const ACTION: KeyColumn = key_column!("action");
+const TENANT: KeyColumn = key_column!("tenant");
+const TITLE: KeyColumn = key_column!("title");
+const RECORDER: KeyColumn = key_column!("recorder");
+
+/// The part of time that is looked at, both ends included, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub least: i64,
+    pub most: i64,
+}
+
+impl Window {
+    pub(super) const ALL: Self = Self { least: i64::MIN, most: i64::MAX };
+
+    /// The window of these bounds, unless nothing is in it.
+    fn of(bounds: Bounds) -> Option<Self> {
+        let least = bounds.from.map_or(i64::MIN, Timestamp::nanos);
+        let most = match bounds.to {
+            // The end is not in it; before the first nanosecond there is nothing.
+            Some(to) => to.nanos().checked_sub(1)?,
+            None => i64::MAX,
+        };
+        (least <= most).then_some(Self { least, most })
+    }
+
+    /// Adds the condition, in a form that an index on the time serves.
+    pub(super) fn limit(&self, sql: &mut Sql) {
+        sql.bind(" AND event.occurred_at BETWEEN ?", self.least).bind(" AND ?", self.most);
+    }
+}
+
+/// What finds the events.
+pub(super) enum Lead<'a> {
+    /// The order of time; every condition is tried on each event.
+    Time,
+    /// A few keys, side by side in the order of time.
+    Merge(&'a Way),
+    /// Few events: all are collected, and sorted then.
+    Gather(&'a Way),
+}
+
+impl Plan {
+    pub(super) fn new(connection: &Connection, query: &Query) -> Result<Self> {
+        let window = Window::of(query.bounds());
+        let mut plan = Self {
+            filters: Vec::new(),
+            ways: Vec::new(),
+            window: window.unwrap_or(Window::ALL),
+            impossible: window.is_none(),
+        };
+        for (place, term) in query.terms().enumerate() {
+            plan.add(connection, place, term)?;
+        }
+        plan.lead_to_failures(connection, query)?;
+        plan.filters.sort_by_key(|filter| filter.cost);
+        Ok(plan)
+    }
+
+    fn add(&mut self, connection: &Connection, place: usize, term: &Term) -> Result<()> {
+        let (cost, condition, arms) = read(connection, &term.test)?;
+        let mut filter = Filter { term: place, cost, condition };
+        if term.negated {
+            // An event without the field is excluded by nothing.
+            let mut negated = Sql::default();
+            negated.append(&filter.condition).add(" IS NOT TRUE");
+            filter.condition = negated;
+        } else if let Some(arms) = arms {
+            self.lead_by(place, arms);
+        }
+        self.filters.push(filter);
+        Ok(())
+    }
+
+    /// Failures have an index within each action, so the ways of the actions narrow theirs.
+    fn lead_to_failures(&mut self, connection: &Connection, query: &Query) -> Result<()> {
+        let Some(term) = query.terms().position(|term| {
+            !term.negated && matches!(&term.test, Test::Is(all) if all.as_slice() == [Is::Failed])
+        }) else {
+            return Ok(());
+        };
+        let mut actions = keys::all_actions(connection)?;
+        for way in &self.ways {
+            if let [arm] = way.arms.as_slice()
+                && std::ptr::eq(arm.index, &BY_ACTION)
+            {
+                actions = actions.and(&arm.keys);
+            }
+        }
+        let named = keys::failures(connection)?.and(&actions);
+        let arms = [(&BY_STATUS, actions), (&BY_ACTION, named)];
+        let arms = arms.into_iter().map(|(index, keys)| Arm { index, keys });
+        self.lead_by(term, arms.collect());
+        Ok(())
+    }
+
+    /// Takes the arms for a way to all that a term means.
+    fn lead_by(&mut self, term: usize, mut arms: Vec<Arm>) {
+        arms.retain(|arm| !arm.keys.is_empty());
+        if arms.is_empty() {
+            self.impossible = true;
+        } else {
+            self.ways.push(Way { term, arms });
+        }
+    }
+
+    /// Adds every condition but that of the term to which the way leads.
+    pub(super) fn filter(&self, sql: &mut Sql, but: Option<&Way>) {
+        for filter in &self.filters {
+            if but.is_none_or(|way| way.term != filter.term) {
+                sql.add(" AND ").append(&filter.condition);
+            }
+        }
+    }
+
+    /// What finds a page fastest.
+    pub(super) fn lead(&self, connection: &Connection, window: Window) -> Result<Lead<'_>> {
+        if let [way] = self.ways.as_slice()
+            && way.merges()
+            && (window == Window::ALL || self.filters.len() == 1)
+        {
+            return Ok(Lead::Merge(way));
+        }
+        for limit in [GATHERED / 20, GATHERED] {
+            let mut least = (limit, None);
+            if window != Window::ALL && !self.ways.is_empty() {
+                let count = window.count(connection, limit)?;
+                if count < limit {
+                    least = (count, Some(Lead::Time));
+                }
+            }
+            for way in &self.ways {
+                let count = way.count(connection, window, least.0)?;
+                if count < least.0 {
+                    let lead = if way.merges() { Lead::Merge(way) } else { Lead::Gather(way) };
+                    least = (count, Some(lead));
+                }
+            }
+            if let (_, Some(lead)) = least {
+                return Ok(lead);
+            }
+        }
+        let merging = self.ways.iter().filter(|way| way.merges());
+        Ok(fewest(connection, window, merging)?.map_or(Lead::Time, Lead::Merge))
+    }
+
+    /// The way on which all that is meant is reached fastest; none where that is the whole log, or
+    /// the window of time.
+    pub(super) fn lead_to_all(
+        &self,
+        connection: &Connection,
+        window: Window,
+    ) -> Result<Option<&Way>> {
+        let short = self.ways.iter().filter(|way| way.keys() <= GATHERED);
+        let way = fewest(connection, window, short)?;
+        if window == Window::ALL {
+            return Ok(way);
+        }
+        let Some(way) = way else {
+            return Ok(None);
+        };
+        let count = way.count(connection, window, DEEP)?;
+        Ok((window.count(connection, count.max(1))? >= count).then_some(way))
+    }
+
+    #[cfg(test)]
+    pub(super) fn leads(&self) -> impl Iterator<Item = Lead<'_>> {
+        let ways = self.ways.iter().flat_map(|way| {
+            let merged = way.merges().then_some(Lead::Merge(way));
+            [Some(Lead::Gather(way)), merged].into_iter().flatten()
+        });
+        std::iter::once(Lead::Time).chain(ways)
+    }
+}
+
+/// The way to the fewest events; nothing is counted where there is no choice.
+fn fewest<'a>(
+    connection: &Connection,
+    window: Window,
+    mut ways: impl Iterator<Item = &'a Way>,
+) -> Result<Option<&'a Way>> {
+    let (first, second) = match (ways.next(), ways.next()) {
+        (Some(first), Some(second)) => (first, second),
+        (first, _) => return Ok(first),
+    };
+    let mut fewest = (first.count(connection, window, DEEP)?, first);
+    for way in std::iter::once(second).chain(ways) {
+        let count = way.count(connection, window, fewest.0)?;
+        if count < fewest.0 {
+            fewest = (count, way);
+        }
+    }
+    Ok(Some(fewest.1))
+}
+
+impl Window {
+    /// How many events it holds, as far as the limit.
+    fn count(self, connection: &Connection, limit: usize) -> Result<usize> {
+        let mut sql = Sql::new("SELECT 1 FROM event INDEXED BY event_occurred_at WHERE TRUE");
+        self.limit(&mut sql);
+        sql.count(connection, limit)
+    }
+}
+
+impl Way {
+    fn keys(&self) -> usize {
+        self.arms.iter().map(|arm| arm.keys.len()).sum()
+    }
+
+    /// Whether it is the walk along one key, in the order of time by itself.
+    pub(super) fn is_one(&self) -> bool {
+        self.keys() == 1
+    }
+
+    fn merges(&self) -> bool {
+        self.keys() <= MERGED && self.arms.iter().all(|arm| arm.index.in_time_order)
+    }
+
+    /// How many events it leads to, as far as the limit. One that two keys lead to counts twice.
+    fn count(&self, connection: &Connection, window: Window, limit: usize) -> Result<usize> {
+        // A key is there because an event has it.
+        if self.keys() >= limit {
+            return Ok(limit);
+        }
+        let mut count = 0;
+        for arm in &self.arms {
+            let mut sql = Sql::new("SELECT 1");
+            sql.bind(arm.index.each, arm.keys.json());
+            if arm.index.in_time_order {
+                window.limit(&mut sql);
+            }
+            count += sql.count(connection, limit - count)?;
+            if count >= limit {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// For each arm the beginning of a statement that reads all its events, up to and with `WHERE`.
+    /// No event is in two of them.
+    pub(super) fn each(&self, columns: &'static str) -> Vec<Sql> {
+        let mut statements = Vec::with_capacity(self.arms.len());
+        for (place, arm) in self.arms.iter().enumerate() {
+            let mut sql = Sql::new(columns);
+            sql.bind(arm.index.each, arm.keys.json());
+            for before in &self.arms[..place] {
+                sql.bind(before.index.outside, before.keys.bits());
+            }
+            statements.push(sql);
+        }
+        statements
+    }
+
+    /// For each key the part of a statement that reads its events in the order of time, from `FROM`
+    /// to `WHERE`.
+    pub(super) fn ones(&self) -> impl Iterator<Item = Sql> {
+        self.arms.iter().flat_map(|arm| {
+            arm.keys.as_slice().iter().map(|key| {
+                let mut sql = Sql::default();
+                sql.bind(arm.index.one, *key);
+                sql
+            })
+        })
+    }
+}
+
+impl Sql {
+    /// Counts the rows of a statement, as far as the limit.
+    pub(super) fn count(&self, connection: &Connection, limit: usize) -> Result<usize> {
+        let mut sql = Self::new("SELECT count(*) FROM (");
+        sql.append(self).bind(" LIMIT ?)", i64::try_from(limit).unwrap_or(i64::MAX));
+        let mut statement = connection.prepare_cached(sql.text())?;
+        let count: i64 = statement.query_row(sql.params(), |row| row.get(0))?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+}
+
+/// A test as a condition, and the indexes that lead to all of which it holds.
+fn read(connection: &Connection, test: &Test) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static Index>, Keys)>| {
+        let condition = Sql::any(conditions.iter().map(|(column, _, keys)| among(column, keys)));
+        let arms = conditions
+            .into_iter()
+            .map(|(_, index, keys)| index.map(|index| Arm { index, keys }))
+            .collect();
+        Ok((Cost::Set, condition, arms))
+    };
+    let plain = |condition| Ok((Cost::Column, condition, None));
+    match test {
+        Test::Actor(names) => {
+            keyed(vec![(&ACTOR, Some(&BY_ACTOR), keys::actors(connection, names)?)])
+        }
+        Test::Impersonator(names) => {
+            keyed(vec![(&IMPERSONATOR, Some(&BY_IMPERSONATOR), keys::actors(connection, names)?)])
+        }
+        Test::Person(names) => {
+            let found = keys::actors(connection, names)?;
+            keyed(vec![
+                (&ACTOR, Some(&BY_ACTOR), found.clone()),
+                (&IMPERSONATOR, Some(&BY_IMPERSONATOR), found),
+            ])
+        }
+        Test::Target(records) => {
+            keyed(vec![(&TARGET, Some(&BY_TARGET), keys::targets(connection, records)?)])
+        }
+        Test::Text(Column::Action, patterns) => {
+            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::actions(connection, patterns)?)])
+        }
+        Test::Text(Column::Module, patterns) => {
+            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::modules(connection, patterns)?)])
+        }
+        Test::Text(Column::Tenant, patterns) => {
+            keyed(vec![(&TENANT, Some(&BY_TENANT), keys::tenants(connection, patterns)?)])
+        }
+        Test::Text(Column::RecordedBy, patterns) => {
+            keyed(vec![(&RECORDER, None, keys::recorders(connection, patterns)?)])
+        }
+        Test::Words(words) => {
+            let found = keys::texts(connection, words)?;
+            keyed(vec![
+                (&ACTOR, Some(&BY_ACTOR), found.actors),
+                (&TARGET, Some(&BY_TARGET), found.targets),
+                (&TITLE, Some(&BY_TITLE), found.titles),
+            ])
+        }
+        Test::Text(Column::Session, patterns) => {
+            Ok(text(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
+        }
+        Test::Text(Column::Endpoint, patterns) => {
+            Ok(text(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
+        }
+        Test::Text(Column::Method, patterns) => {
+            Ok(text(test, patterns, "event.method = ?", "holds(?, event.method)"))
+        }
+        Test::Ip(_) => Ok(text(test, &[], "", "holds(?, event.ip)")),
+        Test::Payload { .. } => {
+            let (_, condition, _) = text(test, &[], "", "holds(?, event.payload)");
+            Ok((Cost::Payload, condition, None))
+        }
+        Test::Source(sources) => plain(Sql::any(sources.iter().map(|source| {
+            let mut sql = Sql::default();
+            sql.bind("event.source = ?", store::source_number(*source));
+            sql
+        }))),
+        Test::Severity(ranges) => plain(between("event.severity BETWEEN ?", ranges, |severity| {
+            store::severity_number(severity)
+        })),
+        Test::Status(ranges) => plain(between("event.status BETWEEN ?", ranges, i64::from)),
+        Test::Id(ranges) => {
+            let condition = between("event.id BETWEEN ?", ranges, |id: EventId| id.0);
+            let keys = few_ids(connection, ranges)?;
+            let arms = keys.map(|keys| vec![Arm { index: &BY_ID, keys }]);
+            Ok((Cost::Column, condition, arms))
+        }
+        Test::Is(all) => is(connection, all),
+    }
+}
+
+fn among(column: &KeyColumn, keys: &Keys) -> Sql {
+    let mut sql = Sql::default();
+    match keys.as_slice() {
+        [] => sql.add("FALSE"),
+        [key] => sql.bind(column.equal, *key),
+        _ => sql.bind(column.among, keys.bits()),
+    };
+    sql
+}
+
+fn between<T: Copy>(between: &'static str, ranges: &[Range<T>], number: impl Fn(T) -> i64) -> Sql {
+    Sql::any(ranges.iter().map(|range| {
+        let mut sql = Sql::default();
+        sql.bind(between, number(range.from)).bind(" AND ?", number(range.to));
+        sql
+    }))
+}
+
+/// A test of one text, by equality where that says it.
+fn text(
+    test: &Test,
+    patterns: &[Pattern],
+    equal: &'static str,
+    holds: &'static str,
+) -> (Cost, Sql, Option<Vec<Arm>>) {
+    let mut sql = Sql::default();
+    if let [pattern] = patterns
+        && let Some(text) = pattern.as_literal()
+    {
+        sql.bind(equal, text.to_owned());
+        let mut condition = Sql::new("(");
+        condition.append(&sql).add(")");
+        return (Cost::Column, condition, None);
+    }
+    sql.bind(holds, test.to_string());
+    (Cost::Text, sql, None)
+}
+
+/// The ids in some ranges, when they are few.
+fn few_ids(connection: &Connection, ranges: &[Range<EventId>]) -> Result<Option<Keys>> {
+    let newest: Option<i64> =
+        connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
+    let ends = ranges.iter().map(|range| (range.from.0, range.to.0.min(newest.unwrap_or(0))));
+    let mut ids = Vec::new();
+    for (from, to) in ends {
+        if to.saturating_sub(from) >= i64::try_from(GATHERED).unwrap_or(i64::MAX) {
+            return Ok(None);
+        }
+        ids.extend(from..=to);
+    }
+    Ok(Some(ids.into_iter().collect()))
+}
+
+fn is(connection: &Connection, all: &[Is]) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+    let mut conditions = Vec::with_capacity(all.len());
+    let mut arms = None;
+    for is in all {
+        conditions.push(match is {
+            Is::Impersonated => Sql::new("event.impersonator IS NOT NULL"),
+            Is::System => Sql::new("event.source IN (1, 3)"),
+            Is::Edit => Sql::new("event.diff IS NOT NULL"),
+            Is::Failed => {
+                let mut sql = Sql::new("event.status >= 400 OR ");
+                sql.append(&among(&ACTION, &keys::failures(connection)?));
+                sql
+            }
+        });
+    }
+    if let [Is::Impersonated] = all {
+        let keys = keys::impersonators(connection)?;
+        arms = Some(vec![Arm { index: &BY_IMPERSONATOR, keys }]);
+    }
+    Ok((Cost::Set, Sql::any(conditions), arms))
+}

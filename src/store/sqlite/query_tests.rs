@@ -1,0 +1,425 @@
+//! Queries as SQL: they find what `Query::matches` says, on every way, by their indexes.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+use rusqlite::trace::TraceEvent;
+use rusqlite::trace::TraceEventCodes;
+
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::NewEvent;
+use crate::query::Query;
+use crate::query::samples::any_event;
+use crate::query::samples::any_query;
+use crate::query::samples::try_parse;
+use crate::store::Cursor;
+use crate::store::Log;
+use crate::store::Order;
+use crate::store::Page;
+use crate::store::Resemblance;
+use crate::store::Side;
+use crate::store::Stamp;
+use crate::store::conformance::open;
+use crate::store::conformance::small;
+use crate::store::sortable;
+use crate::store::sqlite::page::Stretch;
+use crate::store::sqlite::plan::Lead;
+use crate::store::sqlite::plan::Plan;
+use crate::time::Timestamp;
+
+const PAGE: Page = Page { order: Order::Newest, after: None, skip: 0, limit: 50, up_to: None };
+
+fn query(text: &str) -> Query {
+    try_parse(text).unwrap_or_else(|told| panic!("{told}"))
+}
+
+fn as_given(event: &Event) -> NewEvent {
+    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
+    let target = event.target.as_deref();
+    NewEvent {
+        event_id: None,
+        occurred_at: Some(event.occurred_at),
+        tenant: owned(&event.tenant),
+        source: Some(event.source),
+        severity: Some(event.severity),
+        module: event.action.module.clone(),
+        action: event.action.slug.clone(),
+        title: owned(&event.title),
+        description: event.description.clone(),
+        actor_id: actor.and_then(|actor| actor.id.clone()),
+        actor_label: actor.and_then(|actor| actor.label.clone()),
+        impersonator_id: impersonator.and_then(|party| party.id.clone()),
+        impersonator_label: impersonator.and_then(|party| party.label.clone()),
+        target_type: target.and_then(|target| target.kind.clone()),
+        target_id: target.and_then(|target| target.id.clone()),
+        target_label: target.and_then(|target| target.label.clone()),
+        diff: event.diff.clone(),
+        payload: event.payload.clone(),
+        ip: event.ip.clone(),
+        user_agent: owned(&event.user_agent),
+        session_id: event.session_id.clone(),
+        method: event.method.clone(),
+        endpoint: event.endpoint.clone(),
+        status_code: event.status_code,
+        own: false,
+    }
+}
+
+/// A log of these events, and the events as they are in it.
+fn log_of(events: &[Event]) -> (tempfile::TempDir, Log, Vec<Event>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder.path().join("log.db"));
+    let mut batch = log.begin().unwrap();
+    for event in events {
+        let stamp = Stamp { recorded_at: event.recorded_at, recorded_by: &event.recorded_by };
+        batch.append(&as_given(event), &stamp).unwrap();
+    }
+    batch.commit().unwrap();
+    let ids = 1..=i64::try_from(events.len()).unwrap();
+    let there = ids.map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    (folder, log, there)
+}
+
+fn ids(events: &[Event]) -> Vec<i64> {
+    events.iter().map(|event| event.id.0).collect()
+}
+
+/// What a stretch holds, by the one meaning of the query.
+fn expected(events: &[Event], query: &Query, stretch: Stretch) -> Vec<i64> {
+    let mut meant: Vec<&Event> = events
+        .iter()
+        .filter(|event| query.matches(event))
+        .filter(|event| stretch.up_to.is_none_or(|up_to| event.id <= up_to))
+        .filter(|event| {
+            stretch.after.is_none_or(|after| {
+                let place = Cursor::of(event);
+                if stretch.newest_first { place < after } else { place > after }
+            })
+        })
+        .collect();
+    meant.sort_by_key(|event| Cursor::of(event));
+    if stretch.newest_first {
+        meant.reverse();
+    }
+    let skip = usize::try_from(stretch.skip).unwrap();
+    meant.into_iter().skip(skip).take(stretch.limit).map(|event| event.id.0).collect()
+}
+
+fn check_stretch(log: &Log, events: &[Event], asked: &Query, stretch: Stretch) {
+    let expected = expected(events, asked, stretch);
+    let order = if stretch.newest_first { Order::Newest } else { Order::Oldest };
+    let Stretch { after, skip, limit, up_to, .. } = stretch;
+    let page = Page { order, after, skip, limit, up_to };
+    assert_eq!(ids(&log.page(asked, &page).unwrap()), expected, "{asked} by {page:?}");
+    let engine = &log.engine;
+    let plan = Plan::new(&engine.connection, asked).unwrap();
+    let Some(window) = plan.window_of(stretch) else {
+        return;
+    };
+    for lead in plan.leads() {
+        let found = engine.read(&engine.connection, &plan, &lead, stretch, window).unwrap();
+        let way = match lead {
+            Lead::Time => "time",
+            Lead::Merge(_) => "merge",
+            Lead::Gather(_) => "gather",
+        };
+        assert_eq!(ids(&found), expected, "{asked} by {way} in {page:?}");
+    }
+}
+
+fn check(log: &Log, events: &[Event], asked: &Query) {
+    let all = Stretch { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
+    for newest_first in [true, false] {
+        for limit in [1_000, 2] {
+            let stretch = Stretch { newest_first, limit, ..all };
+            check_stretch(log, events, asked, stretch);
+            check_stretch(log, events, asked, Stretch { skip: 1, ..stretch });
+            check_stretch(log, events, asked, Stretch { up_to: Some(EventId(5)), ..stretch });
+            for event in events.iter().step_by(3) {
+                let after = Some(Cursor::of(event));
+                check_stretch(log, events, asked, Stretch { after, ..stretch });
+            }
+        }
+    }
+    let meant = expected(events, asked, Stretch { newest_first: false, ..all });
+    let count = u64::try_from(meant.len()).unwrap();
+    assert_eq!(log.count(asked, u64::MAX).unwrap(), count, "{asked}");
+    assert_eq!(log.count(asked, 2).unwrap(), count.min(2), "{asked}");
+    let mut streamed = Vec::new();
+    log.each(asked, EventId(i64::MAX), &mut |event| {
+        streamed.push(event.id.0);
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(streamed, meant, "{asked}");
+    let mut arrived: Vec<i64> = meant.iter().copied().filter(|id| *id > 3).collect();
+    arrived.sort_unstable();
+    assert_eq!(ids(&log.arrived(asked, EventId(3), 1_000).unwrap()), arrived, "{asked}");
+    let summary = log.summary(asked, &[]).unwrap();
+    assert_eq!(summary.events, count, "{asked}");
+    let with_actor: u64 = summary.actors.iter().map(|seen| seen.count).sum();
+    assert_eq!(with_actor + summary.system + summary.anonymous, count, "{asked}");
+    let vocabulary = log.vocabulary(asked, &[]).unwrap();
+    assert_eq!(vocabulary.iter().map(|vocable| vocable.count).sum::<u64>(), count, "{asked}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sql_finds_what_the_query_means(
+        events in prop::collection::vec(any_event(), 1..24),
+        queries in prop::collection::vec(any_query(), 1..24),
+        joined in any_query(),
+    ) {
+        let (_folder, log, there) = log_of(&events);
+        for text in &queries {
+            check(&log, &there, &query(text));
+        }
+        check(&log, &there, &query(&queries[0]).and(query(&joined)));
+    }
+}
+
+#[test]
+fn every_kind_of_term_is_asked_in_sql() {
+    let text = |text: &str| Some(text.to_owned());
+    let events: Vec<NewEvent> = (0..12_i64)
+        .map(|n| NewEvent {
+            occurred_at: Some(Timestamp::from_nanos(n / 2)),
+            actor_label: (n % 3 == 0).then(|| "Ada".to_owned()),
+            impersonator_id: (n % 4 == 0).then(|| "3".to_owned()),
+            target_label: (n % 5 == 0).then(|| "the ADA lab".to_owned()),
+            title: (n % 2 == 0).then(|| "ada's day".to_owned()),
+            payload: None,
+            session_id: text("s"),
+            ..small(if n == 7 { "a.login_failed" } else { "a.b" })
+        })
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder.path().join("log.db"));
+    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    log.append(&events, &stamp).unwrap();
+    let there: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    for text in [
+        "ada",
+        "person:ada,3",
+        "is:failed",
+        "is:failed action:a.b",
+        "is:impersonated",
+        "id:3-5,7",
+        "id:>4 -ada",
+    ] {
+        check(&log, &there, &query(text));
+    }
+    let center = &there[5];
+    let around = log.around(&Query::default(), center, 2).unwrap();
+    assert_eq!(ids(&around), [4, 5, 6, 7, 8]);
+    assert_eq!(ids(&log.around(&query("actor:ada"), center, 2).unwrap()), [1, 4, 7, 10]);
+}
+
+#[test]
+fn a_listing_is_sorted_by_any_field() {
+    let event = |label: Option<&str>, status| NewEvent {
+        occurred_at: Some(Timestamp::from_nanos(0)),
+        actor_label: label.map(str::to_owned),
+        status_code: status,
+        ..small("a.b")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder.path().join("log.db"));
+    let events = [
+        event(Some("beta"), Some(404)),
+        event(None, None),
+        event(Some("Alpha"), Some(200)),
+        event(Some("beta"), Some(200)),
+    ];
+    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    log.append(&events, &stamp).unwrap();
+    let by = |field, ascending, asked: &str| {
+        let page = Page { order: Order::By { field, ascending }, ..PAGE };
+        ids(&log.page(&query(asked), &page).unwrap())
+    };
+    assert_eq!(by("actor", true, ""), [3, 1, 4, 2]);
+    assert_eq!(by("actor", false, ""), [4, 1, 3, 2]);
+    assert_eq!(by("status_code", true, "actor:*"), [3, 4, 1]);
+    assert_eq!(by("id", true, "beta"), [1, 4]);
+    for field in sortable() {
+        assert_eq!(by(field, true, "").len(), 4, "{field}");
+    }
+    let page = Page { order: Order::By { field: "actr", ascending: true }, ..PAGE };
+    let told = log.page(&Query::default(), &page).unwrap_err();
+    assert_eq!(told.to_string(), "cannot sort by actr");
+}
+
+/// Many events, so that no index is passed over for smallness.
+fn busy_log() -> (tempfile::TempDir, Log) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder.path().join("log.db"));
+    let mut batch = log.begin().unwrap();
+    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    for n in 0..3_000_i64 {
+        let event = NewEvent {
+            occurred_at: Some(Timestamp::from_nanos(n)),
+            tenant: Some(format!("t{}", n % 3)),
+            actor_id: Some((n % 40).to_string()),
+            actor_label: Some(format!("Actor {}", n % 40)),
+            target_id: Some((n % 300).to_string()),
+            target_label: Some(format!("Target {}", n % 300)),
+            title: Some(format!("Title {}", n % 100)),
+            user_agent: Some("agent".to_owned()),
+            ..small(["user.edit", "user.view", "auth.login"][usize::try_from(n % 3).unwrap()])
+        };
+        batch.append(&event, &stamp).unwrap();
+    }
+    batch.commit().unwrap();
+    (folder, log)
+}
+
+#[test]
+fn listings_are_led_by_an_index_and_never_sorted() {
+    let (_folder, log) = busy_log();
+    let plan_of = |asked: &str, newest_first| {
+        let engine = &log.engine;
+        let plan = Plan::new(&engine.connection, &query(asked)).unwrap();
+        let stretch = Stretch { newest_first, after: None, skip: 0, limit: 50, up_to: None };
+        let window = plan.window_of(stretch).unwrap();
+        let sql = match plan.lead(&engine.connection, window).unwrap() {
+            Lead::Time => plan.in_time(stretch, window),
+            Lead::Merge(way) => plan.merged(way, stretch, window),
+            Lead::Gather(_) => panic!("{asked} is gathered"),
+        };
+        let explain = format!("EXPLAIN QUERY PLAN {}", sql.text());
+        let mut statement = engine.connection.prepare(&explain).unwrap();
+        let steps = statement.query_map(sql.params(), |row| row.get::<_, String>(3)).unwrap();
+        steps.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    for (asked, index) in [
+        ("", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
+        ("since:@0", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
+        ("until:@1 -actor:17", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
+        ("actor:17", "event_actor (actor=? AND occurred_at>? AND occurred_at<?)"),
+        ("actor:\"actor 17\"", "event_actor (actor=? AND occurred_at>? AND occurred_at<?)"),
+        ("target:17", "event_target (target=? AND occurred_at>? AND occurred_at<?)"),
+        ("action:user.edit", "event_action (action=? AND occurred_at>? AND occurred_at<?)"),
+        ("tenant:t1", "event_tenant (tenant=? AND occurred_at>? AND occurred_at<?)"),
+        ("tenant:t1 actor:17", "event_actor (actor=? AND occurred_at>? AND occurred_at<?)"),
+        ("action:user.*", "event_action (action=? AND occurred_at>? AND occurred_at<?)"),
+        ("person:17,18", "event_actor (actor=? AND occurred_at>? AND occurred_at<?)"),
+    ] {
+        for newest_first in [true, false] {
+            let steps = plan_of(asked, newest_first);
+            assert!(steps.iter().any(|step| step.ends_with(index)), "{asked}: {steps:#?}");
+            let slow = |step: &&String| step.contains("SCAN event") || step.contains("TEMP B-TREE");
+            assert_eq!(steps.iter().find(slow), None, "{asked}: {steps:#?}");
+        }
+    }
+    let merged = plan_of("action:user.*", true);
+    assert!(merged.iter().any(|step| step == "MERGE (UNION)"), "{merged:#?}");
+}
+
+#[test]
+fn a_page_asks_each_dimension_once() {
+    let (_folder, mut log) = busy_log();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let listen = move |event: TraceEvent<'_>| {
+        if let TraceEvent::Stmt(_, sql) = event {
+            heard.lock().unwrap().push(sql.to_owned());
+        }
+    };
+    log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
+    assert_eq!(log.page(&Query::default(), &PAGE).unwrap().len(), 50);
+    let asked = asked.lock().unwrap();
+    for table in ["event", "recorder", "tenant", "action", "actor", "target", "title", "agent"] {
+        let from = format!(" FROM {table} ");
+        let count = asked.iter().filter(|sql| sql.contains(&from)).count();
+        assert_eq!(count, 1, "{table}: {asked:#?}");
+    }
+}
+
+#[test]
+fn a_name_that_is_not_there_has_others_like_it() {
+    let (_folder, log) = busy_log();
+    let like = |side, word: &str, scope: &str| log.resembling(&query(scope), side, word).unwrap();
+    let actor = |id: &str| Resemblance {
+        id: Some(id.to_owned()),
+        label: Some(format!("Actor {id}")),
+        events: 75,
+    };
+    assert_eq!(like(Side::Actors, "ACTOR 3", "")[..2], [actor("3"), actor("30")]);
+    assert_eq!(like(Side::Actors, "actro", "").len(), 3);
+    assert_eq!(like(Side::Actors, "actro", "actor:17"), [actor("17")]);
+    assert_eq!(like(Side::Targets, "user/299", "")[0].events, 10);
+    assert_eq!(like(Side::Actors, "nobody", ""), []);
+    assert_eq!(like(Side::Actors, "", ""), []);
+}
+
+#[test]
+fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = open(&folder.path().join("log.db"));
+    let event = |at, tenant: Option<&str>, label: Option<&str>| NewEvent {
+        occurred_at: Some(Timestamp::from_nanos(at)),
+        tenant: tenant.map(str::to_owned),
+        actor_id: Some("17".to_owned()),
+        actor_label: label.map(str::to_owned),
+        ..small("a.b")
+    };
+    let events = [
+        event(3, None, Some("Jim")),
+        event(2, None, Some("James")),
+        event(9, Some("t"), Some("Other")),
+        event(10, None, None),
+    ];
+    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    log.append(&events, &stamp).unwrap();
+    let wanted = [(None, "17"), (Some("t"), "17"), (Some("u"), "17"), (None, "18")];
+    let labels = |scope: &str| log.labels(&query(scope), &wanted).unwrap();
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(labels(""), [some("Jim"), some("Other"), None, None]);
+    assert_eq!(labels("tenant:t"), [None, some("Other"), None, None]);
+    assert_eq!(labels("-id:1"), [some("James"), some("Other"), None, None]);
+    assert_eq!(labels("actor:nobody"), [None, None, None, None]);
+}
+
+#[test]
+fn a_summary_tells_what_was_seen_most_first() {
+    let (_folder, log) = busy_log();
+    let edges = [0, 1_000, 1_500, 5_000].map(Timestamp::from_nanos);
+    let summary = log.summary(&query("action:user.* until:1970-01-02"), &edges).unwrap();
+    assert_eq!(summary.events, 2_000);
+    assert_eq!(summary.first, Some(Timestamp::from_nanos(0)));
+    assert_eq!(summary.last, Some(Timestamp::from_nanos(2_998)));
+    assert_eq!(summary.activity, [667, 333, 1_000]);
+    assert_eq!((summary.kinds.len(), summary.actors.len(), summary.targets.len()), (2, 40, 200));
+    assert_eq!((summary.kinds[0].what.slug.as_str(), summary.kinds[0].count), ("user.view", 1_000));
+    let vocabulary = log.vocabulary(&Query::default(), &edges).unwrap();
+    let names: Vec<_> = vocabulary.iter().map(|vocable| vocable.action.as_str()).collect();
+    assert_eq!(names, ["auth.login", "user.edit", "user.view"]);
+    assert_eq!(vocabulary[1].activity, [334, 166, 500]);
+    assert_eq!(vocabulary[1].last, Timestamp::from_nanos(2_997));
+}
+
+#[test]
+fn a_cursor_reads_as_it_is_written() {
+    for text in ["2026-11-20T04:00:00.000000001Z,17", "1677-09-21T00:12:43.145224192Z,0"] {
+        assert_eq!(Cursor::parse(text).unwrap().to_string(), text);
+    }
+    assert_eq!(
+        Cursor::parse("2026-11-20T06:00:00+02:00,1").unwrap().to_string(),
+        "2026-11-20T04:00:00Z,1"
+    );
+    for text in [
+        "",
+        "17",
+        "2026-11-20T04:00:00Z",
+        "2026-11-20T04:00:00Z,",
+        "x,1",
+        "2026-11-20T04:00:00Z,+1",
+    ] {
+        Cursor::parse(text).unwrap_err();
+    }
+}

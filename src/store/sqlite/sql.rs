@@ -1,0 +1,58 @@
+//! Statements that depend on a query: put together from pieces that are all in the program's text,
+//! with every value as a parameter. The types leave no way to splice a value in.
+
+use std::rc::Rc;
+
+use rusqlite::Params;
+use rusqlite::ToSql;
+use rusqlite::params_from_iter;
+
+/// The text of a statement, or of a part of one, with its parameters in their order.
+#[derive(Clone, Default)]
+pub(super) struct Sql {
+    text: String,
+    values: Vec<Rc<dyn ToSql>>,
+}
+
+impl Sql {
+    pub(super) fn new(text: &'static str) -> Self {
+        Self { text: text.to_owned(), values: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Adds a piece with one `?` and what it stands for.
+    pub(super) fn bind(&mut self, text: &'static str, value: impl ToSql + 'static) -> &mut Self {
+        debug_assert_eq!(text.matches('?').count(), 1, "one parameter: {text}");
+        self.text.push_str(text);
+        self.values.push(Rc::new(value));
+        self
+    }
+
+    pub(super) fn append(&mut self, other: &Self) -> &mut Self {
+        self.text.push_str(&other.text);
+        self.values.extend(other.values.iter().cloned());
+        self
+    }
+
+    /// Joins conditions of which one must hold; of none, none holds.
+    pub(super) fn any(conditions: impl IntoIterator<Item = Self>) -> Self {
+        let mut any = Self::new("(");
+        for (place, condition) in conditions.into_iter().enumerate() {
+            any.add(if place == 0 { "" } else { " OR " }).append(&condition);
+        }
+        any.add(if any.text.len() == 1 { "FALSE)" } else { ")" });
+        any
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn params(&self) -> impl Params + '_ {
+        params_from_iter(self.values.iter())
+    }
+}
