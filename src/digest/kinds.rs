@@ -45,7 +45,7 @@ pub(crate) struct Kind {
     pub query: Query,
     pub built_in: bool,
     /// Whether the action, and whether it failed, decide.
-    by_action: bool,
+    pub by_action: bool,
 }
 
 impl Kind {
@@ -119,7 +119,7 @@ impl Kinds {
 /// Sorts many events by kind.
 pub(crate) struct Sorter<'a> {
     kinds: &'a Kinds,
-    by_action: bool,
+    pub by_action: bool,
     known: HashMap<(Arc<Action>, bool), Option<usize>>,
 }
 

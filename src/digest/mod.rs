@@ -10,3 +10,6 @@ pub(crate) mod tally;
 pub(crate) mod view;
 pub(crate) mod window;
 mod words;
+
+#[cfg(test)]
+mod tests;

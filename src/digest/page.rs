@@ -15,6 +15,8 @@ use minijinja::Environment;
 use minijinja::Error;
 use minijinja::UndefinedBehavior;
 use minijinja::Value;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 
 use crate::digest::lines;
 use crate::digest::report::Report;
@@ -117,9 +119,9 @@ impl Page {
         let site = lines::shown(site, lines::LABEL);
         let text = format!(
             "The digest of {site} could not be made: {reason}\n\n\
-             It was due at {}. What happened in the meantime is not lost by that: the next\n\
-             digest that can be made covers it. `activity doctor` and `activity verify` on\n\
-             the host of the log say more.\n",
+             It was due at {}. The next digest that can be made\n\
+             covers what happened in the meantime. `activity doctor` and `activity verify`,\n\
+             called on the host of the log, say more.\n",
             zone.format(now, Style::Minute)
         );
         let subject = one_line(&format!("{site}: the digest could not be made: {reason}"));
@@ -129,12 +131,10 @@ impl Page {
 
 /// Writes all parts, or says what is wrong with which template.
 fn written(view: &View, templates: &Templates) -> Result<Page, String> {
-    let text =
-        part("digest.txt", templates.text.as_deref().unwrap_or(TEXT), AutoEscape::None, view)?;
-    let html =
-        part("digest.html", templates.html.as_deref().unwrap_or(HTML), AutoEscape::Html, view)?;
+    let text = part("digest.txt", templates.text.as_deref().unwrap_or(TEXT), Format::Plain, view)?;
+    let html = part("digest.html", templates.html.as_deref().unwrap_or(HTML), Format::Html, view)?;
     let subject = templates.subject.as_deref().unwrap_or(SUBJECT);
-    let subject = part("the subject", subject, AutoEscape::None, view)?;
+    let subject = part("the subject", subject, Format::Plain, view)?;
     let subject = match view.gap.as_str() {
         "" => one_line(&subject),
         gap => one_line(&format!("[{gap}] {subject}")),
@@ -142,17 +142,22 @@ fn written(view: &View, templates: &Templates) -> Result<Page, String> {
     Ok(Page { subject, text: tidy(&text), html: Some(html), fault: None })
 }
 
-fn part(
-    name: &'static str,
-    template: &str,
-    escape: AutoEscape,
-    view: &View,
-) -> Result<String, String> {
+/// What a template writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Plain,
+    Html,
+}
+
+fn part(name: &'static str, template: &str, format: Format, view: &View) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_auto_escape_callback(move |_| escape);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    environment.set_auto_escape_callback(move |_| match format {
+        Format::Plain => AutoEscape::None,
+        Format::Html => AutoEscape::Html,
+    });
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
     // With it the user's templates could pass markup of an event's on.
     environment.remove_filter("safe");
     environment.add_filter("thousands", text::thousands);
@@ -166,7 +171,7 @@ fn part(
     });
     environment
         .template_from_named_str(name, template)
-        .and_then(|template| template.render(view))
+        .and_then(|template| template.render(Value::from(Serde(view))))
         .map_err(|error| reason(name, &error))
 }
 

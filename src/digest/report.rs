@@ -26,11 +26,17 @@ use crate::digest::words;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::event::own;
+use crate::query::Clock;
 use crate::query::Query;
+use crate::store::Cursor;
 use crate::store::Log;
+use crate::store::Order;
+use crate::store::Page;
 use crate::store::digest::Depth;
 use crate::store::digest::Extent;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// How many events are listed in all: some mail programs show no more than 100 kB of a mail.
 const LISTED: usize = 300;
@@ -280,13 +286,21 @@ impl Reader<'_> {
 
     /// Visits the events of an extent that are asked for, the newest first.
     fn each(&mut self, extent: &Extent, visit: &mut dyn FnMut(&mut Self, Event)) -> Result<()> {
-        let (log, query) = (self.log, self.query);
-        let depth = self.depth();
-        log.each_newest_first(extent, depth, &mut |event| {
-            if query.is_none_or(|query| query.matches(&event)) {
-                visit(self, event);
-            }
-        })
+        const PAGE: usize = 2_000;
+        let (log, depth) = (self.log, self.depth());
+        let Some(query) = self.query else {
+            return log.each_newest_first(extent, depth, &mut |event| visit(self, event));
+        };
+        let query = within(query, extent.since, extent.until);
+        let up_to = Some(extent.through);
+        let mut after = None;
+        loop {
+            let page = Page { order: Order::Newest, after, skip: 0, limit: PAGE, up_to };
+            let events = log.page(&query, &page)?;
+            let Some(last) = events.last() else { return Ok(()) };
+            after = Some(Cursor::of(last));
+            events.into_iter().for_each(|event| visit(self, event));
+        }
     }
 
     fn depth(&self) -> Depth {
@@ -419,20 +433,57 @@ impl Reader<'_> {
             actions.push((counted.action, counted.failed));
         }
         let mut quiet = Vec::new();
+        for (place, kind) in self.options.kinds.all().iter().enumerate() {
+            if !kind.by_action {
+                let (daily, last) = self.rhythm_of(&kind.query, until)?;
+                let pace = rhythm::gone_quiet(&daily);
+                quiet.extend(pace.zip(last).map(|found| (Heading::Kind(place), found)));
+            }
+        }
         for (heading, (daily, actions)) in sums {
             let Some(pace) = rhythm::gone_quiet(&daily) else { continue };
             let mut last = None;
             for (action, failed) in actions {
                 last = last.max(self.log.last_of(&action, failed, until)?);
             }
+            quiet.extend(last.map(|last| (heading, (pace, last))));
+        }
+        quiet.sort_by(|(a, _), (b, _)| a.cmp(b));
+        let named = quiet.into_iter().map(|(heading, (pace, last))| {
             let (name, is_action) = match heading {
                 Heading::Kind(place) => (self.options.kinds.all()[place].name.clone(), false),
                 Heading::Action(slug) => (slug, true),
             };
-            quiet.extend(last.map(|last| Quiet { name, is_action, pace, last }));
-        }
-        Ok(quiet)
+            Quiet { name, is_action, pace, last }
+        });
+        Ok(named.collect())
     }
+
+    /// How often a query is met day by day, and when last.
+    fn rhythm_of(
+        &self,
+        query: &Query,
+        until: Timestamp,
+    ) -> Result<(rhythm::Daily, Option<Timestamp>)> {
+        let edges = rhythm::edges(until);
+        let seen = self.log.vocabulary(&within(query, edges[0], until), &edges)?;
+        let mut daily = [0; rhythm::DAYS];
+        let mut last = None;
+        for action in seen.iter().filter(|seen| !own::is_reserved(&seen.action)) {
+            for (sum, count) in daily.iter_mut().zip(&action.activity) {
+                *sum += count;
+            }
+            last = last.max(Some(action.last));
+        }
+        Ok((daily, last))
+    }
+}
+
+/// What a query means, in another span of time than its own.
+fn within(query: &Query, since: Timestamp, until: Timestamp) -> Query {
+    let clock = Clock { now: until, zone: &Zone::utc() };
+    let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
+    query.clone().at_any_time().and(span.expect("times read back"))
 }
 
 /// How many events each group may list, for all to list no more than [`LISTED`] together.

@@ -69,9 +69,11 @@ impl fmt::Display for Pace {
 /// The counts of [`DAYS`] days, the oldest first.
 pub(crate) type Daily = [u64; DAYS];
 
-/// The first instant of the days that end at `until`.
-pub(crate) fn first_day(until: Timestamp) -> Timestamp {
-    until.saturating_sub(Span::from_seconds(DAY.seconds() * DAYS as u64))
+/// The ends of the days up to `until`, and the beginning of the first: between each two is one day.
+pub(crate) fn edges(until: Timestamp) -> [Timestamp; DAYS + 1] {
+    std::array::from_fn(|place| {
+        until.saturating_sub(Span::from_seconds(DAY.seconds() * (DAYS - place) as u64))
+    })
 }
 
 /// How often a kind of event came before it went quiet, or `None` where it has not.

@@ -22,6 +22,9 @@ const SQUARES: u64 = 20;
 /// How many lines name who failed, or who acted as somebody else.
 const NAMED: usize = 10;
 
+/// The most columns for who and for what in the text part.
+const COLUMN: usize = 36;
+
 /// How a page is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting<'a> {
@@ -62,7 +65,7 @@ pub(crate) struct View {
     pub looks: Vec<String>,
     pub glance: Vec<Row>,
     pub more_kinds: String,
-    pub none: String,
+    pub nothing: String,
     pub kinds: Vec<Kind>,
     pub late: Late,
     pub ahead: String,
@@ -98,17 +101,26 @@ pub(crate) struct Kind {
     /// The name as the text part heads it.
     pub heading: String,
     pub count: u64,
-    pub events: Vec<Line>,
-    /// How many are not listed, and what shows all.
-    pub more: u64,
-    pub command: String,
+    #[serde(flatten)]
+    pub listing: Listing,
 }
 
 /// What occurred before the window and came in since the last digest.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Late {
     pub count: u64,
+    #[serde(flatten)]
+    pub listing: Listing,
+}
+
+/// Events in lines.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Listing {
     pub events: Vec<Line>,
+    /// The columns that the text part needs for who and for what.
+    pub who_columns: usize,
+    pub what_columns: usize,
+    /// How many are not listed, and what shows all.
     pub more: u64,
     pub command: String,
 }
@@ -164,13 +176,19 @@ impl View {
             looks: words::looks(report, setting, &lines),
             glance: glance(report),
             more_kinds: words::more_kinds(report.more_groups),
-            none: if report.query.is_some() { String::new() } else { words::none(&report.empty) },
+            nothing: if report.query.is_some() {
+                String::new()
+            } else {
+                words::nothing(&report.empty)
+            },
             kinds: report.groups.iter().map(|group| kind(group, &lines, &whole)).collect(),
             late: Late {
                 count: report.late,
-                events: report.late_listed.iter().map(|event| lines.dated(event)).collect(),
-                more: rest(report.late, report.late_listed.len()),
-                command: words::command(&late_query, None, Some(window.since)),
+                listing: Listing::new(
+                    report.late_listed.iter().map(|event| lines.dated(event)).collect(),
+                    report.late,
+                    words::command(&late_query, None, Some(window.since)),
+                ),
             },
             ahead: words::ahead(report.ahead),
             people: people.collect(),
@@ -188,6 +206,17 @@ impl View {
                 (id, hash) => format!("{id}:{hash}"),
             },
         }
+    }
+}
+
+impl Listing {
+    fn new(events: Vec<Line>, count: u64, command: String) -> Self {
+        let columns = |text: fn(&Line) -> &str| {
+            events.iter().map(|line| text::width(text(line)).min(COLUMN)).max().unwrap_or(0)
+        };
+        let (who_columns, what_columns) = (columns(|line| &line.who), columns(|line| &line.what));
+        let more = rest(count, events.len());
+        Self { events, who_columns, what_columns, more, command }
     }
 }
 
@@ -228,9 +257,11 @@ fn kind(group: &Group, lines: &Lines<'_>, command: &impl Fn(&str) -> String) -> 
         heading: if group.is_action { name.clone() } else { name.to_uppercase() },
         name,
         count: group.count,
-        events: group.listed.iter().map(|event| lines.line(event)).collect(),
-        more: rest(group.count, group.listed.len()),
-        command: command(&group.query),
+        listing: Listing::new(
+            group.listed.iter().map(|event| lines.line(event)).collect(),
+            group.count,
+            command(&group.query),
+        ),
     }
 }
 

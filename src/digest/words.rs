@@ -110,7 +110,7 @@ pub(super) fn more_kinds((actions, events): (u64, u64)) -> String {
 }
 
 /// `No sign-ups, comments or bookings.`
-pub(super) fn none(names: &[String]) -> String {
+pub(super) fn nothing(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| in_a_sentence(name)).collect();
     match names.as_slice() {
         [] => String::new(),

@@ -66,7 +66,14 @@ impl Sqlite {
         warnings.extend(other_name(&path, &there).map(OtherName::warning));
         warnings.extend(network(&path));
         let connection = read(&path)?;
-        Ok(Self { connection, path, warnings, rows: RefCell::default(), planned: RefCell::default(), writer: Writer::default() })
+        Ok(Self {
+            connection,
+            path,
+            warnings,
+            rows: RefCell::default(),
+            planned: RefCell::default(),
+            writer: Writer::default(),
+        })
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
@@ -86,7 +93,14 @@ impl Sqlite {
         }
         warnings.extend(network(&path));
         let connection = write(&path)?;
-        Ok(Self { connection, path, warnings, rows: RefCell::default(), planned: RefCell::default(), writer: Writer::default() })
+        Ok(Self {
+            connection,
+            path,
+            warnings,
+            rows: RefCell::default(),
+            planned: RefCell::default(),
+            writer: Writer::default(),
+        })
     }
 }
 
