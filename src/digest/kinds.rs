@@ -63,6 +63,13 @@ impl Kind {
     }
 }
 
+/// What events stand under: a kind by its place, or an action of no kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Heading {
+    Kind(usize),
+    Action(String),
+}
+
 /// The kinds in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Kinds {
@@ -99,15 +106,36 @@ impl Kinds {
         self.all.iter().all(|kind| kind.by_action)
     }
 
-    /// The first kind that the event fits, by its place.
-    pub(crate) fn of(&self, event: &Event) -> Option<usize> {
-        self.all.iter().position(|kind| kind.query.matches(event))
+    pub(crate) fn kind(&self, heading: &Heading) -> Option<&Kind> {
+        match heading {
+            Heading::Kind(place) => self.all.get(*place),
+            Heading::Action(_) => None,
+        }
     }
 
-    /// The first of the kinds decided by action that such events fit.
-    pub(crate) fn of_action(&self, action: &Arc<Action>, failed: bool) -> Option<usize> {
-        let event = standing_for(action, failed);
-        self.all.iter().position(|kind| kind.by_action && kind.query.matches(&event))
+    /// What a heading is called, and whether that is an action's name.
+    pub(crate) fn name(&self, heading: Heading) -> (String, bool) {
+        match heading {
+            Heading::Kind(place) => (self.all[place].name.clone(), false),
+            Heading::Action(slug) => (slug, true),
+        }
+    }
+
+    /// Where an event stands: under the first kind that it fits.
+    pub(crate) fn of(&self, event: &Event) -> Heading {
+        self.first(event, |_| true)
+    }
+
+    /// Where such events stand, as far as their action decides.
+    pub(crate) fn of_action(&self, action: &Arc<Action>, failed: bool) -> Heading {
+        self.first(&standing_for(action, failed), |kind| kind.by_action)
+    }
+
+    fn first(&self, event: &Event, eligible: impl Fn(&Kind) -> bool) -> Heading {
+        self.all
+            .iter()
+            .position(|kind| eligible(kind) && kind.query.matches(event))
+            .map_or_else(|| Heading::Action(event.action.slug.clone()), Heading::Kind)
     }
 
     /// A sorter of events, which asks about each action once where that decides.
@@ -119,20 +147,21 @@ impl Kinds {
 /// Sorts many events by kind.
 pub(crate) struct Sorter<'a> {
     kinds: &'a Kinds,
-    pub by_action: bool,
-    known: HashMap<(Arc<Action>, bool), Option<usize>>,
+    by_action: bool,
+    known: HashMap<(Arc<Action>, bool), Heading>,
 }
 
 impl Sorter<'_> {
-    pub(crate) fn of(&mut self, event: &Event) -> Option<usize> {
+    pub(crate) fn of(&mut self, event: &Event) -> Heading {
         if !self.by_action {
             return self.kinds.of(event);
         }
         let key = (Arc::clone(&event.action), event.is_failed());
-        *self
+        let heading = self
             .known
             .entry(key)
-            .or_insert_with_key(|(action, failed)| self.kinds.of_action(action, *failed))
+            .or_insert_with_key(|(action, failed)| self.kinds.of_action(action, *failed));
+        heading.clone()
     }
 }
 
@@ -172,9 +201,9 @@ mod tests {
 
     fn kind(kinds: &Kinds, slug: &str, failed: bool) -> String {
         let action = Arc::new(Action { slug: slug.to_owned(), module: None });
-        let place = kinds.of_action(&action, failed);
-        assert_eq!(place, kinds.of(&standing_for(&action, failed)));
-        place.map_or_else(|| slug.to_owned(), |place| kinds.all()[place].name.clone())
+        let heading = kinds.of_action(&action, failed);
+        assert_eq!(heading, kinds.of(&standing_for(&action, failed)));
+        kinds.name(heading).0
     }
 
     #[test]
@@ -229,9 +258,9 @@ mod tests {
         assert!(!kinds.by_action());
         let action = Arc::new(Action { slug: "deploy.done".to_owned(), module: None });
         let mut event = standing_for(&action, false);
-        assert_eq!(kinds.sorter().of(&event), None);
+        assert_eq!(kinds.sorter().of(&event), Heading::Action("deploy.done".to_owned()));
         event.source = Source::Operator;
-        assert_eq!(kinds.sorter().of(&event), Some(0));
+        assert_eq!(kinds.sorter().of(&event), Heading::Kind(0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! One line for one event: when, who, what, where. The log's own events in words.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -80,7 +81,7 @@ impl<'a> Lines<'a> {
         let what = event.title.as_deref().unwrap_or(&event.action.slug);
         let mut what = shown(what, LABEL);
         if let Some(status) = event.status_code.filter(|_| failed) {
-            what.push_str(&format!(" ({status})"));
+            write!(what, " ({status})").expect("a String takes all");
         } else if failed && event.title.is_some() {
             what.push_str(" (failed)");
         }

@@ -1,6 +1,8 @@
 //! What became of a digest, as the log remembers it: its own events `digest.sent` and
 //! `digest.failed`, written and read back here. They are all the state that digests have.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 use serde_json::json;
 
@@ -30,10 +32,14 @@ pub(crate) struct Outcome {
     pub events: u64,
     pub recipients: Vec<String>,
     pub transport: String,
-    /// What the service answered: `202`, or why there was no answer.
-    pub status: String,
+    /// The service's status: `202`. Absent where it gave none.
+    pub status: Option<String>,
+    /// Why it could not be sent.
+    pub error: Option<String>,
     pub message_id: Option<String>,
     pub attempts: u64,
+    /// Whether a try without an answer may have sent it too.
+    pub maybe_duplicate: bool,
     /// Whether it moves no window.
     pub one_off: bool,
 }
@@ -49,7 +55,10 @@ pub(crate) struct Recorded {
 impl Outcome {
     pub(crate) fn to_event(&self) -> NewEvent {
         // A number where it is one, as services document their answers.
-        let status = self.status.parse::<u16>().map_or_else(|_| json!(self.status), Value::from);
+        let status = self.status.as_ref().map(|status| match status.parse::<u16>() {
+            Ok(number) => json!(number),
+            Err(_) => json!(status),
+        });
         let mut payload = json!({
             "since": self.since.to_string(),
             "until": self.until.to_string(),
@@ -58,12 +67,14 @@ impl Outcome {
             "recipients": self.recipients,
             "transport": self.transport,
             "status": status,
+            "error": self.error,
             "message_id": self.message_id,
             "attempts": self.attempts,
+            "maybe_duplicate": self.maybe_duplicate.then_some(true),
             "one_off": self.one_off,
         });
-        if let (None, Some(payload)) = (&self.message_id, payload.as_object_mut()) {
-            payload.shift_remove("message_id");
+        if let Some(payload) = payload.as_object_mut() {
+            payload.retain(|_, value| !value.is_null());
         }
         own::system(if self.sent { SENT } else { FAILED }, &payload)
     }
@@ -79,21 +90,28 @@ impl Outcome {
         ];
         let recipients = self.recipients.join(",");
         let mut line = format!(
-            "{at} {word} window {since}..{until} events {} to {} {} {}",
+            "{at} {word} window {since}..{until} events {} to {} {}",
             self.events,
             text::escape(&recipients),
             text::escape(&self.transport),
-            text::escape(&self.status),
         );
-        if let Some(id) = &self.message_id {
-            line.push_str(" id ");
-            line.push_str(&text::escape(id));
+        let attempts = (self.attempts > 1).then(|| self.attempts.to_string());
+        for (word, value) in
+            [("", &self.status), (" id", &self.message_id), (" attempts", &attempts)]
+        {
+            if let Some(value) = value {
+                write!(line, "{word} {}", text::escape(value)).expect("a String takes all");
+            }
         }
-        if self.attempts > 1 {
-            line.push_str(&format!(" attempts {}", self.attempts));
+        for (word, holds) in
+            [(" one-off", self.one_off), (" maybe sent twice", self.maybe_duplicate)]
+        {
+            if holds {
+                line.push_str(word);
+            }
         }
-        if self.one_off {
-            line.push_str(" one-off");
+        if let Some(error) = &self.error {
+            write!(line, ": {}", text::escape(error)).expect("a String takes all");
         }
         line
     }
@@ -132,9 +150,11 @@ impl Recorded {
                 events: payload["events"].as_u64().unwrap_or(0),
                 recipients: recipients.filter_map(Value::as_str).map(str::to_owned).collect(),
                 transport: string("transport").unwrap_or_default(),
-                status: string("status").unwrap_or_default(),
+                status: string("status"),
+                error: string("error"),
                 message_id: string("message_id"),
                 attempts: payload["attempts"].as_u64().unwrap_or(1),
+                maybe_duplicate: payload["maybe_duplicate"].as_bool().unwrap_or(false),
                 one_off: payload["one_off"].as_bool().unwrap_or(false),
             },
         })
@@ -199,7 +219,9 @@ pub(crate) mod tests {
             events: 19,
             recipients: vec!["ops@example.org".to_owned(), "hello@example.org".to_owned()],
             transport: "sendgrid".to_owned(),
-            status: "202".to_owned(),
+            status: Some("202".to_owned()),
+            error: None,
+            maybe_duplicate: false,
             message_id: Some("14c5d75ce93".to_owned()),
             attempts: 1,
             one_off: false,
@@ -210,8 +232,10 @@ pub(crate) mod tests {
     fn an_outcome_reads_back_from_its_event() {
         let failed = Outcome {
             sent: false,
-            status: "cannot reach \u{1b}[31mmail.example.org".to_owned(),
+            status: None,
+            error: Some("cannot reach \u{1b}[31mmail.example.org".to_owned()),
             message_id: None,
+            maybe_duplicate: true,
             attempts: 4,
             one_off: true,
             ..outcome()
@@ -235,10 +259,11 @@ pub(crate) mod tests {
     fn a_run_and_the_history_tell_it_in_one_line() {
         insta::assert_snapshot!(outcome().run_line(time("2026-11-20T04:00:02.9Z")), @r#"2026-11-20T04:00:02Z digest window 2026-11-19T04:00Z..2026-11-20T04:00Z events 19 to ops@example.org,hello@example.org sendgrid 202 id 14c5d75ce93"#);
         let failed = Outcome { sent: false, attempts: 4, one_off: true, ..outcome() };
-        let status = "reset\nby peer".to_owned();
-        let failed = Outcome { status, message_id: None, ..failed };
+        let error = Some("503 Service\nUnavailable".to_owned());
+        let status = Some("503".to_owned());
+        let failed = Outcome { status, error, message_id: None, ..failed };
         let failed = Recorded { id: EventId(7), at: failed.until, outcome: failed };
         let zone = Zone::parse("Africa/Johannesburg").unwrap();
-        insta::assert_snapshot!(failed.history_line(&zone), @r#"2026-11-20T06:00:02+02:00 failed window 2026-11-19T06:00+02:00..2026-11-20T06:00+02:00 events 19 to ops@example.org,hello@example.org sendgrid reset\nby peer attempts 4 one-off"#);
+        insta::assert_snapshot!(failed.history_line(&zone), @r#"2026-11-20T06:00:02+02:00 failed window 2026-11-19T06:00+02:00..2026-11-20T06:00+02:00 events 19 to ops@example.org,hello@example.org sendgrid 503 attempts 4 one-off: 503 Service\nUnavailable"#);
     }
 }

@@ -66,9 +66,6 @@ impl fmt::Display for Pace {
     }
 }
 
-/// The counts of [`DAYS`] days, the oldest first.
-pub(crate) type Daily = [u64; DAYS];
-
 /// The ends of the days up to `until`, and the beginning of the first: between each two is one day.
 pub(crate) fn edges(until: Timestamp) -> [Timestamp; DAYS + 1] {
     std::array::from_fn(|place| {
@@ -76,12 +73,13 @@ pub(crate) fn edges(until: Timestamp) -> [Timestamp; DAYS + 1] {
     })
 }
 
-/// How often a kind of event came before it went quiet, or `None` where it has not.
-pub(crate) fn gone_quiet(daily: &Daily) -> Option<Pace> {
+/// How often a kind of event came before it went quiet, or `None` where it has not. `daily` are the
+/// counts of [`DAYS`] days, the oldest first.
+pub(crate) fn gone_quiet(daily: &[u64]) -> Option<Pace> {
     let silence = daily.iter().rev().take_while(|count| **count == 0).count();
     let first = daily.iter().position(|count| *count > 0)?;
     // Days are numbered from the end here, so that the weekdays of both parts are the same.
-    let history = &daily[first..DAYS - silence];
+    let history = &daily[first..daily.len() - silence];
     let active = history.iter().filter(|count| **count > 0).count();
     if silence == 0 || history.len() < LEAST_HISTORY || active < LEAST_ACTIVE {
         return None;
@@ -168,7 +166,7 @@ mod tests {
 
     /// Reads days as a person writes them, the oldest first: a digit or a dot for none; what is
     /// missing at the front had none either.
-    fn days(text: &str) -> Daily {
+    fn days(text: &str) -> [u64; DAYS] {
         let digits: Vec<u64> = text
             .chars()
             .filter(|c| *c != ' ')
@@ -265,7 +263,7 @@ mod tests {
                 events
             })
             .collect();
-        let quiet = |window: &[u64]| gone_quiet(window.try_into().unwrap()).is_some();
+        let quiet = |window: &[u64]| gone_quiet(window).is_some();
         let told: Vec<bool> = days.windows(DAYS).map(quiet).collect();
         told.windows(2).filter(|pair| !pair[0] && pair[1]).count()
     }

@@ -160,12 +160,20 @@ fn identity((tenant, party): &Who) -> Identity<'_> {
     (tenant.as_deref(), party.id.as_deref(), label)
 }
 
+/// People as they are named, each with when an event named them so.
+type Named<'a, const N: usize> = [Option<(&'a Party, Timestamp)>; N];
+
+/// Sums by a key of whatever kind and the identities of people.
+type Sums<'a, K, const N: usize> = HashMap<(K, [Option<Identity<'a>>; N]), (Named<'a, N>, Seen)>;
+
+/// What the same people did, and how often.
+type Merged<K, const N: usize> = Vec<((K, [Option<Party>; N]), Seen)>;
+
 /// Adds up what the same people did, under the newest of their labels; the most first.
 fn merged<'a, K: Clone + Eq + Hash + Ord, const N: usize>(
     entries: impl Iterator<Item = ((K, [Option<&'a Who>; N]), Seen)>,
-) -> Vec<((K, [Option<Party>; N]), Seen)> {
-    type People<'a, const N: usize> = [Option<(&'a Party, Timestamp)>; N];
-    let mut sums: HashMap<(K, [Option<Identity<'a>>; N]), (People<'a, N>, Seen)> = HashMap::new();
+) -> Merged<K, N> {
+    let mut sums: Sums<'a, K, N> = HashMap::new();
     for ((key, people), seen) in entries {
         let named = people.map(|who| who.map(|who| (&*who.1, seen.last)));
         match sums.entry((key, people.map(|who| who.map(identity)))) {

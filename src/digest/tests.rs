@@ -70,9 +70,11 @@ impl Sample {
             events: report.events(),
             recipients: vec!["ops@example.org".to_owned()],
             transport: "sendgrid".to_owned(),
-            status: if sent { "202" } else { "503 Service Unavailable" }.to_owned(),
+            status: text(if sent { "202" } else { "503" }),
+            error: if sent { None } else { text("503 Service Unavailable") },
             message_id: None,
             attempts: 1,
+            maybe_duplicate: false,
             one_off: false,
         };
         self.add(at, outcome.to_event());
@@ -300,7 +302,7 @@ Tue 17 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)
 
 NEEDS A LOOK
   No digest was sent since Tue 17 Nov 06:00: this one covers 3 days.
-  The digest of Wed 18 Nov 06:00 could not be sent (sendgrid 503 Service Unavailable); this one has its events.
+  The digest of Wed 18 Nov 06:00 could not be sent (sendgrid: 503 Service Unavailable); this one has its events.
 
 AT A GLANCE                    now  before
   user.edit                      2       2   ██
@@ -394,6 +396,24 @@ fn kinds_that_ask_for_more_than_the_action_are_counted_exactly() {
     assert_eq!(report.groups[0].query, "actor:9 -action:auth.*");
     assert_eq!(report.total, counts.iter().map(|(_, count, _)| count).sum::<u64>());
     assert_eq!(report.before, counts.iter().map(|(_, _, before)| before).sum::<u64>());
+}
+
+#[test]
+fn a_report_is_one_object_for_programs() {
+    let mut sample = Sample::new();
+    sample.add("2026-11-19T12:00:00Z", did(MARIA, "user.edit", SITE));
+    let event = NewEvent {
+        impersonator_label: text("Jerome\u{202e}"),
+        status_code: Some(403),
+        ..NewEvent { action: "user.edit".to_owned(), ..NewEvent::default() }
+    };
+    sample.add("2026-11-19T13:00:00Z", event);
+    let json = sample.report(NOW).json("s2l.online", |event, out| {
+        out.push_str(&serde_json::json!({"id": event.id.0, "diff": {"a": null}}).to_string());
+    });
+    let (json, head) = json.split_once("\"head\":\"2:").unwrap();
+    assert_eq!(head.len(), "\"}".len() + 64);
+    insta::assert_snapshot!(json, @r#"{"site":"s2l.online","made_at":"2026-11-20T04:00:00Z","since":"2026-11-19T04:00:00Z","until":"2026-11-20T04:00:00Z","through":2,"covers_gap":false,"total":2,"before":0,"kinds":[{"name":"user.edit","query":"action:user.edit","count":2,"before":0,"events":[{"id":2,"diff":{"a":null}},{"id":1,"diff":{"a":null}}]}],"late":{"count":0,"events":[]},"ahead":0,"failures":{"count":1,"before":0,"by":[{"action":"user.edit","count":1,"last":"2026-11-19T13:00:00Z"}]},"critical":0,"people":[{"who":{"id":"9","label":"Maria Reyes"},"count":1}],"impersonations":[{"by":{"label":"Jerome\u202e"},"count":1}],"own":[],"gone_quiet":[],"#);
 }
 
 /// What hostile emitters put into every field; short enough to be shown whole.

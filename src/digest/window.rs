@@ -86,6 +86,11 @@ impl Window {
         Self { since, until: until.max(since), through: head, told: head, gap: None }
     }
 
+    /// The own id of what it covers: a mail that came twice has it twice.
+    pub(crate) fn id(&self) -> String {
+        format!("{}..{},{}", self.since, self.until, self.through)
+    }
+
     /// The length of the window, of which there may be none.
     pub(crate) fn nanos(&self) -> i64 {
         self.until.nanos().saturating_sub(self.since.nanos())

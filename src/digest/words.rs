@@ -1,10 +1,11 @@
 //! The sentences of a digest.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 
 use crate::digest::lines;
 use crate::digest::lines::Lines;
-use crate::digest::report::Quiet;
+use crate::digest::quiet::Quiet;
 use crate::digest::report::Report;
 use crate::digest::view;
 use crate::digest::view::Setting;
@@ -62,7 +63,8 @@ pub(super) fn span(window: &Window, zone: &Zone) -> String {
     let change = if before == after { String::new() } else { format!(" {before}") };
     let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));
     if *zone != Zone::utc() {
-        span.push_str(&format!(" ({} UTC)", Zone::utc().format(window.until, Style::Clock)));
+        let clock = Zone::utc().format(window.until, Style::Clock);
+        write!(span, " ({clock} UTC)").expect("a String takes all");
     }
     span
 }
@@ -147,7 +149,7 @@ pub(super) fn command(query: &str, since: Option<Timestamp>, until: Option<Times
     let mut command = format!("activity list '{}'", text::escape(query).replace('\'', r"'\''"));
     for (flag, at) in [("since", since), ("until", until)] {
         if let Some(at) = at {
-            command.push_str(&format!(" --{flag} {at}"));
+            write!(command, " --{flag} {at}").expect("a String takes all");
         }
     }
     command
@@ -193,9 +195,10 @@ fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
         ));
     }
     for failed in gap.failed.iter().take(NAMED) {
-        let status = lines::shown(&failed.outcome.status, lines::LABEL);
+        let why = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
+        let why = why.map(|why| lines::shown(why, lines::LABEL)).unwrap_or_default();
         sentences.push(format!(
-            "The digest of {} could not be sent ({} {status}); this one has its events.",
+            "The digest of {} could not be sent ({}: {why}); this one has its events.",
             zone.format(failed.at, Style::WeekdayClock),
             lines::shown(&failed.outcome.transport, lines::LABEL),
         ));
