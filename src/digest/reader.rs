@@ -233,7 +233,8 @@ impl<'a> Reader<'a> {
         let rest = actions.split_off(actions.len().min(ACTIONS));
         let more_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.now).sum());
         chosen.append(&mut actions);
-        let each = share(chosen.iter().map(|(_, count)| count.listed.len()));
+        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed.len()).collect();
+        let each = share(&listed);
         let groups = chosen.into_iter().map(|(heading, mut count)| {
             count.listed.truncate(each);
             self.group(heading, &count)
@@ -284,10 +285,10 @@ pub(super) fn within(query: &Query, since: Timestamp, until: Timestamp) -> Query
 }
 
 /// How many events each group may list, for all to list no more than [`LISTED`] together.
-fn share(listed: impl Iterator<Item = usize> + Clone) -> usize {
-    let most = listed.clone().max().unwrap_or(0);
+fn share(listed: &[usize]) -> usize {
+    let most = listed.iter().copied().max().unwrap_or(0);
     (1..=most)
         .rev()
-        .find(|each| listed.clone().map(|count| count.min(*each)).sum::<usize>() <= LISTED)
+        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= LISTED)
         .unwrap_or(1)
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::digest::kinds::Kinds;
@@ -14,6 +15,8 @@ use crate::digest::report::Scope;
 use crate::digest::report::history;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
+use crate::digest::view::View;
+use crate::event::Action;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
@@ -414,6 +417,144 @@ fn a_report_is_one_object_for_programs() {
     let (json, head) = json.split_once("\"head\":\"2:").unwrap();
     assert_eq!(head.len(), "\"}".len() + 64);
     insta::assert_snapshot!(json, @r#"{"site":"s2l.online","made_at":"2026-11-20T04:00:00Z","since":"2026-11-19T04:00:00Z","until":"2026-11-20T04:00:00Z","through":2,"covers_gap":false,"total":2,"before":0,"kinds":[{"name":"user.edit","query":"action:user.edit","count":2,"before":0,"events":[{"id":2,"diff":{"a":null}},{"id":1,"diff":{"a":null}}]}],"late":{"count":0,"events":[]},"ahead":0,"failures":{"count":1,"before":0,"by":[{"action":"user.edit","count":1,"last":"2026-11-19T13:00:00Z"}]},"critical":0,"people":[{"who":{"id":"9","label":"Maria Reyes"},"count":1}],"impersonations":[{"by":{"label":"Jerome\u202e"},"count":1}],"own":[],"gone_quiet":[],"#);
+}
+
+#[test]
+fn a_rhythm_counts_what_failed_apart() {
+    let mut sample = Sample::new();
+    let mut add = |at: &str, action: &str, status| {
+        let event = NewEvent { status_code: status, ..did(MARIA, action, SITE) };
+        sample.add(at, event);
+    };
+    add("2026-11-18T03:59:59Z", "auth.login", None);
+    add("2026-11-18T04:00:00Z", "auth.login", None);
+    add("2026-11-19T03:00:00Z", "auth.login", Some(401));
+    add("2026-11-19T05:00:00Z", "auth.login", Some(200));
+    add("2026-11-19T06:00:00Z", "auth.login_failed", Some(401));
+    add("2026-11-19T07:00:00Z", "auth.login_failed", None);
+    add("2026-11-19T08:00:00Z", "log.export", None);
+    add("2026-11-20T04:00:00Z", "auth.login", None);
+    let mut rhythms: Vec<_> = sample
+        .log
+        .rhythms(time(NOW), 2)
+        .unwrap()
+        .into_iter()
+        .map(|rhythm| (rhythm.action.slug.clone(), rhythm.failed, rhythm.daily))
+        .collect();
+    rhythms.sort();
+    let expected = [
+        ("auth.login", false, [1, 1]),
+        ("auth.login", true, [1, 0]),
+        ("auth.login_failed", true, [0, 2]),
+    ];
+    assert_eq!(
+        rhythms,
+        expected.map(|(slug, failed, daily)| (slug.to_owned(), failed, daily.to_vec()))
+    );
+    let last = |slug: &str, failed| {
+        let action = Action { slug: slug.to_owned(), module: None };
+        sample.log.last_of(&action, failed, time(NOW)).unwrap()
+    };
+    assert_eq!(last("auth.login", false), Some(time("2026-11-19T05:00:00Z")));
+    assert_eq!(last("auth.login", true), Some(time("2026-11-19T03:00:00Z")));
+    assert_eq!(last("auth.login_failed", true), Some(time("2026-11-19T07:00:00Z")));
+    assert_eq!(last("auth.logout", false), None);
+}
+
+#[test]
+fn every_variable_of_a_template_is_documented() {
+    let guide = include_str!("../../docs/digest.md");
+    let zone = Zone::utc();
+    let setting = Setting { site: "x", zone: &zone, system_label: "(system)", space: None };
+    let view = serde_json::to_value(View::new(&a_day().report(NOW), &setting)).unwrap();
+    let mut objects = vec![&view, &view["late"]];
+    objects.extend(["glance", "kinds", "people"].map(|list| &view[list][0]));
+    objects.push(&view["kinds"][0]["events"][0]);
+    for object in objects {
+        for key in object.as_object().unwrap().keys() {
+            assert!(guide.contains(&format!("`{key}`")), "{key}");
+        }
+    }
+}
+
+/// What may happen to a log in the life of its digests, in hours.
+#[derive(Clone, Debug)]
+enum Step {
+    Event { before: i64 },
+    Clock(i64),
+    Digest { sent: bool },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (-30_i64..60).prop_map(|before| Step::Event { before }),
+        2 => (-20_i64..40).prop_map(Step::Clock),
+        3 => any::<bool>().prop_map(|sent| Step::Digest { sent }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The log's reads agree with what a window is.
+    #[test]
+    fn sent_digests_tell_of_every_event_once(steps in prop::collection::vec(step(), 1..30)) {
+        const HOUR: i64 = 3_600_000_000_000;
+        let mut sample = Sample::new();
+        let mut now = time(NOW).nanos();
+        let at = |now: i64| Timestamp::from_nanos(now).to_string();
+        let first = sample.report(&at(now));
+        sample.record(&at(now), &first, true);
+        let (mut events, mut told) = (0, 0);
+        let end = [Step::Clock(100_000), Step::Digest { sent: true }];
+        for step in steps.into_iter().chain(end) {
+            match step {
+                Step::Event { before } => {
+                    events += 1;
+                    sample.add(&at(now - before * HOUR), did(MARIA, "user.edit", SITE));
+                }
+                Step::Clock(hours) => now += hours * HOUR,
+                Step::Digest { sent } => {
+                    let report = sample.report(&at(now));
+                    if sent {
+                        told += report.events();
+                    }
+                    sample.record(&at(now), &report, sent);
+                }
+            }
+        }
+        prop_assert_eq!(told, events);
+    }
+}
+
+/// Reads a digest of a big log: `cargo test --release -- --ignored --nocapture read_a_big_log`.
+#[test]
+#[ignore = "takes half a minute and prints a figure"]
+#[expect(clippy::print_stderr, reason = "prints a figure")]
+fn read_a_big_log() {
+    let mut sample = Sample::new();
+    let stamp = Stamp { recorded_at: time(NOW), recorded_by: "root" };
+    for day in 0..28_u64 {
+        let events: Vec<_> = (0..20_000_u64)
+            .map(|n| {
+                let since = time("2026-10-23T04:00:00Z");
+                let at = since.saturating_add(Span::from_seconds(day * 86_400 + n * 4));
+                let action = format!("page.view{}", n % 40);
+                let who = (n % 997).to_string();
+                NewEvent {
+                    occurred_at: Some(at),
+                    ..did((&who, &who), &action, ("page", &n.to_string(), "A page"))
+                }
+            })
+            .collect();
+        sample.log.append(&events, &stamp).unwrap();
+    }
+    let begun = std::time::Instant::now();
+    let report = sample.report(NOW);
+    let read = begun.elapsed();
+    let page = page(&report);
+    eprintln!("{} events: read {read:?}, written {:?}", report.total, begun.elapsed() - read);
+    eprintln!("text {} bytes, html {} bytes", page.text.len(), page.html.unwrap().len());
 }
 
 /// What hostile emitters put into every field; short enough to be shown whole.

@@ -1,7 +1,6 @@
 //! The reads behind a digest.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -141,56 +140,59 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn rhythms(&self, until: Timestamp, days: usize) -> Result<Vec<Rhythm>> {
-        // Both read nothing but their index.
-        const ALL: &str = "SELECT action.key, (event.occurred_at - ?1) / ?3 AS day, count(*) \
+        // Both read nothing but their index, and it costs less to count its rows here than to have
+        // SQLite group them, for it does not know that days ascend with times.
+        const ALL: &str = "SELECT action.key, event.occurred_at \
             FROM action CROSS JOIN event INDEXED BY event_action \
               ON event.action = action.key \
-              AND event.occurred_at >= ?1 AND event.occurred_at < ?2 \
-            GROUP BY action.key, day";
-        const FAILED: &str = "SELECT action.key, (event.occurred_at - ?1) / ?3 AS day, count(*) \
+              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
+        const FAILED: &str = "SELECT action.key, event.occurred_at \
             FROM action CROSS JOIN event INDEXED BY event_failed \
               ON event.action = action.key AND event.status >= 400 \
-              AND event.occurred_at >= ?1 AND event.occurred_at < ?2 \
-            GROUP BY action.key, day";
+              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
         let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY);
         let first = until.nanos().saturating_sub(length);
         self.snapshot(|connection| {
             let actions = actions(connection)?;
-            let read = |sql: &'static str| -> rusqlite::Result<Vec<(i64, usize, u64)>> {
+            let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
+                let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
                 let mut statement = connection.prepare_cached(sql)?;
-                let rows = statement.query_map((first, until.nanos(), DAY), |row| {
-                    let day = usize::try_from(row.get::<_, i64>(1)?).unwrap_or(0);
-                    Ok((row.get(0)?, day, row.get::<_, i64>(2)?.cast_unsigned()))
-                })?;
-                rows.collect()
-            };
-            let mut rhythms: HashMap<(i64, bool), Vec<u64>> = HashMap::new();
-            let mut add = |key: i64, failed: bool, day: usize, count: u64, is_part: bool| {
-                let daily = match rhythms.entry((key, failed)) {
-                    Entry::Occupied(known) => known.into_mut(),
-                    Entry::Vacant(new) => new.insert(vec![0; days]),
-                };
-                let day = &mut daily[day.min(days - 1)];
-                *day = if is_part { day.saturating_sub(count) } else { *day + count };
-            };
-            for (key, day, count) in read(ALL)? {
-                let failed = event::names_failure(&named(&actions, key)?.slug);
-                add(key, failed, day, count, false);
-            }
-            for (key, day, count) in read(FAILED)? {
-                if !event::names_failure(&named(&actions, key)?.slug) {
-                    add(key, true, day, count, false);
-                    add(key, false, day, count, true);
+                let mut rows = statement.query((first, until.nanos()))?;
+                let mut current: Option<(i64, Vec<u64>)> = None;
+                while let Some(row) = rows.next()? {
+                    let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    let day = usize::try_from(at.saturating_sub(first) / DAY).unwrap_or(0);
+                    if current.as_ref().is_none_or(|(action, _)| *action != key) {
+                        counts.extend(current.replace((key, vec![0; days])));
+                    }
+                    if let Some((_, daily)) = &mut current {
+                        daily[day.min(days - 1)] += 1;
+                    }
                 }
-            }
-            let rhythms = rhythms.into_iter().map(|((key, failed), daily)| {
-                Ok(Rhythm { action: Arc::clone(named(&actions, key)?), failed, daily })
-            });
-            let known = |rhythm: &Rhythm| {
-                !own::is_reserved(&rhythm.action.slug) && rhythm.daily.iter().any(|day| *day > 0)
+                counts.extend(current);
+                Ok(counts)
             };
-            let rhythms: rusqlite::Result<Vec<Rhythm>> = rhythms.collect();
-            Ok(rhythms?.into_iter().filter(known).collect())
+            let mut failed = read(FAILED)?;
+            let mut rhythms = Vec::new();
+            for (key, mut daily) in read(ALL)? {
+                let action = named(&actions, key)?;
+                let names_failure = event::names_failure(&action.slug);
+                if let Some(failed) = failed.remove(&key).filter(|_| !names_failure) {
+                    for (all, failed) in daily.iter_mut().zip(&failed) {
+                        *all -= failed;
+                    }
+                    rhythms.push(Rhythm {
+                        action: Arc::clone(action),
+                        failed: true,
+                        daily: failed,
+                    });
+                }
+                rhythms.push(Rhythm { action: Arc::clone(action), failed: names_failure, daily });
+            }
+            rhythms.retain(|rhythm| {
+                !own::is_reserved(&rhythm.action.slug) && rhythm.daily.iter().any(|day| *day > 0)
+            });
+            Ok(rhythms)
         })
     }
 
@@ -200,16 +202,18 @@ impl Sqlite {
         failed: bool,
         until: Timestamp,
     ) -> Result<Option<Timestamp>> {
+        // Each of the two states of a status, or, where the action itself names a failure, both.
         const SQL: &str = "SELECT max(event.occurred_at) FROM action \
             CROSS JOIN event ON event.action = action.key AND event.occurred_at < ?3 \
-              AND ifnull(event.status >= 400, 0) = ?4 \
+              AND ifnull(event.status >= 400, 0) BETWEEN ?4 AND ?5 \
             WHERE action.slug = ?1 AND action.module = ?2";
         let module = action.module.as_deref().unwrap_or_default();
-        // An action that names its failure fails with any status.
-        let status = failed && !event::names_failure(&action.slug);
+        let (from, to) =
+            if event::names_failure(&action.slug) { (false, true) } else { (failed, failed) };
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
-            statement.query_row((&action.slug, module, until.nanos(), status), |row| {
+            let params = (&action.slug, module, until.nanos(), from, to);
+            statement.query_row(params, |row| {
                 Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp::from_nanos))
             })
         })
