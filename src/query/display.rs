@@ -23,7 +23,7 @@ impl Display for Query {
 }
 
 impl Query {
-    /// The query for a person to read: as [`Display`](fmt::Display), but `since TIME` and
+    /// The query for a person to read: as [`Display`], but `since TIME` and
     /// `until TIME`, with each time as `time` writes it.
     pub(crate) fn told(&self, time: impl Fn(Timestamp) -> String) -> String {
         self.shown(|name, at| format!("{name} {}", time(at)))

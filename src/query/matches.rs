@@ -10,6 +10,7 @@ use crate::query::Query;
 use crate::query::Term;
 use crate::query::Test;
 use crate::query::pattern::Name;
+use crate::query::pattern::Pattern;
 use crate::query::value::Is;
 use crate::text;
 
@@ -69,8 +70,11 @@ impl Test {
         match self {
             Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
             Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contain(value)),
-            Self::Payload { key, values } => payload_value(value, key)
-                .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value))),
+            Self::Payload { key, values } => {
+                may_hold(value, key, values)
+                    && payload_value(value, key)
+                        .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value)))
+            }
             Self::Actor(_)
             | Self::Impersonator(_)
             | Self::Person(_)
@@ -114,6 +118,14 @@ fn is_party(names: &[Name], party: Option<&Party>) -> bool {
     party.is_some_and(|party| {
         names.iter().any(|name| name.matches(party.id.as_deref(), party.label.as_deref()))
     })
+}
+
+/// Whether the text of a payload has in it what a key and one of the values need. What is escaped
+/// is not seen through, so that may be.
+fn may_hold(payload: &str, key: &str, values: &[Pattern]) -> bool {
+    let has = |piece: &String| payload.contains(piece.as_str());
+    payload.contains('\\')
+        || (payload.contains(key) && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
 }
 
 /// The value at the top of a payload as text: numbers as they are written, `true` and `false`,

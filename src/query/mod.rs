@@ -4,6 +4,18 @@
 //! What a query means is decided here and nowhere else. A store may answer it by any means, as long
 //! as it finds what [`Query::matches`] does; it reads the terms from [`Query::terms`] and the time
 //! from [`Query::bounds`]. Nothing here reads a clock: what "yesterday" is comes in as [`Clock`].
+//!
+//! Where the contract is silent:
+//!
+//! - A `*` in a word is anything between two parts of it, within one text: `spr*launch`.
+//! - `person:` is the actor or the impersonator, so that what `search-actor` asks can be written.
+//! - `TYPE/*` is every record of the type, one without an id too.
+//! - `id:`, `status:` and `severity:` take `10-20`, `>=`, `>`, `<=` and `<`; `ip:` takes a range of
+//!   addresses. `ip:` and `status:` take stars.
+//! - An IPv4 address in IPv6 form is the host that the IPv4 address is.
+//! - Actions and methods are asked for in any case: the log keeps each in one.
+//! - Within quotes a backslash is one, but before a quote; outside of them it always is.
+//! - An empty value or phrase does not parse; an empty `--search` says nothing.
 
 mod display;
 mod error;

@@ -4,6 +4,8 @@
 //! may use [`Pattern::as_literal`] and [`Pattern::prefix`] to find candidates by an index, but
 //! [`Pattern::matches`] decides.
 
+use memchr::memmem::Finder;
+
 use crate::text;
 
 /// Pieces of text, with anything, nothing included, between each two of them.
@@ -73,20 +75,32 @@ impl Pattern {
 
     /// Whether `text` as a whole is like this.
     pub(crate) fn matches(&self, text: &str) -> bool {
-        let Some((first, rest)) = self.pieces.split_first() else {
-            return false;
-        };
-        let Some((last, middle)) = rest.split_last() else {
-            return text == first;
-        };
-        text.strip_prefix(first.as_str())
-            .and_then(|text| text.strip_suffix(last.as_str()))
-            .is_some_and(|text| in_order(middle, text))
+        self.matcher()(text.as_bytes())
     }
 
     /// Whether some part of `text` is like this.
     pub(crate) fn is_within(&self, text: &str) -> bool {
-        in_order(&self.pieces, text)
+        self.searcher()(text.as_bytes())
+    }
+
+    /// [`Self::matches`] for very many texts.
+    pub(crate) fn matcher(&self) -> impl Fn(&[u8]) -> bool + '_ {
+        let (first, rest) = self.pieces.split_first().expect("a pattern has a piece");
+        let ends = rest.split_last();
+        let middle = finders(ends.map_or(&[], |(_, middle)| middle));
+        move |text| match ends {
+            None => text == first.as_bytes(),
+            Some((last, _)) => text
+                .strip_prefix(first.as_bytes())
+                .and_then(|text| text.strip_suffix(last.as_bytes()))
+                .is_some_and(|text| in_order(&middle, text)),
+        }
+    }
+
+    /// [`Self::is_within`] for very many texts.
+    pub(crate) fn searcher(&self) -> impl Fn(&[u8]) -> bool + '_ {
+        let pieces = finders(&self.pieces);
+        move |text| in_order(&pieces, text)
     }
 
     /// The parts before and after the first slash.
@@ -99,16 +113,21 @@ impl Pattern {
     }
 }
 
-/// Whether the pieces stand in `text` one behind the other.
-fn in_order(pieces: &[String], mut text: &str) -> bool {
-    for piece in pieces {
+fn finders(pieces: &[String]) -> Vec<Finder<'_>> {
+    pieces.iter().map(Finder::new).collect()
+}
+
+/// Whether the pieces stand in `text` one behind the other. Whole characters are never found but in
+/// whole characters: UTF-8 is made so.
+fn in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
+    pieces.iter().all(|piece| match piece.find(text) {
         // The earliest place leaves the most for the pieces behind it.
-        match text.find(piece.as_str()) {
-            Some(place) => text = &text[place + piece.len()..],
-            None => return false,
+        Some(place) => {
+            text = &text[place + piece.needle().len()..];
+            true
         }
-    }
-    true
+        None => false,
+    })
 }
 
 /// A name that is matched exactly as an id and in any case as a label.

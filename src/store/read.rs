@@ -13,6 +13,7 @@ use crate::event::Target;
 use crate::query::Query;
 use crate::store::Log;
 use crate::store::sqlite;
+use crate::text;
 use crate::time::Timestamp;
 
 /// The order of a listing. Events of one time are in the order of their ids.
@@ -55,7 +56,7 @@ impl Cursor {
             Some(Self { occurred_at: Timestamp::parse_rfc3339(at).ok()?, id })
         });
         parts.ok_or_else(|| {
-            let text = crate::text::escape(text);
+            let text = text::escape(text);
             format!("\"{text}\" is not OCCURRED_AT,ID of a row, like 2026-11-20T04:00:00Z,17")
         })
     }

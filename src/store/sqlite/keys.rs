@@ -7,6 +7,8 @@ use std::fmt::Write;
 
 use rusqlite::Connection;
 use rusqlite::Result;
+use rusqlite::types::FromSqlResult;
+use rusqlite::types::ValueRef;
 
 use crate::event;
 use crate::query::pattern::Name;
@@ -119,7 +121,8 @@ impl Lookup {
         }
         let prefix = pattern.prefix();
         let after = if prefix.is_empty() { None } else { rows::after_prefix(prefix) };
-        let accepts = |text: &str| pattern.matches(text);
+        let matches = pattern.matcher();
+        let accepts = |text: ValueRef<'_>| Ok(matches(text.as_bytes()?));
         match after {
             Some(after) => scan(connection, self.between, &[prefix, &after], accepts, found),
             None => scan(connection, self.all, &[], accepts, found),
@@ -136,7 +139,8 @@ impl Lookup {
 
     fn find_within(&self, connection: &Connection, words: &Pattern) -> Result<Keys> {
         let mut found = Vec::new();
-        scan(connection, self.all, &[], |text| words.is_within(text), &mut found)?;
+        let within = words.searcher();
+        scan(connection, self.all, &[], |text| Ok(within(text.as_bytes()?)), &mut found)?;
         Ok(found.into_iter().collect())
     }
 }
@@ -146,13 +150,13 @@ fn scan(
     connection: &Connection,
     sql: &str,
     params: &[&str],
-    accepts: impl Fn(&str) -> bool,
+    accepts: impl Fn(ValueRef<'_>) -> FromSqlResult<bool>,
     found: &mut Vec<i64>,
 ) -> Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(rusqlite::params_from_iter(params))?;
     while let Some(row) = rows.next()? {
-        if accepts(row.get_ref(1)?.as_str()?) {
+        if accepts(row.get_ref(1)?)? {
             found.push(row.get(0)?);
         }
     }
@@ -189,13 +193,13 @@ fn parts(
 ) -> Result<()> {
     if let Some(id) = id.as_literal() {
         const SQL: &str = "SELECT key, type FROM target WHERE id = ?1 AND ?1 > '' AND type > ''";
-        return scan(connection, SQL, &[id], |text| kind.matches(text), found);
+        return scan(connection, SQL, &[id], |text| Ok(kind.matches(text.as_str()?)), found);
     }
     // `TYPE/*` is every record of the type, one without an id too.
     let accepts = |text: &str| if text.is_empty() { id.is_anything() } else { id.matches(text) };
     if let Some(kind) = kind.as_literal() {
         const SQL: &str = "SELECT key, id FROM target WHERE type = ?1 AND ?1 > ''";
-        return scan(connection, SQL, &[kind], accepts, found);
+        return scan(connection, SQL, &[kind], |text| Ok(accepts(text.as_str()?)), found);
     }
     const SQL: &str = "SELECT key, id, type FROM target WHERE type > ''";
     let mut statement = connection.prepare_cached(SQL)?;
@@ -227,13 +231,14 @@ pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result
 /// The actions whose name tells of a failure.
 pub(super) fn failures(connection: &Connection) -> Result<Keys> {
     let mut found = Vec::new();
-    scan(connection, ACTION.all, &[], event::names_failure, &mut found)?;
+    let named = |slug: ValueRef<'_>| Ok(event::names_failure(slug.as_str()?));
+    scan(connection, ACTION.all, &[], named, &mut found)?;
     Ok(found.into_iter().collect())
 }
 
 pub(super) fn all_actions(connection: &Connection) -> Result<Keys> {
     let mut found = Vec::new();
-    scan(connection, ACTION.all, &[], |_| true, &mut found)?;
+    scan(connection, ACTION.all, &[], |_| Ok(true), &mut found)?;
     Ok(found.into_iter().collect())
 }
 

@@ -1,8 +1,13 @@
 //! The log as one SQLite file; the only place that speaks SQL.
 //!
 //! `open` and `create` find or make the file and set the connection up, `append` writes, with the
-//! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files by their bytes, `lock` keeps sweeps out, `error`
-//! puts what SQLite says into our words, `migrate` has the schema and its history.
+//! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
+//! by their bytes, `lock` keeps sweeps out, `error` puts what SQLite says into our words, `migrate` has
+//! the schema and its history.
+//!
+//! A query is read by `plan`, term by term in `terms`, with the keys that they name from `keys` and
+//! what SQL cannot say from `functions`; `page` and `summary` answer it, `sort` knows other orders, and `sql` lets none of
+//! them splice a value into a statement.
 
 mod append;
 mod create;
@@ -23,6 +28,7 @@ mod rows;
 mod sort;
 mod sql;
 mod summary;
+mod terms;
 #[cfg(test)]
 mod tests;
 

@@ -167,7 +167,7 @@ fn check(log: &Log, events: &[Event], asked: &Query) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
     fn sql_finds_what_the_query_means(
@@ -191,6 +191,8 @@ fn every_kind_of_term_is_asked_in_sql() {
             occurred_at: Some(Timestamp::from_nanos(n / 2)),
             actor_label: (n % 3 == 0).then(|| "Ada".to_owned()),
             impersonator_id: (n % 4 == 0).then(|| "3".to_owned()),
+            target_type: text("lab"),
+            target_id: (n % 2 == 0).then(|| n.to_string()),
             target_label: (n % 5 == 0).then(|| "the ADA lab".to_owned()),
             title: (n % 2 == 0).then(|| "ada's day".to_owned()),
             payload: None,
@@ -211,6 +213,10 @@ fn every_kind_of_term_is_asked_in_sql() {
         "is:impersonated",
         "id:3-5,7",
         "id:>4 -ada",
+        "target:lab/*",
+        "target:l*/*",
+        "target:lab/*0,lab/4",
+        "target:l*b/*0",
     ] {
         check(&log, &there, &query(text));
     }

@@ -311,7 +311,7 @@ enum Nearness {
 }
 
 fn nearness(word: &str, id: &str, folded_label: &str) -> Option<Nearness> {
-    let within = |text: &str| text.contains(word).then(|| Nearness::Within(text.len()));
+    let within = |text: &str| text.contains(word).then_some(Nearness::Within(text.len()));
     within(folded_label).or_else(|| within(&text::fold(id))).or_else(|| {
         let words = folded_label.split_whitespace().chain([folded_label, id]);
         text::nearest(word, words).map(|_| Nearness::Spelt)

@@ -1,0 +1,259 @@
+//! The terms of a query as conditions on a row of `event`, and the indexes that lead to the events.
+
+use rusqlite::Connection;
+use rusqlite::Result;
+
+use crate::event::EventId;
+use crate::query::Column;
+use crate::query::Test;
+use crate::query::pattern::Pattern;
+use crate::query::value::Is;
+use crate::query::value::Range;
+use crate::store;
+use crate::store::sqlite::keys;
+use crate::store::sqlite::keys::Keys;
+use crate::store::sqlite::plan::GATHERED;
+use crate::store::sqlite::sql::Sql;
+
+/// What it takes to try a condition on a row.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Cost {
+    Column,
+    Set,
+    Text,
+    Payload,
+}
+
+/// An index and the keys to look up in it.
+pub(super) struct Arm {
+    pub index: &'static Index,
+    pub keys: Keys,
+}
+
+/// Parts of statements that read the events behind keys by an index.
+pub(super) struct Index {
+    /// Of one key.
+    pub one: &'static str,
+    /// Of each key of a list.
+    pub each: &'static str,
+    /// No event of these keys.
+    pub outside: &'static str,
+    /// Whether it has the events of one key in the order of time.
+    pub in_time_order: bool,
+}
+
+/// Conditions on a column that holds a key.
+struct KeyColumn {
+    equal: &'static str,
+    among: &'static str,
+}
+
+macro_rules! index {
+    ($column:literal, $index:literal, in_time_order: $ordered:literal) => {
+        Index {
+            one: concat!(" FROM event INDEXED BY ", $index, " WHERE event.", $column, " = ?"),
+            each: concat!(
+                " FROM json_each(?) AS k CROSS JOIN event INDEXED BY ",
+                $index,
+                " ON event.",
+                $column,
+                " = k.value WHERE TRUE"
+            ),
+            outside: concat!(" AND NOT has(?, event.", $column, ")"),
+            in_time_order: $ordered,
+        }
+    };
+}
+
+macro_rules! key_column {
+    ($column:literal) => {
+        KeyColumn {
+            equal: concat!("event.", $column, " = ?"),
+            among: concat!("has(?, event.", $column, ")"),
+        }
+    };
+}
+
+static BY_ACTOR: Index = index!("actor", "event_actor", in_time_order: true);
+static BY_IMPERSONATOR: Index = index!("impersonator", "event_impersonator", in_time_order: true);
+static BY_TARGET: Index = index!("target", "event_target", in_time_order: true);
+pub(super) static BY_ACTION: Index = index!("action", "event_action", in_time_order: true);
+static BY_TENANT: Index = index!("tenant", "event_tenant", in_time_order: true);
+static BY_TITLE: Index = index!("title", "event_title", in_time_order: false);
+pub(super) static BY_STATUS: Index = Index {
+    one: " FROM event INDEXED BY event_failed WHERE event.action = ? AND event.status >= 400",
+    each: " FROM json_each(?) AS k CROSS JOIN event INDEXED BY event_failed \
+        ON event.action = k.value WHERE event.status >= 400",
+    outside: " AND (has(?, event.action) AND event.status >= 400) IS NOT TRUE",
+    in_time_order: true,
+};
+static BY_ID: Index = Index {
+    one: " FROM event NOT INDEXED WHERE event.id = ?",
+    each: " FROM json_each(?) AS k CROSS JOIN event NOT INDEXED ON event.id = k.value WHERE TRUE",
+    outside: " AND NOT has(?, event.id)",
+    in_time_order: false,
+};
+
+const ACTOR: KeyColumn = key_column!("actor");
+const IMPERSONATOR: KeyColumn = key_column!("impersonator");
+const TARGET: KeyColumn = key_column!("target");
+const ACTION: KeyColumn = key_column!("action");
+const TENANT: KeyColumn = key_column!("tenant");
+const TITLE: KeyColumn = key_column!("title");
+const RECORDER: KeyColumn = key_column!("recorder");
+
+/// A test as a condition, and the indexes that lead to all of which it holds.
+pub(super) fn read(connection: &Connection, test: &Test) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static Index>, Keys)>| {
+        let condition = Sql::any(conditions.iter().map(|(column, _, keys)| among(column, keys)));
+        let arms = conditions
+            .into_iter()
+            .map(|(_, index, keys)| index.map(|index| Arm { index, keys }))
+            .collect();
+        Ok((Cost::Set, condition, arms))
+    };
+    let plain = |condition| Ok((Cost::Column, condition, None));
+    match test {
+        Test::Actor(names) => {
+            keyed(vec![(&ACTOR, Some(&BY_ACTOR), keys::actors(connection, names)?)])
+        }
+        Test::Impersonator(names) => {
+            keyed(vec![(&IMPERSONATOR, Some(&BY_IMPERSONATOR), keys::actors(connection, names)?)])
+        }
+        Test::Person(names) => {
+            let found = keys::actors(connection, names)?;
+            keyed(vec![
+                (&ACTOR, Some(&BY_ACTOR), found.clone()),
+                (&IMPERSONATOR, Some(&BY_IMPERSONATOR), found),
+            ])
+        }
+        Test::Target(records) => {
+            keyed(vec![(&TARGET, Some(&BY_TARGET), keys::targets(connection, records)?)])
+        }
+        Test::Text(Column::Action, patterns) => {
+            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::actions(connection, patterns)?)])
+        }
+        Test::Text(Column::Module, patterns) => {
+            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::modules(connection, patterns)?)])
+        }
+        Test::Text(Column::Tenant, patterns) => {
+            keyed(vec![(&TENANT, Some(&BY_TENANT), keys::tenants(connection, patterns)?)])
+        }
+        Test::Text(Column::RecordedBy, patterns) => {
+            keyed(vec![(&RECORDER, None, keys::recorders(connection, patterns)?)])
+        }
+        Test::Words(words) => {
+            let found = keys::texts(connection, words)?;
+            keyed(vec![
+                (&ACTOR, Some(&BY_ACTOR), found.actors),
+                (&TARGET, Some(&BY_TARGET), found.targets),
+                (&TITLE, Some(&BY_TITLE), found.titles),
+            ])
+        }
+        Test::Text(Column::Session, patterns) => {
+            Ok(text(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
+        }
+        Test::Text(Column::Endpoint, patterns) => {
+            Ok(text(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
+        }
+        Test::Text(Column::Method, patterns) => {
+            Ok(text(test, patterns, "event.method = ?", "holds(?, event.method)"))
+        }
+        Test::Ip(_) => Ok(text(test, &[], "", "holds(?, event.ip)")),
+        Test::Payload { .. } => {
+            let (_, condition, _) = text(test, &[], "", "holds(?, event.payload)");
+            Ok((Cost::Payload, condition, None))
+        }
+        Test::Source(sources) => plain(Sql::any(sources.iter().map(|source| {
+            let mut sql = Sql::default();
+            sql.bind("event.source = ?", store::source_number(*source));
+            sql
+        }))),
+        Test::Severity(ranges) => plain(between("event.severity BETWEEN ?", ranges, |severity| {
+            store::severity_number(severity)
+        })),
+        Test::Status(ranges) => plain(between("event.status BETWEEN ?", ranges, i64::from)),
+        Test::Id(ranges) => {
+            let condition = between("event.id BETWEEN ?", ranges, |id: EventId| id.0);
+            let keys = few_ids(connection, ranges)?;
+            let arms = keys.map(|keys| vec![Arm { index: &BY_ID, keys }]);
+            Ok((Cost::Column, condition, arms))
+        }
+        Test::Is(all) => is(connection, all),
+    }
+}
+
+fn among(column: &KeyColumn, keys: &Keys) -> Sql {
+    let mut sql = Sql::default();
+    match keys.as_slice() {
+        [] => sql.add("FALSE"),
+        [key] => sql.bind(column.equal, *key),
+        _ => sql.bind(column.among, keys.bits()),
+    };
+    sql
+}
+
+fn between<T: Copy>(between: &'static str, ranges: &[Range<T>], number: impl Fn(T) -> i64) -> Sql {
+    Sql::any(ranges.iter().map(|range| {
+        let mut sql = Sql::default();
+        sql.bind(between, number(range.from)).bind(" AND ?", number(range.to));
+        sql
+    }))
+}
+
+/// A test of one text, by equality where that says it.
+fn text(
+    test: &Test,
+    patterns: &[Pattern],
+    equal: &'static str,
+    holds: &'static str,
+) -> (Cost, Sql, Option<Vec<Arm>>) {
+    let mut sql = Sql::default();
+    if let [pattern] = patterns
+        && let Some(text) = pattern.as_literal()
+    {
+        sql.bind(equal, text.to_owned());
+        let mut condition = Sql::new("(");
+        condition.append(&sql).add(")");
+        return (Cost::Column, condition, None);
+    }
+    sql.bind(holds, test.to_string());
+    (Cost::Text, sql, None)
+}
+
+/// The ids in some ranges, when they are few.
+fn few_ids(connection: &Connection, ranges: &[Range<EventId>]) -> Result<Option<Keys>> {
+    let newest: Option<i64> =
+        connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
+    let ends = ranges.iter().map(|range| (range.from.0, range.to.0.min(newest.unwrap_or(0))));
+    let mut ids = Vec::new();
+    for (from, to) in ends {
+        if to.saturating_sub(from) >= i64::try_from(GATHERED).unwrap_or(i64::MAX) {
+            return Ok(None);
+        }
+        ids.extend(from..=to);
+    }
+    Ok(Some(ids.into_iter().collect()))
+}
+
+fn is(connection: &Connection, all: &[Is]) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+    let mut conditions = Vec::with_capacity(all.len());
+    let mut arms = None;
+    for is in all {
+        conditions.push(match is {
+            Is::Impersonated => Sql::new("event.impersonator IS NOT NULL"),
+            Is::System => Sql::new("event.source IN (1, 3)"),
+            Is::Edit => Sql::new("event.diff IS NOT NULL"),
+            Is::Failed => {
+                let mut sql = Sql::new("event.status >= 400 OR ");
+                sql.append(&among(&ACTION, &keys::failures(connection)?));
+                sql
+            }
+        });
+    }
+    if let [Is::Impersonated] = all {
+        let keys = keys::impersonators(connection)?;
+        arms = Some(vec![Arm { index: &BY_IMPERSONATOR, keys }]);
+    }
+    Ok((Cost::Set, Sql::any(conditions), arms))
+}
