@@ -7,6 +7,7 @@ mod codec;
 mod commands;
 mod config;
 mod context;
+mod digest;
 mod event;
 mod export;
 mod failure;

@@ -45,3 +45,14 @@ pub(crate) fn export(what: &Export<'_>, actor_id: String, actor_label: String) -
         ..NewEvent::default()
     }
 }
+
+/// An event of the log's about itself, without an actor.
+pub(crate) fn system(action: &str, payload: &serde_json::Value) -> NewEvent {
+    NewEvent {
+        action: action.to_owned(),
+        source: Some(Source::System),
+        payload: Some(Json::trusted(payload.to_string())),
+        own: true,
+        ..NewEvent::default()
+    }
+}

@@ -228,6 +228,16 @@ impl Query {
         self.bounds() != Bounds::default()
     }
 
+    /// The query without what it says about time.
+    #[must_use]
+    pub(crate) fn at_any_time(mut self) -> Self {
+        for group in std::iter::once(&mut self.own).chain(&mut self.joined) {
+            group.times = Times::default();
+        }
+        self.joined.retain(|terms| *terms != Terms::default());
+        self
+    }
+
     /// Everything that must hold besides the [bounds](Self::bounds).
     pub(crate) fn terms(&self) -> impl Iterator<Item = &Term> + Clone {
         self.groups().flat_map(|group| &group.terms)

@@ -408,3 +408,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_query_at_any_time_says_all_else() {
+    let mut query = parse("action:user.* since:yesterday days:3 -until:2h x");
+    query.today(&Clock { now: NOW, zone: &Zone::utc() });
+    assert_eq!(
+        query.and(parse("until:now actor:17")).at_any_time(),
+        parse("action:user.* x").and(parse("actor:17"))
+    );
+}

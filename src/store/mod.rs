@@ -23,6 +23,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub(crate) mod digest;
 mod read;
 mod sqlite;
 

@@ -11,6 +11,7 @@
 
 mod append;
 mod create;
+mod digest;
 mod dimensions;
 mod error;
 mod functions;

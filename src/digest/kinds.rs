@@ -1,0 +1,271 @@
+//! Kinds of activity: which heading an event stands under in a digest.
+//!
+//! A kind is a query with a name. The config's come first, in their order, and one with the name of
+//! a built-in takes its place; then the built-in ones. The first that an event fits is its kind; an
+//! event that fits none stands under its own action.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::event::Action;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::event::Severity;
+use crate::event::Source;
+use crate::query::Clock;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::QueryError;
+use crate::query::Test;
+use crate::query::value::Is;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The built-in kinds and their queries.
+const BUILT_IN: [(&str, &str); 10] = [
+    ("Sign-ups", "action:*.signup,*.register,*.account_created,signup,register,account_created"),
+    ("Sign-ins", "action:*.signin,*.login,signin,login,magic.* -is:failed"),
+    ("Comments", "action:comment.create*,comment.post*"),
+    ("Newsletter subscriptions", "action:newsletter.subscribe*"),
+    ("Purchases", "action:*.purchase*,order.paid"),
+    ("Bookings", "action:booking.create*,booking.made"),
+    ("Enrolments", "action:*.enrol*,enrol,enroll"),
+    ("Lesson completions", "action:lesson.complete*"),
+    ("Quiz attempts", "action:quiz.attempt*,quiz.start*,quiz.submit*,submit_quiz"),
+    ("Contact messages", "action:contact.*"),
+];
+
+/// A named query.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub name: String,
+    /// The query as it is written.
+    pub written: String,
+    pub query: Query,
+    pub built_in: bool,
+    /// Whether the action, and whether it failed, decide.
+    pub by_action: bool,
+}
+
+impl Kind {
+    fn new(name: &str, written: &str, built_in: bool) -> Result<Self, QueryError> {
+        // A kind says nothing about time, which whoever reads the config has made sure of.
+        let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+        let query = Query::parse(written, &clock)?;
+        let by_action = query.terms().all(|term| match &term.test {
+            Test::Text(column, _) => matches!(column, Column::Action | Column::Module),
+            Test::Is(all) => all.iter().all(|is| matches!(is, Is::Failed)),
+            _ => false,
+        });
+        let (name, written) = (name.to_owned(), written.trim().to_owned());
+        Ok(Self { name, written, query, built_in, by_action })
+    }
+}
+
+/// What events stand under: a kind by its place, or an action of no kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Heading {
+    Kind(usize),
+    Action(String),
+}
+
+/// The kinds in the order in which they are tried.
+#[derive(Clone, Debug)]
+pub(crate) struct Kinds {
+    all: Vec<Kind>,
+}
+
+impl Kinds {
+    /// The config's kinds, by name and query in their order, and the built-in ones.
+    ///
+    /// # Errors
+    /// The name of the kind whose query does not parse, and why.
+    pub(crate) fn new<'a>(
+        configured: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, (String, QueryError)> {
+        let mut all: Vec<Kind> = Vec::new();
+        for (name, written) in configured {
+            all.push(Kind::new(name, written, false).map_err(|why| (name.to_owned(), why))?);
+        }
+        let configured = all.len();
+        for (name, written) in BUILT_IN {
+            if !all[..configured].iter().any(|kind| kind.name == name) {
+                all.push(Kind::new(name, written, true).expect("the built-in queries parse"));
+            }
+        }
+        Ok(Self { all })
+    }
+
+    pub(crate) fn all(&self) -> &[Kind] {
+        &self.all
+    }
+
+    /// Whether an action and whether it failed decide the kind, so that counts of them suffice.
+    pub(crate) fn by_action(&self) -> bool {
+        self.all.iter().all(|kind| kind.by_action)
+    }
+
+    pub(crate) fn kind(&self, heading: &Heading) -> Option<&Kind> {
+        match heading {
+            Heading::Kind(place) => self.all.get(*place),
+            Heading::Action(_) => None,
+        }
+    }
+
+    /// What a heading is called, and whether that is an action's name.
+    pub(crate) fn name(&self, heading: Heading) -> (String, bool) {
+        match heading {
+            Heading::Kind(place) => (self.all[place].name.clone(), false),
+            Heading::Action(slug) => (slug, true),
+        }
+    }
+
+    /// Where an event stands: under the first kind that it fits.
+    pub(crate) fn of(&self, event: &Event) -> Heading {
+        self.first(event, |_| true)
+    }
+
+    /// Where such events stand, as far as their action decides.
+    pub(crate) fn of_action(&self, action: &Arc<Action>, failed: bool) -> Heading {
+        self.first(&standing_for(action, failed), |kind| kind.by_action)
+    }
+
+    fn first(&self, event: &Event, eligible: impl Fn(&Kind) -> bool) -> Heading {
+        self.all
+            .iter()
+            .position(|kind| eligible(kind) && kind.query.matches(event))
+            .map_or_else(|| Heading::Action(event.action.slug.clone()), Heading::Kind)
+    }
+
+    /// A sorter of events, which asks about each action once where that decides.
+    pub(crate) fn sorter(&self) -> Sorter<'_> {
+        Sorter { kinds: self, by_action: self.by_action(), known: HashMap::new() }
+    }
+}
+
+/// Sorts many events by kind.
+pub(crate) struct Sorter<'a> {
+    kinds: &'a Kinds,
+    by_action: bool,
+    known: HashMap<(Arc<Action>, bool), Heading>,
+}
+
+impl Sorter<'_> {
+    pub(crate) fn of(&mut self, event: &Event) -> Heading {
+        if !self.by_action {
+            return self.kinds.of(event);
+        }
+        let key = (Arc::clone(&event.action), event.is_failed());
+        let heading = self
+            .known
+            .entry(key)
+            .or_insert_with_key(|(action, failed)| self.kinds.of_action(action, *failed));
+        heading.clone()
+    }
+}
+
+/// An event that says nothing but what was done and whether it failed.
+fn standing_for(action: &Arc<Action>, failed: bool) -> Event {
+    Event {
+        id: EventId(0),
+        event_id: String::new(),
+        occurred_at: Timestamp::from_nanos(0),
+        recorded_at: Timestamp::from_nanos(0),
+        recorded_by: Arc::from(""),
+        tenant: None,
+        source: Source::System,
+        severity: Severity::Info,
+        action: Arc::clone(action),
+        title: None,
+        description: None,
+        actor: None,
+        impersonator: None,
+        target: None,
+        diff: None,
+        payload: None,
+        ip: None,
+        user_agent: None,
+        session_id: None,
+        method: None,
+        endpoint: None,
+        status_code: failed.then_some(500),
+        own: false,
+        hash: Hash([0; 32]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(kinds: &Kinds, slug: &str, failed: bool) -> String {
+        let action = Arc::new(Action { slug: slug.to_owned(), module: None });
+        let heading = kinds.of_action(&action, failed);
+        assert_eq!(heading, kinds.of(&standing_for(&action, failed)));
+        kinds.name(heading).0
+    }
+
+    #[test]
+    fn the_built_in_kinds_have_the_actions_of_the_contract() {
+        let kinds = Kinds::new([]).unwrap();
+        let expected = [
+            ("Sign-ups", "user.signup member.register x.account_created signup register"),
+            ("Sign-ins", "auth.login user.signin login signin magic.link_used"),
+            ("Comments", "comment.create comment.created comment.posted"),
+            ("Newsletter subscriptions", "newsletter.subscribe newsletter.subscribed"),
+            ("Purchases", "course.purchase shop.purchased order.paid"),
+            ("Bookings", "booking.create booking.created booking.made"),
+            ("Enrolments", "course.enrol course.enrolled x.enroll enrol enroll"),
+            ("Lesson completions", "lesson.complete lesson.completed"),
+            ("Quiz attempts", "quiz.attempt quiz.started quiz.submitted submit_quiz"),
+            ("Contact messages", "contact.message contact.form"),
+        ];
+        for (name, actions) in expected {
+            for action in actions.split(' ') {
+                assert_eq!(kind(&kinds, action, false), name);
+            }
+        }
+        for action in ["user.edit", "booking.cancelled", "comment.delete", "quiz.view", "logins"] {
+            assert_eq!(kind(&kinds, action, false), action);
+        }
+        // A sign-in that failed is none; a purchase that failed is one to look at.
+        assert_eq!(kind(&kinds, "auth.login", true), "auth.login");
+        assert_eq!(kind(&kinds, "auth.login_failed", false), "auth.login_failed");
+        assert_eq!(kind(&kinds, "order.paid", true), "Purchases");
+        assert!(kinds.by_action());
+    }
+
+    #[test]
+    fn configured_kinds_come_first_and_take_the_place_of_built_in_ones() {
+        let kinds = Kinds::new([
+            ("Deploys", "action:deploy.*"),
+            ("Sign-ins", "action:auth.login,magic.*"),
+            ("Paid", "action:order.*"),
+        ])
+        .unwrap();
+        let names: Vec<&str> = kinds.all().iter().map(|kind| kind.name.as_str()).collect();
+        assert_eq!(names[..5], ["Deploys", "Sign-ins", "Paid", "Sign-ups", "Comments"]);
+        assert_eq!(names.len(), 12);
+        assert_eq!(kind(&kinds, "auth.login", true), "Sign-ins");
+        assert_eq!(kind(&kinds, "user.signin", false), "user.signin");
+        assert_eq!(kind(&kinds, "order.paid", false), "Paid");
+    }
+
+    #[test]
+    fn a_kind_that_asks_for_more_than_the_action_is_asked_of_each_event() {
+        let kinds = Kinds::new([("By hand", "action:deploy.* source:operator")]).unwrap();
+        assert!(!kinds.by_action());
+        let action = Arc::new(Action { slug: "deploy.done".to_owned(), module: None });
+        let mut event = standing_for(&action, false);
+        assert_eq!(kinds.sorter().of(&event), Heading::Action("deploy.done".to_owned()));
+        event.source = Source::Operator;
+        assert_eq!(kinds.sorter().of(&event), Heading::Kind(0));
+    }
+
+    #[test]
+    fn a_query_that_does_not_parse_is_told_with_its_kind() {
+        let (name, _) = Kinds::new([("Odd", "acton:x")]).unwrap_err();
+        assert_eq!(name, "Odd");
+    }
+}

@@ -1,0 +1,269 @@
+//! What became of a digest, as the log remembers it: its own events `digest.sent` and
+//! `digest.failed`, written and read back here. They are all the state that digests have.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::NewEvent;
+use crate::event::own;
+use crate::text;
+use crate::time::Style;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The action of a digest that was sent.
+pub(crate) const SENT: &str = "digest.sent";
+/// The action of one that could not be.
+pub(crate) const FAILED: &str = "digest.failed";
+
+/// What became of one digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub sent: bool,
+    pub since: Timestamp,
+    pub until: Timestamp,
+    /// The newest id that was there when it was read.
+    pub through: EventId,
+    /// The events that it told of, those that arrived late included.
+    pub events: u64,
+    pub recipients: Vec<String>,
+    pub transport: String,
+    /// The service's status: `202`. Absent where it gave none.
+    pub status: Option<String>,
+    /// Why it could not be sent.
+    pub error: Option<String>,
+    pub message_id: Option<String>,
+    pub attempts: u64,
+    /// Whether a try without an answer may have sent it too.
+    pub maybe_duplicate: bool,
+    /// Whether it moves no window.
+    pub one_off: bool,
+}
+
+/// An outcome that the log has recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub id: EventId,
+    pub at: Timestamp,
+    pub outcome: Outcome,
+}
+
+impl Outcome {
+    pub(crate) fn to_event(&self) -> NewEvent {
+        // A number where it is one, as services document their answers.
+        let status = self.status.as_ref().map(|status| match status.parse::<u16>() {
+            Ok(number) => json!(number),
+            Err(_) => json!(status),
+        });
+        let mut payload = json!({
+            "since": self.since.to_string(),
+            "until": self.until.to_string(),
+            "through": self.through.0,
+            "events": self.events,
+            "recipients": self.recipients,
+            "transport": self.transport,
+            "status": status,
+            "error": self.error,
+            "message_id": self.message_id,
+            "attempts": self.attempts,
+            "maybe_duplicate": self.maybe_duplicate.then_some(true),
+            "one_off": self.one_off,
+        });
+        if let Some(payload) = payload.as_object_mut() {
+            payload.retain(|_, value| !value.is_null());
+        }
+        own::system(if self.sent { SENT } else { FAILED }, &payload)
+    }
+
+    /// One line for the program's own log file, or for `--history` with what became of it instead
+    /// of the word `digest`.
+    fn line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
+        let second = Timestamp::from_nanos(at.nanos() - at.nanos().rem_euclid(1_000_000_000));
+        let [at, since, until] = [
+            zone.format(second, Style::Rfc3339),
+            zone.format(self.since, Style::Rfc3339Minute),
+            zone.format(self.until, Style::Rfc3339Minute),
+        ];
+        let recipients = self.recipients.join(",");
+        let mut line = format!(
+            "{at} {word} window {since}..{until} events {} to {} {}",
+            self.events,
+            text::escape(&recipients),
+            text::escape(&self.transport),
+        );
+        let attempts = (self.attempts > 1).then(|| self.attempts.to_string());
+        for (word, value) in
+            [("", &self.status), (" id", &self.message_id), (" attempts", &attempts)]
+        {
+            if let Some(value) = value {
+                write!(line, "{word} {}", text::escape(value)).expect("a String takes all");
+            }
+        }
+        for (word, holds) in
+            [(" one-off", self.one_off), (" maybe sent twice", self.maybe_duplicate)]
+        {
+            if holds {
+                line.push_str(word);
+            }
+        }
+        if let Some(error) = &self.error {
+            write!(line, ": {}", text::escape(error)).expect("a String takes all");
+        }
+        line
+    }
+
+    /// What a run says on standard output.
+    pub(crate) fn run_line(&self, at: Timestamp) -> String {
+        self.line(at, &Zone::utc(), if self.sent { "digest" } else { "digest failed" })
+    }
+}
+
+impl Recorded {
+    /// Reads the log's own event; another event, or one that a digest cannot have written, is none.
+    pub(crate) fn of(event: &Event) -> Option<Self> {
+        let sent = match event.action.slug.as_str() {
+            SENT => true,
+            FAILED => false,
+            _ => return None,
+        };
+        let payload = event.payload.as_ref().filter(|_| event.own)?;
+        let payload: Value = serde_json::from_str(payload.as_str()).ok()?;
+        let time = |key: &str| Timestamp::parse_rfc3339(payload[key].as_str()?).ok();
+        let string = |key: &str| match &payload[key] {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            other => Some(other.to_string()),
+        };
+        let recipients = payload["recipients"].as_array().into_iter().flatten();
+        Some(Self {
+            id: event.id,
+            at: event.occurred_at,
+            outcome: Outcome {
+                sent,
+                since: time("since")?,
+                until: time("until")?,
+                through: EventId(payload["through"].as_i64()?),
+                events: payload["events"].as_u64().unwrap_or(0),
+                recipients: recipients.filter_map(Value::as_str).map(str::to_owned).collect(),
+                transport: string("transport").unwrap_or_default(),
+                status: string("status"),
+                error: string("error"),
+                message_id: string("message_id"),
+                attempts: payload["attempts"].as_u64().unwrap_or(1),
+                maybe_duplicate: payload["maybe_duplicate"].as_bool().unwrap_or(false),
+                one_off: payload["one_off"].as_bool().unwrap_or(false),
+            },
+        })
+    }
+
+    /// A line of `--history`.
+    pub(crate) fn history_line(&self, zone: &Zone) -> String {
+        self.outcome.line(self.at, zone, if self.outcome.sent { "sent" } else { "failed" })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::event::Action;
+    use crate::event::Hash;
+    use crate::event::Severity;
+    use crate::event::Source;
+
+    /// The event that the log would make of what is appended to it.
+    pub(crate) fn stored(id: i64, at: Timestamp, new: &NewEvent) -> Event {
+        Event {
+            id: EventId(id),
+            event_id: id.to_string(),
+            occurred_at: at,
+            recorded_at: at,
+            recorded_by: Arc::from("root"),
+            tenant: new.tenant.as_deref().map(Arc::from),
+            source: new.source.unwrap_or(Source::Operator),
+            severity: new.severity.unwrap_or(Severity::Info),
+            action: Arc::new(Action { slug: new.action.clone(), module: new.module.clone() }),
+            title: new.title.as_deref().map(Arc::from),
+            description: None,
+            actor: None,
+            impersonator: None,
+            target: None,
+            diff: None,
+            payload: new.payload.clone(),
+            ip: new.ip.clone(),
+            user_agent: None,
+            session_id: None,
+            method: None,
+            endpoint: None,
+            status_code: new.status_code,
+            own: new.own,
+            hash: Hash([0; 32]),
+        }
+    }
+
+    pub(crate) fn time(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).unwrap()
+    }
+
+    pub(crate) fn outcome() -> Outcome {
+        Outcome {
+            sent: true,
+            since: time("2026-11-19T04:00:01.5Z"),
+            until: time("2026-11-20T04:00:02.25Z"),
+            through: EventId(48_213),
+            events: 19,
+            recipients: vec!["ops@example.org".to_owned(), "hello@example.org".to_owned()],
+            transport: "sendgrid".to_owned(),
+            status: Some("202".to_owned()),
+            error: None,
+            maybe_duplicate: false,
+            message_id: Some("14c5d75ce93".to_owned()),
+            attempts: 1,
+            one_off: false,
+        }
+    }
+
+    #[test]
+    fn an_outcome_reads_back_from_its_event() {
+        let failed = Outcome {
+            sent: false,
+            status: None,
+            error: Some("cannot reach \u{1b}[31mmail.example.org".to_owned()),
+            message_id: None,
+            maybe_duplicate: true,
+            attempts: 4,
+            one_off: true,
+            ..outcome()
+        };
+        for outcome in [outcome(), failed] {
+            let event = stored(7, outcome.until, &outcome.to_event());
+            let back = Recorded::of(&event).unwrap();
+            assert_eq!(back, Recorded { id: EventId(7), at: outcome.until, outcome });
+            assert_eq!(Recorded::of(&Event { own: false, ..event }), None);
+        }
+    }
+
+    #[test]
+    fn the_payload_has_the_fields_of_the_contract() {
+        let event = outcome().to_event();
+        assert_eq!(event.action, "digest.sent");
+        insta::assert_snapshot!(event.payload.unwrap().as_str(), @r#"{"since":"2026-11-19T04:00:01.5Z","until":"2026-11-20T04:00:02.25Z","through":48213,"events":19,"recipients":["ops@example.org","hello@example.org"],"transport":"sendgrid","status":202,"message_id":"14c5d75ce93","attempts":1,"one_off":false}"#);
+    }
+
+    #[test]
+    fn a_run_and_the_history_tell_it_in_one_line() {
+        insta::assert_snapshot!(outcome().run_line(time("2026-11-20T04:00:02.9Z")), @r#"2026-11-20T04:00:02Z digest window 2026-11-19T04:00Z..2026-11-20T04:00Z events 19 to ops@example.org,hello@example.org sendgrid 202 id 14c5d75ce93"#);
+        let failed = Outcome { sent: false, attempts: 4, one_off: true, ..outcome() };
+        let error = Some("503 Service\nUnavailable".to_owned());
+        let status = Some("503".to_owned());
+        let failed = Outcome { status, error, message_id: None, ..failed };
+        let failed = Recorded { id: EventId(7), at: failed.until, outcome: failed };
+        let zone = Zone::parse("Africa/Johannesburg").unwrap();
+        insta::assert_snapshot!(failed.history_line(&zone), @r#"2026-11-20T06:00:02+02:00 failed window 2026-11-19T06:00+02:00..2026-11-20T06:00+02:00 events 19 to ops@example.org,hello@example.org sendgrid 503 attempts 4 one-off: 503 Service\nUnavailable"#);
+    }
+}

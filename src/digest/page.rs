@@ -1,0 +1,207 @@
+//! A report as a mail: subject, text part and HTML part.
+//!
+//! The templates are those of `templates/`, or the user's own. They are strict (what is not there is
+//! an error, never a blank) and the HTML one escapes whatever it is called; what they see has been
+//! made safe before, in [`view`](super::view). A template that does not work never keeps a mail from
+//! being sent: the built-in ones take its place, and the first line tells why.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::path::Path;
+
+use minijinja::AutoEscape;
+use minijinja::Environment;
+use minijinja::Error;
+use minijinja::UndefinedBehavior;
+use minijinja::Value;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+
+use crate::digest::lines;
+use crate::digest::report::Report;
+use crate::digest::view::Setting;
+use crate::digest::view::View;
+use crate::text;
+use crate::time::Style;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+const TEXT: &str = include_str!("../../templates/digest.txt");
+const HTML: &str = include_str!("../../templates/digest.html");
+const SUBJECT: &str =
+    "{{ site }}: {% if total %}{{ events }}{% else %}no activity{% endif %} on {{ day }}";
+
+/// No template that a person wrote is longer.
+const LONGEST: u64 = 1 << 20;
+/// The characters of a subject; longer ones are cut by mail programs, and headers have limits.
+const SUBJECT_LENGTH: usize = 200;
+
+/// What the parts of a mail are written by.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Templates {
+    /// The subject's template; the built-in one where there is none.
+    pub subject: Option<String>,
+    text: Option<String>,
+    html: Option<String>,
+    /// Why the user's templates cannot be read.
+    fault: Option<String>,
+}
+
+/// A mail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// One line without control characters, not yet encoded for a header.
+    pub subject: String,
+    pub text: String,
+    /// Absent where the mail is plain.
+    pub html: Option<String>,
+    /// What is wrong with the templates, for the error after the mail is sent.
+    pub fault: Option<String>,
+}
+
+impl Templates {
+    /// The built-in templates, or those of the folder: `digest.txt` and `digest.html`, each in the
+    /// place of the built-in one where it is there. What is wrong with them is told by
+    /// [`Page::render`].
+    pub(crate) fn read(folder: Option<&Path>, subject: Option<String>) -> Self {
+        let mut templates = Self { subject, ..Self::default() };
+        let Some(folder) = folder else { return templates };
+        let read = || -> Result<_, String> {
+            let (text, html) = (template(folder, "digest.txt")?, template(folder, "digest.html")?);
+            if text.is_none() && html.is_none() {
+                let folder = text::escape_bytes(folder.as_os_str().as_encoded_bytes());
+                return Err(format!("{folder} has neither digest.txt nor digest.html"));
+            }
+            Ok((text, html))
+        };
+        match read() {
+            Ok((text, html)) => (templates.text, templates.html) = (text, html),
+            Err(why) => templates.fault = Some(why),
+        }
+        templates
+    }
+}
+
+/// Reads a template, if it is there.
+fn template(folder: &Path, name: &str) -> Result<Option<String>, String> {
+    let path = folder.join(name);
+    let mut text = String::new();
+    let read = File::open(&path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    let why = match read {
+        Ok(length) if length as u64 <= LONGEST => return Ok(Some(text)),
+        Ok(_) => "it is longer than 1 MiB".to_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => error.to_string(),
+    };
+    Err(format!("cannot read {}: {why}", text::escape_bytes(path.as_os_str().as_encoded_bytes())))
+}
+
+impl Page {
+    /// Writes a report by the templates; by the built-in ones where those don't work.
+    pub(crate) fn render(report: &Report, setting: &Setting<'_>, templates: &Templates) -> Self {
+        let mut view = View::new(report, setting);
+        let fault = match &templates.fault {
+            Some(fault) => fault.clone(),
+            None => match written(&view, templates) {
+                Ok(page) => return page,
+                Err(fault) => fault,
+            },
+        };
+        view.notice =
+            format!("The configured templates do not work, this is the built-in mail: {fault}");
+        let page = written(&view, &Templates::default()).expect("the built-in templates work");
+        Self { fault: Some(fault), ..page }
+    }
+
+    /// A plain mail in the place of a digest that cannot be made. `reason` has been escaped.
+    pub(crate) fn fallback(site: &str, reason: &str, now: Timestamp, zone: &Zone) -> Self {
+        let site = lines::shown(site, lines::LABEL);
+        let text = format!(
+            "The digest of {site} could not be made: {reason}\n\n\
+             It was due at {}. The next digest that can be made\n\
+             covers what happened in the meantime. `activity doctor` and `activity verify`,\n\
+             called on the host of the log, say more.\n",
+            zone.format(now, Style::Minute)
+        );
+        let subject = one_line(&format!("{site}: the digest could not be made: {reason}"));
+        Self { subject, text, html: None, fault: None }
+    }
+}
+
+/// Writes all parts, or says what is wrong with which template.
+fn written(view: &View, templates: &Templates) -> Result<Page, String> {
+    let text = part("digest.txt", templates.text.as_deref().unwrap_or(TEXT), Format::Plain, view)?;
+    let html = part("digest.html", templates.html.as_deref().unwrap_or(HTML), Format::Html, view)?;
+    let subject = templates.subject.as_deref().unwrap_or(SUBJECT);
+    let subject = part("the subject", subject, Format::Plain, view)?;
+    let subject = match view.gap.as_str() {
+        "" => one_line(&subject),
+        gap => one_line(&format!("[{gap}] {subject}")),
+    };
+    Ok(Page { subject, text: tidy(&text), html: Some(html), fault: None })
+}
+
+/// What a template writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Plain,
+    Html,
+}
+
+fn part(name: &'static str, template: &str, format: Format, view: &View) -> Result<String, String> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(move |_| match format {
+        Format::Plain => AutoEscape::None,
+        Format::Html => AutoEscape::Html,
+    });
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
+    // With it the user's templates could pass markup of an event's on.
+    environment.remove_filter("safe");
+    environment.add_filter("thousands", text::thousands);
+    environment.add_filter("pad", |value: Value, columns: usize| {
+        let text = value.to_string();
+        text::pad(&text::truncate(&text, columns), columns).into_owned()
+    });
+    environment.add_filter("right", |value: Value, columns: usize| {
+        let text = value.to_string();
+        format!("{:1$}{text}", "", columns.saturating_sub(text::width(&text)))
+    });
+    environment
+        .template_from_named_str(name, template)
+        .and_then(|template| template.render(Value::from(Serde(view))))
+        .map_err(|error| reason(name, &error))
+}
+
+/// One line: which template, where, what.
+fn reason(name: &str, error: &Error) -> String {
+    let line = error.line().map(|line| format!(":{line}")).unwrap_or_default();
+    let kind = error.kind().to_string();
+    let why = match error.detail() {
+        Some(detail) => format!("{kind}: {detail}"),
+        None => kind,
+    };
+    lines::shown(&format!("{name}{line}: {why}"), lines::SENTENCE)
+}
+
+/// What a header bears: no line break or other control character, and not too long.
+fn one_line(text: &str) -> String {
+    let blank = |c: char| if c.is_control() { ' ' } else { c };
+    let line: String = text.chars().map(blank).collect();
+    let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+    text::truncate(&words.join(" "), SUBJECT_LENGTH).into_owned()
+}
+
+/// Without blanks at the ends of lines, and never two empty lines in a row.
+fn tidy(text: &str) -> String {
+    let mut tidy = String::with_capacity(text.len());
+    for line in text.trim_start_matches('\n').lines().map(str::trim_end) {
+        if !(line.is_empty() && tidy.ends_with("\n\n")) {
+            tidy.push_str(line);
+            tidy.push('\n');
+        }
+    }
+    tidy
+}

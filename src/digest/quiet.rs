@@ -1,0 +1,79 @@
+//! What has gone quiet: the rhythm of every kind of activity, and of every action of none.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::digest::kinds::Heading;
+use crate::digest::kinds::Kinds;
+use crate::digest::reader::within;
+use crate::digest::rhythm;
+use crate::digest::rhythm::Pace;
+use crate::event::own;
+use crate::query::Query;
+use crate::store::Log;
+use crate::time::Timestamp;
+
+/// A kind that used to come and has stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Quiet {
+    pub name: String,
+    /// Whether the name is an action's.
+    pub is_action: bool,
+    pub pace: Pace,
+    pub last: Timestamp,
+}
+
+/// Finds what has gone quiet at `until`, the kinds first, in their order.
+///
+/// A kind that asks for more than the action has the events that it means, and leaves those of
+/// other kinds as they are.
+pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Quiet>> {
+    let mut sums: BTreeMap<Heading, ([u64; rhythm::DAYS], Vec<_>)> = BTreeMap::new();
+    for counted in log.rhythms(until, rhythm::DAYS)? {
+        let heading = kinds.of_action(&counted.action, counted.failed);
+        // What fails of a kind that goes well is no kind of event: it is no loss when it stops.
+        let is_action = matches!(heading, Heading::Action(_));
+        if counted.failed && is_action && kinds.of_action(&counted.action, false) != heading {
+            continue;
+        }
+        let (daily, actions) = sums.entry(heading).or_insert(([0; rhythm::DAYS], Vec::new()));
+        for (sum, count) in daily.iter_mut().zip(&counted.daily) {
+            *sum += count;
+        }
+        actions.push((counted.action, counted.failed));
+    }
+    let mut quiet: BTreeMap<Heading, (Pace, Timestamp)> = BTreeMap::new();
+    for (place, kind) in kinds.all().iter().enumerate().filter(|(_, kind)| !kind.by_action) {
+        let found = of_query(log, &kind.query, until)?;
+        quiet.extend(found.map(|found| (Heading::Kind(place), found)));
+    }
+    for (heading, (daily, actions)) in sums {
+        let Some(pace) = rhythm::gone_quiet(&daily) else { continue };
+        let mut last = None;
+        for (action, failed) in actions {
+            last = last.max(log.last_of(&action, failed, until)?);
+        }
+        quiet.extend(last.map(|last| (heading, (pace, last))));
+    }
+    let named = quiet.into_iter().map(|(heading, (pace, last))| {
+        let (name, is_action) = kinds.name(heading);
+        Quiet { name, is_action, pace, last }
+    });
+    Ok(named.collect())
+}
+
+/// How often what a query means came, and when last, if it has gone quiet.
+fn of_query(log: &Log, query: &Query, until: Timestamp) -> Result<Option<(Pace, Timestamp)>> {
+    let edges = rhythm::edges(until);
+    let seen = log.vocabulary(&within(query, edges[0], until), &edges)?;
+    let mut daily = [0; rhythm::DAYS];
+    let mut last = None;
+    for action in seen.iter().filter(|seen| !own::is_reserved(&seen.action)) {
+        for (sum, count) in daily.iter_mut().zip(&action.activity) {
+            *sum += count;
+        }
+        last = last.max(Some(action.last));
+    }
+    Ok(rhythm::gone_quiet(&daily).zip(last))
+}

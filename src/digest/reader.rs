@@ -1,0 +1,294 @@
+//! Reads a report: one pass over the events of the window, counts for the one before.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use crate::digest::kinds::Heading;
+use crate::digest::kinds::Sorter;
+use crate::digest::quiet;
+use crate::digest::report::Group;
+use crate::digest::report::Options;
+use crate::digest::report::Report;
+use crate::digest::tally::Acts;
+use crate::digest::window::Window;
+use crate::digest::words;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::query::Clock;
+use crate::query::Query;
+use crate::store::Cursor;
+use crate::store::Log;
+use crate::store::Order;
+use crate::store::Page;
+use crate::store::digest::Depth;
+use crate::store::digest::Extent;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// How many events are listed in all: some mail programs show no more than 100 kB of a mail.
+const LISTED: usize = 300;
+/// How many actions stand under their own names.
+const ACTIONS: usize = 100;
+/// How many of the log's own events are listed.
+const OWN: usize = 20;
+
+/// What is counted under a heading.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    now: u64,
+    before: u64,
+    listed: Vec<EventId>,
+    /// The actions of this window, each with whether only those that failed are here.
+    actions: BTreeMap<String, bool>,
+}
+
+/// What is counted, under its headings.
+struct Grouped {
+    groups: Vec<Group>,
+    more_groups: (u64, u64),
+    empty: Vec<String>,
+}
+
+/// Reads one report.
+pub(super) struct Reader<'a> {
+    log: &'a Log,
+    options: &'a Options<'a>,
+    query: Option<&'a Query>,
+    sorter: Sorter<'a>,
+    counts: HashMap<Heading, Count>,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(log: &'a Log, options: &'a Options<'a>, query: Option<&'a Query>) -> Self {
+        Self { log, options, query, sorter: options.kinds.sorter(), counts: HashMap::new() }
+    }
+
+    pub(super) fn read(
+        mut self,
+        now: Timestamp,
+        window: Window,
+        head: (EventId, Hash),
+    ) -> Result<Report> {
+        let mut acts = Acts::default();
+        let mut own = Vec::new();
+        let mut more_own = 0;
+        let mut take_own = |event: &Event| {
+            if own.len() < OWN { own.push(event.id) } else { more_own += 1 }
+        };
+        let within = Extent {
+            after: EventId(0),
+            through: window.through,
+            since: window.since,
+            until: window.until,
+        };
+        let per_kind = self.options.per_kind;
+        let mut total = 0;
+        self.each(&within, &mut |reader, event| {
+            if event.own {
+                return take_own(&event);
+            }
+            total += 1;
+            let heading = reader.sorter.of(&event);
+            let count = reader.counts.entry(heading).or_default();
+            count.now += 1;
+            if count.listed.len() < per_kind {
+                count.listed.push(event.id);
+            }
+            let failed = event.is_failed();
+            match count.actions.get_mut(event.action.slug.as_str()) {
+                Some(only_failed) => *only_failed &= failed,
+                None => drop(count.actions.insert(event.action.slug.clone(), failed)),
+            }
+            acts.add(&event);
+        })?;
+        let (before, failures_before) = self.count_before(&window)?;
+        let mut late = 0;
+        let mut late_listed = Vec::new();
+        if self.query.is_none() && window.told < window.through {
+            let since = Timestamp::from_nanos(i64::MIN);
+            let extent = Extent { after: window.told, since, until: window.since, ..within };
+            self.log.each_as_it_came(&extent, Depth::Outline, &mut |event| {
+                if event.own {
+                    return take_own(&event);
+                }
+                late += 1;
+                if late_listed.len() < per_kind {
+                    late_listed.push(event.id);
+                }
+            })?;
+        }
+        let extent =
+            Extent { since: window.until, until: Timestamp::from_nanos(i64::MAX), ..within };
+        let ahead = match self.query {
+            None => self.log.tally(&extent)?.iter().map(|tally| tally.count).sum(),
+            Some(_) => 0,
+        };
+        let last = if total == 0 { self.log.last_activity(window.until)? } else { None };
+        // A part of the log has no rhythm of its own.
+        let whole = self.query.is_none_or(|query| query.terms().next().is_none());
+        let kinds = self.options.kinds;
+        let quiet = if whole { quiet::find(self.log, kinds, window.until)? } else { Vec::new() };
+        let Grouped { groups, more_groups, empty } = self.groups()?;
+        let (people, all_people) = acts.people(self.options.top);
+        Ok(Report {
+            made_at: now,
+            query: self.query.cloned(),
+            total,
+            before,
+            groups,
+            more_groups,
+            empty,
+            failures: acts.failures(),
+            failures_before,
+            critical: acts.critical(),
+            failed: acts.failed(),
+            people,
+            all_people,
+            impersonations: acts.impersonations(),
+            own: self.whole(&own)?,
+            more_own,
+            late,
+            late_listed: self.whole(&late_listed)?,
+            ahead,
+            quiet,
+            last,
+            head,
+            window,
+        })
+    }
+
+    /// Visits the events of an extent that are asked for, the newest first.
+    fn each(&mut self, extent: &Extent, visit: &mut dyn FnMut(&mut Self, Event)) -> Result<()> {
+        const PAGE: usize = 2_000;
+        let (log, depth) = (self.log, self.depth());
+        let Some(query) = self.query else {
+            return log.each_newest_first(extent, depth, &mut |event| visit(self, event));
+        };
+        let query = within(query, extent.since, extent.until);
+        let up_to = Some(extent.through);
+        let mut after = None;
+        loop {
+            let page = Page { order: Order::Newest, after, skip: 0, limit: PAGE, up_to };
+            let events = log.page(&query, &page)?;
+            let Some(last) = events.last() else { return Ok(()) };
+            after = Some(Cursor::of(last));
+            events.into_iter().for_each(|event| visit(self, event));
+        }
+    }
+
+    fn depth(&self) -> Depth {
+        if self.query.is_none() && self.options.kinds.by_action() {
+            Depth::Outline
+        } else {
+            Depth::Whole
+        }
+    }
+
+    /// Counts the window before, as far as it is told: in all, what failed, and by heading.
+    fn count_before(&mut self, window: &Window) -> Result<(u64, u64)> {
+        let extent = Extent {
+            after: EventId(0),
+            through: window.through,
+            since: window.before(),
+            until: window.since,
+        };
+        let (mut all, mut failures) = (0, 0);
+        if self.depth() == Depth::Outline {
+            for tally in self.log.tally(&extent)? {
+                all += tally.count;
+                failures += if tally.failed { tally.count } else { 0 };
+                let heading = self.options.kinds.of_action(&tally.action, tally.failed);
+                self.counts.entry(heading).or_default().before += tally.count;
+            }
+        } else {
+            self.each(&extent, &mut |reader, event| {
+                if !event.own {
+                    all += 1;
+                    failures += u64::from(event.is_failed());
+                    let heading = reader.sorter.of(&event);
+                    reader.counts.entry(heading).or_default().before += 1;
+                }
+            })?;
+        }
+        Ok((all, failures))
+    }
+
+    /// The groups in their order with the newest events of each, the empty kinds, and what is left.
+    fn groups(&mut self) -> Result<Grouped> {
+        let mut counts = std::mem::take(&mut self.counts);
+        let mut chosen = Vec::new();
+        let mut empty = Vec::new();
+        for (place, kind) in self.options.kinds.all().iter().enumerate() {
+            match counts.remove(&Heading::Kind(place)) {
+                Some(count) => chosen.push((Heading::Kind(place), count)),
+                None => empty.push(kind.name.clone()),
+            }
+        }
+        let mut actions: Vec<_> = counts.into_iter().filter(|(_, count)| count.now > 0).collect();
+        actions.sort_by(|(a, x), (b, y)| (Reverse(x.now), a).cmp(&(Reverse(y.now), b)));
+        let rest = actions.split_off(actions.len().min(ACTIONS));
+        let more_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.now).sum());
+        chosen.append(&mut actions);
+        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed.len()).collect();
+        let each = share(&listed);
+        let groups = chosen.into_iter().map(|(heading, mut count)| {
+            count.listed.truncate(each);
+            self.group(heading, &count)
+        });
+        Ok(Grouped { groups: groups.collect::<Result<_>>()?, more_groups, empty })
+    }
+
+    fn group(&self, heading: Heading, count: &Count) -> Result<Group> {
+        let query = self.asks_for(&heading, count);
+        let (name, is_action) = self.options.kinds.name(heading);
+        let listed = self.whole(&count.listed)?;
+        Ok(Group { name, is_action, query, count: count.now, before: count.before, listed })
+    }
+
+    /// The query for all that stands under a heading, times aside.
+    fn asks_for(&self, heading: &Heading, count: &Count) -> String {
+        // Longer lists of actions are harder to read than the globs that they came from.
+        const ACTIONS: usize = 6;
+        let kind = self.options.kinds.kind(heading);
+        let slugs: Vec<&str> = count.actions.keys().map(String::as_str).collect();
+        let named = format!("action:{}", slugs.join(","));
+        let asked = match (kind, self.query) {
+            (Some(kind), None) if !kind.built_in || slugs.len() > ACTIONS => kind.written.clone(),
+            (Some(kind), _) if kind.written.ends_with(" -is:failed") => named + " -is:failed",
+            // Those that went well may stand under a kind.
+            (None, _) if count.actions.values().all(|only_failed| *only_failed) => {
+                named + " is:failed"
+            }
+            _ => named,
+        };
+        words::narrowed(&asked, self.query)
+    }
+
+    /// The events with those ids, in their order.
+    fn whole(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+        let events = self.log.with_ids(ids)?;
+        let mut events: HashMap<EventId, Event> =
+            events.into_iter().map(|event| (event.id, event)).collect();
+        Ok(ids.iter().filter_map(|id| events.remove(id)).collect())
+    }
+}
+
+/// What a query means, in another span of time than its own.
+pub(super) fn within(query: &Query, since: Timestamp, until: Timestamp) -> Query {
+    let clock = Clock { now: until, zone: &Zone::utc() };
+    let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
+    query.clone().at_any_time().and(span.expect("times read back"))
+}
+
+/// How many events each group may list, for all to list no more than [`LISTED`] together.
+fn share(listed: &[usize]) -> usize {
+    let most = listed.iter().copied().max().unwrap_or(0);
+    (1..=most)
+        .rev()
+        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= LISTED)
+        .unwrap_or(1)
+}

@@ -1,0 +1,267 @@
+//! Which events a digest covers: windows that tile, so that each event reaches exactly one.
+//!
+//! A digest that was sent remembers until when it reached and the newest id that was there, both
+//! from the one snapshot that it was read in. It has told of every event with an id up to that one
+//! that occurred before that time, less what the one before it told of. So the next covers
+//!
+//! - what occurred in its window, from the last `until` on and before its own, and
+//! - what *arrived late*: what occurred before the window and has an id that the last did not see.
+//!
+//! An event whose transaction commits while a digest is read has a later id and is the next one's;
+//! one that is dated ahead of the clock waits until its time has come; and because `until` never
+//! moves back, a clock that does leaves an empty window and tells nothing twice.
+//!
+//! All of it is pure; the log's own events are the state (see [`outcome`](super::outcome)).
+
+use crate::digest::outcome::Recorded;
+use crate::event::EventId;
+use crate::time::Span;
+use crate::time::Timestamp;
+
+/// What the first digest covers, and what every other is meant to.
+pub(crate) const LENGTH: Span = Span::from_seconds(24 * 3_600);
+/// A window longer than this covers a gap: cron is late by minutes, not by an hour.
+const LATE: Span = Span::from_seconds(25 * 3_600);
+
+/// What one digest covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Window {
+    pub since: Timestamp,
+    pub until: Timestamp,
+    /// The newest id that it covers.
+    pub through: EventId,
+    /// What occurred before `since` has been told of up to this id.
+    pub told: EventId,
+    pub gap: Option<Gap>,
+}
+
+/// Why a window has more to cover than its day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// The digests of it that could not be sent, the oldest first. None where none was tried.
+    pub failed: Vec<Recorded>,
+    /// Whether the window is longer than a day.
+    pub longer: bool,
+}
+
+/// Where an event belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Within,
+    /// It occurred before the window and was not told of.
+    Late,
+    /// It occurs when the window is over.
+    Ahead,
+    /// Another digest's.
+    Elsewhere,
+}
+
+impl Window {
+    /// The window of the digest that is due at `now` in a log whose newest event is `head`, after
+    /// what became of the earlier ones, in the order of their ids.
+    pub(crate) fn next(history: &[Recorded], now: Timestamp, head: EventId) -> Self {
+        let due = |recorded: &&Recorded| !recorded.outcome.one_off;
+        let sent = history.iter().rev().filter(due).find(|recorded| recorded.outcome.sent);
+        let after = sent.map_or(EventId(0), |sent| sent.id);
+        let failed: Vec<Recorded> = history
+            .iter()
+            .filter(due)
+            .filter(|recorded| !recorded.outcome.sent && recorded.id > after)
+            .cloned()
+            .collect();
+        // Without any that was sent, the first that was tried has taken all older as covered.
+        let (since, told) = match (sent, failed.first()) {
+            (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
+            (None, Some(first)) => (first.outcome.since, first.outcome.through),
+            (None, None) => (now.saturating_sub(LENGTH), head),
+        };
+        let until = now.max(since);
+        let longer = until > since.saturating_add(LATE);
+        let gap = (longer || !failed.is_empty()).then_some(Gap { failed, longer });
+        Self { since, until, through: head, told, gap }
+    }
+
+    /// The window of a digest that moves nothing: what occurred from `since` on, before `until`.
+    pub(crate) fn one_off(since: Timestamp, until: Timestamp, head: EventId) -> Self {
+        Self { since, until: until.max(since), through: head, told: head, gap: None }
+    }
+
+    /// The own id of what it covers: a mail that came twice has it twice.
+    pub(crate) fn id(&self) -> String {
+        format!("{}..{},{}", self.since, self.until, self.through)
+    }
+
+    /// The length of the window, of which there may be none.
+    pub(crate) fn nanos(&self) -> i64 {
+        self.until.nanos().saturating_sub(self.since.nanos())
+    }
+
+    /// Where the window begins that the counts are held against: as long a time before.
+    pub(crate) fn before(&self) -> Timestamp {
+        Timestamp::from_nanos(self.since.nanos().saturating_sub(self.nanos()))
+    }
+
+    pub(crate) fn place(&self, id: EventId, occurred_at: Timestamp) -> Place {
+        if id > self.through {
+            Place::Elsewhere
+        } else if occurred_at >= self.until {
+            Place::Ahead
+        } else if occurred_at >= self.since {
+            Place::Within
+        } else if id > self.told {
+            Place::Late
+        } else {
+            Place::Elsewhere
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::digest::outcome::Outcome;
+    use crate::digest::outcome::tests::outcome;
+    use crate::digest::outcome::tests::time;
+
+    fn recorded(id: i64, window: &Window, sent: bool) -> Recorded {
+        let Window { since, until, through, .. } = *window;
+        let outcome = Outcome { sent, since, until, through, ..outcome() };
+        Recorded { id: EventId(id), at: until, outcome }
+    }
+
+    #[test]
+    fn the_first_covers_a_day_and_takes_all_older_as_covered() {
+        let now = time("2026-11-20T04:00:02Z");
+        let window = Window::next(&[], now, EventId(10));
+        assert_eq!(window.since, time("2026-11-19T04:00:02Z"));
+        assert_eq!((window.until, window.through, &window.gap), (now, EventId(10), &None));
+        assert_eq!(window.place(EventId(3), time("2026-11-19T04:00:01Z")), Place::Elsewhere);
+        assert_eq!(window.before(), time("2026-11-18T04:00:02Z"));
+    }
+
+    #[test]
+    fn the_next_begins_where_the_last_ended() {
+        let first = Window::next(&[], time("2026-11-20T04:00:01Z"), EventId(10));
+        let history = [recorded(11, &first, true)];
+        let next = Window::next(&history, time("2026-11-21T04:00:03Z"), EventId(20));
+        assert_eq!((next.since, next.told), (first.until, EventId(10)));
+        assert_eq!(next.gap, None);
+        assert_eq!(next.place(EventId(12), time("2026-11-20T04:00:00Z")), Place::Late);
+        assert_eq!(next.place(EventId(10), time("2026-11-20T04:00:00Z")), Place::Elsewhere);
+        // Dated ahead when the last was read.
+        assert_eq!(next.place(EventId(10), time("2026-11-20T05:00:00Z")), Place::Within);
+        assert_eq!(next.place(EventId(20), time("2026-11-22T05:00:00Z")), Place::Ahead);
+        assert_eq!(next.place(EventId(21), time("2026-11-20T05:00:00Z")), Place::Elsewhere);
+    }
+
+    #[test]
+    fn a_gap_is_covered_and_named() {
+        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let mut history = vec![recorded(11, &first, true)];
+        let gap = |history: &[Recorded], now| Window::next(history, time(now), EventId(20)).gap;
+        // Twenty minutes late, and more than an hour.
+        assert_eq!(gap(&history, "2026-11-21T04:20:00Z"), None);
+        let longer = Gap { failed: Vec::new(), longer: true };
+        assert_eq!(gap(&history, "2026-11-21T05:00:00.1Z"), Some(longer));
+        let second = Window::next(&history, time("2026-11-21T04:00:00Z"), EventId(20));
+        history.push(recorded(21, &second, false));
+        let again = Window::next(&history, time("2026-11-21T04:10:00Z"), EventId(21));
+        assert_eq!(again.since, first.until);
+        assert_eq!(again.gap, Some(Gap { failed: vec![history[1].clone()], longer: false }));
+        history.push(recorded(22, &again, true));
+        assert_eq!(gap(&history, "2026-11-22T04:00:00Z"), None);
+    }
+
+    #[test]
+    fn the_first_that_fails_is_made_up_for() {
+        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let second =
+            Window::next(&[recorded(11, &first, false)], time("2026-11-21T04:00:00Z"), EventId(20));
+        assert_eq!((second.since, second.told), (first.since, EventId(10)));
+        assert!(second.gap.is_some_and(|gap| gap.longer));
+    }
+
+    #[test]
+    fn a_one_off_moves_nothing() {
+        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let mut one_off = recorded(12, &first, true);
+        one_off.outcome.one_off = true;
+        one_off.outcome.until = time("2026-11-20T12:00:00Z");
+        let history = [recorded(11, &first, true), one_off];
+        let next = Window::next(&history, time("2026-11-21T04:00:00Z"), EventId(20));
+        assert_eq!((next.since, next.told), (first.until, EventId(10)));
+    }
+
+    /// What may happen to a log in the life of a digest.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// An event comes in that occurred so long before the clock, or after it.
+        Event { before: i64 },
+        /// The clock goes on, or steps back.
+        Clock(i64),
+        /// A digest runs; so many events commit while it is read, and it is sent or fails.
+        Digest { meanwhile: u8, sent: bool, one_off: bool },
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (-40_i64..60).prop_map(|before| Step::Event { before }),
+            2 => (0_i64..40).prop_map(Step::Clock),
+            1 => (-60_i64..0).prop_map(Step::Clock),
+            3 => (0_u8..3, any::<bool>(), prop::bool::weighted(0.1))
+                .prop_map(|(meanwhile, sent, one_off)| Step::Digest { meanwhile, sent, one_off }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn every_event_is_in_exactly_one_sent_window(steps in prop::collection::vec(step(), 1..60)) {
+            const HOUR: i64 = 3_600_000_000_000;
+            // A digest before all of it takes what is older as covered.
+            let mut now = 1_000 * HOUR;
+            let first = Window::next(&[], Timestamp::from_nanos(now), EventId(0));
+            let mut head = 1;
+            let mut history = vec![recorded(head, &first, true)];
+            let mut events: HashMap<EventId, Timestamp> = HashMap::new();
+            let mut told: HashMap<EventId, usize> = HashMap::new();
+            // At the end the clock has passed all that was dated ahead.
+            let end = [Step::Clock(10_000), Step::Digest { meanwhile: 0, sent: true, one_off: false }];
+            for step in steps.into_iter().chain(end) {
+                match step {
+                    Step::Event { before } => {
+                        head += 1;
+                        events.insert(EventId(head), Timestamp::from_nanos(now - before * HOUR));
+                    }
+                    Step::Clock(hours) => now += hours * HOUR,
+                    Step::Digest { meanwhile, sent, one_off } => {
+                        let clock = Timestamp::from_nanos(now);
+                        let window = Window::next(&history, clock, EventId(head));
+                        let last = history.iter().rev().find(|last| last.outcome.sent && !last.outcome.one_off);
+                        prop_assert!(last.is_none_or(|last| window.until >= last.outcome.until));
+                        for _ in 0..meanwhile {
+                            head += 1;
+                            events.insert(EventId(head), Timestamp::from_nanos(now - HOUR));
+                        }
+                        if sent && !one_off {
+                            for (id, at) in &events {
+                                let covered = matches!(window.place(*id, *at), Place::Within | Place::Late);
+                                *told.entry(*id).or_default() += usize::from(covered);
+                            }
+                        }
+                        head += 1;
+                        let mut outcome = recorded(head, &window, sent);
+                        outcome.outcome.one_off = one_off;
+                        history.push(outcome);
+                    }
+                }
+            }
+            prop_assert!(events.keys().all(|id| told.get(id) == Some(&1)), "{:?}", told);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The sentences of a digest.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use crate::digest::lines;
+use crate::digest::lines::Lines;
+use crate::digest::quiet::Quiet;
+use crate::digest::report::Report;
+use crate::digest::view;
+use crate::digest::view::Setting;
+use crate::digest::view::Space;
+use crate::digest::window::Gap;
+use crate::digest::window::Window;
+use crate::event::Party;
+use crate::query::Column;
+use crate::query::Query;
+use crate::query::Term;
+use crate::query::Test;
+use crate::text;
+use crate::time;
+use crate::time::Style;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+const MINUTE: u64 = 60_000_000_000;
+const HOUR: u64 = 60 * MINUTE;
+
+/// How many sign-ins fail for one person before somebody should look.
+const FAILED_SIGN_INS: u64 = 2;
+/// How many people, and how many failed digests, are named among what needs a look.
+const NAMED: usize = 5;
+
+/// `18,412 events`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    let worded = text::plural(count, noun);
+    let noun = worded.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{}{noun}", text::thousands(count))
+}
+
+/// Whether the window is a day, give or take what cron is late.
+pub(super) fn is_a_day(window: &Window) -> bool {
+    (23 * HOUR..=25 * HOUR).contains(&window.nanos().unsigned_abs())
+}
+
+/// The length of the window in words: `24 hours`, `3 days`, `20 minutes`.
+pub(super) fn length(window: &Window) -> String {
+    let nanos = window.nanos().unsigned_abs();
+    let hours = (nanos + HOUR / 2) / HOUR;
+    if nanos < HOUR {
+        text::plural(nanos / MINUTE, "minute")
+    } else if hours >= 48 && (hours.is_multiple_of(24) || hours > 96) {
+        text::plural((hours + 12) / 24, "day")
+    } else {
+        text::plural(hours, "hour")
+    }
+}
+
+/// `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
+pub(super) fn span(window: &Window, zone: &Zone) -> String {
+    let at = |at: Timestamp| zone.format(at, Style::WeekdayClock);
+    let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
+    let change = if before == after { String::new() } else { format!(" {before}") };
+    let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));
+    if *zone != Zone::utc() {
+        let clock = Zone::utc().format(window.until, Style::Clock);
+        write!(span, " ({clock} UTC)").expect("a String takes all");
+    }
+    span
+}
+
+/// What stands in front of the subject when there is a gap: `covers 3 days`.
+pub(super) fn gap(window: &Window) -> String {
+    match &window.gap {
+        None => String::new(),
+        Some(Gap { longer: true, .. }) => format!("covers {}", length(window)),
+        Some(Gap { failed, longer: false }) if failed.len() == 1 => {
+            "after a failed digest".to_owned()
+        }
+        Some(Gap { failed, longer: false }) => format!("after {} failed digests", failed.len()),
+    }
+}
+
+/// The sentence of a window without an event.
+pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
+    if report.total > 0 {
+        return String::new();
+    }
+    let length = length(&report.window);
+    match &report.last {
+        Some(_) if report.query.is_some() => format!("No activity of that sort in {length}."),
+        Some(last) => format!(
+            "No activity in {length}. The log is alive: its last event came {} ({}).",
+            time::ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
+            lines::shown(&last.action.slug, lines::LABEL),
+        ),
+        None => format!("No activity in {length}. The log has no events yet."),
+    }
+}
+
+/// What a one-off digest is about.
+pub(super) fn query(query: &Query, zone: &Zone) -> String {
+    lines::shown(&query.told(|at| zone.format(at, Style::Minute)), lines::SENTENCE)
+}
+
+/// `And 3 actions more with 12 events.`
+pub(super) fn more_kinds((actions, events): (u64, u64)) -> String {
+    if actions == 0 {
+        return String::new();
+    }
+    format!("And {} more with {}.", counted(actions, "action"), counted(events, "event"))
+}
+
+/// `No sign-ups, comments or bookings.`
+pub(super) fn nothing(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| in_a_sentence(name)).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [only] => format!("No {only}."),
+        [first @ .., last] => format!("No {} or {last}.", first.join(", ")),
+    }
+}
+
+/// A name without its capital, unless it is an abbreviation.
+fn in_a_sentence(name: &str) -> String {
+    let name = lines::shown(name, lines::LABEL);
+    let mut letters = name.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => name,
+    }
+}
+
+pub(super) fn ahead(count: u64) -> String {
+    match count {
+        0 => String::new(),
+        1 => "1 event is dated after the end of this window; a later digest has it.".to_owned(),
+        _ => format!(
+            "{} events are dated after the end of this window; later digests have them.",
+            text::thousands(count)
+        ),
+    }
+}
+
+/// The command that shows what a query finds, times in full so that the counts agree.
+pub(super) fn command(query: &str, since: Option<Timestamp>, until: Option<Timestamp>) -> String {
+    let mut command = format!("activity list '{}'", text::escape(query).replace('\'', r"'\''"));
+    for (flag, at) in [("since", since), ("until", until)] {
+        if let Some(at) = at {
+            write!(command, " --{flag} {at}").expect("a String takes all");
+        }
+    }
+    command
+}
+
+/// `asked`, which may name actions, and all that a one-off digest is about but times and actions.
+pub(super) fn narrowed(asked: &str, query: Option<&Query>) -> String {
+    let is_other = |term: &&Term| !matches!(term.test, Test::Text(Column::Action, _));
+    let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
+    terms.fold(asked.to_owned(), |all, term| format!("{all} {term}"))
+}
+
+/// What needs a look, the gravest first.
+pub(super) fn looks(report: &Report, setting: &Setting<'_>, lines: &Lines<'_>) -> Vec<String> {
+    let window = &report.window;
+    let mut looks = Vec::new();
+    if let Some(Space { free, wanted }) = setting.space {
+        let (free, wanted) = (view::bytes(free), view::bytes(wanted));
+        looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));
+    }
+    looks.extend(gap_sentences(window, setting.zone));
+    looks.extend(report.quiet.iter().map(|quiet| gone_quiet(quiet, report.made_at, setting.zone)));
+    if report.critical > 0 {
+        let asked = narrowed("severity:critical", report.query.as_ref());
+        let command = command(&asked, Some(window.since), Some(window.until));
+        looks.push(format!("{}: {command}", counted(report.critical, "critical event")));
+    }
+    looks.extend(failed_sign_ins(report));
+    let is_trouble = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
+    let trouble = report.own.iter().filter(|event| is_trouble(&event.action.slug)).take(NAMED);
+    looks.extend(trouble.map(|event| sentence(&lines.own(event))));
+    looks
+}
+
+fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
+    let Some(gap) = &window.gap else { return Vec::new() };
+    let mut sentences = Vec::new();
+    if gap.longer {
+        sentences.push(format!(
+            "No digest was sent since {}: this one covers {}.",
+            zone.format(window.since, Style::WeekdayClock),
+            length(window)
+        ));
+    }
+    for failed in gap.failed.iter().take(NAMED) {
+        let why = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
+        let why = why.map(|why| lines::shown(why, lines::LABEL)).unwrap_or_default();
+        sentences.push(format!(
+            "The digest of {} could not be sent ({}: {why}); this one has its events.",
+            zone.format(failed.at, Style::WeekdayClock),
+            lines::shown(&failed.outcome.transport, lines::LABEL),
+        ));
+    }
+    if let Some(more @ 1..) = gap.failed.len().checked_sub(NAMED) {
+        sentences.push(format!("Nor could {more} more digests."));
+    }
+    sentences
+}
+
+fn gone_quiet(quiet: &Quiet, now: Timestamp, zone: &Zone) -> String {
+    format!(
+        "{} {} stopped: the last was {} ({}), normally {}.",
+        lines::shown(&quiet.name, lines::LABEL),
+        if quiet.is_action { "has" } else { "have" },
+        time::ago(quiet.last, now.max(quiet.last), zone),
+        zone.format(quiet.last, Style::WeekdayClock),
+        quiet.pace
+    )
+}
+
+fn failed_sign_ins(report: &Report) -> Vec<String> {
+    let mut people: Vec<(Option<&Party>, u64)> = Vec::new();
+    let mut places: HashMap<Option<&str>, usize> = HashMap::new();
+    for failed in report.failed.iter().filter(|failed| failed.is_sign_in()) {
+        let who = failed.who.as_ref();
+        // One person may have failed at several actions.
+        let name = who.and_then(|who| who.id.as_deref().or(who.label.as_deref()));
+        let place = *places.entry(name).or_insert_with(|| {
+            people.push((who, 0));
+            people.len() - 1
+        });
+        people[place].1 += failed.count;
+    }
+    people.retain(|(_, count)| *count >= FAILED_SIGN_INS);
+    people.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut sentences: Vec<String> = people
+        .iter()
+        .take(NAMED)
+        .map(|(who, count)| {
+            let who = who.map_or_else(|| "nobody in particular".to_owned(), lines::party);
+            format!("{} for {who}.", counted(*count, "failed sign-in"))
+        })
+        .collect();
+    if people.len() > NAMED {
+        let rest = &people[NAMED..];
+        let count = rest.iter().map(|(_, count)| count).sum();
+        let others = counted(rest.len() as u64, "other");
+        sentences.push(format!("{} for {others}.", counted(count, "failed sign-in")));
+    }
+    sentences
+}
+
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(['.']).collect()
+}

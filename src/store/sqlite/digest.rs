@@ -1,0 +1,266 @@
+//! The reads behind a digest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use rusqlite::Connection;
+
+use crate::event;
+use crate::event::Action;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::own;
+use crate::store::digest::Depth;
+use crate::store::digest::Extent;
+use crate::store::digest::Rhythm;
+use crate::store::digest::Tally;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::rows;
+use crate::time::Timestamp;
+
+/// How many events are read at a time.
+const PAGE: i64 = 2_000;
+const DAY: i64 = 86_400_000_000_000;
+
+/// [`rows::columns`] without those that are not kept once for many events.
+macro_rules! outline {
+    () => {
+        "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
+         event.tenant, event.source, event.severity, event.action, event.actor, \
+         event.impersonator, event.target, NULL, NULL, event.status, NULL, NULL, NULL, NULL, NULL, \
+         NULL, NULL, event.own, event.hash"
+    };
+}
+
+/// One page of an extent, the newest first, behind a place.
+macro_rules! newest_first {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM event INDEXED BY event_occurred_at \
+             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 \
+               AND (occurred_at, id) < (?5, ?6) \
+             ORDER BY occurred_at DESC, id DESC LIMIT ?7"
+        )
+    };
+}
+
+/// One page of an extent, in the order of ids. Its time is hidden from the planner, for what came in
+/// since yesterday is less than what occurred before it.
+macro_rules! as_it_came {
+    ($columns:expr) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM event WHERE id > ?1 AND id <= ?2 AND +occurred_at >= ?3 AND +occurred_at < ?4 \
+             ORDER BY id LIMIT ?5"
+        )
+    };
+}
+
+impl Sqlite {
+    pub(in crate::store) fn at_one_moment<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
+        if !self.connection.is_autocommit() {
+            return read();
+        }
+        let transaction = self.connection.unchecked_transaction().map_err(told)?;
+        let result = read()?;
+        transaction.finish().map_err(told)?;
+        Ok(result)
+    }
+
+    pub(in crate::store) fn each_newest_first(
+        &self,
+        extent: &Extent,
+        depth: Depth,
+        visit: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let sql = match depth {
+            Depth::Outline => newest_first!(outline!()),
+            Depth::Whole => newest_first!(rows::columns!()),
+        };
+        let Extent { after, through, since, until } = *extent;
+        let mut place = (until, EventId(i64::MAX));
+        loop {
+            let span = (after.0, through.0, since.nanos(), until.nanos());
+            let page = self
+                .events(sql, (span.0, span.1, span.2, span.3, place.0.nanos(), place.1.0, PAGE))?;
+            let Some(last) = page.last() else { return Ok(()) };
+            place = (last.occurred_at, last.id);
+            page.into_iter().for_each(&mut *visit);
+        }
+    }
+
+    pub(in crate::store) fn each_as_it_came(
+        &self,
+        extent: &Extent,
+        depth: Depth,
+        visit: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let sql = match depth {
+            Depth::Outline => as_it_came!(outline!()),
+            Depth::Whole => as_it_came!(rows::columns!()),
+        };
+        let Extent { mut after, through, since, until } = *extent;
+        loop {
+            let params = (after.0, through.0, since.nanos(), until.nanos(), PAGE);
+            let page = self.events(sql, params)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.id;
+            page.into_iter().for_each(&mut *visit);
+        }
+    }
+
+    pub(in crate::store) fn tally(&self, extent: &Extent) -> Result<Vec<Tally>> {
+        const SQL: &str = "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
+            FROM event INDEXED BY event_occurred_at \
+            WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
+            GROUP BY action, failed";
+        let Extent { after, through, since, until } = *extent;
+        self.snapshot(|connection| {
+            let actions = actions(connection)?;
+            let mut statement = connection.prepare_cached(SQL)?;
+            let params = (after.0, through.0, since.nanos(), until.nanos());
+            let rows = statement.query_map(params, |row| {
+                let action = Arc::clone(named(&actions, row.get(0)?)?);
+                let failed = row.get(1)?;
+                Ok(Tally {
+                    failed: failed || event::names_failure(&action.slug),
+                    action,
+                    count: row.get::<_, i64>(2)?.cast_unsigned(),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    pub(in crate::store) fn rhythms(&self, until: Timestamp, days: usize) -> Result<Vec<Rhythm>> {
+        // Both read nothing but their index, and it costs less to count its rows here than to have
+        // SQLite group them, for it does not know that days ascend with times.
+        const ALL: &str = "SELECT action.key, event.occurred_at \
+            FROM action CROSS JOIN event INDEXED BY event_action \
+              ON event.action = action.key \
+              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
+        const FAILED: &str = "SELECT action.key, event.occurred_at \
+            FROM action CROSS JOIN event INDEXED BY event_failed \
+              ON event.action = action.key AND event.status >= 400 \
+              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
+        let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY);
+        let first = until.nanos().saturating_sub(length);
+        self.snapshot(|connection| {
+            let actions = actions(connection)?;
+            let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
+                let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query((first, until.nanos()))?;
+                let mut current: Option<(i64, Vec<u64>)> = None;
+                while let Some(row) = rows.next()? {
+                    let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+                    let day = usize::try_from(at.saturating_sub(first) / DAY).unwrap_or(0);
+                    if current.as_ref().is_none_or(|(action, _)| *action != key) {
+                        counts.extend(current.replace((key, vec![0; days])));
+                    }
+                    if let Some((_, daily)) = &mut current {
+                        daily[day.min(days - 1)] += 1;
+                    }
+                }
+                counts.extend(current);
+                Ok(counts)
+            };
+            let mut failed = read(FAILED)?;
+            let mut rhythms = Vec::new();
+            for (key, mut daily) in read(ALL)? {
+                let action = named(&actions, key)?;
+                let names_failure = event::names_failure(&action.slug);
+                if let Some(failed) = failed.remove(&key).filter(|_| !names_failure) {
+                    for (all, failed) in daily.iter_mut().zip(&failed) {
+                        *all -= failed;
+                    }
+                    rhythms.push(Rhythm {
+                        action: Arc::clone(action),
+                        failed: true,
+                        daily: failed,
+                    });
+                }
+                rhythms.push(Rhythm { action: Arc::clone(action), failed: names_failure, daily });
+            }
+            rhythms.retain(|rhythm| {
+                !own::is_reserved(&rhythm.action.slug) && rhythm.daily.iter().any(|day| *day > 0)
+            });
+            Ok(rhythms)
+        })
+    }
+
+    pub(in crate::store) fn last_of(
+        &self,
+        action: &Action,
+        failed: bool,
+        until: Timestamp,
+    ) -> Result<Option<Timestamp>> {
+        // Each of the two states of a status, or, where the action itself names a failure, both.
+        const SQL: &str = "SELECT max(event.occurred_at) FROM action \
+            CROSS JOIN event ON event.action = action.key AND event.occurred_at < ?3 \
+              AND ifnull(event.status >= 400, 0) BETWEEN ?4 AND ?5 \
+            WHERE action.slug = ?1 AND action.module = ?2";
+        let module = action.module.as_deref().unwrap_or_default();
+        let (from, to) =
+            if event::names_failure(&action.slug) { (false, true) } else { (failed, failed) };
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let params = (&action.slug, module, until.nanos(), from, to);
+            statement.query_row(params, |row| {
+                Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp::from_nanos))
+            })
+        })
+    }
+
+    pub(in crate::store) fn with_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+        let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
+        let sql = concat!(
+            "SELECT ",
+            rows::columns!(),
+            " FROM event WHERE id IN (SELECT value FROM json_each(?1))"
+        );
+        self.events(sql, [format!("[{}]", ids.join(","))])
+    }
+
+    pub(in crate::store) fn own(&self, action: &str) -> Result<Vec<Event>> {
+        let sql = concat!(
+            "SELECT ",
+            rows::columns!(),
+            " FROM action CROSS JOIN event ON event.action = action.key AND event.own = 1 \
+             WHERE action.slug = ?1 ORDER BY event.id"
+        );
+        self.events(sql, [action])
+    }
+
+    pub(in crate::store) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
+        let sql = concat!(
+            "SELECT ",
+            outline!(),
+            " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
+             ORDER BY occurred_at DESC, id DESC LIMIT 1"
+        );
+        Ok(self.events(sql, [until.nanos()])?.pop())
+    }
+}
+
+type Actions = HashMap<i64, Arc<Action>>;
+
+fn actions(connection: &Connection) -> rusqlite::Result<Actions> {
+    let mut statement = connection.prepare_cached("SELECT key, slug, module FROM action")?;
+    let rows = statement.query_map([], |row| {
+        let module = Some(row.get(2)?).filter(|module: &String| !module.is_empty());
+        Ok((row.get(0)?, Arc::new(Action { slug: row.get(1)?, module })))
+    })?;
+    rows.collect()
+}
+
+fn named(actions: &Actions, key: i64) -> rusqlite::Result<&Arc<Action>> {
+    actions.get(&key).ok_or_else(|| error::damage(format!("action {key} is not there")))
+}
