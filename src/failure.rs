@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Data = 65,
     /// There is no log or input file, or what is there is none.
     NoInput = 66,
+    /// A mail or mirror service refused for good.
+    Unavailable = 69,
     /// A defect of ours.
     Software = 70,
     /// Cannot create a file.
@@ -97,6 +99,13 @@ pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Ex
     // Standard error may be full or closed; there is nobody left to tell.
     drop(stderr.write_all(told.as_bytes()));
     exit
+}
+
+/// Returns what the system said, without its number, escaped.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let told = error.to_string();
+    let told = told.split_once(" (os error").map_or(told.as_str(), |(told, _)| told);
+    text::escape(told).into_owned()
 }
 
 /// The messages from the outermost in, each once: a cause that its context already says is left out.
