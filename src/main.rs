@@ -2,6 +2,7 @@
 
 mod event;
 mod failure;
+mod retry;
 mod text;
 mod time;
 
