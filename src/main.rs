@@ -3,6 +3,7 @@
 mod event;
 mod failure;
 mod retry;
+mod secret;
 mod text;
 mod time;
 
