@@ -2,6 +2,7 @@
 
 mod event;
 mod failure;
+mod http;
 mod retry;
 mod secret;
 mod text;
