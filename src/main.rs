@@ -1,5 +1,6 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod digest;
 mod event;
 mod failure;
 mod http;

@@ -106,9 +106,10 @@ impl Field {
             Kind::Id { limit } => Taken::Text(bounded(text, limit)?),
             Kind::Label => Taken::Text(bounded(text, MAX_ID)?),
             Kind::Time => Taken::Time(time(&text)?),
-            Kind::Source => Taken::Source(Source::parse(&text).ok_or_else(|| {
-                format!("{text:?} is none of operator, system, api and cron")
-            })?),
+            Kind::Source => Taken::Source(
+                Source::parse(&text)
+                    .ok_or_else(|| format!("{text:?} is none of operator, system, api and cron"))?,
+            ),
             Kind::Severity => Taken::Severity(Severity::parse(&text).ok_or_else(|| {
                 format!("{text:?} is none of critical, high, medium, low and info")
             })?),
@@ -126,7 +127,9 @@ fn slug(mut text: String) -> Result<String, String> {
     text.make_ascii_lowercase();
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "_.:/-".contains(c));
     match text.chars().find(|c| odd(*c)) {
-        Some(c) => Err(format!("{text:?} has {c:?}; letters, digits and _ . : / - can stand in it")),
+        Some(c) => {
+            Err(format!("{text:?} has {c:?}; letters, digits and _ . : / - can stand in it"))
+        }
         None => Ok(text),
     }
 }
@@ -270,7 +273,10 @@ pub(crate) static FIELDS: [Field; 28] = [
             }
         },
     },
-    text_field!(module, Kind::Label, [], "emitting service", |event| event.action.module.as_deref()),
+    text_field!(module, Kind::Label, [], "emitting service", |event| event
+        .action
+        .module
+        .as_deref()),
     Field {
         name: "action",
         aliases: &[],
@@ -317,7 +323,9 @@ pub(crate) static FIELDS: [Field; 28] = [
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event.ip.as_deref()),
+    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event
+        .ip
+        .as_deref()),
     text_field!(user_agent, Kind::Text, [], "user agent", |event| event.user_agent.as_deref()),
     text_field!(session_id, ID, [], "session", |event| event.session_id.as_deref()),
     text_field!(method, Kind::Verb, [], "HTTP method", |event| event.method.as_deref()),

@@ -139,10 +139,11 @@ impl<'a> Intake<'a> {
                 return Ok(());
             }
             (_, Given::Text(text)) => text.into_owned(),
-            (
-                Kind::Id { .. } | Kind::Time | Kind::Severity | Kind::Status,
-                Given::Json(number),
-            ) if json::kind(number) == "a number" => number.to_owned(),
+            (Kind::Id { .. } | Kind::Time | Kind::Severity | Kind::Status, Given::Json(number))
+                if json::kind(number) == "a number" =>
+            {
+                number.to_owned()
+            }
             (_, Given::Json(raw)) => {
                 return Err(format!("{}: must be text, not {}", field.name, json::kind(raw)));
             }
@@ -174,10 +175,19 @@ impl<'a> Intake<'a> {
             return Ok(());
         };
         let field = field::named("event_id").expect("the table has event_id");
-        if self.event.event_id.is_some() { self.extra("id".into(), &id) } else { self.set(field, id) }
+        if self.event.event_id.is_some() {
+            self.extra("id".into(), &id)
+        } else {
+            self.set(field, id)
+        }
     }
 
-    fn keep_side(&mut self, name: Cow<'a, str>, given: Given<'a>, before: bool) -> Result<(), String> {
+    fn keep_side(
+        &mut self,
+        name: Cow<'a, str>,
+        given: Given<'a>,
+        before: bool,
+    ) -> Result<(), String> {
         let slot = if before { &mut self.before } else { &mut self.after };
         match slot.replace((name, given)) {
             Some((alias, earlier)) => self.extra(alias, &earlier),

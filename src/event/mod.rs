@@ -189,7 +189,8 @@ impl Event {
 /// Whether the last part of an action (after its last dot) has `failed` or `denied` as a word.
 pub(crate) fn names_failure(action: &str) -> bool {
     let last = action.rsplit('.').next().unwrap_or(action);
-    last.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "failed" || word == "denied")
+    last.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word == "failed" || word == "denied")
 }
 
 /// What an emitter says. A value that it did not give is `None` here, and the log fills in the rest:

@@ -1,0 +1,3 @@
+//! The daily digest.
+
+pub(crate) mod deliver;
