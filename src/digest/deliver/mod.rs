@@ -15,6 +15,9 @@ mod sendmail;
 mod smtp;
 
 #[cfg(test)]
+#[cfg(feature = "real")]
+mod real;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wire;
