@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Data = 65,
     /// There is no log or input file, or what is there is none.
     NoInput = 66,
+    /// A mail or mirror service refused for good.
+    Unavailable = 69,
     /// A defect of ours.
     Software = 70,
     /// Cannot create a file.

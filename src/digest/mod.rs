@@ -1,5 +1,6 @@
 //! The daily digest: what happened in a log, read into a report and written as a mail.
 
+pub(crate) mod deliver;
 mod json;
 pub(crate) mod kinds;
 mod lines;

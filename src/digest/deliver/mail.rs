@@ -1,0 +1,409 @@
+//! A mail as plain data, and as the message that SMTP and `sendmail` carry.
+//!
+//! Whatever stands in the fields, the message has the headers named here and no others: addresses
+//! are checked when they are read, and the texts of headers have their control characters taken out
+//! before `lettre` encodes and folds them.
+
+use std::fmt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::Message;
+use lettre::address::Address;
+use lettre::message::header::{
+    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
+};
+use lettre::message::{Body, MultiPart, SinglePart};
+
+use crate::failure::{Exit, Failure};
+use crate::text;
+use crate::time::Timestamp;
+
+/// The header by which a mail that came twice can be told.
+pub(super) const WINDOW_HEADER: &str = "X-Activity-Window";
+/// Keeps notes of absence from answering (RFC 3834).
+pub(super) const AUTO_HEADER: &str = "Auto-Submitted";
+pub(super) const AUTO: &str = "auto-generated";
+
+/// The longest subject in characters; mail programs show less.
+const SUBJECT: usize = 200;
+const NO_SUBJECT: &str = "(no subject)";
+/// The longest header of a text of ours, far below the 998 characters of a line.
+const TOKEN: usize = 200;
+
+/// A sender or recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mailbox {
+    name: Option<String>,
+    address: Address,
+}
+
+impl Mailbox {
+    /// Reads `alice@example.org`, `Alice <alice@example.org>` or `"Liddell, A." <alice@example.org>`.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`] with the text and what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
+        Self::read(text.trim()).map_err(|why| {
+            let quoted = text::escape(text);
+            Failure::new(Exit::Config, format!("\"{quoted}\" is no mail address: {why}"))
+        })
+    }
+
+    fn read(text: &str) -> Result<Self, &'static str> {
+        if text.contains(char::is_control) {
+            return Err("it holds a control character");
+        }
+        let (name, address) = match text.strip_suffix('>') {
+            Some(text) => {
+                let (name, address) = text.rsplit_once('<').ok_or("a \"<\" is missing")?;
+                (unquote(name.trim())?, address)
+            }
+            None => (None, text),
+        };
+        // Anything else is legal and meant by nobody, or not taken by every server.
+        let plain = |c: char| c.is_ascii_graphic() && !"<>\"\\,;:()".contains(c);
+        if !address.chars().all(plain) {
+            return Err("the address may hold ASCII letters, digits and the usual marks");
+        }
+        let address = address.parse().map_err(|_| "it should read like name@example.org")?;
+        Ok(Self { name, address })
+    }
+
+    /// Returns the address without the name.
+    pub(crate) fn address(&self) -> &str {
+        self.address.as_ref()
+    }
+
+    /// Returns the part of the address after the `@`.
+    pub(crate) fn domain(&self) -> &str {
+        self.address.domain()
+    }
+
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn to_header(&self) -> lettre::message::Mailbox {
+        lettre::message::Mailbox::new(self.name.clone(), self.address.clone())
+    }
+}
+
+/// The address alone: what a line of the log has room for.
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.address())
+    }
+}
+
+/// The name in front of an address, in quotes or not.
+fn unquote(name: &str) -> Result<Option<String>, &'static str> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let Some(rest) = name.strip_prefix('"') else {
+        if name.contains(['<', '>', '@', ',', ';', ':', '(', ')', '[', ']', '"', '\\']) {
+            return Err("a name with such marks stands in quotes");
+        }
+        return Ok(Some(name.to_owned()));
+    };
+    let mut plain = String::with_capacity(rest.len());
+    let mut chars = rest.chars();
+    loop {
+        match chars.next() {
+            Some('"') if chars.as_str().is_empty() => break,
+            Some('\\') => plain.extend(chars.next()),
+            Some('"') | None => return Err("the quotes around the name do not match"),
+            Some(c) => plain.push(c),
+        }
+    }
+    let plain = plain.trim();
+    Ok((!plain.is_empty()).then(|| plain.to_owned()))
+}
+
+/// A mail to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mail {
+    pub from: Mailbox,
+    pub to: Vec<Mailbox>,
+    /// As a template made it: it is cleaned and cut here.
+    pub subject: String,
+    pub text: String,
+    pub html: Option<String>,
+    /// The own id of the window: a mail that came twice has it twice.
+    pub window: String,
+    /// The same over all tries; see [`Mail::id`].
+    pub message_id: String,
+}
+
+impl Mail {
+    /// Returns a Message-ID that no other mail has, when nothing else is called `unique`.
+    pub(crate) fn id(unique: &str, from: &Mailbox) -> String {
+        format!("<{}@{}>", token(unique), from.domain())
+    }
+
+    /// The subject on one line: a label that holds a line feed and a header is text as any other.
+    pub(super) fn subject(&self) -> String {
+        let plain: String =
+            self.subject.chars().map(|c| if is_break(c) { ' ' } else { c }).collect();
+        // Only what was encoded here is to be decoded by whoever shows it.
+        let plain = plain.replace("=?", "= ?");
+        let plain = plain.trim();
+        if plain.is_empty() {
+            return NO_SUBJECT.to_owned();
+        }
+        if plain.chars().count() <= SUBJECT {
+            return plain.to_owned();
+        }
+        let cut: String = plain.chars().take(SUBJECT - 1).collect();
+        format!("{}…", cut.trim_end())
+    }
+
+    pub(super) fn window(&self) -> String {
+        token(&self.window)
+    }
+
+    /// Each recipient once: a service refuses a mail that names one twice.
+    pub(super) fn recipients(&self) -> Vec<&Mailbox> {
+        let mut each: Vec<&Mailbox> = Vec::with_capacity(self.to.len());
+        for mailbox in &self.to {
+            let same = |known: &&Mailbox| known.address().eq_ignore_ascii_case(mailbox.address());
+            if !each.iter().any(same) {
+                each.push(mailbox);
+            }
+        }
+        each
+    }
+}
+
+/// A mail made ready for SMTP or `sendmail`: the same bytes in every try.
+#[derive(Clone, Debug)]
+pub(super) struct Letter {
+    pub id: String,
+    pub from: Address,
+    pub to: Vec<Address>,
+    pub bytes: Vec<u8>,
+}
+
+impl Letter {
+    pub(super) fn new(mail: &Mail, now: Timestamp) -> Result<Self, Failure> {
+        let id = format!("<{}>", token(mail.message_id.trim_matches(['<', '>'])));
+        let mut message = Message::builder()
+            .from(mail.from.to_header())
+            .subject(mail.subject())
+            .message_id(Some(id.clone()))
+            .date(UNIX_EPOCH + Duration::from_nanos(now.nanos().try_into().unwrap_or_default()))
+            .header(MIME_VERSION_1_0)
+            .raw_header(header(WINDOW_HEADER, mail.window()))
+            .raw_header(header(AUTO_HEADER, AUTO.to_owned()));
+        let recipients = mail.recipients();
+        for mailbox in &recipients {
+            message = message.to(mailbox.to_header());
+        }
+        let plain = part(ContentType::TEXT_PLAIN, &mail.text);
+        let message = match &mail.html {
+            None => message.singlepart(plain),
+            Some(html) => message.multipart(
+                MultiPart::alternative()
+                    .singlepart(plain)
+                    .singlepart(part(ContentType::TEXT_HTML, html)),
+            ),
+        };
+        let message = message.map_err(|error| {
+            Failure::new(Exit::Software, format!("the mail cannot be built: {error}"))
+        })?;
+        Ok(Self {
+            id,
+            from: mail.from.address.clone(),
+            to: recipients.into_iter().map(|mailbox| mailbox.address.clone()).collect(),
+            bytes: message.formatted(),
+        })
+    }
+}
+
+/// Quoted-printable whatever it holds: no line is too long for a server, and nothing but ASCII.
+fn part(kind: ContentType, text: &str) -> SinglePart {
+    let body = Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
+        .expect("quoted-printable takes any text");
+    SinglePart::builder().header(kind).body(body)
+}
+
+fn header(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
+}
+
+/// Takes out what would end a token of a header: all but visible ASCII, brackets too.
+fn token(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_graphic() && !"<>".contains(*c)).take(TOKEN).collect()
+}
+
+/// C0, C1, and what some mail programs take for the end of a line.
+fn is_break(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mailbox(text: &str) -> Mailbox {
+        Mailbox::parse(text).unwrap()
+    }
+
+    fn mail(subject: &str) -> Mail {
+        Mail {
+            from: mailbox("Site activity <notifications@example.org>"),
+            to: vec![mailbox("ops@example.org"), mailbox("Hello <hello@example.org>")],
+            subject: subject.to_owned(),
+            text: "one\n.\ntwo".to_owned(),
+            html: Some("<p>one</p>".to_owned()),
+            window: "w-1".to_owned(),
+            message_id: "<w-1@example.org>".to_owned(),
+        }
+    }
+
+    fn letter(mail: &Mail) -> String {
+        let now = Timestamp::parse_rfc3339("2026-11-20T04:00:02Z").unwrap();
+        String::from_utf8(Letter::new(mail, now).unwrap().bytes).unwrap()
+    }
+
+    /// The headers, unfolded, as (name, value).
+    fn headers(letter: &str) -> Vec<(String, String)> {
+        let (head, _) = letter.split_once("\r\n\r\n").unwrap();
+        let head = head.replace("\r\n ", " ").replace("\r\n\t", " ");
+        let pair = |line: &str| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.to_owned(), value.to_owned())
+        };
+        head.split("\r\n").map(pair).collect()
+    }
+
+    const NAMES: [&str; 9] = [
+        "From",
+        "Subject",
+        "Message-ID",
+        "Date",
+        "MIME-Version",
+        WINDOW_HEADER,
+        AUTO_HEADER,
+        "To",
+        "Content-Type",
+    ];
+
+    #[test]
+    fn addresses_come_with_and_without_a_name() {
+        for (text, name, address) in [
+            ("ops@example.org", None, "ops@example.org"),
+            (" <ops@example.org> ", None, "ops@example.org"),
+            ("Ops <ops@example.org>", Some("Ops"), "ops@example.org"),
+            ("J. Müller <j+m@a-b.example.org>", Some("J. Müller"), "j+m@a-b.example.org"),
+            (r#""Liddell, \"A\"" <a@example.org>"#, Some("Liddell, \"A\""), "a@example.org"),
+            ("\"\" <a@example.org>", None, "a@example.org"),
+            ("root@localhost", None, "root@localhost"),
+        ] {
+            let mailbox = mailbox(text);
+            assert_eq!((mailbox.name(), mailbox.address()), (name, address), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_by_name() {
+        for text in [
+            "",
+            "ops",
+            "@example.org",
+            "ops@",
+            "ops@example.org, other@example.org",
+            "ops@example.org <other@example.org",
+            "a@example.org, B <b@example.org>",
+            "A <a@example.org> <b@example.org>",
+            "ops@example.org\nBcc: evil@example.org",
+            "Ops\r\nBcc: evil@example.org <ops@example.org>",
+            "ops @example.org",
+            "ops@exam ple.org",
+            "öps@example.org",
+            "ops@exämple.org",
+            "\"o ps\"@example.org",
+            "\"Ops <ops@example.org>",
+            "\"O\"ps <ops@example.org>",
+            "ops@example.org>",
+            "-odq\u{0}@example.org",
+        ] {
+            let failure = Mailbox::parse(text).unwrap_err();
+            assert_eq!(failure.exit, Exit::Config, "{text:?}");
+            let quoted = format!("\"{}\" is no mail address: ", text::escape(text));
+            assert!(failure.what.starts_with(&quoted), "{failure}");
+            assert!(!failure.what.contains('\n'), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_subject_is_one_line_and_not_long() {
+        let subject = |text: &str| mail(text).subject();
+        assert_eq!(subject("x\r\nBcc: evil@x"), "x  Bcc: evil@x");
+        assert_eq!(subject("a\u{0}b\u{85}c\u{9b}d\u{2028}e\u{7f}f"), "a b c d e f");
+        assert_eq!(subject(" \n "), "(no subject)");
+        assert_eq!(subject("a =?utf-8?q?=0d=0aBcc:?= b"), "a = ?utf-8?q?=0d=0aBcc:?= b");
+        assert_eq!(subject(&"ä".repeat(200)), "ä".repeat(200));
+        assert_eq!(subject(&"ä".repeat(201)), format!("{}…", "ä".repeat(199)));
+    }
+
+    #[test]
+    fn a_letter_has_its_headers_and_two_parts() {
+        let letter = letter(&mail("s2l.online: 19 events – 2026-11-20"));
+        let found = headers(&letter);
+        let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, NAMES);
+        let value = |name: &str| found.iter().find(|(found, _)| found == name).unwrap().1.clone();
+        assert_eq!(value("From"), "\"Site activity\" <notifications@example.org>");
+        assert_eq!(value("To"), "ops@example.org, Hello <hello@example.org>");
+        assert_eq!(value("Subject"), "s2l.online: 19 events =?utf-8?b?4oCT?= 2026-11-20");
+        assert_eq!(value("Message-ID"), "<w-1@example.org>");
+        assert_eq!(value("Date"), "Fri, 20 Nov 2026 04:00:02 +0000");
+        assert_eq!(value(WINDOW_HEADER), "w-1");
+        assert_eq!(value(AUTO_HEADER), "auto-generated");
+        let plain = letter.find("Content-Type: text/plain; charset=utf-8").unwrap();
+        assert!(plain < letter.find("Content-Type: text/html; charset=utf-8").unwrap());
+    }
+
+    #[test]
+    fn a_recipient_is_named_once() {
+        let mut mail = mail("x");
+        mail.to.push(mailbox("OPS@example.org"));
+        assert_eq!(mail.recipients().len(), 2);
+        assert_eq!(letter(&mail).to_ascii_lowercase().matches("ops@example.org").count(), 1);
+    }
+
+    #[test]
+    fn a_message_id_is_a_token() {
+        let from = mailbox("a@example.org");
+        assert_eq!(Mail::id("0198-x", &from), "<0198-x@example.org>");
+        assert_eq!(Mail::id("a> \r\nBcc: <b", &from), "<aBcc:b@example.org>");
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_adds_a_header_or_a_long_line(
+            subject in any::<String>(),
+            name in "[^\\x00-\\x1f\\x7f-\\x9f<>]{0,300}",
+            window in any::<String>(),
+            id in any::<String>(),
+            text in any::<String>(),
+        ) {
+            let mut mail = mail(&subject);
+            mail.to[0].name = Some(name);
+            mail.window = format!("{window}\r\nBcc: evil@x");
+            mail.message_id = format!("{id}\r\nBcc: evil@x");
+            mail.subject.push_str("\r\nBcc: evil@x\n\nbody");
+            mail.text = format!("{text}\r\n.\r\n.\n{}", "x".repeat(2000));
+            let letter = letter(&mail);
+            prop_assert!(letter.is_ascii());
+            prop_assert!(letter.split("\r\n").all(|line| line.len() <= 998));
+            prop_assert!(!letter.replace("\r\n", "").contains(['\r', '\n', '\0']));
+            let names: Vec<String> = headers(&letter).into_iter().map(|(name, _)| name).collect();
+            prop_assert_eq!(names, NAMES);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! `sendmail`, or what stands in for it: a command that takes the letter on its standard input.
+//!
+//! Recipients are read from the letter (`-t`), never from the arguments. The command has an empty
+//! environment but for `PATH`, so that no key goes along, and a time-out; its first line of standard
+//! error is what a failure is told with. Exit 75 (`EX_TEMPFAIL`) is worth another try, no other is.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::mail::Letter;
+use super::{Attempt, Sent, Trouble, told};
+use crate::failure::{self, Exit, Failure};
+use crate::text;
+
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// `EX_TEMPFAIL` of `sysexits.h`.
+const TEMPFAIL: i32 = 75;
+/// As much of standard error as is looked at.
+const ERROR: u64 = 4096;
+
+/// The user that a command is run as: the caller, where the program has more rights than he.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RunAs {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+/// A command of this host.
+#[derive(Clone, Debug)]
+pub(crate) struct Sendmail {
+    program: String,
+    arguments: Vec<String>,
+    run_as: Option<RunAs>,
+}
+
+/// How a command ended.
+enum Ended {
+    Exited(ExitStatus),
+    TimedOut,
+}
+
+impl Sendmail {
+    /// # Errors
+    ///
+    /// [`Exit::Config`]: there is no command.
+    pub(crate) fn new(command: &[String], run_as: Option<RunAs>) -> Result<Self, Failure> {
+        match command.split_first() {
+            Some((program, arguments)) if !program.is_empty() => {
+                Ok(Self { program: program.clone(), arguments: arguments.to_vec(), run_as })
+            }
+            _ => Err(Failure::new(Exit::Config, "the sendmail command is empty")),
+        }
+    }
+
+    pub(super) fn attempt(&self, letter: &Letter, limit: Duration) -> Attempt {
+        let program = text::escape(&self.program);
+        let trouble =
+            |why: String| Trouble { why: format!("{program} {why}"), ..Trouble::default() };
+        let (ended, error) = match self.run(&letter.bytes, limit) {
+            Ok(ended) => ended,
+            Err(error) => {
+                let why = format!("cannot be run: {}", failure::reason(&error));
+                return match error.kind() {
+                    io::ErrorKind::NotFound
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::InvalidInput => Attempt::Never(Exit::Config, trouble(why)),
+                    _ => Attempt::Later(trouble(why)),
+                };
+            }
+        };
+        let status = match ended {
+            Ended::Exited(status) => status,
+            // It may have queued the letter before it hung.
+            Ended::TimedOut => {
+                let why = format!("did not end within {} s", limit.as_secs_f32());
+                return Attempt::Later(Trouble { unclear: true, ..trouble(why) });
+            }
+        };
+        if status.success() {
+            return Attempt::Sent(Sent {
+                status: "0".to_owned(),
+                message_id: Some(letter.id.clone()),
+                ..Sent::default()
+            });
+        }
+        let mut why = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => "failed".to_owned(),
+        };
+        if let Some(line) = error.lines().find(|line| !line.trim().is_empty()) {
+            why.push_str(": ");
+            why.push_str(&told(line));
+        }
+        let trouble =
+            Trouble { status: status.code().map(|code| code.to_string()), ..trouble(why) };
+        match status.code() {
+            Some(TEMPFAIL) => Attempt::Later(trouble),
+            _ => Attempt::Never(Exit::Unavailable, trouble),
+        }
+    }
+
+    /// Runs the command to its end, and returns that with the beginning of its standard error.
+    ///
+    /// The letter and the errors are files in memory: nothing can wait for the other end of a pipe,
+    /// not even a child of the command that stays behind.
+    fn run(&self, letter: &[u8], limit: Duration) -> io::Result<(Ended, String)> {
+        let mut input = memory()?;
+        input.write_all(letter)?;
+        input.rewind()?;
+        let mut errors = memory()?;
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .current_dir("/")
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(errors.try_clone()?))
+            .process_group(0);
+        if let Some(RunAs { uid, gid }) = self.run_as {
+            command.uid(uid).gid(gid);
+        }
+        let mut child = command.spawn()?;
+        let ended = match wait(&child, limit) {
+            Ok(true) => Ended::Exited(child.wait()?),
+            waited => {
+                // It has not been waited for, so its number is still its own.
+                let killed = kill_process_group(Pid::from_child(&child), Signal::KILL);
+                if killed.is_err() {
+                    child.kill()?;
+                }
+                child.wait()?;
+                waited.map(|_| Ended::TimedOut)?
+            }
+        };
+        errors.rewind()?;
+        let mut told = Vec::new();
+        errors.take(ERROR).read_to_end(&mut told)?;
+        Ok((ended, String::from_utf8_lossy(&told).into_owned()))
+    }
+}
+
+fn memory() -> io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create("letter", MemfdFlags::CLOEXEC)?))
+}
+
+/// Waits until the child has ended, and tells whether it has within the limit.
+fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
+    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let begun = Instant::now();
+    loop {
+        let rest = limit.saturating_sub(begun.elapsed());
+        let rest = Timespec::try_from(rest).map_err(io::Error::other)?;
+        let mut ends = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)];
+        match poll(&mut ends, Some(&rest)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! SMTP to a relay: `smtp://` or `smtps://`, with a login or without.
+//!
+//! A try is one connection, on a thread of its own, which is given up when its time is over: a server
+//! that sends a byte now and then keeps nobody waiting. Whether the letter may have gone out by then
+//! is known from how far the talk had come.
+//!
+//! TLS is checked wherever it is needed: with `smtps`, `?tls=required`, or a password that leaves
+//! this host. Elsewhere it is taken as offered, as mail servers do among themselves, for then the
+//! letter would go out in clear text too.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use lettre::address::Address;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::{
+    CertificateStore, SmtpConnection, TlsParameters, TlsParametersBuilder,
+};
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::extension::ClientId;
+use url::Url;
+
+use super::mail::Letter;
+use super::{Attempt, Refused, Sent, Trouble, told};
+use crate::failure::{Exit, Failure};
+use crate::http::{self, Limits};
+use crate::secret::Secret;
+use crate::text;
+
+const PORT: u16 = 25;
+const PORT_TLS: u16 = 465;
+/// Some servers let a client wait before they greet it.
+const GREETING: Duration = Duration::from_secs(30);
+/// The letter is taken; a server that is slow to say good-bye is left.
+const FAREWELL: Duration = Duration::from_secs(2);
+const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    /// TLS from the first byte.
+    Wrapped,
+    /// STARTTLS, or no mail.
+    Required,
+    /// STARTTLS if the server has it, whoever it is.
+    Offered,
+}
+
+/// A mail server.
+#[derive(Clone, Debug)]
+pub(crate) struct Smtp {
+    host: String,
+    port: u16,
+    security: Security,
+    login: Option<Login>,
+}
+
+#[derive(Clone, Debug)]
+struct Login {
+    user: String,
+    password: Secret,
+}
+
+impl Smtp {
+    /// Reads `smtps://user@mail.example.org:465` or `smtp://mail.example.org?tls=required`.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`], with the URL but never a password in it.
+    pub(crate) fn new(url: &str, password: Option<Secret>) -> Result<Self, Failure> {
+        Self::read(url, password).map_err(|why| {
+            let quoted = text::escape(&http::without_login(url)).into_owned();
+            Failure::new(Exit::Config, format!("the SMTP url \"{quoted}\" {why}"))
+        })
+    }
+
+    fn read(text: &str, password: Option<Secret>) -> Result<Self, String> {
+        let url = Url::parse(text).map_err(|error| format!("does not parse: {error}"))?;
+        let Some(host) = url.host() else { return Err("names no host".to_owned()) };
+        let (mut security, port) = match url.scheme() {
+            "smtp" => (Security::Offered, PORT),
+            "smtps" => (Security::Wrapped, PORT_TLS),
+            _ => return Err("begins neither with smtp:// nor with smtps://".to_owned()),
+        };
+        if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
+            return Err("has more than a user, a host, a port and ?tls=required".to_owned());
+        }
+        match url.query() {
+            None => {}
+            Some("tls=required") if security == Security::Wrapped => {}
+            Some("tls=required") => security = Security::Required,
+            Some(_) => return Err("has options other than ?tls=required".to_owned()),
+        }
+        if url.password().is_some() {
+            return Err("holds a password, which belongs in a file".to_owned());
+        }
+        let user = percent_decoded(url.username())?;
+        let login = match (user.is_empty(), password) {
+            (true, None) => None,
+            (false, Some(password)) => Some(Login { user, password }),
+            (true, Some(_)) => return Err("names no user for the password".to_owned()),
+            (false, None) => return Err("names a user, but there is no password".to_owned()),
+        };
+        // The password is not for everybody on the way.
+        if security == Security::Offered && login.is_some() && !http::is_loopback(&host) {
+            security = Security::Required;
+        }
+        let host = host.to_string();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, port: url.port().unwrap_or(port), security, login })
+    }
+
+    /// One try for the recipients in `to`.
+    pub(super) fn attempt(&self, letter: &Letter, to: &[Address], limits: Limits) -> Attempt {
+        let stage = Arc::new(Stage::default());
+        let (answer, answered) = mpsc::sync_channel(1);
+        let talk = Talk {
+            smtp: self.clone(),
+            letter: letter.clone(),
+            to: to.to_vec(),
+            limits,
+            stage: Arc::clone(&stage),
+        };
+        let spawned = thread::Builder::new().name("smtp".to_owned()).spawn(move || {
+            talk.run(&mut |attempt| {
+                // Nobody listens any more when the time was over.
+                drop(answer.send(attempt));
+            });
+        });
+        if let Err(error) = spawned {
+            return self.later(&error, false);
+        }
+        match answered.recv_timeout(limits.total) {
+            Ok(attempt) => {
+                // The end of the thread closes the channel.
+                drop(answered.recv_timeout(FAREWELL));
+                attempt
+            }
+            Err(_) => self.later(&"no answer, timed out", stage.give_up()),
+        }
+    }
+
+    fn later(&self, why: &dyn fmt::Display, unclear: bool) -> Attempt {
+        Attempt::Later(Trouble {
+            why: format!("{}: {}", self.host, self.told(&why.to_string())),
+            unclear,
+            ..Trouble::default()
+        })
+    }
+
+    /// What an error means before the letter went out.
+    fn sort(&self, error: &Error) -> Attempt {
+        if error.status().is_none() && !error.is_client() {
+            return self.later(&cause(error), false);
+        }
+        let trouble = Trouble {
+            why: self.answer(error),
+            status: error.status().map(|code| code.to_string()),
+            ..Trouble::default()
+        };
+        if error.is_transient() {
+            Attempt::Later(trouble)
+        } else {
+            Attempt::Never(Exit::Unavailable, trouble)
+        }
+    }
+
+    /// An error as one line: `mail.example.org answered 550: no such user`.
+    fn answer(&self, error: &Error) -> String {
+        let cause = self.told(&cause(error));
+        match error.status() {
+            Some(code) => format!("{} answered {code}: {cause}", self.host),
+            None => format!("{}: {cause}", self.host),
+        }
+    }
+
+    fn told(&self, foreign: &str) -> String {
+        match &self.login {
+            Some(login) => told(&login.redacted(foreign)),
+            None => told(foreign),
+        }
+    }
+
+    fn tls(&self) -> Result<TlsParameters, Error> {
+        let builder: TlsParametersBuilder = TlsParameters::builder(self.host.clone());
+        if self.security == Security::Offered {
+            return builder
+                .certificate_store(CertificateStore::None)
+                .dangerous_accept_invalid_certs(true)
+                .dangerous_accept_invalid_hostnames(true)
+                .build();
+        }
+        let store = if http::host_authorities().is_empty() {
+            CertificateStore::WebpkiRoots
+        } else {
+            CertificateStore::Default
+        };
+        builder.certificate_store(store).build()
+    }
+}
+
+impl Login {
+    /// Takes the password out, also as AUTH PLAIN and LOGIN write it.
+    fn redacted(&self, foreign: &str) -> String {
+        let plain = format!("\0{}\0{}", self.user, self.password.reveal());
+        let mut text = self.password.redact(foreign);
+        for encoded in [base64(plain.as_bytes()), base64(self.password.reveal().as_bytes())] {
+            if let Ok(encoded) = Secret::new(&encoded, "password") {
+                text = encoded.redact(&text);
+            }
+        }
+        text
+    }
+}
+
+/// How far a talk has come: whether the letter may have gone out when it is given up.
+#[derive(Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const TALKING: u8 = 0;
+    const SENDING: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// Tells whether the letter may be sent: nobody has given up yet.
+    fn send(&self) -> bool {
+        self.0
+            .compare_exchange(Self::TALKING, Self::SENDING, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+
+    /// Gives up, and tells whether the letter had begun to go out.
+    fn give_up(&self) -> bool {
+        self.0.swap(Self::GIVEN_UP, Ordering::SeqCst) == Self::SENDING
+    }
+}
+
+/// One connection.
+struct Talk {
+    smtp: Smtp,
+    letter: Letter,
+    to: Vec<Address>,
+    limits: Limits,
+    stage: Arc<Stage>,
+}
+
+impl Talk {
+    /// Hands over what became of it before it says good-bye.
+    fn run(&self, hand_over: &mut dyn FnMut(Attempt)) {
+        match self.connect() {
+            Ok(mut connection) => {
+                hand_over(self.send(&mut connection));
+                drop(connection.quit());
+            }
+            Err(error) => hand_over(self.smtp.sort(&error)),
+        }
+    }
+
+    fn connect(&self) -> Result<SmtpConnection, Error> {
+        let smtp = &self.smtp;
+        let hello = hello();
+        let tls = smtp.tls()?;
+        let wrapped = (smtp.security == Security::Wrapped).then_some(&tls);
+        let mut connection = SmtpConnection::connect(
+            (smtp.host.as_str(), smtp.port),
+            Some(GREETING.min(self.limits.total)),
+            &hello,
+            wrapped,
+            None,
+        )?;
+        if connection.set_timeout(Some(self.limits.total)).is_err() {
+            connection.abort();
+        }
+        let upgrade = match smtp.security {
+            Security::Wrapped => false,
+            Security::Required => true,
+            Security::Offered => connection.can_starttls(),
+        };
+        if upgrade {
+            connection.starttls(&tls, &hello)?;
+        }
+        if let Some(Login { user, password }) = &smtp.login {
+            let credentials = Credentials::new(user.clone(), password.reveal().to_owned());
+            connection.auth(&[Mechanism::Plain, Mechanism::Login], &credentials)?;
+        }
+        Ok(connection)
+    }
+
+    fn send(&self, connection: &mut SmtpConnection) -> Attempt {
+        if let Err(error) = connection.command(Mail::new(Some(self.letter.from.clone()), vec![])) {
+            return self.smtp.sort(&error);
+        }
+        let mut sent = Sent::default();
+        let mut first: Option<Attempt> = None;
+        for address in &self.to {
+            let Err(error) = connection.command(Rcpt::new(address.clone(), vec![])) else {
+                continue;
+            };
+            let why = self.smtp.answer(&error);
+            if error.is_permanent() {
+                sent.refused.push(Refused { address: address.to_string(), why });
+            } else if error.is_transient() {
+                sent.put_off.push((address.clone(), why));
+            } else {
+                return self.smtp.sort(&error);
+            }
+            // One who may be taken later keeps the mail from being refused for good.
+            if first.is_none() || error.is_transient() {
+                first = Some(self.smtp.sort(&error).about(address));
+            }
+        }
+        if sent.refused.len() + sent.put_off.len() == self.to.len()
+            && let Some(attempt) = first
+        {
+            return attempt;
+        }
+        if let Err(error) = connection.command(Data) {
+            return self.smtp.sort(&error);
+        }
+        if !self.stage.send() {
+            return self.smtp.later(&"timed out", false);
+        }
+        match connection.message(&self.letter.bytes) {
+            Ok(response) => {
+                sent.status = response.code().to_string();
+                sent.message_id = Some(self.letter.id.clone());
+                Attempt::Sent(sent)
+            }
+            Err(error) if error.status().is_none() => self.smtp.later(&cause(&error), true),
+            Err(error) => self.smtp.sort(&error),
+        }
+    }
+}
+
+/// What is behind an error: the server's own words, or the system's.
+fn cause(error: &Error) -> String {
+    let Some(source) = std::error::Error::source(error) else { return error.to_string() };
+    let told = source.to_string();
+    told.split_once(" (os error").map_or(told.as_str(), |(told, _)| told).to_owned()
+}
+
+/// The name to greet with: this host's where it is a whole one, for servers refuse half a name.
+fn hello() -> ClientId {
+    std::fs::read_to_string(HOST_NAME)
+        .ok()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| {
+            let letter = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+            name.contains('.') && name.chars().all(letter)
+        })
+        .map_or_else(ClientId::default, ClientId::Domain)
+}
+
+/// The user of a URL, in which an `@` is written `%40`.
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let wrong = || "has a user with a broken %-escape".to_owned();
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(wrong()) };
+        bytes.push(u8::try_from(high * 16 + low).map_err(|_| wrong())?);
+    }
+    let user = String::from_utf8(bytes).map_err(|_| wrong())?;
+    if user.contains(char::is_control) {
+        return Err("has a user with a control character".to_owned());
+    }
+    Ok(user)
+}
+
+/// Base64, to find a password in what a server echoes.
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for place in 0..4 {
+            let index = usize::try_from(bits >> (18 - 6 * place) & 63).expect("six bits");
+            out.push(if place > three.len() { '=' } else { char::from(LETTERS[index]) });
+        }
+    }
+    out
+}

@@ -1,0 +1,225 @@
+//! Servers that say what a test tells them to, for the transports to talk to.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// What is done once a request, or a letter, is there.
+#[derive(Clone, Debug)]
+pub(super) enum Reply {
+    Text(String),
+    /// The text, and the connection stays open.
+    Partly(String),
+    /// The connection is closed, orderly.
+    Close,
+    /// The connection is reset, the request unread.
+    Reset,
+    /// Nothing, and the connection stays open.
+    Hang,
+}
+
+impl Reply {
+    /// An answer with a status line, headers and an empty body.
+    pub(super) fn status(head: &str) -> Self {
+        Self::Text(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+    }
+
+    pub(super) fn json(status: &str, body: &str) -> Self {
+        let length = body.len();
+        Self::Text(format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
+        ))
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Request {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// Takes one connection per reply, in their order.
+pub(super) struct HttpServer {
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl HttpServer {
+    pub(super) fn start(replies: Vec<Reply>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let taken = Arc::clone(&requests);
+        thread::spawn(move || {
+            let mut kept = Vec::new();
+            for reply in replies {
+                let (mut stream, _) = listener.accept().unwrap();
+                let request = peek_request(&stream);
+                let length = request.head.len() + 4 + request.body.len();
+                taken.lock().unwrap().push(request);
+                if matches!(reply, Reply::Reset) {
+                    // What is unread when a connection is closed resets it.
+                    continue;
+                }
+                stream.read_exact(&mut vec![0; length]).unwrap();
+                match reply {
+                    Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+                    Reply::Partly(text) => {
+                        stream.write_all(text.as_bytes()).unwrap();
+                        kept.push(stream);
+                    }
+                    Reply::Hang => kept.push(stream),
+                    Reply::Close | Reply::Reset => {}
+                }
+            }
+            // The open connections stay so until the listener is gone, with the whole process.
+            drop(listener.accept());
+        });
+        Self { address, requests }
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+/// Waits for a whole request without taking it out of the socket.
+fn peek_request(stream: &TcpStream) -> Request {
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let length = stream.peek(&mut buffer).unwrap();
+        let Some(end) = buffer[..length].windows(4).position(|four| four == b"\r\n\r\n") else {
+            assert!(length > 0, "the client left");
+            thread::yield_now();
+            continue;
+        };
+        let head = String::from_utf8(buffer[..end].to_vec()).unwrap();
+        let expected: usize = head
+            .lines()
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok()
+            })
+            .expect("the request says how long it is");
+        if length >= end + 4 + expected {
+            return Request { head, body: buffer[end + 4..end + 4 + expected].to_vec() };
+        }
+        thread::yield_now();
+    }
+}
+
+/// One connection of an SMTP server: what it answers to whom.
+#[derive(Clone)]
+pub(super) struct Dialogue {
+    pub greeting: Reply,
+    pub hello: &'static str,
+    pub auth: &'static str,
+    pub rcpt: fn(&str) -> &'static str,
+    pub letter: Reply,
+}
+
+impl Default for Dialogue {
+    fn default() -> Self {
+        Self {
+            greeting: Reply::Text("220 mail.example.org ESMTP\r\n".to_owned()),
+            hello: "250-mail.example.org\r\n250 8BITMIME\r\n",
+            auth: "235 2.7.0 good\r\n",
+            rcpt: |_| "250 2.1.5 Ok\r\n",
+            letter: Reply::Text("250 2.0.0 Ok: queued as 4XYZ\r\n".to_owned()),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Talked {
+    pub commands: Vec<String>,
+    pub letter: String,
+}
+
+pub(super) struct SmtpServer {
+    pub address: SocketAddr,
+    talked: Arc<Mutex<Vec<Talked>>>,
+}
+
+impl SmtpServer {
+    pub(super) fn start(dialogues: Vec<Dialogue>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let talked = Arc::<Mutex<Vec<Talked>>>::default();
+        let kept = Arc::clone(&talked);
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            for dialogue in dialogues {
+                let (stream, _) = listener.accept().unwrap();
+                kept.lock().unwrap().push(Talked::default());
+                open.extend(talk(stream, &dialogue, &kept));
+            }
+            drop(listener.accept());
+        });
+        Self { address, talked }
+    }
+
+    pub(super) fn talked(&self) -> Vec<Talked> {
+        self.talked.lock().unwrap().clone()
+    }
+}
+
+/// Returns the connection if it is to stay open.
+fn talk(stream: TcpStream, dialogue: &Dialogue, talked: &Mutex<Vec<Talked>>) -> Option<TcpStream> {
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    match &dialogue.greeting {
+        Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+        Reply::Partly(text) => {
+            drip(&mut stream, text);
+            return None;
+        }
+        Reply::Hang => return Some(stream),
+        Reply::Close | Reply::Reset => return None,
+    }
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if lines.read_line(&mut line).unwrap_or_default() == 0 {
+            return None;
+        }
+        talked.lock().unwrap().last_mut().unwrap().commands.push(line.trim_end().to_owned());
+        let answer = match line.split([' ', '\r']).next().unwrap() {
+            "EHLO" => dialogue.hello,
+            "AUTH" => dialogue.auth,
+            "RCPT" => (dialogue.rcpt)(line.trim_end()),
+            "DATA" => "354 go on\r\n",
+            "QUIT" => "221 bye\r\n",
+            _ => "250 Ok\r\n",
+        };
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return None;
+        }
+        if line.starts_with("DATA") {
+            let mut letter = String::new();
+            while !letter.ends_with("\r\n.\r\n") {
+                assert!(lines.read_line(&mut letter).unwrap() > 0, "the letter is cut off");
+            }
+            talked.lock().unwrap().last_mut().unwrap().letter = letter;
+            match &dialogue.letter {
+                Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+                Reply::Hang => return Some(stream),
+                Reply::Partly(_) | Reply::Close | Reply::Reset => return None,
+            }
+        }
+    }
+}
+
+/// Sends a byte now and then until the other side has had enough.
+fn drip(stream: &mut TcpStream, text: &str) {
+    let (_open, pace) = channel::<()>();
+    for byte in text.bytes().cycle() {
+        let waited = pace.recv_timeout(Duration::from_millis(50));
+        if waited != Err(RecvTimeoutError::Timeout) || stream.write_all(&[byte]).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! HTTP to services: one request, one answer, no surprises. The only user of `ureq`.
+//!
+//! Redirects are never followed, proxies of the environment never used, and every request ends
+//! within its time-outs. An answer of any status is an [`Answer`]; what it means is the caller's to
+//! say, with [`Answer::is_passing`] and [`Answer::wait`] to help. [`Broken`] tells whether the service
+//! may have taken the request although no answer came.
+//!
+//! Trusted are the authorities of the host, and Mozilla's as built in where the host has none.
+
+use std::io::{self, Read};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::StatusCode;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, SendBody, Timeout};
+use url::{Host, Url};
+
+use crate::failure;
+use crate::retry;
+use crate::text;
+
+/// Enough for any error text; who sends more is not read to the end.
+const BODY: u64 = 64 * 1024;
+const USER_AGENT: &str = concat!("activity/", env!("CARGO_PKG_VERSION"));
+
+/// The address of a service: `https`, or `http` on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(Url);
+
+impl Endpoint {
+    /// # Errors
+    ///
+    /// One line that says what is wrong with `text`. It does not quote a password in it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let quoted = format!("\"{}\"", text::escape(&without_login(text)));
+        let url = Url::parse(text).map_err(|error| format!("{quoted} is no address: {error}"))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(format!("{quoted} holds a login, which belongs in a file"));
+        }
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if url.host().is_some_and(|host| is_loopback(&host)) => Ok(Self(url)),
+            "http" => Err(format!("{quoted} is not encrypted: https:// is needed off this host")),
+            _ => Err(format!("{quoted} is no address that begins with https://")),
+        }
+    }
+
+    /// Returns the address of `path` below this one.
+    pub(crate) fn below(&self, path: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{path}", self.0.path().trim_end_matches('/')));
+        Self(url)
+    }
+
+    pub(crate) fn has_query(&self) -> bool {
+        self.0.query().is_some() || self.0.fragment().is_some()
+    }
+
+    /// Returns the name of the host, for messages.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+}
+
+/// How long a request may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// To find the host, and again to connect, TLS included.
+    pub connect: Duration,
+    /// From the first step to the last byte of the answer.
+    pub total: Duration,
+}
+
+pub(crate) struct Client {
+    endpoint: Endpoint,
+    agent: Agent,
+}
+
+impl Client {
+    pub(crate) fn new(endpoint: Endpoint, limits: Limits) -> Self {
+        let mut tls = TlsConfig::builder();
+        if endpoint.0.scheme() == "https" {
+            tls = tls.root_certs(trusted());
+        }
+        let agent = Agent::config_builder()
+            .tls_config(tls.build())
+            .proxy(None)
+            .max_redirects(0)
+            .http_status_as_error(false)
+            .user_agent(USER_AGENT)
+            // A connection that the service has closed meanwhile looks like a request that got no
+            // answer; for the few requests that are sent a new one costs little.
+            .max_idle_connections(0)
+            .timeout_resolve(Some(limits.connect))
+            .timeout_connect(Some(limits.connect))
+            .timeout_global(Some(limits.total))
+            .build()
+            .new_agent();
+        Self { endpoint, agent }
+    }
+
+    /// # Errors
+    ///
+    /// No answer came.
+    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Broken> {
+        let mut given = Given { rest: body };
+        let mut request = self.agent.post(self.endpoint.0.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let sent = request
+            .header("Content-Length", body.len().to_string())
+            .send(SendBody::from_reader(&mut given));
+        match sent {
+            Ok(response) => {
+                let (head, body) = response.into_parts();
+                Ok(Answer { status: head.status, headers: head.headers, body })
+            }
+            // Short of its last byte no service takes a body for whole.
+            Err(error) => Err(Broken { why: why(&error), sent: given.rest.is_empty() }),
+        }
+    }
+}
+
+/// The body of a request, which knows how much of it was taken to be sent.
+struct Given<'a> {
+    rest: &'a [u8],
+}
+
+impl Read for Given<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.rest.read(buffer)
+    }
+}
+
+/// What a service answered.
+pub(crate) struct Answer {
+    status: StatusCode,
+    headers: ureq::http::HeaderMap,
+    body: Body,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// Returns the first header of that name, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn is_redirect(&self) -> bool {
+        self.status.is_redirection()
+    }
+
+    /// Whether the service is only busy or down for a while: 429 and 5xx.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error()
+    }
+
+    /// Whether a gateway answered that it got no answer: then the request may have been taken.
+    pub(crate) fn is_unclear(&self) -> bool {
+        matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
+    }
+
+    /// Returns how long the service asks to be left alone. `now`, in seconds since 1970, counts only
+    /// when the service does not say what its own clock shows.
+    pub(crate) fn wait(&self, now: i64) -> Option<Duration> {
+        let now = self.header("Date").and_then(retry::http_date).unwrap_or(now);
+        let asked = self.header("Retry-After").and_then(|value| retry::retry_after(value, now));
+        let reset = || {
+            let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
+            self.header("X-RateLimit-Reset")
+                .filter(|_| limited)
+                .and_then(|value| retry::until(value, now))
+        };
+        asked.or_else(reset)
+    }
+
+    /// Reads the body, or the beginning of it: the status is known, so that what does not come any
+    /// more is done without.
+    pub(crate) fn into_body(self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let read = self.body.into_with_config().reader().take(BODY).read_to_end(&mut bytes);
+        drop(read);
+        bytes
+    }
+}
+
+/// A request that got no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    pub why: String,
+    /// Whether the whole request was sent, so that the service may have taken it.
+    pub sent: bool,
+}
+
+/// Whether a host can only be this one.
+pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+        // Schemes other than http have their addresses as names.
+        Host::Domain(name) => {
+            let name = name.as_ref();
+            name.eq_ignore_ascii_case("localhost")
+                || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+        }
+    }
+}
+
+/// Returns the certificates of the authorities that this host trusts, in DER.
+pub(crate) fn host_authorities() -> Vec<Vec<u8>> {
+    let found = rustls_native_certs::load_native_certs();
+    found.certs.iter().map(|certificate| certificate.as_ref().to_vec()).collect()
+}
+
+/// Returns an address as it may be told: without what stands before its host.
+pub(crate) fn without_login(text: &str) -> String {
+    match (text.split_once("://"), text.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        (None, Some((_, rest))) => format!("…@{rest}"),
+        (_, None) => text.to_owned(),
+    }
+}
+
+fn trusted() -> RootCerts {
+    let found = host_authorities();
+    if found.is_empty() {
+        return RootCerts::WebPki;
+    }
+    RootCerts::Specific(Arc::new(
+        found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect(),
+    ))
+}
+
+fn why(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(Timeout::Resolve) => "the name server did not answer".to_owned(),
+        ureq::Error::Timeout(Timeout::Connect) => "no connection, timed out".to_owned(),
+        ureq::Error::Timeout(_) => "no answer, timed out".to_owned(),
+        ureq::Error::HostNotFound => "host not found".to_owned(),
+        ureq::Error::Protocol(_) => "the answer is not HTTP".to_owned(),
+        ureq::Error::Io(error) => failure::reason(error),
+        error => text::escape(&error.to_string()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_host_is_spoken_to_without_tls() {
+        for good in [
+            "https://api.sendgrid.com",
+            "https://api.eu.sendgrid.com/",
+            "http://127.0.0.1:8025",
+            "http://127.9.9.9",
+            "http://localhost:1/x",
+            "http://[::1]:1",
+            "HTTP://LOCALHOST",
+        ] {
+            assert!(Endpoint::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://api.sendgrid.com",
+            "http://localhost.example.org",
+            "http://127.0.0.1.example.org",
+            "http://0.0.0.0",
+            "http://[::]",
+            "ftp://localhost",
+            "api.sendgrid.com",
+            "//api.sendgrid.com",
+            "https://",
+            "",
+        ] {
+            assert!(Endpoint::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_login_in_an_address_is_refused_and_not_quoted() {
+        for text in ["https://u:hush@x.org", "https://hush@x.org", "ht!tp://u:hush@x", "u:hush@x"] {
+            let error = Endpoint::parse(text).unwrap_err();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_added_below() {
+        for (base, url) in [
+            ("https://x.org", "https://x.org/v3/mail/send"),
+            ("https://x.org/", "https://x.org/v3/mail/send"),
+            ("https://x.org/a/b/", "https://x.org/a/b/v3/mail/send"),
+        ] {
+            assert_eq!(Endpoint::parse(base).unwrap().below("v3/mail/send").0.as_str(), url);
+        }
+    }
+}

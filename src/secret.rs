@@ -1,0 +1,232 @@
+//! Keys and passwords: read from files that nobody else can read, and shown nowhere.
+//!
+//! A [`Secret`] has no `Display`, and its `Debug` is a constant, so that it gets into no message, log
+//! or event by accident. [`Secret::redact`] takes it out of what a service echoes.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use crate::failure::{self, Exit, Failure};
+use crate::text;
+
+/// No key of a service is longer; what is longer is another file.
+const LONGEST: u64 = 4096;
+/// A shorter one stands in texts by chance, and taking it out would only show what it is.
+const SHORTEST_REDACTED: usize = 4;
+const REDACTED: &str = "[secret]";
+/// Everything but reading and writing by the owner.
+const MODE_REFUSED: u32 = 0o7177;
+const MODE: u32 = 0o7777;
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Takes what a file or a variable holds, without the end of its line. `name` is where it came
+    /// from, for the message.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`], when it is empty or has a control character: no service takes such a key,
+    /// and a line feed would end the header that carries it.
+    pub(crate) fn new(text: &str, name: &str) -> Result<Self, Failure> {
+        let secret = text.strip_suffix('\n').unwrap_or(text);
+        let secret = secret.strip_suffix('\r').unwrap_or(secret);
+        let wrong = if secret.is_empty() {
+            "is empty"
+        } else if secret.contains(char::is_control) {
+            "holds a line break or a control character, which no key has"
+        } else {
+            return Ok(Self(secret.to_owned()));
+        };
+        Err(Failure::new(Exit::Config, format!("{} {wrong}", text::escape(name))))
+    }
+
+    /// Reads a key file, which belongs to root or to the user `uid` and is readable by its owner alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Exit::Config`], or [`Exit::NoPermission`] when the file can't be opened by this user. The
+    /// message names the file and has nothing of what is in it.
+    pub(crate) fn read(path: &Path, uid: u32) -> Result<Self, Failure> {
+        let name = text::escape_bytes(path.as_os_str().as_encoded_bytes());
+        let failed = |error: &io::Error| {
+            let exit = match error.kind() {
+                io::ErrorKind::PermissionDenied => Exit::NoPermission,
+                _ => Exit::Config,
+            };
+            Failure::new(
+                exit,
+                format!("cannot read the key file {name}: {}", failure::reason(error)),
+            )
+        };
+        // Looked at through the descriptor: a name may stand for another file a moment later. And
+        // opening a FIFO would wait for its writer.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)
+            .map_err(|error| failed(&error))?;
+        let found = file.metadata().map_err(|error| failed(&error))?;
+        let refused =
+            |why: String| Failure::new(Exit::Config, format!("the key file {name} {why}"));
+        if !found.is_file() {
+            return Err(refused("is no regular file".to_owned()));
+        }
+        let mode = found.mode() & MODE;
+        if mode & MODE_REFUSED != 0 {
+            return Err(refused(format!("has mode {mode:04o}, others may read or change it"))
+                .hint(format!("chmod 0600 {name}")));
+        }
+        if found.uid() != 0 && found.uid() != uid {
+            let owner = found.uid();
+            return Err(refused(format!("belongs to user {owner}, neither to root nor to you")));
+        }
+        if found.len() > LONGEST {
+            return Err(refused(format!("is longer than {LONGEST} bytes, so it holds no key")));
+        }
+        let key = read_text(file).map_err(|error| failed(&error))?;
+        Self::new(&key, &format!("the key file {name}"))
+    }
+
+    /// Gives the secret away, to the service that it is for.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Takes the secret out of a text that came from elsewhere.
+    pub(crate) fn redact(&self, text: &str) -> String {
+        if self.0.len() < SHORTEST_REDACTED {
+            return text.to_owned();
+        }
+        text.replace(&self.0, REDACTED)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(REDACTED)
+    }
+}
+
+fn read_text(file: File) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const KEY: &str = "SG.hush-hush.0123456789";
+
+    fn key_file(folder: &tempfile::TempDir, content: &str, mode: u32) -> PathBuf {
+        let path = folder.path().join("the.key");
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn own() -> u32 {
+        rustix::process::getuid().as_raw()
+    }
+
+    #[test]
+    fn a_private_file_is_read_without_the_end_of_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o600, 0o400] {
+            for end in ["", "\n", "\r\n"] {
+                let path = key_file(&folder, &format!("{KEY}{end}"), mode);
+                assert_eq!(Secret::read(&path, own()).unwrap().reveal(), KEY);
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for mode in [0o640, 0o604, 0o644, 0o666, 0o700, 0o620, 0o1600, 0o4600] {
+            let path = key_file(&folder, KEY, mode);
+            let failure = Secret::read(&path, own()).unwrap_err();
+            assert_eq!(failure.exit, Exit::Config, "{mode:o}");
+            assert!(failure.what.contains("the.key has mode"), "{failure}");
+            assert!(!failure.what.contains(KEY), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = key_file(&folder, KEY, 0o600);
+        if own() == 0 {
+            assert!(Secret::read(&path, 4711).is_ok(), "root's is good for everyone");
+            std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
+            assert!(Secret::read(&path, 4711).is_ok());
+        }
+        let failure = Secret::read(&path, own() + 1).unwrap_err();
+        assert_eq!(failure.exit, Exit::Config);
+        assert!(failure.what.contains("neither to root nor to you"), "{failure}");
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let refuse = |path: &Path| {
+            let failure = Secret::read(path, own()).unwrap_err();
+            assert_eq!(failure.exit, Exit::Config);
+            failure.what.replace(&folder.path().display().to_string(), "F")
+        };
+        let missing = folder.path().join("none\n.key");
+        assert_eq!(
+            refuse(&missing),
+            r"cannot read the key file F/none\n.key: No such file or directory"
+        );
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(refuse(folder.path()), "the key file F is no regular file");
+        assert_eq!(refuse(&key_file(&folder, "", 0o600)), "the key file F/the.key is empty");
+        assert_eq!(refuse(&key_file(&folder, "\n", 0o600)), "the key file F/the.key is empty");
+        assert_eq!(
+            refuse(&key_file(&folder, "a\nb\n", 0o600)),
+            "the key file F/the.key holds a line break or a control character, which no key has"
+        );
+        assert_eq!(
+            refuse(&key_file(&folder, &"x".repeat(4097), 0o600)),
+            "the key file F/the.key is longer than 4096 bytes, so it holds no key"
+        );
+        fs::write(folder.path().join("the.key"), b"\xff").unwrap();
+        assert_eq!(
+            refuse(&folder.path().join("the.key")),
+            "cannot read the key file F/the.key: it is not UTF-8"
+        );
+    }
+
+    #[test]
+    fn a_fifo_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
+        assert!(Secret::read(&path, own()).unwrap_err().what.ends_with("is no regular file"));
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret = Secret::new(KEY, "SENDGRID_API_KEY").unwrap();
+        assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "[secret] Some(\n    [secret],\n)");
+        assert_eq!(secret.redact(&format!("no such key: {KEY}!")), "no such key: [secret]!");
+        let short = Secret::new("abc", "X").unwrap();
+        assert_eq!(short.redact("abc"), "abc");
+        let failure = Secret::new("a\r\nBcc: x", "SENDGRID_API_KEY").unwrap_err();
+        assert!(failure.what.starts_with("SENDGRID_API_KEY holds"), "{failure}");
+    }
+}
