@@ -102,7 +102,7 @@ pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Ex
 }
 
 /// The messages from the outermost in, each once: a cause that its context already says is left out.
-fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
         let message = message(cause);

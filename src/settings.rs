@@ -19,6 +19,8 @@ use crate::time::Zone;
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
 
+const SPACE_LEFT: u64 = 256 << 20;
+
 /// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Colour {
@@ -40,16 +42,17 @@ pub(crate) struct Overrides {
 }
 
 /// The variables that the program knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment {
     variables: Vec<(&'static str, OsString)>,
 }
 
 impl Environment {
-    const KNOWN: [&'static str; 17] = [
+    const KNOWN: [&'static str; 19] = [
         "ACTIVITY_CONFIG",
         "ACTIVITY_DB",
         "ACTIVITY_PAGER",
+        "ACTIVITY_SMTP_PASSWORD",
         "ACTIVITY_TZ",
         "CLICOLOR_FORCE",
         "COLUMNS",
@@ -59,6 +62,7 @@ impl Environment {
         "LC_CTYPE",
         "NO_COLOR",
         "PAGER",
+        "SENDGRID_API_KEY",
         "SUDO_UID",
         "TERM",
         "TZ",
@@ -87,6 +91,13 @@ impl Environment {
     /// The variable of that name, where it is text: what is not UTF-8 means nothing to us.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
+    }
+}
+
+/// Without the values: some are keys.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.variables.iter().map(|(name, _)| name)).finish()
     }
 }
 
@@ -217,6 +228,19 @@ impl Settings {
     pub(crate) fn pager(&self) -> Option<&str> {
         let named = ["ACTIVITY_PAGER", "PAGER"];
         named.into_iter().find_map(|name| self.environment.raw(name)).and_then(OsStr::to_str)
+    }
+
+    /// What names the log in a digest: the config's `site`, else the host.
+    pub(crate) fn site(&self) -> String {
+        self.config
+            .site
+            .clone()
+            .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
+    /// The bytes below which the log's disk is nearly full.
+    pub(crate) fn space_left(&self) -> u64 {
+        self.config.space_left.unwrap_or(SPACE_LEFT)
     }
 
     /// What stands where a system event has no actor.

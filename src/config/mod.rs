@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::failure::{Exit, Failure};
+use crate::time::Span;
 use crate::time::Zone;
 
 /// No config that a person wrote is longer; a device that never ends is not read for ever.
@@ -24,6 +25,70 @@ pub(crate) struct Config {
     pub db: Option<PathBuf>,
     pub tz: Option<Zone>,
     pub system_label: Option<String>,
+    /// What names the log.
+    pub site: Option<String>,
+    /// The bytes below which the log's disk is nearly full.
+    pub space_left: Option<u64>,
+    pub digest: Digest,
+}
+
+/// What the config says of the digest, each key on its own; which must be there for which transport
+/// is decided where the mail is made ready.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Digest {
+    pub from: Option<String>,
+    pub to: Vec<String>,
+    pub transport: Option<String>,
+    pub subject: Option<String>,
+    pub templates: Option<PathBuf>,
+    pub attempts: Option<u32>,
+    pub wait: Option<Span>,
+    pub top: Option<usize>,
+    pub per_kind: Option<usize>,
+    pub sendgrid_key: Option<PathBuf>,
+    pub sendgrid_url: Option<String>,
+    pub smtp_url: Option<String>,
+    pub smtp_password: Option<PathBuf>,
+    pub sendmail: Option<Vec<String>>,
+    /// Names and queries, in their order.
+    pub kinds: Vec<(String, String)>,
+}
+
+impl Digest {
+    /// Reads a table that was checked; paths in it are meant from `folder`.
+    fn of(table: &Table, folder: &Path) -> Self {
+        let at = |path: &[&str]| {
+            let (first, rest) = path.split_first()?;
+            rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
+        };
+        let string = |path: &[&str]| at(path).and_then(Value::as_str).map(str::to_owned);
+        let file = |path: &[&str]| string(path).map(|name| folder.join(name));
+        let texts = |path: &[&str]| -> Option<Vec<String>> {
+            at(path)?.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        };
+        let integer = |path: &[&str]| at(path).and_then(Value::as_integer);
+        let count = |path: &[&str]| Some(usize::try_from(integer(path)?).unwrap_or(usize::MAX));
+        let kinds = at(&["kinds"]).and_then(Value::as_table).into_iter().flatten();
+        Self {
+            from: string(&["from"]),
+            to: texts(&["to"]).unwrap_or_default(),
+            transport: string(&["transport"]),
+            subject: string(&["subject"]),
+            templates: file(&["templates"]),
+            attempts: integer(&["attempts"]).map(|many| u32::try_from(many).unwrap_or(u32::MAX)),
+            wait: string(&["wait"]).and_then(|text| Span::parse(&text).ok()),
+            top: count(&["top"]),
+            per_kind: count(&["per_kind"]),
+            sendgrid_key: file(&["sendgrid", "api_key_file"]),
+            sendgrid_url: string(&["sendgrid", "base_url"]),
+            smtp_url: string(&["smtp", "url"]),
+            smtp_password: file(&["smtp", "password_file"]),
+            sendmail: texts(&["sendmail", "command"]),
+            kinds: kinds
+                .filter_map(|(name, query)| Some((name.clone(), query.as_str()?.to_owned())))
+                .collect(),
+        }
+    }
 }
 
 impl Config {
@@ -59,6 +124,12 @@ impl Config {
             db: string("db").map(|db| folder.join(db)),
             tz: string("tz").and_then(|name| Zone::parse(name).ok()),
             system_label: string("system_label").map(str::to_owned),
+            site: string("site").map(str::to_owned),
+            space_left: string("space_left").and_then(|text| keys::size(text).ok()),
+            digest: table
+                .get("digest")
+                .and_then(Value::as_table)
+                .map_or_else(Digest::default, |digest| Digest::of(digest, folder)),
         })
     }
 }
@@ -99,6 +170,35 @@ mod tests {
         assert_eq!(config.db.as_deref(), Some(Path::new("/var/lib/activity/activity.db")));
         assert_eq!(config.tz, Zone::parse("Africa/Johannesburg").ok());
         assert_eq!(config.system_label.as_deref(), Some("(system)"));
+        assert_eq!(config.site.as_deref(), Some("s2l.online"));
+        assert_eq!(config.space_left, Some(256 << 20));
+    }
+
+    #[test]
+    fn every_key_of_the_digest_is_read() {
+        let digest = parse(include_str!("contract.toml")).unwrap().digest;
+        let path = |path: &str| Some(PathBuf::from(path));
+        let text = |text: &str| Some(text.to_owned());
+        let wanted = Digest {
+            from: text("Site activity <notifications@example.org>"),
+            to: vec!["ops@example.org".to_owned(), "Hello <hello@example.org>".to_owned()],
+            transport: text("sendgrid"),
+            subject: text("{{ site }}: {{ total }} events on {{ day }}"),
+            templates: path("/etc/activity/templates"),
+            attempts: Some(4),
+            wait: Some(Span::from_seconds(2)),
+            top: Some(5),
+            per_kind: Some(20),
+            sendgrid_key: path("/etc/activity/sendgrid.key"),
+            sendgrid_url: text("https://api.sendgrid.com"),
+            smtp_url: text("smtps://user@mail.example.org:465"),
+            smtp_password: path("/etc/activity/smtp.password"),
+            sendmail: Some(["/usr/sbin/sendmail", "-t", "-i"].map(str::to_owned).to_vec()),
+            kinds: vec![("Sign-ins".to_owned(), "action:auth.login,magic.*".to_owned())],
+        };
+        assert_eq!(digest, wanted);
+        let digest = parse("[digest]\ntemplates = 'mine'\n").unwrap().digest;
+        assert_eq!(digest.templates, path("/etc/activity/mine"));
     }
 
     #[test]

@@ -195,6 +195,15 @@ impl Log {
     pub(crate) fn hold_off_sweeps(&self) -> Result<HeldOff> {
         self.engine.hold_off_sweeps()
     }
+
+    /// Makes this the only digest of the log until the guard is dropped; `None` where there is one
+    /// already. Neither readers nor sweeps are kept from anything.
+    ///
+    /// # Errors
+    /// That the file to lock cannot be opened.
+    pub(crate) fn claim_digest(&self) -> Result<Option<Claim>> {
+        self.engine.claim_digest()
+    }
 }
 
 /// Keeps sweeps out of a log while it lives.
@@ -203,6 +212,13 @@ impl Log {
 pub(crate) struct HeldOff {
     /// Absent where the file to lock is missing and cannot be made.
     _lock: Option<std::fs::File>,
+}
+
+/// Keeps other digests of a log from being made while it lives.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Claim {
+    _lock: std::fs::File,
 }
 
 /// A transaction that appends. Dropped without [`Batch::commit`] it leaves the log as it was.
@@ -225,6 +241,20 @@ impl Batch<'_> {
     /// The class and the reason.
     pub(crate) fn progress(&mut self, progress: &Progress) -> Result<()> {
         self.engine.progress(progress)
+    }
+
+    /// Notes a head that is about to be known outside the log, so that it still can be checked when
+    /// its event is gone. `place` is where it will be.
+    ///
+    /// # Errors
+    /// The class and the reason.
+    pub(crate) fn anchor(
+        &mut self,
+        head: (EventId, Hash),
+        at: Timestamp,
+        place: &str,
+    ) -> Result<()> {
+        self.engine.anchor(head, at, place)
     }
 
     /// Commits and syncs.

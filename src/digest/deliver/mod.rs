@@ -39,7 +39,7 @@ use mail::Letter;
 
 pub(crate) use mail::{Mail, Mailbox};
 pub(crate) use sendgrid::SendGrid;
-pub(crate) use sendmail::{RunAs, Sendmail};
+pub(crate) use sendmail::Sendmail;
 pub(crate) use smtp::Smtp;
 
 /// The longest text of a service that is passed on, in columns.

@@ -27,19 +27,11 @@ const TEMPFAIL: i32 = 75;
 /// As much of standard error as is looked at.
 const ERROR: u64 = 4096;
 
-/// The user that a command is run as: the caller, where the program has more rights than he.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RunAs {
-    pub uid: u32,
-    pub gid: u32,
-}
-
 /// A command of this host.
 #[derive(Clone, Debug)]
 pub(crate) struct Sendmail {
     program: String,
     arguments: Vec<String>,
-    run_as: Option<RunAs>,
 }
 
 /// How a command ended.
@@ -52,10 +44,10 @@ impl Sendmail {
     /// # Errors
     ///
     /// [`Exit::Config`]: there is no command.
-    pub(crate) fn new(command: &[String], run_as: Option<RunAs>) -> Result<Self, Failure> {
+    pub(crate) fn new(command: &[String]) -> Result<Self, Failure> {
         match command.split_first() {
             Some((program, arguments)) if !program.is_empty() => {
-                Ok(Self { program: program.clone(), arguments: arguments.to_vec(), run_as })
+                Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
             }
             _ => Err(Failure::new(Exit::Config, "the sendmail command is empty")),
         }
@@ -128,9 +120,6 @@ impl Sendmail {
             .stdout(Stdio::null())
             .stderr(Stdio::from(errors.try_clone()?))
             .process_group(0);
-        if let Some(RunAs { uid, gid }) = self.run_as {
-            command.uid(uid).gid(gid);
-        }
         let mut child = command.spawn()?;
         let ended = match wait(&child, limit) {
             Ok(true) => Ended::Exited(child.wait()?),

@@ -685,7 +685,7 @@ mod sendmail {
             fs::write(&path, format!("D={}\n{script}", folder.path().display())).unwrap();
             // Read by the shell, not executed: a file that was just written may be busy.
             let command = ["/bin/sh", path.to_str().unwrap(), "-t", "-i"].map(str::to_owned);
-            let transport = Transport::Sendmail(Sendmail::new(&command, None).unwrap());
+            let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
             Self { folder, transport }
         }
 
@@ -739,11 +739,11 @@ mod sendmail {
     #[test]
     fn a_command_that_is_not_there_is_a_wrong_setting() {
         let command = ["/nonexistent/send\nmail".to_owned()];
-        let transport = Transport::Sendmail(Sendmail::new(&command, None).unwrap());
+        let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
         let told = r"/nonexistent/send\nmail cannot be run: No such file or directory".to_owned();
         assert_eq!(failed(send(&transport, &terms()).0), (Exit::Config, told));
         for empty in [&[][..], &[String::new()]] {
-            assert_eq!(Sendmail::new(empty, None).unwrap_err().exit, Exit::Config);
+            assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
         }
     }
 

@@ -38,6 +38,7 @@ use crate::store::sqlite::error::Doing;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
 use crate::store::sqlite::open::Refusal;
+use crate::time::Timestamp;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::EventKey;
@@ -199,6 +200,23 @@ impl Batch<'_> {
     pub(in crate::store) fn progress(&mut self, progress: &Progress) -> Result<()> {
         self.is_open()?;
         progress::note(self.connection, progress).map_err(|why| self.failed(&why))
+    }
+
+    pub(in crate::store) fn anchor(
+        &mut self,
+        (id, hash): (EventId, Hash),
+        at: Timestamp,
+        place: &str,
+    ) -> Result<()> {
+        // The head of a log to which nothing came is published again and again.
+        const NOTE: &str =
+            "INSERT OR IGNORE INTO anchor (id, hash, at, place) VALUES (?1, ?2, ?3, ?4)";
+        self.is_open()?;
+        self.connection
+            .prepare_cached(NOTE)
+            .and_then(|mut note| note.execute(params![id.0, hash.0, at.nanos(), place]))
+            .map(drop)
+            .map_err(|why| self.failed(&why))
     }
 
     pub(in crate::store) fn commit(mut self) -> Result<()> {

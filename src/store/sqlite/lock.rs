@@ -1,8 +1,10 @@
-//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep.
+//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep; and, as a lock
+//! of another kind that neither of them meets, by the one digest that is being made.
 //!
 //! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
 
 use std::fs::File;
+use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -14,6 +16,7 @@ use rustix::fs::FlockOperation;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::store::Claim;
 use crate::store::HeldOff;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::create;
@@ -25,6 +28,30 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<HeldOff> {
         share(&beside(&self.path, ".lock"), PATIENCE)
+    }
+}
+
+impl Sqlite {
+    /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
+    /// for its mail service, and an export or a sweep shall not wait for that.
+    pub(in crate::store) fn claim_digest(&self) -> Result<Option<Claim>> {
+        let path = beside(&self.path, ".lock");
+        let failed = |why: io::Error| {
+            let what = format!("cannot lock {}", path.display());
+            anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+        };
+        let open = || OpenOptions::new().read(true).write(true).open(&path);
+        let file = open()
+            .or_else(|why| match why.kind() {
+                io::ErrorKind::NotFound => create::make_lock(&path).and_then(|()| open()),
+                _ => Err(why),
+            })
+            .map_err(failed)?;
+        match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Claim { _lock: file })),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
+            Err(why) => Err(failed(why.into())),
+        }
     }
 }
 
