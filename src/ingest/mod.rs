@@ -28,9 +28,11 @@ use anyhow::Result;
 
 use crate::codec::Reading;
 use crate::failure::Exit;
+use crate::failure::Failure;
 pub(crate) use crate::ingest::interrupt::Interrupt;
 use crate::ingest::write::Writer;
 use crate::store::Log;
+use crate::text;
 use crate::time::Timestamp;
 
 /// An input that is named, and opened when its turn comes.
@@ -170,4 +172,8 @@ impl std::error::Error for Interrupted {}
 
 fn is_regular(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+fn cannot_read(name: &str) -> Failure {
+    Failure::new(Exit::Io, format!("cannot read {}", text::escape(name)))
 }
