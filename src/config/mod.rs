@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub db: Option<PathBuf>,
     pub tz: Option<Zone>,
     pub system_label: Option<String>,
+    /// Below so many bytes that are left beside the log it is time to warn.
+    pub space_left: Option<u64>,
 }
 
 impl Config {
@@ -59,6 +61,7 @@ impl Config {
             db: string("db").map(|db| folder.join(db)),
             tz: string("tz").and_then(|name| Zone::parse(name).ok()),
             system_label: string("system_label").map(str::to_owned),
+            space_left: string("space_left").and_then(|size| keys::size(size).ok()),
         })
     }
 }
@@ -99,6 +102,7 @@ mod tests {
         assert_eq!(config.db.as_deref(), Some(Path::new("/var/lib/activity/activity.db")));
         assert_eq!(config.tz, Zone::parse("Africa/Johannesburg").ok());
         assert_eq!(config.system_label.as_deref(), Some("(system)"));
+        assert_eq!(config.space_left, Some(256 << 20));
     }
 
     #[test]
