@@ -313,6 +313,7 @@ impl Writer<'_> {
         let recorded_by = self.context.caller.recorded_by();
         let stamp = Stamp { recorded_at: self.context.now, recorded_by: &recorded_by };
         let appended = self.log.append(&[event], &stamp)?;
+        self.warn_of_little_space();
         appended.into_iter().next().context("the log did not say what became of the event")
     }
 
@@ -360,7 +361,20 @@ impl Writer<'_> {
         if let Some((_, progress)) = shown {
             progress.clear();
         }
+        self.warn_of_little_space();
         end
+    }
+
+    /// Warns when less is left beside the log than the config asks for.
+    fn warn_of_little_space(&self) {
+        let Some(wanted) = self.context.settings.config.space_left else { return };
+        // Where the system does not say how much there is, there is nothing to warn of.
+        let Ok(system) = rustix::fs::statvfs(&self.path) else { return };
+        let left = system.f_bavail.saturating_mul(system.f_frsize);
+        if left < wanted {
+            let (log, left) = (self.path.display(), left >> 20);
+            self.context.warn(&format!("only {left} MiB are left for the log {log}"));
+        }
     }
 
     /// Exports what the query matches of what the caller may see, to a file or standard output.

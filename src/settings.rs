@@ -19,8 +19,6 @@ use crate::time::Zone;
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
 
-const SPACE_LEFT: u64 = 256 << 20;
-
 /// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Colour {
@@ -236,11 +234,6 @@ impl Settings {
             .site
             .clone()
             .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
-    }
-
-    /// The bytes below which the log's disk is nearly full.
-    pub(crate) fn space_left(&self) -> u64 {
-        self.config.space_left.unwrap_or(SPACE_LEFT)
     }
 
     /// What stands where a system event has no actor.

@@ -161,7 +161,14 @@ fn bad_lines_are_told_and_the_good_ones_land() {
         r#"{"action":"c","ip":"10.0.0.300"}"#,
     ]);
     sandbox.write("events.jsonl", input);
-    insta::assert_snapshot!(sandbox.run(["ingest", "events.jsonl"]), @"");
+    insta::assert_snapshot!(sandbox.run(["ingest", "events.jsonl"]), @r#"
+    ------- stderr -------
+    events.jsonl:2: action is missing
+    events.jsonl:5: ip: "10.0.0.300" is not an address
+    ingested 2, duplicates 0, rejected 2
+    hint: --rejects bad.jsonl keeps the rejected lines for repair
+    [exit status: 65]
+    "#);
     sandbox.holds(2);
 }
 
@@ -225,7 +232,8 @@ fn strict_lands_nothing_if_one_line_is_bad() {
     let sandbox = Sandbox::new();
     let good = r#"{"action":"a"}"#;
     sandbox.write("good.jsonl", lines([good, good]));
-    sandbox.write("mixed.jsonl", lines([good, "nonsense", good]));
+    let other = r#"{"action":"b"}"#;
+    sandbox.write("mixed.jsonl", lines([other, "nonsense", other]));
     let out = sandbox.run(["ingest", "--strict", "good.jsonl", "mixed.jsonl"]).exits(65);
     assert!(out.stderr().contains("mixed.jsonl:2: "), "{out}");
     assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{out}");
@@ -233,7 +241,7 @@ fn strict_lands_nothing_if_one_line_is_bad() {
     // Nothing is known of a file that did not land.
     let out = sandbox.run(["ingest", "--strict", "good.jsonl"]).ok();
     assert_eq!(out.stderr(), "ingested 2, duplicates 0, rejected 0\n");
-    sandbox.write("mixed.jsonl", lines([good, good, good]));
+    sandbox.write("mixed.jsonl", lines([other, other, other]));
     sandbox.run(["ingest", "--strict", "--json", "mixed.jsonl"]).ok().done();
     sandbox.holds(5);
 }

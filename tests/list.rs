@@ -214,7 +214,7 @@ fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
     let out = sandbox.run(["list", "action:nothing.*", "since:2025-01-01"]).ok().no_stdout();
     insta::assert_snapshot!(out, @"
     ------- stderr -------
-    no events match action:nothing.* since:2025-01-01T00:00:00Z
+    no events match action:nothing.* since 2025-01-01 00:00 UTC
     [exit status: 0]
     ");
     sandbox.run(["list", "action:nothing.*", "--quiet"]).ok().no_stdout().no_stderr().done();

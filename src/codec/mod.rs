@@ -195,10 +195,10 @@ impl<R: Read> Decoder<R> {
 
     /// The row that CSV made of its records has to begin with.
     pub(crate) fn header(&self) -> Option<&[u8]> {
-        match &self.dialect {
-            Some(Dialect::Csv(Some(table))) => Some(table.header()),
-            _ => None,
-        }
+        let Some(Dialect::Csv(table)) = &self.dialect else {
+            return None;
+        };
+        table.as_ref().map(|table| table.header())
     }
 
     /// Whether the records are elements of an array, which may span lines.

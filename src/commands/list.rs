@@ -15,7 +15,7 @@ Examples:
   $ activity list since:yesterday -is:system
 
   The sign-ins that failed in the last week, with address and status:
-  $ activity list --action 'auth.*' --failed --days 7 --columns when,actor,ip,status";
+  $ activity list 'action:auth.*' is:failed --days 7 --columns +ip,status";
 
 /// Show events, newest first
 ///

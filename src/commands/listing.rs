@@ -28,6 +28,7 @@ use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
+use crate::terminal::Look;
 use crate::time::Style;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -74,7 +75,7 @@ impl Request<'_> {
                     shown: events.len() as u64,
                     total,
                     next_page: more.then(|| next_page(context, &events, next)).flatten(),
-                    newest: events.iter().map(|event| event.id).max(),
+                    newest: events.iter().map(Cursor::of).max().map(|newest| newest.id),
                 };
                 let printer = context.printer(zone, self.output.times());
                 let labels = reader.labels(&events)?;
@@ -231,8 +232,10 @@ fn print_table(
         })?;
     } else {
         context.show(draw)?;
+        // It is coloured where it is told, and cut nowhere: beside a table it is no part of it.
+        let plain = Printer { look: Look { colour: false, ..printer.look }, ..*printer };
         let mut line = Vec::new();
-        printer.footer(footer, &mut line)?;
+        plain.footer(footer, &mut line)?;
         context.note(String::from_utf8_lossy(&line).trim_end());
     }
     Ok(Exit::Done)

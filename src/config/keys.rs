@@ -182,7 +182,7 @@ fn one(value: &Value, kind: &'static Kind, path: &str) -> Result<(), String> {
             Some(1..) => Ok(()),
             _ => Err("must be a whole number from 1 up".to_owned()),
         },
-        Kind::Size => as_text(value).and_then(size).map(drop),
+        Kind::Size => as_text(value).and_then(|text| size(text).map(drop)),
         Kind::Span => as_text(value).and_then(|text| Span::parse(text).map(drop)),
         Kind::Zone => as_text(value).and_then(|text| Zone::parse(text).map(drop)),
         Kind::OneOf(names) => as_text(value).and_then(|text| one_of(text, names)),
@@ -290,26 +290,25 @@ fn one_of(text: &str, names: &[&str]) -> Result<(), String> {
     })
 }
 
-/// A number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` or `iB`.
+/// A number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or `iB`.
 pub(super) fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 10] = [
+        ("", 1),
+        ("B", 1),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let digits = &text[..text.len() - unit.len()];
-    let factor: Option<u64> = match unit.trim_start() {
-        "" | "B" => Some(1),
-        "KB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        "GB" => Some(1_000_000_000),
-        "TB" => Some(1_000_000_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    let number = digits.parse::<u64>().ok().filter(|_| digits.len() <= 9);
-    number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor))
+    let number = &text[..text.len() - unit.len()];
+    let bytes = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
+    bytes
+        .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
         .ok_or_else(|| format!("{text:?} is not a size like 256MiB"))
 }
 

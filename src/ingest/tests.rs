@@ -411,7 +411,10 @@ fn strictly_all_lands_or_nothing() {
     assert_eq!(sandbox.events().len(), 0);
     sandbox.ingest(&["good"]).assert(3000, 0, 0, 0);
     sandbox.append("good", lines(3000..3001));
-    sandbox.ingest(&["good"]).assert(1, 0, 0, 3000);
+    sandbox.append("good", "{\"act");
+    let run = sandbox.ingest(&["good"]);
+    run.assert(1, 0, 0, 3000);
+    assert_eq!(run.told.len(), 1, "{:?}", run.told);
 
     let run = sandbox.stream(b"{\"action\":\"b\",\"event_id\":\"1\"}\n{\"action\":\"torn");
     run.assert(0, 0, 1, 0);

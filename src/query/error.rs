@@ -60,8 +60,9 @@ pub(crate) struct QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { message, source, column, carets } = self;
-        // A formatting width ends at 65,535; a query need not.
-        write!(f, "{message}\n  {source}\n  {}{}", " ".repeat(*column), "^".repeat(*carets))
+        // Not by the width of a format, which is 65,535 at most.
+        let (blanks, marks) = (" ".repeat(*column), "^".repeat(*carets));
+        write!(f, "{message}\n  {source}\n  {blanks}{marks}")
     }
 }
 

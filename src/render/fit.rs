@@ -9,6 +9,7 @@ pub(crate) struct Give {
     pub leaves: Option<u8>,
 }
 
+#[cfg(test)]
 impl Give {
     /// A column that is always whole.
     pub(crate) const NOTHING: Self = Self { way: false, leaves: None };

@@ -234,7 +234,11 @@ impl Sandbox {
         let program = self.root().join("activity");
         if !program.exists() {
             // The build's own folder may be closed to others.
-            fs::copy(env!("CARGO_BIN_EXE_activity"), &program).unwrap();
+            // Another program copies it: a descriptor of ours that is open to write would be inherited
+            // by whatever another test starts just then, and the copy could not be run.
+            let copied =
+                Command::new("cp").arg(env!("CARGO_BIN_EXE_activity")).arg(&program).status();
+            assert!(copied.unwrap().success());
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
             self.give_to_somebody();
         }

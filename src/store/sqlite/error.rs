@@ -24,7 +24,6 @@ use crate::store::sqlite::open::beside;
 /// What was being done when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doing {
-    Open,
     Read,
     Write,
 }
@@ -32,7 +31,6 @@ pub(super) enum Doing {
 impl fmt::Display for Doing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Open => "open",
             Self::Read => "read",
             Self::Write => "write",
         })

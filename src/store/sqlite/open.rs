@@ -123,7 +123,11 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
 fn look(path: &Path) -> Result<Option<Metadata>> {
     let there = match fs::metadata(path) {
         Ok(there) => there,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why)
+            if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(None);
+        }
         Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
             let what = format!("cannot open the log {}: permission denied", path.display());
             let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
