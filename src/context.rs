@@ -10,6 +10,7 @@ use std::io;
 use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -17,6 +18,18 @@ use anyhow::{Context as _, Result};
 use crate::caller;
 use crate::caller::Caller;
 use crate::codec::Reading;
+use crate::digest;
+use crate::digest::outcome::Recorded;
+use crate::digest::post::Keys;
+use crate::digest::post::Post;
+use crate::digest::report::Options;
+use crate::digest::report::Report;
+use crate::digest::report::Scope;
+use crate::digest::run::Brief;
+use crate::digest::run::Done;
+use crate::digest::run::Job;
+use crate::digest::view::Setting;
+use crate::digest::view::Space;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
@@ -105,6 +118,62 @@ impl Context {
         Ok(self.settings.zone()?.value)
     }
 
+    /// What a digest is written by: names, zone, and whether space is short.
+    pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
+        // That no log is named is told where it is opened.
+        let log = self.settings.db().ok();
+        let space =
+            self.settings.config.space_left.zip(log.and_then(|log| left_beside(&log.value)));
+        let space = space.filter(|(wanted, free)| free < wanted);
+        Setting {
+            site,
+            zone,
+            system_label: self.settings.system_label(),
+            space: space.map(|(wanted, free)| Space { free, wanted }),
+        }
+    }
+
+    /// Who gets the digest and how it goes; `to` stands for the config's recipients.
+    ///
+    /// # Errors
+    /// As [`Post::new`].
+    pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
+        let environment = &self.settings.environment;
+        let keys = Keys {
+            sendgrid: environment.text("SENDGRID_API_KEY"),
+            smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
+            uid: self.caller.real.uid,
+        };
+        Post::new(&self.settings.config.digest, to, keys)
+    }
+
+    /// Makes the digest of the log, sends and records it.
+    ///
+    /// # Errors
+    /// As [`digest::run::send`].
+    pub(crate) fn send_digest(
+        &self,
+        brief: &Brief,
+        post: &Post,
+        setting: Setting<'_>,
+        scope: Scope<'_>,
+        one_off: bool,
+    ) -> Result<Done> {
+        let recorded_by = self.caller.recorded_by();
+        let job = Job {
+            brief,
+            post,
+            setting,
+            scope,
+            one_off,
+            now: self.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+        };
+        let open = || Log::open_to_write(&self.settings.db()?.value, Create::Never);
+        digest::run::send(open, &job, &mut thread::sleep)
+    }
+
     /// What "now" and "yesterday" are in a query.
     pub(crate) fn clock<'a>(&self, zone: &'a Zone) -> Clock<'a> {
         Clock { now: self.now, zone }
@@ -147,6 +216,16 @@ impl Context {
         let mut terminal = self.terminal.borrow_mut();
         terminal.out().write_all(text)?;
         Ok(terminal.out().flush()?)
+    }
+
+    /// Writes a file, whole or not at all, that the caller alone can read.
+    ///
+    /// # Errors
+    /// As [`export::Target::file`].
+    pub(crate) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut target = export::Target::file(path, &self.settings.db()?.value)?;
+        target.write_all(bytes)?;
+        target.finish()
     }
 
     /// Waits so long, and tells whether there is still somebody who reads what is printed.
@@ -194,6 +273,12 @@ fn setup(settings: &Settings) -> Setup {
         quiet: settings.quiet,
         utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
     }
+}
+
+/// The bytes that are left beside a file, where the system says how many.
+fn left_beside(path: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(path).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
 }
 
 /// A log as the caller may read it.
@@ -244,6 +329,21 @@ impl Reader {
 
     pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
         self.log.vocabulary(&self.scope, edges)
+    }
+
+    /// What a digest of the log tells.
+    pub(crate) fn report(
+        &self,
+        scope: Scope<'_>,
+        now: Timestamp,
+        options: &Options<'_>,
+    ) -> Result<Report> {
+        Report::read(&self.log, scope, now, options)
+    }
+
+    /// What became of the digests of the log, the oldest first.
+    pub(crate) fn digests(&self) -> Result<Vec<Recorded>> {
+        digest::report::history(&self.log)
     }
 
     pub(crate) fn resembling(&self, side: Side, word: &str) -> Result<Vec<Resemblance>> {
@@ -368,10 +468,7 @@ impl Writer<'_> {
     /// Warns when less is left beside the log than the config asks for.
     fn warn_of_little_space(&self) {
         let Some(wanted) = self.context.settings.config.space_left else { return };
-        // Where the system does not say how much there is, there is nothing to warn of.
-        let Ok(system) = rustix::fs::statvfs(&self.path) else { return };
-        let left = system.f_bavail.saturating_mul(system.f_frsize);
-        if left < wanted {
+        if let Some(left) = left_beside(&self.path).filter(|left| *left < wanted) {
             let (log, left) = (self.path.display(), left >> 20);
             self.context.warn(&format!("only {left} MiB are left for the log {log}"));
         }

@@ -7,14 +7,14 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 22] = [
-    "text", "failure", "retry", "time", "event", "query", "codec", "chain", "config", "caller",
-    "settings", "terminal", "store", "render", "ingest", "export", "context", "args", "commands",
-    "main", "digest", "mirror",
+const ORDER: [&str; 24] = [
+    "text", "failure", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
+    "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "digest",
+    "context", "args", "commands", "main", "mirror",
 ];
 
 /// Where each crate may be named; an empty list is anywhere.
-const PLACES: [(&str, &[&str]); 21] = [
+const PLACES: [(&str, &[&str]); 27] = [
     ("anyhow", &[]),
     ("chrono", &["time"]),
     ("chrono_tz", &["time"]),
@@ -23,18 +23,24 @@ const PLACES: [(&str, &[&str]); 21] = [
     ("clap_mangen", &["commands"]),
     ("comfy_table", &["render"]),
     ("csv", &["codec"]),
+    ("httpdate", &["retry"]),
     ("indicatif", &["terminal"]),
+    ("lettre", &["digest"]),
     ("libsqlite3_sys", &["store"]),
     ("memchr", &["query", "codec"]),
+    ("minijinja", &["digest"]),
     ("ring", &["chain", "store", "ingest"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),
-    ("serde", &["event", "codec", "config", "render"]),
+    ("rustls_native_certs", &["http"]),
+    ("serde", &["event", "codec", "config", "render", "digest"]),
     ("serde_json", &[]),
     ("signal_hook", &["main", "ingest"]),
     ("toml", &["config"]),
     ("unicode_segmentation", &["text", "render"]),
     ("unicode_width", &["text"]),
+    ("ureq", &["http"]),
+    ("url", &["http", "digest"]),
     ("uuid", &["chain", "store"]),
 ];
 

@@ -17,6 +17,7 @@ mod actions;
 mod concurrency;
 mod config;
 mod crash;
+mod digest;
 mod exit_codes;
 mod export;
 mod file;

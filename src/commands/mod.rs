@@ -5,6 +5,7 @@
 
 mod actions;
 mod completions;
+mod digest;
 mod export;
 mod figures;
 mod ingest;
@@ -75,13 +76,14 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 10] = [
+const COMMANDS: [Entry; 11] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
     entry::<search::SearchActorArgs>("search-actor"),
     entry::<search::SearchTargetArgs>("search-target"),
     entry::<export::ExportArgs>("export"),
+    entry::<digest::DigestArgs>("digest"),
     entry::<actions::ActionsArgs>("actions"),
     entry::<whoami::WhoamiArgs>("whoami"),
     entry::<completions::CompletionsArgs>("completions"),

@@ -45,6 +45,7 @@ pub(crate) struct Gap {
 }
 
 /// Where an event belongs.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Within,
@@ -101,6 +102,7 @@ impl Window {
         Timestamp::from_nanos(self.since.nanos().saturating_sub(self.nanos()))
     }
 
+    #[cfg(test)]
     pub(crate) fn place(&self, id: EventId, occurred_at: Timestamp) -> Place {
         if id > self.through {
             Place::Elsewhere

@@ -46,24 +46,20 @@ pub(crate) enum Style {
     /// `2026-11-20T14:28:09.551+02:00`, `Z` for UTC; exact.
     Rfc3339,
     /// `2026-11-20T14:28+02:00`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the digest writes times so"))]
     Rfc3339Minute,
     /// `2026-11-20 14:28:09.551 SAST`.
     Long,
     /// `2026-11-20 14:28 SAST`.
     Minute,
     /// `2026-11-20`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the digest writes times so"))]
     Date,
     /// `12 Nov`.
     Day,
     /// `12 Nov 2025`.
     DayYear,
     /// `06:00`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the digest writes times so"))]
     Clock,
     /// `Thu 19 Nov 06:00`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the digest writes times so"))]
     WeekdayClock,
 }
 

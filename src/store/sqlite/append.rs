@@ -38,11 +38,11 @@ use crate::store::sqlite::error::Doing;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
 use crate::store::sqlite::open::Refusal;
-use crate::time::Timestamp;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::EventKey;
 use crate::text;
+use crate::time::Timestamp;
 
 /// Pages in the write-ahead log from which on it is carried into the file before the next write,
 /// which then starts it over. A lone process reads that much back when it opens.

@@ -1,0 +1,107 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::args::filter::FilterArgs;
+use crate::codec::jsonl;
+use crate::commands::{Call, Run};
+use crate::digest::page::Page;
+use crate::digest::report::Scope;
+use crate::digest::run::Brief;
+use crate::failure::{Exit, Failure};
+use crate::query::Query;
+
+const EXAMPLES: &str = "\
+Examples:
+  What the next mail will say; nothing is sent:
+  $ activity digest --dry-run
+
+  How many events the last week had, for a program:
+  $ activity digest --days 7 --json | jq .total";
+
+/// Mail what happened since the last digest, also when nothing did
+///
+/// Every event is in exactly one digest that was sent: each covers what came since the one before. A
+/// query or a time makes one that stands beside them and moves nothing. When the log cannot be read,
+/// a plain mail says so. `[digest]` in the config names sender, recipients and transport; the key is
+/// read from a file or from SENDGRID_API_KEY, the SMTP password from ACTIVITY_SMTP_PASSWORD.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct DigestArgs {
+    /// Print the text part; send and record nothing
+    #[arg(long, help_heading = "Digest")]
+    dry_run: bool,
+    /// Write the HTML part to FILE; send and record nothing
+    #[arg(long, value_name = "FILE", help_heading = "Digest")]
+    preview: Option<PathBuf>,
+    /// Print what the digest tells as JSON; send and record nothing
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Digest")]
+    json: bool,
+    /// Send a copy to ADDRESS in place of the config's recipients; it moves nothing [can be repeated]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Digest")]
+    to: Vec<String>,
+    /// List the digests that were sent and those that failed
+    #[arg(long, conflicts_with_all = ["dry_run", "preview", "json", "to"], help_heading = "Digest")]
+    history: bool,
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+impl Run for DigestArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let zone = context.zone()?;
+        if self.history {
+            if !self.filter.is_empty() {
+                let what = "--history lists all digests, and takes no query";
+                return Err(Failure::new(Exit::Usage, what).into());
+            }
+            let mut lines = String::new();
+            for recorded in context.read()?.digests()? {
+                lines.push_str(&recorded.history_line(&zone));
+                lines.push('\n');
+            }
+            context.print(lines.as_bytes())?;
+            return Ok(Exit::Done);
+        }
+
+        let query: Option<Query> = match self.filter.is_empty() {
+            true => None,
+            false => Some(self.filter.query(&context.clock(&zone))?),
+        };
+        let scope = query.as_ref().map_or(Scope::Due, Scope::OneOff);
+        let brief = Brief::new(&context.settings.config.digest)?;
+        let site = context.settings.site();
+        let setting = context.setting(&site, &zone);
+
+        if !(self.dry_run || self.json || self.preview.is_some()) {
+            let post = context.post(&self.to)?;
+            let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
+            context.print(format!("{}\n", done.line).as_bytes())?;
+            return done.trouble.map_or(Ok(Exit::Done), |trouble| Err(trouble.into()));
+        }
+
+        let report = context.read()?.report(scope, context.now, &brief.options())?;
+        if self.json {
+            let line = report.json(&site, jsonl::encode);
+            context.print(format!("{line}\n").as_bytes())?;
+        }
+        if !self.dry_run && self.preview.is_none() {
+            return Ok(Exit::Done);
+        }
+        let page = Page::render(&report, &setting, &brief.templates);
+        if self.dry_run {
+            context.print(format!("Subject: {}\n\n{}", page.subject, page.text).as_bytes())?;
+        }
+        if let (Some(path), Some(html)) = (&self.preview, &page.html) {
+            context.write_file(path, html.as_bytes())?;
+        }
+        match page.fault {
+            Some(why) => {
+                let what = format!("the templates are broken: {why}");
+                Err(Failure::new(Exit::Config, what).into())
+            }
+            None => Ok(Exit::Done),
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! One run of the digest: reads the report, sends it, and records what became of it.
+//!
+//! A mail goes out whatever is wrong with the log or the templates. Its head is noted in the log
+//! before it is sent, its outcome after that: killed in between, the next digest covers the window
+//! again and says so. What cannot be sent for want of settings is refused before, by [`Post`].
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::config;
+use crate::digest::deliver;
+use crate::digest::deliver::Delivery;
+use crate::digest::deliver::Failed;
+use crate::digest::kinds::Kinds;
+use crate::digest::outcome::Outcome;
+use crate::digest::page::Page;
+use crate::digest::page::Templates;
+use crate::digest::post::Post;
+use crate::digest::report::Options;
+use crate::digest::report::Report;
+use crate::digest::report::Scope;
+use crate::digest::view::Setting;
+use crate::failure;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::Claim;
+use crate::store::Log;
+use crate::store::Stamp;
+use crate::text;
+use crate::time::Timestamp;
+
+const TOP: usize = 5;
+const PER_KIND: usize = 20;
+/// Where a head is known that a mail has carried out.
+const PLACE: &str = "digest";
+
+/// What a digest is made by, as the config has it.
+pub(crate) struct Brief {
+    kinds: Kinds,
+    top: usize,
+    per_kind: usize,
+    pub templates: Templates,
+}
+
+impl Brief {
+    /// # Errors
+    /// [`Exit::Config`] with the key.
+    pub(crate) fn new(config: &config::Digest) -> Result<Self, Failure> {
+        let kinds = config.kinds.iter().map(|(name, query)| (name.as_str(), query.as_str()));
+        let kinds = Kinds::new(kinds).map_err(|(name, why)| {
+            Failure::new(Exit::Config, format!("config: digest.kinds.{name:?}: {why}"))
+        })?;
+        Ok(Self {
+            kinds,
+            top: config.top.unwrap_or(TOP),
+            per_kind: config.per_kind.unwrap_or(PER_KIND),
+            templates: Templates::read(config.templates.as_deref(), config.subject.clone()),
+        })
+    }
+
+    pub(crate) fn options(&self) -> Options<'_> {
+        Options { kinds: &self.kinds, top: self.top, per_kind: self.per_kind }
+    }
+}
+
+/// A digest that is to be sent.
+pub(crate) struct Job<'a> {
+    pub brief: &'a Brief,
+    pub post: &'a Post,
+    pub setting: Setting<'a>,
+    pub scope: Scope<'a>,
+    /// Whether it moves no window; one of a query never does.
+    pub one_off: bool,
+    pub now: Timestamp,
+    pub clock: &'a dyn Fn() -> Timestamp,
+    pub recorded_by: &'a str,
+}
+
+/// A run whose outcome is recorded.
+pub(crate) struct Done {
+    /// What it says on standard output.
+    pub line: String,
+    /// Why all is not well: the mail was refused, to some or altogether, or the templates are broken.
+    pub trouble: Option<Failure>,
+}
+
+/// Makes the digest of a log, sends and records it. `pause` waits between the tries.
+///
+/// # Errors
+/// Why the log cannot be read or written, which a plain mail tells too; [`Exit::TryAgain`] where
+/// another digest of the log is being made; [`Exit::Io`] where the mail went out and no record could
+/// be made of it.
+pub(crate) fn send(
+    open: impl FnOnce() -> Result<Log>,
+    job: &Job<'_>,
+    pause: &mut dyn FnMut(Duration),
+) -> Result<Done> {
+    let (mut log, claim, report) = match prepare(open, job) {
+        Ok(Some(prepared)) => prepared,
+        Ok(None) => {
+            let what = "another digest of this log is being made";
+            return Err(Failure::new(Exit::TryAgain, what).into());
+        }
+        Err(error) => return Err(told_by_mail(error, job, pause)),
+    };
+    let page = Page::render(&report, &job.setting, &job.brief.templates);
+    let fault = page.fault.clone();
+    let window = report.window.id();
+    let unique = format!("{}.{window}", job.now.nanos());
+    let mail = job.post.mail(page, window, &unique);
+    let sent = deliver::deliver(&job.post.transport, &mail, &job.post.terms, job.now, pause);
+
+    let outcome = outcome(job, &report, &sent, &mail.message_id);
+    let stamp = Stamp { recorded_at: (job.clock)(), recorded_by: job.recorded_by };
+    let recorded = log.append(&[outcome.to_event()], &stamp);
+    drop(claim);
+    let trouble = match sent {
+        Ok(delivery) => {
+            recorded.map_err(|error| {
+                let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
+                let what = format!(
+                    "the digest was sent (message id {}) and cannot be recorded",
+                    text::escape(id)
+                );
+                error.context(Failure::new(Exit::Io, what).hint("the next one covers it again"))
+            })?;
+            let broken = |why| {
+                let what =
+                    format!("the built-in mail was sent, for the templates are broken: {why}");
+                Failure::new(Exit::Config, what)
+            };
+            turned_away(&delivery).or_else(|| fault.map(broken))
+        }
+        Err(failed) => {
+            let failure = Failure::from(failed);
+            match recorded {
+                Ok(_) => Some(failure),
+                Err(error) => {
+                    let what = format!("{}, which cannot be recorded", failure.what);
+                    return Err(error.context(Failure { what, ..failure }));
+                }
+            }
+        }
+    };
+    Ok(Done { line: outcome.run_line(job.now), trouble })
+}
+
+/// Reads the report and notes the head that the mail will carry; `None` where another digest is
+/// being made.
+fn prepare(
+    open: impl FnOnce() -> Result<Log>,
+    job: &Job<'_>,
+) -> Result<Option<(Log, Claim, Report)>> {
+    let mut log = open()?;
+    let Some(claim) = log.claim_digest()? else { return Ok(None) };
+    let report = Report::read(&log, job.scope, job.now, &job.brief.options())?;
+    // An empty log has no event to hold against a head.
+    if report.head.0.0 > 0 {
+        let mut batch = log.begin()?;
+        batch.anchor(report.head, job.now, PLACE)?;
+        batch.commit()?;
+    }
+    Ok(Some((log, claim, report)))
+}
+
+/// Sends word of a log that cannot be read, and returns why it cannot.
+fn told_by_mail(
+    error: anyhow::Error,
+    job: &Job<'_>,
+    pause: &mut dyn FnMut(Duration),
+) -> anyhow::Error {
+    let reason = text::escape(&failure::chain(&error)).into_owned();
+    let page = Page::fallback(job.setting.site, &reason, job.now, job.setting.zone);
+    let unique = format!("{}.unread", job.now.nanos());
+    let mail = job.post.mail(page, format!("unread,{}", job.now), &unique);
+    match deliver::deliver(&job.post.transport, &mail, &job.post.terms, job.now, pause) {
+        Ok(_) => error,
+        Err(failed) => error.context(format!("no digest, and no mail that says so ({failed})")),
+    }
+}
+
+fn outcome(
+    job: &Job<'_>,
+    report: &Report,
+    sent: &Result<Delivery, Failed>,
+    message_id: &str,
+) -> Outcome {
+    let window = &report.window;
+    let base = Outcome {
+        sent: sent.is_ok(),
+        since: window.since,
+        until: window.until,
+        through: window.through,
+        events: report.events(),
+        recipients: job.post.recipients(),
+        transport: job.post.transport.name().to_owned(),
+        status: None,
+        error: None,
+        message_id: None,
+        attempts: 1,
+        maybe_duplicate: false,
+        one_off: job.one_off || report.query.is_some(),
+    };
+    match sent {
+        Ok(delivery) => {
+            let got_it = |address: &String| {
+                !delivery.refused.iter().any(|refused| refused.address == *address)
+            };
+            Outcome {
+                recipients: base.recipients.into_iter().filter(got_it).collect(),
+                status: Some(delivery.status.clone()),
+                error: turned_away(delivery).map(|failure| failure.what),
+                message_id: delivery.message_id.clone(),
+                attempts: delivery.attempts.into(),
+                maybe_duplicate: delivery.maybe_duplicate,
+                ..base
+            }
+        }
+        Err(failed) => Outcome {
+            status: failed.status.clone(),
+            error: Some(failed.error.clone()),
+            // It may stand in a mailbox all the same.
+            message_id: failed.maybe_sent.then(|| message_id.to_owned()),
+            attempts: failed.attempts.into(),
+            maybe_duplicate: failed.maybe_sent,
+            ..base
+        },
+    }
+}
+
+/// Who did not get the mail that others got.
+fn turned_away(delivery: &Delivery) -> Option<Failure> {
+    let each =
+        delivery.refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why));
+    let each: Vec<_> = each.collect();
+    let what = format!("the mail was not taken for {}", each.join("; "));
+    (!each.is_empty()).then(|| Failure::new(Exit::Unavailable, what))
+}

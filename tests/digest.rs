@@ -1,0 +1,351 @@
+//! `activity digest`: what is mailed, what is recorded, and that a mail goes out whatever happens.
+
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+use crate::support::log::Log;
+
+const KEY: &str = "SG.hush-hush.0123456789";
+
+/// What SendGrid would have got, and an answer of its.
+struct Stub {
+    address: String,
+    serving: thread::JoinHandle<Vec<Value>>,
+}
+
+impl Stub {
+    /// Answers one request after the other with these statuses, then no more.
+    fn new(answers: &'static [&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let serving = thread::spawn(move || {
+            answers.iter().map(|status| answer(&mut listener.accept().unwrap().0, status)).collect()
+        });
+        Self { address, serving }
+    }
+
+    fn config(&self, more: &str) -> String {
+        let address = &self.address;
+        format!(
+            "site = 's2l.online'\n[digest]\nfrom = 'Log <log@example.org>'\nto = ['ops@example.org']\n\
+             transport = 'sendgrid'\nattempts = 2\nwait = '1s'\n{more}\n\
+             [digest.sendgrid]\nbase_url = '{address}'\n"
+        )
+    }
+
+    fn requests(self) -> Vec<Value> {
+        self.serving.join().unwrap()
+    }
+}
+
+fn answer(stream: &mut (impl Read + Write), status: &str) -> Value {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    let (head, length) = loop {
+        let read = stream.read(&mut chunk).unwrap();
+        assert!(read > 0, "the request ends early");
+        request.extend_from_slice(&chunk[..read]);
+        if let Some(end) = request.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8(request[..end].to_vec()).unwrap().to_lowercase();
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            break (head.clone(), end + 4 + length.unwrap().trim().parse::<usize>().unwrap());
+        }
+    };
+    while request.len() < length {
+        let read = stream.read(&mut chunk).unwrap();
+        assert!(read > 0, "the request ends early");
+        request.extend_from_slice(&chunk[..read]);
+    }
+    assert!(head.starts_with("post /v3/mail/send "), "{head}");
+    assert!(head.contains(&format!("authorization: bearer {}", KEY.to_lowercase())), "{head}");
+    let body = r#"{"errors":[{"message":"The provided authorization grant is invalid"}]}"#;
+    let body = if status.starts_with("202") { "" } else { body };
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nX-Message-Id: 14c5d75ce93\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let body =
+        request.split_off(request.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4);
+    serde_json::from_slice(&body).unwrap()
+}
+
+fn events(actions: &[&str]) -> String {
+    lines(actions.iter().map(|action| {
+        let at = clock::seconds_ago(60);
+        json!({"action": action, "occurred_at": at, "actor_id": "3", "actor_label": "Jerome Cruz"})
+            .to_string()
+    }))
+}
+
+/// A sandbox whose mail goes to a script that keeps it.
+fn with_sendmail() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let script = sandbox.write("sendmail", "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\n");
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    sandbox.write("config.toml", sendmail_config(&sandbox, ""));
+    sandbox
+}
+
+fn sendmail_config(sandbox: &Sandbox, more: &str) -> String {
+    format!(
+        "site = 's2l.online'\n[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+         transport = 'sendmail'\n{more}\n[digest.sendmail]\ncommand = ['{}']\n",
+        sandbox.path("sendmail").display()
+    )
+}
+
+fn mailbox(sandbox: &Sandbox) -> String {
+    String::from_utf8(sandbox.read("mailbox")).unwrap()
+}
+
+/// The payloads of the outcomes that the log has, the oldest first.
+fn outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
+    let own = sandbox.stored().into_iter();
+    own.filter(|event| event["action"].as_str().unwrap().starts_with("digest."))
+        .map(|event| (event["action"].as_str().unwrap().to_owned(), event["payload"].clone()))
+        .collect()
+}
+
+fn with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
+    sandbox.run_with_env(&[("SENDGRID_API_KEY", KEY)], args)
+}
+
+#[test]
+fn a_dry_run_shows_the_text_part_and_moves_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.write("config.toml", "site = 's2l.online'\ntz = 'Africa/Johannesburg'\n");
+    sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
+    let out = sandbox.run(["digest", "--dry-run"]).ok().no_stderr();
+    let text = out.stdout();
+    assert!(text.starts_with("Subject: s2l.online: 3 events on "), "{text}");
+    for part in ["AT A GLANCE", "SIGN-INS (2)", "Jerome Cruz", "Africa/Johannesburg"] {
+        assert!(text.contains(part), "{part} in\n{text}");
+    }
+    sandbox.holds(3);
+    let none: i64 = sandbox.log().one("SELECT count(*) FROM anchor");
+    assert_eq!(none, 0);
+}
+
+#[test]
+fn a_preview_is_the_page_and_never_overwrites_the_log() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest", "--preview", "page.html"]).ok().no_stdout().no_stderr().done();
+    let page = String::from_utf8(sandbox.read("page.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Jerome Cruz"), "{page}");
+    assert_eq!(sandbox.mode("page.html"), 0o600);
+    sandbox.run(["digest", "--preview", "log.db"]).exits(2).tells_one_error().done();
+    sandbox.run(["digest", "--preview", "no/page.html"]).exits(73).tells_one_error().done();
+    sandbox.holds(1);
+}
+
+#[test]
+fn what_it_tells_comes_as_json() {
+    let sandbox = Sandbox::new();
+    sandbox.write("config.toml", "[digest.kinds]\n'Posts' = 'action:post.*'\n");
+    sandbox.ingest(events(&["post.publish", "auth.login"]));
+    let told = sandbox.run(["digest", "--json"]).ok().no_stderr().json();
+    assert_eq!(told["total"], 2, "{told}");
+    assert!(told.to_string().contains("\"Posts\""), "{told}");
+    let told = sandbox.run(["digest", "--json", "action:post.*"]).ok().json();
+    assert_eq!(told["total"], 1, "{told}");
+    sandbox.holds(2);
+}
+
+#[test]
+fn sendgrid_takes_the_mail_and_the_log_remembers_it() {
+    let sandbox = Sandbox::new();
+    let stub = Stub::new(&["202 Accepted"]);
+    sandbox.write("config.toml", stub.config(""));
+    sandbox.ingest(events(&["auth.login"]));
+    let out = with_key(&sandbox, &["digest"]).ok().no_stderr();
+    let line = out.stdout();
+    assert!(line.contains("Z digest window 20"), "{line}");
+    assert!(line.ends_with(" events 1 to ops@example.org sendgrid 202 id 14c5d75ce93\n"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+
+    let request = stub.requests().remove(0);
+    assert_eq!(request["content"][0]["type"], "text/plain", "{request}");
+    let text = request["content"][0]["value"].as_str().unwrap();
+    let log = sandbox.log();
+    let head: String = log.one("SELECT id || ':' || lower(hex(hash)) FROM anchor");
+    assert!(text.contains(&head), "the mail carries the head that the log notes\n{text}");
+    assert!(head.starts_with("1:"), "{head}");
+
+    let (action, payload) = outcomes(&sandbox).remove(0);
+    assert_eq!(action, "digest.sent");
+    assert_eq!(payload["events"], 1);
+    assert_eq!(payload["status"], 202);
+    assert_eq!(payload["message_id"], "14c5d75ce93");
+    assert_eq!(payload["one_off"], false);
+    assert!(!payload.to_string().contains(KEY));
+    sandbox.holds(2);
+}
+
+#[test]
+fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
+    let sandbox = Sandbox::new();
+    let stub = Stub::new(&["401 Unauthorized", "202 Accepted"]);
+    sandbox.write("config.toml", stub.config(""));
+    sandbox.ingest(events(&["auth.login"]));
+    let out = with_key(&sandbox, &["digest"]).exits(69).says("401").says("grant is invalid");
+    assert!(out.stdout().contains(" digest failed window "), "{out}");
+    assert!(!out.to_string().contains(KEY), "{out}");
+    with_key(&sandbox, &["digest"]).ok().done();
+
+    let requests = stub.requests();
+    assert!(
+        requests[1]["subject"].as_str().unwrap().starts_with('['),
+        "{}",
+        requests[1]["subject"]
+    );
+    let told = outcomes(&sandbox);
+    let actions: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["digest.failed", "digest.sent"]);
+    assert_eq!(told[0].1["since"], told[1].1["since"]);
+    assert_eq!(told[1].1["events"], 1);
+
+    let history = sandbox.run(["digest", "--history"]).ok().no_stderr();
+    let words: Vec<_> =
+        history.stdout().lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(words, ["failed", "sent"], "{history}");
+}
+
+#[test]
+fn a_service_that_is_busy_is_tried_again_then_it_is_75() {
+    let sandbox = Sandbox::new();
+    let stub = Stub::new(&["503 Service Unavailable\r\nRetry-After: 0"; 2]);
+    sandbox.write("config.toml", stub.config(""));
+    sandbox.ingest(events(&["auth.login"]));
+    with_key(&sandbox, &["digest"]).exits(75).says("503").done();
+    assert_eq!(stub.requests().len(), 2);
+    assert_eq!(outcomes(&sandbox)[0].1["attempts"], 2);
+}
+
+#[test]
+fn windows_tile_over_two_runs() {
+    let sandbox = with_sendmail();
+    sandbox.ingest(events(&["auth.login", "auth.login"]));
+    sandbox.run(["digest"]).ok().no_stderr().done();
+    // One that happened before the first digest and arrives behind it, and one that is new.
+    sandbox.ingest(events(&["late.comer"]));
+    let now = json!({"action": "new.comer"}).to_string();
+    sandbox.ingest(format!("{now}\n"));
+    sandbox.run(["digest"]).ok().no_stderr().done();
+    sandbox.run(["digest"]).ok().no_stderr().done();
+
+    let told = outcomes(&sandbox);
+    let counts: Vec<_> = told.iter().map(|(_, payload)| payload["events"].clone()).collect();
+    assert_eq!(counts, [2, 2, 0]);
+    for pair in told.windows(2) {
+        assert_eq!(pair[0].1["until"], pair[1].1["since"]);
+    }
+    let mails = mailbox(&sandbox);
+    assert_eq!(mails.matches("\nX-Activity-Window: ").count(), 3, "{mails}");
+    assert!(mails.contains("no activity on "), "{mails}");
+    sandbox.log().is_sound();
+}
+
+#[test]
+fn a_copy_and_a_query_move_nothing() {
+    let sandbox = with_sendmail();
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest", "--to", "ann@example.org"]).ok().no_stderr().done();
+    sandbox.run(["digest", "--days", "7"]).ok().no_stderr().done();
+    sandbox.run(["digest"]).ok().no_stderr().done();
+    let told = outcomes(&sandbox);
+    let one_off: Vec<_> = told.iter().map(|(_, payload)| payload["one_off"].clone()).collect();
+    assert_eq!(one_off, [true, true, false]);
+    assert_eq!(told[0].1["recipients"], json!(["ann@example.org"]));
+    assert_eq!(told[2].1["events"], 1);
+    assert!(mailbox(&sandbox).contains("To: ann@example.org"));
+}
+
+#[test]
+fn a_quiet_day_says_that_the_log_is_alive() {
+    let sandbox = Sandbox::new();
+    let at = clock::seconds_ago(3 * 86_400);
+    sandbox.ingest(format!("{}\n", json!({"action": "backup.created", "occurred_at": at})));
+    let out = sandbox.run(["digest", "--dry-run"]).ok().no_stderr();
+    assert!(out.stdout().contains("No activity in 24 hours."), "{out}");
+    assert!(out.stdout().contains("backup.created"), "{out}");
+}
+
+#[test]
+fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
+    let sandbox = with_sendmail();
+    let out = sandbox.run(["digest"]).exits(66).no_stdout().tells_one_error();
+    let mail = mailbox(&sandbox);
+    assert!(mail.contains("Subject: s2l.online: the digest could not be made"), "{mail}");
+    assert!(!sandbox.exists("log.db"), "{out}");
+
+    sandbox.write("log.db", "this is no log, and long enough to be looked at as one");
+    sandbox.run(["digest"]).exits(66).tells_one_error().done();
+    assert_eq!(mailbox(&sandbox).matches("\nX-Activity-Window: ").count(), 2);
+
+    sandbox.write("sendmail", "#!/bin/sh\nexit 1\n");
+    sandbox.run(["digest"]).exits(66).says("no mail that says so").done();
+}
+
+#[test]
+fn a_broken_template_is_mailed_around_and_told() {
+    let sandbox = with_sendmail();
+    sandbox.write("config.toml", sendmail_config(&sandbox, "subject = '{{ nothing }}'"));
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest"]).exits(78).says("the subject").tells_one_error().done();
+    assert!(mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
+    assert_eq!(outcomes(&sandbox)[0].0, "digest.sent");
+    sandbox.run(["digest", "--dry-run"]).exits(78).says("the subject").done();
+}
+
+#[test]
+fn what_a_mail_needs_is_told_by_its_key() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest"]).exits(78).no_stdout().says("digest.from is missing").done();
+    let stub = Stub::new(&[]);
+    sandbox.write("config.toml", stub.config(""));
+    sandbox.run(["digest"]).exits(78).says("digest.sendgrid.api_key_file is missing").done();
+    let key = sandbox.write("the.key", KEY);
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    sandbox.write("config.toml", stub.config("") + "api_key_file = 'the.key'\n");
+    let out = sandbox.run(["digest"]).exits(78).says("digest.sendgrid.api_key_file: ").says("mode");
+    assert!(!out.to_string().contains(KEY), "{out}");
+    with_key(&sandbox, &["digest", "--to", "nobody"]).exits(2).says("--to: ").done();
+    sandbox.run(["digest", "--history", "--days", "3"]).exits(2).done();
+    sandbox.holds(1);
+}
+
+#[test]
+fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
+    let sandbox = with_sendmail();
+    sandbox.ingest(events(&["auth.login"]));
+    // No event may be added any more, and all else goes on.
+    let script = "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\nuntil [ -e \"${0%/*}/go\" ]; do :; done\n";
+    sandbox.write("sendmail", script);
+    let child = sandbox.spawn(sandbox.command(["digest"]));
+    crate::support::wait::until_seen("the mail is handed over", || sandbox.exists("mailbox"));
+    // A second one does not wait for the first.
+    sandbox.run(["digest"]).exits(75).no_stdout().says("another digest").done();
+    let log = Log::open_to_write(&sandbox.db());
+    log.sql.execute_batch("DROP TRIGGER event_update").unwrap();
+    sandbox.write("go", "");
+    let out = sandbox.collect(child).exits(74).no_stdout().tells_one_error();
+    assert!(
+        out.stderr().contains("message id <") && out.stderr().contains("@example.org>"),
+        "{out}"
+    );
+}
