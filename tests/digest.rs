@@ -303,7 +303,7 @@ fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
 #[test]
 fn a_broken_template_is_mailed_around_and_told() {
     let sandbox = with_sendmail();
-    sandbox.write("config.toml", sendmail_config(&sandbox, "subject = '{{ nothing }}'"));
+    sandbox.write("config.toml", sendmail_config(&sandbox, "subject = '{{ nowhere }}'"));
     sandbox.ingest(events(&["auth.login"]));
     sandbox.run(["digest"]).exits(78).says("the subject").tells_one_error().done();
     assert!(mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));

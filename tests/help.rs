@@ -51,6 +51,7 @@ fn the_commands_are_those_of_the_contract() {
             "search-actor",
             "search-target",
             "export",
+            "digest",
             "actions",
             "whoami",
             "completions",

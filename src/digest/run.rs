@@ -107,7 +107,7 @@ pub(crate) fn send(
     let page = Page::render(&report, &job.setting, &job.brief.templates);
     let fault = page.fault.clone();
     let window = report.window.id();
-    let unique = format!("{}.{window}", job.now.nanos());
+    let unique = format!("{}.{}", job.now.nanos(), report.head.0);
     let mail = job.post.mail(page, window, &unique);
     let sent = deliver::deliver(&job.post.transport, &mail, &job.post.terms, job.now, pause);
 
