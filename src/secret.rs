@@ -190,7 +190,7 @@ mod tests {
         let missing = folder.path().join("none\n.key");
         assert_eq!(
             refuse(&missing),
-            r"cannot read the key file F/none\n.key: No such file or directory"
+            r"cannot read the key file F/none\n.key: no such file or directory"
         );
         fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
         assert_eq!(refuse(folder.path()), "the key file F is no regular file");

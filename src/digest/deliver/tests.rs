@@ -371,7 +371,7 @@ mod sendgrid {
         assert_eq!(waits.len(), 3);
         let failed = result.unwrap_err();
         assert_eq!((failed.exit, failed.maybe_sent, failed.status), (Exit::TryAgain, false, None));
-        assert_eq!(failed.error, "127.0.0.1: Connection refused");
+        assert_eq!(failed.error, "127.0.0.1: connection refused");
     }
 
     #[test]
@@ -740,7 +740,7 @@ mod sendmail {
     fn a_command_that_is_not_there_is_a_wrong_setting() {
         let command = ["/nonexistent/send\nmail".to_owned()];
         let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
-        let told = r"/nonexistent/send\nmail cannot be run: No such file or directory".to_owned();
+        let told = r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
         assert_eq!(failed(send(&transport, &terms()).0), (Exit::Config, told));
         for empty in [&[][..], &[String::new()]] {
             assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
