@@ -123,8 +123,10 @@ fn an_error_at_each_call_of_an_ingest() {
             }
             positions += 1;
             let what = format!("{error} at {call} {nth}");
-            assert!(matches!(out.code, Some(0 | 74)), "{what}\n{out}");
-            if out.code == Some(74) {
+            // SQLite cannot tell a lack of locks from a lock: to try again is right for both.
+            let told = out.code == Some(74) || out.code == Some(75) && error == "ENOLCK";
+            assert!(told || out.code == Some(0), "{what}\n{out}");
+            if told {
                 failed += 1;
                 assert!(out.stderr().starts_with("activity: "), "{what}\n{out}");
             } else {
