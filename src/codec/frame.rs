@@ -312,7 +312,8 @@ impl<R: Read> Framer<R> {
 
     /// Passes over bytes that are no part of any record.
     pub(super) fn skip(&mut self, length: usize) {
-        self.advance(length);
+        let gone = &self.bytes[self.start..self.start + length];
+        self.pass(length, memchr_iter(b'\n', gone).count());
     }
 
     /// Gives up: what waits, and what is still read, comes as [`Frame::Excess`].
@@ -447,6 +448,10 @@ impl<R: Read> Framer<R> {
             Splitter::Lines => usize::from(gone.last() == Some(&b'\n')),
             Splitter::Rows(_) | Splitter::Elements(_) => memchr_iter(b'\n', gone).count(),
         };
+        self.pass(length, feeds);
+    }
+
+    fn pass(&mut self, length: usize, feeds: usize) {
         self.place.lines += feeds as u64;
         self.place.offset += length as u64;
         self.start += length;

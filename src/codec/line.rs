@@ -16,6 +16,9 @@ use crate::time::Zone;
 /// How much of a title stands in the head, in characters: all of it is in the JSON.
 const HEAD: usize = 1000;
 
+/// More letters than any level has.
+const LEVEL: usize = 20;
+
 /// The identifier of an event without a tenant, where no default is set.
 const NO_IDENTIFIER: &str = "activity";
 
@@ -138,7 +141,10 @@ impl<'a> Head<'a> {
             let rest = rest.trim_ascii_start();
             // The identifier may hold dots and colons, the message anything.
             rest.match_indices(':').find_map(|(colon, _)| {
-                let (identifier, level) = rest[..colon].rsplit_once('.')?;
+                let before = &rest[..colon];
+                let letters = before.bytes().rev().take(LEVEL).take_while(u8::is_ascii_alphabetic);
+                let (identifier, level) = before.split_at(colon - letters.count());
+                let identifier = identifier.strip_suffix('.')?;
                 wsal::severity(level)?;
                 Some(Head { time, identifier, level, message: rest[colon + 1..].trim_ascii() })
             })

@@ -195,10 +195,10 @@ impl<R: Read> Decoder<R> {
 
     /// The row that CSV made of its records has to begin with.
     pub(crate) fn header(&self) -> Option<&[u8]> {
-        match &self.dialect {
-            Some(Dialect::Csv(Some(table))) => Some(table.header()),
-            _ => None,
-        }
+        let Some(Dialect::Csv(table)) = &self.dialect else {
+            return None;
+        };
+        table.as_ref().map(|table| table.header())
     }
 
     /// Whether the records are elements of an array, which may span lines.
@@ -311,9 +311,16 @@ impl<R: Read> Decoder<R> {
             Some(format) => format,
             None => {
                 let text = waiting.trim_ascii_start();
+                let blanks = &waiting[..waiting.len() - text.len()];
                 let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 let is_whole = line.len() < text.len() || line.len() >= SNIFFED || ended;
+                if !is_whole && blanks.len() < SNIFFED {
+                    return Ok(false);
+                }
                 if !is_whole {
+                    // However many blank lines there are, they are not kept.
+                    let lines = blanks.iter().rposition(|byte| *byte == b'\n');
+                    self.framer.skip(lines.map_or(blanks.len(), |end| end + 1));
                     return Ok(false);
                 }
                 Format::sniff(line)

@@ -5,7 +5,7 @@
 //! The names that have a field go there; all else goes into the payload under the name it has.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -77,16 +77,20 @@ fn head_values<'a>(head: &Head<'a>) -> [(&'static str, &'a str); 4] {
 
 /// The context of one line, from which names are taken one by one.
 struct Context<'a> {
-    members: Vec<Member<'a>>,
+    /// A member that was taken is `None`.
+    members: Vec<Option<Member<'a>>>,
+    places: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> Context<'a> {
     fn new(members: Vec<Member<'a>>) -> Result<Self, String> {
-        let mut seen = HashSet::new();
-        match members.iter().find(|(name, _)| !seen.insert(name)) {
-            Some((twice, _)) => Err(format!("{} is given twice", quoted(twice))),
-            None => Ok(Self { members }),
+        let mut places = HashMap::with_capacity(members.len());
+        for (place, (name, _)) in members.iter().enumerate() {
+            if places.insert(name.clone(), place).is_some() {
+                return Err(format!("{} is given twice", quoted(name)));
+            }
         }
+        Ok(Self { members: members.into_iter().map(Some).collect(), places })
     }
 
     fn event(mut self, head: &Head<'a>, zone: Option<&Zone>) -> Result<NewEvent, String> {
@@ -102,7 +106,8 @@ impl<'a> Context<'a> {
         self.target(&mut taken);
         self.address(&mut taken);
         let diff = self.diff();
-        let payload = object(self.members.iter().map(|(name, value)| (name.as_ref(), *value)));
+        let payload =
+            object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
         let mut intake = Intake::new(zone);
         for (name, value) in &taken {
             intake.take((*name).into(), Given::Text(value.as_ref().into()))?;
@@ -162,7 +167,7 @@ impl<'a> Context<'a> {
     /// The address, which some proxies write with a port or as a list of one. What is more than an
     /// address stays in the payload.
     fn address(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
-        let Some((_, raw)) = self.members.iter().find(|(name, _)| name == "ClientIP") else {
+        let Some(raw) = self.raw("ClientIP") else {
             return;
         };
         let list = serde_json::from_str::<Vec<String>>(raw).unwrap_or_default();
@@ -185,6 +190,7 @@ impl<'a> Context<'a> {
         let fields: Vec<String> = self
             .members
             .iter()
+            .flatten()
             .filter_map(|(name, _)| name.strip_prefix("Old"))
             .filter(|field| field.starts_with(|c: char| !c.is_lowercase()))
             .filter(|field| self.raw(&format!("New{field}")).is_some())
@@ -220,7 +226,8 @@ impl<'a> Context<'a> {
     }
 
     fn raw(&self, name: &str) -> Option<&'a str> {
-        self.members.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+        let place = self.places.get(name)?;
+        self.members[*place].as_ref().map(|(_, value)| *value)
     }
 
     /// A value as text: a string, or a number that is not 0, which is WordPress's nobody and nothing.
@@ -237,7 +244,9 @@ impl<'a> Context<'a> {
     }
 
     fn drop(&mut self, name: &str) {
-        self.members.retain(|(key, _)| key != name);
+        if let Some(place) = self.places.get(name) {
+            self.members[*place] = None;
+        }
     }
 }
 

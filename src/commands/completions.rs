@@ -6,11 +6,11 @@ use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  For bash, as long as the shell runs:
-  $ activity completions bash > /tmp/activity.bash && . /tmp/activity.bash
+  For bash, which takes them in with `. activity.bash`:
+  $ activity completions bash > activity.bash
 
-  For fish, for good:
-  $ activity completions fish > ~/.config/fish/completions/activity.fish";
+  For fish, which finds them in ~/.config/fish/completions:
+  $ activity completions fish > activity.fish";
 
 /// Print the completions for a shell
 #[derive(clap::Args)]

@@ -274,7 +274,7 @@ impl IngestArgs {
 fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
     export::refuse_log(Path::new(STDIN), log)?;
     if io::stdin().is_terminal() {
-        context.note("reading events from standard input, a JSON object on each line; Ctrl-D ends");
+        context.note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
     }
     let open = || {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;

@@ -6,11 +6,11 @@ use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
-  The manual, read at once:
-  $ activity man | man -l -
+  The page of the program, which `man ./activity.1` shows:
+  $ activity man > activity.1
 
-  The page of one command, for good:
-  $ activity man list > ~/.local/share/man/man1/activity-list.1";
+  The page of one command, for a folder man1 of the manual:
+  $ activity man list > activity-list.1";
 
 /// Print the manual page, or that of one command
 #[derive(clap::Args)]

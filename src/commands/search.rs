@@ -13,8 +13,8 @@ use crate::render::Subject;
 
 const ACTOR_EXAMPLES: &str = "\
 Examples:
-  All that Jerome did this month, under his own name or another's:
-  $ activity search-actor 'Jerome Cruz' --days 30
+  All that Jerome ever did, under his own name or as somebody else:
+  $ activity search-actor 'Jerome Cruz'
 
   What the user with the id 3 deleted:
   $ activity search-actor 3 'action:*.delete'";
@@ -24,8 +24,8 @@ Examples:
   The history of one user's record:
   $ activity search-target user/17
 
-  Who changed a page, known by its slug, oldest first:
-  $ activity search-target spring-launch is:edit --sort when:asc";
+  What became of a page, known by its slug, oldest first:
+  $ activity search-target spring-launch --sort when:asc";
 
 /// Show all that one person did, also as somebody else's impersonator
 ///

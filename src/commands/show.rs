@@ -13,15 +13,16 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  The whole record of one event of a listing:
-  $ activity show 48213
+  The whole record of the first event, by its place in the log:
+  $ activity show 1
 
-  The same by the emitter's own id, of which the beginning suffices, as JSON:
-  $ activity show 0198f2c4-5b7e --json";
+  What it changed, for a script:
+  $ activity show 1 --json | jq .diff";
 
 /// Show one event in full
 ///
-/// Every field, the diff as before → after of what changed, the payload indented.
+/// Every field, the diff as before → after of what changed, the payload indented. An event goes by
+/// its place in the log, or by the id that its emitter gave it, of which the beginning suffices.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
@@ -16,17 +17,22 @@ use signal_hook::low_level;
 pub(crate) struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
-    /// Notes SIGINT, SIGTERM and SIGHUP from now on, in place of ending by them. One that was
-    /// ignored when the program began stays so: `nohup` means it.
+    /// Notes SIGINT, SIGTERM and SIGHUP from now on, in place of ending by them; the second that
+    /// comes ends the program all the same. One that was ignored when the program began stays so:
+    /// `nohup` means it.
     ///
     /// # Errors
     /// Those of the system.
     pub(crate) fn listen() -> io::Result<Self> {
         let interrupt = Self::default();
         let ignored = ignored();
+        let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             if ignored & (1 << (signal - 1)) == 0 {
                 let number = usize::try_from(signal).map_err(io::Error::other)?;
+                // They run in this order: the first time nothing ends yet.
+                flag::register_conditional_default(signal, Arc::clone(&again))?;
+                flag::register(signal, Arc::clone(&again))?;
                 flag::register_usize(signal, Arc::clone(&interrupt.0), number)?;
             }
         }

@@ -2,13 +2,16 @@
 //! reached, under any name.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
+use anyhow::Context;
 use anyhow::Result;
 use ring::digest;
 use ring::digest::SHA256;
 
 use crate::codec::Place;
+use crate::ingest::cannot_read;
 use crate::store::Log;
 use crate::store::Progress;
 
@@ -27,24 +30,21 @@ pub(super) struct KnownFile {
 }
 
 impl KnownFile {
-    /// Looks up how far the file was taken, unless it is to be taken `again`.
+    /// Looks up how far the file was taken. Its `name` is for messages.
     ///
     /// # Errors
     /// Those of the log and of reading the file.
-    pub(super) fn look_up(log: &Log, file: File, again: bool) -> Result<Self> {
-        let mut known = Self::left_at(file, None)?;
-        let size = known.size;
-        if again {
-            return Ok(known);
-        }
-        let mut head = vec![0; usize::try_from(size.min(HEAD))?];
-        known.file.read_exact_at(&mut head, 0)?;
-        let candidates = log.progress(size, |length| {
+    pub(super) fn look_up(log: &Log, file: File, name: &str) -> Result<Self> {
+        let mut known = Self::left_at(file, None).with_context(|| cannot_read(name))?;
+        let head = known.read(0, known.size.min(HEAD)).with_context(|| cannot_read(name))?;
+        let candidates = log.progress(known.size, |length| {
             let length = usize::try_from(length)?.min(head.len());
             Ok(sha256(&head[..length]))
         })?;
         for candidate in candidates.iter().filter(|candidate| candidate.head_length <= HEAD) {
-            let tail = known.hash_before(candidate.taken, candidate.tail_length)?;
+            let tail = known
+                .hash_before(candidate.taken, candidate.tail_length)
+                .with_context(|| cannot_read(name))?;
             if tail == candidate.tail_hash {
                 let place = Place { offset: candidate.taken, lines: candidate.lines };
                 known.left = Some((place, candidate.records));
@@ -54,11 +54,11 @@ impl KnownFile {
         Ok(known)
     }
 
-    /// A file that was looked up already.
+    /// A file of which that much is known.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn left_at(file: File, left: Option<(Place, u64)>) -> Result<Self> {
+    pub(super) fn left_at(file: File, left: Option<(Place, u64)>) -> io::Result<Self> {
         Ok(Self { size: file.metadata()?.len(), file, left })
     }
 
@@ -66,7 +66,7 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of reading the file.
-    pub(super) fn progress(&self, place: Place, records: u64) -> Result<Progress> {
+    pub(super) fn progress(&self, place: Place, records: u64) -> io::Result<Progress> {
         let head_length = place.offset.min(HEAD);
         let tail_length = place.offset.min(TAIL);
         Ok(Progress {
@@ -80,10 +80,15 @@ impl KnownFile {
         })
     }
 
-    fn hash_before(&self, end: u64, length: u64) -> Result<[u8; 32]> {
-        let mut bytes = vec![0; usize::try_from(length.min(TAIL))?];
-        self.file.read_exact_at(&mut bytes, end.saturating_sub(length))?;
-        Ok(sha256(&bytes))
+    fn hash_before(&self, end: u64, length: u64) -> io::Result<[u8; 32]> {
+        let length = length.min(TAIL);
+        Ok(sha256(&self.read(end.saturating_sub(length), length)?))
+    }
+
+    fn read(&self, start: u64, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut bytes, start)?;
+        Ok(bytes)
     }
 }
 

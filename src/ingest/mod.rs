@@ -28,10 +28,12 @@ use anyhow::Result;
 
 use crate::codec::Reading;
 use crate::failure::Exit;
+use crate::failure::Failure;
 pub(crate) use crate::ingest::interrupt::Interrupt;
 pub(crate) use crate::ingest::interrupt::die_by;
 use crate::ingest::write::Writer;
 use crate::store::Log;
+use crate::text;
 use crate::time::Timestamp;
 
 /// An input that is named, and opened when its turn comes.
@@ -171,4 +173,8 @@ impl std::error::Error for Interrupted {}
 
 fn is_regular(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
+}
+
+fn cannot_read(name: &str) -> Failure {
+    Failure::new(Exit::Io, format!("cannot read {}", text::escape(name)))
 }

@@ -17,6 +17,7 @@ use crate::codec::Place;
 use crate::ingest::Input;
 use crate::ingest::Source;
 use crate::ingest::Tally;
+use crate::ingest::cannot_read;
 use crate::ingest::is_regular;
 use crate::ingest::known::KnownFile;
 use crate::ingest::parse::From;
@@ -25,7 +26,6 @@ use crate::ingest::write::Batched;
 use crate::ingest::write::Current;
 use crate::ingest::write::TICK;
 use crate::ingest::write::Writer;
-use crate::ingest::write::cannot_read;
 use crate::store::Log;
 
 /// How to read an input for the second time.
@@ -99,18 +99,21 @@ fn first<'n>(
 }
 
 fn second<'n>(writer: &Writer<'_>, input: &'n Input<'_>, again: Again) -> Result<Current<'n>> {
-    let (left, file) = match again {
-        Again::Spooled(file) => {
-            return writer.read(&input.name, From::File(file, None), None);
-        }
-        Again::File(left) => match (input.open)()? {
-            Source::File(file) => (left, file),
-            Source::Stream(stream) => {
-                return writer.read(&input.name, From::Stream(stream), None);
-            }
-        },
+    let left = match again {
+        Again::Spooled(file) => return writer.read(&input.name, From::File(file, None), None),
+        Again::File(left) => left,
     };
-    let known = KnownFile::left_at(file.try_clone()?, left)?;
+    let file = match (input.open)()? {
+        Source::File(file) if is_regular(&file) => file,
+        Source::File(_) | Source::Stream(_) => {
+            let why = anyhow::anyhow!("it is no regular file any more");
+            return Err(why.context(cannot_read(&input.name)));
+        }
+    };
+    let known = file
+        .try_clone()
+        .and_then(|clone| KnownFile::left_at(clone, left))
+        .with_context(|| cannot_read(&input.name))?;
     writer.read(&input.name, From::File(file, left.map(|(place, _)| place)), Some(known))
 }
 

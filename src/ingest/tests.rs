@@ -42,6 +42,7 @@ struct Sandbox {
     reserved: bool,
     interrupt: Interrupt,
     batch: u64,
+    keeps_rejects: bool,
     /// The run ends at this chunk as if it was killed.
     killed_at: usize,
 }
@@ -73,6 +74,7 @@ impl Sandbox {
             reserved: false,
             interrupt: Interrupt::default(),
             batch: 1,
+            keeps_rejects: true,
             killed_at: usize::MAX,
         }
     }
@@ -134,7 +136,9 @@ impl Sandbox {
                 assert!(reached.of.is_none_or(|size| reached.bytes <= size));
             }
         };
-        let mut writer = Writer::new(&options, Some(&mut rejects), &mut report, &mut tally);
+        let rejects_to: Option<&mut dyn Write> =
+            if self.keeps_rejects { Some(&mut rejects) } else { None };
+        let mut writer = Writer::new(&options, rejects_to, &mut report, &mut tally);
         writer.batch = self.batch;
         let end = run_with(writer, &mut self.log(), inputs).unwrap();
         Run { tally, end, told, rejects }
@@ -326,7 +330,7 @@ fn rejects_are_kept_byte_by_byte() {
 
 #[test]
 fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
-    let sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::new();
     sandbox.write("utf16", b"\xFF\xFE{\0}\0");
     sandbox.write("array", "[{\"action\":\"a\"} {\"action\":\"b\"}]");
     sandbox.write("open", "action,title\nb,\"x\ny,z\n");
@@ -352,7 +356,10 @@ fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
         );
         assert_eq!(run.rejects, b"\xFF\xFE{\0}\0{\"action\":\"b\"}]action,title\nb,\"x\ny,z\n");
     }
-    sandbox.ingest(&["utf16", "good"]).assert(1, 0, 1, 0);
+    sandbox.keeps_rejects = false;
+    let run = sandbox.ingest(&["utf16", "open", "good"]);
+    run.assert(1, 0, 2, 0);
+    assert_eq!(run.told.len(), 2);
     assert_eq!(sandbox.actions(), ["a", "c"]);
 }
 
@@ -404,7 +411,10 @@ fn strictly_all_lands_or_nothing() {
     assert_eq!(sandbox.events().len(), 0);
     sandbox.ingest(&["good"]).assert(3000, 0, 0, 0);
     sandbox.append("good", lines(3000..3001));
-    sandbox.ingest(&["good"]).assert(1, 0, 0, 3000);
+    sandbox.append("good", "{\"act");
+    let run = sandbox.ingest(&["good"]);
+    run.assert(1, 0, 0, 3000);
+    assert_eq!(run.told.len(), 1, "{:?}", run.told);
 
     let run = sandbox.stream(b"{\"action\":\"b\",\"event_id\":\"1\"}\n{\"action\":\"torn");
     run.assert(0, 0, 1, 0);
@@ -422,6 +432,14 @@ fn strictly_all_lands_or_nothing() {
         .filter(|name| !name.starts_with("log.db"))
         .collect();
     assert_eq!(left.len(), 2, "a spooled stream was left behind: {left:?}");
+}
+
+#[test]
+fn a_signal_is_noted() {
+    let interrupt = Interrupt::listen().unwrap();
+    assert_eq!(interrupt.signal(), None);
+    signal_hook::low_level::raise(signal_hook::consts::SIGHUP).unwrap();
+    assert_eq!(interrupt.signal(), Some(signal_hook::consts::SIGHUP));
 }
 
 /// A stream that is open as long as its sender, and whose end is waited for.

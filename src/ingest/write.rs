@@ -17,6 +17,7 @@ use crate::ingest::Reached;
 use crate::ingest::Report;
 use crate::ingest::Source;
 use crate::ingest::Tally;
+use crate::ingest::cannot_read;
 use crate::ingest::is_regular;
 use crate::ingest::known::KnownFile;
 use crate::ingest::parse::Chunk;
@@ -156,14 +157,21 @@ impl<'a> Writer<'a> {
     ) -> Result<Current<'n>> {
         let (from, file) = match source {
             Source::File(file) if is_regular(&file) => {
-                let known = file
-                    .try_clone()
-                    .map_err(anyhow::Error::new)
-                    .and_then(|clone| KnownFile::look_up(log, clone, self.options.again))
-                    .with_context(|| cannot_read(name))?;
+                let clone = file.try_clone().with_context(|| cannot_read(name))?;
+                let known = if self.options.again {
+                    KnownFile::left_at(clone, None).with_context(|| cannot_read(name))?
+                } else {
+                    KnownFile::look_up(log, clone, name)?
+                };
                 (From::File(file, known.left.map(|(place, _)| place)), Some(known))
             }
-            Source::File(file) => (From::Stream(Box::new(file)), None),
+            Source::File(file) => {
+                if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
+                    let what = format!("cannot read {}: it is a directory", text::escape(name));
+                    return Err(Failure::new(Exit::NoInput, what).into());
+                }
+                (From::Stream(Box::new(file)), None)
+            }
             Source::Stream(stream) => (From::Stream(stream), None),
         };
         self.read(name, from, file)
@@ -243,9 +251,18 @@ impl<'a> Writer<'a> {
             Stamp { recorded_at: (self.options.clock)(), recorded_by: self.options.recorded_by };
         current.header = chunk.header.take().or(current.header.take());
         for item in &chunk.items {
-            let Found::Event(event) = &item.found else {
-                self.refuse(current, &chunk, item, &mut batched.tally)?;
-                continue;
+            let event = match &item.found {
+                Found::Event(event) => event,
+                // The first pass has told of it.
+                Found::Torn(_) if self.options.strict && current.file.is_some() => continue,
+                Found::Rejected(_)
+                | Found::Reserved(_)
+                | Found::Torn(_)
+                | Found::Unreadable(_)
+                | Found::Excess => {
+                    self.refuse(current, &chunk, item, &mut batched.tally)?;
+                    continue;
+                }
             };
             batched.events += 1;
             match batch.append(event, &stamp)? {
@@ -365,10 +382,6 @@ impl<'a> Writer<'a> {
             None => Ok(()),
         }
     }
-}
-
-pub(super) fn cannot_read(name: &str) -> Failure {
-    Failure::new(Exit::Io, format!("cannot read {}", text::escape(name)))
 }
 
 fn cannot_keep() -> Failure {

@@ -12,7 +12,7 @@ pub(super) const KEYCAP: char = '\u{20E3}';
 /// C1, line and paragraph separator, all of category Cf up to Unicode 16, Hangul fillers, the
 /// grapheme joiner, variation selectors, private use, noncharacters, and the unassigned places that
 /// Unicode keeps for more invisible ones. The joiners and the emoji style among them pass in places
-/// that [`super::escape`] knows.
+/// that [`super::escape()`] knows.
 const UNSAFE: [(u32, u32); 46] = [
     (0x7F, 0x9F),
     (0xAD, 0xAD),

@@ -28,6 +28,20 @@ fn lines_are_counted_and_blank_ones_passed_over() {
 }
 
 #[test]
+fn blank_lines_before_the_first_are_counted_and_not_kept() {
+    let blanks = "\n \r\n".repeat(1 << 17);
+    for rest in ["{\"action\":\"a\"}\n", "[{\"action\":\"a\"}]", "action\na"] {
+        let told = told_of(read((blanks.clone() + rest).as_bytes(), Reading::default(), 1 << 16));
+        let line = (1 << 18) + 1 + u64::from(rest.starts_with("action"));
+        assert_eq!(told, owned(&[(line, "a")]));
+    }
+    let mut framer = Framer::new(blanks.as_bytes());
+    framer.fill().unwrap();
+    framer.skip(6);
+    assert_eq!(framer.place(), Place { offset: 6, lines: 3 });
+}
+
+#[test]
 fn formats_are_told_apart_by_the_first_line() {
     for (input, format) in [
         ("{\"action\":\"a\"}\n", Format::JsonLines),

@@ -154,9 +154,15 @@ fn a_title_cannot_forge_a_line() {
 
 #[test]
 fn a_line_of_braces_takes_no_longer_than_another() {
-    let line =
-        format!("[2023-07-05T20:19:15Z] s.INFO: {} {{\"Code\":1}}", "{\"a\":".repeat(200_000));
-    assert_eq!(event(&line).action, "wsal.1");
+    let line = |message: &str| format!("[2023-07-05T20:19:15Z] {message} {{\"Code\":1}}");
+    for odd in ["{\"a\":", "\"", "\\\"", ":", ".:", "a"] {
+        assert_eq!(event(&line(&format!("s.INFO: {}", odd.repeat(200_000)))).action, "wsal.1");
+        assert!(line::decode(&line(&odd.repeat(200_000)), None).is_err());
+    }
+    let pairs = |n: usize| format!("\"Old{n}\":1,\"New{n}\":2");
+    let pairs: Vec<String> = (0..20_000).map(pairs).collect();
+    let line = format!("[2023-07-05T20:19:15Z] s.INFO: m {{\"Code\":1,{}}}", pairs.join(","));
+    assert_eq!(event(&line).diff.unwrap().members().len(), 20_000);
 }
 
 #[test]
