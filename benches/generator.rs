@@ -221,7 +221,7 @@ impl Generator {
         if random.in_thousand(400) {
             set("title", title(action, target));
         }
-        if random.in_thousand(50) {
+        if random.in_thousand(20) {
             set("description", words(random, 12));
         }
         if !system {
@@ -235,7 +235,7 @@ impl Generator {
         }
         set("target_type", family.to_owned());
         set("target_id", target_id(target));
-        if random.in_thousand(600) {
+        if random.in_thousand(450) {
             set("target_label", target_label(target));
         }
         if action.ends_with(".edit") || random.in_thousand(60) {

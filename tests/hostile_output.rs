@@ -191,7 +191,7 @@ fn every_code_point_through_errors() {
             vec!["list".to_owned(), format!("status:\"{}\"", text.replace(['"', '\\'], ""))],
             vec!["list".to_owned(), "--severity".to_owned(), text.clone()],
             vec!["show".to_owned(), text.clone()],
-            vec!["list".to_owned(), format!("action:none {:?}", text.replace(['"', '\\'], ""))],
+            vec!["list".to_owned(), format!("action:none \"{}\"", text.replace(['"', '\\'], ""))],
             vec!["list".to_owned(), "--db".to_owned(), text.chars().take(60).collect()],
             vec![text.chars().take(60).collect()],
         ] {

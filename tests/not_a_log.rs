@@ -76,7 +76,7 @@ fn a_missing_log_is_made_by_ingest_alone() {
     }
     insta::assert_snapshot!(sandbox.run(["list"]), @"
     ------- stderr -------
-    activity: cannot open the log [sandbox]/work/log.db: no such file
+    activity: cannot open the log [sandbox]/here/log.db: no such file
     hint: `activity ingest` makes one
     [exit status: 66]
     ");

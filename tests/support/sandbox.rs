@@ -38,7 +38,7 @@ impl Sandbox {
     pub(crate) fn under(parent: &Path) -> Self {
         let sandbox =
             Self { dir: tempfile::Builder::new().prefix("log").tempdir_in(parent).unwrap() };
-        for folder in ["home", "work"] {
+        for folder in ["home", "here"] {
             fs::create_dir(sandbox.root().join(folder)).unwrap();
         }
         // The host's own config never counts.
@@ -54,7 +54,7 @@ impl Sandbox {
 
     /// The folder that the program runs in.
     pub(crate) fn work(&self) -> PathBuf {
-        self.root().join("work")
+        self.root().join("here")
     }
 
     pub(crate) fn home(&self) -> PathBuf {
