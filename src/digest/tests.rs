@@ -1,7 +1,5 @@
 //! Digests of small logs, from the first event to the mail.
 
-use std::path::Path;
-
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -527,36 +525,6 @@ proptest! {
     }
 }
 
-/// Reads a digest of a big log: `cargo test --release -- --ignored --nocapture read_a_big_log`.
-#[test]
-#[ignore = "takes half a minute and prints a figure"]
-#[expect(clippy::print_stderr, reason = "prints a figure")]
-fn read_a_big_log() {
-    let mut sample = Sample::new();
-    let stamp = Stamp { recorded_at: time(NOW), recorded_by: "root" };
-    for day in 0..28_u64 {
-        let events: Vec<_> = (0..20_000_u64)
-            .map(|n| {
-                let since = time("2026-10-23T04:00:00Z");
-                let at = since.saturating_add(Span::from_seconds(day * 86_400 + n * 4));
-                let action = format!("page.view{}", n % 40);
-                let who = (n % 997).to_string();
-                NewEvent {
-                    occurred_at: Some(at),
-                    ..did((&who, &who), &action, ("page", &n.to_string(), "A page"))
-                }
-            })
-            .collect();
-        sample.log.append(&events, &stamp).unwrap();
-    }
-    let begun = std::time::Instant::now();
-    let report = sample.report(NOW);
-    let read = begun.elapsed();
-    let page = page(&report);
-    eprintln!("{} events: read {read:?}, written {:?}", report.total, begun.elapsed() - read);
-    eprintln!("text {} bytes, html {} bytes", page.text.len(), page.html.unwrap().len());
-}
-
 /// What hostile emitters put into every field; short enough to be shown whole.
 const HOSTILE: [&str; 6] = [
     "\"><img src=x onerror=alert(1)>",
@@ -736,18 +704,4 @@ fn little_space_is_the_first_that_needs_a_look() {
     let (_, looks) = page.text.split_once("NEEDS A LOOK\n").unwrap();
     let first = looks.lines().next().unwrap();
     assert_eq!(first, "  Only 112 MiB are left for the log, less than the 256 MiB asked for.");
-}
-
-/// Writes sample pages to look at: `DIGEST_PAGES=FOLDER cargo test -- --ignored write_pages`.
-#[test]
-#[ignore = "for the eye"]
-#[expect(clippy::disallowed_methods, reason = "a folder to look into")]
-fn write_pages() {
-    let folder = std::env::var("DIGEST_PAGES").unwrap();
-    let folder = Path::new(&folder);
-    for (name, report) in [("day", a_day().report(NOW)), ("hostile", hostile().report(NOW))] {
-        let page = page(&report);
-        std::fs::write(folder.join(format!("{name}.html")), page.html.unwrap()).unwrap();
-        std::fs::write(folder.join(format!("{name}.txt")), page.text).unwrap();
-    }
 }
