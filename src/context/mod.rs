@@ -1,0 +1,269 @@
+//! What a command works with: settings, caller, terminal, time, and the only door to the log.
+//!
+//! No command holds a [`Log`]: [`Context::read`] gives a [`Reader`] that joins what the caller may
+//! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
+//! is written with who runs the program.
+
+mod reader;
+mod writer;
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::caller;
+use crate::caller::Caller;
+use crate::digest;
+use crate::digest::post::Keys;
+use crate::digest::post::Post;
+use crate::digest::report::Scope;
+use crate::digest::run::Brief;
+use crate::digest::run::Done;
+use crate::digest::run::Job;
+use crate::digest::view::Setting;
+use crate::digest::view::Space;
+use crate::export;
+use crate::failure::Failure;
+use crate::ingest;
+use crate::query::Clock;
+use crate::query::Query;
+use crate::render::Printer;
+use crate::render::Times;
+use crate::settings::Environment;
+use crate::settings::Overrides;
+use crate::settings::Settings;
+use crate::store::Create;
+use crate::store::Log;
+use crate::terminal::Progress;
+use crate::terminal::Setup;
+use crate::terminal::Terminal;
+use crate::terminal::is_utf8_locale;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+pub(crate) use crate::context::reader::Reader;
+pub(crate) use crate::context::writer::How;
+pub(crate) use crate::context::writer::Writer;
+
+/// What one run of the program works with.
+pub(crate) struct Context {
+    pub settings: Settings,
+    pub caller: Caller,
+    terminal: RefCell<Terminal>,
+    /// When it began: every "now" of this run.
+    pub now: Timestamp,
+    /// The words of the command line, to repeat in hints.
+    pub arguments: Vec<OsString>,
+}
+
+impl Context {
+    /// Finds out what holds for this run.
+    ///
+    /// # Errors
+    /// Those of the config; rights that are not the caller's.
+    pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
+        caller::refuse_borrowed_rights()?;
+        let settings = Settings::resolve(flags, Environment::read())?;
+        let caller = Caller::find(settings.environment.text("SUDO_UID"));
+        let terminal = RefCell::new(Terminal::new(setup(&settings)));
+        Ok(Self { settings, caller, terminal, now: Timestamp::now(), arguments })
+    }
+
+    /// Opens the log to read what the caller may see.
+    ///
+    /// # Errors
+    /// As [`Log::open_to_read`].
+    pub(crate) fn read(&self) -> Result<Reader> {
+        let log = Log::open_to_read(&self.settings.db()?.value)?;
+        Ok(Reader { log, scope: Query::default() })
+    }
+
+    /// Opens the log to write. Its warnings are told.
+    ///
+    /// # Errors
+    /// As [`Log::open_to_write`].
+    pub(crate) fn write(&self, create: Create) -> Result<Writer<'_>> {
+        let path = self.settings.db()?.value;
+        let log = Log::open_to_write(&path, create)?;
+        for warning in log.warnings() {
+            self.warn(warning);
+        }
+        Ok(Writer { log, path, scope: Query::default(), context: self })
+    }
+
+    /// The zone in which times are read and shown.
+    ///
+    /// # Errors
+    /// As [`Settings::zone`].
+    pub(crate) fn zone(&self) -> Result<Zone> {
+        Ok(self.settings.zone()?.value)
+    }
+
+    /// What a digest is written by: names, zone, and whether space is short.
+    pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
+        // That no log is named is told where it is opened.
+        let log = self.settings.db().ok();
+        let space =
+            self.settings.config.space_left.zip(log.and_then(|log| left_beside(&log.value)));
+        let space = space.filter(|(wanted, free)| free < wanted);
+        Setting {
+            site,
+            zone,
+            system_label: self.settings.system_label(),
+            space: space.map(|(wanted, free)| Space { free, wanted }),
+        }
+    }
+
+    /// Who gets the digest and how it goes; `to` stands for the config's recipients.
+    ///
+    /// # Errors
+    /// As [`Post::new`].
+    pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
+        let environment = &self.settings.environment;
+        let keys = Keys {
+            sendgrid: environment.text("SENDGRID_API_KEY"),
+            smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
+            uid: self.caller.real.uid,
+        };
+        Post::new(&self.settings.config.digest, to, keys)
+    }
+
+    /// Makes the digest of the log, sends and records it.
+    ///
+    /// # Errors
+    /// As [`digest::run::send`].
+    pub(crate) fn send_digest(
+        &self,
+        brief: &Brief,
+        post: &Post,
+        setting: Setting<'_>,
+        scope: Scope<'_>,
+        one_off: bool,
+    ) -> Result<Done> {
+        let recorded_by = self.caller.recorded_by();
+        let job = Job {
+            brief,
+            post,
+            setting,
+            scope,
+            one_off,
+            now: self.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+        };
+        let open = || Log::open_to_write(&self.settings.db()?.value, Create::Never);
+        digest::run::send(open, &job, &mut thread::sleep)
+    }
+
+    /// What "now" and "yesterday" are in a query.
+    pub(crate) fn clock<'a>(&self, zone: &'a Zone) -> Clock<'a> {
+        Clock { now: self.now, zone }
+    }
+
+    /// What draws pages for this caller's terminal, or for whatever takes the output.
+    pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<Times>) -> Printer<'a> {
+        let terminal = self.terminal.borrow();
+        let usual = if terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
+        Printer {
+            look: terminal.look(),
+            times: times.unwrap_or(usual),
+            now: self.now,
+            zone,
+            system_label: self.settings.system_label(),
+        }
+    }
+
+    /// Whether a person reads what is printed.
+    pub(crate) fn is_read_by_a_person(&self) -> bool {
+        self.terminal.borrow().is_tty()
+    }
+
+    /// Shows a page, through the pager where a person reads it.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.start_pager(|_| {})?;
+        draw(terminal.out())?;
+        Ok(terminal.finish()?)
+    }
+
+    /// Prints text at once, without a pager.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print(&self, text: &[u8]) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.out().write_all(text)?;
+        Ok(terminal.out().flush()?)
+    }
+
+    /// Writes a file, whole or not at all, that the caller alone can read.
+    ///
+    /// # Errors
+    /// As [`export::Target::file`].
+    pub(crate) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let mut target = export::Target::file(path, &self.settings.db()?.value)?;
+        target.write_all(bytes)?;
+        target.finish()
+    }
+
+    /// Waits so long, and tells whether there is still somebody who reads what is printed.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn wait(&self, pause: Duration) -> Result<bool> {
+        let pause = pause.try_into().context("a pause is short")?;
+        Ok(self.terminal.borrow().wait(pause)?)
+    }
+
+    /// The line that tells how far an input was taken, with the input's name.
+    fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
+        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        (reached.input.to_owned(), progress)
+    }
+
+    /// Tells on standard error what is good to know; not when `--quiet`.
+    pub(crate) fn note(&self, message: &str) {
+        self.terminal.borrow().note(message);
+    }
+
+    /// Tells on standard error what is wrong, but no reason to end here.
+    pub(crate) fn warn(&self, message: &str) {
+        self.terminal.borrow().warn(message);
+    }
+}
+
+/// What the flags and the environment say of the terminal.
+fn setup(settings: &Settings) -> Setup {
+    let environment = &settings.environment;
+    let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
+    Setup {
+        colour: settings.colour,
+        colour_forced: forced,
+        no_colour: environment.get("NO_COLOR").is_some(),
+        term: environment.text("TERM").map(str::to_owned),
+        columns: environment
+            .text("COLUMNS")
+            .and_then(|columns| columns.parse().ok())
+            .filter(|n| *n > 0),
+        pager: settings.pager().map(str::to_owned),
+        no_pager: settings.no_pager,
+        quiet: settings.quiet,
+        utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
+    }
+}
+
+/// The bytes that are left beside a file, where the system says how many.
+fn left_beside(path: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(path).ok()?;
+    Some(system.f_bavail.saturating_mul(system.f_frsize))
+}

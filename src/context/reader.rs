@@ -1,0 +1,122 @@
+//! A log as the caller may read it: what he may see is joined to every query.
+
+use anyhow::Result;
+
+use crate::digest;
+use crate::digest::outcome::Recorded;
+use crate::digest::report::Options;
+use crate::digest::report::Report;
+use crate::digest::report::Scope;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::query::Query;
+use crate::render::Labels;
+use crate::store::Found;
+use crate::store::Log;
+use crate::store::Page;
+use crate::store::Resemblance;
+use crate::store::Side;
+use crate::store::Summary;
+use crate::store::Vocable;
+use crate::time::Timestamp;
+
+/// A log as the caller may read it.
+pub(crate) struct Reader {
+    pub(super) log: Log,
+    /// Joined to every query: what he may see.
+    pub(super) scope: Query,
+}
+
+impl Reader {
+    fn within(&self, query: &Query) -> Query {
+        query.clone().and(self.scope.clone())
+    }
+
+    pub(crate) fn page(&self, query: &Query, page: &Page) -> Result<Vec<Event>> {
+        self.log.page(&self.within(query), page)
+    }
+
+    pub(crate) fn arrived(
+        &self,
+        query: &Query,
+        after: EventId,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.log.arrived(&self.within(query), after, limit)
+    }
+
+    /// What matches around an event, the oldest first; `None` where the caller knows of no such event.
+    pub(crate) fn around(
+        &self,
+        query: &Query,
+        id: EventId,
+        each: usize,
+    ) -> Result<Option<Vec<Event>>> {
+        let Some(center) = self.event(id)? else { return Ok(None) };
+        self.log.around(&self.within(query), &center, each).map(Some)
+    }
+
+    /// How many match, if it is no more than `most`.
+    pub(crate) fn count(&self, query: &Query, most: u64) -> Result<Option<u64>> {
+        let count = self.log.count(&self.within(query), most.saturating_add(1))?;
+        Ok(Some(count).filter(|count| *count <= most))
+    }
+
+    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+        self.log.summary(&self.within(query), edges)
+    }
+
+    pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
+        self.log.vocabulary(&self.scope, edges)
+    }
+
+    /// What a digest of the log tells.
+    pub(crate) fn report(
+        &self,
+        scope: Scope<'_>,
+        now: Timestamp,
+        options: &Options<'_>,
+    ) -> Result<Report> {
+        Report::read(&self.log, scope, now, options)
+    }
+
+    /// What became of the digests of the log, the oldest first.
+    pub(crate) fn digests(&self) -> Result<Vec<Recorded>> {
+        digest::report::history(&self.log)
+    }
+
+    pub(crate) fn resembling(&self, side: Side, word: &str) -> Result<Vec<Resemblance>> {
+        self.log.resembling(&self.scope, side, word)
+    }
+
+    /// The newest id there is, whoever may see it: where to look for more begins behind it.
+    pub(crate) fn head(&self) -> Result<EventId> {
+        Ok(self.log.head()?.0)
+    }
+
+    pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
+        Ok(self.log.event(id)?.filter(|event| self.scope.matches(event)))
+    }
+
+    pub(crate) fn find(&self, event_id: &str) -> Result<Found> {
+        self.log.find(event_id)
+    }
+
+    /// The names of actors of whom these events give the id alone.
+    pub(crate) fn labels(&self, events: &[Event]) -> Result<Labels> {
+        let mut labels = Labels::default();
+        let wanted = labels.wanted(events);
+        if wanted.is_empty() {
+            return Ok(labels);
+        }
+        let actors: Vec<_> =
+            wanted.iter().map(|(tenant, id)| (tenant.as_deref(), id.as_str())).collect();
+        let found = self.log.labels(&self.scope, &actors)?;
+        for ((tenant, id), label) in actors.into_iter().zip(found) {
+            if let Some(label) = label {
+                labels.insert(tenant, id, &label);
+            }
+        }
+        Ok(labels)
+    }
+}
