@@ -111,9 +111,8 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
     }
     let work = sandbox.work().display().to_string();
     let beside = ["-shm", ".lock", ".reserve"];
-    let ours = |path: &str| {
-        path.starts_with(&work) && !beside.iter().any(|ending| path.ends_with(ending))
-    };
+    let ours =
+        |path: &str| path.starts_with(&work) && !beside.iter().any(|ending| path.ends_with(ending));
     // `3</path>`, its bytes escaped like all text here.
     let on = || {
         let (_, path) = args.split_once('<')?;

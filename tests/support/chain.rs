@@ -108,7 +108,11 @@ fn gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
         .query_row(vouching, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .map_err(|why| format!("no sweep vouches: {why}"))?;
     let wanted = (sweep, i64::try_from(gaps.len()).unwrap(), hex);
-    if vouched == wanted { Ok(gaps) } else { Err(format!("{vouched:?} is vouched, not {wanted:?}")) }
+    if vouched == wanted {
+        Ok(gaps)
+    } else {
+        Err(format!("{vouched:?} is vouched, not {wanted:?}"))
+    }
 }
 
 /// The digest over all that an event is; reads the columns up to its hash.
