@@ -255,10 +255,8 @@ impl Content<'_> {
 }
 
 /// Digests the runs of events that sweeps took.
-#[expect(dead_code, reason = "for the sweep that vouches and the walk that checks it")]
 pub(crate) struct Gaps(digest::Context);
 
-#[expect(dead_code, reason = "for the sweep that vouches and the walk that checks it")]
 impl Gaps {
     pub(crate) fn new() -> Self {
         let mut context = digest::Context::new(&digest::SHA256);

@@ -7,10 +7,34 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 24] = [
-    "text", "failure", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
-    "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "digest",
-    "context", "args", "commands", "main", "mirror",
+const ORDER: [&str; 27] = [
+    "text",
+    "failure",
+    "retry",
+    "secret",
+    "time",
+    "event",
+    "query",
+    "retention",
+    "codec",
+    "chain",
+    "config",
+    "caller",
+    "settings",
+    "terminal",
+    "interrupt",
+    "http",
+    "store",
+    "render",
+    "ingest",
+    "export",
+    "digest",
+    "sweep",
+    "context",
+    "args",
+    "commands",
+    "main",
+    "mirror",
 ];
 
 /// Where each crate may be named; an empty list is anywhere.
@@ -35,7 +59,7 @@ const PLACES: [(&str, &[&str]); 27] = [
     ("rustls_native_certs", &["http"]),
     ("serde", &["event", "codec", "config", "render", "digest"]),
     ("serde_json", &[]),
-    ("signal_hook", &["main", "ingest"]),
+    ("signal_hook", &["main", "interrupt"]),
     ("toml", &["config"]),
     ("unicode_segmentation", &["text", "render"]),
     ("unicode_width", &["text"]),

@@ -14,6 +14,7 @@ mod listing;
 mod man;
 mod search;
 mod show;
+mod sweep;
 mod whoami;
 
 use std::env;
@@ -76,7 +77,7 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 12] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
@@ -84,6 +85,7 @@ const COMMANDS: [Entry; 11] = [
     entry::<search::SearchTargetArgs>("search-target"),
     entry::<export::ExportArgs>("export"),
     entry::<digest::DigestArgs>("digest"),
+    entry::<sweep::SweepArgs>("sweep"),
     entry::<actions::ActionsArgs>("actions"),
     entry::<whoami::WhoamiArgs>("whoami"),
     entry::<completions::CompletionsArgs>("completions"),

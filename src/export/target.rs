@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use crate::failure::{Exit, Failure};
 
 /// What the log's engine keeps beside the log, and the log itself.
-const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", ".lock"];
+const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
 /// The length of what sets a temporary file's name apart.
 const SUFFIX: usize = 6;
 

@@ -9,6 +9,7 @@ mod actions;
 mod changes;
 mod columns;
 mod detail;
+mod doomed;
 mod fit;
 mod footer;
 mod json;
@@ -43,6 +44,7 @@ use crate::time::Zone;
 
 pub(crate) use crate::render::actions::Vocable;
 pub(crate) use crate::render::columns::{Columns, View, sort_field};
+pub(crate) use crate::render::doomed::Doomed;
 pub(crate) use crate::render::footer::{Footer, command_line};
 pub(crate) use crate::render::labels::Labels;
 pub(crate) use crate::render::listing::Listing;

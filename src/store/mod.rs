@@ -26,6 +26,7 @@ mod conformance;
 pub(crate) mod digest;
 mod read;
 mod sqlite;
+pub(crate) mod sweep;
 
 use std::path::Path;
 

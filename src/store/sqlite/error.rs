@@ -83,9 +83,8 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
         }
         ErrorCode::NotADatabase => not_a_log(path),
         ErrorCode::DatabaseCorrupt => damaged("a page does not hold together"),
-        ErrorCode::DiskFull => {
-            cannot(Exit::Io, NO_SPACE).hint("make room on the file system of the log")
-        }
+        ErrorCode::DiskFull => cannot(Exit::Io, NO_SPACE)
+            .hint("make room on its file system, or let `activity sweep` do so"),
         ErrorCode::OutOfMemory => cannot(Exit::Io, "out of memory"),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
             no_access(path, doing)
@@ -100,6 +99,11 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
 }
 
 const NO_SPACE: &str = "no space left on device";
+
+/// Whether something failed because the disk is full.
+pub(super) fn is_full(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.what.contains(NO_SPACE))
+}
 
 /// What an error is that came while a log was made, which nobody else sees yet.
 pub(super) fn not_made(path: &Path, error: &rusqlite::Error) -> Failure {

@@ -2,7 +2,7 @@
 //!
 //! `open` and `create` find or make the file and set the connection up, `append` writes, with the
 //! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
-//! by their bytes, `lock` keeps sweeps out, `error` puts what SQLite says into our words, `migrate` has
+//! by their bytes, `lock` keeps sweeps and exports apart, `sweep` removes what is vouched for, `error` puts what SQLite says into our words, `migrate` has
 //! the schema and its history.
 //!
 //! A query is read by `plan`, term by term in `terms`, with the keys that they name from `keys` and
@@ -28,6 +28,7 @@ mod rows;
 mod sort;
 mod sql;
 mod summary;
+mod sweep;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,7 @@ pub(super) use crate::store::sqlite::append::Batch;
 use crate::store::sqlite::error::Doing;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::fields as sortable;
+pub(crate) use crate::store::sqlite::sweep::reserve::Sweeping;
 
 /// How many candidates are named for the beginning of an `event_id`.
 const CANDIDATES: u8 = 5;

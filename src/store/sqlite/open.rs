@@ -259,7 +259,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
 /// between two of its transactions.
-fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = None;
     move |tries| {
         if tries == 0 {

@@ -173,7 +173,7 @@ fn a_connection_has_its_settings() {
         ("journal_mode", "Text(\"wal\")"),
         ("auto_vacuum", "Integer(2)"),
         ("application_id", "Integer(1633907830)"),
-        ("user_version", "Integer(1)"),
+        ("user_version", "Integer(2)"),
     ] {
         assert_eq!(text(&writer, pragma), both, "{pragma} of a writer");
         assert_eq!(text(&reader, pragma), both, "{pragma} of a reader");
@@ -346,7 +346,8 @@ fn one_of_many_makers_makes_the_log() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort_unstable();
-    assert_eq!(left, ["log.db", "log.db-shm", "log.db-wal", "log.db.lock"], "no draft is left");
+    let wanted = ["log.db", "log.db-shm", "log.db-wal", "log.db.lock", "log.db.reserve"];
+    assert_eq!(left, wanted, "no draft is left");
 }
 
 #[test]
@@ -363,7 +364,7 @@ fn what_is_made_is_private_but_in_a_shared_folder() {
         let mut log = Sqlite::open_to_write(&path, Create::IfMissing).unwrap();
         append(&mut log, &[small("a.b")]);
         assert_eq!(mode(path.parent().unwrap()), below, "{name}");
-        for ending in ["", "-wal", "-shm", ".lock"] {
+        for ending in ["", "-wal", "-shm", ".lock", ".reserve"] {
             let path = path.with_file_name(format!("log.db{ending}"));
             assert_eq!(mode(&path), file, "{}", path.display());
         }
@@ -436,7 +437,7 @@ fn a_newer_log_is_left_alone() {
     by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
-        "the log {} was made by a newer activity (schema 9, this one knows 1)",
+        "the log {} was made by a newer activity (schema 9, this one knows 2)",
         path.display()
     );
     assert_eq!(to_read(&path), (Exit::Config, what.clone()));
