@@ -1,6 +1,7 @@
 //! `activity` answers who did what, when, and against which record.
 
 mod args;
+mod backup;
 mod caller;
 mod chain;
 mod codec;
@@ -15,6 +16,7 @@ mod http;
 mod ingest;
 mod query;
 mod render;
+mod replacement;
 mod retry;
 mod secret;
 mod settings;
@@ -22,6 +24,7 @@ mod store;
 mod terminal;
 mod text;
 mod time;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;

@@ -7,15 +7,16 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 24] = [
-    "text", "failure", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
-    "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "digest",
+const ORDER: [&str; 27] = [
+    "text", "failure", "replacement", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
+    "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "verify", "backup", "digest",
     "context", "args", "commands", "main", "mirror",
 ];
 
 /// Where each crate may be named; an empty list is anywhere.
-const PLACES: [(&str, &[&str]); 27] = [
+const PLACES: [(&str, &[&str]); 29] = [
     ("anyhow", &[]),
+    ("base64", &["verify"]),
     ("chrono", &["time"]),
     ("chrono_tz", &["time"]),
     ("clap", &["args", "commands", "main"]),
@@ -29,6 +30,7 @@ const PLACES: [(&str, &[&str]); 27] = [
     ("libsqlite3_sys", &["store"]),
     ("memchr", &["query", "codec"]),
     ("minijinja", &["digest"]),
+    ("quoted_printable", &["verify"]),
     ("ring", &["chain", "store", "ingest"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),

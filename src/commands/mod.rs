@@ -4,6 +4,7 @@
 //! `codec` or a service. It neither computes nor draws.
 
 mod actions;
+mod backup;
 mod completions;
 mod digest;
 mod export;
@@ -14,6 +15,7 @@ mod listing;
 mod man;
 mod search;
 mod show;
+mod verify;
 mod whoami;
 
 use std::env;
@@ -76,7 +78,7 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 13] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
@@ -84,6 +86,8 @@ const COMMANDS: [Entry; 11] = [
     entry::<search::SearchTargetArgs>("search-target"),
     entry::<export::ExportArgs>("export"),
     entry::<digest::DigestArgs>("digest"),
+    entry::<verify::VerifyArgs>("verify"),
+    entry::<backup::BackupArgs>("backup"),
     entry::<actions::ActionsArgs>("actions"),
     entry::<whoami::WhoamiArgs>("whoami"),
     entry::<completions::CompletionsArgs>("completions"),

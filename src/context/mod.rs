@@ -4,6 +4,7 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+mod proof;
 mod reader;
 mod writer;
 
@@ -43,6 +44,7 @@ use crate::store::Log;
 use crate::terminal::Progress;
 use crate::terminal::Setup;
 use crate::terminal::Terminal;
+use crate::terminal::Work;
 use crate::terminal::is_utf8_locale;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -226,7 +228,7 @@ impl Context {
 
     /// The line that tells how far an input was taken, with the input's name.
     fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
-        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        let progress = self.terminal.borrow_mut().progress(reached.input, Work::Events(reached.of));
         (reached.input.to_owned(), progress)
     }
 

@@ -26,6 +26,7 @@ mod conformance;
 pub(crate) mod digest;
 mod read;
 mod sqlite;
+pub(crate) mod verify;
 
 use std::path::Path;
 
