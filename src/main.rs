@@ -1,6 +1,7 @@
 //! `activity` answers who did what, when, and against which record.
 
 mod args;
+mod backup;
 mod caller;
 mod chain;
 mod codec;
@@ -16,6 +17,7 @@ mod ingest;
 mod interrupt;
 mod query;
 mod render;
+mod replacement;
 mod retention;
 mod retry;
 mod secret;
@@ -25,6 +27,7 @@ mod sweep;
 mod terminal;
 mod text;
 mod time;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;

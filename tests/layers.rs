@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 27] = [
+const ORDER: [&str; 30] = [
     "text",
     "failure",
+    "replacement",
     "retry",
     "secret",
     "time",
@@ -28,6 +29,8 @@ const ORDER: [&str; 27] = [
     "render",
     "ingest",
     "export",
+    "verify",
+    "backup",
     "digest",
     "sweep",
     "context",
@@ -38,8 +41,9 @@ const ORDER: [&str; 27] = [
 ];
 
 /// Where each crate may be named; an empty list is anywhere.
-const PLACES: [(&str, &[&str]); 27] = [
+const PLACES: [(&str, &[&str]); 29] = [
     ("anyhow", &[]),
+    ("base64", &["verify"]),
     ("chrono", &["time"]),
     ("chrono_tz", &["time"]),
     ("clap", &["args", "commands", "main"]),
@@ -53,6 +57,7 @@ const PLACES: [(&str, &[&str]); 27] = [
     ("libsqlite3_sys", &["store"]),
     ("memchr", &["query", "codec"]),
     ("minijinja", &["digest"]),
+    ("quoted_printable", &["verify"]),
     ("ring", &["chain", "store", "ingest"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),

@@ -4,6 +4,7 @@
 //! `codec` or a service. It neither computes nor draws.
 
 mod actions;
+mod backup;
 mod completions;
 mod digest;
 mod export;
@@ -15,6 +16,7 @@ mod man;
 mod search;
 mod show;
 mod sweep;
+mod verify;
 mod whoami;
 
 use std::env;
@@ -77,7 +79,7 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 14] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
@@ -86,6 +88,8 @@ const COMMANDS: [Entry; 12] = [
     entry::<export::ExportArgs>("export"),
     entry::<digest::DigestArgs>("digest"),
     entry::<sweep::SweepArgs>("sweep"),
+    entry::<verify::VerifyArgs>("verify"),
+    entry::<backup::BackupArgs>("backup"),
     entry::<actions::ActionsArgs>("actions"),
     entry::<whoami::WhoamiArgs>("whoami"),
     entry::<completions::CompletionsArgs>("completions"),

@@ -4,6 +4,7 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+mod proof;
 mod reader;
 mod writer;
 
@@ -47,6 +48,7 @@ use crate::sweep;
 use crate::terminal::Progress;
 use crate::terminal::Setup;
 use crate::terminal::Terminal;
+use crate::terminal::Work;
 use crate::terminal::is_utf8_locale;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -214,7 +216,9 @@ impl Context {
         let end = sweep::run(&mut log, &job, &mut |report| match report {
             sweep::Report::Warning(line) => self.warn(line),
             sweep::Report::Removed { events, of } => shown
-                .get_or_insert_with(|| self.terminal.borrow_mut().progress("sweep", Some(of)))
+                .get_or_insert_with(|| {
+                    self.terminal.borrow_mut().progress("sweep", Work::Events(Some(of)))
+                })
                 .at(events, events),
         });
         if let Some(progress) = shown {
@@ -288,7 +292,7 @@ impl Context {
 
     /// The line that tells how far an input was taken, with the input's name.
     fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
-        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        let progress = self.terminal.borrow_mut().progress(reached.input, Work::Events(reached.of));
         (reached.input.to_owned(), progress)
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod digest;
 mod read;
 mod sqlite;
 pub(crate) mod sweep;
+pub(crate) mod verify;
 
 use std::path::Path;
 
