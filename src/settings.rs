@@ -18,6 +18,8 @@ use crate::time::Zone;
 
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
+/// The room for a busy day, and for the sweep that makes more.
+const SPACE_LEFT: u64 = 256 << 20;
 
 /// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,6 +236,14 @@ impl Settings {
             .site
             .clone()
             .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
+    /// The bytes below which the log's disk is nearly full.
+    pub(crate) fn space_left(&self) -> Sourced<u64> {
+        match self.config.space_left {
+            Some(value) => Sourced { value, origin: Origin::Config },
+            None => Sourced { value: SPACE_LEFT, origin: Origin::Default },
+        }
     }
 
     /// What stands where a system event has no actor.

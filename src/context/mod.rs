@@ -109,14 +109,13 @@ impl Context {
     pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
         // That no log is named is told where it is opened.
         let log = self.settings.db().ok();
-        let space =
-            self.settings.config.space_left.zip(log.and_then(|log| left_beside(&log.value)));
-        let space = space.filter(|(wanted, free)| free < wanted);
+        let wanted = self.settings.space_left().value;
+        let free = log.and_then(|log| left_beside(&log.value)).filter(|free| *free < wanted);
         Setting {
             site,
             zone,
             system_label: self.settings.system_label(),
-            space: space.map(|(wanted, free)| Space { free, wanted }),
+            space: free.map(|free| Space { free, wanted }),
         }
     }
 

@@ -4,9 +4,11 @@ use anyhow::Result;
 
 use crate::digest;
 use crate::digest::outcome::Recorded;
+use crate::digest::quiet;
 use crate::digest::report::Options;
 use crate::digest::report::Report;
 use crate::digest::report::Scope;
+use crate::digest::rhythm::Pace;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
@@ -66,8 +68,13 @@ impl Reader {
         self.log.summary(&self.within(query), edges)
     }
 
-    pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
-        self.log.vocabulary(&self.scope, edges)
+    /// The actions of the log, each with how often it came and when last, if it has gone quiet.
+    pub(crate) fn vocabulary(
+        &self,
+        days: &[Timestamp],
+        now: Timestamp,
+    ) -> Result<Vec<(Vocable, Option<(Pace, Timestamp)>)>> {
+        quiet::by_action(&self.log, &self.scope, days, now)
     }
 
     /// What a digest of the log tells.

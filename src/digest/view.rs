@@ -33,7 +33,7 @@ pub(crate) struct Setting<'a> {
     pub zone: &'a Zone,
     /// Who acts where nobody does.
     pub system_label: &'a str,
-    /// Given when less is left for the log than the config asks for.
+    /// Given when less is left for the log than should be.
     pub space: Option<Space>,
 }
 
