@@ -142,13 +142,18 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What holds where the config is left out.
+    pub(crate) fn without_config(flags: Overrides, environment: Environment) -> Self {
+        Self::new(flags, environment, None, Config::default())
+    }
+
     /// Finds and reads the config, and keeps what the flags and the environment say.
     ///
     /// # Errors
     /// As [`Config::read`]. That there is none is an error only where one is named.
     pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
         let named = first(
-            flags.config.map(|path| (path, Origin::Flag("--config"))),
+            flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
         );
         let (config_file, config) = match named {
@@ -163,7 +168,16 @@ impl Settings {
                 None => (None, Config::default()),
             },
         };
-        Ok(Self {
+        Ok(Self::new(flags, environment, config_file, config))
+    }
+
+    fn new(
+        flags: Overrides,
+        environment: Environment,
+        config_file: Option<Sourced<PathBuf>>,
+        config: Config,
+    ) -> Self {
+        Self {
             environment,
             colour: flags.colour,
             quiet: flags.quiet,
@@ -172,7 +186,12 @@ impl Settings {
             config,
             db: flags.db,
             tz: flags.tz,
-        })
+        }
+    }
+
+    /// The log as this call alone names it; a config that cannot be read may name another.
+    pub(crate) fn names_log(&self) -> bool {
+        self.db.is_some() || self.environment.get("ACTIVITY_DB").is_some()
     }
 
     /// The log that is meant.

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "text", "failure", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
     "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "digest",
-    "context", "args", "commands", "main", "mirror",
+    "doctor", "context", "args", "commands", "main", "mirror",
 ];
 
 /// Where each crate may be named; an empty list is anywhere.

@@ -5,6 +5,7 @@
 //! and mirrors read their own parts.
 
 mod keys;
+mod written;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,6 +16,8 @@ use toml::{Table, Value};
 use crate::failure::{Exit, Failure};
 use crate::time::Span;
 use crate::time::Zone;
+
+pub(crate) use crate::config::written::Written;
 
 /// No config that a person wrote is longer; a device that never ends is not read for ever.
 const LONGEST: u64 = 1 << 20;
@@ -30,6 +33,8 @@ pub(crate) struct Config {
     /// The bytes below which the log's disk is nearly full.
     pub space_left: Option<u64>,
     pub digest: Digest,
+    /// Every key that is there.
+    pub written: Vec<Written>,
 }
 
 /// What the config says of the digest, each key on its own; which must be there for which transport
@@ -130,6 +135,7 @@ impl Config {
                 .get("digest")
                 .and_then(Value::as_table)
                 .map_or_else(Digest::default, |digest| Digest::of(digest, folder)),
+            written: written::all(&table),
         })
     }
 }

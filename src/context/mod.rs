@@ -4,6 +4,7 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+mod health;
 mod reader;
 mod writer;
 
@@ -69,10 +70,30 @@ impl Context {
     /// Those of the config; rights that are not the caller's.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
         caller::refuse_borrowed_rights()?;
-        let settings = Settings::resolve(flags, Environment::read())?;
+        Ok(Self::of(Settings::resolve(flags, Environment::read())?, arguments))
+    }
+
+    /// As [`Context::new`], but where the config cannot be read it is left out, and comes with why.
+    ///
+    /// # Errors
+    /// Rights that are not the caller's.
+    pub(crate) fn despite_config(
+        flags: Overrides,
+        arguments: Vec<OsString>,
+    ) -> Result<(Self, Option<anyhow::Error>)> {
+        caller::refuse_borrowed_rights()?;
+        let environment = Environment::read();
+        let (settings, fault) = match Settings::resolve(flags.clone(), environment.clone()) {
+            Ok(settings) => (settings, None),
+            Err(fault) => (Settings::without_config(flags, environment), Some(fault)),
+        };
+        Ok((Self::of(settings, arguments), fault))
+    }
+
+    fn of(settings: Settings, arguments: Vec<OsString>) -> Self {
         let caller = Caller::find(settings.environment.text("SUDO_UID"));
         let terminal = RefCell::new(Terminal::new(setup(&settings)));
-        Ok(Self { settings, caller, terminal, now: Timestamp::now(), arguments })
+        Self { settings, caller, terminal, now: Timestamp::now(), arguments }
     }
 
     /// Opens the log to read what the caller may see.
@@ -124,13 +145,16 @@ impl Context {
     /// # Errors
     /// As [`Post::new`].
     pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
+        Post::new(&self.settings.config.digest, to, self.keys())
+    }
+
+    fn keys(&self) -> Keys<'_> {
         let environment = &self.settings.environment;
-        let keys = Keys {
+        Keys {
             sendgrid: environment.text("SENDGRID_API_KEY"),
             smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
             uid: self.caller.real.uid,
-        };
-        Post::new(&self.settings.config.digest, to, keys)
+        }
     }
 
     /// Makes the digest of the log, sends and records it.
