@@ -11,8 +11,8 @@ Examples:
   All that this log knows:
   $ activity actions
 
-  From cron, which mails what is printed: what used to come and has stopped.
-  $ activity actions --stale --quiet";
+  The actions that came less than ten times:
+  $ activity actions --json | jq -r 'select(.count < 10).action'";
 
 /// The days of the rhythm, today included.
 const DAYS: i32 = 14;
@@ -20,7 +20,8 @@ const DAYS: i32 = 14;
 /// List the actions that the log knows: how many of each, when last, and how often of late
 ///
 /// An action that used to come and has stopped is marked: it has gone quiet. Its own rhythm over the
-/// last 28 days decides on that, as in the digest.
+/// last 28 days decides on that, as in the digest. From cron, which mails what is printed,
+/// `activity actions --stale --quiet` speaks up alone when there is one.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ActionsArgs {

@@ -128,6 +128,22 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
     all
 }
 
+/// What this call was told and a schedule is not.
+pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
+    let db = settings.db().ok().map(|db| db.origin);
+    let config = settings.config_file.as_ref().map(|file| file.origin);
+    let told: Vec<String> = [db, config]
+        .into_iter()
+        .flatten()
+        .filter(|origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_)))
+        .map(|origin| origin.to_string())
+        .collect();
+    let value = format!("{} of this call decide what is looked at here", told.join(" and "));
+    let check = Check::new(Area::Schedules, "this call", Status::Note, value);
+    let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
+    (!told.is_empty()).then(|| check.advise(advice))
+}
+
 /// What is to be passed on, which this version does not do.
 pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
     let is_mirror = |key: &str| {

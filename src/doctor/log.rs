@@ -111,7 +111,7 @@ fn failed(error: &anyhow::Error) -> Read {
 }
 
 impl Contents {
-    fn read(log: &Log) -> Result<Self> {
+    pub(super) fn read(log: &Log) -> Result<Self> {
         log.at_one_moment(|| {
             let head = log.head()?;
             let page = Page { order: Order::Newest, after: None, skip: 0, limit: 1, up_to: None };

@@ -166,6 +166,7 @@ pub(crate) fn examine(subject: &Subject<'_>) -> Diagnosis {
     checks.extend(mail::judge(subject, is_tried));
     let wants = config::Wants::of(subject.settings);
     checks.extend(schedule::judge(&schedule::look(subject.host), wants.retention, subject.host));
+    checks.extend(config::of_this_call(subject.settings));
     if let Some(contents) = found.contents() {
         checks.extend(runs::judge(contents, &wants, subject.now, subject.setting.zone));
         checks.extend(runs::clock(contents, subject.now, subject.setting.zone));
