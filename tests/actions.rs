@@ -114,3 +114,20 @@ fn stale_lists_only_what_has_gone_quiet_and_exits_1() {
     let row = sandbox.run(["actions", "--stale", "--json"]).exits(1).json();
     assert_eq!(row["action"], "signin.email_sent");
 }
+
+#[test]
+fn a_narrow_page_has_fewer_days_and_cuts_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(daily("signin.email_sent", 14, 4));
+    let width = |columns: &str| {
+        let variables = [("COLUMNS", columns)];
+        let out = sandbox.run_with_env(&variables, ["actions"]).ok();
+        let row = out.stdout().lines().nth(1).unwrap().to_owned();
+        assert!(row.ends_with("   gone quiet, normally 14 a day"), "{row}");
+        (row.chars().count(), row.chars().filter(|c| ('▁'..='█').contains(c)).count())
+    };
+    let (whole, days) = width("200");
+    assert_eq!(days, 14);
+    assert_eq!(width(&(whole - 3).to_string()), (whole - 3, 11));
+    assert_eq!(width("20"), (whole - 7, 7));
+}

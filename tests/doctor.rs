@@ -242,7 +242,7 @@ fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
     sandbox.run(["digest"]).exits(69).done();
     says(check(&examined(&sandbox, &[]), "last_runs", "digest"), "bad", &["failed just now", "69"]);
     sandbox.append("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = '/x'\n");
-    says(check(&examined(&sandbox, &[]), "mirrors", "mirror.m"), "bad", &["nothing is delivered"]);
+    says(check(&examined(&sandbox, &[]), "mirrors", "mirror"), "bad", &["mirror.m: nothing"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Call, Run};
+use crate::digest::quiet::Heard;
 use crate::failure::Exit;
 use crate::render;
 use crate::text;
@@ -41,7 +42,7 @@ impl Run for ActionsArgs {
         let days: Vec<_> = (1 - DAYS..=1).map(day).collect();
         let mut vocabulary = context.read()?.vocabulary(&days, context.now)?;
         if self.stale {
-            vocabulary.retain(|(_, quiet)| quiet.is_some());
+            vocabulary.retain(|heard| heard.quiet.is_some());
             if vocabulary.is_empty() {
                 context.note("no action has gone quiet");
                 return Ok(Exit::Done);
@@ -50,15 +51,15 @@ impl Run for ActionsArgs {
         let exit = if self.stale { Exit::No } else { Exit::Done };
         if self.json {
             let mut lines = String::new();
-            for (vocable, quiet) in &vocabulary {
+            for Heard { seen, quiet } in &vocabulary {
                 let mut row = Map::new();
-                row.insert("action".to_owned(), vocable.action.as_str().into());
-                if let Some(module) = &vocable.module {
+                row.insert("action".to_owned(), seen.action.as_str().into());
+                if let Some(module) = &seen.module {
                     row.insert("module".to_owned(), module.as_str().into());
                 }
-                row.insert("count".to_owned(), vocable.count.into());
-                row.insert("last_seen".to_owned(), vocable.last.to_string().into());
-                row.insert("daily".to_owned(), vocable.activity.as_slice().into());
+                row.insert("count".to_owned(), seen.count.into());
+                row.insert("last_seen".to_owned(), seen.last.to_string().into());
+                row.insert("daily".to_owned(), seen.activity.as_slice().into());
                 if let Some((pace, last)) = quiet {
                     let quiet = json!({"normally": pace.to_string(), "last": last.to_string()});
                     row.insert("gone_quiet".to_owned(), quiet);
@@ -72,11 +73,11 @@ impl Run for ActionsArgs {
         let printer = context.printer(&zone, None);
         let vocables: Vec<_> = vocabulary
             .into_iter()
-            .map(|(vocable, quiet)| render::Vocable {
-                action: vocable.action,
-                count: vocable.count,
-                last: vocable.last,
-                daily: vocable.activity,
+            .map(|Heard { seen, quiet }| render::Vocable {
+                action: seen.action,
+                count: seen.count,
+                last: seen.last,
+                daily: seen.activity,
                 remark: quiet.map(|(pace, _)| format!("gone quiet, normally {pace}")),
             })
             .collect();

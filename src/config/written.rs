@@ -31,6 +31,11 @@ fn table_into(all: &mut Vec<Written>, path: &str, table: &Table) {
                 let tables = list.iter().filter_map(Value::as_table);
                 all.extend(tables.enumerate().map(|(place, table)| entry(&key, place, table)));
             }
+            // Its arguments may be a password.
+            Value::Array(command) if name == "command" => {
+                let program = command.first().map(plain_text).unwrap_or_default();
+                all.push(Written { value: program, key });
+            }
             _ => all.push(Written { value: plain_text(value), key }),
         }
     }
@@ -105,11 +110,13 @@ mod tests {
     fn no_secret_is_told() {
         let told = told(
             "[digest.smtp]\nurl = 'smtps://user:hush@p@mail.example.org:465'\n\
+             [digest.sendmail]\ncommand = ['/bin/mail', '--password=hush']\n\
              [[mirror]]\nname = 'm'\ntype = 'http'\nurl = 'https://x/hush'\nheaders = {A = 'hush'}\n\
              [[alert]]\nname = 'a'\nslack = 'https://hooks/hush'\n",
         );
         assert!(!told.join("\n").contains("hush"), "{told:?}");
         assert_eq!(told[0], "digest.smtp.url = smtps://user:[secret]@mail.example.org:465");
-        assert_eq!(told[1..], ["mirror.m = http", "alert.a = alert"]);
+        assert_eq!(told[1], "digest.sendmail.command = /bin/mail");
+        assert_eq!(told[2..], ["mirror.m = http", "alert.a = alert"]);
     }
 }

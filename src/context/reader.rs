@@ -5,10 +5,10 @@ use anyhow::Result;
 use crate::digest;
 use crate::digest::outcome::Recorded;
 use crate::digest::quiet;
+use crate::digest::quiet::Heard;
 use crate::digest::report::Options;
 use crate::digest::report::Report;
 use crate::digest::report::Scope;
-use crate::digest::rhythm::Pace;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
@@ -19,7 +19,6 @@ use crate::store::Page;
 use crate::store::Resemblance;
 use crate::store::Side;
 use crate::store::Summary;
-use crate::store::Vocable;
 use crate::time::Timestamp;
 
 /// A log as the caller may read it.
@@ -68,12 +67,8 @@ impl Reader {
         self.log.summary(&self.within(query), edges)
     }
 
-    /// The actions of the log, each with how often it came and when last, if it has gone quiet.
-    pub(crate) fn vocabulary(
-        &self,
-        days: &[Timestamp],
-        now: Timestamp,
-    ) -> Result<Vec<(Vocable, Option<(Pace, Timestamp)>)>> {
+    /// The actions of the log, and which of them have gone quiet.
+    pub(crate) fn vocabulary(&self, days: &[Timestamp], now: Timestamp) -> Result<Vec<Heard>> {
         quiet::by_action(&self.log, &self.scope, days, now)
     }
 

@@ -27,6 +27,13 @@ pub(crate) struct Quiet {
     pub last: Timestamp,
 }
 
+/// An action, with how often it came and when last, if it has gone quiet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Heard {
+    pub seen: Vocable,
+    pub quiet: Option<(Pace, Timestamp)>,
+}
+
 /// Finds what has gone quiet at `until`, the kinds first, in their order.
 ///
 /// A kind that asks for more than the action has the events that it means, and leaves those of
@@ -66,8 +73,7 @@ pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Qui
     Ok(named.collect())
 }
 
-/// The actions that are meant, each with how often it came and when last, if it has gone quiet at
-/// `until`. `days` are as in [`Log::vocabulary`]; of the log's own actions none has a rhythm.
+/// The actions that are meant, and which of them have gone quiet at `until`. `days` are as in [`Log::vocabulary`]; of the log's own actions none has a rhythm.
 ///
 /// # Errors
 /// That the log cannot be read.
@@ -76,7 +82,7 @@ pub(crate) fn by_action(
     query: &Query,
     days: &[Timestamp],
     until: Timestamp,
-) -> Result<Vec<(Vocable, Option<(Pace, Timestamp)>)>> {
+) -> Result<Vec<Heard>> {
     let edges = rhythm::edges(until);
     // One pass over the events counts both: between the edges of either there are those of the other.
     let mut all = [days, &edges].concat();
@@ -103,7 +109,7 @@ pub(crate) fn by_action(
             None => None,
         };
         seen.activity = counted(&seen.activity, days);
-        Ok((seen, quiet))
+        Ok(Heard { seen, quiet })
     })
     .collect()
 }

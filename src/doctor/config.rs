@@ -146,17 +146,15 @@ pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
 
 /// What is to be passed on, which this version does not do.
 pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
-    let is_mirror = |key: &str| {
-        key.starts_with("mirror.")
-            || key.starts_with("alert.")
-            || key.starts_with("mirror[")
-            || key.starts_with("alert[")
+    let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
+    let of = |list: &'static str| {
+        let ours =
+            move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));
+        settings.config.written.iter().filter(move |written| ours(&written.key)).map(
+            move |written| {
+                bad(list, format!("{}: nothing is delivered by this version", written.key))
+            },
+        )
     };
-    let written = settings.config.written.iter().filter(|written| is_mirror(&written.key));
-    written
-        .map(|mirror| {
-            let value = format!("{}: nothing is delivered by this version", mirror.value);
-            Check::new(Area::Mirrors, &mirror.key, Status::Bad, value)
-        })
-        .collect()
+    of("mirror").chain(of("alert")).collect()
 }

@@ -178,10 +178,11 @@ fn file(found: &Found) -> Check {
         }
         (None, _) => check(Status::Bad, format!("{path}: no such file")),
         (Some(file), read) => {
-            let mut value = format!("{path}, {}, {}", file.told(), bytes(file.size));
-            if let Read::Whole(contents) = read {
-                value.push_str(&format!(", schema {}", contents.schema));
-            }
+            let schema = match read {
+                Read::Whole(contents) => format!(", schema {}", contents.schema),
+                Read::Not | Read::Failed(..) => String::new(),
+            };
+            let value = format!("{path}, {}, {}{schema}", file.told(), bytes(file.size));
             match read {
                 Read::Not => check(Status::Note, value)
                     .advise("it is not read, for who may do so stands in the config"),
@@ -201,7 +202,7 @@ fn file(found: &Found) -> Check {
 fn ending(contents: &Contents, subject: &Subject<'_>) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Log, name, status, value);
     let (id, hash) = (contents.head.0, contents.head.1.to_string());
-    let head = format!("{id}:{}, `activity verify` tells whether the chain holds", &hash[..DIGITS]);
+    let head = format!("{id}:{}, `activity verify` checks the chain", &hash[..DIGITS]);
     let newest = match &contents.newest {
         Some(event) => {
             let at = told_time(event.recorded_at, subject.now, subject.setting.zone);

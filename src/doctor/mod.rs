@@ -232,24 +232,27 @@ fn finding(check: &Check) -> Finding {
     }
 }
 
-/// What only tells what holds: a line for each that says so.
+/// What only tells what holds, a line for each sort of place that says so.
 fn settings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
-    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    let mut lines = ["flag", "variable", "config", "default"].map(|place| (place, Vec::new()));
     for check in checks {
-        let origin = check.origin.map(|origin| origin.to_string()).unwrap_or_default();
         let told = format!("{} = {}", check.name, check.value);
-        match lines.iter_mut().find(|(known, _)| *known == origin) {
-            Some((_, told_before)) => told_before.push(told),
-            None => lines.push((origin, vec![told])),
-        }
+        let (place, told) = match check.origin {
+            Some(Origin::Flag(name)) => (0, format!("{told} ({name})")),
+            Some(Origin::Variable(name)) => (1, format!("{told} ({name})")),
+            Some(Origin::Config) => (2, told),
+            Some(Origin::Default) | None => (3, told),
+        };
+        lines[place].1.push(told);
     }
-    let line = |(origin, told): (String, Vec<String>)| Finding {
+    let said = lines.into_iter().filter(|(_, told)| !told.is_empty());
+    let line = |(place, told): (&str, Vec<String>)| Finding {
         status: None,
-        name: origin,
+        name: place.to_owned(),
         value: told.join("; "),
         advice: None,
     };
-    lines.into_iter().map(line).collect()
+    said.map(line).collect()
 }
 
 /// An error on one line.

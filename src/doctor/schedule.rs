@@ -279,8 +279,8 @@ fn shown(host: &Host<'_>, path: &Path) -> String {
 
 /// `retention`: whether the config has anything to sweep.
 pub(super) fn judge(found: &Schedules, retention: bool, host: &Host<'_>) -> Vec<Check> {
-    let digest = "0 4 * * * /usr/local/bin/activity digest >> /var/log/activity.log";
-    let sweep = "10 3 * * * /usr/local/bin/activity sweep >> /var/log/activity.log";
+    let digest = "0 4 * * * /usr/local/bin/activity digest";
+    let sweep = "10 3 * * * /usr/local/bin/activity sweep";
     let unswept = if retention { Status::Bad } else { Status::Note };
     let mut checks = vec![
         job(found, Job::Digest, "digest", (Status::Bad, digest), host),
@@ -315,5 +315,5 @@ fn job(found: &Schedules, job: Job, name: &str, absent: (Status, &str), host: &H
     let closed =
         if host.is_root { "" } else { "; root's crontab is closed to you, call it as root" };
     check(absent.0, format!("no crontab or timer runs it{closed}"))
-        .advise(format!("crontab -e, and add: {}", absent.1))
+        .advise(format!("crontab -e: {}", absent.1))
 }

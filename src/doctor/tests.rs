@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -11,9 +10,7 @@ use crate::digest::outcome::Outcome;
 use crate::doctor::config::Wants;
 use crate::doctor::crontab::Job;
 use crate::doctor::log::Contents;
-use crate::event::Event;
 use crate::event::EventId;
-use crate::event::Hash;
 use crate::event::own;
 use crate::store::Create;
 use crate::store::Stamp;

@@ -99,7 +99,9 @@ impl Printer<'_> {
             None => vec![text.clone()],
         };
         let status = finding.status.map(|status| Styled::own(status.style(), status.word()));
-        let mut value = wrapped(&Styled::foreign(Style::Plain, &finding.value), column);
+        // What there is nothing to do about stands back.
+        let style = if status.is_some() { Style::Plain } else { Style::Faint };
+        let mut value = wrapped(&Styled::foreign(style, &finding.value), column);
         if let Some(advice) = &finding.advice {
             // What follows is indented as far as the arrow is wide.
             let arrow = format!("{} ", self.look.arrow());
