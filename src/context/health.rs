@@ -25,7 +25,7 @@ impl Context {
     /// Sends a mail that tries the digest's way to an address, and returns what to say of it.
     ///
     /// # Errors
-    /// As [`Post::new`] and [`deliver::deliver`].
+    /// As [`Context::post`] and [`deliver::deliver`]; a recipient that was turned away.
     pub(crate) fn send_test(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
