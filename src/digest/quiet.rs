@@ -1,6 +1,7 @@
-//! What has gone quiet: the rhythm of every kind of activity, and of every action of none.
+//! What has gone quiet: the rhythm of every kind of activity, and of every action.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 
@@ -9,11 +10,13 @@ use crate::digest::kinds::Kinds;
 use crate::digest::reader::within;
 use crate::digest::rhythm;
 use crate::digest::rhythm::Pace;
+use crate::event::Action;
 use crate::event::own;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Log;
 use crate::store::Vocable;
+use crate::store::digest::Rhythm;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -34,37 +37,35 @@ pub(crate) struct Heard {
     pub quiet: Option<(Pace, Timestamp)>,
 }
 
-/// Finds what has gone quiet at `until`, the kinds first, in their order.
+/// Finds what has gone quiet at `until`: the kinds in their order, then the actions that have, where
+/// their kind has not, for what goes on may come from another emitter.
 ///
 /// A kind that asks for more than the action has the events that it means, and leaves those of
 /// other kinds as they are.
 pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Quiet>> {
-    let mut sums: BTreeMap<Heading, ([u64; rhythm::DAYS], Vec<_>)> = BTreeMap::new();
+    let mut by_kind: BTreeMap<usize, Counted> = BTreeMap::new();
+    let mut by_action: BTreeMap<String, (Counted, Vec<usize>)> = BTreeMap::new();
     for counted in log.rhythms(until, rhythm::DAYS)? {
-        let heading = kinds.of_action(&counted.action, counted.failed);
-        // What fails of a kind that goes well is no kind of event: it is no loss when it stops.
-        let is_action = matches!(heading, Heading::Action(_));
-        if counted.failed && is_action && kinds.of_action(&counted.action, false) != heading {
-            continue;
+        let slug = counted.action.slug.clone();
+        let (action, kinds_of_it) = by_action.entry(slug).or_default();
+        if let Heading::Kind(kind) = kinds.of_action(&counted.action, counted.failed) {
+            by_kind.entry(kind).or_default().add(&counted);
+            kinds_of_it.push(kind);
         }
-        let (daily, actions) = sums.entry(heading).or_insert(([0; rhythm::DAYS], Vec::new()));
-        for (sum, count) in daily.iter_mut().zip(&counted.daily) {
-            *sum += count;
-        }
-        actions.push((counted.action, counted.failed));
+        action.add(&counted);
     }
     let mut quiet: BTreeMap<Heading, (Pace, Timestamp)> = BTreeMap::new();
     for (place, kind) in kinds.all().iter().enumerate().filter(|(_, kind)| !kind.by_action) {
         let found = of_query(log, &kind.query, until)?;
         quiet.extend(found.map(|found| (Heading::Kind(place), found)));
     }
-    for (heading, (daily, actions)) in sums {
-        let Some(pace) = rhythm::gone_quiet(&daily) else { continue };
-        let mut last = None;
-        for (action, failed) in actions {
-            last = last.max(log.last_of(&action, failed, until)?);
+    for (kind, counted) in by_kind {
+        quiet.extend(counted.quiet(log, until)?.map(|found| (Heading::Kind(kind), found)));
+    }
+    for (slug, (counted, its_kinds)) in by_action {
+        if !its_kinds.iter().any(|kind| quiet.contains_key(&Heading::Kind(*kind))) {
+            quiet.extend(counted.quiet(log, until)?.map(|found| (Heading::Action(slug), found)));
         }
-        quiet.extend(last.map(|last| (heading, (pace, last))));
     }
     let named = quiet.into_iter().map(|(heading, (pace, last))| {
         let (name, is_action) = kinds.name(heading);
@@ -73,7 +74,8 @@ pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Qui
     Ok(named.collect())
 }
 
-/// The actions that are meant, and which of them have gone quiet at `until`. `days` are as in [`Log::vocabulary`]; of the log's own actions none has a rhythm.
+/// The actions that are meant, and which of them have gone quiet at `until`. `days` are as in
+/// [`Log::vocabulary`]; of the log's own actions none has a rhythm.
 ///
 /// # Errors
 /// That the log cannot be read.
@@ -112,6 +114,31 @@ pub(crate) fn by_action(
         Ok(Heard { seen, quiet })
     })
     .collect()
+}
+
+/// How many events came on each day, and of which actions.
+#[derive(Default)]
+struct Counted {
+    daily: [u64; rhythm::DAYS],
+    actions: Vec<(Arc<Action>, bool)>,
+}
+
+impl Counted {
+    fn add(&mut self, rhythm: &Rhythm) {
+        for (sum, count) in self.daily.iter_mut().zip(&rhythm.daily) {
+            *sum += count;
+        }
+        self.actions.push((Arc::clone(&rhythm.action), rhythm.failed));
+    }
+
+    fn quiet(&self, log: &Log, until: Timestamp) -> Result<Option<(Pace, Timestamp)>> {
+        let Some(pace) = rhythm::gone_quiet(&self.daily) else { return Ok(None) };
+        let mut last = None;
+        for (action, failed) in &self.actions {
+            last = last.max(log.last_of(action, *failed, until)?);
+        }
+        Ok(last.map(|last| (pace, last)))
+    }
 }
 
 /// How often what a query means came, and when last, if it has gone quiet.

@@ -460,6 +460,35 @@ fn a_rhythm_counts_what_failed_apart() {
 }
 
 #[test]
+fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
+    let mut sample = Sample::new();
+    for day in 0..20 {
+        let at = |hour: u32| {
+            let day = Span::from_seconds(86_400 * (20 - day));
+            format!("{}T{hour:02}:00:00Z", &time(NOW).saturating_sub(day).to_string()[..10])
+        };
+        let mut add = |hour, action, status| {
+            let event = NewEvent { status_code: status, ..did(MARIA, action, SITE) };
+            sample.add(&at(hour), event);
+        };
+        add(6, "page.view", None);
+        add(7, "auth.login", None);
+        if day < 17 {
+            add(8, "magic.link_used", None);
+            add(9, "auth.login", Some(401));
+            add(10, "order.paid", None);
+        }
+    }
+    let quiet: Vec<_> = sample.report(NOW).quiet.into_iter().map(|it| (it.name, it.last)).collect();
+    let expected = [
+        ("Purchases", "2026-11-16T10:00:00Z"),
+        // People still sign in, by other means.
+        ("magic.link_used", "2026-11-16T08:00:00Z"),
+    ];
+    assert_eq!(quiet, expected.map(|(name, last)| (name.to_owned(), time(last))));
+}
+
+#[test]
 fn every_variable_of_a_template_is_documented() {
     let guide = include_str!("../../docs/digest.md");
     let zone = Zone::utc();
