@@ -9,6 +9,7 @@ mod commands;
 mod config;
 mod context;
 mod digest;
+mod doctor;
 mod event;
 mod export;
 mod failure;

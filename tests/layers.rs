@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 30] = [
+const ORDER: [&str; 31] = [
     "text",
     "failure",
     "replacement",
@@ -32,6 +32,7 @@ const ORDER: [&str; 30] = [
     "verify",
     "backup",
     "digest",
+    "doctor",
     "sweep",
     "context",
     "args",

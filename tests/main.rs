@@ -18,6 +18,7 @@ mod concurrency;
 mod config;
 mod crash;
 mod digest;
+mod doctor;
 mod exit_codes;
 mod export;
 mod file;

@@ -5,6 +5,7 @@
 //! and mirrors read their own parts.
 
 mod keys;
+mod written;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,6 +16,8 @@ use toml::{Table, Value};
 use crate::failure::{Exit, Failure};
 use crate::time::Span;
 use crate::time::Zone;
+
+pub(crate) use crate::config::written::Written;
 
 /// No config that a person wrote is longer; a device that never ends is not read for ever.
 const LONGEST: u64 = 1 << 20;
@@ -31,6 +34,8 @@ pub(crate) struct Config {
     pub space_left: Option<u64>,
     pub digest: Digest,
     pub retention: Retention,
+    /// Every key that is there.
+    pub written: Vec<Written>,
 }
 
 /// What the config says of how long events are kept.
@@ -155,6 +160,7 @@ impl Config {
                 .get("retention")
                 .and_then(Value::as_table)
                 .map_or_else(Retention::default, Retention::of),
+            written: written::all(&table),
         })
     }
 }

@@ -4,6 +4,7 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+mod health;
 mod proof;
 mod reader;
 mod writer;
@@ -76,10 +77,30 @@ impl Context {
     /// Those of the config; rights that are not the caller's.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
         caller::refuse_borrowed_rights()?;
-        let settings = Settings::resolve(flags, Environment::read())?;
+        Ok(Self::of(Settings::resolve(flags, Environment::read())?, arguments))
+    }
+
+    /// As [`Context::new`], but where the config cannot be read it is left out, and comes with why.
+    ///
+    /// # Errors
+    /// Rights that are not the caller's.
+    pub(crate) fn despite_config(
+        flags: Overrides,
+        arguments: Vec<OsString>,
+    ) -> Result<(Self, Option<anyhow::Error>)> {
+        caller::refuse_borrowed_rights()?;
+        let environment = Environment::read();
+        let (settings, fault) = match Settings::resolve(flags.clone(), environment.clone()) {
+            Ok(settings) => (settings, None),
+            Err(fault) => (Settings::without_config(flags, environment), Some(fault)),
+        };
+        Ok((Self::of(settings, arguments), fault))
+    }
+
+    fn of(settings: Settings, arguments: Vec<OsString>) -> Self {
         let caller = Caller::find(settings.environment.text("SUDO_UID"));
         let terminal = RefCell::new(Terminal::new(setup(&settings)));
-        Ok(Self { settings, caller, terminal, now: Timestamp::now(), arguments })
+        Self { settings, caller, terminal, now: Timestamp::now(), arguments }
     }
 
     /// Opens the log to read what the caller may see.
@@ -116,14 +137,13 @@ impl Context {
     pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
         // That no log is named is told where it is opened.
         let log = self.settings.db().ok();
-        let space =
-            self.settings.config.space_left.zip(log.and_then(|log| left_beside(&log.value)));
-        let space = space.filter(|(wanted, free)| free < wanted);
+        let wanted = self.settings.space_left().value;
+        let free = log.and_then(|log| left_beside(&log.value)).filter(|free| *free < wanted);
         Setting {
             site,
             zone,
             system_label: self.settings.system_label(),
-            space: space.map(|(wanted, free)| Space { free, wanted }),
+            space: free.map(|free| Space { free, wanted }),
         }
     }
 
@@ -132,13 +152,16 @@ impl Context {
     /// # Errors
     /// As [`Post::new`].
     pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
+        Post::new(&self.settings.config.digest, to, self.keys())
+    }
+
+    fn keys(&self) -> Keys<'_> {
         let environment = &self.settings.environment;
-        let keys = Keys {
+        Keys {
             sendgrid: environment.text("SENDGRID_API_KEY"),
             smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
             uid: self.caller.real.uid,
-        };
-        Post::new(&self.settings.config.digest, to, keys)
+        }
     }
 
     /// Makes the digest of the log, sends and records it.

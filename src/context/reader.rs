@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result};
 
 use crate::digest;
 use crate::digest::outcome::Recorded;
+use crate::digest::quiet;
+use crate::digest::quiet::Heard;
 use crate::digest::report::Options;
 use crate::digest::report::Report;
 use crate::digest::report::Scope;
@@ -19,7 +21,6 @@ use crate::store::Page;
 use crate::store::Resemblance;
 use crate::store::Side;
 use crate::store::Summary;
-use crate::store::Vocable;
 use crate::sweep;
 use crate::time::Timestamp;
 
@@ -78,8 +79,9 @@ impl Reader {
         self.log.summary(&self.within(query), edges)
     }
 
-    pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
-        self.log.vocabulary(&self.scope, edges)
+    /// The actions of the log, and which of them have gone quiet.
+    pub(crate) fn vocabulary(&self, days: &[Timestamp], now: Timestamp) -> Result<Vec<Heard>> {
+        quiet::by_action(&self.log, &self.scope, days, now)
     }
 
     /// What a digest of the log tells.

@@ -163,6 +163,11 @@ impl Log {
         Ok(Batch { engine: self.engine.begin()? })
     }
 
+    /// The version of the schema that the log has.
+    pub(crate) fn schema(&self) -> Result<i64> {
+        self.engine.schema()
+    }
+
     /// The newest id, and its hash. The id is 0 in an empty log.
     pub(crate) fn head(&self) -> Result<(EventId, Hash)> {
         self.engine.head()

@@ -6,15 +6,20 @@ use crate::support::as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 14] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
+    ("cron", "cron"),
     ("faketime", "faketime"),
     ("git", "git"),
     ("jq", "jq"),
+    ("logrotate", "logrotate"),
     ("mount", "mount"),
+    ("nsenter", "util-linux"),
     ("sqlite3", "sqlite3"),
     ("strace", "strace"),
+    ("systemd-analyze", "systemd"),
+    ("unshare", "util-linux"),
     ("dpkg-deb", "dpkg"),
 ];
 

@@ -97,6 +97,12 @@ impl Sqlite {
         self.snapshot(|connection| rows::select(connection, &self.rows, sql, params))
     }
 
+    pub(super) fn schema(&self) -> Result<i64> {
+        self.snapshot(|connection| {
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+        })
+    }
+
     pub(super) fn head(&self) -> Result<(EventId, Hash)> {
         self.snapshot(|connection| {
             connection
