@@ -25,6 +25,7 @@ use crate::digest::post::Post;
 use crate::digest::report::Scope;
 use crate::digest::run::Brief;
 use crate::digest::run::Done;
+use crate::digest::run::Doors;
 use crate::digest::run::Job;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
@@ -117,6 +118,7 @@ impl Context {
             zone,
             system_label: self.settings.system_label(),
             space: space.map(|(wanted, free)| Space { free, wanted }),
+            unwritten: None,
         }
     }
 
@@ -157,8 +159,11 @@ impl Context {
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
-        let open = || Log::open_to_write(&self.settings.db()?.value, Create::Never);
-        digest::run::send(open, &job, &mut thread::sleep)
+        let doors = Doors {
+            write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
+            read: || Log::open_to_read(&self.settings.db()?.value),
+        };
+        digest::run::send(doors, &job, &mut thread::sleep)
     }
 
     /// What "now" and "yesterday" are in a query.
