@@ -6,16 +6,19 @@ use crate::support::as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 12] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("faketime", "faketime"),
     ("git", "git"),
     ("jq", "jq"),
     ("mount", "mount"),
+    ("openssl", "openssl"),
+    ("postfix", "postfix"),
     ("sqlite3", "sqlite3"),
     ("strace", "strace"),
     ("dpkg-deb", "dpkg"),
+    ("unshare", "util-linux"),
 ];
 
 /// Whether these programs are there; under CI they must be.
@@ -29,6 +32,19 @@ pub(crate) fn has(programs: &[&str]) -> bool {
             skip(&format!("{program} is missing: apt-get install {package}"));
         }
         path.status.success()
+    })
+}
+
+/// Whether Debian's Python has these modules; under CI it must.
+pub(crate) fn has_python(modules: &[&str]) -> bool {
+    modules.iter().all(|module| {
+        let import = format!("import {module}");
+        let python = Command::new("/usr/bin/python3").args(["-c", &import]).output();
+        let there = python.is_ok_and(|python| python.status.success());
+        if !there {
+            skip(&format!("{module} is missing: apt-get install python3-{module}"));
+        }
+        there
     })
 }
 
