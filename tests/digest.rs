@@ -421,9 +421,24 @@ fn a_log_that_can_only_be_read_is_mailed_in_full() {
     assert!(mail.contains("Subject: s2l.online: 2 events on "), "{mail}");
     assert!(mail.contains("This mail cannot be recorded, and the next digest has its events"));
     assert!(!mail.contains("Keep this mail"), "no head is promised\n{mail}");
+    // A copy has no next one.
+    let out = sandbox.finish(sandbox.as_somebody(["digest", "--days", "7"])).exits(77).no_stdout();
+    assert!(!out.stderr().contains("hint: "), "{out}");
+    assert!(mailbox(&sandbox).contains("This mail cannot be recorded: cannot write the log"));
     sandbox.holds(2);
     let anchors: i64 = sandbox.log().one("SELECT count(*) FROM anchor");
     assert_eq!(anchors, 0);
+}
+
+#[test]
+fn no_key_reaches_the_command_that_takes_the_mail() {
+    let sandbox = with_sendmail();
+    let script = "#!/bin/sh\ncat > /dev/null\ncat /proc/$$/environ > \"${0%/*}/environ\"\n";
+    sandbox.write("sendmail", script);
+    sandbox.ingest(events(&["auth.login"]));
+    with_key(&sandbox, &["digest"]).ok().done();
+    let environ = String::from_utf8(sandbox.read("environ")).unwrap();
+    assert!(environ.starts_with("PATH=/") && !environ.contains("SENDGRID"), "{environ}");
 }
 
 #[test]

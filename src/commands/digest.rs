@@ -34,7 +34,7 @@ pub(crate) struct DigestArgs {
     /// Write the HTML part to FILE; send and record nothing
     #[arg(long, value_name = "FILE", help_heading = "Digest")]
     preview: Option<PathBuf>,
-    /// Print what the digest tells, or the history, as JSON; send and record nothing
+    /// Print the digest, or the history, as JSON; send and record nothing
     #[arg(long, conflicts_with = "dry_run", help_heading = "Digest")]
     json: bool,
     /// Send a copy to ADDRESS in place of the config's recipients; it moves nothing [can be repeated]

@@ -119,8 +119,11 @@ pub(crate) fn send(
         }
         Err(error) => return Err(told_by_mail(error, job, pause)),
     };
-    let why = unwritten.as_ref().map(failure::chain);
-    let setting = Setting { unwritten: why.as_deref(), ..job.setting };
+    let again = if job.moves_nothing() { "" } else { ", and the next digest has its events again" };
+    let told = unwritten
+        .as_ref()
+        .map(|why| format!("This mail cannot be recorded{again}: {}.", failure::chain(why)));
+    let setting = Setting { unwritten: told.as_deref(), ..job.setting };
     let page = Page::render(&report, &setting, &job.brief.templates);
     let fault = page.fault.clone();
     let window = report.window.id();
@@ -138,20 +141,8 @@ pub(crate) fn send(
     drop(claim);
     let trouble = match sent {
         Ok(delivery) => {
-            recorded.map_err(|error| {
-                let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
-                let what = format!(
-                    "the digest was sent (message id {}) and cannot be recorded",
-                    text::escape(id)
-                );
-                let exit = match error.downcast_ref::<Failure>() {
-                    Some(Failure {
-                        exit: exit @ (Exit::TryAgain | Exit::NoPermission), ..
-                    }) => *exit,
-                    _ => Exit::Io,
-                };
-                error.context(Failure::new(exit, what).hint("the next one covers it again"))
-            })?;
+            let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
+            recorded.map_err(|error| unrecorded(error, id, job))?;
             let broken = |why| {
                 let what =
                     format!("the built-in mail was sent, for the templates are broken: {why}");
@@ -221,6 +212,21 @@ fn note(log: &mut Log, report: &Report, job: &Job<'_>) -> Result<()> {
     let mut batch = log.begin()?;
     batch.anchor(report.head, job.now, place)?;
     batch.commit()
+}
+
+/// Says that a mail went out of which the log knows nothing.
+fn unrecorded(error: anyhow::Error, message_id: &str, job: &Job<'_>) -> anyhow::Error {
+    let exit = match error.downcast_ref::<Failure>() {
+        Some(Failure { exit: exit @ (Exit::TryAgain | Exit::NoPermission), .. }) => *exit,
+        _ => Exit::Io,
+    };
+    let id = text::escape(message_id);
+    let what = format!("the digest was sent (message id {id}) and cannot be recorded");
+    let failure = Failure::new(exit, what);
+    error.context(match job.moves_nothing() {
+        true => failure,
+        false => failure.hint("the next one covers it again"),
+    })
 }
 
 /// Sends word of a log that cannot be read, and returns why it cannot.

@@ -35,7 +35,7 @@ pub(crate) struct Setting<'a> {
     pub system_label: &'a str,
     /// Given when less is left for the log than the config asks for.
     pub space: Option<Space>,
-    /// Why the log cannot be written.
+    /// The sentence that says that the log cannot be written, and why.
     pub unwritten: Option<&'a str>,
 }
 

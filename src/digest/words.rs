@@ -177,12 +177,7 @@ pub(super) fn narrowed(asked: &str, query: Option<&Query>) -> String {
 pub(super) fn looks(report: &Report, setting: &Setting<'_>, lines: &Lines<'_>) -> Vec<String> {
     let window = &report.window;
     let mut looks = Vec::new();
-    if let Some(why) = setting.unwritten {
-        looks.push(format!(
-            "This mail cannot be recorded, and the next digest has its events again: {}.",
-            lines::shown(why, lines::SENTENCE)
-        ));
-    }
+    looks.extend(setting.unwritten.map(|sentence| lines::shown(sentence, lines::SENTENCE)));
     if let Some(Space { free, wanted }) = setting.space {
         let (free, wanted) = (view::bytes(free), view::bytes(wanted));
         looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));

@@ -286,7 +286,7 @@ fn twenty_thousand_events_are_counted_and_some_are_listed() {
             1..10 => "auth.login".to_owned(),
             _ => format!("post.edit-{}", n % 40 / 2),
         };
-        let actor = if n % 3 == 0 { n } else { n % 5 };
+        let actor = if n.is_multiple_of(3) { n } else { n % 5 };
         let at = clock::seconds_ago(60 + i64::try_from(n).unwrap() * 3);
         json!({"action": action, "actor_id": format!("{actor}"), "title": format!("number {n}"),
             "occurred_at": at})

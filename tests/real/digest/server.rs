@@ -12,7 +12,6 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::support::Sandbox;
-use crate::support::wait;
 
 /// A file of the servers.
 pub(super) fn path(name: &str) -> PathBuf {
@@ -59,11 +58,6 @@ impl Server {
     pub(super) fn got(&self) -> Vec<Value> {
         let read = |path: &Path| Some(serde_json::from_slice(&fs::read(path).ok()?).unwrap());
         (1..).map_while(|n| read(&self.folder.path().join(format!("mail-{n}.json")))).collect()
-    }
-
-    /// Waits until so many have come.
-    pub(super) fn wait_for(&self, count: usize) {
-        wait::until_seen("a mail reaches the server", || self.got().len() >= count);
     }
 }
 
