@@ -27,6 +27,7 @@ use crate::digest::post::Post;
 use crate::digest::report::Scope;
 use crate::digest::run::Brief;
 use crate::digest::run::Done;
+use crate::digest::run::Doors;
 use crate::digest::run::Job;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
@@ -144,6 +145,7 @@ impl Context {
             zone,
             system_label: self.settings.system_label(),
             space: free.map(|free| Space { free, wanted }),
+            unwritten: None,
         }
     }
 
@@ -187,8 +189,11 @@ impl Context {
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
-        let open = || Log::open_to_write(&self.settings.db()?.value, Create::Never);
-        digest::run::send(open, &job, &mut thread::sleep)
+        let doors = Doors {
+            write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
+            read: || Log::open_to_read(&self.settings.db()?.value),
+        };
+        digest::run::send(doors, &job, &mut thread::sleep)
     }
 
     /// How long events are kept; `keep` stands for that of the config.
