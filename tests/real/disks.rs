@@ -11,10 +11,10 @@ use crate::support::log::Log;
 use crate::tools;
 
 /// A file system in memory, gone when it is dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(PathBuf);
 
 impl Mount {
-    fn new(sandbox: &Sandbox, size: &str) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, size: &str) -> Self {
         let path = sandbox.path("mount");
         fs::create_dir_all(&path).unwrap();
         let mount = Self(path);
@@ -32,7 +32,11 @@ impl Mount {
         assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
     }
 
-    fn db(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn db(&self) -> PathBuf {
         self.0.join("log.db")
     }
 }
@@ -44,7 +48,7 @@ impl Drop for Mount {
     }
 }
 
-fn with_db(db: &Path) -> [(&'static str, &str); 1] {
+pub(crate) fn with_db(db: &Path) -> [(&'static str, &str); 1] {
     [("ACTIVITY_DB", db.to_str().unwrap())]
 }
 

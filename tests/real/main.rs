@@ -23,4 +23,5 @@ mod faults;
 mod power;
 mod stalled;
 mod strace;
+mod sweep;
 mod tools;
