@@ -32,6 +32,10 @@ impl Mount {
         assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub(crate) fn db(&self) -> PathBuf {
         self.0.join("log.db")
     }

@@ -25,4 +25,5 @@ mod faults;
 mod power;
 mod stalled;
 mod strace;
+mod sweep;
 mod tools;
