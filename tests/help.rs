@@ -52,6 +52,8 @@ fn the_commands_are_those_of_the_contract() {
             "search-target",
             "export",
             "digest",
+            "verify",
+            "backup",
             "actions",
             "whoami",
             "completions",

@@ -8,9 +8,33 @@ use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
 const ORDER: [&str; 27] = [
-    "text", "failure", "replacement", "retry", "secret", "time", "event", "query", "codec", "chain", "config",
-    "caller", "settings", "terminal", "http", "store", "render", "ingest", "export", "verify", "backup", "digest",
-    "context", "args", "commands", "main", "mirror",
+    "text",
+    "failure",
+    "replacement",
+    "retry",
+    "secret",
+    "time",
+    "event",
+    "query",
+    "codec",
+    "chain",
+    "config",
+    "caller",
+    "settings",
+    "terminal",
+    "http",
+    "store",
+    "render",
+    "ingest",
+    "export",
+    "verify",
+    "backup",
+    "digest",
+    "context",
+    "args",
+    "commands",
+    "main",
+    "mirror",
 ];
 
 /// Where each crate may be named; an empty list is anywhere.

@@ -14,6 +14,7 @@
 mod support;
 
 mod actions;
+mod backup;
 mod concurrency;
 mod config;
 mod crash;
@@ -38,5 +39,7 @@ mod runner;
 mod search;
 mod show;
 mod streams;
+mod tampering;
 mod terminal;
+mod verify;
 mod whoami;

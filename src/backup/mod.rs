@@ -69,10 +69,11 @@ pub(crate) fn run(
 ) -> Result<Copied> {
     export::refuse_log(file, path)?;
     let name = file.display().to_string();
-    let mut replacement = place(file).and_then(|place| Replacement::named(&place)).map_err(|why| {
-        let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
-        anyhow::Error::new(why).context(failure)
-    })?;
+    let mut replacement =
+        place(file).and_then(|place| Replacement::named(&place)).map_err(|why| {
+            let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
+            anyhow::Error::new(why).context(failure)
+        })?;
     let temporary = replacement.temporary().map(Path::to_owned).unwrap_or_default();
     let mut size = 0;
     log.copy_to(&temporary, &name, &mut |bytes, of| {

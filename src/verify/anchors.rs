@@ -101,9 +101,15 @@ mod tests {
             all_in(text.as_bytes()).into_iter().map(|anchor| anchor.id.0).collect()
         };
         assert_eq!(found(&format!("1:{HASH}")), [1]);
-        assert_eq!(found(&format!("> head 1:{HASH}, (2:{HASH})\r\n<code>3:{HASH}</code>")), [1, 2, 3]);
+        assert_eq!(
+            found(&format!("> head 1:{HASH}, (2:{HASH})\r\n<code>3:{HASH}</code>")),
+            [1, 2, 3]
+        );
         assert_eq!(found(&format!("1:{HASH}\n1:{HASH}\n")), [1]);
-        assert_eq!(found(&format!("a1:{HASH} 12:1:{HASH} 1:{HASH}0 1:{} sha256:{HASH}", &HASH[..15])), [0; 0]);
+        assert_eq!(
+            found(&format!("a1:{HASH} 12:1:{HASH} 1:{HASH}0 1:{} sha256:{HASH}", &HASH[..15])),
+            [0; 0]
+        );
         assert_eq!(found("2026-11-20T04:00:00Z\n::\n1:\n:1"), [0; 0]);
     }
 }

@@ -15,15 +15,8 @@ use quoted_printable::ParseMode;
 const DEPTH: u8 = 8;
 
 /// Headers of which a mail has one at least.
-const HEADERS: [&str; 7] = [
-    "content-type",
-    "date",
-    "from",
-    "message-id",
-    "mime-version",
-    "received",
-    "subject",
-];
+const HEADERS: [&str; 7] =
+    ["content-type", "date", "from", "message-id", "mime-version", "received", "subject"];
 
 /// The texts of a mail, of each mail of a mailbox, or the one text that it is.
 pub(super) fn texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
@@ -180,8 +173,15 @@ mod tests {
 
     #[test]
     fn what_is_no_mail_is_one_text() {
-        for text in ["", "17:abc", "17:abc\nx: y\n\nz", "a note:\n\n17:abc\n", "x\nFrom: y\n\nz", "Subject: x\n17:abc\n\nz",
-            "Subject: x\nhead 17:abc\n\n"] {
+        for text in [
+            "",
+            "17:abc",
+            "17:abc\nx: y\n\nz",
+            "a note:\n\n17:abc\n",
+            "x\nFrom: y\n\nz",
+            "Subject: x\n17:abc\n\nz",
+            "Subject: x\nhead 17:abc\n\n",
+        ] {
             assert_eq!(read(text), [text]);
         }
     }
@@ -207,8 +207,9 @@ PGI+NDgy\r\nMTM8L2I+\r\n\
 --=_a b--\r\n\
 behind\r\n";
         assert_eq!(read(mail), ["48213:9f31c2d0=\r\n", "<b>48213</b>"]);
-        let mailbox = format!("From a\n{}From b\nSubject: x\n\nplain\n", mail.replace("\r\n", "\n"));
-        assert_eq!(read(&mailbox), ["48213:9f31c2d0=\n", "<b>48213</b>", "plain\n"]);
+        let mailbox =
+            format!("From a\n{}From b\nSubject: x\n\nplain\n", mail.replace("\r\n", "\n"));
+        assert_eq!(read(&mailbox), ["48213:9f31c2d0=\r\n", "<b>48213</b>", "plain\n"]);
         let forwarded = format!("Content-Type: message/rfc822\r\nSubject: f\r\n\r\n{mail}");
         assert_eq!(read(&forwarded).len(), 2);
     }

@@ -158,12 +158,7 @@ fn integrity(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
 }
 
 /// What must be true where every event holds.
-fn at_the_end(
-    walk: &Walk,
-    head: Option<&Head>,
-    vouched: &sweeps::Vouched,
-    report: &mut Report,
-) {
+fn at_the_end(walk: &Walk, head: Option<&Head>, vouched: &sweeps::Vouched, report: &mut Report) {
     let (id, hash) = walk.end();
     if head.is_some_and(|head| head.hash != hash) {
         let what = format!("the head does not have the hash of event {id}");
@@ -187,14 +182,19 @@ fn published(log: &Snapshot<'_>, known: &Known, report: &mut Report) -> Result<(
         let what = match known.place(log, id)? {
             _ if id > known.end => {
                 let missing = text::plural(id.0.abs_diff(known.end.0), "event");
-                format!("the log ends at {}, {missing} missing: head {id} was published at {at} ({place})", known.end)
+                format!(
+                    "the log ends at {}, {missing} missing: head {id} was published at {at} ({place})",
+                    known.end
+                )
             }
             Place::Hash(hash) if hash == head.hash => continue,
             Place::Hash(_) => {
                 format!("event {id} is not the one whose hash was published at {at} ({place})")
             }
             Place::Swept(..) => {
-                format!("event {id} was swept as if its hash had not been published at {at} ({place})")
+                format!(
+                    "event {id} was swept as if its hash had not been published at {at} ({place})"
+                )
             }
             // The walk has told it.
             Place::Nothing => continue,

@@ -71,7 +71,9 @@ pub(super) fn vouched(log: &Snapshot<'_>, head: &Head, report: &mut Report) -> R
         None if found.is_ok() => broken(format!("no event vouches for sweep {sweep}")),
         Some(says) if says["gaps_sha256"] != Value::String(digest) => {
             let event = vouched.event.map_or(0, |id| id.0);
-            broken(format!("{counted} count, and not those that sweep {sweep} (event {event}) vouches for"));
+            broken(format!(
+                "{counted} count, and not those that sweep {sweep} (event {event}) vouches for"
+            ));
         }
         _ => {}
     }
@@ -91,10 +93,8 @@ fn horizon(payload: &Value) -> Option<Timestamp> {
 pub(super) fn note(walk: &Walk, vouched: &Vouched, report: &mut Report) {
     let mut note = |what: String| report.notes.push(what);
     if walk.swept.ranges > 0 {
-        let (events, ranges) = (
-            text::plural(walk.swept.events, "event"),
-            text::plural(walk.swept.ranges, "range"),
-        );
+        let (events, ranges) =
+            (text::plural(walk.swept.events, "event"), text::plural(walk.swept.ranges, "range"));
         note(format!("{events} swept in {ranges}"));
     }
     if let Some(sweep) = vouched.sweep.filter(|_| vouched.late > 0) {

@@ -20,6 +20,7 @@ mod clocks;
 mod disks;
 mod examples;
 mod faults;
+mod hands;
 mod power;
 mod stalled;
 mod strace;

@@ -40,11 +40,7 @@ impl Sqlite {
 
     /// `false`: somebody holds a lock that no reader of a log should meet.
     #[expect(clippy::disallowed_methods, reason = "a copy is filled here before it is a log")]
-    fn try_copy(
-        &self,
-        file: &Path,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> rusqlite::Result<bool> {
+    fn try_copy(&self, file: &Path, progress: &mut dyn FnMut(u64, u64)) -> rusqlite::Result<bool> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut copy = Connection::open_with_flags(file, flags)?;
         // Nobody else sees it: what is half done is thrown away, and it is synced when it is whole.
