@@ -347,17 +347,6 @@ fn what_cannot_be_opened_keeps_its_exit() {
     sandbox.run(["verify"]).exits(78).no_stdout().says("newer").tells_one_error().done();
 }
 
-/// A log that an older version has made is sound, and is not told to be anything else.
-#[test]
-fn an_older_log_is_compared_with_what_it_would_become() {
-    let sandbox = Sandbox::with_events();
-    let version: i64 = sandbox.log().one("PRAGMA user_version");
-    assert!(version >= 1);
-    // Of version 0 there is none, so a reader refuses it.
-    Log::open_to_write(&sandbox.db()).sql.execute_batch("PRAGMA user_version = 0").unwrap();
-    sandbox.run(["verify"]).exits(66).no_stdout().done();
-}
-
 /// It sees one moment of a log that grows.
 #[test]
 fn beside_writers_it_sees_one_moment() {
