@@ -323,7 +323,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
     hands::on(&sandbox.db(), |sql| {
         sql.execute_batch("INSERT INTO gap SELECT 9, 9, hash, 1, 99 FROM event WHERE id = 9")
             .unwrap();
-        let payload = json!({"sweep": 1, "gaps_sha256": chain::gaps(sql, 1)}).to_string();
+        let payload = json!({"sweep": 1, "gaps_sha256": chain::gaps_sha256(sql, 1)}).to_string();
         sql.execute("UPDATE event SET payload = ?1 WHERE id = 9", [payload]).unwrap();
     });
     let out = sandbox.run(["verify"]).exits(1);

@@ -60,7 +60,7 @@ impl Sweep<'_> {
         let count: i64 = self.ranges.iter().map(|(first, last)| last - first + 1).sum();
         let payload = serde_json::json!({
             "sweep": number, "count": count, "by_action": {}, "cutoff": self.cutoff, "rules": [],
-            "late": 0, "held": 0, "gaps": self.ranges.len(), "gaps_sha256": chain::gaps(sql, number),
+            "late": 0, "held": 0, "gaps": self.ranges.len(), "gaps_sha256": chain::gaps_sha256(sql, number),
         });
         sql.execute_batch(
             "INSERT OR IGNORE INTO action (slug, module) VALUES ('retention.sweep', '')",
