@@ -22,6 +22,7 @@ mod digest;
 mod disks;
 mod examples;
 mod faults;
+mod hands;
 mod power;
 mod stalled;
 mod strace;
