@@ -36,6 +36,8 @@ use crate::measure::seconds;
 const EVENTS: usize = 1_000_000;
 /// The smaller log is so many times smaller.
 const FEWER: usize = 10;
+/// The events of a busy day.
+const DAY: usize = 20_000;
 
 /// One flat table with the same indexes as the log.
 const FLAT: &str = "
@@ -72,6 +74,7 @@ fn main() -> io::Result<()> {
     lines.extend(bench.reading());
     lines.push(bench.free_text());
     lines.extend(bench.export());
+    lines.push(bench.digest()?);
 
     println!("{events} events; {}\n", machine());
     measure::write(&lines, &mut io::stdout().lock())
@@ -161,7 +164,7 @@ impl Bench {
     }
 
     fn remove(&self, db: &str) {
-        for side in ["", "-wal", "-shm", "-journal", ".lock"] {
+        for side in ["", "-wal", "-shm", "-journal", ".lock", ".reserve"] {
             drop(fs::remove_file(self.path(&format!("{db}{side}"))));
         }
     }
@@ -317,6 +320,32 @@ impl Bench {
                 against(&format!("export {what}"), median(&runs[0]), &peer, median(&runs[1]), 0.8)
             })
             .into()
+    }
+
+    /// What the mail of a busy day would say, at the end of the long history.
+    fn digest(&self) -> io::Result<Line> {
+        self.say("digest");
+        let history = fs::read_to_string(self.path("few.jsonl"))?;
+        let mut day = BufWriter::new(File::create(self.path("day.jsonl"))?);
+        for line in history.lines().cycle().take(DAY) {
+            let mut event: serde_json::Value = serde_json::from_str(line)?;
+            if let Some(fields) = event.as_object_mut() {
+                // It happens now, under an id of its own.
+                fields.retain(|name, _| name != "occurred_at" && name != "event_id");
+            }
+            writeln!(day, "{event}")?;
+        }
+        day.flush()?;
+        measure::run(self.ours("all.db", &["ingest", "--quiet", "--again", "day.jsonl"]));
+        let dry_run = |_| self.ours("all.db", &["digest", "--dry-run"]);
+        let ours = median(&by_turns(11, &[&dry_run])[0]);
+        Ok(Line {
+            what: format!("digest of a day of {DAY}, against a second"),
+            ours: seconds(ours),
+            peer: "1 s".to_owned(),
+            ratio: ours,
+            aim: 1.0,
+        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Keys and passwords: read from files that nobody else can read, and shown nowhere.
 //!
 //! A [`Secret`] has no `Display`, and its `Debug` is a constant, so that it gets into no message, log
-//! or event by accident. [`Secret::redact`] takes it out of what a service echoes.
+//! or event by accident. [`Secret::redact`] takes it out of what a service echoes. A process that holds
+//! one leaves no core, and others of its user can't look into its memory.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -10,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use crate::failure::{self, Exit, Failure};
 use crate::text;
@@ -42,6 +44,8 @@ impl Secret {
         } else if secret.contains(char::is_control) {
             "holds a line break or a control character, which no key has"
         } else {
+            // There is no state of a process in which this fails.
+            let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
             return Ok(Self(secret.to_owned()));
         };
         Err(Failure::new(Exit::Config, format!("{} {wrong}", text::escape(name))))

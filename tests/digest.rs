@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
@@ -348,4 +349,114 @@ fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
         out.stderr().contains("message id <") && out.stderr().contains("@example.org>"),
         "{out}"
     );
+}
+
+#[test]
+fn the_history_comes_as_json() {
+    let sandbox = with_sendmail();
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest"]).ok().done();
+    sandbox.write("sendmail", "#!/bin/sh\necho 'queue full' >&2\nexit 1\n");
+    sandbox.run(["digest", "--to", "ann@example.org"]).exits(69).done();
+    let rows = sandbox.run(["digest", "--history", "--json"]).ok().no_stderr().json_lines();
+    let payloads = outcomes(&sandbox);
+    assert_eq!(rows.len(), 2);
+    for (row, (action, payload)) in rows.iter().zip(&payloads) {
+        assert_eq!(format!("digest.{}", row["outcome"].as_str().unwrap()), *action);
+        let said = payload.as_object().unwrap();
+        assert!(said.iter().all(|(key, value)| row[key] == *value), "{row}\n{payload}");
+        assert_eq!(row.as_object().unwrap().len(), said.len() + 3, "{row}");
+    }
+    assert_eq!((&rows[0]["id"], &rows[1]["one_off"]), (&json!(2), &json!(true)));
+    assert!(rows[1]["error"].as_str().unwrap().ends_with("exited with 1: queue full"));
+}
+
+#[test]
+fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
+    let sandbox = Sandbox::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let config = "[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+         transport = 'sendgrid'\n[digest.sendgrid]\n";
+    sandbox.write("config.toml", format!("{config}base_url = '{address}'\n"));
+    sandbox.ingest(events(&["auth.login", "auth.login"]));
+    for args in [&["digest"] as &[_], &["digest", "--to", "ann@example.org"]] {
+        let mut command = sandbox.command(args);
+        command.env("SENDGRID_API_KEY", KEY);
+        let mut child = sandbox.spawn(command);
+        // It has sent the request, or is about to: the answer never comes.
+        let held = listener.accept().unwrap();
+        child.kill().unwrap();
+        let out = sandbox.collect(child);
+        assert_eq!(out.signal, Some(9), "{out}");
+        drop((held, out));
+    }
+    sandbox.holds(2);
+
+    let stub = Stub::new(&["202 Accepted"; 2]);
+    sandbox.write("config.toml", stub.config(""));
+    let told = sandbox.run(["digest", "--json"]).ok().json();
+    assert_eq!(told["unrecorded"].as_array().unwrap().len(), 1, "not the copy\n{told}");
+    with_key(&sandbox, &["digest"]).ok().done();
+    with_key(&sandbox, &["digest"]).ok().done();
+    let requests = stub.requests();
+    let [again, next] = [0, 1].map(|n| requests[n]["subject"].as_str().unwrap());
+    assert!(again.starts_with("[after an unrecorded digest] s2l.online: 2 events on "), "{again}");
+    assert!(next.starts_with("s2l.online: no activity on "), "{next}");
+    let text = requests[0]["content"][0]["value"].as_str().unwrap();
+    assert!(text.contains(" has no record and may have been sent; this one has "), "{text}");
+    sandbox.holds(4);
+}
+
+#[test]
+fn a_log_that_can_only_be_read_is_mailed_in_full() {
+    let sandbox = with_sendmail();
+    sandbox.ingest(events(&["auth.login", "auth.login"]));
+    let read_only = std::fs::Permissions::from_mode(0o444);
+    std::fs::set_permissions(sandbox.db(), read_only).unwrap();
+    let out = sandbox.finish(sandbox.as_somebody(["digest"]));
+    let out = out.exits(77).no_stdout().says("the digest was sent (message id <");
+    assert!(out.stderr().contains("cannot be recorded: cannot write the log"), "{out}");
+    let mail = mailbox(&sandbox);
+    assert!(mail.contains("Subject: s2l.online: 2 events on "), "{mail}");
+    assert!(mail.contains("This mail cannot be recorded, and the next digest has its events"));
+    assert!(!mail.contains("Keep this mail"), "no head is promised\n{mail}");
+    // A copy has no next one.
+    let out = sandbox.finish(sandbox.as_somebody(["digest", "--days", "7"])).exits(77).no_stdout();
+    assert!(!out.stderr().contains("hint: "), "{out}");
+    assert!(mailbox(&sandbox).contains("This mail cannot be recorded: cannot write the log"));
+    sandbox.holds(2);
+    let anchors: i64 = sandbox.log().one("SELECT count(*) FROM anchor");
+    assert_eq!(anchors, 0);
+}
+
+#[test]
+fn no_key_reaches_the_command_that_takes_the_mail() {
+    let sandbox = with_sendmail();
+    let script = "#!/bin/sh\ncat > /dev/null\ncat /proc/$$/environ > \"${0%/*}/environ\"\n";
+    sandbox.write("sendmail", script);
+    sandbox.ingest(events(&["auth.login"]));
+    with_key(&sandbox, &["digest"]).ok().done();
+    let environ = String::from_utf8(sandbox.read("environ")).unwrap();
+    assert!(environ.starts_with("PATH=/") && !environ.contains("SENDGRID"), "{environ}");
+}
+
+#[test]
+fn nobody_else_looks_into_a_process_that_holds_a_key() {
+    let sandbox = Sandbox::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let config = "[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+         transport = 'sendgrid'\n[digest.sendgrid]\n";
+    sandbox.write("config.toml", format!("{config}base_url = '{address}'\n"));
+    sandbox.ingest(events(&["auth.login"]));
+    let mut command = sandbox.as_somebody(["digest"]);
+    command.env("SENDGRID_API_KEY", KEY);
+    let mut child = sandbox.spawn(command);
+    let held = listener.accept().unwrap();
+    // The files of a process that leaves no core are root's.
+    let environment = std::fs::metadata(format!("/proc/{}/environ", child.id())).unwrap();
+    assert_eq!(environment.uid(), 0);
+    child.kill().unwrap();
+    drop((held, sandbox.collect(child)));
 }

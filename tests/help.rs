@@ -52,6 +52,7 @@ fn the_commands_are_those_of_the_contract() {
             "search-target",
             "export",
             "digest",
+            "sweep",
             "actions",
             "doctor",
             "whoami",

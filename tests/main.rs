@@ -39,5 +39,6 @@ mod runner;
 mod search;
 mod show;
 mod streams;
+mod sweep;
 mod terminal;
 mod whoami;

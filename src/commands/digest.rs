@@ -34,14 +34,14 @@ pub(crate) struct DigestArgs {
     /// Write the HTML part to FILE; send and record nothing
     #[arg(long, value_name = "FILE", help_heading = "Digest")]
     preview: Option<PathBuf>,
-    /// Print what the digest tells as JSON; send and record nothing
+    /// Print the digest, or the history, as JSON; send and record nothing
     #[arg(long, conflicts_with = "dry_run", help_heading = "Digest")]
     json: bool,
     /// Send a copy to ADDRESS in place of the config's recipients; it moves nothing [can be repeated]
     #[arg(long, value_name = "ADDRESS", help_heading = "Digest")]
     to: Vec<String>,
     /// List the digests that were sent and those that failed
-    #[arg(long, conflicts_with_all = ["dry_run", "preview", "json", "to"], help_heading = "Digest")]
+    #[arg(long, conflicts_with_all = ["dry_run", "preview", "to"], help_heading = "Digest")]
     history: bool,
     #[command(flatten)]
     filter: FilterArgs,
@@ -58,7 +58,10 @@ impl Run for DigestArgs {
             }
             let mut lines = String::new();
             for recorded in context.read()?.digests()? {
-                lines.push_str(&recorded.history_line(&zone));
+                lines.push_str(&match self.json {
+                    true => recorded.json(),
+                    false => recorded.history_line(&zone),
+                });
                 lines.push('\n');
             }
             context.print(lines.as_bytes())?;

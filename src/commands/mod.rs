@@ -4,6 +4,7 @@
 //! `codec` or a service. It neither computes nor draws.
 
 mod actions;
+mod backup;
 mod completions;
 mod digest;
 mod doctor;
@@ -15,6 +16,8 @@ mod listing;
 mod man;
 mod search;
 mod show;
+mod sweep;
+mod verify;
 mod whoami;
 
 use std::env;
@@ -82,7 +85,7 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 12] = [
+const COMMANDS: [Entry; 15] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
@@ -90,6 +93,9 @@ const COMMANDS: [Entry; 12] = [
     entry::<search::SearchTargetArgs>("search-target"),
     entry::<export::ExportArgs>("export"),
     entry::<digest::DigestArgs>("digest"),
+    entry::<sweep::SweepArgs>("sweep"),
+    entry::<verify::VerifyArgs>("verify"),
+    entry::<backup::BackupArgs>("backup"),
     entry::<actions::ActionsArgs>("actions"),
     entry::<doctor::DoctorArgs>("doctor"),
     entry::<whoami::WhoamiArgs>("whoami"),

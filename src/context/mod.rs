@@ -5,6 +5,7 @@
 //! is written with who runs the program.
 
 mod health;
+mod proof;
 mod reader;
 mod writer;
 
@@ -26,25 +27,32 @@ use crate::digest::post::Post;
 use crate::digest::report::Scope;
 use crate::digest::run::Brief;
 use crate::digest::run::Done;
+use crate::digest::run::Doors;
 use crate::digest::run::Job;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
 use crate::export;
+use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest;
+use crate::interrupt::Interrupt;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Printer;
 use crate::render::Times;
+use crate::retention::Retention;
 use crate::settings::Environment;
 use crate::settings::Overrides;
 use crate::settings::Settings;
 use crate::store::Create;
 use crate::store::Log;
+use crate::sweep;
 use crate::terminal::Progress;
 use crate::terminal::Setup;
 use crate::terminal::Terminal;
+use crate::terminal::Work;
 use crate::terminal::is_utf8_locale;
+use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -137,6 +145,7 @@ impl Context {
             zone,
             system_label: self.settings.system_label(),
             space: free.map(|free| Space { free, wanted }),
+            unwritten: None,
         }
     }
 
@@ -180,8 +189,70 @@ impl Context {
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
-        let open = || Log::open_to_write(&self.settings.db()?.value, Create::Never);
-        digest::run::send(open, &job, &mut thread::sleep)
+        let doors = Doors {
+            write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
+            read: || Log::open_to_read(&self.settings.db()?.value),
+        };
+        digest::run::send(doors, &job, &mut thread::sleep)
+    }
+
+    /// How long events are kept; `keep` stands for that of the config.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] where nothing says it, or a rule does not parse.
+    pub(crate) fn retention(&self, keep: Option<Span>) -> Result<Retention> {
+        let config = &self.settings.config.retention;
+        let retention = Retention::new(keep.or(config.keep), &config.rules);
+        let retention = retention.map_err(|(place, why)| {
+            let what = format!("config: retention.rule[{}].query: {why}", place + 1);
+            Failure::new(Exit::Config, what)
+        })?;
+        if retention.keeps_all() {
+            let what = "nothing says how long events are kept, so nothing is swept";
+            let hint =
+                "say it with --keep 365d, or with keep = \"365d\" in [retention] of the config";
+            return Err(Failure::new(Exit::Config, what).hint(hint).into());
+        }
+        Ok(retention)
+    }
+
+    /// Removes from the log what is older than it is to keep.
+    ///
+    /// # Errors
+    /// As [`sweep::run`].
+    pub(crate) fn sweep(
+        &self,
+        retention: &Retention,
+        force: bool,
+        interrupt: &Interrupt,
+    ) -> Result<sweep::End> {
+        let mut log = Log::open_to_sweep(&self.settings.db()?.value)?;
+        for warning in log.warnings() {
+            self.warn(warning);
+        }
+        let recorded_by = self.caller.recorded_by();
+        let job = sweep::Job {
+            retention,
+            force,
+            now: self.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+            interrupt,
+            patience: sweep::PATIENCE,
+        };
+        let mut shown: Option<Progress> = None;
+        let end = sweep::run(&mut log, &job, &mut |report| match report {
+            sweep::Report::Warning(line) => self.warn(line),
+            sweep::Report::Removed { events, of } => shown
+                .get_or_insert_with(|| {
+                    self.terminal.borrow_mut().progress("sweep", Work::Events(Some(of)))
+                })
+                .at(events, events),
+        });
+        if let Some(progress) = shown {
+            progress.clear();
+        }
+        end
     }
 
     /// What "now" and "yesterday" are in a query.
@@ -249,7 +320,7 @@ impl Context {
 
     /// The line that tells how far an input was taken, with the input's name.
     fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
-        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        let progress = self.terminal.borrow_mut().progress(reached.input, Work::Events(reached.of));
         (reached.input.to_owned(), progress)
     }
 

@@ -15,7 +15,7 @@ use crate::event::own;
 use crate::export;
 use crate::failure::{Exit, Failure};
 use crate::ingest;
-use crate::ingest::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::store::Appended;
 use crate::store::Log;

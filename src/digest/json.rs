@@ -24,6 +24,10 @@ impl Report {
         let failed_windows = window.gap.as_ref().map(|gap| {
             gap.failed.iter().map(|failed| failed.outcome.until.to_string()).collect::<Vec<_>>()
         });
+        let unrecorded = window
+            .gap
+            .as_ref()
+            .map(|gap| gap.unrecorded.iter().map(ToString::to_string).collect::<Vec<_>>());
         let report = json!({
             "site": site,
             "made_at": self.made_at.to_string(),
@@ -32,6 +36,7 @@ impl Report {
             "through": window.through.0,
             "covers_gap": window.gap.is_some(),
             "failed_windows": failed_windows,
+            "unrecorded": unrecorded,
             "query": self.query.as_ref().map(ToString::to_string),
             "total": self.total,
             "before": self.before,

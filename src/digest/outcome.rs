@@ -54,6 +54,11 @@ pub(crate) struct Recorded {
 
 impl Outcome {
     pub(crate) fn to_event(&self) -> NewEvent {
+        own::system(if self.sent { SENT } else { FAILED }, &self.payload())
+    }
+
+    /// What the log keeps of it.
+    fn payload(&self) -> Value {
         // A number where it is one, as services document their answers.
         let status = self.status.as_ref().map(|status| match status.parse::<u16>() {
             Ok(number) => json!(number),
@@ -76,7 +81,7 @@ impl Outcome {
         if let Some(payload) = payload.as_object_mut() {
             payload.retain(|_, value| !value.is_null());
         }
-        own::system(if self.sent { SENT } else { FAILED }, &payload)
+        payload
     }
 
     /// One line for the program's own log file, or for `--history` with what became of it instead
@@ -162,6 +167,19 @@ impl Recorded {
     /// A line of `--history`.
     pub(crate) fn history_line(&self, zone: &Zone) -> String {
         self.outcome.line(self.at, zone, if self.outcome.sent { "sent" } else { "failed" })
+    }
+
+    /// One line of JSON for `--history`: the id and time of its event, what became of it, and what
+    /// the event says.
+    pub(crate) fn json(&self) -> String {
+        let sent = if self.outcome.sent { "sent" } else { "failed" };
+        let mut row = json!({"id": self.id.0, "at": self.at.to_string(), "outcome": sent});
+        if let (Some(row), Value::Object(payload)) = (row.as_object_mut(), self.outcome.payload()) {
+            row.extend(payload);
+        }
+        let mut line = String::new();
+        text::json_escape_into(&mut line, &row.to_string());
+        line
     }
 }
 

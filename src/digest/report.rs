@@ -14,6 +14,7 @@ use crate::digest::reader::Reader;
 use crate::digest::tally::Failed;
 use crate::digest::tally::Impersonation;
 use crate::digest::tally::Person;
+use crate::digest::window::Begun;
 use crate::digest::window::LENGTH;
 use crate::digest::window::Window;
 use crate::event::Event;
@@ -110,7 +111,10 @@ impl Report {
         log.at_one_moment(|| {
             let head = log.head()?;
             let (window, query) = match scope {
-                Scope::Due => (Window::next(&history(log)?, now, head.0), None),
+                Scope::Due => {
+                    let window = Window::next(&history(log)?, &begun(log)?, now, head.0);
+                    (window, None)
+                }
                 Scope::OneOff(query) => {
                     let bounds = query.bounds();
                     let until = bounds.to.unwrap_or(now);
@@ -126,6 +130,15 @@ impl Report {
     pub(crate) fn events(&self) -> u64 {
         self.total + self.late
     }
+}
+
+/// Where a head is known that a mail has carried out, or is about to.
+pub(super) const PLACE: &str = "digest";
+
+/// The digests that were begun, in the order of the heads that they read.
+fn begun(log: &Log) -> Result<Vec<Begun>> {
+    let published = log.published(PLACE)?;
+    Ok(published.into_iter().map(|(through, at)| Begun { at, through }).collect())
 }
 
 /// Every outcome of a digest that the log has, in the order of their ids.

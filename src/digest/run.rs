@@ -2,7 +2,9 @@
 //!
 //! A mail goes out whatever is wrong with the log or the templates. Its head is noted in the log
 //! before it is sent, its outcome after that: killed in between, the next digest covers the window
-//! again and says so. What cannot be sent for want of settings is refused before, by [`Post`].
+//! again and says so. Where the log can be read and not written, the report goes out all the same,
+//! without a head and saying why. What cannot be sent for want of settings is refused before, by
+//! [`Post`].
 
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::digest::page::Page;
 use crate::digest::page::Templates;
 use crate::digest::post::Post;
 use crate::digest::report::Options;
+use crate::digest::report::PLACE;
 use crate::digest::report::Report;
 use crate::digest::report::Scope;
 use crate::digest::view::Setting;
@@ -33,8 +36,8 @@ use crate::time::Timestamp;
 /// The people named, and the events listed under one kind, where the config says nothing.
 pub(crate) const TOP: usize = 5;
 pub(crate) const PER_KIND: usize = 20;
-/// Where a head is known that a mail has carried out.
-const PLACE: &str = "digest";
+/// Where a head is known that a mail has carried out which moves no window.
+const ASIDE: &str = "one-off digest";
 
 /// What a digest is made by, as the config has it.
 pub(crate) struct Brief {
@@ -78,6 +81,12 @@ pub(crate) struct Job<'a> {
     pub recorded_by: &'a str,
 }
 
+impl Job<'_> {
+    fn moves_nothing(&self) -> bool {
+        self.one_off || matches!(self.scope, Scope::OneOff(_))
+    }
+}
+
 /// A run whose outcome is recorded.
 pub(crate) struct Done {
     /// What it says on standard output.
@@ -86,18 +95,24 @@ pub(crate) struct Done {
     pub trouble: Option<Failure>,
 }
 
+/// What opens the log, to write or else to read alone.
+pub(crate) struct Doors<W, R> {
+    pub write: W,
+    pub read: R,
+}
+
 /// Makes the digest of a log, sends and records it. `pause` waits between the tries.
 ///
 /// # Errors
-/// Why the log cannot be read or written, which a plain mail tells too; [`Exit::TryAgain`] where
-/// another digest of the log is being made; [`Exit::Io`] where the mail went out and no record could
-/// be made of it.
+/// Why the log cannot be read, which a plain mail tells too; [`Exit::TryAgain`] where another digest
+/// of the log is being made; where the mail went out and no record could be made of it, the class of
+/// what was in the way.
 pub(crate) fn send(
-    open: impl FnOnce() -> Result<Log>,
+    doors: Doors<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
     job: &Job<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<Done> {
-    let (mut log, claim, report) = match prepare(open, job) {
+    let Prepared { log, claim, report, unwritten } = match prepare(doors, job) {
         Ok(Some(prepared)) => prepared,
         Ok(None) => {
             let what = "another digest of this log is being made";
@@ -105,7 +120,12 @@ pub(crate) fn send(
         }
         Err(error) => return Err(told_by_mail(error, job, pause)),
     };
-    let page = Page::render(&report, &job.setting, &job.brief.templates);
+    let again = if job.moves_nothing() { "" } else { ", and the next digest has its events again" };
+    let told = unwritten
+        .as_ref()
+        .map(|why| format!("This mail cannot be recorded{again}: {}.", failure::chain(why)));
+    let setting = Setting { unwritten: told.as_deref(), ..job.setting };
+    let page = Page::render(&report, &setting, &job.brief.templates);
     let fault = page.fault.clone();
     let window = report.window.id();
     let unique = format!("{}.{}", job.now.nanos(), report.head.0);
@@ -114,18 +134,16 @@ pub(crate) fn send(
 
     let outcome = outcome(job, &report, &sent, &mail.message_id);
     let stamp = Stamp { recorded_at: (job.clock)(), recorded_by: job.recorded_by };
-    let recorded = log.append(&[outcome.to_event()], &stamp);
+    let recorded = match (log, unwritten) {
+        // What was in the way may be gone by now.
+        (Some(mut log), _) => log.append(&[outcome.to_event()], &stamp).map(drop),
+        (None, why) => Err(why.expect("a log that is not open to write says why")),
+    };
     drop(claim);
     let trouble = match sent {
         Ok(delivery) => {
-            recorded.map_err(|error| {
-                let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
-                let what = format!(
-                    "the digest was sent (message id {}) and cannot be recorded",
-                    text::escape(id)
-                );
-                error.context(Failure::new(Exit::Io, what).hint("the next one covers it again"))
-            })?;
+            let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
+            recorded.map_err(|error| unrecorded(error, id, job))?;
             let broken = |why| {
                 let what =
                     format!("the built-in mail was sent, for the templates are broken: {why}");
@@ -136,7 +154,7 @@ pub(crate) fn send(
         Err(failed) => {
             let failure = Failure::from(failed);
             match recorded {
-                Ok(_) => Some(failure),
+                Ok(()) => Some(failure),
                 Err(error) => {
                     let what = format!("{}, which cannot be recorded", failure.what);
                     return Err(error.context(Failure { what, ..failure }));
@@ -147,22 +165,69 @@ pub(crate) fn send(
     Ok(Done { line: outcome.run_line(job.now), trouble })
 }
 
+/// A report that is ready to be sent.
+struct Prepared {
+    /// Absent where it is open to read alone.
+    log: Option<Log>,
+    claim: Option<Claim>,
+    report: Report,
+    /// Why the log could not be written.
+    unwritten: Option<anyhow::Error>,
+}
+
 /// Reads the report and notes the head that the mail will carry; `None` where another digest is
 /// being made.
 fn prepare(
-    open: impl FnOnce() -> Result<Log>,
+    doors: Doors<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
     job: &Job<'_>,
-) -> Result<Option<(Log, Claim, Report)>> {
-    let mut log = open()?;
-    let Some(claim) = log.claim_digest()? else { return Ok(None) };
-    let report = Report::read(&log, job.scope, job.now, &job.brief.options())?;
+) -> Result<Option<Prepared>> {
+    let options = job.brief.options();
+    let mut log = match (doors.write)() {
+        Ok(log) => log,
+        Err(error) => {
+            // That it cannot be written is the cause where it cannot be read either.
+            let Ok(log) = (doors.read)() else { return Err(error) };
+            let report = Report::read(&log, job.scope, job.now, &options)?;
+            let unwritten = Some(error);
+            return Ok(Some(Prepared { log: None, claim: None, report, unwritten }));
+        }
+    };
+    let (claim, mut unwritten) = match log.claim_digest() {
+        Ok(Some(claim)) => (Some(claim), None),
+        Ok(None) => return Ok(None),
+        Err(error) => (None, Some(error)),
+    };
+    let report = Report::read(&log, job.scope, job.now, &options)?;
     // An empty log has no event to hold against a head.
-    if report.head.0.0 > 0 {
-        let mut batch = log.begin()?;
-        batch.anchor(report.head, job.now, PLACE)?;
-        batch.commit()?;
+    if report.head.0.0 > 0
+        && let Err(error) = note(&mut log, &report, job)
+    {
+        unwritten.get_or_insert(error);
     }
-    Ok(Some((log, claim, report)))
+    Ok(Some(Prepared { log: Some(log), claim, report, unwritten }))
+}
+
+/// Notes the head of a report: it is about to be known outside the log.
+fn note(log: &mut Log, report: &Report, job: &Job<'_>) -> Result<()> {
+    let place = if job.moves_nothing() { ASIDE } else { PLACE };
+    let mut batch = log.begin()?;
+    batch.anchor(report.head, job.now, place)?;
+    batch.commit()
+}
+
+/// Says that a mail went out of which the log knows nothing.
+fn unrecorded(error: anyhow::Error, message_id: &str, job: &Job<'_>) -> anyhow::Error {
+    let exit = match error.downcast_ref::<Failure>() {
+        Some(Failure { exit: exit @ (Exit::TryAgain | Exit::NoPermission), .. }) => *exit,
+        _ => Exit::Io,
+    };
+    let id = text::escape(message_id);
+    let what = format!("the digest was sent (message id {id}) and cannot be recorded");
+    let failure = Failure::new(exit, what);
+    error.context(match job.moves_nothing() {
+        true => failure,
+        false => failure.hint("the next one covers it again"),
+    })
 }
 
 /// Sends word of a log that cannot be read, and returns why it cannot.
@@ -201,7 +266,7 @@ fn outcome(
         message_id: None,
         attempts: 1,
         maybe_duplicate: false,
-        one_off: job.one_off || report.query.is_some(),
+        one_off: job.moves_nothing(),
     };
     match sent {
         Ok(delivery) => {

@@ -175,8 +175,13 @@ fn page(report: &Report) -> Page {
 
 fn page_by(report: &Report, templates: &Templates) -> Page {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
-    let setting =
-        Setting { site: "s2l.online", zone: &zone, system_label: "(system)", space: None };
+    let setting = Setting {
+        site: "s2l.online",
+        zone: &zone,
+        system_label: "(system)",
+        space: None,
+        unwritten: None,
+    };
     Page::render(report, &setting, templates)
 }
 
@@ -492,7 +497,8 @@ fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
 fn every_variable_of_a_template_is_documented() {
     let guide = include_str!("../../docs/digest.md");
     let zone = Zone::utc();
-    let setting = Setting { site: "x", zone: &zone, system_label: "(system)", space: None };
+    let setting =
+        Setting { site: "x", zone: &zone, system_label: "(system)", space: None, unwritten: None };
     let view = serde_json::to_value(View::new(&a_day().report(NOW), &setting)).unwrap();
     let mut objects = vec![&view, &view["late"]];
     objects.extend(["glance", "kinds", "people"].map(|list| &view[list][0]));
@@ -728,6 +734,7 @@ fn little_space_is_the_first_that_needs_a_look() {
         zone: &Zone::utc(),
         system_label: "(system)",
         space: Some(Space { free: 117_440_512, wanted: 268_435_456 }),
+        unwritten: None,
     };
     let page = Page::render(&report, &setting, &Templates::default());
     let (_, looks) = page.text.split_once("NEEDS A LOOK\n").unwrap();

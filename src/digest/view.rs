@@ -35,6 +35,8 @@ pub(crate) struct Setting<'a> {
     pub system_label: &'a str,
     /// Given when less is left for the log than should be.
     pub space: Option<Space>,
+    /// The sentence that says that the log cannot be written, and why.
+    pub unwritten: Option<&'a str>,
 }
 
 /// The bytes that are left for the log, and those that the config asks for.
@@ -201,9 +203,10 @@ impl View {
             more_impersonations: rest(report.impersonations.len() as u64, NAMED),
             own: report.own.iter().map(|event| lines.own(event)).collect(),
             more_own: report.more_own,
+            // What the log could not note is no promise.
             head: match report.head {
-                (id, _) if id.0 == 0 => String::new(),
-                (id, hash) => format!("{id}:{hash}"),
+                (id, hash) if id.0 > 0 && setting.unwritten.is_none() => format!("{id}:{hash}"),
+                _ => String::new(),
             },
         }
     }

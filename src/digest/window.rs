@@ -20,8 +20,9 @@ use crate::time::Timestamp;
 
 /// What the first digest covers, and what every other is meant to.
 pub(crate) const LENGTH: Span = Span::from_seconds(24 * 3_600);
-/// A window longer than this covers a gap: cron is late by minutes, not by an hour.
-const LATE: Span = Span::from_seconds(25 * 3_600);
+/// A window longer than this covers a gap: the day on which clocks are set back has 25 hours, and
+/// cron is late by minutes.
+pub(crate) const LONGEST: Span = Span::from_seconds(25 * 3_600 + 1_800);
 
 /// What one digest covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,11 +36,20 @@ pub(crate) struct Window {
     pub gap: Option<Gap>,
 }
 
+/// A digest of which the log knows the beginning: the head that its mail was to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Begun {
+    pub at: Timestamp,
+    pub through: EventId,
+}
+
 /// Why a window has more to cover than its day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Gap {
     /// The digests of it that could not be sent, the oldest first. None where none was tried.
     pub failed: Vec<Recorded>,
+    /// When digests of it were begun of which no outcome is known, the oldest first.
+    pub unrecorded: Vec<Timestamp>,
     /// Whether the window is longer than a day.
     pub longer: bool,
 }
@@ -59,8 +69,14 @@ pub(crate) enum Place {
 
 impl Window {
     /// The window of the digest that is due at `now` in a log whose newest event is `head`, after
-    /// what became of the earlier ones, in the order of their ids.
-    pub(crate) fn next(history: &[Recorded], now: Timestamp, head: EventId) -> Self {
+    /// what became of the earlier ones, in the order of their ids. One that was `begun` and has no
+    /// outcome may not have been sent.
+    pub(crate) fn next(
+        history: &[Recorded],
+        begun: &[Begun],
+        now: Timestamp,
+        head: EventId,
+    ) -> Self {
         let due = |recorded: &&Recorded| !recorded.outcome.one_off;
         let sent = history.iter().rev().filter(due).find(|recorded| recorded.outcome.sent);
         let after = sent.map_or(EventId(0), |sent| sent.id);
@@ -70,15 +86,27 @@ impl Window {
             .filter(|recorded| !recorded.outcome.sent && recorded.id > after)
             .cloned()
             .collect();
+        let has_outcome =
+            |begun: &Begun| failed.iter().any(|failed| failed.outcome.through == begun.through);
+        let seen = sent.map_or(EventId(0), |sent| sent.outcome.through);
+        let unrecorded: Vec<&Begun> =
+            begun.iter().filter(|begun| begun.through > seen && !has_outcome(begun)).collect();
         // Without any that was sent, the first that was tried has taken all older as covered.
-        let (since, told) = match (sent, failed.first()) {
+        let tried = failed.first().map(|first| (first.outcome.through, first.outcome.since));
+        let lost = unrecorded.first().map(|begun| (begun.through, begun.at.saturating_sub(LENGTH)));
+        let (since, told) = match (sent, tried.into_iter().chain(lost).min()) {
             (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
-            (None, Some(first)) => (first.outcome.since, first.outcome.through),
+            (None, Some((through, since))) => (since, through),
             (None, None) => (now.saturating_sub(LENGTH), head),
         };
         let until = now.max(since);
-        let longer = until > since.saturating_add(LATE);
-        let gap = (longer || !failed.is_empty()).then_some(Gap { failed, longer });
+        let longer = until > since.saturating_add(LONGEST);
+        let unrecorded: Vec<_> = unrecorded.iter().map(|begun| begun.at).collect();
+        let gap = (longer || !failed.is_empty() || !unrecorded.is_empty()).then_some(Gap {
+            failed,
+            unrecorded,
+            longer,
+        });
         Self { since, until, through: head, told, gap }
     }
 
@@ -138,7 +166,7 @@ mod tests {
     #[test]
     fn the_first_covers_a_day_and_takes_all_older_as_covered() {
         let now = time("2026-11-20T04:00:02Z");
-        let window = Window::next(&[], now, EventId(10));
+        let window = Window::next(&[], &[], now, EventId(10));
         assert_eq!(window.since, time("2026-11-19T04:00:02Z"));
         assert_eq!((window.until, window.through, &window.gap), (now, EventId(10), &None));
         assert_eq!(window.place(EventId(3), time("2026-11-19T04:00:01Z")), Place::Elsewhere);
@@ -147,9 +175,9 @@ mod tests {
 
     #[test]
     fn the_next_begins_where_the_last_ended() {
-        let first = Window::next(&[], time("2026-11-20T04:00:01Z"), EventId(10));
+        let first = Window::next(&[], &[], time("2026-11-20T04:00:01Z"), EventId(10));
         let history = [recorded(11, &first, true)];
-        let next = Window::next(&history, time("2026-11-21T04:00:03Z"), EventId(20));
+        let next = Window::next(&history, &[], time("2026-11-21T04:00:03Z"), EventId(20));
         assert_eq!((next.since, next.told), (first.until, EventId(10)));
         assert_eq!(next.gap, None);
         assert_eq!(next.place(EventId(12), time("2026-11-20T04:00:00Z")), Place::Late);
@@ -162,39 +190,74 @@ mod tests {
 
     #[test]
     fn a_gap_is_covered_and_named() {
-        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
         let mut history = vec![recorded(11, &first, true)];
-        let gap = |history: &[Recorded], now| Window::next(history, time(now), EventId(20)).gap;
-        // Twenty minutes late, and more than an hour.
-        assert_eq!(gap(&history, "2026-11-21T04:20:00Z"), None);
-        let longer = Gap { failed: Vec::new(), longer: true };
-        assert_eq!(gap(&history, "2026-11-21T05:00:00.1Z"), Some(longer));
-        let second = Window::next(&history, time("2026-11-21T04:00:00Z"), EventId(20));
+        let gap =
+            |history: &[Recorded], now| Window::next(history, &[], time(now), EventId(20)).gap;
+        // The day on which clocks are set back, twenty minutes late; and more than that.
+        assert_eq!(gap(&history, "2026-11-21T05:20:00Z"), None);
+        let longer = Gap { failed: Vec::new(), unrecorded: Vec::new(), longer: true };
+        assert_eq!(gap(&history, "2026-11-21T05:30:00.1Z"), Some(longer));
+        let second = Window::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
         history.push(recorded(21, &second, false));
-        let again = Window::next(&history, time("2026-11-21T04:10:00Z"), EventId(21));
+        let again = Window::next(&history, &[], time("2026-11-21T04:10:00Z"), EventId(21));
         assert_eq!(again.since, first.until);
-        assert_eq!(again.gap, Some(Gap { failed: vec![history[1].clone()], longer: false }));
+        assert_eq!(
+            again.gap,
+            Some(Gap { failed: vec![history[1].clone()], unrecorded: Vec::new(), longer: false })
+        );
         history.push(recorded(22, &again, true));
         assert_eq!(gap(&history, "2026-11-22T04:00:00Z"), None);
     }
 
     #[test]
     fn the_first_that_fails_is_made_up_for() {
-        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
-        let second =
-            Window::next(&[recorded(11, &first, false)], time("2026-11-21T04:00:00Z"), EventId(20));
+        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let second = Window::next(
+            &[recorded(11, &first, false)],
+            &[],
+            time("2026-11-21T04:00:00Z"),
+            EventId(20),
+        );
         assert_eq!((second.since, second.told), (first.since, EventId(10)));
         assert!(second.gap.is_some_and(|gap| gap.longer));
     }
 
     #[test]
+    fn one_without_an_outcome_is_covered_again_and_named() {
+        let begun = |at: &str, through| Begun { at: time(at), through: EventId(through) };
+        // The first of all, and the one after it.
+        let lost = [begun("2026-11-20T04:00:00Z", 10), begun("2026-11-21T04:00:00Z", 20)];
+        let next = Window::next(&[], &lost, time("2026-11-21T05:00:00Z"), EventId(25));
+        assert_eq!((next.since, next.told), (time("2026-11-19T04:00:00Z"), EventId(10)));
+        let gap = next.gap.clone().unwrap();
+        assert_eq!((gap.unrecorded, gap.longer), (vec![lost[0].at, lost[1].at], true));
+        // It is sent, and nothing is left to name; its own beginning neither.
+        let history = [recorded(26, &next, true)];
+        let begun = [lost[0], lost[1], begun("2026-11-21T05:00:00Z", 25)];
+        let after = Window::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
+        assert_eq!((after.since, after.gap), (next.until, None));
+        // One that failed has an outcome; the one after it has none.
+        let failed = Window::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
+        let history = [history[0].clone(), recorded(31, &failed, false)];
+        let begun = [
+            Begun { at: failed.until, through: failed.through },
+            Begun { at: time("2026-11-22T05:05:00Z"), through: EventId(31) },
+        ];
+        let next = Window::next(&history, &begun, time("2026-11-22T05:10:00Z"), EventId(31));
+        let gap = next.gap.unwrap();
+        assert_eq!((gap.failed.len(), gap.unrecorded), (1, vec![begun[1].at]));
+        assert_eq!(next.since, failed.since);
+    }
+
+    #[test]
     fn a_one_off_moves_nothing() {
-        let first = Window::next(&[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
         let mut one_off = recorded(12, &first, true);
         one_off.outcome.one_off = true;
         one_off.outcome.until = time("2026-11-20T12:00:00Z");
         let history = [recorded(11, &first, true), one_off];
-        let next = Window::next(&history, time("2026-11-21T04:00:00Z"), EventId(20));
+        let next = Window::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
         assert_eq!((next.since, next.told), (first.until, EventId(10)));
     }
 
@@ -206,7 +269,7 @@ mod tests {
         /// The clock goes on, or steps back.
         Clock(i64),
         /// A digest runs; so many events commit while it is read, and it is sent or fails.
-        Digest { meanwhile: u8, sent: bool, one_off: bool },
+        Digest { meanwhile: u8, sent: bool, one_off: bool, killed: bool },
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -214,8 +277,10 @@ mod tests {
             4 => (-40_i64..60).prop_map(|before| Step::Event { before }),
             2 => (0_i64..40).prop_map(Step::Clock),
             1 => (-60_i64..0).prop_map(Step::Clock),
-            3 => (0_u8..3, any::<bool>(), prop::bool::weighted(0.1))
-                .prop_map(|(meanwhile, sent, one_off)| Step::Digest { meanwhile, sent, one_off }),
+            3 => (0_u8..3, any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
+                .prop_map(|(meanwhile, sent, one_off, killed)| {
+                    Step::Digest { meanwhile, sent, one_off, killed }
+                }),
         ]
     }
 
@@ -227,13 +292,15 @@ mod tests {
             const HOUR: i64 = 3_600_000_000_000;
             // A digest before all of it takes what is older as covered.
             let mut now = 1_000 * HOUR;
-            let first = Window::next(&[], Timestamp::from_nanos(now), EventId(0));
+            let first = Window::next(&[], &[], Timestamp::from_nanos(now), EventId(0));
             let mut head = 1;
             let mut history = vec![recorded(head, &first, true)];
+            let mut begun: Vec<Begun> = Vec::new();
             let mut events: HashMap<EventId, Timestamp> = HashMap::new();
             let mut told: HashMap<EventId, usize> = HashMap::new();
             // At the end the clock has passed all that was dated ahead.
-            let end = [Step::Clock(10_000), Step::Digest { meanwhile: 0, sent: true, one_off: false }];
+            let last = Step::Digest { meanwhile: 0, sent: true, one_off: false, killed: false };
+            let end = [Step::Clock(10_000), last];
             for step in steps.into_iter().chain(end) {
                 match step {
                     Step::Event { before } => {
@@ -241,20 +308,26 @@ mod tests {
                         events.insert(EventId(head), Timestamp::from_nanos(now - before * HOUR));
                     }
                     Step::Clock(hours) => now += hours * HOUR,
-                    Step::Digest { meanwhile, sent, one_off } => {
+                    Step::Digest { meanwhile, sent, one_off, killed } => {
                         let clock = Timestamp::from_nanos(now);
-                        let window = Window::next(&history, clock, EventId(head));
+                        let window = Window::next(&history, &begun, clock, EventId(head));
                         let last = history.iter().rev().find(|last| last.outcome.sent && !last.outcome.one_off);
                         prop_assert!(last.is_none_or(|last| window.until >= last.outcome.until));
                         for _ in 0..meanwhile {
                             head += 1;
                             events.insert(EventId(head), Timestamp::from_nanos(now - HOUR));
                         }
-                        if sent && !one_off {
+                        if !one_off && begun.last().is_none_or(|last| last.through < EventId(head)) {
+                            begun.push(Begun { at: clock, through: window.through });
+                        }
+                        if sent && !one_off && !killed {
                             for (id, at) in &events {
                                 let covered = matches!(window.place(*id, *at), Place::Within | Place::Late);
                                 *told.entry(*id).or_default() += usize::from(covered);
                             }
+                        }
+                        if killed {
+                            continue;
                         }
                         head += 1;
                         let mut outcome = recorded(head, &window, sent);

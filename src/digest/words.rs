@@ -10,6 +10,7 @@ use crate::digest::report::Report;
 use crate::digest::view;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
+use crate::digest::window;
 use crate::digest::window::Gap;
 use crate::digest::window::Window;
 use crate::event::Party;
@@ -23,7 +24,8 @@ use crate::time::Style;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-const MINUTE: u64 = 60_000_000_000;
+const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
 /// How many sign-ins fail for one person before somebody should look.
@@ -38,9 +40,11 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{}{noun}", text::thousands(count))
 }
 
-/// Whether the window is a day, give or take what cron is late.
+/// Whether the window is a day, give or take a change of the clocks and what cron is late.
 pub(super) fn is_a_day(window: &Window) -> bool {
-    (23 * HOUR..=25 * HOUR).contains(&window.nanos().unsigned_abs())
+    let longest = window::LONGEST.seconds();
+    let shortest = 2 * window::LENGTH.seconds() - longest;
+    (shortest..=longest).contains(&(window.nanos().unsigned_abs() / SECOND))
 }
 
 /// The length of the window in words: `24 hours`, `3 days`, `20 minutes`.
@@ -74,10 +78,17 @@ pub(super) fn gap(window: &Window) -> String {
     match &window.gap {
         None => String::new(),
         Some(Gap { longer: true, .. }) => format!("covers {}", length(window)),
-        Some(Gap { failed, longer: false }) if failed.len() == 1 => {
-            "after a failed digest".to_owned()
+        Some(Gap { failed, unrecorded, longer: false }) => {
+            let (count, sort) = match failed.len() {
+                0 => (unrecorded.len(), "unrecorded"),
+                count => (count, "failed"),
+            };
+            match (count, sort) {
+                (1, "failed") => "after a failed digest".to_owned(),
+                (1, sort) => format!("after an {sort} digest"),
+                (count, sort) => format!("after {count} {sort} digests"),
+            }
         }
-        Some(Gap { failed, longer: false }) => format!("after {} failed digests", failed.len()),
     }
 }
 
@@ -166,6 +177,7 @@ pub(super) fn narrowed(asked: &str, query: Option<&Query>) -> String {
 pub(super) fn looks(report: &Report, setting: &Setting<'_>, lines: &Lines<'_>) -> Vec<String> {
     let window = &report.window;
     let mut looks = Vec::new();
+    looks.extend(setting.unwritten.map(|sentence| lines::shown(sentence, lines::SENTENCE)));
     if let Some(Space { free, wanted }) = setting.space {
         let (free, wanted) = (view::bytes(free), view::bytes(wanted));
         looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));
@@ -205,6 +217,15 @@ fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
     }
     if let Some(more @ 1..) = gap.failed.len().checked_sub(NAMED) {
         sentences.push(format!("Nor could {more} more digests."));
+    }
+    for at in gap.unrecorded.iter().take(NAMED) {
+        sentences.push(format!(
+            "The digest of {} has no record and may have been sent; this one has its events again.",
+            zone.format(*at, Style::WeekdayClock)
+        ));
+    }
+    if let Some(more @ 1..) = gap.unrecorded.len().checked_sub(NAMED) {
+        sentences.push(format!("Nor have {more} more digests."));
     }
     sentences
 }

@@ -9,6 +9,7 @@ mod actions;
 mod changes;
 mod columns;
 mod detail;
+mod doomed;
 mod findings;
 mod fit;
 mod footer;
@@ -44,6 +45,7 @@ use crate::time::Zone;
 
 pub(crate) use crate::render::actions::Vocable;
 pub(crate) use crate::render::columns::{Columns, View, sort_field};
+pub(crate) use crate::render::doomed::Doomed;
 pub(crate) use crate::render::findings::{Finding, Section, Status};
 pub(crate) use crate::render::footer::{Footer, command_line};
 pub(crate) use crate::render::labels::Labels;

@@ -124,6 +124,15 @@ impl Log {
         self.engine.with_ids(ids)
     }
 
+    /// The heads that were noted for a place, each with when, in the order of their ids; those alone
+    /// whose event is still there.
+    ///
+    /// # Errors
+    /// That the log cannot be read.
+    pub(crate) fn published(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
+        self.engine.published(place)
+    }
+
     /// The events that the log wrote about itself under an action, in the order of their ids.
     ///
     /// # Errors

@@ -26,6 +26,8 @@ mod conformance;
 pub(crate) mod digest;
 mod read;
 mod sqlite;
+pub(crate) mod sweep;
+pub(crate) mod verify;
 
 use std::path::Path;
 

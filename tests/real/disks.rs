@@ -11,10 +11,10 @@ use crate::support::log::Log;
 use crate::tools;
 
 /// A file system in memory, gone when it is dropped.
-struct Mount(PathBuf);
+pub(crate) struct Mount(pub(crate) PathBuf);
 
 impl Mount {
-    fn new(sandbox: &Sandbox, size: &str) -> Self {
+    pub(crate) fn new(sandbox: &Sandbox, size: &str) -> Self {
         let path = sandbox.path("mount");
         fs::create_dir_all(&path).unwrap();
         let mount = Self(path);
@@ -22,7 +22,7 @@ impl Mount {
         mount
     }
 
-    fn read_only(&self) {
+    pub(crate) fn read_only(&self) {
         self.run("mount", &["-o", "remount,ro"]);
     }
 
@@ -32,7 +32,7 @@ impl Mount {
         assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
     }
 
-    fn db(&self) -> PathBuf {
+    pub(crate) fn db(&self) -> PathBuf {
         self.0.join("log.db")
     }
 }
@@ -44,7 +44,7 @@ impl Drop for Mount {
     }
 }
 
-fn with_db(db: &Path) -> [(&'static str, &str); 1] {
+pub(crate) fn with_db(db: &Path) -> [(&'static str, &str); 1] {
     [("ACTIVITY_DB", db.to_str().unwrap())]
 }
 

@@ -18,6 +18,7 @@ mod support;
 
 mod clocks;
 mod cron;
+mod digest;
 mod disks;
 mod examples;
 mod faults;

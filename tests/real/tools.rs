@@ -6,7 +6,7 @@ use crate::support::as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("cron", "cron"),
@@ -16,6 +16,8 @@ const PACKAGES: [(&str, &str); 14] = [
     ("logrotate", "logrotate"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
+    ("openssl", "openssl"),
+    ("postfix", "postfix"),
     ("sqlite3", "sqlite3"),
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),
@@ -34,6 +36,19 @@ pub(crate) fn has(programs: &[&str]) -> bool {
             skip(&format!("{program} is missing: apt-get install {package}"));
         }
         path.status.success()
+    })
+}
+
+/// Whether Debian's Python has these modules; under CI it must.
+pub(crate) fn has_python(modules: &[&str]) -> bool {
+    modules.iter().all(|module| {
+        let import = format!("import {module}");
+        let python = Command::new("/usr/bin/python3").args(["-c", &import]).output();
+        let there = python.is_ok_and(|python| python.status.success());
+        if !there {
+            skip(&format!("{module} is missing: apt-get install python3-{module}"));
+        }
+        there
     })
 }
 

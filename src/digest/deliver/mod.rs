@@ -15,9 +15,6 @@ mod sendmail;
 mod smtp;
 
 #[cfg(test)]
-#[cfg(feature = "real")]
-mod real;
-#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod wire;

@@ -239,6 +239,18 @@ impl Sqlite {
         self.events(sql, [action])
     }
 
+    pub(in crate::store) fn published(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
+        const SQL: &str = "SELECT id, at FROM anchor WHERE place = ?1 \
+            AND EXISTS (SELECT 1 FROM event WHERE event.id = anchor.id) ORDER BY id";
+        self.snapshot(|connection| {
+            let mut statement = connection.prepare_cached(SQL)?;
+            let rows = statement.query_map([place], |row| {
+                Ok((EventId(row.get(0)?), Timestamp::from_nanos(row.get(1)?)))
+            })?;
+            rows.collect()
+        })
+    }
+
     pub(in crate::store) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
         let sql = concat!(
             "SELECT ",

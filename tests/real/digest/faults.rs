@@ -1,0 +1,218 @@
+//! What is left when a digest is killed, or the disk is full: a mail, and a log that makes up for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use rusqlite::config::DbConfig;
+use serde_json::json;
+
+use crate::digest::KEY;
+use crate::digest::config;
+use crate::digest::events;
+use crate::digest::header;
+use crate::digest::keeping_sendmail;
+use crate::digest::letters;
+use crate::digest::one;
+use crate::digest::outcomes;
+use crate::digest::sendmail_config;
+use crate::digest::server::Server;
+use crate::digest::text;
+use crate::disks::Mount;
+use crate::disks::with_db;
+use crate::strace;
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::support::log::Log;
+use crate::tools;
+
+/// A log of three events, and a service whose key is in a file.
+fn with_sendgrid(server: &Server) -> Sandbox {
+    let sandbox = Sandbox::in_memory();
+    let more = format!(
+        "[digest.sendgrid]\napi_key_file = 'the.key'\nbase_url = 'http://127.0.0.1:{}'",
+        server.port
+    );
+    sandbox.write("config.toml", config("sendgrid", &more));
+    let key = sandbox.write("the.key", KEY);
+    fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
+    sandbox
+}
+
+#[test]
+fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
+    if !tools::has(&["strace"]) || !tools::has_python(&["jsonschema"]) {
+        return;
+    }
+    let server = Server::start(&Sandbox::new(), "http", &[]);
+    // How often it was killed before the mail went out, and after that with and without a record.
+    let (mut before, mut unrecorded, mut recorded) = (0, 0, 0);
+    for call in ["pwrite64", "fdatasync", "fsync"] {
+        for nth in 1.. {
+            let sandbox = with_sendgrid(&server);
+            let mails = server.got().len();
+            let (out, injected) =
+                strace::inject(&sandbox, call, "signal=SIGKILL", nth, true, &["digest"]);
+            if !injected {
+                out.ok().done();
+                break;
+            }
+            assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
+            drop(out);
+            sandbox.log().is_sound();
+            let kept = outcomes(&sandbox);
+            match (server.got().len() - mails, kept.len()) {
+                (0, 0) => before += 1,
+                (1, 0) => unrecorded += 1,
+                (1, 1) => recorded += 1,
+                other => panic!("{call} {nth}: mails and records: {other:?}"),
+            }
+            sandbox.run(["digest"]).ok().no_stderr().done();
+            let (action, payload) = outcomes(&sandbox).pop().unwrap();
+            assert_eq!(action, "digest.sent");
+            let told = if kept.is_empty() { 3 } else { 0 };
+            assert_eq!(payload["events"], told, "{call} {nth}");
+            let mail = server.got().pop().unwrap();
+            assert_eq!(mail["errors"], json!([]));
+            let subject = mail["body"]["subject"].as_str().unwrap();
+            let begun = sandbox.log().one::<i64>("SELECT count(*) FROM anchor WHERE id = 3") == 1;
+            assert!(begun);
+            if server.got().len() - mails == 2 && kept.is_empty() {
+                let named = "[after an unrecorded digest] s2l.online: 3 events on ";
+                assert!(subject.starts_with(named), "{call} {nth}: {subject}");
+            }
+            sandbox.holds(if kept.is_empty() { 4 } else { 5 });
+        }
+    }
+    assert!(before > 0 && unrecorded > 0, "{before} {unrecorded} {recorded}");
+}
+
+/// A log on a disk of its own, and a `sendmail` that keeps what it gets beside it.
+struct Full {
+    sandbox: Sandbox,
+    mount: Mount,
+}
+
+impl Full {
+    fn new() -> Option<Self> {
+        if !tools::is_root() || !tools::has(&["mount"]) || !tools::has_python(&["json"]) {
+            return None;
+        }
+        let sandbox = Sandbox::new();
+        let mount = Mount::new(&sandbox, "3m");
+        keeping_sendmail(&sandbox);
+        sandbox.write("config.toml", sendmail_config(&sandbox, ""));
+        let full = Self { sandbox, mount };
+        full.sandbox.write("events.jsonl", events(&["auth.login", "auth.login"]));
+        full.run(&["ingest", "--quiet", "events.jsonl"]).ok().done();
+        // What is in the write-ahead log could be written over without any space.
+        let log = Log::open_to_write(&full.mount.db());
+        log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        // As the program leaves them: the files beside the log stay.
+        log.sql.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
+        drop(log);
+        let size = |name: &str| full.mount.0.join(name).metadata().unwrap().len();
+        assert!(size("log.db-wal") == 0 && size("log.db-shm") > 0);
+        Some(full)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.sandbox.run_with_env(&with_db(&self.mount.db()), args)
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        let filled = fs::write(self.mount.0.join("filler"), vec![0; 4 << 20]);
+        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    fn make_room(&self) {
+        fs::remove_file(self.mount.0.join("filler")).unwrap();
+    }
+
+    /// How the runs of digests ended, as the log remembers it.
+    fn history(&self) -> Vec<serde_json::Value> {
+        self.run(&["digest", "--history", "--json"]).ok().json_lines()
+    }
+
+    /// Checks the only letter that went out, and that the error names it.
+    #[track_caller]
+    fn sent_in_full(&self, out: &Output, why: &str) {
+        let letters = letters(&self.sandbox, &self.sandbox.path("letters"));
+        assert_eq!(letters.len(), 1);
+        let id = one(&letters[0], "Message-ID");
+        let said = format!("the digest was sent (message id {id}) and cannot be recorded");
+        assert!(out.stderr().contains(&said), "{out}");
+        let (top, _) = text(&letters[0]).split_once("AT A GLANCE").unwrap();
+        let told = top.split_whitespace().collect::<Vec<_>>().join(" ");
+        let cannot =
+            "NEEDS A LOOK This mail cannot be recorded, and the next digest has its events";
+        assert!(told.contains(cannot) && told.contains(why), "{top}");
+        assert!(text(&letters[0]).contains("SIGN-INS (2)"));
+        assert!(!text(&letters[0]).contains("Keep this mail"), "no head is promised");
+        Log::open(&self.mount.db()).is_sound();
+    }
+
+    /// Checks that the next digest tells all of it again.
+    #[track_caller]
+    fn is_made_up_for(&self) {
+        self.run(&["digest"]).ok().no_stderr().done();
+        let history = self.history();
+        assert_eq!(history.len(), 1);
+        assert_eq!((&history[0]["outcome"], &history[0]["events"]), (&json!("sent"), &json!(2)));
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_before_the_mail_keeps_none_from_going_out() {
+    let Some(full) = Full::new() else { return };
+    full.fill();
+    let out = full.run(&["digest"]).exits(74).no_stdout().tells_one_error();
+    full.sent_in_full(&out, "no space left on device");
+    assert!(full.history().is_empty());
+    full.make_room();
+    full.is_made_up_for();
+}
+
+#[test]
+fn a_disk_that_fills_up_with_the_mail_is_told_with_its_id() {
+    let Some(full) = Full::new() else { return };
+    let script = String::from_utf8(full.sandbox.read("sendmail")).unwrap();
+    let filler = full.mount.0.join("filler");
+    let filling =
+        format!("{script}head -c 4M /dev/zero > {} 2> /dev/null\nexit 0\n", filler.display());
+    full.sandbox.write("sendmail", filling);
+    let out = full.run(&["digest"]).exits(74).no_stdout().tells_one_error();
+    let letters = letters(&full.sandbox, &full.sandbox.path("letters"));
+    let id = one(&letters[0], "Message-ID");
+    let said = format!("the digest was sent (message id {id}) and cannot be recorded");
+    assert!(out.stderr().contains(&said) && out.stderr().contains("no space"), "{out}");
+    assert!(text(&letters[0]).contains("Keep this mail"), "its head was noted before");
+    assert!(full.history().is_empty());
+    full.make_room();
+    full.sandbox.write("sendmail", script);
+    full.is_made_up_for();
+    let letters = self::letters(&full.sandbox, &full.sandbox.path("letters"));
+    let subject = one(&letters[1], "Subject");
+    assert!(subject.starts_with("[after an unrecorded digest] "), "{subject}");
+    assert_eq!(header(&letters[1], "X-Activity-Window").len(), 1);
+}
+
+#[test]
+fn a_log_on_a_read_only_disk_is_mailed_in_full() {
+    let Some(full) = Full::new() else { return };
+    full.mount.read_only();
+    let out = full.run(&["digest"]).exits(74).no_stdout().tells_one_error();
+    full.sent_in_full(&out, "read-only");
+}
+
+#[test]
+fn a_log_that_stays_locked_is_mailed_in_full_and_tried_again() {
+    let Some(full) = Full::new() else { return };
+    let log = Log::open_to_write(&full.mount.db());
+    log.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let out = full.run(&["digest"]).exits(75).no_stdout().tells_one_error();
+    full.sent_in_full(&out, "locked");
+    log.sql.execute_batch("ROLLBACK").unwrap();
+    full.is_made_up_for();
+}

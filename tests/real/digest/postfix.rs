@@ -1,0 +1,398 @@
+//! Postfix: an instance of its own takes the digest by SMTP and by its `sendmail`, and what lies in the
+//! mailbox is read by another parser.
+//!
+//! Every letter that it takes, whoever it is for, ends in one folder, with a `Delivered-To` for each
+//! recipient: a recipient that crept in would be seen.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::digest::config;
+use crate::digest::events;
+use crate::digest::header;
+use crate::digest::letters;
+use crate::digest::one;
+use crate::digest::outcomes;
+use crate::digest::text;
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+use crate::support::wait;
+use crate::tools;
+
+/// What takes the letters; nobody's mailbox may be root's.
+const NOBODY: u32 = 65_534;
+
+/// A text that mail programs of all ages have fallen over.
+const AWKWARD: &str = "19 events ████\n.\n..\nFrom here\nBcc: evil@example.com\n";
+
+struct Postfix {
+    folder: tempfile::TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Postfix {
+    /// Starts one, unless it is not installed here.
+    fn start() -> Option<Self> {
+        if !tools::is_root() || !tools::has(&["postfix", "unshare", "openssl"]) {
+            return None;
+        }
+        if !tools::has_python(&["json"]) {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        // Its daemons are another user's, and pass through.
+        fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["etc", "queue", "data", "boxes"] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        std::os::unix::fs::chown(root.join("boxes"), Some(NOBODY), Some(NOBODY)).unwrap();
+        let chown = Command::new("chown").arg("postfix").arg(root.join("data")).status().unwrap();
+        assert!(chown.success());
+        certificate(root);
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::write(root.join("etc/main.cf"), main_cf(root)).unwrap();
+        fs::write(root.join("etc/master.cf"), master_cf(port)).unwrap();
+        let log = fs::File::create(root.join("log")).unwrap();
+        // Its processes end with the first of them, whatever becomes of the test.
+        let process = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"])
+            .args(["--mount-proc", "postfix", "-c"])
+            .arg(root.join("etc"))
+            .arg("start-fg")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let postfix = Self { folder, port, process };
+        let there = || TcpStream::connect(("127.0.0.1", port)).is_ok();
+        wait::until("Postfix listens", &postfix.process, || there().then_some(()));
+        Some(postfix)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Waits for so many letters, and reads all that are there.
+    fn letters(&self, sandbox: &Sandbox, count: usize) -> Vec<Value> {
+        let new = self.path("boxes/all/new");
+        let delivered = || fs::read_dir(&new).map_or(0, Iterator::count);
+        wait::until_seen("Postfix delivers", || delivered() >= count);
+        letters(sandbox, &new)
+    }
+
+    /// Waits until nothing is on its way any more.
+    fn is_idle(&self) {
+        let queues = ["maildrop", "incoming", "active", "deferred"];
+        let waiting = |queue: &&str| {
+            fs::read_dir(self.path("queue").join(queue)).map_or(0, Iterator::count) > 0
+        };
+        wait::until_seen("Postfix is done", || !queues.iter().any(waiting));
+    }
+
+    /// Its own `sendmail`, as a config names it.
+    fn sendmail(&self) -> String {
+        let etc = self.path("etc");
+        format!("['/usr/sbin/sendmail', '-C', '{}', '-t', '-i']", etc.display())
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        // The first process ends, and with it all of them.
+        drop(self.process.kill());
+        drop(self.process.wait());
+        if std::thread::panicking() {
+            eprintln!("{}", fs::read_to_string(self.path("log")).unwrap_or_default());
+        }
+    }
+}
+
+fn certificate(root: &Path) {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-days", "2"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+fn main_cf(root: &Path) -> String {
+    let root = root.display();
+    format!(
+        "compatibility_level = 3.6\n\
+         queue_directory = {root}/queue\n\
+         data_directory = {root}/data\n\
+         command_directory = /usr/sbin\n\
+         daemon_directory = /usr/lib/postfix/sbin\n\
+         mail_owner = postfix\n\
+         setgid_group = postdrop\n\
+         maillog_file = /dev/stdout\n\
+         myhostname = mail.example.org\n\
+         mydestination =\n\
+         mynetworks = 127.0.0.0/8\n\
+         inet_interfaces = 127.0.0.1\n\
+         inet_protocols = ipv4\n\
+         alias_maps =\n\
+         smtputf8_enable = no\n\
+         # Wherever a letter goes, it goes into the one folder.\n\
+         default_transport = virtual\n\
+         relay_transport = virtual\n\
+         virtual_mailbox_base = {root}/boxes\n\
+         virtual_mailbox_maps = static:all/\n\
+         virtual_uid_maps = static:{NOBODY}\n\
+         virtual_gid_maps = static:{NOBODY}\n\
+         smtpd_relay_restrictions = permit_mynetworks, reject\n\
+         smtpd_tls_security_level = may\n\
+         smtpd_tls_cert_file = {root}/cert.pem\n\
+         smtpd_tls_key_file = {root}/key.pem\n\
+         smtpd_tls_received_header = yes\n\
+         smtpd_tls_loglevel = 1\n"
+    )
+}
+
+/// Debian's own services, those that a letter passes through; nothing is in a chroot.
+fn master_cf(port: u16) -> String {
+    let services = "\
+        pickup unix n - n 60 1 pickup\n\
+        cleanup unix n - n - 0 cleanup\n\
+        qmgr unix n - n 300 1 qmgr\n\
+        tlsmgr unix - - n 1000? 1 tlsmgr\n\
+        rewrite unix - - n - - trivial-rewrite\n\
+        bounce unix - - n - 0 bounce\n\
+        defer unix - - n - 0 bounce\n\
+        trace unix - - n - 0 bounce\n\
+        verify unix - - n - 1 verify\n\
+        flush unix n - n 1000? 0 flush\n\
+        proxymap unix - - n - - proxymap\n\
+        showq unix n - n - - showq\n\
+        error unix - - n - - error\n\
+        retry unix - - n - - error\n\
+        discard unix - - n - - discard\n\
+        virtual unix - n n - - virtual\n\
+        anvil unix - - n - 1 anvil\n\
+        scache unix - - n - 1 scache\n\
+        postlog unix-dgram n - n - 1 postlogd\n";
+    format!("127.0.0.1:{port} inet n - n - - smtpd\n{services}")
+}
+
+/// Whom the letters were delivered to.
+fn recipients(letters: &[Value]) -> BTreeSet<&str> {
+    letters.iter().flat_map(|letter| header(letter, "Delivered-To")).collect()
+}
+
+fn configured() -> BTreeSet<&'static str> {
+    BTreeSet::from(["ops@example.org", "hello@example.org"])
+}
+
+/// What holds of each letter whatever is in it.
+#[track_caller]
+fn is_well_made(letter: &Value, sandbox: &Sandbox) {
+    assert_eq!(letter["defects"], json!([]), "{letter}");
+    assert!(letter["longest"].as_u64().unwrap() <= 998, "{}", letter["longest"]);
+    assert_eq!(letter["plain"], true, "a header is ASCII");
+    let ours = |name: &str| {
+        let added = ["Return-Path", "X-Original-To", "Delivered-To", "Received"];
+        !added.contains(&name)
+    };
+    let names: Vec<&str> = letter["headers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|header| header[0].as_str().unwrap())
+        .filter(|name| ours(name))
+        .collect();
+    let expected = [
+        "From",
+        "Subject",
+        "Message-ID",
+        "Date",
+        "MIME-Version",
+        "X-Activity-Window",
+        "Auto-Submitted",
+        "To",
+        "Content-Type",
+    ];
+    assert_eq!(BTreeSet::from_iter(names.iter().copied()), BTreeSet::from(expected), "{names:?}");
+    assert_eq!(names.len(), expected.len(), "{names:?}");
+    assert_eq!(one(letter, "From"), "Site activity <log@example.org>");
+    assert_eq!(one(letter, "To"), "ops@example.org, \"Müller, Ä.\" <hello@example.org>");
+    let (action, payload) = outcomes(sandbox).pop().unwrap();
+    assert_eq!(action, "digest.sent");
+    assert_eq!(payload["message_id"], one(letter, "Message-ID"));
+    let window = format!(
+        "{}..{},{}",
+        payload["since"].as_str().unwrap(),
+        payload["until"].as_str().unwrap(),
+        payload["through"]
+    );
+    assert_eq!(one(letter, "X-Activity-Window"), window);
+    let types: Vec<_> =
+        letter["parts"].as_array().unwrap().iter().map(|part| &part["type"]).collect();
+    assert_eq!(types, ["text/plain", "text/html"]);
+}
+
+/// A string of TOML, which writes what it must as JSON does.
+fn toml(text: &str) -> String {
+    let json = json!(text).to_string();
+    json.replace('\u{202e}', "\\u202e")
+}
+
+#[test]
+fn it_takes_the_digest_by_smtp_under_tls() {
+    let Some(postfix) = Postfix::start() else { return };
+    let sandbox = Sandbox::new();
+    let url = format!("[digest.smtp]\nurl = 'smtp://127.0.0.1:{}?tls=required'", postfix.port);
+    let subject = "subject = '{{ site }}: {{ events }} – {{ day }}'\n";
+    sandbox.write("config.toml", config("smtp", &format!("{subject}{url}")));
+    sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
+
+    // A certificate of nobody's: nothing is sent.
+    let untrusted = config("smtp", &format!("attempts = 1\n{url}"));
+    let trusted = sandbox.read("config.toml");
+    sandbox.write("config.toml", untrusted);
+    sandbox.run(["digest"]).exits(75).tells_one_error().done();
+    sandbox.write("config.toml", trusted);
+
+    let mut command = sandbox.command(["digest"]);
+    command.env("SSL_CERT_FILE", postfix.path("cert.pem"));
+    sandbox.finish(command).ok().no_stderr().done();
+    // One for each recipient.
+    let letters = postfix.letters(&sandbox, 2);
+    assert_eq!((letters.len(), recipients(&letters)), (2, configured()));
+    for letter in &letters {
+        is_well_made(letter, &sandbox);
+        assert!(
+            header(letter, "Received").iter().any(|hop| hop.contains("using TLSv1.")),
+            "{letter}"
+        );
+        let subject = one(letter, "Subject");
+        assert!(
+            subject.starts_with("[after a failed digest] s2l.online: 3 events – 20"),
+            "{subject}"
+        );
+        let raw = letter["raw_subject"].as_str().unwrap();
+        assert!(raw.contains("=?utf-8?"), "encoded after RFC 2047: {raw}");
+        for count in ["SIGN-INS (2)", "LESSON COMPLETIONS (1)", "3 events in 24 hours"] {
+            assert!(text(letter).contains(count), "{count} in {}", text(letter));
+        }
+        let page = letter["parts"][1]["content"].as_str().unwrap();
+        assert!(page.contains("<h2>Sign-ins (2)</h2>") && page.contains("Jerome Cruz"), "{page}");
+    }
+}
+
+#[test]
+fn its_sendmail_takes_a_letter_as_it_stands() {
+    let Some(postfix) = Postfix::start() else { return };
+    let sandbox = Sandbox::new();
+    let long = "x".repeat(2_000);
+    let body = format!("{AWKWARD}{long}\n");
+    fs::create_dir(sandbox.path("mails")).unwrap();
+    sandbox.write("mails/digest.txt", &body);
+    sandbox.write("mails/digest.html", format!("<p>{body}</p>\n"));
+    let more = format!("templates = 'mails'\n[digest.sendmail]\ncommand = {}", postfix.sendmail());
+    sandbox.write("config.toml", config("sendmail", &more));
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest"]).ok().no_stderr().done();
+    let letters = postfix.letters(&sandbox, 2);
+    assert_eq!((letters.len(), recipients(&letters)), (2, configured()));
+    for letter in &letters {
+        is_well_made(letter, &sandbox);
+        assert_eq!(text(letter), body);
+        let page = letter["parts"][1]["content"].as_str().unwrap();
+        assert_eq!(page.trim_end(), format!("<p>{body}</p>"));
+    }
+}
+
+#[test]
+fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
+    let Some(postfix) = Postfix::start() else { return };
+    let at = clock::seconds_ago(60);
+    let of = |label: &str| {
+        let event = |n| {
+            json!({
+                "action": format!("post.{n}"), "title": label, "description": label,
+                "actor_id": label, "actor_label": label, "tenant": label, "module": label,
+                "impersonator_id": "1", "impersonator_label": label, "severity": "critical",
+                "target_type": "post", "target_id": label, "target_label": label,
+                "user_agent": label, "endpoint": label, "status_code": 500, "occurred_at": at,
+            })
+            .to_string()
+        };
+        lines((0..3).map(event))
+    };
+    let hostile = [
+        "x\r\nBcc: evil@example.com\r\n\r\nDear all",
+        "x\nTo: evil@example.com",
+        "\r\n.\r\nMAIL FROM:<evil@example.com>",
+        ".",
+        "\"><img src=x onerror=alert(1)>",
+        "<script>alert(1)</script></td></table><a href='javascript:x'>",
+        "{{ site }}{% include 'digest.txt' %}",
+        "=?utf-8?q?Bcc:_evil=40example.com?= \u{202e}\u{7}\u{1b}[2J",
+    ];
+    let subject = "{{ site }} {{ kinds[0].events[0].who }} {{ people[0].name }}";
+    let sendmail = postfix.sendmail();
+    let more = format!("subject = '{subject}'\n[digest.sendmail]\ncommand = {sendmail}");
+    let mut sent = 0;
+    let mut elements = Value::Null;
+    for label in ["harmless"].into_iter().chain(hostile) {
+        let sandbox = Sandbox::new();
+        let site = toml(label);
+        sandbox.write("config.toml", config("sendmail", &more).replace("'s2l.online'", &site));
+        sandbox.ingest(of(label));
+        sandbox.run(["digest"]).ok().no_stderr().done();
+        sent += 2;
+        let letters = postfix.letters(&sandbox, sent);
+        let id = outcomes(&sandbox)[0].1["message_id"].clone();
+        let ours: Vec<Value> =
+            letters.into_iter().filter(|letter| id == one(letter, "Message-ID")).collect();
+        assert_eq!((ours.len(), recipients(&ours)), (2, configured()), "{label:?}");
+        is_well_made(&ours[0], &sandbox);
+        let subject = one(&ours[0], "Subject");
+        assert!(!subject.contains('\n') && !subject.contains('\u{1b}'), "{subject}");
+        if label == "harmless" {
+            assert_eq!(subject, "harmless harmless (by harmless) harmless");
+        }
+        let page = &ours[0]["parts"][1];
+        assert!(
+            !page["attributes"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|name| name.as_str().unwrap().starts_with("on"))
+        );
+        for foreign in ["img", "script", "a", "form", "iframe"] {
+            assert!(page["elements"].get(foreign).is_none(), "{label:?}: {}", page["elements"]);
+        }
+        if elements.is_null() {
+            elements = page["elements"].clone();
+        }
+        assert_eq!(page["elements"], elements, "{label:?}");
+    }
+    postfix.is_idle();
+    // That a recipient who crept in would be seen.
+    let mut command = Command::new("/usr/sbin/sendmail");
+    command.arg("-C").arg(postfix.path("etc")).args(["-t", "-i"]);
+    let sandbox = Sandbox::new();
+    let letter = "To: ops@example.org\nBcc: evil@example.com\nSubject: x\nMessage-ID: <x@y>\n\nx\n";
+    sandbox.finish_with_input(command, letter).ok().done();
+    let letters = postfix.letters(&sandbox, sent + 2);
+    assert!(recipients(&letters).contains("evil@example.com"));
+}
