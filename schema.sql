@@ -4,7 +4,8 @@
 -- `event` and the view `events` are for anyone to read. All other names may change.
 -- Text that is absent is NULL in `event` and '' in a dimension, where NULLs would count as distinct.
 
--- What the log is: its `uuid`, 16 bytes, from which the chain begins.
+-- What the log is: its `uuid`, 16 bytes, from which the chain begins. `swept` is the number of the
+-- newest sweep that has removed all that it vouches for; absent, none has.
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value ANY NOT NULL
@@ -154,6 +155,13 @@ CREATE TABLE anchor (
   PRIMARY KEY (id, place)
 ) STRICT, WITHOUT ROWID;
 
+-- What a sweep is about to take of `agent` and `recorder`; it has rows within that transaction alone.
+CREATE TABLE unused (
+  kind TEXT    NOT NULL CHECK (kind IN ('agent', 'recorder')),
+  key  INTEGER NOT NULL,
+  PRIMARY KEY (kind, key)
+) STRICT, WITHOUT ROWID;
+
 -- How far input files were taken. A file is known by its first `head_length` bytes and by the
 -- `tail_length` bytes before `taken`, under any name.
 CREATE TABLE progress (
@@ -185,11 +193,13 @@ BEGIN SELECT RAISE(ROLLBACK, 'an event gets the next id of the log'); END;
 CREATE TRIGGER event_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 
+-- Gaps that count never overlap, so only the one that begins last before the event can hold it.
 CREATE TRIGGER event_delete BEFORE DELETE ON event
-WHEN NOT EXISTS (
-  SELECT 1 FROM gap, head
-  WHERE OLD.id BETWEEN gap.first AND gap.last AND gap.sweep <= head.sweep AND head.sweep < gap.until
-)
+WHEN (OLD.id <= (
+  SELECT gap.last FROM head CROSS JOIN gap
+  WHERE gap.first <= OLD.id AND gap.sweep <= head.sweep AND head.sweep < gap.until
+  ORDER BY gap.first DESC LIMIT 1
+)) IS NOT TRUE
 BEGIN SELECT RAISE(ABORT, 'events are only removed by a sweep'); END;
 
 CREATE TRIGGER actor_insert BEFORE INSERT ON actor
@@ -237,15 +247,15 @@ CREATE TRIGGER tenant_delete BEFORE DELETE ON tenant
 WHEN OLD.key = 0 OR EXISTS (SELECT 1 FROM event WHERE tenant = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
--- No index leads to these two from an event, so a delete looks at every event: only a sweep's end
--- does that, for all rows at once and with its own list of what is used.
+-- No index leads to these two from an event, so to ask whether one is in use means to look at every
+-- event: a sweep does that for all of them at once, and notes in `unused` what it found.
 CREATE TRIGGER agent_insert BEFORE INSERT ON agent
 WHEN EXISTS (SELECT 1 FROM agent WHERE key = NEW.key OR text = NEW.text)
 BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
 CREATE TRIGGER agent_update BEFORE UPDATE ON agent
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER agent_delete BEFORE DELETE ON agent
-WHEN EXISTS (SELECT 1 FROM event WHERE agent = OLD.key)
+WHEN NOT EXISTS (SELECT 1 FROM unused WHERE kind = 'agent' AND key = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
 CREATE TRIGGER recorder_insert BEFORE INSERT ON recorder
@@ -254,7 +264,7 @@ BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
 CREATE TRIGGER recorder_update BEFORE UPDATE ON recorder
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 CREATE TRIGGER recorder_delete BEFORE DELETE ON recorder
-WHEN EXISTS (SELECT 1 FROM event WHERE recorder = OLD.key)
+WHEN NOT EXISTS (SELECT 1 FROM unused WHERE kind = 'recorder' AND key = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
 -- The events with the contract's names, for people at a `sqlite3` prompt.

@@ -164,7 +164,7 @@ impl Bench {
     }
 
     fn remove(&self, db: &str) {
-        for side in ["", "-wal", "-shm", "-journal", ".lock"] {
+        for side in ["", "-wal", "-shm", "-journal", ".lock", ".reserve"] {
             drop(fs::remove_file(self.path(&format!("{db}{side}"))));
         }
     }

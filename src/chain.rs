@@ -81,8 +81,6 @@
 
 use ring::digest;
 
-#[cfg(test)]
-use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::Severity;
@@ -255,10 +253,8 @@ impl Content<'_> {
 }
 
 /// Digests the runs of events that sweeps took.
-#[expect(dead_code, reason = "for the sweep that vouches and the walk that checks it")]
 pub(crate) struct Gaps(digest::Context);
 
-#[expect(dead_code, reason = "for the sweep that vouches and the walk that checks it")]
 impl Gaps {
     pub(crate) fn new() -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
@@ -280,75 +276,19 @@ impl Gaps {
     }
 }
 
-/// What a dimension row says it commits to.
-#[cfg(test)]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Commitment {
-    pub digest: Digest,
-    /// Whether the digest is that of the row's salt and texts. The reader finds out once per row.
-    pub holds: bool,
-}
-
-/// An event with what its hash was made of.
-#[cfg(test)]
-pub(crate) struct Sealed<'a> {
-    pub event: &'a Event,
-    pub salt: BodySalt,
-    pub actor: Option<Commitment>,
-    pub impersonator: Option<Commitment>,
-    pub target: Option<Commitment>,
-    pub agent: Option<Commitment>,
-}
-
-#[cfg(test)]
-impl Sealed<'_> {
-    fn content(&self) -> Digest {
-        let event = self.event;
-        let body = Body {
-            title: event.title.as_deref(),
-            description: event.description.as_deref(),
-            diff: event.diff.as_ref().map(crate::event::json::Json::as_str),
-            payload: event.payload.as_ref().map(crate::event::json::Json::as_str),
-            ip: event.ip.as_deref(),
-            session_id: event.session_id.as_deref(),
-        };
-        Content {
-            event_id: &event.event_id,
-            occurred_at: event.occurred_at,
-            recorded_at: event.recorded_at,
-            recorded_by: &event.recorded_by,
-            tenant: event.tenant.as_deref(),
-            source: event.source,
-            severity: event.severity,
-            module: event.action.module.as_deref(),
-            action: &event.action.slug,
-            actor: self.actor.map(|row| row.digest),
-            impersonator: self.impersonator.map(|row| row.digest),
-            target_type: event.target.as_ref().and_then(|target| target.kind.as_deref()),
-            target: self.target.map(|row| row.digest),
-            agent: self.agent.map(|row| row.digest),
-            method: event.method.as_deref(),
-            endpoint: event.endpoint.as_deref(),
-            status_code: event.status_code,
-            body: body.digest(&self.salt),
-            own: event.own,
-        }
-        .digest()
-    }
-
-    fn commitments_hold(&self) -> bool {
-        [self.actor, self.impersonator, self.target, self.agent]
-            .into_iter()
-            .flatten()
-            .all(|row| row.holds)
-    }
+/// An event as the chain has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sealed {
+    pub id: EventId,
+    /// What it says, by the digests that its rows commit to.
+    pub content: Digest,
+    pub hash: Hash,
 }
 
 /// The first place where a log does not hold.
-#[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Break {
-    /// The event is not the one that was hashed.
+    /// The event is not the one that was hashed here.
     Altered(EventId),
     /// The event should be here, and no sweep vouches for its removal.
     Removed(EventId),
@@ -357,31 +297,38 @@ pub(crate) enum Break {
 }
 
 /// Walks a log in the order of ids, events and swept runs alike, and tells the first break.
-#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Verifier {
     last: EventId,
     hash: Hash,
 }
 
-#[cfg(test)]
 impl Verifier {
     pub(crate) fn new(uuid: &[u8; 16]) -> Self {
         Self { last: EventId(0), hash: genesis(uuid) }
     }
 
+    /// The place reached, and its hash.
+    pub(crate) fn head(&self) -> (EventId, Hash) {
+        (self.last, self.hash)
+    }
+
     /// Takes the next event.
     ///
     /// # Errors
-    /// The break, when it does not follow what came before.
-    pub(crate) fn event(&mut self, sealed: &Sealed<'_>) -> Result<(), Break> {
-        let event = sealed.event;
+    /// The break, when it does not follow what came before. The place reached stays as it was.
+    pub(crate) fn event(&mut self, event: &Sealed) -> Result<(), Break> {
         self.next_is(event.id)?;
-        let hash = link(&self.hash, event.id, &sealed.content());
-        if hash != event.hash || !sealed.commitments_hold() {
+        if !self.is_next(event) {
             return Err(Break::Altered(event.id));
         }
-        (self.last, self.hash) = (event.id, hash);
+        (self.last, self.hash) = (event.id, event.hash);
         Ok(())
+    }
+
+    /// Whether an event, wherever it stands now, is the one that was hashed to come next.
+    pub(crate) fn is_next(&self, event: &Sealed) -> bool {
+        link(&self.hash, EventId(self.last.0.saturating_add(1)), &event.content) == event.hash
     }
 
     /// Steps over a run of events that a sweep took; `hash` is that of its last.
@@ -394,20 +341,19 @@ impl Verifier {
         Ok(())
     }
 
-    /// Ends the walk: the log's newest id and its hash, as the log itself has noted them.
+    /// Ends the walk at the newest id that the log has noted.
     ///
     /// # Errors
     /// The break, when the walk ended elsewhere.
-    pub(crate) fn finish(self, head: EventId, hash: Hash) -> Result<(), Break> {
-        self.next_is(EventId(head.0 + 1)).map_err(|why| match why {
+    pub(crate) fn finish(&self, head: EventId) -> Result<(), Break> {
+        self.next_is(EventId(head.0.saturating_add(1))).map_err(|why| match why {
             Break::PutIn(_) => Break::PutIn(self.last),
             Break::Altered(_) | Break::Removed(_) => why,
-        })?;
-        if self.hash == hash { Ok(()) } else { Err(Break::Altered(self.last)) }
+        })
     }
 
     fn next_is(&self, id: EventId) -> Result<(), Break> {
-        let next = EventId(self.last.0 + 1);
+        let next = EventId(self.last.0.saturating_add(1));
         match id.cmp(&next) {
             std::cmp::Ordering::Equal => Ok(()),
             std::cmp::Ordering::Greater => Err(Break::Removed(next)),
@@ -566,9 +512,9 @@ mod tests {
         );
         let mut over = walk();
         over.gap(EventId(5), EventId(9), Hash([9; 32])).unwrap();
-        assert_eq!(over.finish(EventId(9), Hash([9; 32])), Ok(()));
-        assert_eq!(walk().finish(EventId(4), Hash([0; 32])), Err(Break::Altered(EventId(4))));
-        assert_eq!(walk().finish(EventId(6), Hash([4; 32])), Err(Break::Removed(EventId(5))));
-        assert_eq!(walk().finish(EventId(3), Hash([4; 32])), Err(Break::PutIn(EventId(4))));
+        assert_eq!(over.head(), (EventId(9), Hash([9; 32])));
+        assert_eq!(over.finish(EventId(9)), Ok(()));
+        assert_eq!(walk().finish(EventId(6)), Err(Break::Removed(EventId(5))));
+        assert_eq!(walk().finish(EventId(3)), Err(Break::PutIn(EventId(4))));
     }
 }

@@ -1,6 +1,7 @@
 //! `activity` answers who did what, when, and against which record.
 
 mod args;
+mod backup;
 mod caller;
 mod chain;
 mod codec;
@@ -8,20 +9,26 @@ mod commands;
 mod config;
 mod context;
 mod digest;
+mod doctor;
 mod event;
 mod export;
 mod failure;
 mod http;
 mod ingest;
+mod interrupt;
 mod query;
 mod render;
+mod replacement;
+mod retention;
 mod retry;
 mod secret;
 mod settings;
 mod store;
+mod sweep;
 mod terminal;
 mod text;
 mod time;
+mod verify;
 
 use std::io;
 use std::process::ExitCode;

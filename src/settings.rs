@@ -18,6 +18,8 @@ use crate::time::Zone;
 
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
+/// The room for a busy day, and for the sweep that makes more.
+const SPACE_LEFT: u64 = 256 << 20;
 
 /// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,13 +142,18 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// What holds where the config is left out.
+    pub(crate) fn without_config(flags: Overrides, environment: Environment) -> Self {
+        Self::new(flags, environment, None, Config::default())
+    }
+
     /// Finds and reads the config, and keeps what the flags and the environment say.
     ///
     /// # Errors
     /// As [`Config::read`]. That there is none is an error only where one is named.
     pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
         let named = first(
-            flags.config.map(|path| (path, Origin::Flag("--config"))),
+            flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
         );
         let (config_file, config) = match named {
@@ -161,7 +168,16 @@ impl Settings {
                 None => (None, Config::default()),
             },
         };
-        Ok(Self {
+        Ok(Self::new(flags, environment, config_file, config))
+    }
+
+    fn new(
+        flags: Overrides,
+        environment: Environment,
+        config_file: Option<Sourced<PathBuf>>,
+        config: Config,
+    ) -> Self {
+        Self {
             environment,
             colour: flags.colour,
             quiet: flags.quiet,
@@ -170,7 +186,12 @@ impl Settings {
             config,
             db: flags.db,
             tz: flags.tz,
-        })
+        }
+    }
+
+    /// The log as this call alone names it; a config that cannot be read may name another.
+    pub(crate) fn names_log(&self) -> bool {
+        self.db.is_some() || self.environment.get("ACTIVITY_DB").is_some()
     }
 
     /// The log that is meant.
@@ -234,6 +255,14 @@ impl Settings {
             .site
             .clone()
             .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
+    /// The bytes below which the log's disk is nearly full.
+    pub(crate) fn space_left(&self) -> Sourced<u64> {
+        match self.config.space_left {
+            Some(value) => Sourced { value, origin: Origin::Config },
+            None => Sourced { value: SPACE_LEFT, origin: Origin::Default },
+        }
     }
 
     /// What stands where a system event has no actor.

@@ -56,3 +56,78 @@ fn an_empty_log_has_no_actions() {
     let sandbox = Sandbox::new();
     sandbox.run(["actions"]).exits(66).no_stdout().tells_one_error().done();
 }
+
+/// An action that came so often on each day up to so many days ago.
+fn daily(action: &str, a_day: i64, until_days_ago: i64) -> String {
+    lines((until_days_ago..25).flat_map(|days| {
+        (0..a_day).map(move |n| {
+            let at = clock::seconds_ago(days * 86_400 + 3_600 + n);
+            format!(r#"{{"action":"{action}","occurred_at":"{at}"}}"#)
+        })
+    }))
+}
+
+#[test]
+fn what_has_stopped_is_said_to_have_gone_quiet() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(daily("signin.email_sent", 14, 4) + &daily("auth.login", 3, 0));
+    let out = sandbox.run(["actions"]).ok().no_stderr();
+    let told: Vec<&str> = out.stdout().lines().skip(1).collect();
+    assert!(told[0].starts_with("auth.login ") && !told[0].contains("quiet"), "{out}");
+    assert!(told[1].starts_with("signin.email_sent "), "{out}");
+    assert!(told[1].ends_with("   gone quiet, normally 14 a day"), "{out}");
+    let rows = sandbox.run(["actions", "--json"]).ok().json_lines();
+    assert_eq!(rows[0].get("gone_quiet"), None, "{rows:?}");
+    let last = rows[1]["last_seen"].clone();
+    assert_eq!(rows[1]["gone_quiet"], json!({"normally": "14 a day", "last": last}));
+    // The digest says the same of it.
+    let digest = sandbox.run(["digest", "--json"]).ok().json();
+    assert_eq!(digest["gone_quiet"][0]["name"], "signin.email_sent");
+    assert_eq!(digest["gone_quiet"][0]["normally"], "14 a day");
+    assert_eq!(digest["gone_quiet"][0]["last"], last);
+    assert_eq!(digest["gone_quiet"].as_array().unwrap().len(), 1, "{digest}");
+}
+
+#[test]
+fn an_event_dated_ahead_hides_no_silence() {
+    let sandbox = Sandbox::new();
+    let ahead = r#"{"action":"signin.email_sent","occurred_at":"2099-01-01T00:00:00Z"}"#;
+    sandbox.ingest(daily("signin.email_sent", 14, 4) + ahead + "\n");
+    let row = sandbox.run(["actions", "--stale", "--json"]).exits(1).json();
+    assert_eq!(row["last_seen"], "2099-01-01T00:00:00Z");
+    assert_ne!(row["gone_quiet"]["last"], row["last_seen"]);
+    assert_eq!(row["gone_quiet"]["normally"], "14 a day");
+}
+
+#[test]
+fn stale_lists_only_what_has_gone_quiet_and_exits_1() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(daily("auth.login", 3, 0));
+    let out = sandbox.run(["actions", "--stale"]).ok().no_stdout();
+    assert_eq!(out.stderr(), "no action has gone quiet\n");
+    sandbox.run(["actions", "--stale", "--quiet"]).ok().no_stdout().no_stderr().done();
+    sandbox.run(["actions", "--stale", "--json"]).ok().no_stdout().done();
+    sandbox.ingest(daily("signin.email_sent", 14, 4));
+    let out = sandbox.run(["actions", "--stale"]).exits(1).no_stderr();
+    assert_eq!(out.stdout().lines().count(), 2, "{out}");
+    assert!(out.stdout().contains("signin.email_sent"), "{out}");
+    let row = sandbox.run(["actions", "--stale", "--json"]).exits(1).json();
+    assert_eq!(row["action"], "signin.email_sent");
+}
+
+#[test]
+fn a_narrow_page_has_fewer_days_and_cuts_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(daily("signin.email_sent", 14, 4));
+    let width = |columns: &str| {
+        let variables = [("COLUMNS", columns)];
+        let out = sandbox.run_with_env(&variables, ["actions"]).ok();
+        let row = out.stdout().lines().nth(1).unwrap().to_owned();
+        assert!(row.ends_with("   gone quiet, normally 14 a day"), "{row}");
+        (row.chars().count(), row.chars().filter(|c| ('▁'..='█').contains(c)).count())
+    };
+    let (whole, days) = width("200");
+    assert_eq!(days, 14);
+    assert_eq!(width(&(whole - 3).to_string()), (whole - 3, 11));
+    assert_eq!(width("20"), (whole - 7, 7));
+}

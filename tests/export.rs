@@ -168,9 +168,16 @@ fn an_output_over_the_log_is_refused() {
     let sandbox = Sandbox::with_events();
     sandbox.shell("ln -s log.db soft; mkdir other; ln log.db other/hard").ok().done();
     let log = sandbox.read("log.db");
-    for output in
-        ["log.db", "./log.db", "log.db-wal", "log.db-shm", "log.db.lock", "soft", "other/hard"]
-    {
+    for output in [
+        "log.db",
+        "./log.db",
+        "log.db-wal",
+        "log.db-shm",
+        "log.db.lock",
+        "log.db.reserve",
+        "soft",
+        "other/hard",
+    ] {
         let args = ["export", "--jsonl", "-o", output];
         sandbox.run(args).exits(2).no_stdout().says("would overwrite the log").done();
     }

@@ -52,7 +52,9 @@ fn the_commands_are_those_of_the_contract() {
             "search-target",
             "export",
             "digest",
+            "sweep",
             "actions",
+            "doctor",
             "whoami",
             "completions",
             "man"
@@ -96,6 +98,12 @@ fn the_two_examples_of_every_help_run() {
             json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
                 .to_string()
         })));
+        // For those that send a mail.
+        sandbox.write(
+            "config.toml",
+            "[digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\ntransport = 'sendmail'\n\
+             [digest.sendmail]\ncommand = ['/bin/true']\n",
+        );
         let examples = examples(&help_of(&sandbox, Some(&command)));
         assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");
         for example in examples {

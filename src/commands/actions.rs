@@ -1,7 +1,8 @@
 use anyhow::Result;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::commands::{Call, Run};
+use crate::digest::quiet::Heard;
 use crate::failure::Exit;
 use crate::render;
 use crate::text;
@@ -18,9 +19,16 @@ Examples:
 const DAYS: i32 = 14;
 
 /// List the actions that the log knows: how many of each, when last, and how often of late
+///
+/// An action that used to come and has stopped is marked: it has gone quiet. Its own rhythm over the
+/// last 28 days decides on that, as in the digest. From cron, which mails what is printed,
+/// `activity actions --stale --quiet` speaks up alone when there is one.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ActionsArgs {
+    /// List only those that have gone quiet; exit 1 if there is one
+    #[arg(long)]
+    stale: bool,
     /// Print JSON Lines
     #[arg(long)]
     json: bool,
@@ -32,36 +40,48 @@ impl Run for ActionsArgs {
         let zone = context.zone()?;
         let day = |day: i32| zone.start_of_day_from(context.now, day);
         let days: Vec<_> = (1 - DAYS..=1).map(day).collect();
-        let vocabulary = context.read()?.vocabulary(&days)?;
+        let mut vocabulary = context.read()?.vocabulary(&days, context.now)?;
+        if self.stale {
+            vocabulary.retain(|heard| heard.quiet.is_some());
+            if vocabulary.is_empty() {
+                context.note("no action has gone quiet");
+                return Ok(Exit::Done);
+            }
+        }
+        let exit = if self.stale { Exit::No } else { Exit::Done };
         if self.json {
             let mut lines = String::new();
-            for vocable in &vocabulary {
+            for Heard { seen, quiet } in &vocabulary {
                 let mut row = Map::new();
-                row.insert("action".to_owned(), vocable.action.as_str().into());
-                if let Some(module) = &vocable.module {
+                row.insert("action".to_owned(), seen.action.as_str().into());
+                if let Some(module) = &seen.module {
                     row.insert("module".to_owned(), module.as_str().into());
                 }
-                row.insert("count".to_owned(), vocable.count.into());
-                row.insert("last_seen".to_owned(), vocable.last.to_string().into());
-                row.insert("daily".to_owned(), vocable.activity.as_slice().into());
+                row.insert("count".to_owned(), seen.count.into());
+                row.insert("last_seen".to_owned(), seen.last.to_string().into());
+                row.insert("daily".to_owned(), seen.activity.as_slice().into());
+                if let Some((pace, last)) = quiet {
+                    let quiet = json!({"normally": pace.to_string(), "last": last.to_string()});
+                    row.insert("gone_quiet".to_owned(), quiet);
+                }
                 text::json_escape_into(&mut lines, &Value::Object(row).to_string());
                 lines.push('\n');
             }
             context.print(lines.as_bytes())?;
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         let printer = context.printer(&zone, None);
         let vocables: Vec<_> = vocabulary
             .into_iter()
-            .map(|vocable| render::Vocable {
-                action: vocable.action,
-                count: vocable.count,
-                last: vocable.last,
-                daily: vocable.activity,
-                remark: None,
+            .map(|Heard { seen, quiet }| render::Vocable {
+                action: seen.action,
+                count: seen.count,
+                last: seen.last,
+                daily: seen.activity,
+                remark: quiet.map(|(pace, _)| format!("gone quiet, normally {pace}")),
             })
             .collect();
         context.show(|out| printer.actions(&vocables, out))?;
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }

@@ -19,12 +19,12 @@ use crate::event::NewEvent;
 use crate::export;
 use crate::failure;
 use crate::failure::{Exit, Failure};
-use crate::ingest;
 use crate::ingest::End;
 use crate::ingest::Input;
-use crate::ingest::Interrupt;
 use crate::ingest::Source;
 use crate::ingest::Tally;
+use crate::interrupt;
+use crate::interrupt::Interrupt;
 use crate::store::Appended;
 use crate::store::Create;
 use crate::text;
@@ -214,7 +214,7 @@ impl IngestArgs {
             Ok(End::Done) => self.tell(context, &summary)?,
             Ok(End::Interrupted(signal)) => {
                 self.tell(context, &summary)?;
-                ingest::die_by(signal)?;
+                interrupt::die_by(signal)?;
             }
             Err(error) => {
                 if summary.is_any() {

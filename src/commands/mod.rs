@@ -4,8 +4,10 @@
 //! `codec` or a service. It neither computes nor draws.
 
 mod actions;
+mod backup;
 mod completions;
 mod digest;
+mod doctor;
 mod export;
 mod figures;
 mod ingest;
@@ -14,6 +16,8 @@ mod listing;
 mod man;
 mod search;
 mod show;
+mod sweep;
+mod verify;
 mod whoami;
 
 use std::env;
@@ -55,6 +59,11 @@ impl Call {
     fn context(self) -> Result<Context> {
         Context::new(self.overrides, self.arguments)
     }
+
+    /// The same where a broken config is no reason to end; it comes with why it was left out.
+    fn context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
+        Context::despite_config(self.overrides, self.arguments)
+    }
 }
 
 /// A command as the command line knows it.
@@ -76,7 +85,7 @@ const fn entry<R: Run>(name: &'static str) -> Entry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 11] = [
+const COMMANDS: [Entry; 15] = [
     entry::<ingest::IngestArgs>("ingest"),
     entry::<list::ListArgs>("list"),
     entry::<show::ShowArgs>("show"),
@@ -84,7 +93,11 @@ const COMMANDS: [Entry; 11] = [
     entry::<search::SearchTargetArgs>("search-target"),
     entry::<export::ExportArgs>("export"),
     entry::<digest::DigestArgs>("digest"),
+    entry::<sweep::SweepArgs>("sweep"),
+    entry::<verify::VerifyArgs>("verify"),
+    entry::<backup::BackupArgs>("backup"),
     entry::<actions::ActionsArgs>("actions"),
+    entry::<doctor::DoctorArgs>("doctor"),
     entry::<whoami::WhoamiArgs>("whoami"),
     entry::<completions::CompletionsArgs>("completions"),
     entry::<man::ManArgs>("man"),

@@ -5,6 +5,7 @@
 //! and mirrors read their own parts.
 
 mod keys;
+mod written;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,6 +16,8 @@ use toml::{Table, Value};
 use crate::failure::{Exit, Failure};
 use crate::time::Span;
 use crate::time::Zone;
+
+pub(crate) use crate::config::written::Written;
 
 /// No config that a person wrote is longer; a device that never ends is not read for ever.
 const LONGEST: u64 = 1 << 20;
@@ -30,6 +33,29 @@ pub(crate) struct Config {
     /// The bytes below which the log's disk is nearly full.
     pub space_left: Option<u64>,
     pub digest: Digest,
+    pub retention: Retention,
+    /// Every key that is there.
+    pub written: Vec<Written>,
+}
+
+/// What the config says of how long events are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Retention {
+    pub keep: Option<Span>,
+    /// Queries and how long what they match is kept, in their order.
+    pub rules: Vec<(String, Span)>,
+}
+
+impl Retention {
+    /// Reads a table that was checked.
+    fn of(table: &Table) -> Self {
+        let span = |value: &Value| Span::parse(value.as_str()?).ok();
+        let rules = table.get("rule").and_then(Value::as_array).into_iter().flatten();
+        let rule = |rule: &Value| {
+            Some((rule.get("query")?.as_str()?.to_owned(), span(rule.get("keep")?)?))
+        };
+        Self { keep: table.get("keep").and_then(span), rules: rules.filter_map(rule).collect() }
+    }
 }
 
 /// What the config says of the digest, each key on its own; which must be there for which transport
@@ -130,6 +156,11 @@ impl Config {
                 .get("digest")
                 .and_then(Value::as_table)
                 .map_or_else(Digest::default, |digest| Digest::of(digest, folder)),
+            retention: table
+                .get("retention")
+                .and_then(Value::as_table)
+                .map_or_else(Retention::default, Retention::of),
+            written: written::all(&table),
         })
     }
 }
@@ -172,6 +203,9 @@ mod tests {
         assert_eq!(config.system_label.as_deref(), Some("(system)"));
         assert_eq!(config.site.as_deref(), Some("s2l.online"));
         assert_eq!(config.space_left, Some(256 << 20));
+        let days = |days: u64| Span::from_seconds(days * 86_400);
+        let rules = vec![("action:cron.*".to_owned(), days(30))];
+        assert_eq!(config.retention, Retention { keep: Some(days(365)), rules });
     }
 
     #[test]

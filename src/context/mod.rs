@@ -4,6 +4,8 @@
 //! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
 //! is written with who runs the program.
 
+mod health;
+mod proof;
 mod reader;
 mod writer;
 
@@ -30,21 +32,27 @@ use crate::digest::run::Job;
 use crate::digest::view::Setting;
 use crate::digest::view::Space;
 use crate::export;
+use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest;
+use crate::interrupt::Interrupt;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Printer;
 use crate::render::Times;
+use crate::retention::Retention;
 use crate::settings::Environment;
 use crate::settings::Overrides;
 use crate::settings::Settings;
 use crate::store::Create;
 use crate::store::Log;
+use crate::sweep;
 use crate::terminal::Progress;
 use crate::terminal::Setup;
 use crate::terminal::Terminal;
+use crate::terminal::Work;
 use crate::terminal::is_utf8_locale;
+use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -70,10 +78,30 @@ impl Context {
     /// Those of the config; rights that are not the caller's.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
         caller::refuse_borrowed_rights()?;
-        let settings = Settings::resolve(flags, Environment::read())?;
+        Ok(Self::of(Settings::resolve(flags, Environment::read())?, arguments))
+    }
+
+    /// As [`Context::new`], but where the config cannot be read it is left out, and comes with why.
+    ///
+    /// # Errors
+    /// Rights that are not the caller's.
+    pub(crate) fn despite_config(
+        flags: Overrides,
+        arguments: Vec<OsString>,
+    ) -> Result<(Self, Option<anyhow::Error>)> {
+        caller::refuse_borrowed_rights()?;
+        let environment = Environment::read();
+        let (settings, fault) = match Settings::resolve(flags.clone(), environment.clone()) {
+            Ok(settings) => (settings, None),
+            Err(fault) => (Settings::without_config(flags, environment), Some(fault)),
+        };
+        Ok((Self::of(settings, arguments), fault))
+    }
+
+    fn of(settings: Settings, arguments: Vec<OsString>) -> Self {
         let caller = Caller::find(settings.environment.text("SUDO_UID"));
         let terminal = RefCell::new(Terminal::new(setup(&settings)));
-        Ok(Self { settings, caller, terminal, now: Timestamp::now(), arguments })
+        Self { settings, caller, terminal, now: Timestamp::now(), arguments }
     }
 
     /// Opens the log to read what the caller may see.
@@ -110,14 +138,13 @@ impl Context {
     pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
         // That no log is named is told where it is opened.
         let log = self.settings.db().ok();
-        let space =
-            self.settings.config.space_left.zip(log.and_then(|log| left_beside(&log.value)));
-        let space = space.filter(|(wanted, free)| free < wanted);
+        let wanted = self.settings.space_left().value;
+        let free = log.and_then(|log| left_beside(&log.value)).filter(|free| *free < wanted);
         Setting {
             site,
             zone,
             system_label: self.settings.system_label(),
-            space: space.map(|(wanted, free)| Space { free, wanted }),
+            space: free.map(|free| Space { free, wanted }),
             unwritten: None,
         }
     }
@@ -127,13 +154,16 @@ impl Context {
     /// # Errors
     /// As [`Post::new`].
     pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
+        Post::new(&self.settings.config.digest, to, self.keys())
+    }
+
+    fn keys(&self) -> Keys<'_> {
         let environment = &self.settings.environment;
-        let keys = Keys {
+        Keys {
             sendgrid: environment.text("SENDGRID_API_KEY"),
             smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
             uid: self.caller.real.uid,
-        };
-        Post::new(&self.settings.config.digest, to, keys)
+        }
     }
 
     /// Makes the digest of the log, sends and records it.
@@ -164,6 +194,65 @@ impl Context {
             read: || Log::open_to_read(&self.settings.db()?.value),
         };
         digest::run::send(doors, &job, &mut thread::sleep)
+    }
+
+    /// How long events are kept; `keep` stands for that of the config.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] where nothing says it, or a rule does not parse.
+    pub(crate) fn retention(&self, keep: Option<Span>) -> Result<Retention> {
+        let config = &self.settings.config.retention;
+        let retention = Retention::new(keep.or(config.keep), &config.rules);
+        let retention = retention.map_err(|(place, why)| {
+            let what = format!("config: retention.rule[{}].query: {why}", place + 1);
+            Failure::new(Exit::Config, what)
+        })?;
+        if retention.keeps_all() {
+            let what = "nothing says how long events are kept, so nothing is swept";
+            let hint =
+                "say it with --keep 365d, or with keep = \"365d\" in [retention] of the config";
+            return Err(Failure::new(Exit::Config, what).hint(hint).into());
+        }
+        Ok(retention)
+    }
+
+    /// Removes from the log what is older than it is to keep.
+    ///
+    /// # Errors
+    /// As [`sweep::run`].
+    pub(crate) fn sweep(
+        &self,
+        retention: &Retention,
+        force: bool,
+        interrupt: &Interrupt,
+    ) -> Result<sweep::End> {
+        let mut log = Log::open_to_sweep(&self.settings.db()?.value)?;
+        for warning in log.warnings() {
+            self.warn(warning);
+        }
+        let recorded_by = self.caller.recorded_by();
+        let job = sweep::Job {
+            retention,
+            force,
+            now: self.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+            interrupt,
+            patience: sweep::PATIENCE,
+        };
+        let mut shown: Option<Progress> = None;
+        let end = sweep::run(&mut log, &job, &mut |report| match report {
+            sweep::Report::Warning(line) => self.warn(line),
+            sweep::Report::Removed { events, of } => shown
+                .get_or_insert_with(|| {
+                    self.terminal.borrow_mut().progress("sweep", Work::Events(Some(of)))
+                })
+                .at(events, events),
+        });
+        if let Some(progress) = shown {
+            progress.clear();
+        }
+        end
     }
 
     /// What "now" and "yesterday" are in a query.
@@ -231,7 +320,7 @@ impl Context {
 
     /// The line that tells how far an input was taken, with the input's name.
     fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
-        let progress = self.terminal.borrow_mut().progress(reached.input, reached.of);
+        let progress = self.terminal.borrow_mut().progress(reached.input, Work::Events(reached.of));
         (reached.input.to_owned(), progress)
     }
 

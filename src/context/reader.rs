@@ -1,24 +1,37 @@
 //! A log as the caller may read it: what he may see is joined to every query.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::digest;
 use crate::digest::outcome::Recorded;
+use crate::digest::quiet;
+use crate::digest::quiet::Heard;
 use crate::digest::report::Options;
 use crate::digest::report::Report;
 use crate::digest::report::Scope;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
+use crate::render::Doomed;
 use crate::render::Labels;
+use crate::retention::Retention;
 use crate::store::Found;
 use crate::store::Log;
 use crate::store::Page;
 use crate::store::Resemblance;
 use crate::store::Side;
 use crate::store::Summary;
-use crate::store::Vocable;
+use crate::sweep;
 use crate::time::Timestamp;
+
+/// What a sweep would remove.
+pub(crate) struct WouldGo {
+    pub swept: sweep::Swept,
+    /// By action and rule, the most events first.
+    pub rows: Vec<Doomed>,
+    /// How many events the log has.
+    pub events: u64,
+}
 
 /// A log as the caller may read it.
 pub(crate) struct Reader {
@@ -66,8 +79,9 @@ impl Reader {
         self.log.summary(&self.within(query), edges)
     }
 
-    pub(crate) fn vocabulary(&self, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
-        self.log.vocabulary(&self.scope, edges)
+    /// The actions of the log, and which of them have gone quiet.
+    pub(crate) fn vocabulary(&self, days: &[Timestamp], now: Timestamp) -> Result<Vec<Heard>> {
+        quiet::by_action(&self.log, &self.scope, days, now)
     }
 
     /// What a digest of the log tells.
@@ -78,6 +92,28 @@ impl Reader {
         options: &Options<'_>,
     ) -> Result<Report> {
         Report::read(&self.log, scope, now, options)
+    }
+
+    /// What a sweep would remove now.
+    pub(crate) fn doomed(&self, retention: &Retention, now: Timestamp) -> Result<WouldGo> {
+        let plan = sweep::Plan::read(&self.log, retention, now, &mut || true)?;
+        let plan = plan.context("nothing breaks the reading off")?;
+        let mut rows: Vec<_> = plan
+            .counts
+            .iter()
+            .map(|((action, decider), count)| {
+                let rule = sweep::decided_by(retention, *decider);
+                Doomed { action: action.clone(), count: *count, rule }
+            })
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+        let swept = sweep::Swept::of(&plan, retention, now);
+        Ok(WouldGo { swept, rows, events: plan.events })
+    }
+
+    /// Why a sweep would be refused, if the clock may be wrong.
+    pub(crate) fn clock_ahead(&self, now: Timestamp) -> Result<Option<String>> {
+        sweep::clock_ahead(&self.log, now)
     }
 
     /// What became of the digests of the log, the oldest first.

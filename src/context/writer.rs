@@ -15,7 +15,7 @@ use crate::event::own;
 use crate::export;
 use crate::failure::{Exit, Failure};
 use crate::ingest;
-use crate::ingest::Interrupt;
+use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::store::Appended;
 use crate::store::Log;
@@ -107,9 +107,9 @@ impl Writer<'_> {
         end
     }
 
-    /// Warns when less is left beside the log than the config asks for.
+    /// Warns when less is left beside the log than should be.
     fn warn_of_little_space(&self) {
-        let Some(wanted) = self.context.settings.config.space_left else { return };
+        let wanted = self.context.settings.space_left().value;
         if let Some(left) = left_beside(&self.path).filter(|left| *left < wanted) {
             let (log, left) = (self.path.display(), left >> 20);
             self.context.warn(&format!("only {left} MiB are left for the log {log}"));

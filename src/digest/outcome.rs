@@ -87,9 +87,8 @@ impl Outcome {
     /// One line for the program's own log file, or for `--history` with what became of it instead
     /// of the word `digest`.
     fn line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
-        let second = Timestamp::from_nanos(at.nanos() - at.nanos().rem_euclid(1_000_000_000));
         let [at, since, until] = [
-            zone.format(second, Style::Rfc3339),
+            zone.format(at.whole_second(), Style::Rfc3339),
             zone.format(self.since, Style::Rfc3339Minute),
             zone.format(self.until, Style::Rfc3339Minute),
         ];

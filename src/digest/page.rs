@@ -81,6 +81,11 @@ impl Templates {
         }
         templates
     }
+
+    /// Why the user's templates cannot be read.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
 }
 
 /// Reads a template, if it is there.
@@ -125,6 +130,19 @@ impl Page {
             zone.format(now, Style::Minute)
         );
         let subject = one_line(&format!("{site}: the digest could not be made: {reason}"));
+        Self { subject, text, html: None, fault: None }
+    }
+
+    /// A plain mail that tries the way of the digest. `from` is who sends it, and from where.
+    pub(crate) fn test(site: &str, from: &str, now: Timestamp, zone: &Zone) -> Self {
+        let (site, from) = (lines::shown(site, lines::LABEL), lines::shown(from, lines::LABEL));
+        let text = format!(
+            "This mail tries the way that the digest of {site} goes.\n\n\
+             `activity doctor --mail` was called by {from} at {}.\n\
+             It tells of no events, and the log keeps no record of it.\n",
+            zone.format(now, Style::Minute)
+        );
+        let subject = one_line(&format!("{site}: a test of the digest's mail"));
         Self { subject, text, html: None, fault: None }
     }
 }

@@ -12,10 +12,13 @@ use crate::digest::rhythm;
 use crate::digest::rhythm::Pace;
 use crate::event::Action;
 use crate::event::own;
+use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Log;
+use crate::store::Vocable;
 use crate::store::digest::Rhythm;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// A kind that used to come and has stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +28,13 @@ pub(crate) struct Quiet {
     pub is_action: bool,
     pub pace: Pace,
     pub last: Timestamp,
+}
+
+/// An action, with how often it came and when last, if it has gone quiet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Heard {
+    pub seen: Vocable,
+    pub quiet: Option<(Pace, Timestamp)>,
 }
 
 /// Finds what has gone quiet at `until`: the kinds in their order, then the actions that have, where
@@ -62,6 +72,48 @@ pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Qui
         Quiet { name, is_action, pace, last }
     });
     Ok(named.collect())
+}
+
+/// The actions that are meant, and which of them have gone quiet at `until`. `days` are as in
+/// [`Log::vocabulary`]; of the log's own actions none has a rhythm.
+///
+/// # Errors
+/// That the log cannot be read.
+pub(crate) fn by_action(
+    log: &Log,
+    query: &Query,
+    days: &[Timestamp],
+    until: Timestamp,
+) -> Result<Vec<Heard>> {
+    let edges = rhythm::edges(until);
+    // One pass over the events counts both: between the edges of either there are those of the other.
+    let mut all = [days, &edges].concat();
+    all.sort_unstable();
+    all.dedup();
+    let counted = |activity: &[u64], edges: &[Timestamp]| -> Vec<u64> {
+        let within = |from: Timestamp, to: Timestamp| {
+            let parts = all.iter().zip(activity).filter(|(at, _)| (from..to).contains(*at));
+            parts.map(|(_, count)| count).sum()
+        };
+        edges.windows(2).map(|pair| within(pair[0], pair[1])).collect()
+    };
+    let seen = log.vocabulary(query, &all)?.into_iter();
+    seen.map(|mut seen| {
+        let pace = rhythm::gone_quiet(&counted(&seen.activity, &edges));
+        let quiet = match pace.filter(|_| !own::is_reserved(&seen.action)) {
+            Some(pace) if seen.last < until => Some((pace, seen.last)),
+            // Something is dated ahead of the clock; the last before that is looked for.
+            Some(_) => {
+                let clock = Clock { now: until, zone: &Zone::utc() };
+                let named = Query::parse(&format!("action:\"{}\"", seen.action), &clock);
+                of_query(log, &query.clone().and(named.expect("a slug reads back")), until)?
+            }
+            None => None,
+        };
+        seen.activity = counted(&seen.activity, days);
+        Ok(Heard { seen, quiet })
+    })
+    .collect()
 }
 
 /// How many events came on each day, and of which actions.

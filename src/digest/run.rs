@@ -33,8 +33,9 @@ use crate::store::Stamp;
 use crate::text;
 use crate::time::Timestamp;
 
-const TOP: usize = 5;
-const PER_KIND: usize = 20;
+/// The people named, and the events listed under one kind, where the config says nothing.
+pub(crate) const TOP: usize = 5;
+pub(crate) const PER_KIND: usize = 20;
 /// Where a head is known that a mail has carried out which moves no window.
 const ASIDE: &str = "one-off digest";
 

@@ -33,7 +33,7 @@ pub(crate) struct Setting<'a> {
     pub zone: &'a Zone,
     /// Who acts where nobody does.
     pub system_label: &'a str,
-    /// Given when less is left for the log than the config asks for.
+    /// Given when less is left for the log than should be.
     pub space: Option<Space>,
     /// The sentence that says that the log cannot be written, and why.
     pub unwritten: Option<&'a str>,
@@ -269,7 +269,7 @@ fn kind(group: &Group, lines: &Lines<'_>, command: &impl Fn(&str) -> String) -> 
 }
 
 /// Bytes as a person reads them: `112 MiB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let unit = ["KiB", "MiB", "GiB", "TiB"]
         .into_iter()
         .zip([10, 20, 30, 40])

@@ -1,24 +1,18 @@
 //! Where an export goes: standard output, a file that appears whole or not at all, or what is there
 //! already and is no regular file.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
 
 use crate::failure::{Exit, Failure};
+use crate::replacement::{Replacement, folder};
 
 /// What the log's engine keeps beside the log, and the log itself.
-const COMPANIONS: [&str; 4] = ["", "-wal", "-shm", ".lock"];
-/// The length of what sets a temporary file's name apart.
-const SUFFIX: usize = 6;
+const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
 
 /// Where bytes go.
 pub(crate) struct Target {
@@ -109,139 +103,6 @@ fn to(path: &Path) -> io::Result<To> {
     }
 }
 
-/// A file that takes its name when it is whole.
-struct Replacement {
-    file: File,
-    path: PathBuf,
-    mode: Option<u32>,
-    /// The name that it has until then; absent where it needs none.
-    temporary: Option<PathBuf>,
-}
-
-impl Replacement {
-    /// Makes a file beside the place it is meant for, private until it is whole. It has no name at
-    /// all, so a run that is killed leaves nothing; where the file system knows no such files it is
-    /// `.NAME.XXXXXX`, and one that another run left there goes.
-    fn begin(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        let prefix = prefix(path)?;
-        reap(folder(path), prefix.as_encoded_bytes());
-        let path = path.to_owned();
-        if let Some(file) = nameless(folder(&path)) {
-            return Ok(Self { file, path, mode, temporary: None });
-        }
-        loop {
-            let temporary = temporary(&path, &prefix);
-            let opened =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
-            let file = match opened {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                opened => opened?,
-            };
-            // The lock tells a run that is at work from what a killed one left. A reaper may have
-            // come between; then there is no name left to take.
-            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if locked.is_ok() && file.metadata()?.nlink() == 0 {
-                continue;
-            }
-            return Ok(Self { file, path, mode, temporary: Some(temporary) });
-        }
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        if let Some(mode) = self.mode {
-            self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
-        }
-        self.file.sync_all()?;
-        let temporary = match &self.temporary {
-            Some(temporary) => temporary,
-            None => self.temporary.insert(named(&self.file, &self.path)?),
-        };
-        fs::rename(temporary, &self.path)?;
-        self.temporary = None;
-        // The name is durable when its folder is. Some file systems cannot sync a folder.
-        File::open(folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(|error| {
-            if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
-        })
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
-            // What cannot be removed now is reaped by the next run to the same name.
-            drop(fs::remove_file(temporary));
-        }
-    }
-}
-
-/// A file without a name, where there can be one and `/proc` is there to name it by later.
-fn nameless(folder: &Path) -> Option<File> {
-    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
-    place_in_proc(&file).exists().then(|| file.into())
-}
-
-/// Gives a nameless file its temporary name: a name that is taken cannot be given at once.
-fn named(file: &File, path: &Path) -> io::Result<PathBuf> {
-    let prefix = prefix(path)?;
-    loop {
-        let temporary = temporary(path, &prefix);
-        let linked =
-            rustix::fs::linkat(CWD, place_in_proc(file), CWD, &temporary, AtFlags::SYMLINK_FOLLOW);
-        match linked {
-            Ok(()) => return Ok(temporary),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-}
-
-fn place_in_proc(file: &impl AsRawFd) -> PathBuf {
-    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
-}
-
-/// What the names of temporary files begin with: `.NAME.`.
-fn prefix(path: &Path) -> io::Result<OsString> {
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-    Ok([OsStr::new("."), name, OsStr::new(".")].into_iter().collect())
-}
-
-fn temporary(path: &Path, prefix: &OsStr) -> PathBuf {
-    // A new state is random by itself, whatever it hashes.
-    let random = format!("{:016x}", RandomState::new().hash_one(()));
-    let mut name = prefix.to_owned();
-    name.push(&random[..SUFFIX]);
-    folder(path).join(name)
-}
-
-/// Removes what killed runs to the same name have left.
-fn reap(folder: &Path, prefix: &[u8]) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name();
-        let is_ours = name.as_encoded_bytes().strip_prefix(prefix).is_some_and(|suffix| {
-            suffix.len() == SUFFIX && suffix.iter().all(u8::is_ascii_alphanumeric)
-        });
-        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        let path = entry.path();
-        let is_left = File::open(&path).is_ok_and(|file| {
-            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-        });
-        if is_left {
-            // One that stays takes some space, and harms nothing else.
-            drop(fs::remove_file(path));
-        }
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Refuses a file that is the log, or what its engine keeps beside it, under whatever name.
 ///
 /// # Errors
@@ -282,6 +143,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
@@ -335,26 +198,6 @@ mod tests {
         second.finish().unwrap();
         running.finish().unwrap();
         assert_eq!(names(folder.path()), [".out.csv.notours", "out.csv"]);
-    }
-
-    #[test]
-    fn a_file_system_without_nameless_files_will_do() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("out.csv");
-        let prefix = prefix(&path).unwrap();
-        let temporary = temporary(&path, &prefix);
-        let file = File::create_new(&temporary).unwrap();
-        let mut named = Replacement { file, path, mode: None, temporary: Some(temporary) };
-        named.file.write_all(b"row").unwrap();
-        named.finish().unwrap();
-        drop(named);
-        assert_eq!(names(folder.path()), ["out.csv"]);
-
-        let path = folder.path().join("out.csv");
-        let temporary = super::temporary(&path, &prefix);
-        let file = File::create_new(&temporary).unwrap();
-        drop(Replacement { file, path, mode: None, temporary: Some(temporary) });
-        assert_eq!(names(folder.path()), ["out.csv"]);
     }
 
     #[test]

@@ -8,7 +8,6 @@
 //! Memory is flat: whatever an input holds, only some records of it are here at a time. The
 //! exception is on disk: a stream that is to be taken whole or not at all is kept in a file first.
 
-mod interrupt;
 mod known;
 mod parse;
 mod spool;
@@ -29,9 +28,8 @@ use anyhow::Result;
 use crate::codec::Reading;
 use crate::failure::Exit;
 use crate::failure::Failure;
-pub(crate) use crate::ingest::interrupt::Interrupt;
-pub(crate) use crate::ingest::interrupt::die_by;
 use crate::ingest::write::Writer;
+use crate::interrupt::Interrupt;
 use crate::store::Log;
 use crate::text;
 use crate::time::Timestamp;

@@ -22,13 +22,13 @@ use crate::event::EventId;
 use crate::failure::Exit;
 use crate::ingest::End;
 use crate::ingest::Input;
-use crate::ingest::Interrupt;
 use crate::ingest::Options;
 use crate::ingest::Report;
 use crate::ingest::Source;
 use crate::ingest::Tally;
 use crate::ingest::run_with;
 use crate::ingest::write::Writer;
+use crate::interrupt::Interrupt;
 use crate::store::Create;
 use crate::store::Log;
 use crate::time::Timestamp;
@@ -432,14 +432,6 @@ fn strictly_all_lands_or_nothing() {
         .filter(|name| !name.starts_with("log.db"))
         .collect();
     assert_eq!(left.len(), 2, "a spooled stream was left behind: {left:?}");
-}
-
-#[test]
-fn a_signal_is_noted() {
-    let interrupt = Interrupt::listen().unwrap();
-    assert_eq!(interrupt.signal(), None);
-    signal_hook::low_level::raise(signal_hook::consts::SIGHUP).unwrap();
-    assert_eq!(interrupt.signal(), Some(signal_hook::consts::SIGHUP));
 }
 
 /// A stream that is open as long as its sender, and whose end is waited for.

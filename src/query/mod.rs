@@ -198,6 +198,13 @@ impl Query {
         self.joined.push(day);
     }
 
+    /// Narrows to what occurred before a time.
+    pub(crate) fn before(&mut self, at: Timestamp) {
+        let mut earlier = Terms::default();
+        earlier.times.add(Time::Until, false, at);
+        self.joined.push(earlier);
+    }
+
     /// Both must hold, also where they name the same qualifier.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {

@@ -26,14 +26,30 @@ pub(crate) struct Vocable {
 }
 
 const HEADERS: [&str; 4] = ["ACTION", "EVENTS", "LAST SEEN", "RHYTHM"];
+const SIDES: [Side; 4] = [Side::Left, Side::Right, Side::Left, Side::Left];
+/// Fewer days are no rhythm.
+const LEAST_DAYS: usize = 7;
 
 impl Printer<'_> {
-    /// Writes the actions in the order in which they come.
+    /// Writes the actions in the order in which they come. Where the page is narrow, the rhythms have
+    /// fewer days.
     pub(crate) fn actions(&self, vocables: &[Vocable], out: &mut dyn Write) -> io::Result<()> {
+        let mut days = vocables.iter().map(|vocable| vocable.daily.len()).max().unwrap_or(0);
+        let mut lines = self.vocabulary(vocables, days);
+        let fits = |line: &Styled| self.look.width.is_none_or(|width| line.width() <= width);
+        while days > LEAST_DAYS && !lines.iter().all(fits) {
+            days -= 1;
+            lines = self.vocabulary(vocables, days);
+        }
+        self.write_lines(&lines, out)
+    }
+
+    fn vocabulary(&self, vocables: &[Vocable], days: usize) -> Vec<Styled> {
         let header = HEADERS.map(|header| vec![Styled::own(Style::Head, header)]);
         let mut rows: Vec<Vec<Cell>> = vec![header.to_vec()];
         rows.extend(vocables.iter().map(|vocable| {
-            let mut rhythm = Styled::plain(&spark::line(&vocable.daily, &self.look));
+            let newest = &vocable.daily[vocable.daily.len().saturating_sub(days)..];
+            let mut rhythm = Styled::plain(&spark::line(newest, &self.look));
             if let Some(remark) = &vocable.remark {
                 rhythm.push(Style::Plain, "   ");
                 rhythm.push(Style::High, remark);
@@ -45,7 +61,6 @@ impl Printer<'_> {
                 vec![rhythm],
             ]
         }));
-        let sides = [Side::Left, Side::Right, Side::Left, Side::Left];
-        self.write_lines(&table::arrange(&rows, &sides, &[0; 4]), out)
+        table::arrange(&rows, &SIDES, &[0; 4])
     }
 }

@@ -9,6 +9,8 @@ mod actions;
 mod changes;
 mod columns;
 mod detail;
+mod doomed;
+mod findings;
 mod fit;
 mod footer;
 mod json;
@@ -43,6 +45,8 @@ use crate::time::Zone;
 
 pub(crate) use crate::render::actions::Vocable;
 pub(crate) use crate::render::columns::{Columns, View, sort_field};
+pub(crate) use crate::render::doomed::Doomed;
+pub(crate) use crate::render::findings::{Finding, Section, Status};
 pub(crate) use crate::render::footer::{Footer, command_line};
 pub(crate) use crate::render::labels::Labels;
 pub(crate) use crate::render::listing::Listing;
@@ -76,10 +80,7 @@ impl Printer<'_> {
     fn when(&self, at: Timestamp) -> String {
         match self.times {
             Times::Relative => time::relative(at, self.now, self.zone),
-            Times::Local => {
-                let second = at.nanos() - at.nanos().rem_euclid(1_000_000_000);
-                self.zone.format(Timestamp::from_nanos(second), time::Style::Long)
-            }
+            Times::Local => self.zone.format(at.whole_second(), time::Style::Long),
             Times::Rfc3339 => self.zone.format(at, time::Style::Rfc3339),
             Times::Utc => at.to_string(),
         }

@@ -681,8 +681,8 @@ fn the_vocabulary_has_a_rhythm() {
     ];
     assert_snapshot!(drawn(Some(80), |printer, out| printer.actions(&vocables, out)), @"
     ACTION             EVENTS  LAST SEEN  RHYTHM
-    auth.login         41,220  2 min ago  ▆▇▆▇█▃▃▇▇█▇▇▂▂
-    signin.email_sent     902  11 Nov     ▆▇▆▆█▁▁▁▁▁▁▁▁▁   gone quiet, normally 14 a day
+    auth.login         41,220  2 min ago  █▃▃▇▇█▇▇▂▂
+    signin.email_sent     902  11 Nov     █▁▁▁▁▁▁▁▁▁   gone quiet, normally 14 a day
     ");
 }
 

@@ -26,6 +26,8 @@ mod conformance;
 pub(crate) mod digest;
 mod read;
 mod sqlite;
+pub(crate) mod sweep;
+pub(crate) mod verify;
 
 use std::path::Path;
 
@@ -159,6 +161,11 @@ impl Log {
     /// The class and the reason; locked for 30 s.
     pub(crate) fn begin(&mut self) -> Result<Batch<'_>> {
         Ok(Batch { engine: self.engine.begin()? })
+    }
+
+    /// The version of the schema that the log has.
+    pub(crate) fn schema(&self) -> Result<i64> {
+        self.engine.schema()
     }
 
     /// The newest id, and its hash. The id is 0 in an empty log.

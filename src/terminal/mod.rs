@@ -28,6 +28,7 @@ use crate::terminal::pager::Pager;
 use crate::text;
 
 pub(crate) use crate::terminal::progress::Progress;
+pub(crate) use crate::terminal::progress::Work;
 
 /// What the flags and the environment say of the terminal, as `settings` found it.
 #[derive(Clone, Debug, Default)]
@@ -178,12 +179,11 @@ impl Terminal {
         self.tell(message, ("", ""));
     }
 
-    /// A line on standard error that says how far the work is, for a person alone: `name`, and how
-    /// many bytes there are, where that is known.
-    pub(crate) fn progress(&mut self, name: &str, bytes: Option<u64>) -> Progress {
+    /// A line on standard error that says how far the work is, for a person alone.
+    pub(crate) fn progress(&mut self, name: &str, work: Work) -> Progress {
         let shown = self.err_is_tty && !self.setup.quiet && !is_dumb(&self.setup);
         let progress =
-            if shown { Progress::new(name, bytes, self.setup.utf8) } else { Progress::hidden() };
+            if shown { Progress::new(name, work, self.setup.utf8) } else { Progress::hidden() };
         self.progress = Some(progress.clone());
         progress
     }

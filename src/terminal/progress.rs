@@ -15,6 +15,16 @@ use crate::text;
 /// The longest name that is shown whole.
 const NAME: usize = 32;
 
+/// What a work consists of, and how much there is of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Events, in so many bytes or ids where that is known.
+    Events(Option<u64>),
+    Bytes(u64),
+    /// Nobody knows until it is done.
+    Unknown,
+}
+
 /// `events.jsonl  ━━━━━━━━━╸──────  61 %  1.2 M events  98 k/s  8 s left`, on standard error; gone
 /// when the last one who holds it is done.
 #[derive(Clone)]
@@ -26,13 +36,18 @@ struct Line {
 }
 
 impl Progress {
-    pub(super) fn new(name: &str, bytes: Option<u64>, utf8: bool) -> Self {
+    pub(super) fn new(name: &str, work: Work, utf8: bool) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(10);
         let events = Arc::new(AtomicU64::new(0));
         let name = text::escape(name);
+        let length = match work {
+            Work::Events(length) => length,
+            Work::Bytes(length) => Some(length),
+            Work::Unknown => None,
+        };
         // The style comes first: each of these draws.
-        let bar = ProgressBar::with_draw_target(bytes, target)
-            .with_style(style(bytes.is_some(), utf8, &events))
+        let bar = ProgressBar::with_draw_target(length, target)
+            .with_style(style(work, utf8, &events))
             .with_prefix(text::truncate(&name, NAME).into_owned());
         // A slow stream keeps its line alive, too.
         bar.enable_steady_tick(Duration::from_millis(250));
@@ -44,10 +59,10 @@ impl Progress {
         Self(Arc::new(Line { bar: ProgressBar::hidden(), events: Arc::default() }))
     }
 
-    /// So many bytes are taken, with so many events in them.
-    pub(crate) fn at(&self, bytes: u64, events: u64) {
+    /// So much of the work is done, with so many events in it.
+    pub(crate) fn at(&self, done: u64, events: u64) {
         self.0.events.store(events, Ordering::Relaxed);
-        self.0.bar.set_position(bytes);
+        self.0.bar.set_position(done);
     }
 
     /// Takes the line away.
@@ -67,11 +82,14 @@ impl Drop for Line {
     }
 }
 
-fn style(bounded: bool, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
-    let template = if bounded {
-        "{prefix}  {bar:16}  {percent} %  {events} events  {rate}/s  {left} left"
-    } else {
-        "{prefix}  {events} events  {rate}/s"
+fn style(work: Work, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
+    let template = match work {
+        Work::Events(Some(_)) => {
+            "{prefix}  {bar:16}  {percent} %  {events} events  {rate}/s  {left} left"
+        }
+        Work::Events(None) => "{prefix}  {events} events  {rate}/s",
+        Work::Bytes(_) => "{prefix}  {bar:16}  {percent} %  {left} left",
+        Work::Unknown => "{prefix}  {since}",
     };
     let (counted, rated) = (Arc::clone(events), Arc::clone(events));
     ProgressStyle::with_template(template)
@@ -84,6 +102,9 @@ fn style(bounded: bool, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
             let events = u128::from(rated.load(Ordering::Relaxed));
             let rate = events * 1_000 / state.elapsed().as_millis().max(1);
             let _ = out.write_str(&short(u64::try_from(rate).unwrap_or(u64::MAX)));
+        })
+        .with_key("since", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&length(state.elapsed().as_secs()));
         })
         .with_key("left", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
             let _ = out.write_str(&length(state.eta().as_secs()));

@@ -69,6 +69,18 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
     }
 }
 
+/// Returns a number of bytes as people read it: `412 KiB`, `41.2 MiB`, `1.3 GiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB")];
+    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, name)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(unit);
+            format!("{}.{} {name}", tenths / 10, tenths % 10)
+        }
+        None => format!("{} KiB", bytes.div_ceil(1 << 10)),
+    }
+}
+
 /// Returns the number in groups of three digits: `18,412`.
 pub(crate) fn thousands(n: u64) -> String {
     let digits = n.to_string();

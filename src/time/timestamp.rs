@@ -20,6 +20,12 @@ impl Timestamp {
         self.0
     }
 
+    /// The second that it lies in.
+    #[must_use]
+    pub(crate) fn whole_second(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(NANOS))
+    }
+
     /// Asks the clock of the system. Only `context` does.
     #[expect(clippy::disallowed_methods, reason = "the one door to the clock, for context")]
     pub(crate) fn now() -> Self {

@@ -17,6 +17,7 @@
 mod support;
 
 mod clocks;
+mod cron;
 mod digest;
 mod disks;
 mod examples;

@@ -110,8 +110,9 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
         return None;
     }
     let work = sandbox.work().display().to_string();
+    let beside = ["-shm", ".lock", ".reserve"];
     let ours =
-        |path: &str| path.starts_with(&work) && !path.ends_with("-shm") && !path.ends_with(".lock");
+        |path: &str| path.starts_with(&work) && !beside.iter().any(|ending| path.ends_with(ending));
     // `3</path>`, its bytes escaped like all text here.
     let on = || {
         let (_, path) = args.split_once('<')?;

@@ -9,7 +9,7 @@ use crate::support::Sandbox;
 /// The files of a log.
 pub(crate) fn files(db: &Path) -> Vec<String> {
     let db = db.display();
-    let sides = ["", "-wal", "-shm", "-journal", ".lock"];
+    let sides = ["", "-wal", "-shm", "-journal", ".lock", ".reserve"];
     sides.iter().map(|side| format!("{db}{side}")).collect()
 }
 

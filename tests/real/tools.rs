@@ -6,19 +6,23 @@ use crate::support::as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 12] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
+    ("cron", "cron"),
     ("faketime", "faketime"),
     ("git", "git"),
     ("jq", "jq"),
+    ("logrotate", "logrotate"),
     ("mount", "mount"),
+    ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),
     ("sqlite3", "sqlite3"),
     ("strace", "strace"),
-    ("dpkg-deb", "dpkg"),
+    ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),
+    ("dpkg-deb", "dpkg"),
 ];
 
 /// Whether these programs are there; under CI they must be.

@@ -1,7 +1,8 @@
 //! A second walk of the chain, written from its description in `src/chain.rs` and not with its code.
 //!
 //! It reads the tables as any program could, computes every commitment and link anew, and compares
-//! them with what is stored, up to the head.
+//! them with what is stored, up to the head. Where events are missing it goes on from the hash that a
+//! sweep left, and holds all such runs against what the newest sweep's event says of them.
 
 use ring::digest::SHA256;
 use ring::digest::digest;
@@ -40,11 +41,19 @@ pub(crate) fn walk(sql: &Connection) -> Result<(), String> {
         .map_err(|why| format!("no uuid: {why}"))?;
     let mut hash = sha256(&[b"activity-genesis-v1\0", &uuid]);
     let mut last = 0_i64;
+    let mut gaps = gaps(sql)?.into_iter().peekable();
     let mut statement = sql.prepare(EVENTS).unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().map_err(|why| why.to_string())? {
         let mut columns = Columns { row, at: 0 };
         let id = columns.integer();
+        // Events in a run that are still there are as good as gone.
+        while let Some(gap) = gaps.next_if(|gap| gap.first == last + 1 && gap.first <= id) {
+            (last, hash) = (gap.last, gap.hash);
+        }
+        if id <= last {
+            continue;
+        }
         if id != last + 1 {
             return Err(format!("event {} is missing", last + 1));
         }
@@ -55,10 +64,55 @@ pub(crate) fn walk(sql: &Connection) -> Result<(), String> {
         }
         last = id;
     }
+    if let Some(gap) = gaps.next() {
+        return Err(format!("the run from {} is nowhere", gap.first));
+    }
     let head: (i64, Vec<u8>) = sql
         .query_row("SELECT id, hash FROM head", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .map_err(|why| format!("no head: {why}"))?;
     if head == (last, hash) { Ok(()) } else { Err(format!("the head is {}, not {last}", head.0)) }
+}
+
+/// A run of events that sweeps took.
+struct Gap {
+    first: i64,
+    last: i64,
+    hash: Vec<u8>,
+}
+
+/// The runs that count, which must be those that the newest sweep vouches for.
+fn gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
+    const COUNTING: &str = "SELECT gap.first, gap.last, gap.hash, gap.sweep, head.sweep \
+        FROM gap, head WHERE gap.sweep <= head.sweep AND head.sweep < gap.until ORDER BY gap.first";
+    let mut bytes = b"activity-gaps-v1\0".to_vec();
+    let mut statement = sql.prepare(COUNTING).unwrap();
+    let gaps = statement.query_map([], |row| {
+        let gap = Gap { first: row.get(0)?, last: row.get(1)?, hash: row.get(2)? };
+        bytes.extend(gap.first.to_be_bytes());
+        bytes.extend(gap.last.to_be_bytes());
+        bytes.extend(&gap.hash);
+        bytes.extend(row.get::<_, i64>(3)?.to_be_bytes());
+        Ok(gap)
+    });
+    let gaps: Vec<Gap> = gaps.unwrap().collect::<Result<_, _>>().map_err(|why| why.to_string())?;
+    let hex: String = sha256(&[&bytes]).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sweep: i64 = sql.query_row("SELECT sweep FROM head", [], |row| row.get(0)).unwrap();
+    if sweep == 0 {
+        return if gaps.is_empty() { Ok(gaps) } else { Err("runs without a sweep".to_owned()) };
+    }
+    let vouching = "SELECT json_extract(payload, '$.sweep'), json_extract(payload, '$.gaps'), \
+        json_extract(payload, '$.gaps_sha256') FROM event \
+        JOIN action ON action.key = event.action \
+        WHERE slug = 'retention.sweep' AND own = 1 ORDER BY event.id DESC LIMIT 1";
+    let vouched: (i64, i64, String) = sql
+        .query_row(vouching, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .map_err(|why| format!("no sweep vouches: {why}"))?;
+    let wanted = (sweep, i64::try_from(gaps.len()).unwrap(), hex);
+    if vouched == wanted {
+        Ok(gaps)
+    } else {
+        Err(format!("{vouched:?} is vouched, not {wanted:?}"))
+    }
 }
 
 /// The digest over all that an event is; reads the columns up to its hash.

@@ -29,6 +29,17 @@ pub(crate) fn pid(child: &Child) -> Pid {
 pub(crate) fn until_or_exit<T>(
     what: &str,
     child: &Child,
+    look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    within_or_exit(DEADLINE, what, child, look)
+}
+
+/// As [`until_or_exit`], for what may take longer, or must not take as long.
+#[track_caller]
+pub(crate) fn within_or_exit<T>(
+    at_most: Duration,
+    what: &str,
+    child: &Child,
     mut look: impl FnMut() -> Option<T>,
 ) -> Option<T> {
     let start = Instant::now();
@@ -37,7 +48,7 @@ pub(crate) fn until_or_exit<T>(
         if let Some(seen) = look() {
             return Some(seen);
         }
-        assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
+        assert!(start.elapsed() < at_most, "waited in vain for {what}");
         // The child's end wakes us at once; else we look again in a moment.
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         if rustix::event::poll(&mut fds, Some(&LOOK)).unwrap() > 0 {

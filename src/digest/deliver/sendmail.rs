@@ -53,6 +53,10 @@ impl Sendmail {
         }
     }
 
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
     pub(super) fn attempt(&self, letter: &Letter, limit: Duration) -> Attempt {
         let program = text::escape(&self.program);
         let trouble =

@@ -142,7 +142,7 @@ fn begin<'a>(
 
 /// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
 /// stays for the next time.
-fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
     let (frames, carried): (i64, i64) = connection
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
         .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
@@ -423,7 +423,18 @@ impl Batch<'_> {
         }
     }
 
-    #[cfg(test)]
+    /// Makes a planned sweep count with the events of this batch.
+    pub(super) fn count_sweep(&mut self, number: i64) -> Result<()> {
+        const COUNT: &str = "UPDATE head SET sweep = ?1 WHERE one = 1 AND sweep = ?1 - 1";
+        self.is_open()?;
+        let changed =
+            self.connection.prepare_cached(COUNT).and_then(|mut count| count.execute([number]));
+        match changed.map_err(|why| self.failed(&why))? {
+            1 => Ok(()),
+            _ => Err(self.failed(&error::refused("the number of a sweep"))),
+        }
+    }
+
     pub(super) fn connection(&self) -> &Connection {
         self.connection
     }
@@ -481,6 +492,15 @@ impl Drop for Batch<'_> {
         let rolled_back =
             self.connection.prepare_cached("ROLLBACK").and_then(|mut back| back.execute([]));
         self.writer.lost |= rolled_back.is_err();
+    }
+}
+
+impl Sqlite {
+    /// Forgets the rows that were read, found and made: some of them were removed by this connection,
+    /// and its own writes do not tell it so.
+    pub(super) fn forget_rows(&mut self) {
+        self.writer.keys.clear();
+        self.rows.borrow_mut().clear();
     }
 }
 

@@ -31,6 +31,7 @@ use crate::store::sqlite::dimensions::Random;
 use crate::store::sqlite::error;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
+use crate::store::sqlite::sweep::reserve;
 
 /// Stands in the name of every draft.
 const DRAFT: &str = ".new-";
@@ -59,7 +60,10 @@ pub(super) fn make(path: &Path) -> Result<()> {
     draft.write(folder, path)?;
     let failed = |why| refused(&format!("cannot make the log {}", path.display()), why, folder);
     draft.publish(path).map_err(failed)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    // A log without it is a log all the same, and the next sweep makes one.
+    drop(reserve::make(path));
+    Ok(())
 }
 
 /// Makes a folder and those above it, private but below a setgid one, and makes them last.
@@ -97,8 +101,8 @@ fn make_file(path: &Path, shared: bool) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes the file that a sweep and long reads lock, unless it is there.
-pub(super) fn make_lock(path: &Path) -> io::Result<()> {
+/// Makes an empty file beside the log, as private as that, unless it is there.
+pub(super) fn make_companion(path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
     match make_file(path, is_shared(folder)?) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -126,7 +130,7 @@ impl Draft {
         self.fill().map_err(|why| error::not_made(path, &why))?;
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;
         // Made with the log, so that one who may only read can lock it against sweeps.
-        make_lock(&open::beside(path, ".lock")).map_err(failed)
+        make_companion(&open::beside(path, ".lock")).map_err(failed)
     }
 
     /// Writes the empty log. Nobody else sees it, so it needs no journal and one sync at the end.

@@ -82,10 +82,9 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
             Failure::new(Exit::TryAgain, format!("the log {log} is locked{}", holder(path)))
         }
         ErrorCode::NotADatabase => not_a_log(path),
-        ErrorCode::DatabaseCorrupt => damaged("a page does not hold together"),
-        ErrorCode::DiskFull => {
-            cannot(Exit::Io, NO_SPACE).hint("make room on the file system of the log")
-        }
+        ErrorCode::DatabaseCorrupt => damaged(BAD_PAGE),
+        ErrorCode::DiskFull => cannot(Exit::Io, NO_SPACE)
+            .hint("make room on its file system, or let `activity sweep` do so"),
         ErrorCode::OutOfMemory => cannot(Exit::Io, "out of memory"),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
             no_access(path, doing)
@@ -99,7 +98,50 @@ pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Fai
     }
 }
 
+/// What an error says of the log itself; `None` where it tells of the disk, of memory or a lock.
+pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
+    let rusqlite::Error::SqliteFailure(code, message) = error else {
+        return Some(found(error));
+    };
+    match code.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::DiskFull
+        | ErrorCode::OutOfMemory
+        | ErrorCode::CannotOpen
+        | ErrorCode::PermissionDenied
+        | ErrorCode::ReadOnly
+        | ErrorCode::SystemIoFailure
+        | ErrorCode::OperationInterrupted => None,
+        ErrorCode::DatabaseCorrupt => Some(BAD_PAGE.to_owned()),
+        _ => Some(message.clone().unwrap_or_else(|| "SQLite gives no reason".to_owned())),
+    }
+}
+
+/// What an error is that came while a log was copied into that file.
+pub(super) fn not_copied(path: &Path, file: &str, error: &rusqlite::Error) -> Failure {
+    let rusqlite::Error::SqliteFailure(code, _) = error else {
+        return failure(path, Doing::Read, error);
+    };
+    let why = match (code.code, code.extended_code) {
+        (ErrorCode::DiskFull, _) => NO_SPACE,
+        (_, ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ) => {
+            return failure(path, Doing::Read, error);
+        }
+        (ErrorCode::SystemIoFailure, extended) => io_reason(extended),
+        _ => return failure(path, Doing::Read, error),
+    };
+    Failure::new(Exit::Io, format!("cannot write {file}: {why}"))
+}
+
+const BAD_PAGE: &str = "a page does not hold together";
 const NO_SPACE: &str = "no space left on device";
+
+/// Whether something failed because the disk is full.
+pub(super) fn is_full(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.what.contains(NO_SPACE))
+}
 
 /// What an error is that came while a log was made, which nobody else sees yet.
 pub(super) fn not_made(path: &Path, error: &rusqlite::Error) -> Failure {
@@ -125,6 +167,7 @@ fn found(error: &rusqlite::Error) -> String {
         rusqlite::Error::QueryReturnedNoRows => "a row is missing".to_owned(),
         rusqlite::Error::InvalidColumnType(_, name, _) => format!("{name} is of another type"),
         rusqlite::Error::IntegralValueOutOfRange(..) => "a number is out of its range".to_owned(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
         rusqlite::Error::Utf8Error(..) => "a text is not UTF-8".to_owned(),
         _ => error.to_string(),
     }

@@ -1,5 +1,6 @@
-//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep; and, as a lock
-//! of another kind that neither of them meets, by the one digest that is being made.
+//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep while it removes;
+//! and, as a lock of another kind that neither of them meets, by the one digest that is being made.
+//! That there is but one sweep is held by the lock on its reserve.
 //!
 //! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
 
@@ -21,6 +22,7 @@ use crate::store::HeldOff;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::create;
 use crate::store::sqlite::open::beside;
+use crate::store::sweep::GoOn;
 
 /// How long a sweep that is at work is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,6 +30,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<HeldOff> {
         share(&beside(&self.path, ".lock"), PATIENCE)
+    }
+
+    pub(in crate::store) fn keep_exports_out(
+        &self,
+        patience: Duration,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<HeldOff>> {
+        exclude(&beside(&self.path, ".lock"), patience, go_on)
     }
 }
 
@@ -40,17 +50,35 @@ impl Sqlite {
             let what = format!("cannot lock {}", path.display());
             anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
         };
-        let open = || OpenOptions::new().read(true).write(true).open(&path);
-        let file = open()
-            .or_else(|why| match why.kind() {
-                io::ErrorKind::NotFound => create::make_lock(&path).and_then(|()| open()),
-                _ => Err(why),
-            })
-            .map_err(failed)?;
+        let file = open_or_make(&path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Claim { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
             Err(why) => Err(failed(why.into())),
+        }
+    }
+}
+
+/// Keeps out those who [share] the lock; `None` where it is not to go on waiting for them.
+pub(super) fn exclude(path: &Path, patience: Duration, go_on: GoOn<'_>) -> Result<Option<HeldOff>> {
+    let failed = |why: io::Error| {
+        let what = format!("cannot lock {}", path.display());
+        anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+    };
+    let file = open_or_make(path).map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(HeldOff { _lock: Some(file) })),
+            Err(rustix::io::Errno::WOULDBLOCK) if !go_on(0) => return Ok(None),
+            Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                let what = "an export of the log is at work, and was waited for in vain";
+                return Err(Failure::new(Exit::TryAgain, what).into());
+            }
+            Err(why) => return Err(failed(why.into())),
         }
     }
 }
@@ -78,6 +106,15 @@ pub(super) fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
     }
 }
 
+/// Opens a file beside the log to write it; makes it where it is missing.
+pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().read(true).write(true).open(path);
+    open().or_else(|why| match why.kind() {
+        io::ErrorKind::NotFound => create::make_companion(path).and_then(|()| open()),
+        _ => Err(why),
+    })
+}
+
 /// A reader needs no right to write: the file is made with the log. Where somebody took it away and
 /// it cannot be made again, or the disk is full, reading goes on without it.
 fn open(path: &Path) -> io::Result<Option<File>> {
@@ -86,7 +123,7 @@ fn open(path: &Path) -> io::Result<Option<File>> {
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
-    match create::make_lock(path) {
+    match create::make_companion(path) {
         Ok(()) => File::open(path).map(Some),
         Err(why)
             if matches!(

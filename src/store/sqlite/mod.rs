@@ -2,14 +2,16 @@
 //!
 //! `open` and `create` find or make the file and set the connection up, `append` writes, with the
 //! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
-//! by their bytes, `lock` keeps sweeps out, `error` puts what SQLite says into our words, `migrate` has
-//! the schema and its history.
+//! by their bytes, `lock` keeps sweeps and exports apart, `sweep` removes what is vouched for, `error`
+//! puts what SQLite says into our words, `migrate` has the schema and its history. `verify` reads what
+//! no other part may trust, and `copy` makes a backup.
 //!
 //! A query is read by `plan`, term by term in `terms`, with the keys that they name from `keys` and
 //! what SQL cannot say from `functions`; `page` and `summary` answer it, `sort` knows other orders, and `sql` lets none of
 //! them splice a value into a statement.
 
 mod append;
+mod copy;
 mod create;
 mod digest;
 mod dimensions;
@@ -28,9 +30,11 @@ mod rows;
 mod sort;
 mod sql;
 mod summary;
+mod sweep;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -47,6 +51,8 @@ pub(super) use crate::store::sqlite::append::Batch;
 use crate::store::sqlite::error::Doing;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::fields as sortable;
+pub(crate) use crate::store::sqlite::sweep::reserve::Sweeping;
+pub(super) use crate::store::sqlite::verify::Snapshot;
 
 /// How many candidates are named for the beginning of an `event_id`.
 const CANDIDATES: u8 = 5;
@@ -89,6 +95,12 @@ impl Sqlite {
     /// The events that a statement selects; its first columns are `rows::columns!()`.
     fn events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
         self.snapshot(|connection| rows::select(connection, &self.rows, sql, params))
+    }
+
+    pub(super) fn schema(&self) -> Result<i64> {
+        self.snapshot(|connection| {
+            connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+        })
     }
 
     pub(super) fn head(&self) -> Result<(EventId, Hash)> {
@@ -146,14 +158,6 @@ impl Sqlite {
             }
             found.truncate(CANDIDATES.into());
             Ok(found)
-        })
-    }
-
-    /// The log's own UUID, from which its chain begins.
-    #[cfg(test)]
-    fn uuid(&self) -> Result<[u8; 16]> {
-        self.snapshot(|connection| {
-            connection.query_row("SELECT value FROM meta WHERE key = 'uuid'", [], |row| row.get(0))
         })
     }
 }

@@ -77,6 +77,23 @@ impl Sqlite {
         })
     }
 
+    /// Opens a file that nobody else knows of, as one that nothing can change: without locks, and
+    /// without a write-ahead log beside it.
+    pub(in crate::store) fn open_copy(path: &Path) -> Result<Self> {
+        let path = absolute(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+        let connection =
+            try_read(&immutable(&path), flags).map_err(|why| why.told(&path, Doing::Read))?;
+        Ok(Self {
+            connection,
+            path,
+            warnings: Vec::new(),
+            rows: RefCell::default(),
+            planned: RefCell::default(),
+            writer: Writer::default(),
+        })
+    }
+
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         let path = absolute(path)?;
         let there = match (look(&path)?, create) {
@@ -259,7 +276,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
 /// between two of its transactions.
-fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = None;
     move |tries| {
         if tries == 0 {
@@ -392,7 +409,7 @@ fn is_still(path: &Path) -> bool {
     read_only && fs::metadata(beside(path, "-wal")).map_or(true, |wal| wal.len() == 0)
 }
 
-/// The one URI that we ever hand to SQLite.
+/// The one kind of URI that we ever hand to SQLite.
 fn immutable(path: &Path) -> PathBuf {
     let mut uri = String::from("file://");
     for byte in path.as_os_str().as_bytes() {

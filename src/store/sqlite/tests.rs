@@ -1,9 +1,9 @@
 //! What is SQLite's own: the file, its schema and its settings.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fs;
 use std::fs::Permissions;
+use std::ops::ControlFlow;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -17,10 +17,7 @@ use rusqlite::trace::TraceEvent;
 use rusqlite::trace::TraceEventCodes;
 use tempfile::TempDir;
 
-use crate::chain;
 use crate::chain::Break;
-use crate::chain::Commitment;
-use crate::chain::Sealed;
 use crate::chain::Verifier;
 use crate::event::EventId;
 use crate::event::NewEvent;
@@ -35,6 +32,8 @@ use crate::store::conformance::small;
 use crate::store::conformance::text;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::rows;
+use crate::store::verify::Reading;
+use crate::store::verify::Step;
 use crate::time::Timestamp;
 
 impl Sqlite {
@@ -49,52 +48,28 @@ impl Sqlite {
     }
 
     fn walk(&self) -> Result<(), Break> {
-        let dimension = |sql: &str, digest: fn(&rusqlite::Row<'_>) -> chain::Digest| {
-            let mut statement = self.connection.prepare(sql).unwrap();
-            let rows = statement.query_map([], |row| {
-                let committed: chain::Digest = row.get("digest")?;
-                let holds = committed == digest(row);
-                Ok((row.get::<_, i64>("key")?, Commitment { digest: committed, holds }))
-            });
-            rows.unwrap().collect::<rusqlite::Result<HashMap<_, _>>>().unwrap()
-        };
-        let party = dimension("SELECT * FROM actor", |row| {
-            let (id, label) = (absent(row, "id"), absent(row, "label"));
-            chain::party(&row.get("salt").unwrap(), id.as_deref(), label.as_deref())
-        });
-        let target = dimension("SELECT * FROM target", |row| {
-            let (id, label) = (absent(row, "id"), absent(row, "label"));
-            chain::target(&row.get("salt").unwrap(), id.as_deref(), label.as_deref())
-        });
-        let agent = dimension("SELECT * FROM agent", |row| {
-            chain::agent(&row.get("salt").unwrap(), &row.get::<_, String>("text").unwrap())
-        });
-        let mut walk = Verifier::new(&self.uuid().unwrap());
-        let sql = concat!("SELECT ", rows::columns!(), " FROM event ORDER BY id");
-        for event in self.events(sql, []).unwrap() {
-            let keys = "SELECT salt, actor, impersonator, target, agent FROM event WHERE id = ?1";
-            let sealed = self.connection.query_row(keys, [event.id.0], |row| {
-                let of = |rows: &HashMap<i64, Commitment>, column: &str| {
-                    row.get::<_, Option<i64>>(column).map(|key| key.map(|key| rows[&key]))
+        self.inspect(|log| {
+            let head = log.head().unwrap();
+            let mut walk = Verifier::new(&log.uuid().unwrap());
+            let mut told = Ok(());
+            let walked = log.walk(EventId(i64::MIN), Some(head.sweep), &mut |step| {
+                told = match step {
+                    Step::Event(Reading { sealed, flaw: Some(_), .. }) => {
+                        Err(Break::Altered(sealed.id))
+                    }
+                    Step::Event(reading) => walk.event(&reading.sealed),
+                    Step::Swept(run) => walk.gap(run.first, run.last, run.hash),
                 };
-                Ok(Sealed {
-                    event: &event,
-                    salt: row.get("salt")?,
-                    actor: of(&party, "actor")?,
-                    impersonator: of(&party, "impersonator")?,
-                    target: of(&target, "target")?,
-                    agent: of(&agent, "agent")?,
-                })
+                if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
-            walk.event(&sealed.unwrap())?;
-        }
-        let (head, hash) = self.head().unwrap();
-        walk.finish(head, hash)
+            walked.unwrap();
+            Ok(told.and_then(|()| walk.finish(head.id)).and_then(|()| {
+                let same = walk.head().1 == head.hash;
+                if same { Ok(()) } else { Err(Break::Altered(head.id)) }
+            }))
+        })
+        .unwrap()
     }
-}
-
-fn absent(row: &rusqlite::Row<'_>, column: &str) -> Option<String> {
-    Some(row.get::<_, String>(column).unwrap()).filter(|text| !text.is_empty())
 }
 
 fn new() -> (TempDir, Sqlite) {
@@ -173,7 +148,7 @@ fn a_connection_has_its_settings() {
         ("journal_mode", "Text(\"wal\")"),
         ("auto_vacuum", "Integer(2)"),
         ("application_id", "Integer(1633907830)"),
-        ("user_version", "Integer(1)"),
+        ("user_version", "Integer(2)"),
     ] {
         assert_eq!(text(&writer, pragma), both, "{pragma} of a writer");
         assert_eq!(text(&reader, pragma), both, "{pragma} of a reader");
@@ -346,7 +321,8 @@ fn one_of_many_makers_makes_the_log() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort_unstable();
-    assert_eq!(left, ["log.db", "log.db-shm", "log.db-wal", "log.db.lock"], "no draft is left");
+    let wanted = ["log.db", "log.db-shm", "log.db-wal", "log.db.lock", "log.db.reserve"];
+    assert_eq!(left, wanted, "no draft is left");
 }
 
 #[test]
@@ -363,7 +339,7 @@ fn what_is_made_is_private_but_in_a_shared_folder() {
         let mut log = Sqlite::open_to_write(&path, Create::IfMissing).unwrap();
         append(&mut log, &[small("a.b")]);
         assert_eq!(mode(path.parent().unwrap()), below, "{name}");
-        for ending in ["", "-wal", "-shm", ".lock"] {
+        for ending in ["", "-wal", "-shm", ".lock", ".reserve"] {
             let path = path.with_file_name(format!("log.db{ending}"));
             assert_eq!(mode(&path), file, "{}", path.display());
         }
@@ -436,7 +412,7 @@ fn a_newer_log_is_left_alone() {
     by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
-        "the log {} was made by a newer activity (schema 9, this one knows 1)",
+        "the log {} was made by a newer activity (schema 9, this one knows 2)",
         path.display()
     );
     assert_eq!(to_read(&path), (Exit::Config, what.clone()));

@@ -45,7 +45,7 @@ impl Interrupt {
     }
 
     #[cfg(test)]
-    pub(super) fn send(&self, signal: usize) {
+    pub(crate) fn send(&self, signal: usize) {
         self.0.store(signal, Ordering::Relaxed);
     }
 }
@@ -63,4 +63,17 @@ fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_noted() {
+        let interrupt = Interrupt::listen().unwrap();
+        assert_eq!(interrupt.signal(), None);
+        low_level::raise(SIGHUP).unwrap();
+        assert_eq!(interrupt.signal(), Some(SIGHUP));
+    }
 }

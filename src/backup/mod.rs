@@ -1,0 +1,111 @@
+//! A copy of a log, as it was at one moment: whole, verified, and in one file.
+//!
+//! Others go on reading and writing. Under its name there is either the copy, and it holds, or what was
+//! there before.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::export;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::replacement::Replacement;
+use crate::store::Log;
+use crate::text;
+use crate::verify;
+
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Reached {
+    /// So many bytes of so many are copied.
+    Copied {
+        bytes: u64,
+        of: u64,
+    },
+    Verified(verify::Reached),
+}
+
+/// What was copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copied {
+    pub events: u64,
+    pub head: (EventId, Hash),
+    pub bytes: u64,
+}
+
+impl Copied {
+    /// All of it as one object; `file` is the copy's name.
+    pub(crate) fn json(&self, file: &str) -> String {
+        let (id, hash) = self.head;
+        let object = serde_json::json!({
+            "file": file,
+            "events": self.events,
+            "head": {"id": id.0, "hash": hash.to_string()},
+            "bytes": self.bytes,
+        });
+        let mut escaped = String::new();
+        text::json_escape_into(&mut escaped, &object.to_string());
+        escaped
+    }
+}
+
+/// Copies the log at `path` into a file, which gets its name when the copy was found to hold. A regular
+/// file is replaced.
+///
+/// # Errors
+/// [`Exit::Usage`] where that would overwrite the log, [`Exit::CantCreate`], those of the log;
+/// [`Exit::Io`] where the copy does not hold, which is the log's doing.
+pub(crate) fn run(
+    log: &Log,
+    path: &Path,
+    file: &Path,
+    reached: &mut dyn FnMut(Reached),
+) -> Result<Copied> {
+    export::refuse_log(file, path)?;
+    let name = file.display().to_string();
+    let mut replacement =
+        place(file).and_then(|place| Replacement::named(&place)).map_err(|why| {
+            let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
+            anyhow::Error::new(why).context(failure)
+        })?;
+    let temporary = replacement.temporary().map(Path::to_owned).unwrap_or_default();
+    let mut size = 0;
+    log.copy_to(&temporary, &name, &mut |bytes, of| {
+        size = of;
+        reached(Reached::Copied { bytes, of });
+    })?;
+    let request = verify::Request { quick: false, anchors: &[] };
+    let report = {
+        let copy = Log::open_copy(&temporary)?;
+        verify::run(&copy, &request, &mut |at| reached(Reached::Verified(at)))?
+    };
+    if !report.holds() {
+        let what = report.lines().into_iter().next().unwrap_or_default();
+        let what = format!("the copy does not hold, so {name} was not written: {what}");
+        let hint = "`activity verify` tells all that is wrong with the log";
+        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+    }
+    replacement.finish().map_err(|why| {
+        anyhow::Error::new(why).context(Failure::new(Exit::Io, format!("cannot write {name}")))
+    })?;
+    Ok(Copied { events: report.events, head: report.head, bytes: size })
+}
+
+/// Where the copy goes: through a symbolic link to what it leads to.
+fn place(file: &Path) -> io::Result<PathBuf> {
+    match fs::metadata(file) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => {
+            Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+        }
+        Ok(_) => fs::canonicalize(file),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(file.to_owned()),
+        Err(why) => Err(why),
+    }
+}

@@ -1,0 +1,86 @@
+use anyhow::Result;
+
+use crate::commands::{Call, Run};
+use crate::failure::Exit;
+use crate::interrupt;
+use crate::interrupt::Interrupt;
+use crate::sweep::End;
+use crate::text;
+use crate::time::Span;
+
+const EXAMPLES: &str = "\
+Examples:
+  What would go, and by which rule:
+  $ activity sweep --keep 2y --dry-run
+
+  What cron runs every night:
+  $ activity sweep --keep 365d";
+
+/// Remove the events that are older than the log is to keep
+///
+/// How long that is says [retention] in the config: `keep`, and rules of which the first that fits an
+/// event decides. One `retention.sweep` event vouches for what is removed, so the log can be verified
+/// as before. Ingest goes on meanwhile, an export is waited for. Disk space is given back. Ended
+/// midway, it is finished by the next sweep.
+///
+/// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the digests that failed
+/// since.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct SweepArgs {
+    /// Keep what no rule fits so long, in place of `keep` in the config: 365d, 2y, 12h
+    #[arg(long, value_name = "DURATION", value_parser = Span::parse, help_heading = "Sweep")]
+    keep: Option<Span>,
+    /// Count by action what would be removed; remove and record nothing
+    #[arg(long, help_heading = "Sweep")]
+    dry_run: bool,
+    /// Sweep though the clock is more than 30 days past the newest event
+    #[arg(long, conflicts_with = "dry_run", help_heading = "Sweep")]
+    force: bool,
+    /// Print what was, or would be, removed as JSON
+    #[arg(long, help_heading = "Sweep")]
+    json: bool,
+}
+
+impl Run for SweepArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let retention = context.retention(self.keep)?;
+        if self.dry_run {
+            let reader = context.read()?;
+            if let Some(why) = reader.clock_ahead(context.now)? {
+                context.note(&format!("a sweep would be refused without --force: {why}"));
+            }
+            let doomed = reader.doomed(&retention, context.now)?;
+            if self.json {
+                context.print(&line(&doomed.swept.json().to_string()))?;
+            } else {
+                let zone = context.zone()?;
+                let printer = context.printer(&zone, None);
+                context.show(|out| printer.doomed(&doomed.rows, doomed.events, out))?;
+            }
+            return Ok(Exit::Done);
+        }
+        let interrupt = Interrupt::listen()?;
+        match context.sweep(&retention, self.force, &interrupt)? {
+            End::Done(swept) if self.json => context.print(&line(&swept.json().to_string()))?,
+            End::Done(swept) => context.print(format!("{}\n", swept.line()).as_bytes())?,
+            End::Interrupted { signal, vouched } => {
+                context.warn(if vouched {
+                    "interrupted: the next sweep removes the rest"
+                } else {
+                    "interrupted: nothing is swept"
+                });
+                interrupt::die_by(signal)?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn line(json: &str) -> Vec<u8> {
+    let mut line = String::new();
+    text::json_escape_into(&mut line, json);
+    line.push('\n');
+    line.into_bytes()
+}

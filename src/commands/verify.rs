@@ -1,0 +1,60 @@
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::commands::{Call, Run};
+use crate::failure::Exit;
+use crate::verify::Request;
+use crate::verify::anchors::Anchor;
+
+const EXAMPLES: &str = "\
+Examples:
+  Hold the log against itself, and against the head in a mail that was kept:
+  $ activity verify --anchors digest.eml
+
+  Note the head every hour where nobody can change it:
+  $ activity verify --quick | logger -t activity";
+
+/// Check that no event was changed, removed, put in or moved
+///
+/// Prints `holds: N events, head ID:HASH`, or for the first event that does not hold `broken at event
+/// ID: why`, and exits 1. A changed schema and a failed integrity check are lines of their own. What
+/// sweeps took is vouched for in the log and holds. Who can write the file can also compute all of it
+/// anew: only a head that was noted elsewhere shows that.
+#[derive(clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub(crate) struct VerifyArgs {
+    /// Leave the file's own integrity check out, which takes most of the time
+    #[arg(long, help_heading = "Verify")]
+    quick: bool,
+    /// Hold the log against a head that was noted; 16 hex digits are enough [can be repeated]
+    #[arg(long, value_name = "ID:HASH", value_parser = Anchor::parse, help_heading = "Verify")]
+    anchor: Vec<Anchor>,
+    /// Hold it against every ID:HASH in FILE, a text or a saved mail; - is standard input [can be
+    /// repeated]
+    #[arg(long, value_name = "FILE", help_heading = "Verify")]
+    anchors: Vec<PathBuf>,
+    /// Print what was found as one JSON object
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+}
+
+impl Run for VerifyArgs {
+    fn run(self, call: Call) -> Result<Exit> {
+        let context = &call.context()?;
+        let mut anchors = self.anchor;
+        for file in &self.anchors {
+            anchors.extend(context.anchors_in(file)?);
+        }
+        let report = context.verify(&Request { quick: self.quick, anchors: &anchors })?;
+        if self.json {
+            context.print(format!("{}\n", report.json()).as_bytes())?;
+        } else {
+            context.print(format!("{}\n", report.lines().join("\n")).as_bytes())?;
+            for note in report.notes() {
+                context.note(&format!("note: {note}"));
+            }
+        }
+        Ok(if report.is_all_well() { Exit::Done } else { Exit::No })
+    }
+}

@@ -1,0 +1,123 @@
+//! Whether the log holds, and copies of it that do.
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::backup;
+use crate::backup::Copied;
+use crate::context::Context;
+use crate::failure::{Exit, Failure};
+use crate::store::Log;
+use crate::terminal::Progress;
+use crate::terminal::Work;
+use crate::verify;
+use crate::verify::Report;
+use crate::verify::Request;
+use crate::verify::anchors;
+use crate::verify::anchors::Anchor;
+
+/// A file of anchors is not longer than this, in bytes.
+const LONGEST: u64 = 64 << 20;
+
+impl Context {
+    /// Holds the log against its hashes, and against heads that were noted. How far it is goes to a
+    /// line on standard error.
+    ///
+    /// # Errors
+    /// As [`verify::run`].
+    pub(crate) fn verify(&self, request: &Request<'_>) -> Result<Report> {
+        let log = Log::open_to_read(&self.settings.db()?.value)?;
+        let mut line = Line::default();
+        let report = verify::run(&log, request, &mut |reached| self.verified(&mut line, reached));
+        line.clear();
+        report
+    }
+
+    /// Copies the log into a file.
+    ///
+    /// # Errors
+    /// As [`backup::run`].
+    pub(crate) fn back_up(&self, file: &Path) -> Result<Copied> {
+        let path = self.settings.db()?.value;
+        let log = Log::open_to_read(&path)?;
+        let mut line = Line::default();
+        let copied = backup::run(&log, &path, file, &mut |reached| match reached {
+            backup::Reached::Copied { bytes, of } => {
+                self.on(&mut line, "copy", Work::Bytes(of)).at(bytes, 0);
+            }
+            backup::Reached::Verified(reached) => self.verified(&mut line, reached),
+        });
+        line.clear();
+        copied
+    }
+
+    /// The anchors in a file, `-` for standard input: a text, or a mail that was saved.
+    ///
+    /// # Errors
+    /// [`Exit::NoInput`] where it cannot be read, [`Exit::Data`] where it has none.
+    pub(crate) fn anchors_in(&self, file: &Path) -> Result<Vec<Anchor>> {
+        let name = if file == Path::new("-") {
+            "standard input".to_owned()
+        } else {
+            file.display().to_string()
+        };
+        let mut bytes = Vec::new();
+        let source: io::Result<Box<dyn Read>> = if file == Path::new("-") {
+            Ok(Box::new(io::stdin()))
+        } else {
+            File::open(file).map(|file| Box::new(file) as Box<dyn Read>)
+        };
+        source
+            .and_then(|source| source.take(LONGEST + 1).read_to_end(&mut bytes))
+            .with_context(|| Failure::new(Exit::NoInput, format!("cannot read {name}")))?;
+        if bytes.len() as u64 > LONGEST {
+            let what = format!("{name}: longer than {} MiB", LONGEST >> 20);
+            return Err(Failure::new(Exit::Data, what).into());
+        }
+        let anchors = anchors::all_in(&bytes);
+        if anchors.is_empty() {
+            let what = format!("{name}: no ID:HASH in it");
+            let hint = "a digest mail has one at its end, `activity verify` prints one";
+            return Err(Failure::new(Exit::Data, what).hint(hint).into());
+        }
+        Ok(anchors)
+    }
+
+    fn verified(&self, line: &mut Line, reached: verify::Reached) {
+        match reached {
+            verify::Reached::Integrity => drop(self.on(line, "integrity check", Work::Unknown)),
+            verify::Reached::Event { id, of, events } => {
+                self.on(line, "chain", Work::Events(Some(of))).at(id, events);
+            }
+        }
+    }
+
+    /// The line for that part of the work; the one for the part before it goes.
+    fn on(&self, line: &mut Line, name: &'static str, work: Work) -> Progress {
+        match &line.0 {
+            Some((of, progress)) if *of == name => progress.clone(),
+            _ => {
+                line.clear();
+                let progress = self.terminal.borrow_mut().progress(name, work);
+                line.0 = Some((name, progress.clone()));
+                progress
+            }
+        }
+    }
+}
+
+/// The line that tells how far it is, with the name of the part.
+#[derive(Default)]
+struct Line(Option<(&'static str, Progress)>);
+
+impl Line {
+    fn clear(&mut self) {
+        if let Some((_, progress)) = self.0.take() {
+            progress.clear();
+        }
+    }
+}

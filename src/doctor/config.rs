@@ -1,0 +1,160 @@
+//! The config: its file, what holds and who says so.
+
+use crate::digest::deliver::Terms;
+use crate::digest::run;
+use crate::digest::view::bytes;
+use crate::doctor::Area;
+use crate::doctor::Check;
+use crate::doctor::Subject;
+use crate::doctor::owner::Owner;
+use crate::doctor::reason;
+use crate::render::Status;
+use crate::settings::Origin;
+use crate::settings::Settings;
+use crate::text;
+use crate::time::Span;
+
+/// What the config asks of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wants {
+    /// Whether somebody is to get a digest.
+    pub digest: bool,
+    /// Whether anything is ever to be removed.
+    pub retention: bool,
+}
+
+impl Wants {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let config = &settings.config;
+        let retention = config.written.iter().any(|written| written.key.starts_with("retention."));
+        Self { digest: !config.digest.to.is_empty(), retention }
+    }
+}
+
+pub(super) fn judge(subject: &Subject<'_>) -> Vec<Check> {
+    let mut checks = vec![file(subject)];
+    if subject.config_fault.is_none() {
+        checks.push(retention(subject.settings));
+    }
+    checks.extend(settings(subject));
+    checks
+}
+
+fn file(subject: &Subject<'_>) -> Check {
+    let check = |status, value: String| Check::new(Area::Config, "file", status, value);
+    if let Some(error) = subject.config_fault {
+        let (what, hint) = reason(error);
+        return Check { advice: hint, ..check(Status::Bad, what) };
+    }
+    let Some(file) = &subject.settings.config_file else {
+        return check(Status::Note, "none, so the defaults hold".to_owned())
+            .advise("/etc/activity/config.toml is where it is looked for");
+    };
+    let path = file.value.display();
+    let Some(owner) = Owner::of(&file.value) else {
+        return check(Status::Ok, path.to_string()).from(file.origin);
+    };
+    let value = format!("{path}, {}", owner.told());
+    let check = if owner.is_shared_to_write() {
+        check(Status::Bad, value).advise("others may say what is run and mailed: chmod go-w")
+    } else if owner.uid != 0 && owner.uid != subject.keys.uid {
+        check(Status::Bad, value).advise("it belongs neither to root nor to you: chown root")
+    } else {
+        check(Status::Ok, value)
+    };
+    check.from(file.origin)
+}
+
+fn retention(settings: &Settings) -> Check {
+    let check = |status, value: String| Check::new(Area::Config, "retention", status, value);
+    let of = |prefix: &'static str| {
+        settings.config.written.iter().filter(move |written| written.key.starts_with(prefix))
+    };
+    let rules = of("retention.rule").count() as u64;
+    let keep = of("retention.keep").next().map(|keep| format!("keep {}", keep.value));
+    let told: Vec<String> =
+        keep.into_iter().chain((rules > 0).then(|| text::plural(rules, "rule"))).collect();
+    if told.is_empty() {
+        return check(Status::Note, "none: nothing is ever removed".to_owned())
+            .advise("[retention] keep = \"365d\" in the config sets how long events are kept");
+    }
+    check(Status::Ok, told.join(", "))
+}
+
+/// What holds, each key with who says so.
+fn settings(subject: &Subject<'_>) -> Vec<Check> {
+    let settings = subject.settings;
+    let config = &settings.config;
+    let is_written = |key: &str| config.written.iter().any(|written| written.key == key);
+    let mut all = Vec::new();
+    // Without its config nobody knows which log is meant, but for one that the call names.
+    let is_known = subject.config_fault.is_none() || settings.names_log();
+    if let Some(db) = settings.db().ok().filter(|_| is_known) {
+        all.push(Check::setting("db", db.value.display().to_string(), db.origin));
+    }
+    if let Ok(zone) = settings.zone() {
+        all.push(Check::setting("tz", zone.value.name(), zone.origin));
+    }
+    let terms = Terms::default();
+    let wait = Span::from_seconds(terms.wait.as_secs()).to_string();
+    let built_in = || "built-in".to_owned();
+    for (key, value) in [
+        ("site", settings.site()),
+        ("system_label", settings.system_label().to_owned()),
+        ("space_left", bytes(settings.space_left().value)),
+        ("digest.subject", built_in()),
+        ("digest.templates", built_in()),
+        ("digest.attempts", terms.attempts.to_string()),
+        ("digest.wait", wait),
+        ("digest.top", run::TOP.to_string()),
+        ("digest.per_kind", run::PER_KIND.to_string()),
+    ] {
+        if !is_written(key) {
+            all.push(Check::setting(key, value, Origin::Default));
+        }
+    }
+    let keys = subject.keys;
+    for (variable, is_set) in [
+        ("SENDGRID_API_KEY", keys.sendgrid.is_some()),
+        ("ACTIVITY_SMTP_PASSWORD", keys.smtp.is_some()),
+    ] {
+        if is_set {
+            all.push(Check::setting("key", "[secret]", Origin::Variable(variable)));
+        }
+    }
+    let elsewhere = |key: &str| matches!(key, "db" | "tz");
+    let written = config.written.iter().filter(|written| !elsewhere(&written.key));
+    all.extend(written.map(|w| Check::setting(&w.key, w.value.as_str(), Origin::Config)));
+    all
+}
+
+/// What this call was told and a schedule is not.
+pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
+    let db = settings.db().ok().map(|db| db.origin);
+    let config = settings.config_file.as_ref().map(|file| file.origin);
+    let told: Vec<String> = [db, config]
+        .into_iter()
+        .flatten()
+        .filter(|origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_)))
+        .map(|origin| origin.to_string())
+        .collect();
+    let value = format!("{} of this call decide what is looked at here", told.join(" and "));
+    let check = Check::new(Area::Schedules, "this call", Status::Note, value);
+    let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
+    (!told.is_empty()).then(|| check.advise(advice))
+}
+
+/// What is to be passed on, which this version does not do.
+pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
+    let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
+    let of = |list: &'static str| {
+        let ours =
+            move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));
+        settings.config.written.iter().filter(move |written| ours(&written.key)).map(
+            move |written| {
+                bad(list, format!("{}: nothing is delivered by this version", written.key))
+            },
+        )
+    };
+    of("mirror").chain(of("alert")).collect()
+}

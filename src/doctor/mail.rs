@@ -1,0 +1,124 @@
+//! The mail: whether the digest could be written and sent. Nothing is sent.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use crate::digest::deliver::Transport;
+use crate::digest::page::Page;
+use crate::digest::post::Post;
+use crate::digest::report::Report;
+use crate::digest::report::Scope;
+use crate::digest::run::Brief;
+use crate::doctor::Area;
+use crate::doctor::Check;
+use crate::doctor::Subject;
+use crate::doctor::owner::Owner;
+use crate::failure::Exit;
+use crate::query::Query;
+use crate::render::Status;
+use crate::secret::Secret;
+
+/// `is_tried`: whether a digest was ever sent.
+pub(super) fn judge(subject: &Subject<'_>, is_tried: bool) -> Vec<Check> {
+    // What the config says of mail is not known.
+    if subject.config_fault.is_some() {
+        return Vec::new();
+    }
+    let mut checks = vec![transport(subject, is_tried)];
+    let digest = &subject.settings.config.digest;
+    for file in [&digest.sendgrid_key, &digest.smtp_password].into_iter().flatten() {
+        checks.push(key_file(file, subject.keys.uid));
+    }
+    checks.extend(templates(subject));
+    checks
+}
+
+fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
+    let check = |status, value: String| Check::new(Area::Mail, "transport", status, value);
+    let digest = &subject.settings.config.digest;
+    let post = match Post::new(digest, &[], subject.keys) {
+        Ok(post) => post,
+        Err(failure) => return Check::failed(Area::Mail, "transport", failure),
+    };
+    let value = format!("{} to {}", post.transport.name(), post.recipients().join(", "));
+    let variable = match &post.transport {
+        Transport::Sendmail(sendmail) => {
+            let program = Path::new(sendmail.program());
+            if program.is_absolute() && !is_executable(program) {
+                let value = format!("{value}: there is no program {}", program.display());
+                return check(Status::Bad, value)
+                    .advise("install a mail server, or name another digest.sendmail.command");
+            }
+            None
+        }
+        Transport::SendGrid(_) => {
+            let only = subject.keys.sendgrid.is_some() && digest.sendgrid_key.is_none();
+            only.then_some(("SENDGRID_API_KEY", "digest.sendgrid.api_key_file"))
+        }
+        Transport::Smtp(_) => {
+            let only = subject.keys.smtp.is_some() && digest.smtp_password.is_none();
+            only.then_some(("ACTIVITY_SMTP_PASSWORD", "digest.smtp.password_file"))
+        }
+    };
+    match variable {
+        Some((variable, key)) => {
+            check(Status::Note, format!("{value}, with the key of {variable}"))
+                .advise(format!("a schedule has no such variable: set {key}"))
+        }
+        None if is_tried => check(Status::Ok, value),
+        None => check(Status::Ok, value)
+            .advise("`activity doctor --mail ADDRESS` sends a test this way"),
+    }
+}
+
+fn key_file(path: &Path, uid: u32) -> Check {
+    let told = |owner: Owner| format!("{}, {}", path.display(), owner.told());
+    match Secret::read(path, uid) {
+        Ok(_) => {
+            let value = Owner::of(path).map_or_else(|| path.display().to_string(), told);
+            Check::new(Area::Mail, "key file", Status::Ok, value)
+        }
+        // It is good that not everybody can read it; whoever sends the digest must.
+        Err(failure) if failure.exit == Exit::NoPermission => {
+            Check::new(Area::Mail, "key file", Status::Note, failure.what)
+                .advise("who sends the digest must be able to: call it as that user")
+        }
+        Err(failure) => Check::failed(Area::Mail, "key file", failure),
+    }
+}
+
+/// Writes a page of the last day by the user's own templates; the built-in ones work.
+fn templates(subject: &Subject<'_>) -> Option<Check> {
+    let digest = &subject.settings.config.digest;
+    let (templates, own_subject) = (&digest.templates, digest.subject.is_some());
+    if templates.is_none() && !own_subject {
+        return None;
+    }
+    let what = templates.as_ref().map_or_else(
+        || "the subject of the config".to_owned(),
+        |folder| folder.display().to_string(),
+    );
+    let check = |status, value: String| Check::new(Area::Mail, "templates", status, value);
+    let brief = match Brief::new(digest) {
+        Ok(brief) => brief,
+        Err(failure) => return Some(Check::failed(Area::Mail, "templates", failure)),
+    };
+    let report = subject.log.as_ref().and_then(|log| log.as_ref().ok()).map(|log| {
+        Report::read(log, Scope::OneOff(&Query::default()), subject.now, &brief.options())
+    });
+    let fault = match report {
+        Some(Ok(report)) => Page::render(&report, &subject.setting, &brief.templates).fault,
+        // Without a log there is nothing to write about.
+        Some(Err(_)) | None => brief.templates.fault().map(str::to_owned),
+    };
+    Some(match fault {
+        Some(why) => check(Status::Bad, why)
+            .advise("the digest is sent by the built-in ones until they are mended"),
+        None => check(Status::Ok, format!("{what}, and they work")),
+    })
+}
+
+pub(super) fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,332 @@
+//! The judgements, on hosts and logs that are made up.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::digest::outcome::Outcome;
+use crate::doctor::config::Wants;
+use crate::doctor::crontab::Job;
+use crate::doctor::log::Contents;
+use crate::event::EventId;
+use crate::event::own;
+use crate::store::Create;
+use crate::store::Stamp;
+use crate::time::Span;
+use crate::time::Zone;
+
+const PROGRAM: &str = "usr/local/bin/activity";
+const TIMER: &str = "[Timer]\nOnCalendar=*-*-* 04:00:00 UTC\n[Install]\nWantedBy=timers.target\n";
+const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/activity digest\n";
+
+/// A host that is made of files.
+struct Made(TempDir);
+
+impl Made {
+    fn new() -> Self {
+        let made = Self(tempfile::tempdir().unwrap());
+        made.file(PROGRAM, "");
+        made.executable(PROGRAM);
+        made
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn executable(&self, path: &str) {
+        let mode = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.0.path().join(path), mode).unwrap();
+    }
+
+    fn link(&self, path: &str) {
+        let path = self.0.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink("/somewhere", path).unwrap();
+    }
+
+    fn host(&self) -> Host<'_> {
+        Host { root: self.0.path(), home: None, is_root: true, own_crontab: None }
+    }
+
+    fn look(&self) -> schedule::Schedules {
+        schedule::look(&self.host())
+    }
+
+    /// What is said of the digest's schedule, and of what runs it.
+    fn told(&self) -> Vec<(Status, String)> {
+        let checks = schedule::judge(&self.look(), true, &self.host());
+        let told = checks.into_iter().filter(|check| check.name != "sweep");
+        told.map(|check| (check.status, check.value)).collect()
+    }
+
+    fn with_cron(self) -> Self {
+        self.file("proc/17/comm", "cron\n");
+        self
+    }
+}
+
+fn ok(value: &str) -> Vec<(Status, String)> {
+    vec![(Status::Ok, value.to_owned())]
+}
+
+#[test]
+fn crontabs_are_found_wherever_cron_has_them() {
+    let line = "0 4 * * * /usr/local/bin/activity digest\n";
+    let system = "0 4 * * * root /usr/local/bin/activity digest\n";
+    for (path, text) in [
+        ("var/spool/cron/crontabs/root", line),
+        ("var/spool/cron/root", line),
+        ("etc/crontabs/root", line),
+        ("etc/crontab", system),
+        ("etc/cron.d/activity", system),
+    ] {
+        let made = Made::new().with_cron();
+        made.file(path, &format!("# activity\n{text}"));
+        assert_eq!(made.told(), ok(&format!("/{path}:2: 0 4 * * *")));
+    }
+    let made = Made::new().with_cron();
+    made.file("etc/cron.daily/activity", "#!/bin/sh\nactivity digest\n");
+    made.executable("etc/cron.daily/activity");
+    assert_eq!(made.told(), ok("/etc/cron.daily/activity:2: /etc/cron.daily"));
+}
+
+#[test]
+fn the_callers_own_crontab_counts_and_scripts_are_looked_into() {
+    let made = Made::new().with_cron();
+    made.file("opt/nightly", "#!/bin/sh\nset -e\nactivity sweep; activity digest\n");
+    made.executable("opt/nightly");
+    let own_crontab = Some("0 4 * * * /opt/nightly\n".to_owned());
+    let found = schedule::look(&Host { own_crontab, is_root: false, ..made.host() });
+    let jobs: Vec<Job> = found.entries.iter().map(|entry| entry.job).collect();
+    assert_eq!(jobs, [Job::Sweep, Job::Digest]);
+    assert!(found.entries.iter().all(|entry| entry.fault.is_none()), "{found:?}");
+    assert_eq!(found.entries[0].place, "crontab -l:1");
+}
+
+#[test]
+fn an_entry_that_cannot_run_is_bad_and_says_why() {
+    for (path, text, why) in [
+        ("etc/crontab", "0 4 * * * root activity digest", "is in none of /usr/bin:/bin"),
+        ("etc/crontab", "0 4 * * * root /opt/activity digest", "no program /opt/activity"),
+        (
+            "etc/cron.d/activity.cron",
+            "0 4 * * * root /usr/local/bin/activity digest",
+            "such a name",
+        ),
+        ("etc/cron.daily/activity.sh", "activity digest", "such a name"),
+        ("etc/cron.daily/activity", "activity digest", "not executable"),
+    ] {
+        let made = Made::new().with_cron();
+        made.file(path, text);
+        let told = made.told();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].0, Status::Bad, "{told:?}");
+        assert!(told[0].1.contains(why), "{told:?}");
+    }
+    let made = Made::new().with_cron();
+    made.file("etc/crontab", "PATH=/usr/local/bin:/bin\n0 4 * * * root activity digest\n");
+    assert_eq!(made.told(), ok("/etc/crontab:2: 0 4 * * *"));
+}
+
+#[test]
+fn a_crontab_without_a_daemon_is_bad() {
+    let made = Made::new();
+    made.file("etc/crontab", "0 4 * * * root /usr/local/bin/activity digest\n");
+    made.file("proc/17/comm", "crontab\n");
+    let told = made.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0].0, Status::Ok);
+    assert_eq!(told[1].0, Status::Bad);
+    assert!(told[1].1.contains("no cron daemon"), "{told:?}");
+}
+
+#[test]
+fn a_timer_counts_when_it_is_enabled() {
+    let made = Made::new();
+    made.file("etc/systemd/system/activity-digest.service", SERVICE);
+    let none = made.told();
+    assert!(none[0].1.contains("no crontab or timer"), "a service alone never runs: {none:?}");
+    made.file("etc/systemd/system/activity-digest.timer", TIMER);
+    let told = made.told();
+    assert_eq!(told[0].0, Status::Bad);
+    assert!(told[0].1.ends_with("but the timer is not enabled"), "{told:?}");
+    made.link("etc/systemd/system/timers.target.wants/activity-digest.timer");
+    let place = "/etc/systemd/system/activity-digest.timer: *-*-* 04:00:00 UTC";
+    let told = made.told();
+    assert_eq!(told[0], (Status::Ok, place.to_owned()));
+    assert!(told[1].1.contains("systemd does not run"), "{told:?}");
+    fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
+    assert_eq!(made.told(), ok(place));
+}
+
+#[test]
+fn a_timer_may_name_its_service_and_a_user_may_have_one() {
+    let made = Made::new();
+    fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
+    made.file("home/.config/systemd/user/night.service", SERVICE);
+    made.file(
+        "home/.config/systemd/user/any.timer",
+        "[Timer]\nOnCalendar=daily\nUnit=night.service\n",
+    );
+    made.link("home/.config/systemd/user/timers.target.wants/any.timer");
+    let home = made.0.path().join("home");
+    let host = Host { home: Some(&home), ..made.host() };
+    let found = schedule::look(&host);
+    assert_eq!(found.entries.len(), 1, "{found:?}");
+    assert_eq!((found.entries[0].when.as_str(), &found.entries[0].fault), ("daily", &None));
+}
+
+#[test]
+fn a_sweep_is_missed_only_where_there_is_something_to_remove() {
+    let made = Made::new();
+    let status = |retention| {
+        let checks = schedule::judge(&made.look(), retention, &made.host());
+        checks.iter().find(|check| check.name == "sweep").unwrap().status
+    };
+    assert_eq!(status(false), Status::Note);
+    assert_eq!(status(true), Status::Bad);
+}
+
+#[test]
+fn odd_files_are_passed_over() {
+    let made = Made::new();
+    fs::create_dir_all(made.0.path().join("etc/cron.d/folder")).unwrap();
+    let fifo = made.0.path().join("etc/crontab");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from(0o600)).unwrap();
+    fs::write(made.0.path().join("etc/cron.d/bytes"), b"\xff\0 activity digest").unwrap();
+    assert!(made.look().entries.is_empty());
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse_rfc3339(text).unwrap()
+}
+
+/// The contents of a log, read from a real one.
+fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+    let mut append = |at: &str, event| {
+        let stamp = Stamp { recorded_at: time(at), recorded_by: "root" };
+        log.append(&[event], &stamp).unwrap();
+    };
+    for (recorded_at, occurred_at, action) in events {
+        let event = match *action {
+            "retention.sweep" => own::system(action, &json!({"count": 18_204})),
+            _ => crate::event::NewEvent { action: (*action).to_owned(), ..Default::default() },
+        };
+        let occurred_at = Some(time(occurred_at));
+        append(recorded_at, crate::event::NewEvent { occurred_at, ..event });
+    }
+    for (at, sent) in digests {
+        let outcome = Outcome {
+            sent: *sent,
+            since: time(at).saturating_sub(Span::from_seconds(86_400)),
+            until: time(at),
+            through: EventId(1),
+            events: 19,
+            recipients: vec!["ops@example.org".to_owned()],
+            transport: "sendgrid".to_owned(),
+            status: Some(if *sent { "202" } else { "401" }.to_owned()),
+            error: (!sent).then(|| "401 Unauthorized".to_owned()),
+            message_id: None,
+            attempts: 1,
+            maybe_duplicate: false,
+            one_off: false,
+        };
+        let event = outcome.to_event();
+        append(at, crate::event::NewEvent { occurred_at: Some(time(at)), ..event });
+    }
+    Contents::read(&log).unwrap()
+}
+
+const NOW: &str = "2026-11-20T12:00:00Z";
+
+fn run(contents: &Contents, wants: Wants, name: &str) -> (Status, String) {
+    let checks = runs::judge(contents, &wants, time(NOW), &Zone::utc());
+    let check = checks.into_iter().find(|check| check.name == name).unwrap();
+    (check.status, check.value)
+}
+
+const BOTH: Wants = Wants { digest: true, retention: true };
+const NEITHER: Wants = Wants { digest: false, retention: false };
+
+#[test]
+fn a_digest_is_missed_after_26_hours() {
+    for (digests, wants, status, part) in [
+        (&[("2026-11-20T04:00:00Z", true)] as &[_], BOTH, Status::Ok, "sent 8 hr ago"),
+        (&[("2026-11-19T10:00:01Z", true)], BOTH, Status::Ok, "19 events to ops@example.org"),
+        (&[("2026-11-19T09:59:59Z", true)], BOTH, Status::Bad, "sendgrid 202"),
+        (&[("2026-11-19T09:59:59Z", true)], NEITHER, Status::Note, "sent yesterday"),
+        (
+            &[("2026-11-19T04:00:00Z", true), ("2026-11-20T04:00:00Z", false)],
+            BOTH,
+            Status::Bad,
+            "failed 8 hr ago (2026-11-20 04:00 UTC), sendgrid: 401 Unauthorized",
+        ),
+        (&[], BOTH, Status::Bad, "none yet"),
+        (&[], NEITHER, Status::Note, "none yet"),
+    ] {
+        let (found, told) = run(&contents(&[], digests), wants, "digest");
+        assert_eq!(found, status, "{digests:?} {told}");
+        assert!(told.contains(part), "{told}");
+    }
+}
+
+#[test]
+fn a_sweep_is_missed_after_48_hours() {
+    let at = |at| (at, at, "retention.sweep");
+    for (event, wants, status) in [
+        (at("2026-11-20T03:10:00Z"), BOTH, Status::Ok),
+        (at("2026-11-18T12:00:01Z"), BOTH, Status::Ok),
+        (at("2026-11-18T11:59:59Z"), BOTH, Status::Bad),
+        (at("2026-11-18T11:59:59Z"), NEITHER, Status::Ok),
+    ] {
+        let (found, told) = run(&contents(&[event], &[]), wants, "sweep");
+        assert_eq!(found, status, "{event:?} {told}");
+        assert!(
+            told.starts_with("removed 18,204 events ") || told.starts_with("removed 18204 "),
+            "{told}"
+        );
+    }
+    assert_eq!(run(&contents(&[], &[]), BOTH, "sweep").0, Status::Bad);
+    assert_eq!(run(&contents(&[], &[]), NEITHER, "sweep").0, Status::Ok);
+}
+
+#[test]
+fn a_clock_behind_the_log_and_one_ahead_of_it_are_told() {
+    let statuses = |events: &[(&str, &str, &str)]| -> Vec<(String, Status)> {
+        let checks = runs::clock(&contents(events, &[]), time(NOW), &Zone::utc());
+        checks.into_iter().map(|check| (check.name, check.status)).collect()
+    };
+    let told = |name: &str, status| (name.to_owned(), status);
+    let before = "2026-11-20T11:00:00Z";
+    assert_eq!(statuses(&[]), [told("host", Status::Ok)]);
+    assert_eq!(statuses(&[(before, before, "a")]), [told("host", Status::Ok)]);
+    let set_back = ("2026-11-20T12:00:01Z", before, "a");
+    assert_eq!(statuses(&[set_back]), [told("host", Status::Bad)]);
+    // A little ahead is what clocks are.
+    assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [told("host", Status::Ok)]);
+    let ahead = (before, "2026-11-20T13:00:00Z", "a");
+    assert_eq!(statuses(&[ahead]), [told("host", Status::Ok), told("emitters", Status::Bad)]);
+    let long_ago = ("2026-11-01T00:00:00Z", "2099-01-01T00:00:00Z", "a");
+    assert_eq!(statuses(&[long_ago]), [told("host", Status::Ok), told("emitters", Status::Note)]);
+}
+
+#[test]
+fn all_is_well_unless_something_is_bad() {
+    let check = |status| Check::new(Area::Log, "file", status, "x");
+    let diagnosis = |statuses: &[Status]| Diagnosis {
+        checks: statuses.iter().map(|status| check(*status)).collect(),
+    };
+    let verdict = |statuses: &[Status]| diagnosis(statuses).verdict().1;
+    assert_eq!(verdict(&[Status::Ok]), "all is well");
+    assert_eq!(verdict(&[Status::Ok, Status::Note]), "all is well, 1 note");
+    assert_eq!(verdict(&[Status::Bad, Status::Note, Status::Note]), "1 thing is BAD, 2 notes");
+    assert!(diagnosis(&[Status::Note]).is_well());
+    assert!(!diagnosis(&[Status::Ok, Status::Bad]).is_well());
+}

@@ -1,0 +1,48 @@
+//! Reads systemd's units, as far as they say what runs when.
+
+/// The values of a key in a section of a unit, lines that go on joined, in their order.
+///
+/// An empty value takes back those before it, as systemd has it for lists.
+pub(super) fn values(text: &str, section: &str, key: &str) -> Vec<String> {
+    let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
+    let mut within = false;
+    let mut values = Vec::new();
+    for line in joined.lines().map(str::trim) {
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[') {
+            within = name.strip_suffix(']') == Some(section);
+        } else if within
+            && let Some((name, value)) = line.split_once('=')
+            && name.trim_end() == key
+        {
+            match value.trim_start() {
+                "" => values.clear(),
+                value => values.push(value.to_owned()),
+            }
+        }
+    }
+    values
+}
+
+/// The command of an `ExecStart`, without the marks before it.
+pub(super) fn command(exec: &str) -> &str {
+    exec.trim_start_matches(['@', '-', ':', '+', '!', '|'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_those_of_their_section() {
+        let unit = "# ExecStart=no\n[Unit]\nExecStart=no\n[Service]\nExecStart = -/bin/a \\\n  b\n\
+                    ;ExecStart=no\nExecStart=c\n[Install]\nExecStart=no\n";
+        assert_eq!(values(unit, "Service", "ExecStart"), ["-/bin/a    b", "c"]);
+        assert_eq!(command("-/bin/a b"), "/bin/a b");
+        let cleared = "[Timer]\nOnCalendar=daily\nOnCalendar=\nOnCalendar=hourly\n";
+        assert_eq!(values(cleared, "Timer", "OnCalendar"), ["hourly"]);
+        assert_eq!(values(cleared, "Timer", "Unit"), [""; 0]);
+    }
+}

@@ -1,0 +1,123 @@
+//! What a look at a host found: a line for each check, then what to do about it.
+
+use std::io;
+use std::io::Write;
+
+use crate::render::Printer;
+use crate::render::styled::Styled;
+use crate::render::table;
+use crate::render::table::Cell;
+use crate::render::table::GAP;
+use crate::render::table::Side;
+use crate::render::theme::Style;
+
+/// Whether all is well with what was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Status {
+    Ok,
+    /// Good to know: it may be meant so.
+    Note,
+    Bad,
+}
+
+impl Status {
+    /// The word for it, which says all that its colour says.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Bad => "BAD",
+        }
+    }
+
+    fn style(self) -> Style {
+        match self {
+            Self::Ok => Style::Success,
+            Self::Note => Style::ClientError,
+            Self::Bad => Style::Critical,
+        }
+    }
+}
+
+/// What one check found, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// Absent where there is nothing to judge.
+    pub status: Option<Status>,
+    pub name: String,
+    pub value: String,
+    /// What to do next.
+    pub advice: Option<String>,
+}
+
+/// Findings about one thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub name: &'static str,
+    pub findings: Vec<Finding>,
+}
+
+const INDENT: &str = "  ";
+/// Lines longer than this are hard to follow.
+const READABLE: usize = 110;
+/// Less than this is no column.
+const NARROWEST: usize = 24;
+
+impl Printer<'_> {
+    /// Writes the sections, and below them what it comes to.
+    pub(crate) fn findings(
+        &self,
+        sections: &[Section],
+        verdict: (Status, &str),
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let all = || sections.iter().flat_map(|section| &section.findings);
+        let widest = |width: fn(&Finding) -> usize| all().map(width).max().unwrap_or(0);
+        let status = widest(|finding| finding.status.map_or(0, |status| status.word().len()));
+        let name = widest(|finding| Styled::foreign(Style::Plain, &finding.name).width());
+        let before = INDENT.len() + status + GAP + name + GAP;
+        let page = self.look.width.map(|width| width.min(READABLE));
+        let column = page.map(|page| page.saturating_sub(before).max(NARROWEST));
+        for section in sections {
+            self.write_line(&Styled::own(Style::Head, section.name), out)?;
+            let rows: Vec<Vec<Cell>> =
+                section.findings.iter().map(|finding| self.finding(finding, column)).collect();
+            for line in table::arrange(&rows, &[Side::Left; 3], &[status, name, 0]) {
+                let mut indented = Styled::plain(INDENT);
+                indented.append(&line);
+                self.write_line(&indented, out)?;
+            }
+            self.write_line(&Styled::default(), out)?;
+        }
+        let (status, words) = verdict;
+        self.write_line(&Styled::own(status.style(), words), out)
+    }
+
+    fn finding(&self, finding: &Finding, column: Option<usize>) -> Vec<Cell> {
+        let wrapped = |text: &Styled, columns: Option<usize>| match columns {
+            Some(columns) => text.wrap(columns),
+            None => vec![text.clone()],
+        };
+        let status = finding.status.map(|status| Styled::own(status.style(), status.word()));
+        // What there is nothing to do about stands back.
+        let style = if status.is_some() { Style::Plain } else { Style::Faint };
+        let mut value = wrapped(&Styled::foreign(style, &finding.value), column);
+        if let Some(advice) = &finding.advice {
+            // What follows is indented as far as the arrow is wide.
+            let arrow = format!("{} ", self.look.arrow());
+            let blank = " ".repeat(arrow.chars().count());
+            let inner = column.map(|column| column - blank.len());
+            let advice = wrapped(&Styled::foreign(Style::Plain, advice), inner);
+            value.extend(advice.iter().enumerate().map(|(number, line)| {
+                let mut led = Styled::plain(if number == 0 { &arrow } else { &blank });
+                led.append(line);
+                led
+            }));
+        }
+        vec![
+            status.into_iter().collect(),
+            vec![Styled::foreign(Style::Plain, &finding.name)],
+            value,
+        ]
+    }
+}

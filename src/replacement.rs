@@ -1,0 +1,203 @@
+//! A file that takes its name when it is whole, so that nobody ever sees half of it.
+//!
+//! Until then it is private. What a run that was killed has left is removed by the next one to the
+//! same name.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// The length of what sets a temporary file's name apart.
+const SUFFIX: usize = 6;
+
+/// A file that takes its name when it is whole.
+pub(crate) struct Replacement {
+    pub file: File,
+    path: PathBuf,
+    mode: Option<u32>,
+    /// The name that it has until then; absent where it needs none.
+    temporary: Option<PathBuf>,
+}
+
+impl Replacement {
+    /// Makes a file beside the place it is meant for. It has no name at all, so a run that is killed
+    /// leaves nothing; where the file system knows no such files it is as [`Replacement::named`].
+    ///
+    /// # Errors
+    /// As the system.
+    pub(crate) fn begin(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let prefix = prefix(path)?;
+        reap(folder(path), prefix.as_encoded_bytes());
+        match nameless(folder(path)) {
+            Some(file) => Ok(Self { file, path: path.to_owned(), mode, temporary: None }),
+            None => Self::under_a_name(path, mode, &prefix),
+        }
+    }
+
+    /// Makes a file of the name `.NAME.XXXXXX` beside the place it is meant for.
+    ///
+    /// # Errors
+    /// As the system.
+    pub(crate) fn named(path: &Path) -> io::Result<Self> {
+        let prefix = prefix(path)?;
+        reap(folder(path), prefix.as_encoded_bytes());
+        Self::under_a_name(path, None, &prefix)
+    }
+
+    /// The name that it has until it is whole, if it needs one.
+    pub(crate) fn temporary(&self) -> Option<&Path> {
+        self.temporary.as_deref()
+    }
+
+    fn under_a_name(path: &Path, mode: Option<u32>, prefix: &OsStr) -> io::Result<Self> {
+        let path = path.to_owned();
+        loop {
+            let temporary = temporary(&path, prefix);
+            let opened =
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
+            let file = match opened {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            // The lock tells a run that is at work from what a killed one left. A reaper may have
+            // come between; then there is no name left to take.
+            let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+            if locked.is_ok() && file.metadata()?.nlink() == 0 {
+                continue;
+            }
+            return Ok(Self { file, path, mode, temporary: Some(temporary) });
+        }
+    }
+
+    /// Syncs it, and gives it its name.
+    ///
+    /// # Errors
+    /// As the system; what had the name has it still.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if let Some(mode) = self.mode {
+            self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
+        }
+        self.file.sync_all()?;
+        let temporary = match &self.temporary {
+            Some(temporary) => temporary,
+            None => self.temporary.insert(name(&self.file, &self.path)?),
+        };
+        fs::rename(temporary, &self.path)?;
+        self.temporary = None;
+        // The name is durable when its folder is. Some file systems cannot sync a folder.
+        File::open(folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(|error| {
+            if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
+        })
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // What cannot be removed now is reaped by the next run to the same name.
+            drop(fs::remove_file(temporary));
+        }
+    }
+}
+
+/// A file without a name, where there can be one and `/proc` is there to name it by later.
+fn nameless(folder: &Path) -> Option<File> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
+    place_in_proc(&file).exists().then(|| file.into())
+}
+
+/// Gives a nameless file its temporary name: a name that is taken cannot be given at once.
+fn name(file: &File, path: &Path) -> io::Result<PathBuf> {
+    let prefix = prefix(path)?;
+    loop {
+        let temporary = temporary(path, &prefix);
+        let linked =
+            rustix::fs::linkat(CWD, place_in_proc(file), CWD, &temporary, AtFlags::SYMLINK_FOLLOW);
+        match linked {
+            Ok(()) => return Ok(temporary),
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn place_in_proc(file: &impl AsRawFd) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// What the names of temporary files begin with: `.NAME.`.
+fn prefix(path: &Path) -> io::Result<OsString> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    Ok([OsStr::new("."), name, OsStr::new(".")].into_iter().collect())
+}
+
+fn temporary(path: &Path, prefix: &OsStr) -> PathBuf {
+    // A new state is random by itself, whatever it hashes.
+    let random = format!("{:016x}", RandomState::new().hash_one(()));
+    let mut name = prefix.to_owned();
+    name.push(&random[..SUFFIX]);
+    folder(path).join(name)
+}
+
+/// Removes what killed runs to the same name have left.
+fn reap(folder: &Path, prefix: &[u8]) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let is_ours = name.as_encoded_bytes().strip_prefix(prefix).is_some_and(|suffix| {
+            suffix.len() == SUFFIX && suffix.iter().all(u8::is_ascii_alphanumeric)
+        });
+        if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let path = entry.path();
+        let is_left = File::open(&path).is_ok_and(|file| {
+            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        });
+        if is_left {
+            // One that stays takes some space, and harms nothing else.
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+/// The folder that a path names a file in.
+pub(crate) fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_nameless_files_will_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        let names = || fs::read_dir(folder.path()).unwrap().count();
+        let mut named = Replacement::named(&path).unwrap();
+        assert_eq!(named.file.metadata().unwrap().mode() & 0o777, 0o600);
+        named.file.write_all(b"row").unwrap();
+        assert!(!path.exists());
+        named.finish().unwrap();
+        drop(named);
+        assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"row"[..], 1));
+
+        let broken_off = Replacement::named(&path).unwrap();
+        assert_eq!(names(), 2);
+        drop(broken_off);
+        assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"row"[..], 1));
+    }
+}

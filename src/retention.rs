@@ -1,0 +1,143 @@
+//! How long events are kept: which rule decides on an event, and since when it is too old.
+//!
+//! The first rule whose query fits an event decides on it, else the general `keep`; where neither
+//! is there, it is kept for ever. Pure: what time it is comes in.
+
+use crate::event::Event;
+use crate::query::Clock;
+use crate::query::Query;
+use crate::query::QueryError;
+use crate::time::Span;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// How long which events are kept.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Retention {
+    /// Of what no rule fits; absent, that is kept for ever.
+    keep: Option<Span>,
+    rules: Vec<Rule>,
+}
+
+/// A rule of the config.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Rule {
+    query: Query,
+    /// The query as it was written.
+    pub text: String,
+    pub keep: Span,
+}
+
+/// What decides on an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Decider {
+    /// The rule at that place.
+    Rule(usize),
+    Keep,
+}
+
+/// Since when events that one rule, or the general `keep`, decides on are too old.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Horizon {
+    pub decider: Decider,
+    pub keep: Span,
+    /// What occurred before it is too old.
+    pub cutoff: Timestamp,
+    /// All that is older and that the rule fits; an earlier rule may fit it too, and decide.
+    pub query: Query,
+}
+
+impl Retention {
+    /// # Errors
+    /// The place of the first rule whose query does not parse, and why.
+    pub(crate) fn new(
+        keep: Option<Span>,
+        rules: &[(String, Span)],
+    ) -> Result<Self, (usize, QueryError)> {
+        // A query in the config has no times in it, so it does not matter what time it is.
+        let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+        let rules = rules.iter().enumerate().map(|(place, (text, keep))| {
+            let query = Query::parse(text, &clock).map_err(|why| (place, why))?;
+            Ok(Rule { query, text: text.clone(), keep: *keep })
+        });
+        Ok(Self { keep, rules: rules.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether everything is kept for ever.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.keep.is_none() && self.rules.is_empty()
+    }
+
+    pub(crate) fn keep(&self) -> Option<Span> {
+        self.keep
+    }
+
+    pub(crate) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What decides on an event; nothing where it is kept for ever.
+    pub(crate) fn decider(&self, event: &Event) -> Option<Decider> {
+        let rule = self.rules.iter().position(|rule| rule.query.matches(event));
+        rule.map(Decider::Rule).or(self.keep.map(|_| Decider::Keep))
+    }
+
+    /// The horizons at that time, those of the rules first.
+    pub(crate) fn horizons(&self, now: Timestamp) -> Vec<Horizon> {
+        let horizon = |decider, mut query: Query, keep| {
+            let cutoff = now.saturating_sub(keep);
+            query.before(cutoff);
+            Horizon { decider, keep, cutoff, query }
+        };
+        let rules = self.rules.iter().enumerate();
+        let rules =
+            rules.map(|(place, rule)| horizon(Decider::Rule(place), rule.query.clone(), rule.keep));
+        let keep = self.keep.map(|keep| horizon(Decider::Keep, Query::default(), keep));
+        rules.chain(keep).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::samples;
+
+    fn days(days: u64) -> Span {
+        Span::from_seconds(days * 86_400)
+    }
+
+    fn retention(keep: Option<u64>, rules: &[(&str, u64)]) -> Retention {
+        let rules: Vec<_> =
+            rules.iter().map(|(query, keep)| ((*query).to_owned(), days(*keep))).collect();
+        Retention::new(keep.map(days), &rules).unwrap()
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides_and_else_keep() {
+        let event = samples::full();
+        let slug = &event.action.slug;
+        let fits = format!("action:{slug}");
+        let rules = [("action:nowhere", 1), (fits.as_str(), 2), ("", 3)];
+        assert_eq!(retention(Some(9), &rules).decider(&event), Some(Decider::Rule(1)));
+        assert_eq!(retention(Some(9), &rules[..1]).decider(&event), Some(Decider::Keep));
+        assert_eq!(retention(None, &rules[..1]).decider(&event), None);
+        assert!(retention(None, &[]).keeps_all());
+        assert!(!retention(None, &rules).keeps_all());
+        let wrong = [("a:b:c:d".to_owned(), days(1)), ("severity:purple".to_owned(), days(1))];
+        assert_eq!(Retention::new(None, &wrong).unwrap_err().0, 0);
+    }
+
+    #[test]
+    fn what_occurred_before_the_cutoff_is_too_old() {
+        let event = samples::full();
+        let now = event.occurred_at.saturating_add(days(10));
+        let older = retention(Some(9), &[("action:nowhere", 1)]);
+        let horizons = older.horizons(now);
+        assert_eq!(horizons.len(), 2);
+        assert_eq!(horizons[1].cutoff, now.saturating_sub(days(9)));
+        assert!(horizons[1].query.matches(&event));
+        assert!(!horizons[0].query.matches(&event));
+        let exact = retention(Some(10), &[]).horizons(now);
+        assert!(!exact[0].query.matches(&event), "what is as old as its horizon is kept");
+    }
+}

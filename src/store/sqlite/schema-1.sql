@@ -1,0 +1,312 @@
+-- The whole current schema of a log. `PRAGMA user_version` says which it is; the migrations in
+-- src/store/sqlite/migrate.rs lead here, and a test holds the two together.
+--
+-- `event` and the view `events` are for anyone to read. All other names may change.
+-- Text that is absent is NULL in `event` and '' in a dimension, where NULLs would count as distinct.
+
+-- What the log is: its `uuid`, 16 bytes, from which the chain begins.
+CREATE TABLE meta (
+  key   TEXT PRIMARY KEY,
+  value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The newest id and its hash, in one row: ids come from here, so a swept id never comes back.
+-- `sweep` is the number of the newest sweep that took effect.
+CREATE TABLE head (
+  one   INTEGER PRIMARY KEY CHECK (one = 1),
+  id    INTEGER NOT NULL,
+  hash  BLOB    NOT NULL CHECK (length(hash) = 32),
+  sweep INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- The dimensions: what repeats from event to event is kept once. A row is a snapshot, so another
+-- label for the same id is another row. `folded` is the label in lower case by Unicode, for words
+-- are searched in any case. `digest` commits to the row without giving it away: SHA-256 over `salt`
+-- and the texts.
+CREATE TABLE actor (
+  key    INTEGER PRIMARY KEY,
+  id     TEXT NOT NULL,
+  label  TEXT NOT NULL,
+  folded TEXT NOT NULL,
+  salt   BLOB NOT NULL CHECK (length(salt) = 16),
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  UNIQUE (id, label)
+) STRICT;
+-- actor:"jerome cruz"
+CREATE INDEX actor_folded ON actor (folded);
+
+CREATE TABLE target (
+  key    INTEGER PRIMARY KEY,
+  type   TEXT NOT NULL,
+  id     TEXT NOT NULL,
+  label  TEXT NOT NULL,
+  folded TEXT NOT NULL,
+  salt   BLOB NOT NULL CHECK (length(salt) = 16),
+  digest BLOB NOT NULL CHECK (length(digest) = 32),
+  UNIQUE (id, type, label)
+) STRICT;
+-- target:"spring launch"
+CREATE INDEX target_folded ON target (folded);
+
+CREATE TABLE action (
+  key    INTEGER PRIMARY KEY,
+  slug   TEXT NOT NULL,
+  module TEXT NOT NULL,
+  UNIQUE (slug, module)
+) STRICT;
+
+CREATE TABLE title (
+  key    INTEGER PRIMARY KEY,
+  text   TEXT NOT NULL UNIQUE,
+  folded TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE agent (
+  key    INTEGER PRIMARY KEY,
+  text   TEXT NOT NULL UNIQUE,
+  salt   BLOB NOT NULL CHECK (length(salt) = 16),
+  digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT;
+
+-- Key 0 is no tenant.
+CREATE TABLE tenant (
+  key  INTEGER PRIMARY KEY,
+  text TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- Who ran the program: few, and on every event.
+CREATE TABLE recorder (
+  key  INTEGER PRIMARY KEY,
+  text TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE event (
+  id           INTEGER PRIMARY KEY,
+  -- 16 bytes for a UUID in lower case with hyphens, else the text as it came.
+  event_id     ANY     NOT NULL,
+  -- Times are nanoseconds since 1970-01-01T00:00:00Z.
+  occurred_at  INTEGER NOT NULL,
+  recorded_at  INTEGER NOT NULL,
+  recorder     INTEGER NOT NULL REFERENCES recorder (key),
+  tenant       INTEGER NOT NULL REFERENCES tenant (key),
+  -- operator 0, system 1, api 2, cron 3
+  source       INTEGER NOT NULL CHECK (source BETWEEN 0 AND 3),
+  -- info 0, low 1, medium 2, high 3, critical 4
+  severity     INTEGER NOT NULL CHECK (severity BETWEEN 0 AND 4),
+  action       INTEGER NOT NULL REFERENCES action (key),
+  actor        INTEGER REFERENCES actor (key),
+  impersonator INTEGER REFERENCES actor (key),
+  target       INTEGER REFERENCES target (key),
+  title        INTEGER REFERENCES title (key),
+  agent        INTEGER REFERENCES agent (key),
+  status       INTEGER CHECK (status BETWEEN 100 AND 599),
+  method       TEXT,
+  endpoint     TEXT,
+  ip           TEXT,
+  session_id   TEXT,
+  description  TEXT,
+  diff         TEXT,
+  payload      TEXT,
+  -- 1: the log wrote it about itself.
+  own          INTEGER NOT NULL CHECK (own IN (0, 1)),
+  -- 8 and 32 bytes. No CHECK says so, for a function in one costs a fifth of an insert (see the
+  -- triggers); a reader finds another length damaged.
+  salt         BLOB    NOT NULL,
+  hash         BLOB    NOT NULL
+) STRICT;
+
+-- A repeat is known by it: one id once in its tenant. Also `show EVENT_ID`.
+CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
+-- list, --since, --until, export, cursors: the order of every listing, then id.
+CREATE INDEX event_occurred_at ON event (occurred_at);
+-- actor:, search-actor
+CREATE INDEX event_actor ON event (actor, occurred_at);
+-- impersonator:, is:impersonated, search-actor
+CREATE INDEX event_impersonator ON event (impersonator, occurred_at) WHERE impersonator IS NOT NULL;
+-- target:, search-target
+CREATE INDEX event_target ON event (target, occurred_at);
+-- action:user.*, module:, actions
+CREATE INDEX event_action ON event (action, occurred_at);
+-- tenant:
+CREATE INDEX event_tenant ON event (tenant, occurred_at);
+-- words in titles
+CREATE INDEX event_title ON event (title) WHERE title IS NOT NULL;
+-- is:failed
+CREATE INDEX event_failed ON event (action, occurred_at) WHERE status >= 400;
+
+-- What sweeps took: `hash` is that of `last`, so the chain can be walked across. A row counts while
+-- sweep <= head.sweep < until.
+CREATE TABLE gap (
+  first INTEGER NOT NULL,
+  last  INTEGER NOT NULL CHECK (last >= first),
+  hash  BLOB    NOT NULL CHECK (length(hash) = 32),
+  sweep INTEGER NOT NULL,
+  until INTEGER NOT NULL DEFAULT 9223372036854775807,
+  PRIMARY KEY (first, sweep)
+) STRICT, WITHOUT ROWID;
+
+-- Heads of the chain that were published outside the log: gaps are cut at them.
+CREATE TABLE anchor (
+  id     INTEGER NOT NULL,
+  hash   BLOB    NOT NULL CHECK (length(hash) = 32),
+  at     INTEGER NOT NULL,
+  place  TEXT    NOT NULL,
+  PRIMARY KEY (id, place)
+) STRICT, WITHOUT ROWID;
+
+-- How far input files were taken. A file is known by its first `head_length` bytes and by the
+-- `tail_length` bytes before `taken`, under any name.
+CREATE TABLE progress (
+  head_length INTEGER NOT NULL,
+  head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
+  taken       INTEGER NOT NULL,
+  tail_length INTEGER NOT NULL,
+  tail_hash   BLOB    NOT NULL CHECK (length(tail_hash) = 32),
+  -- Records before that place, and lines, for messages.
+  records     INTEGER NOT NULL,
+  lines       INTEGER NOT NULL,
+  PRIMARY KEY (head_length, head_hash, taken)
+) STRICT, WITHOUT ROWID;
+
+-- Append-only. Whoever can write the file can drop these: they stop mistakes, the chain shows the rest.
+-- INSERT OR REPLACE removes what is in its way without asking the triggers for DELETE: so each table
+-- refuses, before an insert, a row that is there already. The triggers for INSERT call no
+-- function and do not ABORT: with either of them SQLite would copy each page that an insert touches,
+-- so that it can be undone alone. FAIL does where nothing was written yet, else it is ROLLBACK.
+CREATE TRIGGER event_repeat BEFORE INSERT ON event
+WHEN EXISTS (SELECT 1 FROM event WHERE tenant = NEW.tenant AND event_id = NEW.event_id)
+BEGIN SELECT RAISE(FAIL, 'an event_id stands once in its tenant'); END;
+
+CREATE TRIGGER event_insert AFTER INSERT ON event
+WHEN NEW.id <= (SELECT id FROM head)
+  OR NEW.id > 1 + (SELECT id FROM head) AND NOT EXISTS (SELECT 1 FROM event WHERE id = NEW.id - 1)
+BEGIN SELECT RAISE(ROLLBACK, 'an event gets the next id of the log'); END;
+
+CREATE TRIGGER event_update BEFORE UPDATE ON event
+BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
+
+CREATE TRIGGER event_delete BEFORE DELETE ON event
+WHEN NOT EXISTS (
+  SELECT 1 FROM gap, head
+  WHERE OLD.id BETWEEN gap.first AND gap.last AND gap.sweep <= head.sweep AND head.sweep < gap.until
+)
+BEGIN SELECT RAISE(ABORT, 'events are only removed by a sweep'); END;
+
+CREATE TRIGGER actor_insert BEFORE INSERT ON actor
+WHEN EXISTS (SELECT 1 FROM actor WHERE key = NEW.key OR id = NEW.id AND label = NEW.label)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER actor_update BEFORE UPDATE ON actor
+BEGIN SELECT RAISE(ABORT, 'labels are snapshots'); END;
+CREATE TRIGGER actor_delete BEFORE DELETE ON actor
+WHEN EXISTS (SELECT 1 FROM event WHERE actor = OLD.key OR impersonator = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+CREATE TRIGGER target_insert BEFORE INSERT ON target
+WHEN EXISTS (SELECT 1 FROM target WHERE key = NEW.key OR id = NEW.id AND type = NEW.type AND label = NEW.label)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER target_update BEFORE UPDATE ON target
+BEGIN SELECT RAISE(ABORT, 'labels are snapshots'); END;
+CREATE TRIGGER target_delete BEFORE DELETE ON target
+WHEN EXISTS (SELECT 1 FROM event WHERE target = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+CREATE TRIGGER action_insert BEFORE INSERT ON action
+WHEN EXISTS (SELECT 1 FROM action WHERE key = NEW.key OR slug = NEW.slug AND module = NEW.module)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER action_update BEFORE UPDATE ON action
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+CREATE TRIGGER action_delete BEFORE DELETE ON action
+WHEN EXISTS (SELECT 1 FROM event WHERE action = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+CREATE TRIGGER title_insert BEFORE INSERT ON title
+WHEN EXISTS (SELECT 1 FROM title WHERE key = NEW.key OR text = NEW.text)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER title_update BEFORE UPDATE ON title
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+CREATE TRIGGER title_delete BEFORE DELETE ON title
+WHEN EXISTS (SELECT 1 FROM event WHERE title = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+CREATE TRIGGER tenant_insert BEFORE INSERT ON tenant
+WHEN EXISTS (SELECT 1 FROM tenant WHERE key = NEW.key OR text = NEW.text)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER tenant_update BEFORE UPDATE ON tenant
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+CREATE TRIGGER tenant_delete BEFORE DELETE ON tenant
+WHEN OLD.key = 0 OR EXISTS (SELECT 1 FROM event WHERE tenant = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+-- No index leads to these two from an event, so a delete looks at every event: only a sweep's end
+-- does that, for all rows at once and with its own list of what is used.
+CREATE TRIGGER agent_insert BEFORE INSERT ON agent
+WHEN EXISTS (SELECT 1 FROM agent WHERE key = NEW.key OR text = NEW.text)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER agent_update BEFORE UPDATE ON agent
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+CREATE TRIGGER agent_delete BEFORE DELETE ON agent
+WHEN EXISTS (SELECT 1 FROM event WHERE agent = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+CREATE TRIGGER recorder_insert BEFORE INSERT ON recorder
+WHEN EXISTS (SELECT 1 FROM recorder WHERE key = NEW.key OR text = NEW.text)
+BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
+CREATE TRIGGER recorder_update BEFORE UPDATE ON recorder
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+CREATE TRIGGER recorder_delete BEFORE DELETE ON recorder
+WHEN EXISTS (SELECT 1 FROM event WHERE recorder = OLD.key)
+BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
+
+-- The events with the contract's names, for people at a `sqlite3` prompt.
+CREATE VIEW events AS
+SELECT
+  event.id AS id,
+  CASE typeof(event.event_id) WHEN 'blob'
+    THEN lower(
+      substr(hex(event.event_id), 1, 8) || '-' || substr(hex(event.event_id), 9, 4) || '-' ||
+      substr(hex(event.event_id), 13, 4) || '-' || substr(hex(event.event_id), 17, 4) || '-' ||
+      substr(hex(event.event_id), 21))
+    ELSE event.event_id END AS event_id,
+  -- Division rounds towards zero, so a negative fraction takes a second. Its zeros at the end go.
+  strftime('%Y-%m-%dT%H:%M:%S', event.occurred_at / 1000000000 - (event.occurred_at % 1000000000 < 0), 'unixepoch')
+    || rtrim(rtrim(printf('.%09d', event.occurred_at % 1000000000 + 1000000000 * (event.occurred_at % 1000000000 < 0)), '0'), '.')
+    || 'Z' AS occurred_at,
+  strftime('%Y-%m-%dT%H:%M:%S', event.recorded_at / 1000000000 - (event.recorded_at % 1000000000 < 0), 'unixepoch')
+    || rtrim(rtrim(printf('.%09d', event.recorded_at % 1000000000 + 1000000000 * (event.recorded_at % 1000000000 < 0)), '0'), '.')
+    || 'Z' AS recorded_at,
+  recorder.text AS recorded_by,
+  nullif(tenant.text, '') AS tenant,
+  CASE event.source WHEN 0 THEN 'operator' WHEN 1 THEN 'system' WHEN 2 THEN 'api' ELSE 'cron' END AS source,
+  CASE event.severity WHEN 0 THEN 'info' WHEN 1 THEN 'low' WHEN 2 THEN 'medium' WHEN 3 THEN 'high'
+    ELSE 'critical' END AS severity,
+  nullif(action.module, '') AS module,
+  action.slug AS action,
+  title.text AS title,
+  event.description AS description,
+  nullif(actor.id, '') AS actor_id,
+  nullif(actor.label, '') AS actor_label,
+  nullif(impersonator.id, '') AS impersonator_id,
+  nullif(impersonator.label, '') AS impersonator_label,
+  nullif(target.type, '') AS target_type,
+  nullif(target.id, '') AS target_id,
+  nullif(target.label, '') AS target_label,
+  event.diff AS diff,
+  event.payload AS payload,
+  event.ip AS ip,
+  agent.text AS user_agent,
+  event.session_id AS session_id,
+  event.method AS method,
+  event.endpoint AS endpoint,
+  event.status AS status_code,
+  lower(hex(event.hash)) AS hash
+FROM event
+JOIN recorder ON recorder.key = event.recorder
+JOIN tenant ON tenant.key = event.tenant
+JOIN action ON action.key = event.action
+LEFT JOIN title ON title.key = event.title
+LEFT JOIN actor ON actor.key = event.actor
+LEFT JOIN actor AS impersonator ON impersonator.key = event.impersonator
+LEFT JOIN target ON target.key = event.target
+LEFT JOIN agent ON agent.key = event.agent;
+
+INSERT INTO tenant (key, text) VALUES (0, '');

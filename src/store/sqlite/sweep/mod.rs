@@ -1,0 +1,380 @@
+//! The sweep: `gaps` joins runs of ids, `remove` deletes events, `unused` the rows that nothing refers
+//! to any more, `reserve` is room for all that on a full disk. Here runs are planned and vouched
+//! for, and space is given back.
+//!
+//! All that is long happens in short transactions with a pause after each, and what is only read
+//! is read outside of them: writers wait for one batch at most.
+
+mod gaps;
+mod remove;
+pub(in crate::store) mod reserve;
+#[cfg(test)]
+mod tests;
+mod unused;
+
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::Transaction;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+
+use crate::chain::Gaps;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::event::NewEvent;
+use crate::store::Stamp;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::append;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::sweep::gaps::Gap;
+use crate::store::sqlite::sweep::gaps::Run;
+use crate::store::sqlite::sweep::reserve::Sweeping;
+use crate::store::sweep::GoOn;
+use crate::store::sweep::Ids;
+use crate::store::sweep::Planned;
+use crate::store::sweep::Swept;
+
+/// The least pause after a batch: more than the longest sleep of one who waits for the lock.
+const BREATH: Duration = Duration::from_millis(12);
+
+/// So many rows of runs are written at once; they are small.
+const ROWS: usize = 400;
+
+/// Frames in the write-ahead log that no reader lets carry over, from which on the sweep waits:
+/// 64 MiB.
+const FULL: i64 = 16_384;
+/// How long it waits then, before each of its batches.
+const READERS: Duration = Duration::from_secs(5);
+
+/// How often the end tries to cut the write-ahead log, in which removed events still stand.
+const CUTS: u32 = 20;
+
+/// The runs that count when that sweep is the newest, in the order of ids.
+const COUNTING: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
+    WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
+
+impl Sqlite {
+    pub(in crate::store) fn swept(&self) -> Result<Swept> {
+        self.snapshot(|connection| {
+            let (sweep, done) = numbers(connection)?;
+            let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
+            let runs: Vec<(i64, i64)> =
+                counting(connection, sweep)?.iter().map(|gap| (gap.first, gap.last)).collect();
+            let gone = runs.iter().fold(0_i64, |gone, (first, last)| {
+                gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
+            });
+            let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
+            Ok(Swept { events, runs, unfinished: done < sweep })
+        })
+    }
+
+    pub(in crate::store) fn plan_sweep(
+        &mut self,
+        sweeping: &mut Sweeping,
+        doomed: &Ids,
+        go_on: GoOn<'_>,
+    ) -> Result<Option<Planned>> {
+        self.forget_plans(sweeping)?;
+        let (number, old, anchors) = self.snapshot(|connection| {
+            let (sweep, _) = numbers(connection)?;
+            Ok((sweep + 1, counting(connection, sweep)?, anchors(connection)?))
+        })?;
+        let mut runs = gaps::joined(doomed.runs(), &old, &anchors);
+        loop {
+            let mut steps: Vec<Run> = Vec::new();
+            let mut rows = 0;
+            while rows < ROWS
+                && let Some(run) = runs.next()
+            {
+                rows += 1 + run.instead.len();
+                steps.push(run);
+            }
+            if steps.is_empty() {
+                break;
+            }
+            if !go_on(0) {
+                return Ok(None);
+            }
+            self.batch(sweeping, |connection| {
+                steps.iter().try_for_each(|run| note(connection, run, number))
+            })?;
+        }
+        self.snapshot(|connection| {
+            let mut digest = Gaps::new();
+            let mut gaps = 0;
+            let mut statement = connection.prepare(COUNTING)?;
+            let mut rows = statement.query([number])?;
+            while let Some(row) = rows.next()? {
+                let Gap { first, last, sweep } = gap(row)?;
+                digest.run(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
+                gaps += 1;
+            }
+            let gaps_sha256 = digest.finish();
+            Ok(Some(Planned { sweep: number, gaps, gaps_sha256, anchors: anchors.clone() }))
+        })
+    }
+
+    /// Drops what a sweep that never took effect has written down.
+    fn forget_plans(&mut self, sweeping: &mut Sweeping) -> Result<()> {
+        const PLANNED: &str = "SELECT gap.first, gap.last, gap.sweep FROM head CROSS JOIN gap \
+            WHERE (gap.sweep > head.sweep \
+                   OR gap.until > head.sweep AND gap.until < 9223372036854775807) \
+              AND (gap.first, gap.sweep) > (?1, ?2) ORDER BY gap.first, gap.sweep LIMIT ?3";
+        const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
+            AND sweep > (SELECT sweep FROM head)";
+        const UNMARK: &str = "UPDATE gap SET until = 9223372036854775807 \
+            WHERE first = ?1 AND sweep = ?2 AND until > (SELECT sweep FROM head)";
+        let mut after = (i64::MIN, i64::MIN);
+        loop {
+            let rows = self.snapshot(|connection| {
+                let mut statement = connection.prepare_cached(PLANNED)?;
+                let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.first, last.sweep);
+            self.batch(sweeping, |connection| {
+                for row in &rows {
+                    let key = [row.first, row.sweep];
+                    if connection.prepare_cached(DROP)?.execute(key)? == 0 {
+                        connection.prepare_cached(UNMARK)?.execute(key)?;
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    pub(in crate::store) fn vouch(
+        &mut self,
+        sweeping: &mut Sweeping,
+        planned: &Planned,
+        event: &NewEvent,
+        stamp: &Stamp<'_>,
+    ) -> Result<bool> {
+        loop {
+            match self.try_vouch(planned, event, stamp) {
+                Err(why) if error::is_full(&why) && sweeping.give_up() => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_vouch(
+        &mut self,
+        planned: &Planned,
+        event: &NewEvent,
+        stamp: &Stamp<'_>,
+    ) -> Result<bool> {
+        let path = self.path.clone();
+        let mut batch = self.begin()?;
+        let known =
+            anchors(batch.connection()).map_err(|why| error::told(&path, Doing::Write, &why))?;
+        if known != planned.anchors {
+            return Ok(false);
+        }
+        batch.append(event, stamp)?;
+        batch.count_sweep(planned.sweep)?;
+        batch.commit()?;
+        Ok(true)
+    }
+
+    pub(in crate::store) fn give_back(
+        &mut self,
+        sweeping: &mut Sweeping,
+        go_on: GoOn<'_>,
+    ) -> Result<u64> {
+        let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
+            connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
+        };
+        let mut pages = Pace { size: 64, least: 16, most: 4_096 };
+        let mut given = 0;
+        while go_on(0) {
+            let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
+            let (freed, took) = self.batch(sweeping, |connection| {
+                if number(connection, "PRAGMA freelist_count")? == 0 {
+                    return Ok(0);
+                }
+                let before = number(connection, "PRAGMA page_count")?;
+                // Stepped to its end: each step is a page.
+                let mut statement = connection.prepare(&slice)?;
+                let mut steps = statement.query([])?;
+                while steps.next()?.is_some() {}
+                Ok(before - number(connection, "PRAGMA page_count")?)
+            })?;
+            if freed <= 0 {
+                break;
+            }
+            given += freed.unsigned_abs();
+            pages.took(took);
+        }
+        let size = self.snapshot(|connection| number(connection, "PRAGMA page_size"))?;
+        self.cut()?;
+        Ok(given * size.unsigned_abs())
+    }
+
+    /// Cuts the write-ahead log, unless readers are in the way for long. While it tries it keeps
+    /// nobody waiting.
+    fn cut(&mut self) -> Result<()> {
+        let path = self.path.clone();
+        let told = |why: rusqlite::Error| error::told(&path, Doing::Write, &why);
+        for attempt in 0..CUTS {
+            if attempt > 0 {
+                thread::sleep(5 * BREATH);
+            }
+            self.carry_over().map_err(told)?;
+            if self.truncate().map_err(told)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self) -> rusqlite::Result<bool> {
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let busy = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+        self.connection.busy_handler(Some(crate::store::sqlite::open::patience()))?;
+        match busy.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+            Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(false),
+            _ => busy.map(|busy| !busy),
+        }
+    }
+
+    /// Carries the write-ahead log into the file, so that the writers between two batches need not.
+    /// Where readers hold it up and it has grown large, they are waited for.
+    fn carry_over(&self) -> rusqlite::Result<()> {
+        let began = Instant::now();
+        loop {
+            append::carry_over(&self.connection)?;
+            let left: i64 = self
+                .connection
+                .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
+                .query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?;
+            if left < FULL || began.elapsed() > READERS {
+                return Ok(());
+            }
+            thread::sleep(BREATH);
+        }
+    }
+
+    /// Does a piece of work in a transaction of its own, then leaves writers as long as it took; tells
+    /// that time. Where the disk is full the reserve is given up, and the work is done again.
+    fn batch<T>(
+        &self,
+        sweeping: &mut Sweeping,
+        mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<(T, Duration)> {
+        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Write, &why);
+        loop {
+            let began = Instant::now();
+            match self.try_batch(&mut work) {
+                Ok(done) => {
+                    let took = began.elapsed();
+                    self.carry_over().map_err(told)?;
+                    thread::sleep(took.max(BREATH));
+                    return Ok((done, took));
+                }
+                Err(why) if is_full(&why) && sweeping.give_up() => {}
+                Err(why) => return Err(told(why)),
+            }
+        }
+    }
+
+    fn try_batch<T>(
+        &self,
+        work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    }
+}
+
+fn is_full(why: &rusqlite::Error) -> bool {
+    why.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}
+
+/// How much is done at once, so that the lock is held for some 20 ms.
+struct Pace {
+    size: u32,
+    least: u32,
+    most: u32,
+}
+
+impl Pace {
+    const AIM: Duration = Duration::from_millis(20);
+
+    /// Learns from what as much as this took.
+    fn took(&mut self, took: Duration) {
+        let size = if took > Self::AIM {
+            self.size / 2
+        } else if took < Self::AIM / 2 {
+            self.size * 2
+        } else {
+            self.size
+        };
+        self.size = size.clamp(self.least, self.most);
+    }
+}
+
+/// The number of the newest sweep that counts, and of the newest that has removed all.
+fn numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    let sweep = connection.query_row("SELECT sweep FROM head", [], |row| row.get(0))?;
+    let done = connection
+        .query_row("SELECT value FROM meta WHERE key = 'swept'", [], |row| row.get(0))
+        .optional()?;
+    Ok((sweep, done.unwrap_or(0)))
+}
+
+/// The runs that count when that sweep is the newest.
+fn counting(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<Gap>> {
+    let mut statement = connection.prepare(COUNTING)?;
+    statement.query_map([sweep], gap)?.collect()
+}
+
+/// The ids whose hashes are known outside the log, ascending.
+fn anchors(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+    let mut statement = connection.prepare_cached("SELECT DISTINCT id FROM anchor ORDER BY id")?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+/// Writes down a run under the number of a sweep that does not count yet.
+fn note(connection: &Connection, run: &Run, number: i64) -> rusqlite::Result<()> {
+    const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
+    const OLD_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
+    const NOTE: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
+    const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
+    let hash: [u8; 32] = match run.instead.last().filter(|_| !run.ends_in_event) {
+        Some(old) => connection
+            .prepare_cached(OLD_HASH)?
+            .query_row([old.first, old.sweep], |row| row.get(0))?,
+        None => connection.prepare_cached(HASH)?.query_row([run.last], |row| row.get(0))?,
+    };
+    connection.prepare_cached(NOTE)?.execute(params![run.first, run.last, hash, number])?;
+    let mut mark = connection.prepare_cached(MARK)?;
+    for old in &run.instead {
+        mark.execute([old.first, old.sweep, number])?;
+    }
+    Ok(())
+}
+
+fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
+    Ok(Gap { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
+}
+
+/// A number of rows, for SQL.
+fn limit(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}

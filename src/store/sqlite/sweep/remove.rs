@@ -1,0 +1,156 @@
+//! Removes events that are vouched for, in short transactions with a cursor that only moves on.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::sweep::Gap;
+use crate::store::sqlite::sweep::ROWS;
+use crate::store::sqlite::sweep::counting;
+use crate::store::sqlite::sweep::gap;
+use crate::store::sqlite::sweep::limit;
+use crate::store::sqlite::sweep::numbers;
+use crate::store::sqlite::sweep::reserve::Sweeping;
+use crate::store::sqlite::sweep::unused::Kind;
+use crate::store::sqlite::sweep::unused::Referred;
+use crate::store::sweep::GoOn;
+use crate::store::sweep::Suspects;
+
+/// So many ids go by one statement, after which the time is looked at.
+const STEP: i64 = 32;
+
+/// The time after which a batch is committed; that and what waits for it is half of what a writer
+/// should ever wait.
+const BATCH: Duration = Duration::from_millis(12);
+
+impl Sqlite {
+    pub(in crate::store) fn remove(
+        &mut self,
+        sweeping: &mut Sweeping,
+        suspects: Suspects,
+        go_on: GoOn<'_>,
+    ) -> Result<bool> {
+        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Write, &why);
+        // What was removed shall not be found in the free parts of a page.
+        self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(told)?;
+        self.drop_joined(sweeping)?;
+        let (sweep, runs) = self.snapshot(|connection| {
+            let (sweep, done) = numbers(connection)?;
+            let mut runs = counting(connection, sweep)?;
+            runs.retain(|run| run.sweep > done);
+            Ok((sweep, runs))
+        })?;
+        let mut referred = Referred::default();
+        let mut place = Place { run: 0, id: i64::MIN };
+        let mut removed = 0;
+        while place.run < runs.len() {
+            if !go_on(removed) {
+                return Ok(false);
+            }
+            let (step, _) = self.batch(sweeping, |connection| delete(connection, &runs, place))?;
+            place = step.place;
+            removed += step.removed;
+            step.rows.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
+        }
+        self.forget_rows();
+        if !self.remove_unused(sweeping, suspects, referred, &mut || go_on(removed))? {
+            return Ok(false);
+        }
+        self.batch(sweeping, |connection| {
+            connection
+                .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('swept', ?1)", [sweep])
+        })?;
+        Ok(true)
+    }
+
+    /// Drops the runs that others have taken the place of.
+    fn drop_joined(&self, sweeping: &mut Sweeping) -> Result<()> {
+        const JOINED: &str = "SELECT gap.first, gap.last, gap.sweep FROM head CROSS JOIN gap \
+            WHERE gap.until <= head.sweep AND (gap.first, gap.sweep) > (?1, ?2) \
+            ORDER BY gap.first, gap.sweep LIMIT ?3";
+        const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
+            AND until <= (SELECT sweep FROM head)";
+        let mut after = (i64::MIN, i64::MIN);
+        loop {
+            let rows = self.snapshot(|connection| {
+                let mut statement = connection.prepare_cached(JOINED)?;
+                let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = (last.first, last.sweep);
+            self.batch(sweeping, |connection| {
+                let mut drop = connection.prepare_cached(DROP)?;
+                rows.iter().try_for_each(|row| drop.execute([row.first, row.sweep]).map(|_| ()))
+            })?;
+        }
+    }
+}
+
+/// How far the runs are done.
+#[derive(Clone, Copy)]
+struct Place {
+    run: usize,
+    /// The next id of it to look at.
+    id: i64,
+}
+
+/// What one batch did.
+struct Step {
+    place: Place,
+    removed: u64,
+    /// The rows that the removed events referred to.
+    rows: Vec<(Kind, i64)>,
+}
+
+/// What the columns of a removed event refer to, in the order of `RETURNING`.
+const REFERS: [Kind; 8] = [
+    Kind::Recorder,
+    Kind::Tenant,
+    Kind::Action,
+    Kind::Actor,
+    Kind::Actor,
+    Kind::Target,
+    Kind::Title,
+    Kind::Agent,
+];
+
+fn delete(connection: &Connection, runs: &[Gap], mut place: Place) -> rusqlite::Result<Step> {
+    const NEXT: &str = "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
+    const DELETE: &str = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 \
+        RETURNING recorder, tenant, action, actor, impersonator, target, title, agent";
+    let began = Instant::now();
+    let mut step = Step { place, removed: 0, rows: Vec::new() };
+    let mut next = connection.prepare_cached(NEXT)?;
+    let mut delete = connection.prepare_cached(DELETE)?;
+    while let Some(run) = runs.get(place.run) {
+        let from = place.id.max(run.first);
+        let there: Option<i64> = next.query_row([from, run.last], |row| row.get(0)).optional()?;
+        let Some(first) = there else {
+            place = Place { run: place.run + 1, id: i64::MIN };
+            continue;
+        };
+        let last = first.saturating_add(STEP - 1).min(run.last);
+        let mut rows = delete.query([first, last])?;
+        while let Some(row) = rows.next()? {
+            step.removed += 1;
+            for (column, kind) in REFERS.into_iter().enumerate() {
+                if let Some(key) = row.get(column)? {
+                    step.rows.push((kind, key));
+                }
+            }
+        }
+        place.id = last.saturating_add(1);
+        if began.elapsed() >= BATCH {
+            break;
+        }
+    }
+    step.place = place;
+    Ok(step)
+}

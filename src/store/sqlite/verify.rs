@@ -1,0 +1,600 @@
+//! Reads a log as it is, for the walk that holds it against its hashes: nothing is taken on trust.
+//!
+//! A value that no event can have is a flaw of that event, and the walk goes on. What depends on a
+//! row of a dimension is computed once per row, and remembered within bounds: memory stays flat.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::result::Result as StdResult;
+
+use anyhow::Result;
+use rusqlite::CachedStatement;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::Rows;
+use rusqlite::types::FromSql;
+use rusqlite::types::ValueRef;
+
+use crate::chain;
+use crate::chain::Body;
+use crate::chain::Content;
+use crate::chain::Digest;
+use crate::chain::Sealed;
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::event::Severity;
+use crate::event::Source;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::migrate;
+use crate::store::sqlite::migrate::Foreign;
+use crate::store::verify::Head;
+use crate::store::verify::NO_CONTENT;
+use crate::store::verify::Place;
+use crate::store::verify::Published;
+use crate::store::verify::Reading;
+use crate::store::verify::Run;
+use crate::store::verify::Step;
+use crate::store::verify::Trouble;
+use crate::store::verify::Voucher;
+use crate::text;
+use crate::time::Timestamp;
+
+type Read<T> = StdResult<T, Trouble>;
+
+/// A log at one moment.
+pub(in crate::store) struct Snapshot<'a> {
+    connection: &'a Connection,
+    path: &'a Path,
+    rows: RefCell<Dimensions>,
+}
+
+impl Sqlite {
+    pub(in crate::store) fn inspect<T>(
+        &self,
+        look: impl FnOnce(Snapshot<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
+        let transaction = self.connection.unchecked_transaction().map_err(told)?;
+        // The first read decides which moment it is.
+        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
+        let rows = RefCell::default();
+        let seen = look(Snapshot { connection: &self.connection, path: &self.path, rows });
+        // Nothing was written, so that it cannot be ended well says nothing.
+        drop(transaction);
+        seen
+    }
+}
+
+/// The runs that count: the first parameter is the number of the newest sweep.
+macro_rules! runs {
+    ($rest:literal) => {
+        concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
+    };
+}
+
+impl Snapshot<'_> {
+    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+        match error::damage_of(error) {
+            Some(what) => Trouble::Damage(what),
+            None => Trouble::Failed(error::told(self.path, Doing::Read, error)),
+        }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Read<T> {
+        read(self.connection).map_err(|why| self.trouble(&why))
+    }
+
+    pub(in crate::store) fn schema(&self) -> Read<Option<String>> {
+        let foreign = self.read(foreign)?;
+        Ok(foreign.map(|foreign| match foreign {
+            Foreign::Object { kind, name } => format!("the {kind} {name} is not its own"),
+            Foreign::Missing(1) => {
+                "one of its tables, indexes, triggers and views is missing".to_owned()
+            }
+            Foreign::Missing(count) => {
+                format!("{count} of its tables, indexes, triggers and views are missing")
+            }
+        }))
+    }
+
+    pub(in crate::store) fn integrity(&self) -> Read<Vec<String>> {
+        self.read(|connection| {
+            let mut check = connection.prepare("PRAGMA integrity_check")?;
+            let found: rusqlite::Result<Vec<String>> =
+                check.query_map([], |row| row.get(0))?.collect();
+            found.map(|mut found| {
+                found.retain(|line| line != "ok");
+                found
+            })
+        })
+    }
+
+    pub(in crate::store) fn uuid(&self) -> Read<[u8; 16]> {
+        const SQL: &str = "SELECT value FROM meta WHERE key = 'uuid'";
+        self.read(|connection| connection.query_row(SQL, [], |row| row.get(0)))
+    }
+
+    pub(in crate::store) fn head(&self) -> Read<Head> {
+        const SQL: &str = "SELECT id, hash, sweep, \
+            EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
+        self.read(|connection| {
+            connection.query_row(SQL, [], |row| {
+                let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
+                Ok(Head { id, hash, sweep: row.get(2)?, finished: row.get(3)? })
+            })
+        })
+    }
+
+    pub(in crate::store) fn swept(&self, sweep: i64, visit: &mut dyn FnMut(Run)) -> Read<()> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(runs!("ORDER BY first, sweep"))?;
+            let mut rows = statement.query([sweep])?;
+            while let Some(row) = rows.next()? {
+                visit(run(row)?);
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn vouchers(
+        &self,
+        visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>,
+    ) -> Read<()> {
+        const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
+            AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
+            ORDER BY id DESC";
+        self.read(|connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let payload: Option<String> = row.get(1)?;
+                let payload = payload.unwrap_or_default();
+                if visit(Voucher { id: EventId(row.get(0)?), payload }).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn walk(
+        &self,
+        from: EventId,
+        sweep: Option<i64>,
+        visit: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Read<()> {
+        // The table itself, and no index that could leave a row out.
+        const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
+            source, severity, action, actor, impersonator, target, title, agent, status, method, \
+            endpoint, ip, session_id, description, diff, payload, own, salt, hash \
+            FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
+        self.read(|connection| {
+            let mut runs = sweep
+                .map(|_| connection.prepare(runs!("AND last >= ?2 ORDER BY first, sweep")))
+                .transpose()?;
+            let mut runs = match (&mut runs, sweep) {
+                (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
+                _ => None,
+            };
+            let mut next_run = || -> rusqlite::Result<Option<Run>> {
+                runs.as_mut().map(next_run).transpose().map(Option::flatten)
+            };
+            let mut waiting = next_run()?;
+            let mut lookup = Lookup::new(connection)?;
+            let mut dimensions = self.rows.borrow_mut();
+            let mut events = connection.prepare(EVENTS)?;
+            let mut events = events.query([from.0])?;
+            while let Some(row) = events.next()? {
+                let id = row.get(0)?;
+                while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
+                    if visit(Step::Swept(run)).is_break() {
+                        return Ok(());
+                    }
+                    waiting = next_run()?;
+                }
+                let reading = reading(row, EventId(id), &mut dimensions, &mut lookup)?;
+                if visit(Step::Event(reading)).is_break() {
+                    return Ok(());
+                }
+            }
+            while let Some(run) = waiting {
+                if visit(Step::Swept(run)).is_break() {
+                    return Ok(());
+                }
+                waiting = next_run()?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn published(&self, visit: &mut dyn FnMut(Published)) -> Read<()> {
+        const SQL: &str = "SELECT id, hash, at, place FROM anchor ORDER BY id, at";
+        self.read(|connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(Published {
+                    id: EventId(row.get(0)?),
+                    hash: Hash(row.get(1)?),
+                    at: Timestamp::from_nanos(row.get(2)?),
+                    place: row.get(3)?,
+                });
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn place(&self, id: EventId, sweep: i64) -> Read<Place> {
+        self.read(|connection| {
+            let run = connection
+                .prepare_cached(runs!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
+                .query_row([sweep, id.0], run)
+                .optional()?;
+            if let Some(run) = run.filter(|run| run.last >= id) {
+                let end = run.last == id;
+                return Ok(if end {
+                    Place::Hash(run.hash)
+                } else {
+                    Place::Swept(run.first, run.last)
+                });
+            }
+            let hash = connection
+                .prepare_cached("SELECT hash FROM event WHERE id = ?1")?
+                .query_row([id.0], |row| row.get(0))
+                .optional()?;
+            Ok(hash.map_or(Place::Nothing, |hash| Place::Hash(Hash(hash))))
+        })
+    }
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        first: EventId(row.get(0)?),
+        last: EventId(row.get(1)?),
+        hash: Hash(row.get(2)?),
+        sweep: row.get(3)?,
+    })
+}
+
+fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
+    rows.next()?.map(run).transpose()
+}
+
+/// What is foreign in the log's schema. An older log is compared by what would become of it: its
+/// schema is built anew without its rows and brought to this version, where it must be ours.
+fn foreign(connection: &Connection) -> rusqlite::Result<Option<Foreign>> {
+    const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
+        WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == migrate::VERSION {
+        return migrate::foreign(connection);
+    }
+    let mut likeness = Connection::open_in_memory()?;
+    let mut statement = connection.prepare(OBJECTS)?;
+    let mut objects = statement.query([])?;
+    while let Some(object) = objects.next()? {
+        likeness.execute_batch(object.get_ref(0)?.as_str()?)?;
+    }
+    likeness.pragma_update(None, "user_version", version)?;
+    migrate::migrate(&mut likeness)?;
+    migrate::foreign(&likeness)
+}
+
+/// What cannot be so in an event that nobody touched.
+type Flaw = String;
+
+/// How many rows of one dimension are remembered.
+const SHELF: usize = 1 << 16;
+
+/// What an event takes from a row of a dimension, by key; `None` where there is no such row.
+type Shelf<T> = HashMap<i64, Option<T>>;
+
+/// A row that enters the chain by commitment.
+struct Committed {
+    digest: Digest,
+    /// Whether salt and texts are those that it commits to.
+    holds: bool,
+}
+
+/// The rows that were read.
+#[derive(Default)]
+struct Dimensions {
+    recorders: Shelf<String>,
+    tenants: Shelf<String>,
+    /// Slug and module.
+    actions: Shelf<(String, String)>,
+    actors: Shelf<Committed>,
+    /// With the type.
+    targets: Shelf<(String, Committed)>,
+    /// The text, and whether words are searched in the same.
+    titles: Shelf<(String, bool)>,
+    agents: Shelf<Committed>,
+}
+
+/// The statements that find them.
+struct Lookup<'a> {
+    recorder: CachedStatement<'a>,
+    tenant: CachedStatement<'a>,
+    action: CachedStatement<'a>,
+    actor: CachedStatement<'a>,
+    target: CachedStatement<'a>,
+    title: CachedStatement<'a>,
+    agent: CachedStatement<'a>,
+}
+
+impl<'a> Lookup<'a> {
+    fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+        let find = |sql| connection.prepare_cached(sql);
+        Ok(Self {
+            recorder: find("SELECT text FROM recorder WHERE key = ?1")?,
+            tenant: find("SELECT text FROM tenant WHERE key = ?1")?,
+            action: find("SELECT slug, module FROM action WHERE key = ?1")?,
+            actor: find("SELECT id, label, salt, digest, folded FROM actor WHERE key = ?1")?,
+            target: find(
+                "SELECT id, label, salt, digest, folded, type FROM target WHERE key = ?1",
+            )?,
+            title: find("SELECT text, folded FROM title WHERE key = ?1")?,
+            agent: find("SELECT text, salt, digest FROM agent WHERE key = ?1")?,
+        })
+    }
+}
+
+/// Puts the row with that key on its shelf. A row that cannot be what it should is not there.
+fn fetch<T>(
+    shelf: &mut Shelf<T>,
+    key: Option<i64>,
+    find: &mut CachedStatement<'_>,
+    make: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<()> {
+    let Some(key) = key.filter(|key| !shelf.contains_key(key)) else {
+        return Ok(());
+    };
+    let found = match find.query_row([key], make).optional() {
+        Err(why) if !matches!(why, rusqlite::Error::SqliteFailure(..)) => None,
+        found => found?,
+    };
+    shelf.insert(key, found);
+    Ok(())
+}
+
+fn party(row: &Row<'_>) -> rusqlite::Result<Committed> {
+    committed(row, |salt, id, label| chain::party(salt, id, label))
+}
+
+fn target(row: &Row<'_>) -> rusqlite::Result<(String, Committed)> {
+    Ok((row.get(5)?, committed(row, |salt, id, label| chain::target(salt, id, label))?))
+}
+
+fn committed(
+    row: &Row<'_>,
+    digest: impl FnOnce(&chain::RowSalt, Option<&str>, Option<&str>) -> Digest,
+) -> rusqlite::Result<Committed> {
+    let (id, label): (String, String) = (row.get(0)?, row.get(1)?);
+    let (salt, stored): (chain::RowSalt, Digest) = (row.get(2)?, row.get(3)?);
+    let computed = digest(&salt, present(&id), present(&label));
+    let folded: String = row.get(4)?;
+    Ok(Committed { digest: stored, holds: computed == stored && is_folded(&label, &folded) })
+}
+
+fn agent(row: &Row<'_>) -> rusqlite::Result<Committed> {
+    let (text, salt, stored): (String, chain::RowSalt, Digest) =
+        (row.get(0)?, row.get(1)?, row.get(2)?);
+    Ok(Committed { digest: stored, holds: chain::agent(&salt, &text) == stored })
+}
+
+/// Whether words are searched in what is shown. Unicode may fold a letter differently one day, ASCII
+/// does not: only there is another form somebody's doing.
+fn is_folded(text: &str, folded: &str) -> bool {
+    !text.is_ascii() || text::fold(text) == folded
+}
+
+/// Absent text is empty in a dimension.
+fn present(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Reads one event.
+///
+/// # Errors
+/// That the file itself cannot be read; what is wrong with the event is a flaw of it.
+fn reading(
+    row: &Row<'_>,
+    id: EventId,
+    dimensions: &mut Dimensions,
+    lookup: &mut Lookup<'_>,
+) -> rusqlite::Result<Reading> {
+    let hash = value::<[u8; 32]>(row, 24, "hash");
+    let recorded_at = value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
+    let sealed = |content, hash| Sealed { id, content, hash };
+    let content = match Keys::read(row) {
+        Ok(keys) => {
+            dimensions.fetch(&keys, lookup)?;
+            content(row, &keys, dimensions)
+        }
+        Err(flaw) => Err(flaw),
+    };
+    let none = Hash([0; 32]);
+    Ok(match (content, hash, recorded_at) {
+        (Ok((content, flaw)), Ok(hash), Ok(recorded_at)) => {
+            Reading { sealed: sealed(content, Hash(hash)), recorded_at, flaw }
+        }
+        (content, hash, recorded_at) => {
+            let flaw =
+                content.as_ref().err().or(hash.as_ref().err()).or(recorded_at.as_ref().err());
+            Reading {
+                flaw: flaw.cloned(),
+                sealed: sealed(NO_CONTENT, hash.map_or(none, Hash)),
+                recorded_at: recorded_at.unwrap_or(Timestamp::from_nanos(0)),
+            }
+        }
+    })
+}
+
+/// What an event refers to.
+struct Keys {
+    recorder: i64,
+    tenant: i64,
+    action: i64,
+    actor: Option<i64>,
+    impersonator: Option<i64>,
+    target: Option<i64>,
+    title: Option<i64>,
+    agent: Option<i64>,
+}
+
+impl Keys {
+    fn read(row: &Row<'_>) -> StdResult<Self, Flaw> {
+        Ok(Self {
+            recorder: value(row, 4, "recorder")?,
+            tenant: value(row, 5, "tenant")?,
+            action: value(row, 8, "action")?,
+            actor: value(row, 9, "actor")?,
+            impersonator: value(row, 10, "impersonator")?,
+            target: value(row, 11, "target")?,
+            title: value(row, 12, "title")?,
+            agent: value(row, 13, "user agent")?,
+        })
+    }
+}
+
+impl Dimensions {
+    /// Reads the rows that an event refers to and that are not here yet.
+    fn fetch(&mut self, keys: &Keys, lookup: &mut Lookup<'_>) -> rusqlite::Result<()> {
+        let rows = [
+            self.recorders.len(),
+            self.tenants.len(),
+            self.actions.len(),
+            self.actors.len(),
+            self.targets.len(),
+            self.titles.len(),
+            self.agents.len(),
+        ];
+        if rows.into_iter().any(|rows| rows >= SHELF) {
+            *self = Self::default();
+        }
+        fetch(&mut self.recorders, Some(keys.recorder), &mut lookup.recorder, |row| row.get(0))?;
+        fetch(&mut self.tenants, Some(keys.tenant), &mut lookup.tenant, |row| row.get(0))?;
+        fetch(&mut self.actions, Some(keys.action), &mut lookup.action, |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
+        fetch(&mut self.actors, keys.actor, &mut lookup.actor, party)?;
+        fetch(&mut self.actors, keys.impersonator, &mut lookup.actor, party)?;
+        fetch(&mut self.targets, keys.target, &mut lookup.target, target)?;
+        fetch(&mut self.titles, keys.title, &mut lookup.title, |row| {
+            let (text, folded): (String, String) = (row.get(0)?, row.get(1)?);
+            let same = is_folded(&text, &folded);
+            Ok((text, same))
+        })?;
+        fetch(&mut self.agents, keys.agent, &mut lookup.agent, agent)
+    }
+}
+
+/// The digest of what an event says, and the first of its rows that does not hold.
+fn content(
+    row: &Row<'_>,
+    keys: &Keys,
+    dimensions: &Dimensions,
+) -> StdResult<(Digest, Option<Flaw>), Flaw> {
+    let mut flaw = None;
+    let mut check = |holds: bool, what: &str| {
+        if !holds && flaw.is_none() {
+            flaw = Some(format!("{what} is not what was hashed"));
+        }
+    };
+    let actor = maybe_behind(&dimensions.actors, keys.actor, "actor")?;
+    let impersonator = maybe_behind(&dimensions.actors, keys.impersonator, "impersonator")?;
+    let target = maybe_behind(&dimensions.targets, keys.target, "target")?;
+    let title = maybe_behind(&dimensions.titles, keys.title, "title")?;
+    let agent = maybe_behind(&dimensions.agents, keys.agent, "user agent")?;
+    check(actor.is_none_or(|row| row.holds), "its actor's id or label");
+    check(impersonator.is_none_or(|row| row.holds), "its impersonator's id or label");
+    check(target.is_none_or(|(_, row)| row.holds), "its target's id or label");
+    check(title.is_none_or(|(_, same)| *same), "the form of its title that words are searched in");
+    check(agent.is_none_or(|row| row.holds), "its user agent");
+    let (slug, module) = behind(&dimensions.actions, keys.action, "action")?;
+
+    let mut uuid = uuid::Uuid::encode_buffer();
+    let event_id = match row.get_ref(1) {
+        Ok(ValueRef::Blob(bytes)) => {
+            let id = uuid::Uuid::from_slice(bytes).map_err(|_| odd("event_id"))?;
+            &*id.hyphenated().encode_lower(&mut uuid)
+        }
+        // A UUID as text would not be found again by its bytes.
+        Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes)
+            .ok()
+            .filter(|text| chain::plain_uuid(text).is_none())
+            .ok_or_else(|| odd("event_id"))?,
+        _ => return Err(odd("event_id")),
+    };
+    let salt: chain::BodySalt = value(row, 23, "salt")?;
+    let body = Body {
+        title: title.map(|(text, _)| text.as_str()),
+        description: text(row, 19, "description")?,
+        diff: text(row, 20, "diff")?,
+        payload: text(row, 21, "payload")?,
+        ip: text(row, 17, "ip")?,
+        session_id: text(row, 18, "session_id")?,
+    };
+    let one_of = |column, name| value::<u8>(row, column, name).map(usize::from);
+    let own: i64 = value(row, 22, "mark of the log's own")?;
+    if !matches!(own, 0 | 1) {
+        return Err(odd("mark of the log's own"));
+    }
+    let digest = Content {
+        event_id,
+        occurred_at: Timestamp::from_nanos(value(row, 2, "occurred_at")?),
+        recorded_at: Timestamp::from_nanos(value(row, 3, "recorded_at")?),
+        recorded_by: behind(&dimensions.recorders, keys.recorder, "recorder")?,
+        tenant: present(behind(&dimensions.tenants, keys.tenant, "tenant")?),
+        source: *Source::ALL.get(one_of(6, "source")?).ok_or_else(|| odd("source"))?,
+        severity: *Severity::ALL.get(one_of(7, "severity")?).ok_or_else(|| odd("severity"))?,
+        module: present(module),
+        action: slug,
+        actor: actor.map(|row| row.digest),
+        impersonator: impersonator.map(|row| row.digest),
+        target_type: target.and_then(|(kind, _)| present(kind)),
+        target: target.map(|(_, row)| row.digest),
+        agent: agent.map(|row| row.digest),
+        method: text(row, 15, "method")?,
+        endpoint: text(row, 16, "endpoint")?,
+        status_code: value(row, 14, "status_code")?,
+        body: body.digest(&salt),
+        own: own == 1,
+    }
+    .digest();
+    Ok((digest, flaw))
+}
+
+fn odd(name: &str) -> Flaw {
+    format!("it has no {name} that there can be")
+}
+
+fn value<T: FromSql>(row: &Row<'_>, column: usize, name: &str) -> StdResult<T, Flaw> {
+    row.get(column).map_err(|_| odd(name))
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize, name: &str) -> StdResult<Option<&'a str>, Flaw> {
+    match row.get_ref(column) {
+        Ok(ValueRef::Null) => Ok(None),
+        Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes).map(Some).map_err(|_| odd(name)),
+        _ => Err(odd(name)),
+    }
+}
+
+fn behind<'a, T>(shelf: &'a Shelf<T>, key: i64, name: &str) -> StdResult<&'a T, Flaw> {
+    let found = shelf.get(&key).and_then(Option::as_ref);
+    found.ok_or_else(|| format!("the {name} that it refers to is not there, or damaged"))
+}
+
+fn maybe_behind<'a, T>(
+    shelf: &'a Shelf<T>,
+    key: Option<i64>,
+    name: &str,
+) -> StdResult<Option<&'a T>, Flaw> {
+    key.map(|key| behind(shelf, key, name)).transpose()
+}

@@ -1,0 +1,174 @@
+//! The sweep: removes what is older than the log is to keep, and vouches for it.
+//!
+//! `plan` finds what is too old, in short reads of that alone; `told` is what is said of it, in the
+//! log and to the caller. Here is the order of things: first what an earlier sweep left is removed;
+//! then the one `retention.sweep` event vouches for what goes, also for nothing; only then it goes.
+//! So a run that is killed anywhere has recorded nothing, or the next one finishes what it began.
+//!
+//! Ingest goes on beside it. Exports are kept out only while events are removed, and waited for.
+
+mod plan;
+#[cfg(test)]
+mod tests;
+mod told;
+
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::event::own;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::retention::Retention;
+use crate::store::HeldOff;
+use crate::store::Log;
+use crate::store::Stamp;
+use crate::store::sweep::GoOn;
+use crate::store::sweep::Suspects;
+use crate::store::sweep::Sweeping;
+use crate::time::Span;
+use crate::time::Timestamp;
+
+pub(crate) use plan::Plan;
+pub(crate) use told::Swept;
+pub(crate) use told::decided_by;
+
+/// The action of the event that vouches for a sweep.
+pub(crate) const ACTION: &str = "retention.sweep";
+
+/// How long exports that are at work are waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A clock that is further than this past the newest event may be wrong.
+const STEP: Span = Span::from_seconds(30 * 86_400);
+
+/// What a sweep is called with.
+pub(crate) struct Job<'a> {
+    pub retention: &'a Retention,
+    /// Sweep though the clock is far ahead of the log.
+    pub force: bool,
+    pub now: Timestamp,
+    pub clock: &'a dyn Fn() -> Timestamp,
+    pub recorded_by: &'a str,
+    pub interrupt: &'a Interrupt,
+    /// How long exports are waited for.
+    pub patience: Duration,
+}
+
+/// How a sweep ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    Done(Box<Swept>),
+    /// By a signal; whether the log vouches for events that are yet to be removed.
+    Interrupted {
+        signal: i32,
+        vouched: bool,
+    },
+}
+
+/// What is told while it runs.
+pub(crate) enum Report<'a> {
+    /// A line about what is wrong, but no reason to end.
+    Warning(&'a str),
+    /// So many of so many events are removed.
+    Removed { events: u64, of: u64 },
+}
+
+/// Sweeps a log.
+///
+/// # Errors
+/// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead; those of
+/// the log, after which the next sweep finishes what this one began.
+pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
+    let Some(mut sweeping) = log.claim_sweep()? else {
+        return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
+    };
+    if !job.force
+        && let Some(why) = clock_ahead(log, job.now)?
+    {
+        return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
+            .hint("set the clock, or say --force if it is right")
+            .into());
+    }
+    let end = Run { log, job, sweeping: &mut sweeping, began: Instant::now() }.run(report);
+    if let Err(why) = sweeping.restore()
+        && end.is_ok()
+    {
+        report(Report::Warning(&why));
+    }
+    end
+}
+
+/// Why the clock may be wrong, if it is far past the newest event.
+///
+/// # Errors
+/// That the log cannot be read.
+pub(crate) fn clock_ahead(log: &Log, now: Timestamp) -> Result<Option<String>> {
+    let (head, _) = log.head()?;
+    let newest = log.event(head)?.map(|event| event.recorded_at);
+    Ok(newest.filter(|newest| now > newest.saturating_add(STEP)).map(|newest| {
+        format!(
+            "the clock says {now}, and the newest event was recorded {newest}, over 30 days before"
+        )
+    }))
+}
+
+struct Run<'a> {
+    log: &'a mut Log,
+    job: &'a Job<'a>,
+    sweeping: &'a mut Sweeping,
+    began: Instant,
+}
+
+impl Run<'_> {
+    fn run(&mut self, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
+        let interrupt = self.job.interrupt;
+        let go_on: GoOn<'_> = &mut |_| interrupt.signal().is_none();
+        if self.log.swept()?.unfinished {
+            let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(true)) };
+            if !self.log.remove(self.sweeping, Suspects::All, go_on)? {
+                return Ok(self.interrupted(true));
+            }
+            drop(alone);
+        }
+
+        let plan = Plan::read(self.log, self.job.retention, self.job.now, &mut || go_on(0))?;
+        let Some(plan) = plan else { return Ok(self.interrupted(false)) };
+        let (alone, swept) = loop {
+            let planned = self.log.plan_sweep(self.sweeping, &plan.ids, go_on)?;
+            let Some(planned) = planned else { return Ok(self.interrupted(false)) };
+            let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(false)) };
+            let swept = Swept::new(&plan, self.job.retention, &planned, self.job.now);
+            let event = own::system(ACTION, &swept.payload());
+            let (recorded_at, recorded_by) = ((self.job.clock)(), self.job.recorded_by);
+            let stamp = Stamp { recorded_at, recorded_by };
+            if self.log.vouch(self.sweeping, &planned, &event, &stamp)? {
+                break (alone, swept);
+            }
+        };
+
+        let of = plan.ids.len();
+        let removed = self.log.remove(self.sweeping, Suspects::Referred, &mut |events| {
+            report(Report::Removed { events, of });
+            go_on(0)
+        })?;
+        drop(alone);
+        if !removed {
+            return Ok(self.interrupted(true));
+        }
+        let given_back = self.log.give_back(self.sweeping, go_on)?;
+        Ok(End::Done(Box::new(swept.finished(given_back, self.began.elapsed()))))
+    }
+
+    /// Keeps exports out; `None` where a signal came meanwhile.
+    fn alone(&self, go_on: GoOn<'_>) -> Result<Option<HeldOff>> {
+        self.log.keep_exports_out(self.job.patience, go_on)
+    }
+
+    fn interrupted(&self, vouched: bool) -> End {
+        let signal = self.job.interrupt.signal().unwrap_or_default();
+        End::Interrupted { signal, vouched }
+    }
+}

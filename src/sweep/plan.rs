@@ -1,0 +1,114 @@
+//! What is too old.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use anyhow::Result;
+use anyhow::anyhow;
+
+use crate::digest::outcome;
+use crate::digest::outcome::Recorded;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::retention::Decider;
+use crate::retention::Horizon;
+use crate::retention::Retention;
+use crate::store::Log;
+use crate::store::sweep::Ids;
+use crate::sweep::ACTION;
+use crate::time::Timestamp;
+
+/// The events of a log that are too old, and how many they are of what.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub ids: Ids,
+    /// By action, and what decides on it.
+    pub counts: BTreeMap<(String, Decider), u64>,
+    /// How many were older than they are to be kept when they were recorded.
+    pub late: u64,
+    /// How many events the log has.
+    pub events: u64,
+}
+
+/// A read that was broken off.
+#[derive(Debug)]
+struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the sweep was interrupted")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Plan {
+    /// Reads what is too old at `now`; `None` where it is not to go on.
+    ///
+    /// # Errors
+    /// That the log cannot be read.
+    pub(crate) fn read(
+        log: &Log,
+        retention: &Retention,
+        now: Timestamp,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Self>> {
+        let (head, _) = log.head()?;
+        let swept = log.swept()?;
+        let kept = kept(log)?;
+        let mut plan =
+            Self { ids: Ids::default(), counts: BTreeMap::new(), late: 0, events: swept.events };
+        for horizon in retention.horizons(now) {
+            let read = log.each(&horizon.query, head, &mut |event| {
+                if !go_on() {
+                    return Err(anyhow!(Stopped));
+                }
+                let gone = swept.holds(event.id) || kept.contains(&event.id);
+                if !gone && retention.decider(&event) == Some(horizon.decider) {
+                    plan.add(&event, &horizon);
+                }
+                Ok(())
+            });
+            match read {
+                Err(why) if why.is::<Stopped>() => return Ok(None),
+                read => read?,
+            }
+        }
+        Ok(Some(plan))
+    }
+
+    fn add(&mut self, event: &Event, horizon: &Horizon) {
+        if !self.ids.insert(event.id.0) {
+            return;
+        }
+        let action = (event.action.slug.clone(), horizon.decider);
+        *self.counts.entry(action).or_default() += 1;
+        let late = event.occurred_at < event.recorded_at.saturating_sub(horizon.keep);
+        self.late += u64::from(late);
+    }
+
+    /// How many events a rule, or the general `keep`, decides on.
+    pub(crate) fn decided_by(&self, decider: Decider) -> u64 {
+        let counts = self.counts.iter().filter(|((_, by), _)| *by == decider);
+        counts.map(|(_, count)| count).sum()
+    }
+}
+
+/// The log's own events that stay whatever their age: the newest sweep, for it vouches for what is
+/// missing, the newest digests that were sent, for the next one begins where the last one ended, and
+/// those that failed since.
+fn kept(log: &Log) -> Result<Vec<EventId>> {
+    let mut kept: Vec<EventId> =
+        log.own(ACTION)?.last().map(|event| event.id).into_iter().collect();
+    let sent = log.own(outcome::SENT)?;
+    kept.extend(sent.last().map(|event| event.id));
+    let regular = sent
+        .iter()
+        .rev()
+        .find(|event| Recorded::of(event).is_some_and(|recorded| !recorded.outcome.one_off));
+    let since = regular.map_or(EventId(0), |event| event.id);
+    kept.extend(regular.map(|event| event.id));
+    let failed = log.own(outcome::FAILED)?;
+    kept.extend(failed.iter().map(|event| event.id).filter(|id| *id > since));
+    Ok(kept)
+}

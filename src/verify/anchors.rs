@@ -1,0 +1,115 @@
+//! Heads of the chain that were noted outside the log: `ID:HASH`, in a flag, in a text, in a mail.
+
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::verify::mail;
+
+/// How many hex digits are enough.
+const LEAST: usize = 16;
+/// How many there are.
+const ALL: usize = 64;
+
+/// A head that was noted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Anchor {
+    pub id: EventId,
+    /// The beginning of its hash, in lower case.
+    digits: String,
+}
+
+impl Anchor {
+    /// Reads `ID:HASH`; the first 16 hex digits are enough.
+    ///
+    /// # Errors
+    /// What it should be.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let anchor = text.split_once(':').and_then(|(id, digits)| Self::of(id, digits));
+        anchor.ok_or_else(|| "not ID:HASH, a number and 16 to 64 hex digits".to_owned())
+    }
+
+    fn of(id: &str, digits: &str) -> Option<Self> {
+        let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        let is_hash = (LEAST..=ALL).contains(&digits.len())
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let id = id.parse().ok().filter(|_| is_number && is_hash)?;
+        Some(Self { id: EventId(id), digits: digits.to_ascii_lowercase() })
+    }
+
+    pub(crate) fn is_of(&self, hash: &Hash) -> bool {
+        hash.to_string().starts_with(&self.digits)
+    }
+}
+
+/// Every anchor in a text or a mail, each once.
+pub(crate) fn all_in(bytes: &[u8]) -> Vec<Anchor> {
+    let mut found = Vec::new();
+    for part in mail::texts(bytes) {
+        for anchor in in_text(&part) {
+            if !found.contains(&anchor) {
+                found.push(anchor);
+            }
+        }
+    }
+    found
+}
+
+/// The anchors of a plain text. A number or a hash that is part of a longer word is none.
+fn in_text(text: &[u8]) -> impl Iterator<Item = Anchor> {
+    let words = text.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b':'));
+    words.filter_map(|word| {
+        let (id, digits) = str::from_utf8(word).ok()?.split_once(':')?;
+        Anchor::of(id, digits)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "9f31c2d07ab1e5f60123456789abcdef9f31c2d07ab1e5f60123456789abcdef";
+
+    #[test]
+    fn sixteen_digits_are_enough() {
+        let hash = Hash(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
+        let told = hash.to_string();
+        for digits in [16, 17, 63, 64] {
+            let anchor = Anchor::parse(&format!("12:{}", &told[..digits])).unwrap();
+            assert!(anchor.id == EventId(12) && anchor.is_of(&hash), "{digits}");
+        }
+        assert!(Anchor::parse(&format!("12:{}", told.to_uppercase())).unwrap().is_of(&hash));
+        assert!(!Anchor::parse(&format!("12:{HASH}")).unwrap().is_of(&hash));
+        for wrong in [
+            format!("12:{}", &told[..15]),
+            format!("12:{told}0"),
+            format!("-1:{told}"),
+            format!("+1:{told}"),
+            format!(":{told}"),
+            format!("99999999999999999999:{told}"),
+            format!("12:{}g", &told[..16]),
+            format!(" 12:{told}"),
+            told.clone(),
+            "12:".to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(Anchor::parse(&wrong).ok(), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_text_may_say_anything_else_around_it() {
+        let found = |text: &str| -> Vec<i64> {
+            all_in(text.as_bytes()).into_iter().map(|anchor| anchor.id.0).collect()
+        };
+        assert_eq!(found(&format!("1:{HASH}")), [1]);
+        assert_eq!(
+            found(&format!("> head 1:{HASH}, (2:{HASH})\r\n<code>3:{HASH}</code>")),
+            [1, 2, 3]
+        );
+        assert_eq!(found(&format!("1:{HASH}\n1:{HASH}\n")), [1]);
+        assert_eq!(
+            found(&format!("a1:{HASH} 12:1:{HASH} 1:{HASH}0 1:{} sha256:{HASH}", &HASH[..15])),
+            [0; 0]
+        );
+        assert_eq!(found("2026-11-20T04:00:00Z\n::\n1:\n:1"), [0; 0]);
+    }
+}

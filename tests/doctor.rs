@@ -1,0 +1,322 @@
+//! `activity doctor`: whether this host is set up.
+//!
+//! Which schedules the host has is no test's to know: those are judged beside the code, on made-up
+//! hosts, and with a real cron in the real suite.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+
+const KEY: &str = "SG.hush-hush.0123456789";
+
+fn chmod(sandbox: &Sandbox, name: &str, mode: u32) {
+    std::fs::set_permissions(sandbox.path(name), Permissions::from_mode(mode)).unwrap();
+}
+
+/// A log with an event, and mail that goes to a script.
+fn set_up() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("sendmail", "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\n");
+    chmod(&sandbox, "sendmail", 0o755);
+    configure(&sandbox, "");
+    sandbox.ingest(lines([r#"{"action":"user.edit","actor_id":"3"}"#]));
+    sandbox
+}
+
+fn configure(sandbox: &Sandbox, more: &str) {
+    let command = sandbox.path("sendmail");
+    sandbox.write(
+        "config.toml",
+        format!(
+            "site = 's2l.online'\n{more}\n[digest]\nfrom = 'log@example.org'\n\
+             to = ['ops@example.org']\ntransport = 'sendmail'\n[digest.sendmail]\ncommand = ['{}']\n",
+            command.display()
+        ),
+    );
+}
+
+/// What is found, and that both forms end alike: in 1, for no test's host has a schedule for it.
+#[track_caller]
+fn examined(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Value {
+    let found = sandbox.run_with_env(variables, ["doctor", "--json"]).no_stderr();
+    let code = if found.json()["ok"] == true { 0 } else { 1 };
+    let found = found.exits(code).json();
+    sandbox.run_with_env(variables, ["doctor"]).exits(code).no_stderr().done();
+    let checks = found["checks"].as_array().unwrap();
+    let is_bad = checks.iter().any(|check| check["status"] == "bad");
+    assert_eq!(found["ok"], !is_bad, "{found}");
+    found
+}
+
+#[track_caller]
+fn check<'a>(found: &'a Value, area: &str, name: &str) -> &'a Value {
+    let mut checks = found["checks"].as_array().unwrap().iter();
+    let check = checks.find(|check| check["area"] == area && check["check"] == name);
+    check.unwrap_or_else(|| panic!("no {name} of {area} in {found:#}"))
+}
+
+#[track_caller]
+fn says(check: &Value, status: &str, parts: &[&str]) {
+    assert_eq!(check["status"], status, "{check}");
+    for part in parts {
+        assert!(check.to_string().contains(part), "no {part:?} in {check}");
+    }
+}
+
+#[test]
+fn a_log_that_is_well_is_told_with_its_end() {
+    let sandbox = set_up();
+    let found = examined(&sandbox, &[]);
+    says(check(&found, "log", "file"), "ok", &["log.db", "0600", "schema 1", "\"ACTIVITY_DB\""]);
+    says(check(&found, "log", "newest"), "ok", &["event 1, user.edit, just now"]);
+    let hash: String = sandbox.log().one("SELECT lower(hex(hash)) FROM head");
+    says(check(&found, "log", "head"), "ok", &[&format!("1:{}", &hash[..16])]);
+    assert!(!found.to_string().contains(&hash), "the whole of it is verify's");
+    says(check(&found, "log", "reserve"), "note", &["the next sweep makes it"]);
+    says(check(&found, "log", "space"), "ok", &["256 MiB asked for", "\"default\""]);
+    says(check(&found, "clock", "host"), "ok", &["UTC"]);
+    says(check(&found, "schedules", "this_call"), "note", &["ACTIVITY_DB and ACTIVITY_CONFIG"]);
+    sandbox.write("log.db.reserve", vec![0; 8 << 20]);
+    says(check(&examined(&sandbox, &[]), "log", "reserve"), "ok", &["8 MiB"]);
+    sandbox.holds(1);
+}
+
+#[test]
+fn every_value_comes_with_who_says_so_and_no_secret_does() {
+    let sandbox = set_up();
+    let key = sandbox.write("the.key", KEY);
+    chmod(&sandbox, "the.key", 0o600);
+    sandbox.write(
+        "config.toml",
+        format!(
+            "tz = 'Africa/Johannesburg'\n[retention]\nkeep = '365d'\n[[retention.rule]]\n\
+             query = 'action:cron.*'\nkeep = '30d'\n[digest]\nfrom = 'a@b.c'\nto = ['d@e.f']\n\
+             transport = 'sendgrid'\ntop = 7\n[digest.sendgrid]\napi_key_file = '{}'\n",
+            key.display()
+        ),
+    );
+    let found = examined(&sandbox, &[("ACTIVITY_SMTP_PASSWORD", "hush"), ("ACTIVITY_TZ", "UTC")]);
+    let told = |name: &str| {
+        let check = check(&found, "config", name);
+        (check["value"].as_str().unwrap(), check["origin"].as_str().unwrap())
+    };
+    assert_eq!(told("db"), ("log.db", "ACTIVITY_DB"));
+    assert_eq!(told("tz"), ("UTC", "ACTIVITY_TZ"));
+    assert_eq!(told("digest.top"), ("7", "config"));
+    assert_eq!(told("digest.per_kind"), ("20", "default"));
+    assert_eq!(told("key"), ("[secret]", "ACTIVITY_SMTP_PASSWORD"));
+    assert_eq!(told("retention.rule[1]"), ("query action:cron.*, keep 30d", "config"));
+    says(check(&found, "config", "retention"), "ok", &["keep 365d, 1 rule"]);
+    says(check(&found, "mail", "key_file"), "ok", &["the.key", "0600"]);
+    says(check(&found, "mail", "transport"), "ok", &["sendgrid to d@e.f", "--mail"]);
+    says(check(&found, "last_runs", "sweep"), "bad", &["none yet"]);
+    assert!(!found.to_string().contains("hush"), "{found}");
+    let text = sandbox.run(["doctor"]).exits(1);
+    assert!(!text.stdout().contains("hush"), "{text}");
+    assert!(text.stdout().contains("digest.top = 7"), "{text}");
+}
+
+#[test]
+fn what_others_may_change_or_read_is_told() {
+    let sandbox = set_up();
+    for (name, mode, (area, check_name), status) in [
+        ("log.db", 0o606, ("log", "file"), "bad"),
+        ("log.db", 0o644, ("log", "file"), "note"),
+        ("log.db", 0o660, ("log", "file"), "ok"),
+        ("config.toml", 0o644, ("config", "file"), "ok"),
+        ("config.toml", 0o646, ("config", "file"), "bad"),
+    ] {
+        let before = sandbox.mode(name);
+        chmod(&sandbox, name, mode);
+        let found = examined(&sandbox, &[]);
+        says(check(&found, area, check_name), status, &[&format!("{mode:04o}")]);
+        chmod(&sandbox, name, before);
+    }
+    chmod(&sandbox, "", 0o777);
+    says(check(&examined(&sandbox, &[]), "log", "folder"), "bad", &["another log in its place"]);
+    chmod(&sandbox, "", 0o1777);
+    let found = examined(&sandbox, &[]);
+    assert!(!found.to_string().contains("another log"), "only its owner replaces a file there");
+}
+
+#[test]
+fn without_a_log_the_rest_is_looked_at_all_the_same() {
+    let sandbox = Sandbox::new();
+    let found = examined(&sandbox, &[]);
+    says(check(&found, "log", "file"), "bad", &["no such file", "`activity ingest` makes one"]);
+    says(check(&found, "mail", "transport"), "bad", &["digest.from is missing"]);
+    says(check(&found, "config", "file"), "ok", &["config.toml"]);
+    assert!(!sandbox.exists("log.db"), "it makes none");
+    sandbox.write("log.db", "");
+    says(check(&examined(&sandbox, &[]), "log", "file"), "bad", &["is empty"]);
+    sandbox.write("log.db", "no log at all, but long enough to be looked at for its first bytes");
+    says(check(&examined(&sandbox, &[]), "log", "file"), "bad", &["not an activity log"]);
+}
+
+#[test]
+fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
+    let sandbox = set_up();
+    for (config, why) in [
+        ("tz = 'Mars'\n", "tz: "),
+        ("[access]\ndefault_role = 'viewer'\n", "access: roles"),
+        ("tz =\n", "config.toml:1: "),
+    ] {
+        sandbox.write("config.toml", config);
+        let found = examined(&sandbox, &[]);
+        says(check(&found, "config", "file"), "bad", &[why]);
+        says(check(&found, "log", "file"), "note", &["log.db", "it is not read"]);
+        assert!(!found.to_string().contains("user.edit"), "{found}");
+        check(&found, "schedules", "digest");
+    }
+    let mut command = sandbox.command(["doctor", "--json"]);
+    command.env_remove("ACTIVITY_DB");
+    let found = sandbox.finish(command).exits(1).json();
+    says(check(&found, "log", "file"), "note", &["which one is meant stands in the config"]);
+    sandbox.run(["doctor", "--config", "none.toml"]).exits(1).no_stderr().done();
+    sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).tells_one_error().done();
+}
+
+#[test]
+fn mail_that_could_not_be_sent_is_told_before_it_is_due() {
+    let sandbox = set_up();
+    says(
+        check(&examined(&sandbox, &[]), "mail", "transport"),
+        "ok",
+        &["sendmail to ops@example.org", "activity doctor --mail ADDRESS"],
+    );
+    chmod(&sandbox, "sendmail", 0o644);
+    says(check(&examined(&sandbox, &[]), "mail", "transport"), "bad", &["no program"]);
+
+    let with_key = "[digest]\nfrom = 'a@b.c'\nto = ['d@e.f']\ntransport = 'sendgrid'\n";
+    sandbox.write("config.toml", with_key);
+    says(check(&examined(&sandbox, &[]), "mail", "transport"), "bad", &["api_key_file is missing"]);
+    let from_environment = examined(&sandbox, &[("SENDGRID_API_KEY", KEY)]);
+    says(check(&from_environment, "mail", "transport"), "note", &["set digest.sendgrid.api_key"]);
+    sandbox
+        .write("config.toml", format!("{with_key}[digest.sendgrid]\napi_key_file = 'the.key'\n"));
+    sandbox.write("the.key", KEY);
+    chmod(&sandbox, "the.key", 0o640);
+    let found = examined(&sandbox, &[]);
+    says(check(&found, "mail", "key_file"), "bad", &["0640", "chmod 0600"]);
+    says(check(&found, "mail", "transport"), "bad", &["0640"]);
+}
+
+#[test]
+fn templates_are_tried_on_what_the_log_has() {
+    let sandbox = set_up();
+    let with = |text: &str| {
+        std::fs::create_dir_all(sandbox.path("mine")).unwrap();
+        sandbox.write("mine/digest.txt", text);
+        configure(&sandbox, "");
+        sandbox.append("config.toml", "[digest.kinds]\n");
+        let config = String::from_utf8(sandbox.read("config.toml")).unwrap();
+        sandbox
+            .write("config.toml", config.replace("[digest]\n", "[digest]\ntemplates = 'mine'\n"));
+        examined(&sandbox, &[])
+    };
+    says(check(&with("{{ events }}"), "mail", "templates"), "ok", &["mine, and they work"]);
+    let broken = "{% for kind in kinds %}{{ kind.nmae }}{% endfor %}";
+    says(check(&with(broken), "mail", "templates"), "bad", &["digest.txt:1"]);
+    std::fs::remove_file(sandbox.path("mine/digest.txt")).unwrap();
+    says(check(&examined(&sandbox, &[]), "mail", "templates"), "bad", &["neither digest.txt nor"]);
+}
+
+#[test]
+fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
+    let sandbox = set_up();
+    says(check(&examined(&sandbox, &[]), "last_runs", "digest"), "bad", &["none yet"]);
+    sandbox.run(["digest"]).ok().done();
+    let found = examined(&sandbox, &[]);
+    says(
+        check(&found, "last_runs", "digest"),
+        "ok",
+        &["sent just now", "1 event to ops@example.org"],
+    );
+    assert_eq!(check(&found, "mail", "transport").get("advice"), None, "the way is known");
+    sandbox.write("sendmail", "#!/bin/sh\nexit 69\n");
+    sandbox.run(["digest"]).exits(69).done();
+    says(check(&examined(&sandbox, &[]), "last_runs", "digest"), "bad", &["failed just now", "69"]);
+    sandbox.append("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = '/x'\n");
+    says(check(&examined(&sandbox, &[]), "mirrors", "mirror"), "bad", &["mirror.m: nothing"]);
+}
+
+#[test]
+fn a_short_disk_and_a_wrong_clock_are_bad() {
+    let sandbox = set_up();
+    configure(&sandbox, "space_left = '900000TiB'");
+    let found = examined(&sandbox, &[]);
+    says(check(&found, "log", "space"), "bad", &["only ", "asked for", "\"config\""]);
+    let ahead = clock::seconds_ago(-7000);
+    sandbox
+        .run(["ingest", "--quiet", "--action", "from.tomorrow", "--occurred-at", &ahead])
+        .ok()
+        .done();
+    says(
+        check(&examined(&sandbox, &[]), "clock", "emitters"),
+        "bad",
+        &["from.tomorrow", "in 1 hr"],
+    );
+}
+
+#[test]
+fn whoever_is_not_root_is_told_what_he_cannot_see() {
+    let sandbox = set_up();
+    sandbox.give_to_somebody();
+    let out = sandbox.finish(sandbox.as_somebody(["doctor", "--json"])).no_stderr();
+    let found = out.exits(1).json();
+    says(check(&found, "log", "file"), "ok", &["0600"]);
+    says(check(&found, "config", "file"), "ok", &[]);
+    check(&found, "schedules", "digest");
+}
+
+#[test]
+fn hostile_names_reach_no_terminal_raw() {
+    let sandbox = set_up();
+    configure(&sandbox, "system_label = '\u{202e}x'");
+    let config = String::from_utf8(sandbox.read("config.toml")).unwrap();
+    sandbox.write(
+        "config.toml",
+        config
+            .replace("s2l.online'", "s2l'\n# '")
+            .replace("site = 's2l'", "site = \"s2l\\u001b[31m\""),
+    );
+    for args in [&["doctor"] as &[_], &["doctor", "--json"]] {
+        let out = sandbox.run(args).exits(1);
+        assert!(out.stdout().contains("s2l"), "{out}");
+        assert!(!out.stdout().contains(['\u{1b}', '\u{202e}']), "{out}");
+    }
+}
+
+#[test]
+fn a_test_mail_goes_the_digests_way_and_leaves_no_event() {
+    let sandbox = set_up();
+    let out = sandbox.run(["doctor", "--mail", "Ann <ann@example.org>"]).ok().no_stderr();
+    let line = out.stdout();
+    assert!(line.contains("Z test mail to ann@example.org sendmail 0 id <"), "{line}");
+    assert!(line.ends_with(", which is no digest and not recorded\n"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
+    let mail = String::from_utf8(sandbox.read("mailbox")).unwrap();
+    for part in ["To: Ann <ann@example.org>", "Subject: s2l.online: a test", "no record of it"] {
+        assert!(mail.contains(part), "no {part} in\n{mail}");
+    }
+    assert!(!mail.contains("ops@example.org"), "{mail}");
+    sandbox.holds(1);
+
+    sandbox.run(["doctor", "--mail", "nobody"]).exits(2).says("--mail: ").tells_one_error().done();
+    sandbox.write("sendmail", "#!/bin/sh\necho no such user >&2\nexit 67\n");
+    sandbox
+        .run(["doctor", "--mail", "ann@example.org"])
+        .exits(69)
+        .no_stdout()
+        .says("exited with 67: no such user")
+        .tells_one_error()
+        .done();
+    sandbox.write("config.toml", "");
+    sandbox.run(["doctor", "--mail", "ann@example.org"]).exits(78).tells_one_error().done();
+    sandbox.holds(1);
+}

@@ -1,0 +1,408 @@
+//! `activity sweep`: what goes and what stays, what vouches for it, and what is told.
+
+use std::fs::File;
+
+use rustix::fs::FlockOperation;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+use crate::support::log::Log;
+
+const DAY: i64 = 86_400;
+
+/// An event of so many days ago.
+fn event(id: &str, action: &str, days: i64) -> String {
+    let at = clock::seconds_ago(days * DAY);
+    format!(r#"{{"event_id":"{id}","action":"{action}","occurred_at":"{at}"}}"#)
+}
+
+/// A log with events of these actions and ages, `e1`, `e2` and so on.
+fn with(events: &[(&str, i64)]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let numbered = events.iter().zip(1..);
+    sandbox.ingest(lines(
+        numbered.map(|((action, days), number)| event(&format!("e{number}"), action, *days)),
+    ));
+    sandbox
+}
+
+fn rules(keep: &str, rules: &[(&str, &str)]) -> String {
+    let mut config = String::from("[retention]\n");
+    if !keep.is_empty() {
+        config += &format!("keep = '{keep}'\n");
+    }
+    for (query, keep) in rules {
+        config += &format!("[[retention.rule]]\nquery = '{query}'\nkeep = '{keep}'\n");
+    }
+    config
+}
+
+/// Sweeps, checks the log by other means, and gives what was told.
+#[track_caller]
+fn swept(sandbox: &Sandbox, args: &[&str]) -> Value {
+    let args = ["sweep", "--json"].iter().chain(args);
+    let told = sandbox.run(args).ok().no_stderr().json();
+    sandbox.log().is_sound();
+    told
+}
+
+/// The ids of the emitter that are left, but for the log's own events.
+fn left(sandbox: &Sandbox) -> Vec<String> {
+    let own = |event: &Value| event["action"].as_str().unwrap().starts_with("retention.");
+    let stored = sandbox.stored();
+    let left = stored.iter().filter(|event| !own(event));
+    left.map(|event| event["event_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The payloads of the events that vouch, the oldest first.
+fn vouching(sandbox: &Sandbox) -> Vec<Value> {
+    let is = |event: &Value| event["action"] == "retention.sweep";
+    sandbox.stored().into_iter().filter(is).map(|event| event["payload"].clone()).collect()
+}
+
+#[test]
+fn what_is_older_goes_and_one_event_vouches_for_it() {
+    let sandbox = with(&[("a.b", 400), ("a.b", 10), ("c.d", 366), ("c.d", 364), ("a.b", 0)]);
+    let told = swept(&sandbox, &["--keep", "365d"]);
+    assert_eq!(left(&sandbox), ["e2", "e4", "e5"]);
+    assert_eq!(told["count"], 2);
+    let vouching = vouching(&sandbox);
+    assert_eq!(vouching.len(), 1);
+    let payload = vouching[0].as_object().unwrap();
+    let fields: Vec<&str> = payload.keys().map(String::as_str).collect();
+    assert_eq!(
+        fields,
+        ["sweep", "count", "by_action", "cutoff", "rules", "late", "held", "gaps", "gaps_sha256"]
+    );
+    for (name, value) in payload {
+        assert_eq!(told[name], *value, "{name}");
+    }
+    assert_eq!(payload["by_action"], json!({"a.b": 1, "c.d": 1}));
+    assert_eq!(payload["sweep"], 1);
+    assert_eq!((&payload["rules"], &payload["held"]), (&json!([]), &json!(0)));
+    assert_eq!(payload["gaps"], 2);
+    // They came in today and were too old by then.
+    assert_eq!(payload["late"], 2);
+    let age = clock::age(payload["cutoff"].as_str().unwrap()).abs();
+    assert!((age - 365.0 * 86_400.0).abs() < 600.0, "{age}");
+    let own = sandbox.stored().into_iter().find(|event| event["action"] == "retention.sweep");
+    let own = own.unwrap();
+    assert_eq!((&own["source"], own.get("title")), (&json!("system"), None));
+    assert_eq!(own["id"], 6);
+}
+
+#[test]
+fn a_sweep_of_nothing_is_recorded_too() {
+    let sandbox = with(&[("a.b", 0)]);
+    assert_eq!(swept(&sandbox, &["--keep", "1d"])["count"], 0);
+    assert_eq!(swept(&sandbox, &["--keep", "1d"])["sweep"], 2);
+    let vouching = vouching(&sandbox);
+    assert_eq!(vouching.len(), 2);
+    assert_eq!((&vouching[1]["count"], &vouching[1]["gaps"]), (&json!(0), &json!(0)));
+    assert_eq!(left(&sandbox), ["e1"]);
+}
+
+#[test]
+fn the_first_rule_that_fits_decides() {
+    let sandbox = with(&[
+        ("cron.run", 40),
+        ("cron.run", 20),
+        ("cron.keep", 400),
+        ("user.edit", 40),
+        ("user.edit", 400),
+        ("auth.login", 400),
+        ("auth.login", 4000),
+    ]);
+    sandbox.write(
+        "config.toml",
+        rules(
+            "365d",
+            &[("action:auth.*", "10y"), ("action:cron.keep", "2y"), ("action:cron.*", "30d")],
+        ),
+    );
+    let told = swept(&sandbox, &[]);
+    assert_eq!(left(&sandbox), ["e2", "e3", "e4", "e6"]);
+    let rules = told["rules"].as_array().unwrap();
+    let counts: Vec<_> = rules.iter().map(|rule| rule["count"].as_i64().unwrap()).collect();
+    assert_eq!(counts, [1, 0, 1]);
+    assert_eq!(rules[2]["query"], "action:cron.*");
+    assert_eq!(rules[2]["keep"], "30d");
+    let age = clock::age(rules[2]["cutoff"].as_str().unwrap());
+    assert!((age - 30.0 * 86_400.0).abs() < 600.0, "{age}");
+
+    // `--keep` stands for the general one alone.
+    swept(&sandbox, &["--keep", "10d"]);
+    assert_eq!(left(&sandbox), ["e2", "e3", "e6"]);
+}
+
+#[test]
+fn without_keep_what_no_rule_fits_is_kept() {
+    let sandbox = with(&[("cron.run", 40), ("user.edit", 4000)]);
+    sandbox.write("config.toml", rules("", &[("action:cron.*", "30d")]));
+    let told = swept(&sandbox, &[]);
+    assert_eq!(told.get("cutoff"), None);
+    assert_eq!(left(&sandbox), ["e2"]);
+}
+
+#[test]
+fn nothing_to_go_by_is_78_and_nothing_is_recorded() {
+    let sandbox = with(&[("a.b", 4000)]);
+    sandbox.run(["sweep"]).exits(78).no_stdout().says("--keep 365d").done();
+    sandbox.run(["sweep", "--dry-run"]).exits(78).no_stdout().done();
+    sandbox.run(["sweep", "--keep", "soon"]).exits(2).no_stdout().says("not a duration").done();
+    sandbox.write("config.toml", rules("", &[("purple:x", "30d")]));
+    sandbox.run(["sweep", "--keep", "1d"]).exits(78).says("retention.rule[1].query").done();
+    sandbox.holds(1);
+}
+
+#[test]
+fn without_a_log_it_is_66_and_none_is_made() {
+    let sandbox = Sandbox::new();
+    for args in [&["sweep", "--keep", "1d"] as &[_], &["sweep", "--keep", "1d", "--dry-run"]] {
+        sandbox.run(args).exits(66).no_stdout().tells_one_error().done();
+    }
+    let made = std::fs::read_dir(sandbox.work()).unwrap().count();
+    assert_eq!(made, 1, "the config alone is there");
+}
+
+#[test]
+fn a_dry_run_counts_and_moves_nothing() {
+    let sandbox = with(&[("cron.run", 40), ("cron.run", 50), ("user.edit", 400), ("a.b", 0)]);
+    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d")]));
+    let files = ["log.db", "log.db-wal", "log.db.lock", "log.db.reserve"];
+    let before = files.map(|file| sandbox.read(file));
+    let out = sandbox.run(["sweep", "--dry-run"]).ok().no_stderr();
+    insta::assert_snapshot!(out.stdout(), @r"
+    ACTION     EVENTS  RULE
+    cron.run        2  cron.* 30d
+    user.edit       1  keep 365d
+    total           3  of 4 events
+    ");
+    let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().no_stderr().json();
+    assert_eq!(files.map(|file| sandbox.read(file)), before);
+    assert_eq!(would.get("sweep"), None);
+    let told = swept(&sandbox, &[]);
+    for field in ["count", "by_action", "late", "held"] {
+        assert_eq!(told[field], would[field], "{field}");
+    }
+    let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().json();
+    assert_eq!(would["count"], 0, "what is gone is not counted again");
+}
+
+#[test]
+fn one_line_tells_it() {
+    let sandbox = with(&[("cron.run", 40), ("user.edit", 400), ("a.b", 0)]);
+    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d"), ("is:failed", "9w")]));
+    let out = sandbox.run(["sweep"]).ok().no_stderr();
+    let line = out.stdout();
+    let (at, rest) = line.split_once(' ').unwrap();
+    assert!(clock::age(at) < 600.0 && at.len() == 20, "{at}");
+    let wanted = "sweep removed 2 of 3 events older than 365d (cron.* 30d, is:failed 63d), ";
+    let rest = rest.strip_prefix(wanted).unwrap_or_else(|| panic!("{line}"));
+    assert!(rest.ends_with(" s\n") && rest.contains(" given back, "), "{line}");
+}
+
+#[test]
+fn what_the_log_stands_on_is_never_taken() {
+    let sandbox = with(&[("a.b", 400)]);
+    // Imported, they are history like any other.
+    let imported = ["retention.sweep", "digest.sent", "digest.failed"];
+    sandbox.ingest(lines(imported.iter().map(|action| event(action, action, 400))));
+    swept(&sandbox, &["--keep", "1d"]);
+    assert_eq!(left(&sandbox), [""; 0]);
+    // With no time to keep them at all, the newest sweep stays, and the one that is recorded now.
+    swept(&sandbox, &["--keep", "0s"]);
+    swept(&sandbox, &["--keep", "0s"]);
+    let numbers: Vec<_> =
+        vouching(&sandbox).iter().map(|payload| payload["sweep"].clone()).collect();
+    assert_eq!(numbers, [2, 3]);
+    let ids: Vec<_> = sandbox.stored().iter().map(|event| event["id"].clone()).collect();
+    assert_eq!(ids, [6, 7], "ids do not come again");
+    sandbox.ingest(event("e9", "a.b", 0));
+    assert_eq!(sandbox.stored().last().unwrap()["id"], 8);
+    sandbox.holds(3);
+}
+
+#[test]
+fn holes_close_as_their_neighbours_age() {
+    let events: Vec<(&str, i64)> =
+        (0..40).map(|n| (if n % 2 == 0 { "cron.run" } else { "user.edit" }, 100 - n)).collect();
+    let sandbox = with(&events);
+    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d")]));
+    assert_eq!(swept(&sandbox, &[])["gaps"], 20);
+    // Half of what was left grows old.
+    let told = swept(&sandbox, &["--keep", "80d"]);
+    assert_eq!((&told["count"], &told["gaps"]), (&json!(10), &json!(10)));
+    let log = sandbox.log();
+    assert_eq!(log.one::<i64>("SELECT count(*) FROM gap"), 10, "what was joined is gone");
+    assert_eq!(log.one::<i64>("SELECT last FROM gap ORDER BY first LIMIT 1"), 21);
+    drop(log);
+    assert_eq!(swept(&sandbox, &["--keep", "30d"])["gaps"], 1);
+    sandbox.holds(3);
+}
+
+#[test]
+fn an_event_that_is_kept_is_known_and_one_that_is_gone_is_new() {
+    let sandbox = with(&[("a.b", 400), ("a.b", 10)]);
+    swept(&sandbox, &["--keep", "365d"]);
+    let again = lines([event("e1", "a.b", 400), r#"{"event_id":"e2","action":"a.b"}"#.to_owned()]);
+    let out = sandbox.run_with_input(["ingest"], again).ok();
+    assert_eq!(out.stderr(), "ingested 1, duplicates 1, rejected 0\n");
+    assert_eq!(left(&sandbox), ["e2", "e1"]);
+    sandbox.holds(3);
+}
+
+#[test]
+fn what_nothing_refers_to_any_more_goes_too() {
+    let sandbox = Sandbox::new();
+    let event = |n: i64, days: i64| {
+        let at = clock::seconds_ago(days * DAY);
+        format!(
+            r#"{{"action":"a.{n}","module":"m{n}","occurred_at":"{at}","tenant":"t{n}","actor_id":"{n}",
+            "actor_label":"Secret {n}","impersonator_id":"i{n}","target_type":"x","target_id":"{n}",
+            "title":"Title {n}","user_agent":"agent {n}"}}"#
+        )
+        .replace('\n', " ")
+    };
+    sandbox.ingest(lines([event(1, 400), event(2, 400), event(2, 1), event(3, 1)]));
+    swept(&sandbox, &["--keep", "365d"]);
+    let log = sandbox.log();
+    for (table, column, wanted) in [
+        ("actor", "id", &["2", "3", "i2", "i3"] as &[_]),
+        ("target", "id", &["2", "3"]),
+        ("title", "text", &["Title 2", "Title 3"]),
+        ("agent", "text", &["agent 2", "agent 3"]),
+        ("tenant", "text", &["", "t2", "t3"]),
+        ("action", "slug", &["a.2", "a.3", "retention.sweep"]),
+    ] {
+        let there = log.texts(&format!("SELECT {column} FROM {table} ORDER BY 1"));
+        assert_eq!(there, wanted, "{table}");
+    }
+    assert_eq!(log.one::<i64>("SELECT count(*) FROM recorder"), 1);
+    assert_eq!(log.one::<i64>("SELECT count(*) FROM unused"), 0);
+    drop(log);
+    // Nor is it left in the free parts of the files.
+    for file in ["log.db", "log.db-wal"] {
+        let bytes = sandbox.read(file);
+        let found = bytes.windows(8).any(|bytes| bytes == b"Secret 1");
+        assert!(!found, "{file}");
+    }
+    assert!(sandbox.read("log.db").windows(8).any(|bytes| bytes == b"Secret 2"));
+}
+
+#[test]
+fn space_is_given_back() {
+    let sandbox = Sandbox::in_memory();
+    let title = "x".repeat(300);
+    sandbox.ingest(lines((0..6000).map(|n| {
+        let at = clock::seconds_ago(if n < 5500 { 400 } else { 1 } * DAY);
+        format!(r#"{{"action":"a.b","occurred_at":"{at}","title":"{n} {title}"}}"#)
+    })));
+    // One sweep carries the write-ahead log over.
+    swept(&sandbox, &["--keep", "500d"]);
+    let size = |sandbox: &Sandbox| sandbox.path("log.db").metadata().unwrap().len();
+    let before = size(&sandbox);
+    let told = swept(&sandbox, &["--keep", "365d"]);
+    let after = size(&sandbox);
+    assert_eq!(told["given_back"], before - after);
+    assert!(after * 5 < before, "{after} of {before}");
+    assert_eq!(sandbox.path("log.db-wal").metadata().unwrap().len(), 0);
+    let log = sandbox.log();
+    assert_eq!(log.one::<i64>("PRAGMA freelist_count"), 0);
+    sandbox.holds(502);
+}
+
+#[test]
+fn by_hand_nothing_is_changed_before_and_after_a_sweep() {
+    let sandbox = with(&[("a.b", 400), ("a.b", 10), ("a.b", 1)]);
+    swept(&sandbox, &["--keep", "365d"]);
+    let log = Log::open_to_write(&sandbox.db());
+    for hand in [
+        "DELETE FROM event WHERE id = 2",
+        "DELETE FROM event",
+        "UPDATE event SET severity = 1 WHERE id = 3",
+        "DELETE FROM recorder",
+        "DELETE FROM action",
+        "INSERT OR REPLACE INTO event SELECT * FROM event WHERE id = 2",
+    ] {
+        let refused = log.sql.execute(hand, []);
+        assert!(refused.is_err(), "{hand}: {refused:?}");
+    }
+    drop(log);
+    sandbox.holds(3);
+}
+
+#[test]
+fn a_second_sweep_is_75_at_once_and_ingest_goes_on() {
+    let sandbox = with(&[("a.b", 400)]);
+    let reserve = File::open(sandbox.path("log.db.reserve")).unwrap();
+    rustix::fs::flock(&reserve, FlockOperation::NonBlockingLockExclusive).unwrap();
+    let out = sandbox.run(["sweep", "--keep", "1d"]).exits(75).no_stdout();
+    assert_eq!(out.stderr(), "activity: another sweep of this log is at work\n");
+    sandbox.run(["sweep", "--keep", "1d", "--dry-run"]).ok().done();
+    sandbox.ingest(event("e2", "a.b", 0));
+    sandbox.run(["export", "--jsonl"]).ok().done();
+    drop(reserve);
+    assert_eq!(swept(&sandbox, &["--keep", "1d"])["count"], 1);
+}
+
+#[test]
+fn an_export_is_waited_for_and_a_sweep_is_waited_for_by_one() {
+    let sandbox = with(&[("a.b", 400), ("a.b", 1)]);
+    let lock = File::open(sandbox.path("log.db.lock")).unwrap();
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
+    let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d", "--json"]));
+    // It has planned by now, and waits; nothing is vouched for and nothing is gone.
+    crate::support::wait::until("a plan", &sweep, || {
+        (sandbox.log().one::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
+    });
+    assert_eq!(left(&sandbox), ["e1", "e2"]);
+    assert_eq!(vouching(&sandbox).len(), 0);
+    sandbox.log().is_sound();
+    drop(lock);
+    let told = sandbox.collect(sweep).ok().json();
+    assert_eq!(told["count"], 1);
+    assert_eq!(left(&sandbox), ["e2"]);
+}
+
+#[test]
+fn a_signal_while_it_waits_ends_it_with_nothing_swept() {
+    let sandbox = with(&[("a.b", 400)]);
+    let lock = File::open(sandbox.path("log.db.lock")).unwrap();
+    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
+    let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d"]));
+    crate::support::wait::until("a plan", &sweep, || {
+        (sandbox.log().one::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
+    });
+    crate::support::wait::signal(&sweep, rustix::process::Signal::TERM);
+    let out = sandbox.collect(sweep).no_stdout();
+    assert_eq!(out.signal, Some(15), "{out}");
+    assert_eq!(out.stderr(), "interrupted: nothing is swept\n");
+    drop(lock);
+    sandbox.holds(1);
+    // What it had planned is forgotten, also where another plan is made.
+    assert_eq!(swept(&sandbox, &["--keep", "500d"])["gaps"], 0);
+    assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
+}
+
+#[test]
+fn a_log_of_the_first_version_is_swept() {
+    let sandbox = with(&[("a.b", 400), ("a.b", 1)]);
+    let log = Log::open_to_write(&sandbox.db());
+    let old = include_str!("../src/store/sqlite/schema-1.sql");
+    let trigger = |name: &str| {
+        let from = old.find(&format!("CREATE TRIGGER {name}")).unwrap();
+        &old[from..from + old[from..].find("END;").unwrap() + 4]
+    };
+    log.sql.execute_batch("DROP TABLE unused; PRAGMA user_version = 1").unwrap();
+    for name in ["event_delete", "agent_delete", "recorder_delete"] {
+        log.sql.execute_batch(&format!("DROP TRIGGER {name}; {}", trigger(name))).unwrap();
+    }
+    drop(log);
+    sandbox.run(["list"]).ok().done();
+    assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
+    assert_eq!(sandbox.log().one::<i64>("PRAGMA user_version"), 2);
+}
