@@ -2,8 +2,8 @@
 //!
 //! Faults are injected with strace at every system call that changes the log, one after the other; a
 //! loop that met no fault has failed, so none can pass by missing its mark. Disks are filled and mounted
-//! read-only for real, power is cut on paper from a trace, and the hooks of `examples/` are run as
-//! their users would.
+//! read-only for real, power is cut on paper from a trace, the digest is sent to servers that others
+//! wrote, and the hooks of `examples/` are run as their users would.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(
@@ -22,7 +22,9 @@ mod digest;
 mod disks;
 mod examples;
 mod faults;
+mod hands;
 mod power;
 mod stalled;
 mod strace;
+mod sweep;
 mod tools;

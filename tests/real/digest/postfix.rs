@@ -298,25 +298,32 @@ fn it_takes_the_digest_by_smtp_under_tls() {
 }
 
 #[test]
-fn its_sendmail_takes_a_letter_as_it_stands() {
+fn a_letter_arrives_as_it_was_written() {
     let Some(postfix) = Postfix::start() else { return };
-    let sandbox = Sandbox::new();
     let long = "x".repeat(2_000);
     let body = format!("{AWKWARD}{long}\n");
-    fs::create_dir(sandbox.path("mails")).unwrap();
-    sandbox.write("mails/digest.txt", &body);
-    sandbox.write("mails/digest.html", format!("<p>{body}</p>\n"));
-    let more = format!("templates = 'mails'\n[digest.sendmail]\ncommand = {}", postfix.sendmail());
-    sandbox.write("config.toml", config("sendmail", &more));
-    sandbox.ingest(events(&["auth.login"]));
-    sandbox.run(["digest"]).ok().no_stderr().done();
-    let letters = postfix.letters(&sandbox, 2);
-    assert_eq!((letters.len(), recipients(&letters)), (2, configured()));
-    for letter in &letters {
-        is_well_made(letter, &sandbox);
-        assert_eq!(text(letter), body);
-        let page = letter["parts"][1]["content"].as_str().unwrap();
-        assert_eq!(page.trim_end(), format!("<p>{body}</p>"));
+    let sendmail = format!("[digest.sendmail]\ncommand = {}", postfix.sendmail());
+    let smtp = format!("[digest.smtp]\nurl = 'smtp://127.0.0.1:{}'", postfix.port);
+    for (count, transport, section) in [(2, "sendmail", sendmail), (4, "smtp", smtp)] {
+        let sandbox = Sandbox::new();
+        fs::create_dir(sandbox.path("mails")).unwrap();
+        sandbox.write("mails/digest.txt", &body);
+        sandbox.write("mails/digest.html", format!("<p>{body}</p>\n"));
+        let more = format!("templates = 'mails'\n{section}");
+        sandbox.write("config.toml", config(transport, &more));
+        sandbox.ingest(events(&["auth.login"]));
+        sandbox.run(["digest"]).ok().no_stderr().done();
+        let letters = postfix.letters(&sandbox, count);
+        let id = outcomes(&sandbox)[0].1["message_id"].clone();
+        let ours: Vec<Value> =
+            letters.into_iter().filter(|letter| id == one(letter, "Message-ID")).collect();
+        assert_eq!((ours.len(), recipients(&ours)), (2, configured()), "{transport}");
+        for letter in &ours {
+            is_well_made(letter, &sandbox);
+            assert_eq!(text(letter), body);
+            let page = letter["parts"][1]["content"].as_str().unwrap();
+            assert_eq!(page.trim_end(), format!("<p>{body}</p>"));
+        }
     }
 }
 
