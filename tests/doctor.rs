@@ -83,8 +83,11 @@ fn a_log_that_is_well_is_told_with_its_end() {
     says(check(&found, "log", "space"), "ok", &["256 MiB asked for", "\"default\""]);
     says(check(&found, "clock", "host"), "ok", &["UTC"]);
     says(check(&found, "schedules", "this_call"), "note", &["ACTIVITY_DB and ACTIVITY_CONFIG"]);
+    sandbox.write("log.db.reserve", "");
+    says(check(&examined(&sandbox, &[]), "log", "reserve"), "note", &["less than 8 MiB"]);
     std::fs::remove_file(sandbox.path("log.db.reserve")).unwrap();
-    says(check(&examined(&sandbox, &[]), "log", "reserve"), "note", &["the next sweep makes it"]);
+    let found = examined(&sandbox, &[]);
+    says(check(&found, "log", "reserve"), "note", &["the next sweep makes it"]);
     sandbox.holds(1);
 }
 
