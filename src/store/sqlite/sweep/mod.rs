@@ -195,7 +195,7 @@ impl Sqlite {
         let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
             connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
         };
-        let mut pages = Pace { size: 64, least: 16, most: 4_096 };
+        let mut pages = Pace { size: 64, least: 16, most: 1_024 };
         let mut given = 0;
         while go_on(0) {
             let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
@@ -267,8 +267,8 @@ impl Sqlite {
         }
     }
 
-    /// Does a piece of work in a transaction of its own, then leaves writers as long as it took; tells
-    /// that time. Where the disk is full the reserve is given up, and the work is done again.
+    /// Does a piece of work in a transaction of its own, then leaves writers as long as it held the
+    /// lock; tells that time. Where the disk is full the reserve is given up, and the work is done again.
     fn batch<T>(
         &self,
         sweeping: &mut Sweeping,
@@ -276,10 +276,9 @@ impl Sqlite {
     ) -> Result<(T, Duration)> {
         let told = |why: rusqlite::Error| error::told(&self.path, Doing::Write, &why);
         loop {
-            let began = Instant::now();
             match self.try_batch(&mut work) {
-                Ok(done) => {
-                    let (took, free) = (began.elapsed(), Instant::now());
+                Ok((done, took)) => {
+                    let free = Instant::now();
                     // It takes no lock that a writer needs.
                     self.carry_over().map_err(told)?;
                     thread::sleep(took.max(BREATH).saturating_sub(free.elapsed()));
@@ -297,7 +296,7 @@ impl Sqlite {
     fn try_batch<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    ) -> rusqlite::Result<(T, Duration)> {
         self.connection.execute_batch("PRAGMA synchronous=NORMAL")?;
         let done = self.try_transaction(work);
         self.connection.execute_batch("PRAGMA synchronous=FULL")?;
@@ -307,12 +306,13 @@ impl Sqlite {
     fn try_transaction<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<T> {
+    ) -> rusqlite::Result<(T, Duration)> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = Transaction::new_unchecked(&self.connection, behavior)?;
+        let began = Instant::now();
         let done = work(&transaction)?;
         transaction.commit()?;
-        Ok(done)
+        Ok((done, began.elapsed()))
     }
 }
 
