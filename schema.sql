@@ -196,9 +196,9 @@ BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 -- Gaps that count never overlap, so only the one that begins last before the event can hold it.
 CREATE TRIGGER event_delete BEFORE DELETE ON event
 WHEN (OLD.id <= (
-  SELECT gap.last FROM head CROSS JOIN gap
-  WHERE gap.first <= OLD.id AND gap.sweep <= head.sweep AND head.sweep < gap.until
-  ORDER BY gap.first DESC LIMIT 1
+  SELECT last FROM gap
+  WHERE first <= OLD.id AND sweep <= (SELECT sweep FROM head) AND (SELECT sweep FROM head) < until
+  ORDER BY first DESC LIMIT 1
 )) IS NOT TRUE
 BEGIN SELECT RAISE(ABORT, 'events are only removed by a sweep'); END;
 

@@ -22,6 +22,9 @@ use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -75,6 +78,7 @@ fn main() -> io::Result<()> {
     lines.push(bench.free_text());
     lines.extend(bench.export());
     lines.push(bench.digest()?);
+    lines.extend(bench.beside_a_sweep());
 
     println!("{events} events; {}\n", machine());
     measure::write(&lines, &mut io::stdout().lock())
@@ -85,7 +89,7 @@ fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
     let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let version = Command::new("sqlite3").arg("--version").output().unwrap().stdout;
     let version = String::from_utf8_lossy(&version).split(' ').next().unwrap().to_owned();
     format!("{model}, {cores} cores; sqlite3 {version}")
@@ -346,6 +350,41 @@ impl Bench {
             ratio: ours,
             aim: 1.0,
         })
+    }
+
+    /// One event a process while all that is old goes, against the same on a log at rest. The last of
+    /// all, for it takes what the others measure.
+    fn beside_a_sweep(&self) -> Vec<Line> {
+        self.say("single events beside a sweep");
+        let hook = |round: usize| {
+            let target = generator::target_id(round);
+            let args = ["ingest", "--quiet", "--action", "hook.run", "--target-id", &target];
+            self.ours("all.db", &args)
+        };
+        let rest = by_turns(200, &[&hook]);
+        // What was generated lies in the past; what the hooks record is now.
+        let mut sweep = self.ours("all.db", &["sweep", "--keep", "1h", "--force", "--quiet"]);
+        let mut sweep = sweep.stdout(Stdio::null()).spawn().unwrap();
+        let mut beside = Vec::new();
+        while sweep.try_wait().unwrap().is_none() {
+            beside.push(measure::run(hook(beside.len())));
+            // Hooks come now and then.
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert!(sweep.wait().unwrap().success(), "the sweep");
+        beside.sort_by_key(|run| run.wall);
+        let line = |what: &str, percent| {
+            let (ours, rest) = (percentile(&beside, percent), percentile(&rest[0], percent));
+            Line {
+                what: format!("{what} beside a sweep, against 50 ms"),
+                ours: seconds(ours),
+                peer: format!("at rest {}", seconds(rest)),
+                ratio: ours / 0.05,
+                aim: 1.0,
+            }
+        };
+        self.say(&format!("{} events beside the sweep", beside.len()));
+        vec![line("single ingest, p50", 50), line("single ingest, p99", 99)]
     }
 }
 

@@ -31,10 +31,10 @@ fn with(events: &[(&str, i64)]) -> Sandbox {
 
 fn rules(keep: &str, rules: &[(&str, &str)]) -> String {
     let keep = if keep.is_empty() { String::new() } else { format!("keep = '{keep}'\n") };
-    let rule = |(query, keep): &(&str, &str)| {
-        format!("[[retention.rule]]\nquery = '{query}'\nkeep = '{keep}'\n")
-    };
-    format!("[retention]\n{keep}{}", rules.iter().map(rule).collect::<String>())
+    let rules = rules
+        .iter()
+        .map(|(query, keep)| format!("[[retention.rule]]\nquery = '{query}'\nkeep = '{keep}'\n"));
+    format!("[retention]\n{keep}{}", rules.collect::<String>())
 }
 
 /// Sweeps, checks the log by other means, and gives what was told.

@@ -67,7 +67,7 @@ impl Run for SweepArgs {
             End::Done(swept) => context.print(format!("{}\n", swept.line()).as_bytes())?,
             End::Interrupted { signal, vouched } => {
                 context.warn(if vouched {
-                    "interrupted: the next sweep removes the rest"
+                    "interrupted: the next sweep finishes this one"
                 } else {
                     "interrupted: nothing is swept"
                 });

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -20,6 +21,8 @@ use crate::store::Found;
 use crate::store::Log;
 use crate::store::Progress;
 use crate::store::Stamp;
+use crate::store::sweep::Suspects;
+use crate::store::sweep::Swept;
 use crate::time::Timestamp;
 
 pub(super) const STAMP: Stamp<'static> =
@@ -345,6 +348,65 @@ fn a_file_is_known_by_its_bytes() {
     let kept = log.progress(1000, |_| Ok([1; 32])).unwrap();
     assert_eq!(kept.len(), 64 + 1, "a file that grows for ever does not fill the log");
     assert_eq!(kept[0], at(299));
+}
+
+/// Sweeps these events away; stops before it removes the first where it is not to go on.
+fn sweep(log: &mut Log, doomed: &[i64], go_on: bool) -> i64 {
+    let mut sweeping = log.claim_sweep().unwrap().expect("no other sweep");
+    let doomed = doomed.iter().copied().collect();
+    let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
+    let event = NewEvent { own: true, ..small("retention.sweep") };
+    assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
+    let alone = log.keep_exports_out(Duration::ZERO, &mut |_| true).unwrap();
+    let done = log.remove(&mut sweeping, Suspects::Referred, &mut |_| go_on).unwrap();
+    assert_eq!(done, go_on);
+    drop(alone);
+    log.give_back(&mut sweeping, &mut |_| true).unwrap();
+    planned.sweep
+}
+
+#[test]
+fn what_is_swept_is_gone_and_vouched_for() {
+    let (_folder, mut log) = new();
+    let ids = ["e-1", "e-2", "e-3", "e-4"];
+    log.append(&ids.map(with_id), &STAMP).unwrap();
+    assert_eq!(log.swept().unwrap(), Swept { events: 4, runs: vec![], unfinished: false });
+    let second = log.event(EventId(2)).unwrap().unwrap();
+
+    assert_eq!(sweep(&mut log, &[2, 3], true), 1);
+    let swept = Swept { events: 3, runs: vec![(2, 3)], unfinished: false };
+    assert_eq!(log.swept().unwrap(), swept);
+    assert_eq!(log.event(EventId(2)).unwrap(), None);
+    assert_eq!(log.find("e-2").unwrap(), Found::None);
+    // The id of the emitter is free, its place is not.
+    let again = log.append(&[with_id("e-2"), with_id("e-1")], &STAMP).unwrap();
+    assert_eq!(stored(&again[0]), EventId(6));
+    assert!(matches!(again[1], Appended::Duplicate { id: EventId(1), .. }));
+    assert_ne!(log.event(EventId(6)).unwrap().unwrap().hash, second.hash);
+
+    // What lies beside is joined; all but the event that vouches may go.
+    assert_eq!(sweep(&mut log, &[1, 4, 5, 6], true), 2);
+    let swept = Swept { events: 1, runs: vec![(1, 6)], unfinished: false };
+    assert_eq!(log.swept().unwrap(), swept);
+    assert_eq!(stored(&log.append(&[small("a.b")], &STAMP).unwrap()[0]), EventId(8));
+    // A sweep of nothing has a number all the same.
+    assert_eq!(sweep(&mut log, &[], true), 3);
+    assert_eq!(log.swept().unwrap().runs, [(1, 6)]);
+}
+
+#[test]
+fn a_sweep_that_stopped_is_finished_by_the_next() {
+    let (_folder, mut log) = new();
+    log.append(&["e-1", "e-2", "e-3"].map(with_id), &STAMP).unwrap();
+    sweep(&mut log, &[1, 2], false);
+    let swept = log.swept().unwrap();
+    assert_eq!((swept.events, swept.unfinished), (2, true), "what is vouched for counts as gone");
+    assert!(swept.holds(EventId(2)) && !swept.holds(EventId(3)));
+    let mut sweeping = log.claim_sweep().unwrap().unwrap();
+    assert!(log.remove(&mut sweeping, Suspects::All, &mut |_| true).unwrap());
+    assert!(!log.swept().unwrap().unfinished);
+    assert_eq!(log.event(EventId(1)).unwrap(), None);
+    assert_eq!(log.head().unwrap().0, EventId(4), "no other event for it");
 }
 
 fn any_text() -> impl Strategy<Value = Option<String>> {

@@ -61,7 +61,7 @@ pub(crate) struct Job<'a> {
 #[derive(Debug)]
 pub(crate) enum End {
     Done(Box<Swept>),
-    /// By a signal; whether the log vouches for events that are yet to be removed.
+    /// By a signal; whether the log vouches for what is yet to be removed or given back.
     Interrupted {
         signal: i32,
         vouched: bool,
@@ -159,6 +159,9 @@ impl Run<'_> {
             return Ok(self.interrupted(true));
         }
         let given_back = self.log.give_back(self.sweeping, go_on)?;
+        if !go_on(0) {
+            return Ok(self.interrupted(true));
+        }
         Ok(End::Done(Box::new(swept.finished(given_back, self.began.elapsed()))))
     }
 

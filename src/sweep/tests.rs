@@ -1,1 +1,214 @@
+use std::time::Duration;
 
+use tempfile::TempDir;
+
+use crate::digest::outcome::Outcome;
+use crate::digest::outcome::tests::outcome;
+use crate::event::NewEvent;
+use crate::event::own;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::retention::Retention;
+use crate::store::Create;
+use crate::store::Log;
+use crate::store::Stamp;
+use crate::sweep::ACTION;
+use crate::sweep::End;
+use crate::sweep::Job;
+use crate::sweep::Report;
+use crate::sweep::run;
+use crate::time::Span;
+use crate::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_nanos(1_763_611_201_000_000_000);
+
+fn days(days: u64) -> Span {
+    Span::from_seconds(days * 86_400)
+}
+
+fn ago(many: u64) -> Timestamp {
+    NOW.saturating_sub(days(many))
+}
+
+struct Fixture {
+    _folder: TempDir,
+    log: Log,
+    interrupt: Interrupt,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+        Self { _folder: folder, log, interrupt: Interrupt::default() }
+    }
+
+    /// Records an event so many days ago.
+    fn add(&mut self, event: NewEvent, recorded: u64) {
+        let stamp = Stamp { recorded_at: ago(recorded), recorded_by: "root" };
+        self.log.append(&[event], &stamp).unwrap();
+    }
+
+    fn event(&mut self, action: &str, recorded: u64) {
+        self.add(NewEvent { action: action.to_owned(), ..NewEvent::default() }, recorded);
+    }
+
+    fn sweep(&mut self, keep: u64, force: bool) -> anyhow::Result<End> {
+        let retention = Retention::new(Some(days(keep)), &[]).unwrap();
+        let job = Job {
+            retention: &retention,
+            force,
+            now: NOW,
+            clock: &|| NOW,
+            recorded_by: "root",
+            interrupt: &self.interrupt,
+            patience: Duration::ZERO,
+        };
+        run(&mut self.log, &job, &mut |report| {
+            if let Report::Warning(line) = report {
+                panic!("{line}");
+            }
+        })
+    }
+
+    fn left(&self) -> Vec<i64> {
+        let head = self.log.head().unwrap().0;
+        let mut left = Vec::new();
+        let visit = &mut |event: crate::event::Event| {
+            left.push(event.id.0);
+            Ok(())
+        };
+        self.log.each(&crate::query::Query::default(), head, visit).unwrap();
+        left.sort_unstable();
+        left
+    }
+}
+
+fn count(end: anyhow::Result<End>) -> u64 {
+    match end.unwrap() {
+        End::Done(swept) => swept.count,
+        interrupted @ End::Interrupted { .. } => panic!("{interrupted:?}"),
+    }
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_of_the_log_sweeps_nothing() {
+    let mut fixture = Fixture::new();
+    assert_eq!(count(fixture.sweep(1, false)), 0, "an empty log tells no time");
+    let mut fixture = Fixture::new();
+    fixture.event("a.b", 40);
+    fixture.event("a.b", 31);
+    let error = fixture.sweep(1, false).unwrap_err();
+    let failure = error.downcast_ref::<Failure>().unwrap();
+    assert_eq!(failure.exit, Exit::TryAgain);
+    assert!(failure.what.contains("over 30 days before"), "{failure}");
+    assert_eq!(fixture.left(), [1, 2], "nothing is recorded");
+    assert_eq!(count(fixture.sweep(1, true)), 2);
+    // That a sweep was recorded has lifted it.
+    assert_eq!(count(fixture.sweep(1, false)), 0);
+    let mut fixture = Fixture::new();
+    fixture.event("a.b", 40);
+    fixture.event("a.b", 30);
+    assert_eq!(count(fixture.sweep(35, false)), 1);
+}
+
+#[test]
+fn the_state_of_the_digests_stays_whatever_its_age() {
+    let mut fixture = Fixture::new();
+    let digest = |sent, one_off| Outcome { sent, one_off, ..outcome() }.to_event();
+    let imported = NewEvent { own: false, ..digest(true, false) };
+    for event in [
+        digest(true, false),
+        digest(false, false),
+        digest(true, false),
+        digest(false, true),
+        digest(false, false),
+        digest(true, true),
+        imported,
+        own::system("log.export", &serde_json::json!({})),
+        own::system(ACTION, &serde_json::json!({"sweep": 0})),
+        own::system(ACTION, &serde_json::json!({"sweep": 0})),
+    ] {
+        fixture.add(event, 20);
+    }
+    assert_eq!(count(fixture.sweep(10, false)), 5);
+    assert_eq!(fixture.left(), [3, 4, 5, 6, 10, 11]);
+    // Without one that was sent, those that failed are all there is.
+    let mut fixture = Fixture::new();
+    fixture.add(digest(false, false), 20);
+    fixture.add(digest(true, true), 20);
+    fixture.event("a.b", 20);
+    assert_eq!(count(fixture.sweep(10, false)), 1);
+    assert_eq!(fixture.left(), [1, 2, 4]);
+}
+
+#[test]
+fn what_was_too_old_when_it_came_is_late() {
+    let mut fixture = Fixture::new();
+    let at = |occurred: u64| NewEvent {
+        action: "a.b".to_owned(),
+        occurred_at: Some(ago(occurred)),
+        ..NewEvent::default()
+    };
+    fixture.add(at(20), 20);
+    fixture.add(at(20), 11);
+    fixture.add(at(20), 2);
+    fixture.add(at(5), 2);
+    let End::Done(swept) = fixture.sweep(10, false).unwrap() else { panic!("it is done") };
+    let told = swept.json();
+    assert_eq!((&told["count"], &told["late"]), (&3.into(), &1.into()), "{told}");
+}
+
+#[test]
+fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest() {
+    let mut fixture = Fixture::new();
+    fixture.event("a.b", 20);
+    fixture.interrupt.send(15);
+    let end = fixture.sweep(10, false).unwrap();
+    assert!(matches!(end, End::Interrupted { signal: 15, vouched: false }), "{end:?}");
+    assert_eq!(fixture.left(), [1]);
+
+    let mut fixture = Fixture::new();
+    fixture.event("a.b", 20);
+    let retention = Retention::new(Some(days(10)), &[]).unwrap();
+    let interrupt = fixture.interrupt.clone();
+    let job = Job {
+        retention: &retention,
+        force: false,
+        now: NOW,
+        clock: &|| NOW,
+        recorded_by: "root",
+        interrupt: &fixture.interrupt,
+        patience: Duration::ZERO,
+    };
+    // Nothing is removed yet when the first report comes.
+    let end = run(&mut fixture.log, &job, &mut |_| interrupt.send(15)).unwrap();
+    assert!(matches!(end, End::Interrupted { signal: 15, vouched: true }), "{end:?}");
+    assert_eq!(fixture.left(), [1, 2]);
+    fixture.interrupt.send(0);
+    assert_eq!(count(fixture.sweep(10, false)), 0, "it was counted before");
+    assert_eq!(fixture.left(), [2, 3]);
+}
+
+#[test]
+fn many_actions_leave_the_event_small() {
+    let mut fixture = Fixture::new();
+    let long = "x".repeat(110);
+    let events: Vec<_> = (0..1_200)
+        .map(|n| NewEvent { action: format!("{long}.{n:04}"), ..NewEvent::default() })
+        .collect();
+    let stamp = Stamp { recorded_at: ago(20), recorded_by: "root" };
+    fixture.log.append(&events, &stamp).unwrap();
+    fixture.event("often", 20);
+    fixture.event("often", 20);
+    assert_eq!(count(fixture.sweep(10, false)), 1_202);
+    let event = fixture.log.own(ACTION).unwrap().pop().unwrap();
+    let payload = event.payload.unwrap();
+    assert!(payload.as_str().len() < 200_000, "{}", payload.as_str().len());
+    let payload: serde_json::Value = serde_json::from_str(payload.as_str()).unwrap();
+    let by_action = payload["by_action"].as_object().unwrap();
+    assert_eq!(by_action.len(), 1_001);
+    assert_eq!(by_action.keys().next().unwrap(), "often");
+    assert_eq!(by_action["(others)"], 201);
+}

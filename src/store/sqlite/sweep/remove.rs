@@ -25,9 +25,9 @@ use crate::store::sweep::Suspects;
 /// So many ids go by one statement, after which the time is looked at.
 const STEP: i64 = 32;
 
-/// The time after which a batch is committed; that and what waits for it is half of what a writer
-/// should ever wait.
-const BATCH: Duration = Duration::from_millis(12);
+/// The time after which a batch is committed. With the commit it is what a writer waits for, beside
+/// its own sleep.
+const BATCH: Duration = Duration::from_millis(10);
 
 impl Sqlite {
     pub(in crate::store) fn remove(
@@ -71,9 +71,9 @@ impl Sqlite {
 
     /// Drops the runs that others have taken the place of.
     fn drop_joined(&self, sweeping: &mut Sweeping) -> Result<()> {
-        const JOINED: &str = "SELECT gap.first, gap.last, gap.sweep FROM head CROSS JOIN gap \
-            WHERE gap.until <= head.sweep AND (gap.first, gap.sweep) > (?1, ?2) \
-            ORDER BY gap.first, gap.sweep LIMIT ?3";
+        const JOINED: &str = "SELECT first, last, sweep FROM gap \
+            WHERE until <= (SELECT sweep FROM head) AND (first, sweep) > (?1, ?2) \
+            ORDER BY first, sweep LIMIT ?3";
         const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
             AND until <= (SELECT sweep FROM head)";
         let mut after = (i64::MIN, i64::MIN);
