@@ -295,6 +295,15 @@ fn it_takes_the_digest_by_smtp_under_tls() {
         let page = letter["parts"][1]["content"].as_str().unwrap();
         assert!(page.contains("<h2>Sign-ins (2)</h2>") && page.contains("Jerome Cruz"), "{page}");
     }
+    // What lies in the mailbox is a witness: for this log, and against another of as many events.
+    let mailbox = fs::read_dir(postfix.path("boxes/all/new")).unwrap();
+    let other = Sandbox::new();
+    other.ingest(events(&["auth.login"; 9]));
+    for letter in mailbox.map(|entry| entry.unwrap().path()) {
+        let args = ["verify", "--anchors", letter.to_str().unwrap()];
+        sandbox.run(args).ok().says("anchor 4 holds").done();
+        other.run(args).exits(1).done();
+    }
 }
 
 #[test]
