@@ -13,6 +13,7 @@ use crate::failure::{Exit, Failure};
 /// What `/proc/self/loginuid` holds in a session that nobody logged into.
 const NO_LOGIN: u32 = u32::MAX;
 const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
 const LOGIN: &str = "/proc/self/loginuid";
 
 /// A user of this host.
@@ -110,18 +111,28 @@ pub(crate) fn refuse_borrowed_rights() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The name of a user in the text of `/etc/passwd`.
-fn name_in(passwd: &[u8], uid: u32) -> String {
-    passwd
+/// The name of a user of this host, else the number.
+pub(crate) fn user_name(uid: u32) -> String {
+    name_in(&fs::read(PASSWD).unwrap_or_default(), uid)
+}
+
+/// The name of a group of this host, else the number.
+pub(crate) fn group_name(gid: u32) -> String {
+    name_in(&fs::read(GROUP).unwrap_or_default(), gid)
+}
+
+/// The name of a user or group in the text of `/etc/passwd` or `/etc/group`.
+fn name_in(table: &[u8], id: u32) -> String {
+    table
         .split(|byte| *byte == b'\n')
         .filter_map(|line| {
             let mut fields = line.split(|byte| *byte == b':');
             let (name, _password, number) = (fields.next()?, fields.next()?, fields.next()?);
             let number: u32 = std::str::from_utf8(number).ok()?.parse().ok()?;
-            (number == uid).then(|| std::str::from_utf8(name).ok()).flatten()
+            (number == id).then(|| std::str::from_utf8(name).ok()).flatten()
         })
         .find(|name| !name.is_empty())
-        .map_or_else(|| uid.to_string(), str::to_owned)
+        .map_or_else(|| id.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

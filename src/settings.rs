@@ -382,6 +382,14 @@ mod tests {
     }
 
     #[test]
+    fn without_a_word_256_mib_are_to_be_left() {
+        let none = settings(Overrides::default(), &[], "").space_left();
+        assert_eq!(none, Sourced { value: 256 << 20, origin: Origin::Default });
+        let some = settings(Overrides::default(), &[], "space_left = '1KiB'").space_left();
+        assert_eq!(some, Sourced { value: 1024, origin: Origin::Config });
+    }
+
+    #[test]
     fn a_zone_that_is_none_is_told_with_its_origin() {
         let wrong = settings(Overrides::default(), &[("ACTIVITY_TZ", "Mars")], "");
         let failure = wrong.zone().unwrap_err();

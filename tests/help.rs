@@ -53,6 +53,8 @@ fn the_commands_are_those_of_the_contract() {
             "export",
             "digest",
             "sweep",
+            "verify",
+            "backup",
             "actions",
             "doctor",
             "whoami",

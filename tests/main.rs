@@ -14,6 +14,7 @@
 mod support;
 
 mod actions;
+mod backup;
 mod concurrency;
 mod config;
 mod crash;
@@ -40,5 +41,7 @@ mod search;
 mod show;
 mod streams;
 mod sweep;
+mod tampering;
 mod terminal;
+mod verify;
 mod whoami;

@@ -9,7 +9,7 @@ use crate::text;
 const EXAMPLES: &str = "\
 Examples:
   A copy for each day of the week:
-  $ activity backup \"/backup/activity-$(date +%u).db\"
+  $ activity backup \"activity-$(date +%u).db\"
 
   Look into a copy:
   $ activity backup copy.db && activity --db copy.db list";

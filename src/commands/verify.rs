@@ -9,11 +9,11 @@ use crate::verify::anchors::Anchor;
 
 const EXAMPLES: &str = "\
 Examples:
-  Hold the log against itself, and against the head in a mail that was kept:
-  $ activity verify --anchors digest.eml
+  Note the head; better on another host, where nobody changes it:
+  $ activity verify --quick | tee -a heads.txt
 
-  Note the head every hour where nobody can change it:
-  $ activity verify --quick | logger -t activity";
+  Hold the log against itself, and against every head that was noted:
+  $ activity verify --anchors heads.txt";
 
 /// Check that no event was changed, removed, put in or moved
 ///

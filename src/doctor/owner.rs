@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::caller;
+
 /// What a file's owner and mode say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
@@ -29,8 +31,8 @@ impl Owner {
         let there = fs::metadata(path).ok()?;
         Some(Self {
             uid: there.uid(),
-            user: name("/etc/passwd", there.uid()),
-            group: name("/etc/group", there.gid()),
+            user: caller::user_name(there.uid()),
+            group: caller::group_name(there.gid()),
             mode: there.mode() & 0o7777,
             size: there.len(),
             names: there.nlink(),
@@ -64,15 +66,4 @@ impl Owner {
         };
         format!("{}:{} {:04o}, {access}", self.user, self.group, self.mode)
     }
-}
-
-/// The name of a user or group in one of the system's two tables, else the number.
-fn name(table: &str, id: u32) -> String {
-    let lines = fs::read_to_string(table).unwrap_or_default();
-    let named = lines.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let (name, number) = (parts.next()?, parts.nth(1)?);
-        (number.parse() == Ok(id)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| id.to_string())
 }

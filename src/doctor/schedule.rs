@@ -201,7 +201,9 @@ impl Schedules {
 fn calls_of(host: &Host<'_>, command: &str) -> Vec<Call> {
     let mut calls = crontab::calls(command);
     for word in crontab::words(command).iter().filter(|word| word.starts_with('/')) {
-        let text = text_of(&host.root.join(&word[1..]));
+        let path = host.root.join(&word[1..]);
+        // The log may be named in the line, and is opened by nobody but SQLite: its locks would go.
+        let text = if is_executable(&path) { text_of(&path) } else { String::new() };
         if text.starts_with("#!") {
             calls.extend(text.lines().flat_map(crontab::calls).map(|call| {
                 // A script sets its own path, so only a whole one can be looked for.

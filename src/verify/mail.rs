@@ -209,7 +209,7 @@ behind\r\n";
         assert_eq!(read(mail), ["48213:9f31c2d0=\r\n", "<b>48213</b>"]);
         let mailbox =
             format!("From a\n{}From b\nSubject: x\n\nplain\n", mail.replace("\r\n", "\n"));
-        assert_eq!(read(&mailbox), ["48213:9f31c2d0=\n", "<b>48213</b>", "plain\n"]);
+        assert_eq!(read(&mailbox), ["48213:9f31c2d0=\r\n", "<b>48213</b>", "plain\n"]);
         let forwarded = format!("Content-Type: message/rfc822\r\nSubject: f\r\n\r\n{mail}");
         assert_eq!(read(&forwarded).len(), 2);
     }

@@ -10,6 +10,11 @@
 //! That nobody has changed, removed, put in or moved an event since it was recorded, save one who
 //! computed the chain anew from there to the head. Against him stand the heads that others keep: a
 //! mail, a noted line. Those that the log has in its own table are as easy to change as the rest.
+//!
+//! ## Concurrency
+//!
+//! Nobody is kept from anything, sweeps neither: the snapshot is what the log was at one moment. As long
+//! as it is held, the write-ahead log does not start over and grows by what is written.
 
 pub(crate) mod anchors;
 mod mail;

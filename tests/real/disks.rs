@@ -32,6 +32,10 @@ impl Mount {
         assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
     pub(crate) fn db(&self) -> PathBuf {
         self.0.join("log.db")
     }
@@ -187,4 +191,39 @@ fn a_limit_on_open_files_is_74_and_does_not_panic() {
         assert!(matches!(out.code, Some(0 | 73 | 74 | 127)), "{files} files\n{out}");
     }
     sandbox.log().is_sound();
+}
+
+#[test]
+fn a_copy_for_which_there_is_no_room_is_74_and_the_old_one_stays() {
+    if !tools::is_root() || !tools::has(&["mount"]) {
+        return;
+    }
+    let sandbox = Sandbox::with_events();
+    sandbox.ingest(lines((0..5_000).map(|n| format!(r#"{{"action":"a","title":"number {n}"}}"#))));
+    let mount = Mount::new(&sandbox, "1m");
+    let copy = mount.0.join("copy.db");
+    fs::write(&copy, "an older one").unwrap();
+    let out = sandbox.run(["backup", "mount/copy.db"]).exits(74).no_stdout().tells_one_error();
+    assert!(out.stderr().contains("cannot write mount/copy.db: no space left on device"), "{out}");
+    assert_eq!(fs::read(&copy).unwrap(), b"an older one");
+    assert_eq!(fs::read_dir(&mount.0).unwrap().count(), 1, "nothing is left beside it");
+    sandbox.holds(5_008);
+}
+
+#[test]
+fn a_copy_is_read_and_verified_where_nothing_can_be_written() {
+    if !tools::is_root() || !tools::has(&["mount"]) {
+        return;
+    }
+    let sandbox = Sandbox::with_events();
+    let mount = Mount::new(&sandbox, "4m");
+    sandbox.run(["backup", "mount/copy.db"]).ok().no_stderr().done();
+    mount.read_only();
+    let args = ["--db", "mount/copy.db"];
+    let held = sandbox.run(["verify"].into_iter().chain(args)).ok().no_stderr();
+    assert_eq!(held.stdout(), sandbox.run(["verify"]).ok().stdout());
+    let listed = sandbox.run(["list", "--json"].into_iter().chain(args)).ok().no_stderr();
+    assert_eq!(listed.json_lines(), sandbox.run(["list", "--json"]).ok().json_lines());
+    sandbox.run(["backup", "again.db"].into_iter().chain(args)).ok().no_stderr().done();
+    sandbox.run(["backup", "mount/other.db"]).exits(73).no_stdout().tells_one_error().done();
 }

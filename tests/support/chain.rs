@@ -220,6 +220,45 @@ fn sha256(parts: &[&[u8]]) -> Vec<u8> {
     digest(&SHA256, &parts.concat()).as_ref().to_vec()
 }
 
+/// Computes the chain anew from an event on, as somebody would who knows how: the rows and the head.
+pub(crate) fn rehash(sql: &Connection, from: i64) {
+    const BEFORE: &str = "SELECT hash FROM event WHERE id = ?1 \
+        UNION ALL SELECT hash FROM gap WHERE last = ?1";
+    let mut hash: Vec<u8> = sql.query_row(BEFORE, [from - 1], |row| row.get(0)).unwrap();
+    let mut contents = Vec::new();
+    let mut statement = sql.prepare(EVENTS).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let mut columns = Columns { row, at: 0 };
+        let id = columns.integer();
+        if id >= from {
+            contents.push((id, content(&mut columns).unwrap()));
+        }
+    }
+    for (id, content) in contents {
+        hash = sha256(&[b"activity-link-v1\0", &hash, &id.to_be_bytes(), &content]);
+        sql.execute("UPDATE event SET hash = ?1 WHERE id = ?2", (&hash, id)).unwrap();
+        sql.execute("UPDATE head SET id = ?1, hash = ?2", (id, &hash)).unwrap();
+    }
+}
+
+/// The digest over the runs that count, as a sweep vouches for it, in hex.
+pub(crate) fn gaps_sha256(sql: &Connection, sweep: i64) -> String {
+    const GAPS: &str = "SELECT first, last, hash, sweep FROM gap \
+        WHERE sweep <= ?1 AND ?1 < until ORDER BY first";
+    let mut bytes = b"activity-gaps-v1\0".to_vec();
+    let mut statement = sql.prepare(GAPS).unwrap();
+    let mut rows = statement.query([sweep]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        let number = |column| row.get::<_, i64>(column).unwrap().to_be_bytes();
+        bytes.extend(number(0));
+        bytes.extend(number(1));
+        bytes.extend(row.get::<_, Vec<u8>>(2).unwrap());
+        bytes.extend(number(3));
+    }
+    sha256(&[&bytes]).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use crate::support::Sandbox;

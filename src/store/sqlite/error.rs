@@ -17,6 +17,7 @@ use rustix::process::Flock;
 use rustix::process::FlockType;
 use rustix::process::fcntl_getlk;
 
+use crate::caller;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::sqlite::open::beside;
@@ -284,23 +285,12 @@ pub(super) fn with_owner(failure: Failure, path: &Path) -> Failure {
     let Ok(there) = fs::metadata(path) else {
         return failure;
     };
-    let user = name("/etc/passwd", there.uid());
-    let group = name("/etc/group", there.gid());
+    let user = caller::user_name(there.uid());
+    let group = caller::group_name(there.gid());
     failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
 }
 
 pub(super) fn missing(path: &Path) -> Failure {
     let what = format!("cannot open the log {}: no such file", path.display());
     Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
-}
-
-/// The name of a user or group in one of the system's two tables, else the number.
-fn name(table: &str, id: u32) -> String {
-    let lines = fs::read_to_string(table).unwrap_or_default();
-    let named = lines.lines().find_map(|line| {
-        let mut parts = line.split(':');
-        let (name, number) = (parts.next()?, parts.nth(1)?);
-        (number.parse() == Ok(id)).then(|| name.to_owned())
-    });
-    named.unwrap_or_else(|| id.to_string())
 }

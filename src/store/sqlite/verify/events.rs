@@ -1,20 +1,15 @@
-//! Reads a log as it is, for the walk that holds it against its hashes: nothing is taken on trust.
+//! One event as its row has it, with the rows that it refers to.
 //!
-//! A value that no event can have is a flaw of that event, and the walk goes on. What depends on a
-//! row of a dimension is computed once per row, and remembered within bounds: memory stays flat.
+//! What depends on a row of a dimension is computed once per row, and remembered within bounds: memory
+//! stays flat.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
-use std::path::Path;
 use std::result::Result as StdResult;
 
-use anyhow::Result;
 use rusqlite::CachedStatement;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
-use rusqlite::Rows;
 use rusqlite::types::FromSql;
 use rusqlite::types::ValueRef;
 
@@ -27,263 +22,10 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::Severity;
 use crate::event::Source;
-use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
-use crate::store::sqlite::migrate;
-use crate::store::sqlite::migrate::Foreign;
-use crate::store::verify::Head;
 use crate::store::verify::NO_CONTENT;
-use crate::store::verify::Place;
-use crate::store::verify::Published;
 use crate::store::verify::Reading;
-use crate::store::verify::Run;
-use crate::store::verify::Step;
-use crate::store::verify::Trouble;
-use crate::store::verify::Voucher;
 use crate::text;
 use crate::time::Timestamp;
-
-type Read<T> = StdResult<T, Trouble>;
-
-/// A log at one moment.
-pub(in crate::store) struct Snapshot<'a> {
-    connection: &'a Connection,
-    path: &'a Path,
-    rows: RefCell<Dimensions>,
-}
-
-impl Sqlite {
-    pub(in crate::store) fn inspect<T>(
-        &self,
-        look: impl FnOnce(Snapshot<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
-        let transaction = self.connection.unchecked_transaction().map_err(told)?;
-        // The first read decides which moment it is.
-        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
-        let rows = RefCell::default();
-        let seen = look(Snapshot { connection: &self.connection, path: &self.path, rows });
-        // Nothing was written, so that it cannot be ended well says nothing.
-        drop(transaction);
-        seen
-    }
-}
-
-/// The runs that count: the first parameter is the number of the newest sweep.
-macro_rules! runs {
-    ($rest:literal) => {
-        concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
-    };
-}
-
-impl Snapshot<'_> {
-    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
-        match error::damage_of(error) {
-            Some(what) => Trouble::Damage(what),
-            None => Trouble::Failed(error::told(self.path, Doing::Read, error)),
-        }
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Read<T> {
-        read(self.connection).map_err(|why| self.trouble(&why))
-    }
-
-    pub(in crate::store) fn schema(&self) -> Read<Option<String>> {
-        let foreign = self.read(foreign)?;
-        Ok(foreign.map(|foreign| match foreign {
-            Foreign::Object { kind, name } => format!("the {kind} {name} is not its own"),
-            Foreign::Missing(1) => {
-                "one of its tables, indexes, triggers and views is missing".to_owned()
-            }
-            Foreign::Missing(count) => {
-                format!("{count} of its tables, indexes, triggers and views are missing")
-            }
-        }))
-    }
-
-    pub(in crate::store) fn integrity(&self) -> Read<Vec<String>> {
-        self.read(|connection| {
-            let mut check = connection.prepare("PRAGMA integrity_check")?;
-            let found: rusqlite::Result<Vec<String>> =
-                check.query_map([], |row| row.get(0))?.collect();
-            found.map(|mut found| {
-                found.retain(|line| line != "ok");
-                found
-            })
-        })
-    }
-
-    pub(in crate::store) fn uuid(&self) -> Read<[u8; 16]> {
-        const SQL: &str = "SELECT value FROM meta WHERE key = 'uuid'";
-        self.read(|connection| connection.query_row(SQL, [], |row| row.get(0)))
-    }
-
-    pub(in crate::store) fn head(&self) -> Read<Head> {
-        const SQL: &str = "SELECT id, hash, sweep, \
-            EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
-        self.read(|connection| {
-            connection.query_row(SQL, [], |row| {
-                let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
-                Ok(Head { id, hash, sweep: row.get(2)?, finished: row.get(3)? })
-            })
-        })
-    }
-
-    pub(in crate::store) fn swept(&self, sweep: i64, visit: &mut dyn FnMut(Run)) -> Read<()> {
-        self.read(|connection| {
-            let mut statement = connection.prepare(runs!("ORDER BY first, sweep"))?;
-            let mut rows = statement.query([sweep])?;
-            while let Some(row) = rows.next()? {
-                visit(run(row)?);
-            }
-            Ok(())
-        })
-    }
-
-    pub(in crate::store) fn vouchers(
-        &self,
-        visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>,
-    ) -> Read<()> {
-        const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
-            AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
-            ORDER BY id DESC";
-        self.read(|connection| {
-            let mut statement = connection.prepare(SQL)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let payload: Option<String> = row.get(1)?;
-                let payload = payload.unwrap_or_default();
-                if visit(Voucher { id: EventId(row.get(0)?), payload }).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    pub(in crate::store) fn walk(
-        &self,
-        from: EventId,
-        sweep: Option<i64>,
-        visit: &mut dyn FnMut(Step) -> ControlFlow<()>,
-    ) -> Read<()> {
-        // The table itself, and no index that could leave a row out.
-        const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
-            source, severity, action, actor, impersonator, target, title, agent, status, method, \
-            endpoint, ip, session_id, description, diff, payload, own, salt, hash \
-            FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
-        self.read(|connection| {
-            let mut runs = sweep
-                .map(|_| connection.prepare(runs!("AND last >= ?2 ORDER BY first, sweep")))
-                .transpose()?;
-            let mut runs = match (&mut runs, sweep) {
-                (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
-                _ => None,
-            };
-            let mut next_run = || -> rusqlite::Result<Option<Run>> {
-                runs.as_mut().map(next_run).transpose().map(Option::flatten)
-            };
-            let mut waiting = next_run()?;
-            let mut lookup = Lookup::new(connection)?;
-            let mut dimensions = self.rows.borrow_mut();
-            let mut events = connection.prepare(EVENTS)?;
-            let mut events = events.query([from.0])?;
-            while let Some(row) = events.next()? {
-                let id = row.get(0)?;
-                while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
-                    if visit(Step::Swept(run)).is_break() {
-                        return Ok(());
-                    }
-                    waiting = next_run()?;
-                }
-                let reading = reading(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(Step::Event(reading)).is_break() {
-                    return Ok(());
-                }
-            }
-            while let Some(run) = waiting {
-                if visit(Step::Swept(run)).is_break() {
-                    return Ok(());
-                }
-                waiting = next_run()?;
-            }
-            Ok(())
-        })
-    }
-
-    pub(in crate::store) fn published(&self, visit: &mut dyn FnMut(Published)) -> Read<()> {
-        const SQL: &str = "SELECT id, hash, at, place FROM anchor ORDER BY id, at";
-        self.read(|connection| {
-            let mut statement = connection.prepare(SQL)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                visit(Published {
-                    id: EventId(row.get(0)?),
-                    hash: Hash(row.get(1)?),
-                    at: Timestamp::from_nanos(row.get(2)?),
-                    place: row.get(3)?,
-                });
-            }
-            Ok(())
-        })
-    }
-
-    pub(in crate::store) fn place(&self, id: EventId, sweep: i64) -> Read<Place> {
-        self.read(|connection| {
-            let run = connection
-                .prepare_cached(runs!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
-                .query_row([sweep, id.0], run)
-                .optional()?;
-            if let Some(run) = run.filter(|run| run.last >= id) {
-                let end = run.last == id;
-                return Ok(if end {
-                    Place::Hash(run.hash)
-                } else {
-                    Place::Swept(run.first, run.last)
-                });
-            }
-            let hash = connection
-                .prepare_cached("SELECT hash FROM event WHERE id = ?1")?
-                .query_row([id.0], |row| row.get(0))
-                .optional()?;
-            Ok(hash.map_or(Place::Nothing, |hash| Place::Hash(Hash(hash))))
-        })
-    }
-}
-
-fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
-    Ok(Run {
-        first: EventId(row.get(0)?),
-        last: EventId(row.get(1)?),
-        hash: Hash(row.get(2)?),
-        sweep: row.get(3)?,
-    })
-}
-
-fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
-    rows.next()?.map(run).transpose()
-}
-
-/// What is foreign in the log's schema. An older log is compared by what would become of it: its
-/// schema is built anew without its rows and brought to this version, where it must be ours.
-fn foreign(connection: &Connection) -> rusqlite::Result<Option<Foreign>> {
-    const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
-        WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == migrate::VERSION {
-        return migrate::foreign(connection);
-    }
-    let mut likeness = Connection::open_in_memory()?;
-    let mut statement = connection.prepare(OBJECTS)?;
-    let mut objects = statement.query([])?;
-    while let Some(object) = objects.next()? {
-        likeness.execute_batch(object.get_ref(0)?.as_str()?)?;
-    }
-    likeness.pragma_update(None, "user_version", version)?;
-    migrate::migrate(&mut likeness)?;
-    migrate::foreign(&likeness)
-}
 
 /// What cannot be so in an event that nobody touched.
 type Flaw = String;
@@ -303,7 +45,7 @@ struct Committed {
 
 /// The rows that were read.
 #[derive(Default)]
-struct Dimensions {
+pub(super) struct Dimensions {
     recorders: Shelf<String>,
     tenants: Shelf<String>,
     /// Slug and module.
@@ -317,7 +59,7 @@ struct Dimensions {
 }
 
 /// The statements that find them.
-struct Lookup<'a> {
+pub(super) struct Lookup<'a> {
     recorder: CachedStatement<'a>,
     tenant: CachedStatement<'a>,
     action: CachedStatement<'a>,
@@ -328,7 +70,7 @@ struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+    pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
         let find = |sql| connection.prepare_cached(sql);
         Ok(Self {
             recorder: find("SELECT text FROM recorder WHERE key = ?1")?,
@@ -341,6 +83,13 @@ impl<'a> Lookup<'a> {
             title: find("SELECT text, folded FROM title WHERE key = ?1")?,
             agent: find("SELECT text, salt, digest FROM agent WHERE key = ?1")?,
         })
+    }
+}
+
+/// Clears a shelf that is full. Between two events, for one may need two rows of it.
+fn tidy<T>(shelf: &mut Shelf<T>) {
+    if shelf.len() >= SHELF {
+        shelf.clear();
     }
 }
 
@@ -363,11 +112,11 @@ fn fetch<T>(
 }
 
 fn party(row: &Row<'_>) -> rusqlite::Result<Committed> {
-    committed(row, |salt, id, label| chain::party(salt, id, label))
+    committed(row, chain::party)
 }
 
 fn target(row: &Row<'_>) -> rusqlite::Result<(String, Committed)> {
-    Ok((row.get(5)?, committed(row, |salt, id, label| chain::target(salt, id, label))?))
+    Ok((row.get(5)?, committed(row, chain::target)?))
 }
 
 fn committed(
@@ -402,7 +151,7 @@ fn present(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// That the file itself cannot be read; what is wrong with the event is a flaw of it.
-fn reading(
+pub(super) fn reading(
     row: &Row<'_>,
     id: EventId,
     dimensions: &mut Dimensions,
@@ -465,18 +214,13 @@ impl Keys {
 impl Dimensions {
     /// Reads the rows that an event refers to and that are not here yet.
     fn fetch(&mut self, keys: &Keys, lookup: &mut Lookup<'_>) -> rusqlite::Result<()> {
-        let rows = [
-            self.recorders.len(),
-            self.tenants.len(),
-            self.actions.len(),
-            self.actors.len(),
-            self.targets.len(),
-            self.titles.len(),
-            self.agents.len(),
-        ];
-        if rows.into_iter().any(|rows| rows >= SHELF) {
-            *self = Self::default();
-        }
+        tidy(&mut self.recorders);
+        tidy(&mut self.tenants);
+        tidy(&mut self.actions);
+        tidy(&mut self.actors);
+        tidy(&mut self.targets);
+        tidy(&mut self.titles);
+        tidy(&mut self.agents);
         fetch(&mut self.recorders, Some(keys.recorder), &mut lookup.recorder, |row| row.get(0))?;
         fetch(&mut self.tenants, Some(keys.tenant), &mut lookup.tenant, |row| row.get(0))?;
         fetch(&mut self.actions, Some(keys.action), &mut lookup.action, |row| {

@@ -1,0 +1,311 @@
+//! Reads a log as it is, for the walk that holds it against its hashes: nothing is taken on trust.
+//!
+//! A value that no event can have is a flaw of that event, and the walk goes on; `events` finds it.
+
+mod events;
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::result::Result as StdResult;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+use rusqlite::Rows;
+
+use crate::event::EventId;
+use crate::event::Hash;
+use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::migrate;
+use crate::store::sqlite::migrate::Foreign;
+use crate::store::sqlite::verify::events::Dimensions;
+use crate::store::sqlite::verify::events::Lookup;
+use crate::store::sqlite::verify::events::reading;
+use crate::store::verify::Head;
+use crate::store::verify::Place;
+use crate::store::verify::Published;
+use crate::store::verify::Run;
+use crate::store::verify::Step;
+use crate::store::verify::Trouble;
+use crate::store::verify::Voucher;
+use crate::time::Timestamp;
+
+type Read<T> = StdResult<T, Trouble>;
+
+/// A log at one moment.
+pub(in crate::store) struct Snapshot<'a> {
+    connection: &'a Connection,
+    path: &'a Path,
+    rows: RefCell<Dimensions>,
+}
+
+/// The integrity check looks each row up in each index: with the 2 MiB that a reader has, half as long
+/// again. More than 16 MiB gains nothing.
+const CACHE: &str = "PRAGMA cache_size=-16384";
+
+impl Sqlite {
+    pub(in crate::store) fn inspect<T>(
+        &self,
+        look: impl FnOnce(Snapshot<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
+        self.connection.execute_batch(CACHE).map_err(told)?;
+        let transaction = self.connection.unchecked_transaction().map_err(told)?;
+        // The first read decides which moment it is.
+        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
+        let rows = RefCell::default();
+        let seen = look(Snapshot { connection: &self.connection, path: &self.path, rows });
+        // Nothing was written, so that it cannot be ended well says nothing.
+        drop(transaction);
+        seen
+    }
+}
+
+/// The runs that count: the first parameter is the number of the newest sweep.
+macro_rules! runs {
+    ($rest:literal) => {
+        concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
+    };
+}
+
+impl Snapshot<'_> {
+    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+        match error::damage_of(error) {
+            Some(what) => Trouble::Damage(what),
+            None => Trouble::Failed(error::told(self.path, Doing::Read, error)),
+        }
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Read<T> {
+        read(self.connection).map_err(|why| self.trouble(&why))
+    }
+
+    pub(in crate::store) fn schema(&self) -> Read<Option<String>> {
+        let foreign = self.read(foreign)?;
+        Ok(foreign.map(|foreign| match foreign {
+            Foreign::Object { kind, name } => format!("the {kind} {name} is not its own"),
+            Foreign::Missing(1) => {
+                "one of its tables, indexes, triggers and views is missing".to_owned()
+            }
+            Foreign::Missing(count) => {
+                format!("{count} of its tables, indexes, triggers and views are missing")
+            }
+        }))
+    }
+
+    pub(in crate::store) fn integrity(&self) -> Read<Vec<String>> {
+        let mut found = Vec::new();
+        let checked = self.read(|connection| {
+            let mut check = connection.prepare("PRAGMA integrity_check")?;
+            let mut rows = check.query([])?;
+            while let Some(row) = rows.next()? {
+                found.push(row.get::<_, String>(0)?);
+            }
+            Ok(())
+        });
+        match checked {
+            // It ends so where it has told that a page is damaged.
+            Err(Trouble::Damage(_)) if !found.is_empty() => {}
+            checked => checked?,
+        }
+        let lines = found.iter().flat_map(|told| told.lines());
+        let heading = |line: &&str| *line == "ok" || line.starts_with("*** ");
+        Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
+    }
+
+    pub(in crate::store) fn uuid(&self) -> Read<[u8; 16]> {
+        const SQL: &str = "SELECT value FROM meta WHERE key = 'uuid'";
+        self.read(|connection| connection.query_row(SQL, [], |row| row.get(0)))
+    }
+
+    pub(in crate::store) fn head(&self) -> Read<Head> {
+        const SQL: &str = "SELECT id, hash, sweep, \
+            EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
+        self.read(|connection| {
+            connection.query_row(SQL, [], |row| {
+                let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
+                Ok(Head { id, hash, sweep: row.get(2)?, finished: row.get(3)? })
+            })
+        })
+    }
+
+    pub(in crate::store) fn swept(&self, sweep: i64, visit: &mut dyn FnMut(Run)) -> Read<()> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(runs!("ORDER BY first, sweep"))?;
+            let mut rows = statement.query([sweep])?;
+            while let Some(row) = rows.next()? {
+                visit(run(row)?);
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn vouchers(
+        &self,
+        visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>,
+    ) -> Read<()> {
+        const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
+            AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
+            ORDER BY id DESC";
+        self.read(|connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let payload: Option<String> = row.get(1)?;
+                let payload = payload.unwrap_or_default();
+                if visit(Voucher { id: EventId(row.get(0)?), payload }).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn walk(
+        &self,
+        from: EventId,
+        sweep: Option<i64>,
+        visit: &mut dyn FnMut(Step) -> ControlFlow<()>,
+    ) -> Read<()> {
+        // The table itself, and no index that could leave a row out.
+        const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
+            source, severity, action, actor, impersonator, target, title, agent, status, method, \
+            endpoint, ip, session_id, description, diff, payload, own, salt, hash \
+            FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
+        self.read(|connection| {
+            let mut runs = sweep
+                .map(|_| connection.prepare(runs!("AND last >= ?2 ORDER BY first, sweep")))
+                .transpose()?;
+            let mut runs = match (&mut runs, sweep) {
+                (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
+                _ => None,
+            };
+            let mut next_run = || -> rusqlite::Result<Option<Run>> {
+                runs.as_mut().map(next_run).transpose().map(Option::flatten)
+            };
+            let mut waiting = next_run()?;
+            let mut lookup = Lookup::new(connection)?;
+            let mut dimensions = self.rows.borrow_mut();
+            let mut events = connection.prepare(EVENTS)?;
+            let mut events = events.query([from.0])?;
+            while let Some(row) = events.next()? {
+                let id = row.get(0)?;
+                while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
+                    if visit(Step::Swept(run)).is_break() {
+                        return Ok(());
+                    }
+                    waiting = next_run()?;
+                }
+                let reading = reading(row, EventId(id), &mut dimensions, &mut lookup)?;
+                if visit(Step::Event(reading)).is_break() {
+                    return Ok(());
+                }
+            }
+            while let Some(run) = waiting {
+                if visit(Step::Swept(run)).is_break() {
+                    return Ok(());
+                }
+                waiting = next_run()?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn published(&self, visit: &mut dyn FnMut(Published)) -> Read<()> {
+        const SQL: &str = "SELECT id, hash, at, place FROM anchor ORDER BY id, at";
+        self.read(|connection| {
+            let mut statement = connection.prepare(SQL)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                visit(Published {
+                    id: EventId(row.get(0)?),
+                    hash: Hash(row.get(1)?),
+                    at: Timestamp::from_nanos(row.get(2)?),
+                    place: row.get(3)?,
+                });
+            }
+            Ok(())
+        })
+    }
+
+    pub(in crate::store) fn place(&self, id: EventId, sweep: i64) -> Read<Place> {
+        self.read(|connection| {
+            let run = connection
+                .prepare_cached(runs!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
+                .query_row([sweep, id.0], run)
+                .optional()?;
+            if let Some(run) = run.filter(|run| run.last >= id) {
+                let end = run.last == id;
+                return Ok(if end {
+                    Place::Hash(run.hash)
+                } else {
+                    Place::Swept(run.first, run.last)
+                });
+            }
+            let hash = connection
+                .prepare_cached("SELECT hash FROM event WHERE id = ?1")?
+                .query_row([id.0], |row| row.get(0))
+                .optional()?;
+            Ok(hash.map_or(Place::Nothing, |hash| Place::Hash(Hash(hash))))
+        })
+    }
+}
+
+fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    Ok(Run {
+        first: EventId(row.get(0)?),
+        last: EventId(row.get(1)?),
+        hash: Hash(row.get(2)?),
+        sweep: row.get(3)?,
+    })
+}
+
+fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
+    rows.next()?.map(run).transpose()
+}
+
+/// What is foreign in the log's schema. An older log is compared by what would become of it: its
+/// schema is built anew without its rows and brought to this version, where it must be ours.
+fn foreign(connection: &Connection) -> rusqlite::Result<Option<Foreign>> {
+    const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
+        WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == migrate::VERSION {
+        return migrate::foreign(connection);
+    }
+    let mut likeness = Connection::open_in_memory()?;
+    let mut statement = connection.prepare(OBJECTS)?;
+    let mut objects = statement.query([])?;
+    while let Some(object) = objects.next()? {
+        likeness.execute_batch(object.get_ref(0)?.as_str()?)?;
+    }
+    likeness.pragma_update(None, "user_version", version)?;
+    migrate::migrate(&mut likeness)?;
+    migrate::foreign(&likeness)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_schema_is_compared_by_what_would_become_of_it() {
+        let older = |by: &str| {
+            let log = Connection::open_in_memory().unwrap();
+            log.execute_batch(migrate::SCHEMA).unwrap();
+            log.execute_batch("ANALYZE; INSERT INTO meta VALUES ('uuid', zeroblob(16));").unwrap();
+            log.execute_batch(by).unwrap();
+            // No migration leads here from there.
+            log.pragma_update(None, "user_version", 0).unwrap();
+            foreign(&log).unwrap()
+        };
+        assert_eq!(older(""), None);
+        let view = Foreign::Object { kind: "view".to_owned(), name: "v".to_owned() };
+        assert_eq!(older("CREATE VIEW v AS SELECT 1"), Some(view));
+        assert_eq!(older("DROP TRIGGER event_update"), Some(Foreign::Missing(1)));
+    }
+}

@@ -1,0 +1,328 @@
+//! A sweep that is killed, meets errors, a full disk or others at work: the log holds at each moment,
+//! every removal is vouched for once, and the next sweep completes it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Child;
+
+use crate::disks::Mount;
+use crate::disks::with_db;
+use crate::strace;
+use crate::support::Sandbox;
+use crate::support::clock;
+use crate::support::lines;
+use crate::support::log::Log;
+use crate::tools;
+
+/// Calls by which a sweep changes files.
+const CHANGING: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "fallocate"];
+
+/// The events of the log that is swept, and how many of them are too old in the end.
+const EVENTS: i64 = 240;
+const DOOMED: i64 = 210;
+
+const DAY: i64 = 86_400;
+
+/// A log that was swept once, so that it has runs; now their neighbours are old as well, and some
+/// others. Every label stands once, so that there is something else to remove with each event.
+fn prepared(sandbox: &Sandbox) {
+    let label = "x".repeat(200);
+    sandbox.ingest(lines((0..EVENTS).map(|n| {
+        let at = clock::seconds_ago(if n < DOOMED { 400 } else { 1 } * DAY);
+        // Pairs of actions, the first of which goes first; every seventh pair goes alone.
+        let action = if n % 14 < 12 && n % 4 == 0 { "cron.run" } else { "user.edit" };
+        format!(
+            r#"{{"action":"{action}","occurred_at":"{at}","target_id":"{n}","target_label":"{n} {label}",
+            "user_agent":"agent {}"}}"#,
+            n / 3
+        )
+        .replace('\n', " ")
+    })));
+    let config = "[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '30d'\n";
+    sandbox.write("config.toml", format!("[retention]\n{config}"));
+    sandbox.run(["sweep"]).ok().done();
+    assert!(gaps(sandbox) >= 11, "{} runs", gaps(sandbox));
+    sandbox.write("config.toml", "[retention]\nkeep = '30d'\n");
+}
+
+fn gaps(sandbox: &Sandbox) -> i64 {
+    sandbox.log().one("SELECT count(*) FROM gap")
+}
+
+/// How far a sweep came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is vouched for.
+    Before,
+    /// Some events that are vouched for are still there.
+    Midway,
+    After,
+}
+
+/// Checks a log that may have been left midway: the chain, each count, and that nobody's row is gone.
+#[track_caller]
+fn looked_at(db: &Path, what: &str) -> State {
+    let log = Log::open(db);
+    log.is_sound();
+    let sweeps: i64 = log.one("SELECT sweep FROM head");
+    let vouching: i64 = log.one("SELECT count(*) FROM events WHERE action = 'retention.sweep'");
+    assert_eq!(sweeps, vouching, "{what}: one event a sweep");
+    let count: i64 = log.one(
+        "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
+    );
+    let ids: i64 = log.one("SELECT id FROM head");
+    let gone = ids - log.one::<i64>("SELECT count(*) FROM event");
+    let left: i64 = log.one(
+        "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM gap \
+         WHERE event.id BETWEEN first AND last AND gap.sweep <= head.sweep AND head.sweep < until)",
+    );
+    assert_eq!(count, gone + left, "{what}: what is vouched for is gone, or going");
+    match (sweeps, left) {
+        (1, 0) => State::Before,
+        (_, 0) => State::After,
+        _ => State::Midway,
+    }
+}
+
+/// Checks that the next sweep completes what was begun.
+#[track_caller]
+fn completed(sandbox: &Sandbox, state: State, what: &str) {
+    let out = sandbox.run(["sweep", "--json"]);
+    assert_eq!(out.code, Some(0), "{what}\n{out}");
+    let told = out.json();
+    if state != State::Before {
+        assert_eq!(told["count"], 0, "{what}: nothing is counted twice");
+    }
+    assert_eq!(looked_at(&sandbox.db(), what), State::After, "{what}");
+    let log = sandbox.log();
+    let stays = EVENTS - DOOMED;
+    let kept: i64 = log.one("SELECT count(*) FROM events WHERE action <> 'retention.sweep'");
+    assert_eq!(kept, stays, "{what}");
+    for (table, refers) in [
+        ("target", "target = key"),
+        ("agent", "agent = key"),
+        ("action", "action = key"),
+        ("actor", "actor = key"),
+    ] {
+        let unused: i64 = log.one(&format!(
+            "SELECT count(*) FROM {table} WHERE NOT EXISTS (SELECT 1 FROM event WHERE {refers})"
+        ));
+        assert_eq!(unused, 0, "{what}: {table}");
+    }
+    assert_eq!(log.one::<i64>("SELECT count(*) FROM unused"), 0, "{what}");
+    assert_eq!(log.one::<i64>("SELECT count(*) FROM gap"), 1, "{what}: one run is left");
+    let reserve = sandbox.path("log.db.reserve").metadata().unwrap().len();
+    assert_eq!(reserve, 8 << 20, "{what}: the reserve is there");
+}
+
+/// A copy of a prepared log, made anew for each fault.
+struct Prepared(Sandbox);
+
+impl Prepared {
+    fn new() -> Self {
+        let sandbox = Sandbox::in_memory();
+        prepared(&sandbox);
+        Self(sandbox)
+    }
+
+    fn copy(&self) -> Sandbox {
+        let sandbox = Sandbox::in_memory();
+        for name in ["log.db", "log.db-wal", "log.db.lock", "config.toml"] {
+            fs::copy(self.0.path(name), sandbox.path(name)).unwrap();
+        }
+        sandbox
+    }
+}
+
+#[test]
+fn killed_at_each_call_of_a_sweep() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
+    let prepared = Prepared::new();
+    let mut met = Vec::new();
+    let mut states = Vec::new();
+    for call in CHANGING {
+        let mut positions = 0;
+        for nth in 1.. {
+            let sandbox = prepared.copy();
+            let (out, injected) =
+                strace::inject(&sandbox, call, "signal=SIGKILL", nth, false, &["sweep"]);
+            if !injected {
+                assert_eq!(out.code, Some(0), "{out}");
+                break;
+            }
+            assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
+            positions += 1;
+            let what = format!("SIGKILL at {call} {nth}");
+            let state = looked_at(&sandbox.db(), &what);
+            states.push(state);
+            completed(&sandbox, state, &what);
+        }
+        met.push((call, positions));
+    }
+    let of = |name| met.iter().find(|(call, _)| *call == name).unwrap().1;
+    assert!(of("pwrite64") > 30 && of("fdatasync") > 5 && of("ftruncate") > 0, "{met:?}");
+    for state in [State::Before, State::Midway, State::After] {
+        let killed = states.iter().filter(|met| **met == state).count();
+        assert!(killed > 3, "{killed} kills with the log {state:?}: {met:?}");
+    }
+}
+
+#[test]
+fn an_error_at_each_call_of_a_sweep() {
+    if !tools::has(&["strace"]) {
+        return;
+    }
+    let prepared = Prepared::new();
+    let mut failed = 0;
+    for (call, error) in
+        [("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("fdatasync", "EIO"), ("ftruncate", "EIO")]
+    {
+        for nth in (1..).step_by(3) {
+            let sandbox = prepared.copy();
+            let fault = format!("error={error}");
+            let (out, injected) = strace::inject(&sandbox, call, &fault, nth, true, &["sweep"]);
+            if !injected {
+                assert_eq!(out.code, Some(0), "{out}");
+                break;
+            }
+            let what = format!("{error} at {call} {nth}");
+            assert!(matches!(out.code, Some(0 | 74 | 75)), "{what}\n{out}");
+            failed += usize::from(out.code != Some(0));
+            let state = looked_at(&sandbox.db(), &what);
+            completed(&sandbox, state, &what);
+        }
+    }
+    assert!(failed > 10, "errors were told {failed} times");
+}
+
+#[test]
+fn a_full_disk_is_swept_by_means_of_the_reserve() {
+    if !tools::is_root() || !tools::has(&["mount"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mount = Mount::new(&sandbox, "16m");
+    let db = mount.db();
+    let run = |args: &[&str]| sandbox.run_with_env(&with_db(&db), args);
+    let title = "x".repeat(900);
+    let mut stored = 0;
+    loop {
+        let at = clock::seconds_ago(400 * DAY);
+        sandbox.write(
+            "events.jsonl",
+            lines((0..100).map(|n| {
+                format!(r#"{{"action":"a","occurred_at":"{at}","title":"{stored} {n} {title}"}}"#)
+            })),
+        );
+        let out = run(&["ingest", "--again", "events.jsonl"]);
+        if out.code != Some(0) {
+            let out = out.exits(74).says("no space left on device").says("activity sweep");
+            drop(out);
+            break;
+        }
+        stored += 100;
+        assert!(stored < 100_000, "the disk never fills");
+    }
+    assert!(stored > 1000, "{stored}");
+    // The last room goes to somebody else.
+    let filled = fs::write(mount.path().join("other"), vec![1; 16 << 20]);
+    assert!(filled.is_err(), "the disk is full");
+    let reserve = mount.path().join("log.db.reserve");
+    assert_eq!(reserve.metadata().unwrap().len(), 8 << 20);
+
+    let told = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
+    assert_eq!(told["count"], stored);
+    Log::open(&db).is_sound();
+    assert_eq!(reserve.metadata().unwrap().len(), 8 << 20, "the reserve is back");
+    run(&["ingest", "--again", "events.jsonl"]).ok().done();
+    assert_eq!(Log::open(&db).count(), 101);
+}
+
+/// Four who write, one who sweeps and one who exports, again and again.
+#[test]
+fn ingests_a_sweep_and_an_export_at_once() {
+    const FILES: i64 = 4;
+    const EACH: i64 = 15_000;
+    let sandbox = Sandbox::new();
+    // Few labels, that come and go: the keys of one who wrote before may be anybody's by now.
+    let event = |file: i64, n: i64| {
+        let at = clock::seconds_ago(if n % 5 == 4 { 1 } else { 400 } * DAY);
+        let actor = n / 100 % 7;
+        format!(
+            r#"{{"event_id":"{file}-{n}","action":"a.b","occurred_at":"{at}","actor_id":"{actor}","actor_label":"{file} {n}","user_agent":"{actor} {}","target_id":"{n}"}}"#,
+            n / 50
+        )
+    };
+    for file in 0..FILES {
+        let name = format!("{file}.jsonl");
+        sandbox.write(&name, lines((0..EACH).map(|n| event(file, n))));
+    }
+    sandbox.ingest(event(9, 4));
+    let start = |args: &[&str]| sandbox.spawn(sandbox.command(args));
+    let mut ingests: Vec<Child> =
+        (0..FILES).map(|file| start(&["ingest", "--quiet", &format!("{file}.jsonl")])).collect();
+    let mut sweeps = 0;
+    let mut exports = 0;
+    loop {
+        let over = ingests.iter_mut().all(|ingest| ingest.try_wait().unwrap().is_some());
+        let export = start(&["export", "-o", "out.jsonl"]);
+        let told = sandbox.run(["sweep", "--keep", "365d", "--json"]).ok().json();
+        sweeps += i64::from(told["count"].as_i64().unwrap() > 0);
+        sandbox.collect(export).ok().done();
+        let rows = sandbox.read("out.jsonl").iter().filter(|byte| **byte == b'\n').count();
+        let log = sandbox.log();
+        let recorded: i64 = log.one(
+            "SELECT json_extract(payload, '$.rows') FROM events WHERE action = 'log.export' \
+             ORDER BY id DESC LIMIT 1",
+        );
+        assert_eq!(i64::try_from(rows).unwrap(), recorded, "an export is exact");
+        exports += 1;
+        if over {
+            break;
+        }
+    }
+    for ingest in ingests {
+        sandbox.collect(ingest).ok().done();
+    }
+    assert!(sweeps > 1 && exports > 1, "{sweeps} sweeps and {exports} exports met events");
+    let log = sandbox.log();
+    log.is_sound();
+    let told: i64 = log.one(
+        "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
+    );
+    assert_eq!(told, FILES * EACH / 5 * 4, "each event that was too old went once");
+    let wrong = log.texts(
+        "SELECT event_id FROM events WHERE action = 'a.b' \
+         AND actor_label <> replace(event_id, '-', ' ')",
+    );
+    assert!(wrong.is_empty(), "labels of others: {wrong:?}");
+    let left: i64 = log.one("SELECT count(*) FROM events WHERE action = 'a.b'");
+    assert_eq!(left, FILES * EACH / 5 + 1);
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_sweeps_nothing() {
+    if !tools::has(&["faketime"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"a.b"}"#);
+    let at = |clock: &str, args: &[&str]| {
+        let mut command = sandbox.tool("faketime");
+        command.args([clock, env!("CARGO_BIN_EXE_activity")]).args(args);
+        sandbox.finish(command)
+    };
+    let out = at("+31 days", &["sweep", "--keep", "7d"]).exits(75).no_stdout();
+    assert!(out.stderr().contains("30 days") && out.stderr().contains("--force"), "{out}");
+    at("+31 days", &["sweep", "--keep", "7d", "--dry-run"]).ok().says("--force").done();
+    sandbox.holds(1);
+    // The next event lifts it.
+    at("+31 days", &["ingest", "--quiet", "--action", "a.b"]).ok().done();
+    let told = at("+31 days", &["sweep", "--keep", "7d", "--json"]).ok().json();
+    assert_eq!(told["count"], 1);
+    let told = at("+99 days", &["sweep", "--keep", "7d", "--json", "--force"]).ok().json();
+    assert_eq!(told["count"], 1);
+    sandbox.holds(2);
+}

@@ -1,0 +1,97 @@
+//! What somebody does to a log who may write its file: triggers dropped, something done, triggers put
+//! back, so that nothing but the chain can tell.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::support::Output;
+use crate::support::Sandbox;
+use crate::support::chain;
+use crate::support::log::Log;
+
+/// Lays hands on a log. The schema is as it was when they are done, but for what they did to it.
+pub(crate) fn on<T>(log: &Path, hands: impl FnOnce(&Connection) -> T) -> T {
+    let log = Log::open_to_write(log);
+    log.sql.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+    let triggers = "sqlite_schema WHERE type = 'trigger' ORDER BY rowid";
+    let put_back = log.texts(&format!("SELECT sql FROM {triggers}"));
+    assert!(put_back.len() > 20, "the triggers of a log");
+    for name in log.texts(&format!("SELECT name FROM {triggers}")) {
+        log.sql.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
+    }
+    let done = hands(&log.sql);
+    for sql in put_back {
+        log.sql.execute_batch(&sql).unwrap();
+    }
+    done
+}
+
+/// A sweep as the program would leave it, or half of it.
+pub(crate) struct Sweep<'a> {
+    pub number: i64,
+    pub ranges: &'a [(i64, i64)],
+    pub cutoff: &'a str,
+    /// How far its removal came: what is up to this id is gone.
+    pub removed_up_to: i64,
+    pub own: bool,
+}
+
+impl Default for Sweep<'_> {
+    fn default() -> Self {
+        Self {
+            number: 1,
+            ranges: &[],
+            cutoff: "2200-01-01T00:00:00Z",
+            removed_up_to: i64::MAX,
+            own: true,
+        }
+    }
+}
+
+impl Sweep<'_> {
+    pub(crate) fn run(&self, sql: &Connection) {
+        let number = self.number;
+        for (first, last) in self.ranges {
+            let gap = "INSERT INTO gap (first, last, hash, sweep) \
+                SELECT ?1, ?2, hash, ?3 FROM event WHERE id = ?2";
+            assert_eq!(sql.execute(gap, (first, last, number)).unwrap(), 1);
+        }
+        let count: i64 = self.ranges.iter().map(|(first, last)| last - first + 1).sum();
+        let payload = serde_json::json!({
+            "sweep": number, "count": count, "by_action": {}, "cutoff": self.cutoff, "rules": [],
+            "late": 0, "held": 0, "gaps": self.ranges.len(), "gaps_sha256": chain::gaps_sha256(sql, number),
+        });
+        sql.execute_batch(
+            "INSERT OR IGNORE INTO action (slug, module) VALUES ('retention.sweep', '')",
+        )
+        .unwrap();
+        let event = "INSERT INTO event (id, event_id, occurred_at, recorded_at, recorder, tenant, \
+            source, severity, action, payload, own, salt, hash) \
+            SELECT 1 + head.id, 'sweep-' || ?1, last.recorded_at, last.recorded_at, last.recorder, \
+            0, 1, 0, action.key, ?2, ?3, x'0102030405060708', zeroblob(32) \
+            FROM head JOIN event AS last ON last.id = head.id JOIN action ON slug = 'retention.sweep'";
+        assert_eq!(sql.execute(event, (number, payload.to_string(), self.own)).unwrap(), 1);
+        chain::rehash(sql, sql.last_insert_rowid());
+        sql.execute("UPDATE head SET sweep = ?1", [number]).unwrap();
+        for (first, last) in self.ranges {
+            let last = (*last).min(self.removed_up_to);
+            sql.execute("DELETE FROM event WHERE id BETWEEN ?1 AND ?2", (first, last)).unwrap();
+        }
+    }
+}
+
+impl Sandbox {
+    /// Lays hands on its log by statements of SQL.
+    #[track_caller]
+    pub(crate) fn by_hand(&self, sql: &str) {
+        on(&self.db(), |log| log.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}")));
+    }
+}
+
+/// Checks that `verify` has told that line, and not that the log holds.
+#[track_caller]
+pub(crate) fn broken(out: &Output, line: &str) {
+    assert!(out.stdout().lines().any(|told| told == line), "{line}\n{out}");
+    assert!(!out.stdout().contains("holds:"), "{out}");
+}
