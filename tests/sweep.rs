@@ -30,14 +30,11 @@ fn with(events: &[(&str, i64)]) -> Sandbox {
 }
 
 fn rules(keep: &str, rules: &[(&str, &str)]) -> String {
-    let mut config = String::from("[retention]\n");
-    if !keep.is_empty() {
-        config += &format!("keep = '{keep}'\n");
-    }
-    for (query, keep) in rules {
-        config += &format!("[[retention.rule]]\nquery = '{query}'\nkeep = '{keep}'\n");
-    }
-    config
+    let keep = if keep.is_empty() { String::new() } else { format!("keep = '{keep}'\n") };
+    let rule = |(query, keep): &(&str, &str)| {
+        format!("[[retention.rule]]\nquery = '{query}'\nkeep = '{keep}'\n")
+    };
+    format!("[retention]\n{keep}{}", rules.iter().map(rule).collect::<String>())
 }
 
 /// Sweeps, checks the log by other means, and gives what was told.

@@ -26,8 +26,11 @@ pub(super) struct Wants {
 impl Wants {
     pub(super) fn of(settings: &Settings) -> Self {
         let config = &settings.config;
-        let retention = config.written.iter().any(|written| written.key.starts_with("retention."));
-        Self { digest: !config.digest.to.is_empty(), retention }
+        let retention = &config.retention;
+        Self {
+            digest: !config.digest.to.is_empty(),
+            retention: retention.keep.is_some() || !retention.rules.is_empty(),
+        }
     }
 }
 
@@ -67,15 +70,13 @@ fn file(subject: &Subject<'_>) -> Check {
 
 fn retention(settings: &Settings) -> Check {
     let check = |status, value: String| Check::new(Area::Config, "retention", status, value);
-    let of = |prefix: &'static str| {
-        settings.config.written.iter().filter(move |written| written.key.starts_with(prefix))
-    };
-    let rules = of("retention.rule").count() as u64;
-    let keep = of("retention.keep").next().map(|keep| format!("keep {}", keep.value));
+    let retention = &settings.config.retention;
+    let rules = retention.rules.len() as u64;
+    let keep = retention.keep.map(|keep| format!("keep {keep}"));
     let told: Vec<String> =
         keep.into_iter().chain((rules > 0).then(|| text::plural(rules, "rule"))).collect();
     if told.is_empty() {
-        return check(Status::Note, "none: nothing is ever removed".to_owned())
+        return check(Status::Note, "none, so nothing is removed".to_owned())
             .advise("[retention] keep = \"365d\" in the config sets how long events are kept");
     }
     check(Status::Ok, told.join(", "))

@@ -35,17 +35,22 @@ impl Anchor {
         Some(Self { id: EventId(id), digits: digits.to_ascii_lowercase() })
     }
 
+    /// Whether the other says all that this one does.
+    fn is_in(&self, other: &Self) -> bool {
+        self.id == other.id && other.digits.starts_with(&self.digits)
+    }
+
     pub(crate) fn is_of(&self, hash: &Hash) -> bool {
         hash.to_string().starts_with(&self.digits)
     }
 }
 
-/// Every anchor in a text or a mail, each once.
+/// Every anchor in a text or a mail, each once. In the HTML part of our mail its hash is in pieces.
 pub(crate) fn all_in(bytes: &[u8]) -> Vec<Anchor> {
     let mut found = Vec::new();
     for part in mail::texts(bytes) {
         for anchor in in_text(&part) {
-            if !found.contains(&anchor) {
+            if !found.iter().any(|other| anchor.is_in(other)) {
                 found.push(anchor);
             }
         }

@@ -154,10 +154,6 @@ impl Drop for Cron {
     }
 }
 
-fn has_sweep(sandbox: &Sandbox) -> bool {
-    sandbox.run(["sweep", "--help"]).code == Some(0)
-}
-
 #[test]
 fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     if !tools::is_root() || !tools::has(&["cron", "mount", "unshare", "nsenter"]) {
@@ -165,11 +161,8 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     }
     let sandbox = Sandbox::new();
     let root = sandbox.root();
-    let retention = if has_sweep(&sandbox) { "[retention]\nkeep = '365d'\n" } else { "" };
-    let config = format!(
-        "site = 's2l.online'\nspace_left = '1MiB'\n{retention}[digest]\n\
-         from = 'log@example.org'\nto = ['ops@example.org']\ntransport = 'sendmail'\n"
-    );
+    let config = "site = 's2l.online'\nspace_left = '1MiB'\n[retention]\nkeep = '365d'\n[digest]\n\
+                  from = 'log@example.org'\nto = ['ops@example.org']\ntransport = 'sendmail'\n";
     fs::write(root.join("config"), config).unwrap();
     let script = SENDMAIL.replace('@', &root.display().to_string());
     fs::write(root.join("sendmail"), script).unwrap();
@@ -231,11 +224,9 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     let told = "activity: cannot open the log /nowhere.db: no such file";
     assert!(complaint.letter.contains(told), "{}", complaint.letter);
     assert!(complaint.letter.contains("To: root"), "{}", complaint.letter);
-    if has_sweep(&cron.sandbox) {
-        cron.wait_for("the line of the sweep", || {
-            cron.read("/var/log/activity.log").contains(" sweep removed 0 of ").then_some(())
-        });
-    }
+    cron.wait_for("the line of the sweep", || {
+        cron.read("/var/log/activity.log").contains(" sweep removed 0 of ").then_some(())
+    });
 
     // All of this is what the doctor looks for.
     let found = cron.run(&["doctor", "--json"]).ok().no_stderr().json();
@@ -251,6 +242,7 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     assert!(check("schedules", "digest")["value"].as_str().unwrap().contains(&place), "{found}");
     assert_eq!(check("schedules", "sweep")["status"], "ok");
     assert_eq!(check("last_runs", "digest")["status"], "ok");
+    assert_eq!(check("last_runs", "sweep")["status"], "ok");
     assert_eq!(check("mail", "transport")["value"], "sendmail to ops@example.org");
     let out = cron.run(&["doctor"]).ok();
     assert!(out.stdout().contains("\nall is well"), "{out}");
