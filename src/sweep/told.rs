@@ -147,9 +147,7 @@ impl Swept {
 
     /// One line for the program's own log file.
     pub(crate) fn line(&self) -> String {
-        let second =
-            Timestamp::from_nanos(self.now.nanos() - self.now.nanos().rem_euclid(1_000_000_000));
-        let at = Zone::utc().format(second, Style::Rfc3339);
+        let at = Zone::utc().format(self.now.whole_second(), Style::Rfc3339);
         let mut line = format!("{at} sweep removed {} of {} events", self.count, self.events);
         if let Some(horizon) = &self.horizon {
             write!(line, " older than {horizon}").expect("a String takes all");
@@ -160,7 +158,7 @@ impl Swept {
         }
         if let (Some(given_back), Some(took)) = (self.given_back, self.took) {
             let tenths = took.as_millis() / 100;
-            let (given_back, seconds) = (size(given_back), tenths / 10);
+            let (given_back, seconds) = (text::size(given_back), tenths / 10);
             write!(line, ", {given_back} given back, {seconds}.{} s", tenths % 10)
                 .expect("a String takes all");
         }
@@ -188,16 +186,4 @@ fn in_short(rule: &Rule) -> String {
 fn short(query: &str) -> &str {
     let action = query.strip_prefix("action:").filter(|rest| !rest.contains([' ', ':', '"']));
     action.unwrap_or(query)
-}
-
-/// A number of bytes as people read it: `41.2 MiB`.
-fn size(bytes: u64) -> String {
-    let units: [(u64, &str); 2] = [(1 << 30, "GiB"), (1 << 20, "MiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit) {
-        Some((unit, name)) => {
-            let tenths = u128::from(bytes) * 10 / u128::from(unit);
-            format!("{}.{} {name}", tenths / 10, tenths % 10)
-        }
-        None => format!("{} KiB", bytes >> 10),
-    }
 }
