@@ -100,6 +100,33 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
 }
 
 #[test]
+fn a_full_disk_is_read_though_nothing_is_left_beside_the_log() {
+    if !tools::is_root() || !tools::has(&["mount", "sqlite3"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let mount = Mount::new(&sandbox, "16m");
+    let db = mount.db();
+    sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "user.edit"]).ok().done();
+    // The last to close a log takes what is beside it away, unless it is one of ours.
+    let shell = Command::new("sqlite3").arg(&db).arg("SELECT count(*) FROM event").output();
+    assert_eq!(shell.unwrap().stdout, b"1\n");
+    assert!(!mount.path().join("log.db-shm").exists());
+    let filled = Command::new("dd")
+        .arg("if=/dev/zero")
+        .arg(format!("of={}", mount.path().join("filler").display()))
+        .arg("bs=4k")
+        .output();
+    assert!(!filled.unwrap().status.success(), "the disk is not full");
+
+    for args in [&["list"] as &[_], &["show", "1"], &["actions"], &["verify"]] {
+        sandbox.run_with_env(&with_db(&db), args).ok().done();
+    }
+    let told = sandbox.run_with_env(&with_db(&db), ["list", "--json"]).ok();
+    assert!(told.stdout().contains("user.edit"), "{told}");
+}
+
+#[test]
 fn an_export_onto_a_full_disk_is_74_and_leaves_no_half_file() {
     if !tools::is_root() || !tools::has(&["mount"]) {
         return;

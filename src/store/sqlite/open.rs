@@ -24,6 +24,7 @@ use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
+use rusqlite::ffi;
 use rusqlite::limits::Limit;
 use rustix::fs::StatVfsMountFlags;
 
@@ -399,15 +400,26 @@ impl Refusal {
 /// Whether SQLite found no place for the files that a reader of a live log needs.
 fn no_place_for_locks(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+        || why.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
 }
 
 /// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
-/// read-only, and no write-ahead log that holds anything. Only then may it be read without locks.
+/// read-only or full, and no write-ahead log that holds anything. Only then may it be read without
+/// locks.
 fn is_still(path: &Path) -> bool {
-    let read_only = rustix::fs::statvfs(path)
-        .is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY));
-    read_only && fs::metadata(beside(path, "-wal")).map_or(true, |wal| wal.len() == 0)
+    let length = |ending| fs::metadata(beside(path, ending)).map_or(0, |there| there.len());
+    let system = rustix::fs::statvfs(path);
+    let still = system.is_ok_and(|system| {
+        // Who has the log open has such a file, of that length at least.
+        let unused = length("-shm") < SHARED;
+        system.f_flag.contains(StatVfsMountFlags::RDONLY)
+            || unused && system.f_bavail.saturating_mul(system.f_frsize) < SHARED
+    });
+    still && length("-wal") == 0
 }
+
+/// The least length of the shared memory file of a log that is in use.
+const SHARED: u64 = 32 << 10;
 
 /// The one kind of URI that we ever hand to SQLite.
 fn immutable(path: &Path) -> PathBuf {
