@@ -185,6 +185,14 @@ impl Report {
         self.broken.is_empty() && !self.anchors.iter().any(failed)
     }
 
+    /// Whether the events hold among themselves, whatever became of the file and of noted heads.
+    fn chain_holds(&self) -> bool {
+        let of_the_file = |broken: &Broken| {
+            matches!(broken.kind, Kind::Schema | Kind::Integrity) && broken.id.is_none()
+        };
+        self.broken.iter().all(of_the_file)
+    }
+
     /// Whether everything that was asked could be told, and holds.
     pub(crate) fn is_all_well(&self) -> bool {
         self.holds() && self.anchors.iter().all(|(_, verdict)| *verdict == Verdict::Holds)
@@ -195,8 +203,8 @@ impl Report {
         let mut lines: Vec<_> = self.broken.iter().map(Broken::line).collect();
         if self.holds() {
             let (id, hash) = self.head;
-            let events = text::plural(self.events, "event");
-            lines.push(format!("holds: {events}, head {id}:{hash}"));
+            // Scripts read it: whatever the number, the words stay.
+            lines.push(format!("holds: {} events, head {id}:{hash}", self.events));
         }
         let told = self.anchors.iter().filter(|(_, verdict)| *verdict != Verdict::Holds);
         lines.extend(told.map(|(anchor, verdict)| verdict.line(anchor)));
@@ -206,6 +214,10 @@ impl Report {
     /// The lines for standard error: what is good to know.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
+        if !self.holds() && self.chain_holds() {
+            let (id, hash) = self.head;
+            notes.push(format!("the chain of its {} events holds, head {id}:{hash}", self.events));
+        }
         let holding: Vec<_> =
             self.anchors.iter().filter(|(_, verdict)| *verdict == Verdict::Holds).collect();
         match holding.iter().map(|(anchor, _)| anchor.id).max() {
