@@ -91,6 +91,17 @@ run export --csv -o "$folder/events.csv" "action:$action"
 head -n 2 "$folder/events.csv"
 run list action:log.export
 
+say "What a mail on it would say"
+run digest --dry-run --days 3650 | sed -n '1,24p'
+
+say "What is older than a year goes; the log vouches for it"
+run sweep --keep 365d --dry-run
+run sweep --keep 365d --force
+
+say "Is it still what was written?"
+run verify
+run backup "$folder/copy.db"
+
 say "The file is SQLite, for anyone to read"
 if command -v sqlite3 >/dev/null 2>&1; then
     printf '\n$ sqlite3 tour.db "SELECT action, count(*) FROM events GROUP BY action"\n'

@@ -304,6 +304,10 @@ fn the_tour_is_worth_its_while() {
         "$ activity show",
         "$ activity export",
         "log.export",
+        "AT A GLANCE",
+        "sweep removed ",
+        "holds: ",
+        "$ activity backup copy.db",
     ] {
         assert!(out.stdout().contains(part), "no {part}\n{out}");
     }
