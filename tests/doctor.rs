@@ -82,7 +82,8 @@ fn a_log_that_is_well_is_told_with_its_end() {
     says(check(&found, "log", "reserve"), "ok", &["8 MiB"]);
     says(check(&found, "log", "space"), "ok", &["256 MiB asked for", "\"default\""]);
     says(check(&found, "clock", "host"), "ok", &["UTC"]);
-    says(check(&found, "schedules", "this_call"), "note", &["ACTIVITY_DB and ACTIVITY_CONFIG"]);
+    let both = "ACTIVITY_DB and ACTIVITY_CONFIG of this call decide what";
+    says(check(&found, "schedules", "this_call"), "note", &[both]);
     sandbox.write("log.db.reserve", "");
     says(check(&examined(&sandbox, &[]), "log", "reserve"), "note", &["less than 8 MiB"]);
     std::fs::remove_file(sandbox.path("log.db.reserve")).unwrap();
@@ -177,6 +178,11 @@ fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
         says(check(&found, "log", "file"), "note", &["log.db", "it is not read"]);
         assert!(!found.to_string().contains("user.edit"), "{found}");
         check(&found, "schedules", "digest");
+        says(
+            check(&found, "schedules", "this_call"),
+            "note",
+            &["ACTIVITY_DB of this call decides"],
+        );
     }
     let mut command = sandbox.command(["doctor", "--json"]);
     command.env_remove("ACTIVITY_DB");

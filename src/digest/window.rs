@@ -21,8 +21,8 @@ use crate::time::Timestamp;
 /// What the first digest covers, and what every other is meant to.
 pub(crate) const LENGTH: Span = Span::from_seconds(24 * 3_600);
 /// A window longer than this covers a gap: the day on which clocks are set back has 25 hours, and
-/// cron is late by minutes.
-pub(crate) const LONGEST: Span = Span::from_seconds(25 * 3_600 + 1_800);
+/// cron begins its lines within a minute.
+pub(crate) const LONGEST: Span = Span::from_seconds(25 * 3_600 + 60);
 
 /// What one digest covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,10 +194,10 @@ mod tests {
         let mut history = vec![recorded(11, &first, true)];
         let gap =
             |history: &[Recorded], now| Window::next(history, &[], time(now), EventId(20)).gap;
-        // The day on which clocks are set back, twenty minutes late; and more than that.
-        assert_eq!(gap(&history, "2026-11-21T05:20:00Z"), None);
+        // The day on which clocks are set back, cron's minute late; and more than that.
+        assert_eq!(gap(&history, "2026-11-21T05:00:59Z"), None);
         let longer = Gap { failed: Vec::new(), unrecorded: Vec::new(), longer: true };
-        assert_eq!(gap(&history, "2026-11-21T05:30:00.1Z"), Some(longer));
+        assert_eq!(gap(&history, "2026-11-21T05:01:00.1Z"), Some(longer));
         let second = Window::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
         history.push(recorded(21, &second, false));
         let again = Window::next(&history, &[], time("2026-11-21T04:10:00Z"), EventId(21));

@@ -139,7 +139,8 @@ pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
         .filter(|origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_)))
         .map(|origin| origin.to_string())
         .collect();
-    let value = format!("{} of this call decide what is looked at here", told.join(" and "));
+    let verb = if told.len() == 1 { "decides" } else { "decide" };
+    let value = format!("{} of this call {verb} what is looked at here", told.join(" and "));
     let check = Check::new(Area::Schedules, "this call", Status::Note, value);
     let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
     (!told.is_empty()).then(|| check.advise(advice))

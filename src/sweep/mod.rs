@@ -30,6 +30,7 @@ use crate::store::sweep::Suspects;
 use crate::store::sweep::Sweeping;
 use crate::time::Span;
 use crate::time::Timestamp;
+use crate::verify;
 
 pub(crate) use plan::Plan;
 pub(crate) use told::Swept;
@@ -79,8 +80,8 @@ pub(crate) enum Report<'a> {
 /// Sweeps a log.
 ///
 /// # Errors
-/// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead; those of
-/// the log, after which the next sweep finishes what this one began.
+/// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
+/// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
 pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
     let Some(mut sweeping) = log.claim_sweep()? else {
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
@@ -90,6 +91,12 @@ pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_
     {
         return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
             .hint("set the clock, or say --force if it is right")
+            .into());
+    }
+    // The digest that is recorded next would vouch for ranges that a hand has put in, too.
+    if let Some(what) = verify::swept_ranges(log)? {
+        return Err(Failure::new(Exit::Io, format!("nothing is swept: {what}"))
+            .hint("`activity verify` tells all that is wrong with the log")
             .into());
     }
     let end = Run { log, job, sweeping: &mut sweeping, began: Instant::now() }.run(report);

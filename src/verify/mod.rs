@@ -121,6 +121,22 @@ pub(crate) fn run(
     })
 }
 
+/// Holds the ranges that earlier sweeps took against the event that vouches for them, and looks at
+/// nothing else; tells what is wrong with them.
+///
+/// # Errors
+/// That the log cannot be read.
+pub(crate) fn swept_ranges(log: &Log) -> Result<Option<String>> {
+    log.inspect(|log| {
+        let mut report = Report::default();
+        let head = or_broken(log.head(), &mut report, Kind::Head, "its head cannot be read")?;
+        if let Some(head) = head {
+            sweeps::vouched(log, &head, &mut report)?;
+        }
+        Ok(report.broken.into_iter().next().map(|broken| broken.what))
+    })
+}
+
 /// What was read; where the log is damaged there, that is told and there is nothing.
 ///
 /// # Errors
