@@ -37,8 +37,7 @@ impl Secret {
     /// [`Exit::Config`], when it is empty or has a control character: no service takes such a key,
     /// and a line feed would end the header that carries it.
     pub(crate) fn new(text: &str, name: &str) -> Result<Self, Failure> {
-        let secret = text.strip_suffix('\n').unwrap_or(text);
-        let secret = secret.strip_suffix('\r').unwrap_or(secret);
+        let secret = text.trim_end_matches(['\r', '\n']);
         let wrong = if secret.is_empty() {
             "is empty"
         } else if secret.contains(char::is_control) {

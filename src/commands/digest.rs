@@ -81,7 +81,7 @@ impl Run for DigestArgs {
             let post = context.post(&self.to)?;
             let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
             context.print(format!("{}\n", done.line).as_bytes())?;
-            return done.trouble.map_or(Ok(Exit::Done), |trouble| Err(trouble.into()));
+            return done.trouble.map_or(Ok(Exit::Done), Err);
         }
 
         let report = context.read()?.report(scope, context.now, &brief.options())?;

@@ -29,7 +29,13 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct SweepArgs {
     /// Keep what no rule fits so long, in place of `keep` in the config: 365d, 2y, 12h
-    #[arg(long, value_name = "DURATION", value_parser = Span::parse, help_heading = "Sweep")]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = Span::parse,
+        allow_hyphen_values = true,
+        help_heading = "Sweep"
+    )]
     keep: Option<Span>,
     /// Count by action what would be removed; remove and record nothing
     #[arg(long, help_heading = "Sweep")]

@@ -117,7 +117,8 @@ impl Report {
                 }
                 Scope::OneOff(query) => {
                     let bounds = query.bounds();
-                    let until = bounds.to.unwrap_or(now);
+                    // The day that is not over yet is told as far as it went.
+                    let until = bounds.to.map_or(now, |to| to.min(now));
                     let since = bounds.from.unwrap_or(until.saturating_sub(LENGTH));
                     (Window::one_off(since, until, head.0), Some(query))
                 }

@@ -31,7 +31,9 @@ use crate::store::Claim;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
+use crate::time::Style;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// The people named, and the events listed under one kind, where the config says nothing.
 pub(crate) const TOP: usize = 5;
@@ -87,12 +89,13 @@ impl Job<'_> {
     }
 }
 
-/// A run whose outcome is recorded.
+/// A run that has tried to send a mail.
 pub(crate) struct Done {
     /// What it says on standard output.
     pub line: String,
-    /// Why all is not well: the mail was refused, to some or altogether, or the templates are broken.
-    pub trouble: Option<Failure>,
+    /// Why all is not well: the log cannot be read or written, the mail was refused, to some or
+    /// altogether, or the templates are broken.
+    pub trouble: Option<anyhow::Error>,
 }
 
 /// What opens the log, to write or else to read alone.
@@ -104,9 +107,7 @@ pub(crate) struct Doors<W, R> {
 /// Makes the digest of a log, sends and records it. `pause` waits between the tries.
 ///
 /// # Errors
-/// Why the log cannot be read, which a plain mail tells too; [`Exit::TryAgain`] where another digest
-/// of the log is being made; where the mail went out and no record could be made of it, the class of
-/// what was in the way.
+/// [`Exit::TryAgain`] where another digest of the log is being made.
 pub(crate) fn send(
     doors: Doors<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
     job: &Job<'_>,
@@ -118,12 +119,14 @@ pub(crate) fn send(
             let what = "another digest of this log is being made";
             return Err(Failure::new(Exit::TryAgain, what).into());
         }
-        Err(error) => return Err(told_by_mail(error, job, pause)),
+        Err(error) => return Ok(told_by_mail(error, job, pause)),
     };
-    let again = if job.moves_nothing() { "" } else { ", and the next digest has its events again" };
+    // What is in the way may be gone when the mail is out, so nothing is sure yet.
+    let again =
+        if job.moves_nothing() { "" } else { ", and then the next digest has its events again" };
     let told = unwritten
         .as_ref()
-        .map(|why| format!("This mail cannot be recorded{again}: {}.", failure::chain(why)));
+        .map(|why| format!("This mail may go unrecorded{again}: {}.", failure::chain(why)));
     let setting = Setting { unwritten: told.as_deref(), ..job.setting };
     let page = Page::render(&report, &setting, &job.brief.templates);
     let fault = page.fault.clone();
@@ -140,29 +143,35 @@ pub(crate) fn send(
         (None, why) => Err(why.expect("a log that is not open to write says why")),
     };
     drop(claim);
-    let trouble = match sent {
-        Ok(delivery) => {
+    let mut line = outcome.run_line(job.now);
+    if recorded.is_err() {
+        line.push_str(" not recorded");
+    }
+    let trouble = match (sent, recorded) {
+        (Ok(delivery), Err(error)) => {
             let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
-            recorded.map_err(|error| unrecorded(error, id, job))?;
+            Some(unrecorded(error, id, job))
+        }
+        (Ok(delivery), Ok(())) => {
             let broken = |why| {
                 let what =
                     format!("the built-in mail was sent, for the templates are broken: {why}");
                 Failure::new(Exit::Config, what)
             };
-            turned_away(&delivery).or_else(|| fault.map(broken))
+            turned_away(&delivery).or_else(|| fault.map(broken)).map(Into::into)
         }
-        Err(failed) => {
+        (Err(failed), recorded) => {
             let failure = Failure::from(failed);
-            match recorded {
-                Ok(()) => Some(failure),
+            Some(match recorded {
+                Ok(()) => failure.into(),
                 Err(error) => {
                     let what = format!("{}, which cannot be recorded", failure.what);
-                    return Err(error.context(Failure { what, ..failure }));
+                    error.context(Failure { what, ..failure })
                 }
-            }
+            })
         }
     };
-    Ok(Done { line: outcome.run_line(job.now), trouble })
+    Ok(Done { line, trouble })
 }
 
 /// A report that is ready to be sent.
@@ -230,19 +239,30 @@ fn unrecorded(error: anyhow::Error, message_id: &str, job: &Job<'_>) -> anyhow::
     })
 }
 
-/// Sends word of a log that cannot be read, and returns why it cannot.
-fn told_by_mail(
-    error: anyhow::Error,
-    job: &Job<'_>,
-    pause: &mut dyn FnMut(Duration),
-) -> anyhow::Error {
+/// Sends word of a log that cannot be read.
+fn told_by_mail(error: anyhow::Error, job: &Job<'_>, pause: &mut dyn FnMut(Duration)) -> Done {
     let reason = text::escape(&failure::chain(&error)).into_owned();
     let page = Page::fallback(job.setting.site, &reason, job.now, job.setting.zone);
     let unique = format!("{}.unread", job.now.nanos());
     let mail = job.post.mail(page, format!("unread,{}", job.now), &unique);
-    match deliver::deliver(&job.post.transport, &mail, &job.post.terms, job.now, pause) {
-        Ok(_) => error,
-        Err(failed) => error.context(format!("no digest, and no mail that says so ({failed})")),
+    let transport = &job.post.transport;
+    let sent = deliver::deliver(transport, &mail, &job.post.terms, job.now, pause);
+    let said = match &sent {
+        Ok(delivery) => format!(
+            "a mail that says so to {} {} {}",
+            job.post.recipients().join(","),
+            transport.name(),
+            delivery.status
+        ),
+        Err(failed) => format!("no mail that says so ({failed})"),
+    };
+    let at = Zone::utc().format(job.now.whole_second(), Style::Rfc3339);
+    Done {
+        line: format!("{at} digest not made, {}: {reason}", text::escape(&said)),
+        trouble: Some(match sent {
+            Ok(_) => error,
+            Err(failed) => error.context(format!("no digest, and no mail that says so ({failed})")),
+        }),
     }
 }
 

@@ -105,6 +105,9 @@ pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
             time::ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
             lines::shown(&last.action.slug, lines::LABEL),
         ),
+        None if report.head.0.0 > 0 => {
+            format!("No activity in {length}. The log has no events but its own.")
+        }
         None => format!("No activity in {length}. The log has no events yet."),
     }
 }

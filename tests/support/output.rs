@@ -98,6 +98,14 @@ impl Output {
         self.field("id").iter().map(|id| id.as_i64().expect("an id is a number")).collect()
     }
 
+    /// Checks that standard output is one line, with that text in it.
+    #[track_caller]
+    pub(crate) fn one_line_with(self, text: &str) -> Self {
+        let lines: Vec<&str> = self.stdout().lines().collect();
+        assert!(lines.len() == 1 && lines[0].contains(text), "not one line with {text:?}\n{self}");
+        self
+    }
+
     /// Checks that standard error has that text.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
