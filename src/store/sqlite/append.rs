@@ -331,7 +331,8 @@ impl Batch<'_> {
         stamp: &Stamp<'_>,
         rows: &Rows,
     ) -> rusqlite::Result<EventId> {
-        let id = EventId(self.head.0 + 1);
+        let used_up = || error::damage("its head has the last id that there is");
+        let id = EventId(self.head.0.checked_add(1).ok_or_else(used_up)?);
         let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
         let (source, severity) = (event.source_or_default(), event.severity_or_default());
         let salt = self.writer.keys.random.bytes();
