@@ -216,6 +216,21 @@ fn the_last_number_that_there_is_has_no_next() {
     }
 }
 
+/// Ids below the first are damage, not a defect of the program.
+#[test]
+fn an_export_of_ids_that_cannot_be_is_no_defect() {
+    for (hand, told) in [
+        ("UPDATE event SET id = -1 WHERE id = 1", "exported 8 rows where the log has 7"),
+        ("UPDATE head SET id = -1", "is damaged: its head has no id that there can be"),
+    ] {
+        let sandbox = Sandbox::with_events();
+        sandbox.by_hand(hand);
+        let out = sandbox.run(["export", "--jsonl"]).exits(74);
+        assert!(out.stderr().contains(told), "{hand}\n{out}");
+        sandbox.run(["verify"]).exits(1).done();
+    }
+}
+
 /// What is no JSON object was never stored, and is shown by no command.
 #[test]
 fn an_object_that_is_none_is_damage() {

@@ -30,6 +30,7 @@ use crate::store;
 use crate::store::Appended;
 use crate::store::Progress;
 use crate::store::Stamp;
+use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::dimensions::Keys;
 use crate::store::sqlite::dimensions::Rows;
@@ -134,9 +135,7 @@ fn begin<'a>(
         state: State::Open,
     };
     batch.check_versions()?;
-    (batch.head, batch.hash) = connection
-        .prepare_cached("SELECT id, hash FROM head")?
-        .query_row([], |row| Ok((EventId(row.get(0)?), Hash(row.get(1)?))))?;
+    (batch.head, batch.hash) = sqlite::noted_head(connection)?;
     Ok(batch)
 }
 
