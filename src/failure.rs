@@ -54,11 +54,13 @@ pub(crate) struct Failure {
     pub exit: Exit,
     pub what: String,
     pub hint: Option<String>,
+    /// Whether it came of a full disk: who can make room may try again.
+    pub full_disk: bool,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None }
+        Self { exit, what: what.into(), hint: None, full_disk: false }
     }
 
     #[must_use]

@@ -2,8 +2,14 @@
 //!
 //! The first rule whose query fits an event decides on it, else the general `keep`; where neither
 //! is there, it is kept for ever. Pure: what time it is comes in.
+//!
+//! What an enabled mirror has yet to deliver is held, however old it is. This version delivers
+//! nothing, so that is all that such a mirror asks for. One with `start = "now"` begins with what is
+//! recorded after its first run, of which there was none: it holds nothing. Alerts begin with what was
+//! recorded in the hour before, and a delivery that comes later is not worth the log: they hold nothing.
 
 use crate::event::Event;
+use crate::event::own;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::query::QueryError;
@@ -17,6 +23,8 @@ pub(crate) struct Retention {
     /// Of what no rule fits; absent, that is kept for ever.
     keep: Option<Span>,
     rules: Vec<Rule>,
+    /// What each mirror has yet to deliver.
+    undelivered: Vec<Query>,
 }
 
 /// A rule of the config.
@@ -54,13 +62,34 @@ impl Retention {
         keep: Option<Span>,
         rules: &[(String, Span)],
     ) -> Result<Self, (usize, QueryError)> {
-        // A query in the config has no times in it, so it does not matter what time it is.
-        let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
         let rules = rules.iter().enumerate().map(|(place, (text, keep))| {
-            let query = Query::parse(text, &clock).map_err(|why| (place, why))?;
+            let query = timeless(text).map_err(|why| (place, why))?;
             Ok(Rule { query, text: text.clone(), keep: *keep })
         });
-        Ok(Self { keep, rules: rules.collect::<Result<_, _>>()? })
+        Ok(Self { keep, rules: rules.collect::<Result<_, _>>()?, undelivered: Vec::new() })
+    }
+
+    /// The same, but holding what mirrors with these queries have yet to deliver.
+    ///
+    /// # Errors
+    /// The place of the first query that does not parse, and why.
+    pub(crate) fn holding<'a>(
+        self,
+        mirrors: impl Iterator<Item = &'a str>,
+    ) -> Result<Self, (usize, QueryError)> {
+        let mirrors = mirrors.enumerate();
+        let queries = mirrors.map(|(place, text)| timeless(text).map_err(|why| (place, why)));
+        Ok(Self { undelivered: queries.collect::<Result<_, _>>()?, ..self })
+    }
+
+    /// Whether a mirror has yet to deliver an event.
+    pub(crate) fn holds(&self, event: &Event) -> bool {
+        // What mirrors say of themselves goes to one that asks for it by name: a failing mirror
+        // shall feed nothing to itself.
+        let fed = |query: &Query| {
+            !event.action.slug.starts_with(own::OF_MIRRORS) || query.names_actions(own::OF_MIRRORS)
+        };
+        self.undelivered.iter().any(|query| fed(query) && query.matches(event))
     }
 
     /// Whether everything is kept for ever.
@@ -97,9 +126,15 @@ impl Retention {
     }
 }
 
+/// Reads a query of the config. It has no times in it, so it does not matter what time it is.
+fn timeless(text: &str) -> Result<Query, QueryError> {
+    Query::parse(text, &Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Action;
     use crate::query::samples;
 
     fn days(days: u64) -> Span {
@@ -125,6 +160,30 @@ mod tests {
         assert!(!retention(None, &rules).keeps_all());
         let wrong = [("a:b:c:d".to_owned(), days(1)), ("severity:purple".to_owned(), days(1))];
         assert_eq!(Retention::new(None, &wrong).unwrap_err().0, 0);
+    }
+
+    #[test]
+    fn what_a_mirror_asks_for_is_held() {
+        let event = |slug: &str| {
+            let action = Action { slug: slug.to_owned(), ..(*samples::full().action).clone() };
+            Event { action: action.into(), ..samples::full() }
+        };
+        let holds = |queries: &[&str], slug: &str| {
+            let retention = retention(Some(9), &[]).holding(queries.iter().copied()).unwrap();
+            retention.holds(&event(slug))
+        };
+        assert!(!holds(&[], "user.edit"));
+        assert!(holds(&[""], "user.edit"));
+        assert!(holds(&["action:cron.*", "action:user.*"], "user.edit"));
+        assert!(!holds(&["action:cron.*", "-action:user.*"], "user.edit"));
+        for feeds in ["action:mirror.dead", "action:mirror.*", "action:a.b,mirror.*"] {
+            assert!(holds(&[feeds], "mirror.dead"), "{feeds}");
+        }
+        for silent in ["", "action:*", "action:m*", "is:failed", "-action:mirror.failing"] {
+            assert!(!holds(&[silent], "mirror.dead"), "{silent}");
+        }
+        let wrong = retention(None, &[]).holding(["", "severity:purple"].into_iter());
+        assert_eq!(wrong.unwrap_err().0, 1);
     }
 
     #[test]

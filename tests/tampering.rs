@@ -88,7 +88,7 @@ fn the_first_event_that_somebody_touched_is_named() {
             "UPDATE tenant SET text = 'third.example' WHERE text = 'other.example'",
             format!("6: {ALTERED}"),
         ),
-        ("UPDATE recorder SET text = 'nobody'", format!("1: {ALTERED}")),
+        ("UPDATE recorder SET text = 'who else'", format!("1: {ALTERED}")),
         (
             "DELETE FROM agent",
             "1: altered: the user agent that it refers to is not there, or damaged".to_owned(),
@@ -174,6 +174,105 @@ fn the_first_event_that_somebody_touched_is_named() {
         assert_eq!((event["id"].to_string().as_str(), &event["what"]), (id, &json!(why)));
         assert!(why.starts_with(event["why"].as_str().unwrap()), "{told}");
     }
+}
+
+/// Numbers at the ends of their range, where the next one is none: a rejected log, and no panic.
+#[test]
+fn the_last_number_that_there_is_has_no_next() {
+    let last = i64::MAX;
+    for (hand, told, of_sweep) in [
+        (
+            format!("UPDATE head SET id = {last}"),
+            "broken at event 9: removed, as 9223372036854775797 events behind it, and no sweep vouches for them",
+            "its head has the last id that there is",
+        ),
+        (
+            format!("UPDATE head SET sweep = {last}"),
+            "broken: no event vouches for sweep 9223372036854775807",
+            "its newest sweep has the last number that there is",
+        ),
+        (
+            format!(
+                "UPDATE head SET sweep = 1;
+                 INSERT INTO gap (first, last, hash, sweep) SELECT 9, {last}, hash, 1 FROM head"
+            ),
+            "broken: the swept range 9-9223372036854775807 cannot be there",
+            "",
+        ),
+    ] {
+        let sandbox = Sandbox::with_events();
+        sandbox.by_hand(&hand);
+        let out = sandbox.run(["verify"]).exits(1);
+        broken(&out, told);
+        let out = sandbox.run(["sweep", "--keep", "1s", "--force"]);
+        if of_sweep.is_empty() {
+            assert!(matches!(out.code, Some(0 | 74)), "{hand}\n{out}");
+        } else {
+            let why = format!("is damaged: {of_sweep}");
+            out.exits(74).no_stdout().says(&why).done();
+        }
+        let out = sandbox.run(["ingest", "--action", "a.b"]);
+        assert!(matches!(out.code, Some(0 | 74)), "{hand}\n{out}");
+    }
+}
+
+/// Ids below the first are damage, not a defect of the program.
+#[test]
+fn an_export_of_ids_that_cannot_be_is_no_defect() {
+    for (hand, told) in [
+        ("UPDATE event SET id = -1 WHERE id = 1", "exported 8 rows where the log has 7"),
+        ("UPDATE head SET id = -1", "is damaged: its head has no id that there can be"),
+    ] {
+        let sandbox = Sandbox::with_events();
+        sandbox.by_hand(hand);
+        let out = sandbox.run(["export", "--jsonl"]).exits(74);
+        assert!(out.stderr().contains(told), "{hand}\n{out}");
+        sandbox.run(["verify"]).exits(1).done();
+    }
+}
+
+/// What is no JSON object was never stored, and is shown by no command.
+#[test]
+fn an_object_that_is_none_is_damage() {
+    for (column, text) in [
+        ("diff", "-1"),
+        ("diff", "{\"a\":\u{1b}[31m}"),
+        ("payload", "{\"a\":\"\u{1b}[31m\"}"),
+        ("payload", "\u{1b}[31m"),
+        ("payload", "{\"\\ud800\":1}"),
+    ] {
+        let sandbox = Sandbox::with_events();
+        sandbox.by_hand(&format!("UPDATE event SET {column} = '{text}' WHERE id = 5"));
+        for args in [&["list"][..], &["list", "--json"], &["export", "--jsonl"]] {
+            let out = sandbox.run(args).exits(74);
+            let why = format!("is damaged: event 5 has no {column} that there can be");
+            assert!(out.stderr().contains(&why), "{text:?}\n{out}");
+            assert!(!out.stdout().contains('\u{1b}'), "{text:?}\n{out}");
+        }
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        broken(&out, &format!("broken at event 5: {ALTERED}"));
+    }
+}
+
+/// What follows a statement in the text of a schema is never run: a log is only read.
+#[test]
+fn a_schema_with_more_than_its_statement_runs_nothing() {
+    let sandbox = Sandbox::with_events();
+    let planted = sandbox.path("planted.db");
+    let log = Log::open_to_write(&sandbox.db());
+    let hand = format!(
+        "CREATE VIEW v AS SELECT 1;
+         PRAGMA writable_schema = ON;
+         UPDATE sqlite_schema SET sql = sql || '; ATTACH ''{}'' AS p; CREATE TABLE p.t (a)'
+         WHERE name = 'v';
+         PRAGMA user_version = 1;",
+        planted.display()
+    );
+    log.sql.execute_batch(&hand).unwrap();
+    drop(log);
+    let out = sandbox.run(["verify"]);
+    assert!(matches!(out.code, Some(1 | 74)), "{out}");
+    assert!(!planted.exists(), "a statement behind the view was run");
 }
 
 #[test]

@@ -24,7 +24,9 @@ Examples:
 /// midway, it is finished by the next sweep.
 ///
 /// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the digests that failed
-/// since.
+/// since; and what a [[mirror]] of the config has yet to deliver. This version delivers nothing, so
+/// that is all that its query fits, unless it says `enabled = false` or `start = "now"`. An [[alert]]
+/// keeps nothing.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct SweepArgs {
@@ -63,7 +65,9 @@ impl Run for SweepArgs {
             } else {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
-                context.show(|out| printer.doomed(&doomed.rows, doomed.events, out))?;
+                context.show(|out| {
+                    printer.doomed(&doomed.rows, doomed.swept.held, doomed.events, out)
+                })?;
             }
             return Ok(Exit::Done);
         }

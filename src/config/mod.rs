@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub space_left: Option<u64>,
     pub digest: Digest,
     pub retention: Retention,
+    pub mirrors: Vec<Mirror>,
     /// Every key that is there.
     pub written: Vec<Written>,
 }
@@ -55,6 +56,39 @@ impl Retention {
             Some((rule.get("query")?.as_str()?.to_owned(), span(rule.get("keep")?)?))
         };
         Self { keep: table.get("keep").and_then(span), rules: rules.filter_map(rule).collect() }
+    }
+}
+
+/// What the config says of a mirror, as far as this version goes by it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mirror {
+    pub name: String,
+    /// Empty where it takes everything.
+    pub query: String,
+    enabled: bool,
+    /// Whether it begins with what is recorded after it was first run.
+    from_now: bool,
+}
+
+impl Mirror {
+    /// Whether it is to deliver what was recorded before it was first run.
+    pub(crate) fn holds_what_is_there(&self) -> bool {
+        self.enabled && !self.from_now
+    }
+
+    /// Reads the mirrors of a config that was checked.
+    fn all(config: &Table) -> Vec<Self> {
+        let mirrors = config.get("mirror").and_then(Value::as_array).into_iter().flatten();
+        let mirror = |mirror: &Value| {
+            let text = |key: &str| mirror.get(key).and_then(Value::as_str);
+            Some(Self {
+                name: text("name")?.to_owned(),
+                query: text("query").unwrap_or_default().to_owned(),
+                enabled: mirror.get("enabled").and_then(Value::as_bool).unwrap_or(true),
+                from_now: text("start") == Some("now"),
+            })
+        };
+        mirrors.filter_map(mirror).collect()
     }
 }
 
@@ -160,6 +194,7 @@ impl Config {
                 .get("retention")
                 .and_then(Value::as_table)
                 .map_or_else(Retention::default, Retention::of),
+            mirrors: Mirror::all(&table),
             written: written::all(&table),
         })
     }
@@ -206,6 +241,14 @@ mod tests {
         let days = |days: u64| Span::from_seconds(days * 86_400);
         let rules = vec![("action:cron.*".to_owned(), days(30))];
         assert_eq!(config.retention, Retention { keep: Some(days(365)), rules });
+        let mirror = |name: &str, query: &str, enabled, from_now| Mirror {
+            name: name.to_owned(),
+            query: query.to_owned(),
+            enabled,
+            from_now,
+        };
+        let papertrail = mirror("papertrail", "severity:medium -action:user.view", true, false);
+        assert_eq!(config.mirrors, [papertrail, mirror("bucket", "", false, true)]);
     }
 
     #[test]

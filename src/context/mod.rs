@@ -52,6 +52,7 @@ use crate::terminal::Setup;
 use crate::terminal::Terminal;
 use crate::terminal::Work;
 use crate::terminal::is_utf8_locale;
+use crate::text;
 use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -199,12 +200,21 @@ impl Context {
     /// How long events are kept; `keep` stands for that of the config.
     ///
     /// # Errors
-    /// [`Exit::Config`] where nothing says it, or a rule does not parse.
+    /// [`Exit::Config`] where nothing says it, or a query of a rule or a mirror does not parse.
     pub(crate) fn retention(&self, keep: Option<Span>) -> Result<Retention> {
         let config = &self.settings.config.retention;
         let retention = Retention::new(keep.or(config.keep), &config.rules);
         let retention = retention.map_err(|(place, why)| {
             let what = format!("config: retention.rule[{}].query: {why}", place + 1);
+            Failure::new(Exit::Config, what)
+        })?;
+        let mirrors = &self.settings.config.mirrors;
+        let holding: Vec<_> =
+            mirrors.iter().filter(|mirror| mirror.holds_what_is_there()).collect();
+        let retention = retention.holding(holding.iter().map(|mirror| mirror.query.as_str()));
+        let retention = retention.map_err(|(place, why)| {
+            let what =
+                format!("config: mirror.{}.query: {why}", text::escape(&holding[place].name));
             Failure::new(Exit::Config, what)
         })?;
         if retention.keeps_all() {

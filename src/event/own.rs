@@ -5,7 +5,10 @@ use crate::event::Source;
 use crate::event::json::Json;
 
 /// The families of actions that are the log's own.
-pub(crate) const FAMILIES: [&str; 4] = ["log.", "retention.", "digest.", "mirror."];
+pub(crate) const FAMILIES: [&str; 4] = ["log.", "retention.", "digest.", OF_MIRRORS];
+
+/// What mirrors say of themselves.
+pub(crate) const OF_MIRRORS: &str = "mirror.";
 
 /// Whether only the log itself, root or an administrator may write that action.
 pub(crate) fn is_reserved(action: &str) -> bool {

@@ -110,8 +110,10 @@ pub(crate) fn run(mut log: Log, path: &Path, request: &Request<'_>, target: Targ
     let written = stream(&Log::open_to_read(path)?, request, head, target)?;
     drop(held_off);
     if written != rows {
+        // Nothing is removed or put in below the head meanwhile but by hand.
         let what = format!("exported {written} rows where the log has {rows}");
-        return Err(Failure::new(Exit::Software, what).into());
+        let hint = "`activity verify` tells whether somebody changed it";
+        return Err(Failure::new(Exit::Io, what).hint(hint).into());
     }
     Ok(())
 }

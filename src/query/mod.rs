@@ -235,6 +235,17 @@ impl Query {
         self.bounds() != Bounds::default()
     }
 
+    /// Whether it asks for actions whose names begin so by their name: it says `action:mirror.dead`,
+    /// not only what such an action happens to fit as well.
+    pub(crate) fn names_actions(&self, beginning: &str) -> bool {
+        self.terms().any(|term| match &term.test {
+            Test::Text(Column::Action, names) if !term.negated => {
+                names.iter().any(|name| name.prefix().starts_with(beginning))
+            }
+            _ => false,
+        })
+    }
+
     /// The query without what it says about time.
     #[must_use]
     pub(crate) fn at_any_time(mut self) -> Self {

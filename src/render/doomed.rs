@@ -23,10 +23,12 @@ pub(crate) struct Doomed {
 const HEADERS: [&str; 3] = ["ACTION", "EVENTS", "RULE"];
 
 impl Printer<'_> {
-    /// Writes what would go, in the order in which it comes, and how many of all events that is.
+    /// Writes what would go, in the order in which it comes, and how many of all events that is; then
+    /// how many are held for mirrors.
     pub(crate) fn doomed(
         &self,
         doomed: &[Doomed],
+        held: u64,
         events: u64,
         out: &mut dyn Write,
     ) -> io::Result<()> {
@@ -45,6 +47,13 @@ impl Printer<'_> {
             vec![Styled::plain(&text::thousands(total))],
             vec![Styled::plain(&format!("of {} events", text::thousands(events)))],
         ]);
+        if held > 0 {
+            rows.push(vec![
+                vec![Styled::own(Style::Head, "held")],
+                vec![Styled::plain(&text::thousands(held))],
+                vec![Styled::plain("kept for mirrors")],
+            ]);
+        }
         let sides = [Side::Left, Side::Right, Side::Left];
         self.write_lines(&table::arrange(&rows, &sides, &[0; 3]), out)
     }

@@ -85,7 +85,7 @@ impl Ids {
         std::iter::from_fn(move || {
             let first = ids.next()?;
             let mut last = first;
-            while let Some(next) = ids.next_if(|next| *next == last + 1) {
+            while let Some(next) = ids.next_if(|next| last.checked_add(1) == Some(*next)) {
                 last = next;
             }
             Some((first, last))

@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub ids: Ids,
     /// By action, and what decides on it.
     pub counts: BTreeMap<(String, Decider), u64>,
+    /// How many are too old and stay, for a mirror has yet to deliver them.
+    pub held: u64,
     /// How many were older than they are to be kept when they were recorded.
     pub late: u64,
     /// How many events the log has.
@@ -56,15 +58,25 @@ impl Plan {
         let (head, _) = log.head()?;
         let swept = log.swept()?;
         let kept = kept(log)?;
-        let mut plan =
-            Self { ids: Ids::default(), counts: BTreeMap::new(), late: 0, events: swept.events };
+        let mut plan = Self {
+            ids: Ids::default(),
+            counts: BTreeMap::new(),
+            held: 0,
+            late: 0,
+            events: swept.events,
+        };
         for horizon in retention.horizons(now) {
             let read = log.each(&horizon.query, head, &mut |event| {
                 if !go_on() {
                     return Err(anyhow!(Stopped));
                 }
                 let gone = swept.holds(event.id) || kept.contains(&event.id);
-                if !gone && retention.decider(&event) == Some(horizon.decider) {
+                if gone || retention.decider(&event) != Some(horizon.decider) {
+                    return Ok(());
+                }
+                if retention.holds(&event) {
+                    plan.held += 1;
+                } else {
                     plan.add(&event, &horizon);
                 }
                 Ok(())

@@ -37,6 +37,7 @@ pub(crate) struct Swept {
     short_rules: Vec<String>,
     rules: Vec<Value>,
     late: u64,
+    pub held: u64,
     vouched: Option<Planned>,
     given_back: Option<u64>,
     took: Option<Duration>,
@@ -85,6 +86,7 @@ impl Swept {
                 })
                 .collect(),
             late: plan.late,
+            held: plan.held,
             vouched: None,
             given_back: None,
             took: None,
@@ -133,7 +135,7 @@ impl Swept {
         }
         add("rules", self.rules.clone().into());
         add("late", self.late.into());
-        add("held", 0.into());
+        add("held", self.held.into());
         if let Some(vouched) = &self.vouched {
             add("gaps", vouched.gaps.into());
             let hex = vouched.gaps_sha256.iter().fold(String::new(), |mut hex, byte| {
@@ -155,6 +157,9 @@ impl Swept {
         if !self.short_rules.is_empty() {
             let rules = self.short_rules.join(", ");
             write!(line, " ({})", text::escape(&rules)).expect("a String takes all");
+        }
+        if self.held > 0 {
+            write!(line, ", kept {} for mirrors", self.held).expect("a String takes all");
         }
         if let (Some(given_back), Some(took)) = (self.given_back, self.took) {
             let tenths = took.as_millis() / 100;

@@ -170,7 +170,8 @@ impl Walk {
             };
             return Some(Found { broken, reading: None, next: Some(run.first), run: Some(run) });
         }
-        let touches = self.run.is_some_and(|(last, _)| last.last.0 + 1 == run.first.0);
+        let touches =
+            self.run.is_some_and(|(last, _)| last.last.0.saturating_add(1) == run.first.0);
         let events = run.last.0.abs_diff(run.first.0) + 1;
         self.swept.events += events;
         self.swept.ranges += u64::from(!touches);
@@ -224,7 +225,7 @@ impl Walk {
             return Some(Found { broken, reading: Some(reading), next: None, run: Some(*run) });
         }
         let follows = match self.within {
-            Some(last) if last.id.0 + 1 == event.id.0 => {
+            Some(last) if last.id.0.saturating_add(1) == event.id.0 => {
                 chain::link(&last.hash, event.id, &event.content) == event.hash
             }
             _ => event.id != run.first || before.is_next(&event),
@@ -272,7 +273,8 @@ impl Walk {
                     let more = format!(": the event that belongs here stands at {stands}");
                     return Ok(Broken::event(id, Why::Order, &more));
                 }
-                let next = found.next.or(self.head.map(|head| EventId(head.id.0 + 1)));
+                let next =
+                    found.next.or(self.head.map(|head| EventId(head.id.0.saturating_add(1))));
                 let more = next.map_or(0, |next| next.0.abs_diff(id.0).saturating_sub(1));
                 let more = if more == 0 {
                     ", and no sweep vouches for it".to_owned()

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Child;
 
+use serde_json::Value;
+
 use crate::disks::Mount;
 use crate::disks::with_db;
 use crate::strace;
@@ -59,11 +61,30 @@ enum State {
     After,
 }
 
+/// Checks by the program's own means that a log holds.
+#[track_caller]
+fn holds(sandbox: &Sandbox, db: &Path, what: &str) {
+    let out = sandbox.run_with_env(&with_db(db), ["verify", "--json"]);
+    assert_eq!(out.code, Some(0), "{what}\n{out}");
+    let told = out.json();
+    let log = Log::open(db);
+    let left: i64 = log.one(LEFT);
+    assert_eq!(told["events"], log.one::<i64>("SELECT count(*) FROM event") - left, "{what}");
+    let unfinished = |note: &Value| note.as_str().unwrap().starts_with("an unfinished removal: ");
+    let told = told["notes"].as_array().unwrap().iter().any(unfinished);
+    assert_eq!(told, left > 0, "{what}: {left} are left");
+}
+
+/// How many events are vouched for and still there.
+const LEFT: &str = "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM gap \
+    WHERE event.id BETWEEN first AND last AND gap.sweep <= head.sweep AND head.sweep < until)";
+
 /// Checks a log that may have been left midway: the chain, each count, and that nobody's row is gone.
 #[track_caller]
-fn looked_at(db: &Path, what: &str) -> State {
-    let log = Log::open(db);
+fn looked_at(sandbox: &Sandbox, what: &str) -> State {
+    let log = sandbox.log();
     log.is_sound();
+    holds(sandbox, &sandbox.db(), what);
     let sweeps: i64 = log.one("SELECT sweep FROM head");
     let vouching: i64 = log.one("SELECT count(*) FROM events WHERE action = 'retention.sweep'");
     assert_eq!(sweeps, vouching, "{what}: one event a sweep");
@@ -72,10 +93,7 @@ fn looked_at(db: &Path, what: &str) -> State {
     );
     let ids: i64 = log.one("SELECT id FROM head");
     let gone = ids - log.one::<i64>("SELECT count(*) FROM event");
-    let left: i64 = log.one(
-        "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM gap \
-         WHERE event.id BETWEEN first AND last AND gap.sweep <= head.sweep AND head.sweep < until)",
-    );
+    let left: i64 = log.one(LEFT);
     assert_eq!(count, gone + left, "{what}: what is vouched for is gone, or going");
     match (sweeps, left) {
         (1, 0) => State::Before,
@@ -93,7 +111,7 @@ fn completed(sandbox: &Sandbox, state: State, what: &str) {
     if state != State::Before {
         assert_eq!(told["count"], 0, "{what}: nothing is counted twice");
     }
-    assert_eq!(looked_at(&sandbox.db(), what), State::After, "{what}");
+    assert_eq!(looked_at(sandbox, what), State::After, "{what}");
     let log = sandbox.log();
     let stays = EVENTS - DOOMED;
     let kept: i64 = log.one("SELECT count(*) FROM events WHERE action <> 'retention.sweep'");
@@ -155,7 +173,7 @@ fn killed_at_each_call_of_a_sweep() {
             assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
             positions += 1;
             let what = format!("SIGKILL at {call} {nth}");
-            let state = looked_at(&sandbox.db(), &what);
+            let state = looked_at(&sandbox, &what);
             states.push(state);
             completed(&sandbox, state, &what);
         }
@@ -190,7 +208,7 @@ fn an_error_at_each_call_of_a_sweep() {
             let what = format!("{error} at {call} {nth}");
             assert!(matches!(out.code, Some(0 | 74 | 75)), "{what}\n{out}");
             failed += usize::from(out.code != Some(0));
-            let state = looked_at(&sandbox.db(), &what);
+            let state = looked_at(&sandbox, &what);
             completed(&sandbox, state, &what);
         }
     }
@@ -235,6 +253,7 @@ fn a_full_disk_is_swept_by_means_of_the_reserve() {
     let told = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
     assert_eq!(told["count"], stored);
     Log::open(&db).is_sound();
+    holds(&sandbox, &db, "after a full disk");
     assert_eq!(reserve.metadata().unwrap().len(), 8 << 20, "the reserve is back");
     run(&["ingest", "--again", "events.jsonl"]).ok().done();
     assert_eq!(Log::open(&db).count(), 101);
@@ -289,6 +308,7 @@ fn ingests_a_sweep_and_an_export_at_once() {
     assert!(sweeps > 1 && exports > 1, "{sweeps} sweeps and {exports} exports met events");
     let log = sandbox.log();
     log.is_sound();
+    holds(&sandbox, &sandbox.db(), "in the end");
     let told: i64 = log.one(
         "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
     );

@@ -30,6 +30,7 @@ use crate::store;
 use crate::store::Appended;
 use crate::store::Progress;
 use crate::store::Stamp;
+use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::dimensions::Keys;
 use crate::store::sqlite::dimensions::Rows;
@@ -134,9 +135,7 @@ fn begin<'a>(
         state: State::Open,
     };
     batch.check_versions()?;
-    (batch.head, batch.hash) = connection
-        .prepare_cached("SELECT id, hash FROM head")?
-        .query_row([], |row| Ok((EventId(row.get(0)?), Hash(row.get(1)?))))?;
+    (batch.head, batch.hash) = sqlite::noted_head(connection)?;
     Ok(batch)
 }
 
@@ -331,7 +330,8 @@ impl Batch<'_> {
         stamp: &Stamp<'_>,
         rows: &Rows,
     ) -> rusqlite::Result<EventId> {
-        let id = EventId(self.head.0 + 1);
+        let used_up = || error::damage("its head has the last id that there is");
+        let id = EventId(self.head.0.checked_add(1).ok_or_else(used_up)?);
         let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
         let (source, severity) = (event.source_or_default(), event.severity_or_default());
         let salt = self.writer.keys.random.bytes();

@@ -66,6 +66,18 @@ pub(super) fn told(path: &Path, doing: Doing, error: &rusqlite::Error) -> anyhow
 }
 
 pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
+    Failure { full_disk: comes_of_full_disk(error), ..in_words(path, doing, error) }
+}
+
+/// Whether an error came of a full disk; the file of shared memory is lengthened on it, too.
+pub(super) fn comes_of_full_disk(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(code, _) = error else {
+        return false;
+    };
+    code.code == ErrorCode::DiskFull || code.extended_code == ffi::SQLITE_IOERR_SHMSIZE
+}
+
+fn in_words(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
     let log = path.display();
     let cannot =
         |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
@@ -141,7 +153,7 @@ const NO_SPACE: &str = "no space left on device";
 
 /// Whether something failed because the disk is full.
 pub(super) fn is_full(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.what.contains(NO_SPACE))
+    error.downcast_ref::<Failure>().is_some_and(|failure| failure.full_disk)
 }
 
 /// What an error is that came while a log was made, which nobody else sees yet.

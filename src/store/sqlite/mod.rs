@@ -104,11 +104,7 @@ impl Sqlite {
     }
 
     pub(super) fn head(&self) -> Result<(EventId, Hash)> {
-        self.snapshot(|connection| {
-            connection
-                .prepare_cached("SELECT id, hash FROM head")?
-                .query_row([], |row| Ok((EventId(row.get(0)?), Hash(row.get(1)?))))
-        })
+        self.snapshot(noted_head)
     }
 
     pub(super) fn event(&self, id: EventId) -> Result<Option<Event>> {
@@ -160,6 +156,16 @@ impl Sqlite {
             Ok(found)
         })
     }
+}
+
+/// The newest event, as the log has noted it; an empty log has 0.
+fn noted_head(connection: &Connection) -> rusqlite::Result<(EventId, Hash)> {
+    let mut statement = connection.prepare_cached("SELECT id, hash FROM head")?;
+    let (id, hash) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if id < 0 {
+        return Err(error::damage("its head has no id that there can be"));
+    }
+    Ok((EventId(id), Hash(hash)))
 }
 
 fn ids(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<Vec<EventId>> {

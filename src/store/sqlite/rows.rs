@@ -27,6 +27,7 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
 use crate::event::json::Json;
+use crate::event::json::VALUE_DEPTH;
 use crate::store::sqlite::error::damage;
 use crate::time::Timestamp;
 
@@ -131,8 +132,11 @@ impl Keys {
     fn read(row: &Row<'_>) -> Result<Self> {
         let id = EventId(row.get(0)?);
         let odd = |what: &str| damage(format!("event {id} has no {what} that there can be"));
-        let json =
-            |column| row.get::<_, Option<String>>(column).map(|text| text.map(Json::trusted));
+        let json = |column, name| {
+            let text: Option<String> = row.get(column)?;
+            let read = |text: String| Json::object(&text, VALUE_DEPTH).map_err(|_| odd(name));
+            text.map(read).transpose()
+        };
         Ok(Self {
             id,
             event_id: event_id(row.get_ref(1)?).ok_or_else(|| odd("event_id"))?,
@@ -158,8 +162,8 @@ impl Keys {
             ip: row.get(17)?,
             session_id: row.get(18)?,
             description: row.get(19)?,
-            diff: json(20)?,
-            payload: json(21)?,
+            diff: json(20, "diff")?,
+            payload: json(21, "payload")?,
             own: row.get(22)?,
             hash: Hash(row.get(23)?),
         })

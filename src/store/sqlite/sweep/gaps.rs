@@ -65,7 +65,8 @@ impl<I: Iterator<Item = (i64, i64)>> Joining<'_, I> {
             let old = self.old.peek().map(|gap| gap.first);
             let Some(next) = doomed.into_iter().chain(old).min() else { break };
             if let Some(before) = group.last()
-                && (before.last + 1 != next || self.cuts.binary_search(&before.last).is_ok())
+                && (before.last.saturating_add(1) != next
+                    || self.cuts.binary_search(&before.last).is_ok())
             {
                 break;
             }
@@ -104,7 +105,7 @@ fn cut(group: &[Piece], cuts: &[i64]) -> VecDeque<Run> {
             if last < piece.last {
                 runs.extend(open.take());
             }
-            first = last + 1;
+            first = last.saturating_add(1);
         }
     }
     runs.extend(open);

@@ -85,7 +85,9 @@ impl Sqlite {
         self.forget_plans(sweeping)?;
         let (number, old, anchors) = self.snapshot(|connection| {
             let (sweep, _) = numbers(connection)?;
-            Ok((sweep + 1, counting(connection, sweep)?, anchors(connection)?))
+            let used_up = || error::damage("its newest sweep has the last number that there is");
+            let next = sweep.checked_add(1).ok_or_else(used_up)?;
+            Ok((next, counting(connection, sweep)?, anchors(connection)?))
         })?;
         let mut runs = gaps::joined(doomed.runs(), &old, &anchors);
         loop {
@@ -284,7 +286,7 @@ impl Sqlite {
                     thread::sleep(took.max(BREATH).saturating_sub(free.elapsed()));
                     return Ok((done, took));
                 }
-                Err(why) if is_full(&why) && sweeping.give_up() => {}
+                Err(why) if error::comes_of_full_disk(&why) && sweeping.give_up() => {}
                 Err(why) => return Err(told(why)),
             }
         }
@@ -314,10 +316,6 @@ impl Sqlite {
         transaction.commit()?;
         Ok((done, began.elapsed()))
     }
-}
-
-fn is_full(why: &rusqlite::Error) -> bool {
-    why.sqlite_error_code() == Some(ErrorCode::DiskFull)
 }
 
 /// How much is done at once, so that the lock is held for some 16 ms.

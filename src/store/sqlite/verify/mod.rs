@@ -290,7 +290,8 @@ fn likeness(connection: &Connection) -> rusqlite::Result<Connection> {
     let mut statement = connection.prepare(OBJECTS)?;
     let mut objects = statement.query([])?;
     while let Some(object) = objects.next()? {
-        likeness.execute_batch(object.get_ref(0)?.as_str()?)?;
+        // One statement: whatever stands behind it is no part of the schema.
+        likeness.execute(object.get_ref(0)?.as_str()?, [])?;
     }
     Ok(likeness)
 }
