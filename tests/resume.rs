@@ -245,7 +245,9 @@ fn a_terminated_ingest_dies_by_the_signal_and_says_what_landed() {
     let sandbox = Sandbox::new();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let before = Log::count_now(&sandbox.db());
-        let mut command = sandbox.command(["ingest"]);
+        // Whoever started the tests may ignore a signal, which the program would go on to do.
+        let mut command = sandbox.tool("env");
+        command.args(["--default-signal=TERM,INT,HUP", env!("CARGO_BIN_EXE_activity"), "ingest"]);
         command.stdin(std::process::Stdio::piped());
         let mut child = sandbox.spawn(command);
         let mut stdin = child.stdin.take().unwrap();

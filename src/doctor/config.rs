@@ -154,7 +154,11 @@ pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
             move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));
         settings.config.written.iter().filter(move |written| ours(&written.key)).map(
             move |written| {
-                bad(list, format!("{}: nothing is delivered by this version", written.key))
+                let value = format!("{}: nothing is delivered by this version", written.key);
+                match list {
+                    "mirror" => bad(list, value + ", and sweeps keep what it is to have"),
+                    _ => bad(list, value),
+                }
             },
         )
     };
