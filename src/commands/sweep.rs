@@ -18,14 +18,14 @@ Examples:
 
 /// Remove the events that are older than the log is to keep
 ///
-/// How long that is says [retention] in the config: `keep`, and rules of which the first that fits an
+/// How long that is says `[retention]` in the config: `keep`, and rules of which the first that fits an
 /// event decides. One `retention.sweep` event vouches for what is removed, so the log can be verified
 /// as before. Ingest goes on meanwhile, an export is waited for. Disk space is given back. Ended
 /// midway, it is finished by the next sweep.
 ///
 /// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the digests that failed
-/// since; and what a [[mirror]] of the config has yet to deliver. This version delivers nothing, so
-/// that is all that its query fits, unless it says `enabled = false` or `start = "now"`. An [[alert]]
+/// since; and what a `[[mirror]]` of the config has yet to deliver. This version delivers nothing, so
+/// that is all that its query fits, unless it says `enabled = false` or `start = "now"`. An `[[alert]]`
 /// keeps nothing.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
