@@ -134,23 +134,33 @@ impl Sqlite {
             AND sweep > (SELECT sweep FROM head)";
         const UNMARK: &str = "UPDATE gap SET until = 9223372036854775807 \
             WHERE first = ?1 AND sweep = ?2 AND until > (SELECT sweep FROM head)";
+        self.each_gap(sweeping, PLANNED, |connection, row| {
+            let key = [row.first, row.sweep];
+            if connection.prepare_cached(DROP)?.execute(key)? == 0 {
+                connection.prepare_cached(UNMARK)?.execute(key)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Does something to each run that a statement selects behind (first, sweep), so many at a time.
+    fn each_gap(
+        &self,
+        sweeping: &mut Sweeping,
+        select: &str,
+        work: impl Fn(&Connection, &Gap) -> rusqlite::Result<()>,
+    ) -> Result<()> {
         let mut after = (i64::MIN, i64::MIN);
         loop {
             let rows = self.snapshot(|connection| {
-                let mut statement = connection.prepare_cached(PLANNED)?;
+                let mut statement = connection.prepare_cached(select)?;
                 let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.first, last.sweep);
             self.batch(sweeping, |connection| {
-                for row in &rows {
-                    let key = [row.first, row.sweep];
-                    if connection.prepare_cached(DROP)?.execute(key)? == 0 {
-                        connection.prepare_cached(UNMARK)?.execute(key)?;
-                    }
-                }
-                Ok(())
+                rows.iter().try_for_each(|row| work(connection, row))
             })?;
         }
     }

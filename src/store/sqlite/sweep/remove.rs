@@ -11,10 +11,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
 use crate::store::sqlite::sweep::Gap;
-use crate::store::sqlite::sweep::ROWS;
 use crate::store::sqlite::sweep::counting;
-use crate::store::sqlite::sweep::gap;
-use crate::store::sqlite::sweep::limit;
 use crate::store::sqlite::sweep::numbers;
 use crate::store::sqlite::sweep::reserve::Sweeping;
 use crate::store::sqlite::sweep::unused::Kind;
@@ -76,20 +73,9 @@ impl Sqlite {
             ORDER BY first, sweep LIMIT ?3";
         const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
             AND until <= (SELECT sweep FROM head)";
-        let mut after = (i64::MIN, i64::MIN);
-        loop {
-            let rows = self.snapshot(|connection| {
-                let mut statement = connection.prepare_cached(JOINED)?;
-                let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
-            })?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = (last.first, last.sweep);
-            self.batch(sweeping, |connection| {
-                let mut drop = connection.prepare_cached(DROP)?;
-                rows.iter().try_for_each(|row| drop.execute([row.first, row.sweep]).map(|_| ()))
-            })?;
-        }
+        self.each_gap(sweeping, JOINED, |connection, row| {
+            connection.prepare_cached(DROP)?.execute([row.first, row.sweep]).map(drop)
+        })
     }
 }
 
