@@ -68,7 +68,9 @@ impl Sendmail {
                 return match error.kind() {
                     io::ErrorKind::NotFound
                     | io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::InvalidInput => Attempt::Never(Exit::Config, trouble(why)),
+                    | io::ErrorKind::InvalidInput => {
+                        Attempt::Never(Exit::Unavailable, trouble(why))
+                    }
                     _ => Attempt::Later(trouble(why)),
                 };
             }

@@ -737,11 +737,11 @@ mod sendmail {
     }
 
     #[test]
-    fn a_command_that_is_not_there_is_a_wrong_setting() {
+    fn a_command_that_is_not_there_fails_as_one_that_refuses() {
         let command = ["/nonexistent/send\nmail".to_owned()];
         let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
         let told = r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
-        assert_eq!(failed(send(&transport, &terms()).0), (Exit::Config, told));
+        assert_eq!(failed(send(&transport, &terms()).0), (Exit::Unavailable, told));
         for empty in [&[][..], &[String::new()]] {
             assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
         }
