@@ -35,8 +35,8 @@ pub(crate) struct Config {
     pub digest: Digest,
     pub retention: Retention,
     pub mirrors: Vec<Mirror>,
-    /// Every key that is there.
-    pub written: Vec<Written>,
+    /// As it was read, for whoever asks what is written.
+    table: Table,
 }
 
 /// What the config says of how long events are kept.
@@ -195,8 +195,13 @@ impl Config {
                 .and_then(Value::as_table)
                 .map_or_else(Retention::default, Retention::of),
             mirrors: Mirror::all(&table),
-            written: written::all(&table),
+            table,
         })
+    }
+
+    /// Every key that is there, without secrets.
+    pub(crate) fn written(&self) -> Vec<Written> {
+        written::all(&self.table)
     }
 }
 

@@ -86,7 +86,8 @@ fn retention(settings: &Settings) -> Check {
 fn settings(subject: &Subject<'_>) -> Vec<Check> {
     let settings = subject.settings;
     let config = &settings.config;
-    let is_written = |key: &str| config.written.iter().any(|written| written.key == key);
+    let written = config.written();
+    let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
     // Without its config nobody knows which log is meant, but for one that the call names.
     let is_known = subject.config_fault.is_none() || settings.names_log();
@@ -124,7 +125,7 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
         }
     }
     let elsewhere = |key: &str| matches!(key, "db" | "tz");
-    let written = config.written.iter().filter(|written| !elsewhere(&written.key));
+    let written = written.iter().filter(|written| !elsewhere(&written.key));
     all.extend(written.map(|w| Check::setting(&w.key, w.value.as_str(), Origin::Config)));
     all
 }
@@ -149,18 +150,17 @@ pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
 /// What is to be passed on, which this version does not do.
 pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
     let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
+    let written = settings.config.written();
     let of = |list: &'static str| {
         let ours =
             move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));
-        settings.config.written.iter().filter(move |written| ours(&written.key)).map(
-            move |written| {
-                let value = format!("{}: nothing is delivered by this version", written.key);
-                match list {
-                    "mirror" => bad(list, value + ", and sweeps keep what it is to have"),
-                    _ => bad(list, value),
-                }
-            },
-        )
+        written.iter().filter(move |written| ours(&written.key)).map(move |written| {
+            let value = format!("{}: nothing is delivered by this version", written.key);
+            match list {
+                "mirror" => bad(list, value + ", and sweeps keep what it is to have"),
+                _ => bad(list, value),
+            }
+        })
     };
     of("mirror").chain(of("alert")).collect()
 }
