@@ -133,9 +133,8 @@ impl Keys {
         let id = EventId(row.get(0)?);
         let odd = |what: &str| damage(format!("event {id} has no {what} that there can be"));
         let json = |column, name| {
-            let text: Option<String> = row.get(column)?;
-            let read = |text: String| Json::object(&text, VALUE_DEPTH).map_err(|_| odd(name));
-            text.map(read).transpose()
+            let text = row.get_ref(column)?.as_str_or_null().map_err(|_| odd(name))?;
+            text.map(|text| Json::object(text, VALUE_DEPTH).map_err(|_| odd(name))).transpose()
         };
         Ok(Self {
             id,
