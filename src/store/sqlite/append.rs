@@ -42,12 +42,9 @@ use crate::store::sqlite::open::Refusal;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::EventKey;
+use crate::store::sqlite::wal;
 use crate::text;
 use crate::time::Timestamp;
-
-/// Pages in the write-ahead log from which on it is carried into the file before the next write,
-/// which then starts it over. A lone process reads that much back when it opens.
-const CARRY_OVER: i64 = 64;
 
 /// A transaction of more events holds the lock long enough that others wait for it.
 const LONG: u64 = 1_000;
@@ -117,7 +114,7 @@ fn begin<'a>(
     rows: &'a RefCell<rows::Cache>,
     writer: &'a mut Writer,
 ) -> Result<Batch<'a>, Refusal> {
-    carry_over(connection)?;
+    wal::carry_over(connection)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut batch = Batch {
         path,
@@ -137,24 +134,6 @@ fn begin<'a>(
     batch.check_versions()?;
     (batch.head, batch.hash) = sqlite::noted_head(connection)?;
     Ok(batch)
-}
-
-/// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
-/// stays for the next time.
-pub(super) fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
-    let (frames, carried): (i64, i64) = connection
-        .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
-        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
-    if frames <= CARRY_OVER || carried == frames {
-        return Ok(());
-    }
-    let carried =
-        connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()));
-    match carried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
-        // Another process does it, or the disk is full: the write itself will tell.
-        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(()),
-        _ => carried,
-    }
 }
 
 /// A transaction that appends.
@@ -511,9 +490,6 @@ impl Drop for Sqlite {
         if !self.writer.long || self.writer.lost {
             return;
         }
-        let cut = self.connection.busy_timeout(Duration::ZERO).and_then(|()| {
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        });
-        drop(cut);
+        drop(wal::cut(&mut self.connection));
     }
 }

@@ -4,7 +4,7 @@
 //! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
 //! by their bytes, `lock` keeps sweeps and exports apart, `sweep` removes what is vouched for, `error`
 //! puts what SQLite says into our words, `migrate` has the schema and its history. `verify` reads what
-//! no other part may trust, and `copy` makes a backup.
+//! no other part may trust, `copy` makes a backup, and `wal` carries the write-ahead log over.
 //!
 //! A query is read by `plan`, term by term in `terms`, with the keys that they name from `keys` and
 //! what SQL cannot say from `functions`; `page` and `summary` answer it, `sort` knows other orders, and `sql` lets none of
@@ -35,6 +35,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod wal;
 
 use std::cell::RefCell;
 use std::path::PathBuf;

@@ -18,7 +18,6 @@ use std::time::Instant;
 
 use anyhow::Result;
 use rusqlite::Connection;
-use rusqlite::ErrorCode;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 use rusqlite::Transaction;
@@ -31,12 +30,12 @@ use crate::event::Hash;
 use crate::event::NewEvent;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::append;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
 use crate::store::sqlite::sweep::gaps::Gap;
 use crate::store::sqlite::sweep::gaps::Run;
 use crate::store::sqlite::sweep::reserve::Sweeping;
+use crate::store::sqlite::wal;
 use crate::store::sweep::GoOn;
 use crate::store::sweep::Ids;
 use crate::store::sweep::Planned;
@@ -243,23 +242,11 @@ impl Sqlite {
                 thread::sleep(5 * BREATH);
             }
             self.carry_over().map_err(told)?;
-            if self.truncate().map_err(told)? {
+            if wal::cut(&mut self.connection).map_err(told)? {
                 break;
             }
         }
         Ok(())
-    }
-
-    fn truncate(&mut self) -> rusqlite::Result<bool> {
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let busy = self
-            .connection
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
-        self.connection.busy_handler(Some(crate::store::sqlite::open::patience()))?;
-        match busy.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
-            Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(false),
-            _ => busy.map(|busy| !busy),
-        }
     }
 
     /// Carries the write-ahead log into the file, so that the writers between two batches need not.
@@ -267,11 +254,8 @@ impl Sqlite {
     fn carry_over(&self) -> rusqlite::Result<()> {
         let began = Instant::now();
         loop {
-            append::carry_over(&self.connection)?;
-            let left: i64 = self
-                .connection
-                .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
-                .query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))?;
+            wal::carry_over(&self.connection)?;
+            let left = wal::waiting(&self.connection)?;
             if left < FULL || began.elapsed() > READERS {
                 return Ok(());
             }

@@ -1,0 +1,53 @@
+//! The write-ahead log: carried into the file when it has grown, and cut after long runs. SQLite does
+//! neither by itself here, so that no commit waits for a reader.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::ErrorCode;
+
+use crate::store::sqlite::open;
+
+/// Pages in the write-ahead log from which on it is carried into the file before the next write,
+/// which then starts it over. A lone process reads that much back when it opens.
+const CARRY_OVER: i64 = 64;
+
+/// The pages in the write-ahead log, and how many of them are in the file already.
+fn pages(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+    connection
+        .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
+        .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
+}
+
+/// The pages that are not in the file yet.
+pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<i64> {
+    pages(connection).map(|(all, carried)| all - carried)
+}
+
+/// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
+/// stays for the next time.
+pub(super) fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
+    let (all, carried) = pages(connection)?;
+    if all <= CARRY_OVER || carried == all {
+        return Ok(());
+    }
+    let carried =
+        connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()));
+    match carried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        // Another process does it, or the disk is full: the write itself will tell.
+        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(()),
+        _ => carried,
+    }
+}
+
+/// Carries all of it over and cuts it; tells whether nobody was in the way, for it does not wait.
+pub(super) fn cut(connection: &mut Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let busy: rusqlite::Result<bool> =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+    connection.busy_handler(Some(open::patience()))?;
+    match busy.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
+        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(false),
+        _ => busy.map(|busy| !busy),
+    }
+}
