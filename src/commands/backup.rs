@@ -39,7 +39,8 @@ impl Run for BackupArgs {
             copied.json(&name)
         } else {
             let (id, hash) = copied.head;
-            let (events, size) = (text::plural(copied.events, "event"), text::size(copied.bytes));
+            let (events, size) =
+                (text::plural(copied.events, "event"), text::format_bytes(copied.bytes));
             format!("backup {}: {events}, head {id}:{hash}, {size}", text::escape(&name))
         };
         context.print(format!("{line}\n").as_bytes())?;

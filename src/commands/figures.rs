@@ -52,7 +52,7 @@ impl Search<'_> {
         };
         let told = |Resemblance { id, label, events }: Resemblance| {
             let noun = if events == 1 { "event" } else { "events" };
-            let events = format!("{} {noun}", text::thousands(events));
+            let events = format!("{} {noun}", text::format_thousands(events));
             match (label, id) {
                 (Some(label), Some(id)) => format!("{label} ({id}, {events})"),
                 (Some(name), None) | (None, Some(name)) => format!("{name} ({events})"),

@@ -132,7 +132,7 @@ impl<'a> Lines<'a> {
                 format!("export of {} by {by} at {at}", words::counted(number("rows"), "event"))
             }
             "retention.sweep" => {
-                format!("sweep at {at} removed {}", text::thousands(number("count")))
+                format!("sweep at {at} removed {}", text::format_thousands(number("count")))
             }
             outcome::SENT => match payload["one_off"].as_bool() {
                 Some(true) => format!("one-off digest at {at} sent"),

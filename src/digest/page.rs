@@ -178,7 +178,7 @@ fn part(name: &'static str, template: &str, format: Format, view: &View) -> Resu
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
     // With it the user's templates could pass markup of an event's on.
     environment.remove_filter("safe");
-    environment.add_filter("thousands", text::thousands);
+    environment.add_filter("thousands", text::format_thousands);
     environment.add_filter("pad", |value: Value, columns: usize| {
         let text = value.to_string();
         text::pad(&text::truncate(&text, columns), columns).into_owned()

@@ -37,7 +37,7 @@ const NAMED: usize = 5;
 pub(super) fn counted(count: u64, noun: &str) -> String {
     let worded = text::plural(count, noun);
     let noun = worded.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{}{noun}", text::thousands(count))
+    format!("{}{noun}", text::format_thousands(count))
 }
 
 /// Whether the window is a day, give or take a change of the clocks and what cron is late.
@@ -153,7 +153,7 @@ pub(super) fn ahead(count: u64) -> String {
         1 => "1 event is dated after the end of this window; a later digest has it.".to_owned(),
         _ => format!(
             "{} events are dated after the end of this window; later digests have them.",
-            text::thousands(count)
+            text::format_thousands(count)
         ),
     }
 }

@@ -355,7 +355,7 @@ impl<'a> Writer<'a> {
 
     pub(super) fn tell_the_rest(&mut self) {
         if self.untold > 0 {
-            let told = format!("and {} more", text::thousands(self.untold));
+            let told = format!("and {} more", text::format_thousands(self.untold));
             (self.report)(Report::Told(&told));
         }
     }

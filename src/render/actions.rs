@@ -56,7 +56,7 @@ impl Printer<'_> {
             }
             vec![
                 vec![Styled::foreign(Style::Plain, &vocable.action)],
-                vec![Styled::plain(&text::thousands(vocable.count))],
+                vec![Styled::plain(&text::format_thousands(vocable.count))],
                 vec![Styled::plain(&self.when(vocable.last))],
                 vec![rhythm],
             ]

@@ -37,20 +37,20 @@ impl Printer<'_> {
         rows.extend(doomed.iter().map(|doomed| {
             vec![
                 vec![Styled::foreign(Style::Plain, &doomed.action)],
-                vec![Styled::plain(&text::thousands(doomed.count))],
+                vec![Styled::plain(&text::format_thousands(doomed.count))],
                 vec![Styled::foreign(Style::Plain, &doomed.rule)],
             ]
         }));
         let total = doomed.iter().map(|doomed| doomed.count).sum();
         rows.push(vec![
             vec![Styled::own(Style::Head, "total")],
-            vec![Styled::plain(&text::thousands(total))],
-            vec![Styled::plain(&format!("of {} events", text::thousands(events)))],
+            vec![Styled::plain(&text::format_thousands(total))],
+            vec![Styled::plain(&format!("of {} events", text::format_thousands(events)))],
         ]);
         if held > 0 {
             rows.push(vec![
                 vec![Styled::own(Style::Head, "held")],
-                vec![Styled::plain(&text::thousands(held))],
+                vec![Styled::plain(&text::format_thousands(held))],
                 vec![Styled::plain("kept for mirrors")],
             ]);
         }

@@ -25,9 +25,9 @@ pub(crate) struct Footer {
 impl Printer<'_> {
     /// Writes the footer of a table: how many, and how to get more.
     pub(crate) fn footer(&self, footer: &Footer, out: &mut dyn Write) -> io::Result<()> {
-        let shown = text::thousands(footer.shown);
+        let shown = text::format_thousands(footer.shown);
         let count = match footer.total.filter(|total| *total > footer.shown) {
-            Some(total) => format!("{shown} of {} events", text::thousands(total)),
+            Some(total) => format!("{shown} of {} events", text::format_thousands(total)),
             None if footer.shown == 1 => "1 event".to_owned(),
             None => format!("{shown} events"),
         };

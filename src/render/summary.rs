@@ -79,7 +79,7 @@ impl Printer<'_> {
         for (label, counts, _) in counted.iter().filter(|(.., worth)| *worth) {
             let counts: Vec<String> = counts
                 .iter()
-                .map(|(name, count)| format!("{name} {}", text::thousands(*count)))
+                .map(|(name, count)| format!("{name} {}", text::format_thousands(*count)))
                 .collect();
             let parts = told(&counts, TOLD).join(self.look.dot());
             add(label, &Styled::foreign(Style::Plain, &parts));
@@ -113,7 +113,7 @@ impl Printer<'_> {
 
     /// `214 from 2 Nov 2025 to 2 min ago by 9 people: Jerome Cruz 141, (system) 38, 7 more`.
     fn events(&self, summary: &Summary) -> Styled {
-        let mut line = Styled::plain(&text::thousands(summary.events));
+        let mut line = Styled::plain(&text::format_thousands(summary.events));
         if summary.events == 1 {
             line.push(Style::Plain, &format!(", {}", self.when(summary.first)));
         } else {
@@ -126,9 +126,9 @@ impl Printer<'_> {
         }
         let noun = match (summary.subject, in_all) {
             (Subject::Target, 1) => " by 1 person: ".to_owned(),
-            (Subject::Target, _) => format!(" by {} people: ", text::thousands(in_all)),
+            (Subject::Target, _) => format!(" by {} people: ", text::format_thousands(in_all)),
             (Subject::Actor, 1) => " on 1 record: ".to_owned(),
-            (Subject::Actor, _) => format!(" on {} records: ", text::thousands(in_all)),
+            (Subject::Actor, _) => format!(" on {} records: ", text::format_thousands(in_all)),
         };
         line.push(Style::Plain, &noun);
         let mut listed = 0;
@@ -138,12 +138,12 @@ impl Printer<'_> {
                 Some(name) => line.push_foreign(Style::Plain, name),
                 None => line.push_foreign(Style::Faint, self.system_label),
             }
-            line.push(Style::Plain, &format!(" {}", text::thousands(*count)));
+            line.push(Style::Plain, &format!(" {}", text::format_thousands(*count)));
             listed += 1;
         }
         let more = in_all.saturating_sub(listed);
         if more > 0 {
-            line.push(Style::Plain, &format!(", {} more", text::thousands(more)));
+            line.push(Style::Plain, &format!(", {} more", text::format_thousands(more)));
         }
         line
     }

@@ -163,7 +163,7 @@ impl Swept {
         }
         if let (Some(given_back), Some(took)) = (self.given_back, self.took) {
             let tenths = took.as_millis() / 100;
-            let (given_back, seconds) = (text::size(given_back), tenths / 10);
+            let (given_back, seconds) = (text::format_bytes(given_back), tenths / 10);
             write!(line, ", {given_back} given back, {seconds}.{} s", tenths % 10)
                 .expect("a String takes all");
         }

@@ -7,17 +7,19 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::str::Chars;
 
-use super::unicode::{EMOJI_STYLE, KEYCAP, is_emoji, is_joiner, is_mark, is_unsafe};
+use super::unicode::{
+    COMBINING_KEYCAP, EMOJI_VARIATION_SELECTOR, is_combining_mark, is_emoji, is_joiner, is_unsafe,
+};
 
 /// More combining marks than this on one character pile up over the neighbouring lines.
-const MARKS: usize = 4;
+const MAX_COMBINING_MARKS: usize = 4;
 
 /// Writes out what a terminal would hide, obeys or reorders by.
 ///
 /// C0, DEL and C1 become `\n`, `\t`, `\r`, `\e`, `\0` or `\x9b`, all else `\u{202e}`. If anything
 /// was escaped the text's own `\` doubles, so that nothing can pretend to be an escape.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
-    if super::is_printable_ascii(text) || !Scan::new(text).any(|(_, shown)| !shown) {
+    if super::is_printable_ascii(text) || !ClassifiedChars::new(text).any(|(_, shown)| !shown) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -44,7 +46,7 @@ pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
 /// feeds stay and `\` does not double, so doing it again changes nothing.
 pub(crate) fn escape_lines(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for (c, shown) in Scan::new(text) {
+    for (c, shown) in ClassifiedChars::new(text) {
         if shown || c == '\n' {
             out.push(c);
         } else {
@@ -61,13 +63,13 @@ pub(crate) fn escape_parts(text: &str) -> Vec<(bool, Cow<'_, str>)> {
         return if text.is_empty() { Vec::new() } else { vec![(false, Cow::Borrowed(text))] };
     };
     let mut parts: Vec<(bool, String)> = Vec::new();
-    for (c, shown) in Scan::new(text) {
+    for (c, shown) in ClassifiedChars::new(text) {
         let escaped = !shown || c == '\\';
         if parts.last().is_none_or(|(last, _)| *last != escaped) {
             parts.push((escaped, String::new()));
         }
         if let Some((_, part)) = parts.last_mut() {
-            push(part, c, shown);
+            push_char(part, c, shown);
         }
     }
     parts.into_iter().map(|(escaped, part)| (escaped, Cow::Owned(part))).collect()
@@ -131,12 +133,12 @@ fn push_json(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
 
 /// Appends the escaped `text`, in which something is escaped, or beside which something is.
 fn escape_into(out: &mut String, text: &str) {
-    for (c, shown) in Scan::new(text) {
-        push(out, c, shown);
+    for (c, shown) in ClassifiedChars::new(text) {
+        push_char(out, c, shown);
     }
 }
 
-fn push(out: &mut String, c: char, shown: bool) {
+fn push_char(out: &mut String, c: char, shown: bool) {
     match (c, shown) {
         ('\\', _) => out.push_str("\\\\"),
         (_, true) => out.push(c),
@@ -166,86 +168,89 @@ fn push_fmt(out: &mut String, arguments: std::fmt::Arguments<'_>) {
 
 /// What stands before the place looked at, the marks on it aside.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
+enum PrecedingChar {
     /// The beginning, an escape, or something that takes part in no sequence.
     Other,
     /// A letter that is not ASCII.
     Letter,
     Emoji,
     /// A digit, `#` or `*`.
-    Key,
+    KeycapBase,
 }
 
 /// The characters of a text, each with whether it is shown as it is.
-struct Scan<'a> {
+struct ClassifiedChars<'a> {
     rest: Chars<'a>,
-    before: Before,
+    preceding: PrecedingChar,
     /// Combining marks and emoji styles since then; a joiner does not begin a new count.
     marks: usize,
 }
 
-impl<'a> Scan<'a> {
+impl<'a> ClassifiedChars<'a> {
     fn new(text: &'a str) -> Self {
-        Self { rest: text.chars(), before: Before::Other, marks: 0 }
+        Self { rest: text.chars(), preceding: PrecedingChar::Other, marks: 0 }
     }
 
     /// Tells whether what follows a joiner is a letter or an emoji, at most one mark in between: a
     /// joiner stands before the virama in some Bengali words.
-    fn joins_next(&self) -> bool {
+    fn can_join_next(&self) -> bool {
         let mut rest = self.rest.clone();
         let mut next = rest.next();
-        if self.before == Before::Letter && self.marks < MARKS && next.is_some_and(is_mark) {
+        if self.preceding == PrecedingChar::Letter
+            && self.marks < MAX_COMBINING_MARKS
+            && next.is_some_and(is_combining_mark)
+        {
             next = rest.next();
         }
-        next.is_some_and(|c| !is_unsafe(c) && !is_mark(c) && kind(c).joins())
+        next.is_some_and(|c| !is_unsafe(c) && !is_combining_mark(c) && classify(c).can_join())
     }
 }
 
-impl Before {
-    fn joins(self) -> bool {
+impl PrecedingChar {
+    fn can_join(self) -> bool {
         self == Self::Letter || self == Self::Emoji
     }
 }
 
-fn kind(c: char) -> Before {
+fn classify(c: char) -> PrecedingChar {
     match c {
-        '0'..='9' | '#' | '*' => Before::Key,
-        _ if c.is_ascii() => Before::Other,
-        _ if is_emoji(c) => Before::Emoji,
-        _ if c.is_alphabetic() => Before::Letter,
-        _ => Before::Other,
+        '0'..='9' | '#' | '*' => PrecedingChar::KeycapBase,
+        _ if c.is_ascii() => PrecedingChar::Other,
+        _ if is_emoji(c) => PrecedingChar::Emoji,
+        _ if c.is_alphabetic() => PrecedingChar::Letter,
+        _ => PrecedingChar::Other,
     }
 }
 
-impl Iterator for Scan<'_> {
+impl Iterator for ClassifiedChars<'_> {
     type Item = (char, bool);
 
     fn next(&mut self) -> Option<(char, bool)> {
         let c = self.rest.next()?;
         let shown = if is_joiner(c) {
-            self.before.joins() && self.joins_next()
-        } else if c == EMOJI_STYLE {
+            self.preceding.can_join() && self.can_join_next()
+        } else if c == EMOJI_VARIATION_SELECTOR {
             let after = self.marks == 0
-                && match self.before {
-                    Before::Emoji => true,
-                    Before::Key => self.rest.clone().next() == Some(KEYCAP),
-                    Before::Letter | Before::Other => false,
+                && match self.preceding {
+                    PrecedingChar::Emoji => true,
+                    PrecedingChar::KeycapBase => self.rest.clone().next() == Some(COMBINING_KEYCAP),
+                    PrecedingChar::Letter | PrecedingChar::Other => false,
                 };
             self.marks += usize::from(after);
             after
         } else if is_unsafe(c) {
             self.marks = 0;
             false
-        } else if is_mark(c) {
+        } else if is_combining_mark(c) {
             self.marks += 1;
-            self.marks <= MARKS
+            self.marks <= MAX_COMBINING_MARKS
         } else {
             self.marks = 0;
-            self.before = kind(c);
+            self.preceding = classify(c);
             return Some((c, true));
         };
         if !shown {
-            self.before = Before::Other;
+            self.preceding = PrecedingChar::Other;
         }
         Some((c, shown))
     }

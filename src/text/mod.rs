@@ -70,7 +70,7 @@ pub(crate) fn plural(n: u64, noun: &str) -> String {
 }
 
 /// Returns a number of bytes as people read it: `412 KiB`, `41.2 MiB`, `1.3 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
+pub(crate) fn format_bytes(bytes: u64) -> String {
     let units = [(1_u64 << 30, "GiB"), (1 << 20, "MiB")];
     match units.into_iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, name)) => {
@@ -82,7 +82,7 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Returns the number in groups of three digits: `18,412`.
-pub(crate) fn thousands(n: u64) -> String {
+pub(crate) fn format_thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
@@ -129,7 +129,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter_map(|candidate| {
             let letters: Vec<char> = fold(candidate).chars().take(LONGEST + 4).collect();
             let far = letters.len().abs_diff(word.len()) > limit;
-            let distance = if far { usize::MAX } else { distance(&word, &letters) };
+            let distance = if far { usize::MAX } else { edit_distance(&word, &letters) };
             (distance <= limit).then_some((distance, candidate))
         })
         .min_by_key(|(distance, _)| *distance)
@@ -137,7 +137,7 @@ pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Counts the letters to insert, drop, replace or swap with their neighbour to get from `a` to `b`.
-fn distance(a: &[char], b: &[char]) -> usize {
+fn edit_distance(a: &[char], b: &[char]) -> usize {
     let mut before: Vec<usize> = Vec::new();
     let mut above: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

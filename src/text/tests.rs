@@ -159,7 +159,7 @@ fn columns_are_counted_by_what_a_reader_sees() {
 fn numbers_read_as_english() {
     assert_eq!([plural(0, "event"), plural(1, "event")], ["0 events", "1 event"]);
     assert_eq!([plural(2, "query"), plural(2, "day")], ["2 queries", "2 days"]);
-    let grouped = [0, 999, 1_000, 18_412, 1_234_567].map(thousands);
+    let grouped = [0, 999, 1_000, 18_412, 1_234_567].map(format_thousands);
     assert_eq!(grouped, ["0", "999", "1,000", "18,412", "1,234,567"]);
 }
 

@@ -4,8 +4,8 @@ use unicode_width::UnicodeWidthChar;
 
 const ZWNJ: char = '\u{200C}';
 const ZWJ: char = '\u{200D}';
-pub(super) const EMOJI_STYLE: char = '\u{FE0F}';
-pub(super) const KEYCAP: char = '\u{20E3}';
+pub(super) const EMOJI_VARIATION_SELECTOR: char = '\u{FE0F}';
+pub(super) const COMBINING_KEYCAP: char = '\u{20E3}';
 
 /// What a terminal hides, obeys or reorders by, above ASCII, in ascending order.
 ///
@@ -13,7 +13,7 @@ pub(super) const KEYCAP: char = '\u{20E3}';
 /// grapheme joiner, variation selectors, private use, noncharacters, and the unassigned places that
 /// Unicode keeps for more invisible ones. The joiners and the emoji style among them pass in places
 /// that [`super::escape()`] knows.
-const UNSAFE: [(u32, u32); 46] = [
+const UNSAFE_RANGES: [(u32, u32); 46] = [
     (0x7F, 0x9F),
     (0xAD, 0xAD),
     (0x34F, 0x34F),
@@ -65,7 +65,7 @@ const UNSAFE: [(u32, u32); 46] = [
 /// Pictographs, regional indicators and skin tones, in ascending order. Digits, `#` and `*`, which
 /// are emoji too with a keycap behind them, are not here.
 #[rustfmt::skip]
-const EMOJI: [(u32, u32); 77] = [
+const EMOJI_RANGES: [(u32, u32); 77] = [
     (0xA9, 0xA9), (0xAE, 0xAE), (0x203C, 0x203C), (0x2049, 0x2049), (0x2122, 0x2122),
     (0x2139, 0x2139), (0x2194, 0x2199), (0x21A9, 0x21AA), (0x231A, 0x231B), (0x2328, 0x2328),
     (0x2388, 0x2388), (0x23CF, 0x23CF), (0x23E9, 0x23F3), (0x23F8, 0x23FA), (0x24C2, 0x24C2),
@@ -91,12 +91,12 @@ pub(super) fn is_unsafe(c: char) -> bool {
         ' '..='~' => false,
         // Kana, CJK, Hangul syllables: most text that is not ASCII, and nothing to look up.
         '\u{3165}'..='\u{D7FF}' => false,
-        _ => within(&UNSAFE, c),
+        _ => is_in_ranges(&UNSAFE_RANGES, c),
     }
 }
 
 pub(super) fn is_emoji(c: char) -> bool {
-    within(&EMOJI, c)
+    is_in_ranges(&EMOJI_RANGES, c)
 }
 
 pub(super) fn is_joiner(c: char) -> bool {
@@ -104,11 +104,11 @@ pub(super) fn is_joiner(c: char) -> bool {
 }
 
 /// Tells whether `c` takes no column of its own but changes the one before it.
-pub(super) fn is_mark(c: char) -> bool {
+pub(super) fn is_combining_mark(c: char) -> bool {
     !c.is_ascii() && c.width() == Some(0) && !is_unsafe(c)
 }
 
-fn within(ranges: &[(u32, u32)], c: char) -> bool {
+fn is_in_ranges(ranges: &[(u32, u32)], c: char) -> bool {
     let code = u32::from(c);
     let next = ranges.partition_point(|&(first, _)| first <= code);
     next > 0 && code <= ranges[next - 1].1
