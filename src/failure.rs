@@ -16,9 +16,9 @@ use crate::text;
 pub(crate) enum Exit {
     /// Done; a listing with no rows too.
     #[default]
-    Done = 0,
+    Success = 0,
     /// Not found, or does not hold.
-    No = 1,
+    Negative = 1,
     /// The command line or a query does not parse, or an output would overwrite the log.
     Usage = 2,
     /// Some input was rejected; the good part has landed.
@@ -52,7 +52,7 @@ impl From<Exit> for ExitCode {
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub exit: Exit,
-    pub what: String,
+    pub message: String,
     pub hint: Option<String>,
     /// Whether it came of a full disk: who can make room may try again.
     pub full_disk: bool,
@@ -60,7 +60,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), hint: None, full_disk: false }
+        Self { exit, message: what.into(), hint: None, full_disk: false }
     }
 
     #[must_use]
@@ -72,7 +72,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        f.write_str(&self.message)
     }
 }
 
@@ -82,17 +82,17 @@ impl std::error::Error for Failure {}
 ///
 /// A closed pipe ends the program quietly: the reader has what it wanted. Nothing that goes wrong
 /// while the error is written changes the code.
-pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Exit {
+pub(crate) fn report_result(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Exit {
     let error = match result {
         Ok(exit) => return exit,
         Err(error) => error,
     };
-    if is_closed_pipe(&error) {
-        return Exit::Done;
+    if is_broken_pipe(&error) {
+        return Exit::Success;
     }
     let failure = error.downcast_ref::<Failure>();
-    let exit = failure.map_or_else(|| class_of(&error), |failure| failure.exit);
-    let mut told = format!("activity: {}", text::escape_lines(&chain(&error)));
+    let exit = failure.map_or_else(|| exit_for(&error), |failure| failure.exit);
+    let mut told = format!("activity: {}", text::escape_lines(&describe(&error)));
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
         told.push_str("\nhint: ");
         told.push_str(&text::escape_lines(hint));
@@ -104,10 +104,10 @@ pub(crate) fn finish(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Ex
 }
 
 /// The messages from the outermost in, each once: a cause that its context already says is left out.
-pub(crate) fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn describe(error: &anyhow::Error) -> String {
     let mut told = String::new();
     for cause in error.chain() {
-        let message = message(cause);
+        let message = cause_message(cause);
         if told.ends_with(&message) {
             continue;
         }
@@ -119,12 +119,12 @@ pub(crate) fn chain(error: &anyhow::Error) -> String {
     told
 }
 
-fn message(cause: &(dyn std::error::Error + 'static)) -> String {
-    cause.downcast_ref().map_or_else(|| cause.to_string(), reason)
+fn cause_message(cause: &(dyn std::error::Error + 'static)) -> String {
+    cause.downcast_ref().map_or_else(|| cause.to_string(), os_error_message)
 }
 
 /// What the system says; its own messages begin in capitals and end in a number.
-pub(crate) fn reason(error: &io::Error) -> String {
+pub(crate) fn os_error_message(error: &io::Error) -> String {
     let message = error.to_string();
     let number = error.raw_os_error();
     match number.and_then(|number| message.strip_suffix(&format!(" (os error {number})"))) {
@@ -136,14 +136,14 @@ pub(crate) fn reason(error: &io::Error) -> String {
     }
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
 /// The class of an error that nobody classed: what the system said decides, else it is our defect.
-fn class_of(error: &anyhow::Error) -> Exit {
+fn exit_for(error: &anyhow::Error) -> Exit {
     error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map_or(Exit::Software, |io| {
         match io.kind() {
             io::ErrorKind::NotFound => Exit::NoInput,

@@ -244,7 +244,7 @@ fn why(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => "no answer, timed out".to_owned(),
         ureq::Error::HostNotFound => "host not found".to_owned(),
         ureq::Error::Protocol(_) => "the answer is not HTTP".to_owned(),
-        ureq::Error::Io(error) => text::escape(&failure::reason(error)).into_owned(),
+        ureq::Error::Io(error) => text::escape(&failure::os_error_message(error)).into_owned(),
         error => text::escape(&error.to_string()).into_owned(),
     }
 }

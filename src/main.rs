@@ -37,7 +37,7 @@ use std::sync::atomic::AtomicBool;
 
 fn main() -> ExitCode {
     let result = outlive_file_limits().and_then(|()| commands::run());
-    failure::finish(result, &mut io::stderr()).into()
+    failure::report_result(result, &mut io::stderr()).into()
 }
 
 /// Lets a write beyond the limit on a file's size fail like any other, where the signal would kill

@@ -65,7 +65,7 @@ impl Secret {
             };
             Failure::new(
                 exit,
-                format!("cannot read the key file {name}: {}", failure::reason(error)),
+                format!("cannot read the key file {name}: {}", failure::os_error_message(error)),
             )
         };
         // Looked at through the descriptor: a name may stand for another file a moment later. And
@@ -163,8 +163,8 @@ mod tests {
             let path = key_file(&folder, KEY, mode);
             let failure = Secret::read(&path, own()).unwrap_err();
             assert_eq!(failure.exit, Exit::Config, "{mode:o}");
-            assert!(failure.what.contains("the.key has mode"), "{failure}");
-            assert!(!failure.what.contains(KEY), "{failure}");
+            assert!(failure.message.contains("the.key has mode"), "{failure}");
+            assert!(!failure.message.contains(KEY), "{failure}");
         }
     }
 
@@ -179,7 +179,7 @@ mod tests {
         }
         let failure = Secret::read(&path, own() + 1).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
-        assert!(failure.what.contains("neither to root nor to you"), "{failure}");
+        assert!(failure.message.contains("neither to root nor to you"), "{failure}");
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         let refuse = |path: &Path| {
             let failure = Secret::read(path, own()).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
-            failure.what.replace(&folder.path().display().to_string(), "F")
+            failure.message.replace(&folder.path().display().to_string(), "F")
         };
         let missing = folder.path().join("none\n.key");
         assert_eq!(
@@ -219,7 +219,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
-        assert!(Secret::read(&path, own()).unwrap_err().what.ends_with("is no regular file"));
+        assert!(Secret::read(&path, own()).unwrap_err().message.ends_with("is no regular file"));
     }
 
     #[test]
@@ -230,6 +230,6 @@ mod tests {
         let short = Secret::new("abc", "X").unwrap();
         assert_eq!(short.redact("abc"), "abc");
         let failure = Secret::new("a\r\nBcc: x", "SENDGRID_API_KEY").unwrap_err();
-        assert!(failure.what.starts_with("SENDGRID_API_KEY holds"), "{failure}");
+        assert!(failure.message.starts_with("SENDGRID_API_KEY holds"), "{failure}");
     }
 }

@@ -394,7 +394,10 @@ mod tests {
         let wrong = settings(Overrides::default(), &[("ACTIVITY_TZ", "Mars")], "");
         let failure = wrong.zone().unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.what.starts_with("ACTIVITY_TZ: \"Mars\" is not a time zone"), "{failure}");
+        assert!(
+            failure.message.starts_with("ACTIVITY_TZ: \"Mars\" is not a time zone"),
+            "{failure}"
+        );
     }
 
     #[test]

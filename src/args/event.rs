@@ -146,7 +146,7 @@ mod tests {
         let command = EventArgs::augment_args(Command::new("ingest").no_binary_name(true));
         let matches = command.try_get_matches_from(line).expect("the flags are known");
         let arguments = EventArgs::from_arg_matches(&matches).expect("they have been matched");
-        arguments.event(None).map_err(|failure| failure.what)
+        arguments.event(None).map_err(|failure| failure.message)
     }
 
     #[test]

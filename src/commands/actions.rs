@@ -45,10 +45,10 @@ impl Run for ActionsArgs {
             vocabulary.retain(|heard| heard.quiet.is_some());
             if vocabulary.is_empty() {
                 context.note("no action has gone quiet");
-                return Ok(Exit::Done);
+                return Ok(Exit::Success);
             }
         }
-        let exit = if self.stale { Exit::No } else { Exit::Done };
+        let exit = if self.stale { Exit::Negative } else { Exit::Success };
         if self.json {
             let mut lines = String::new();
             for Heard { seen, quiet } in &vocabulary {

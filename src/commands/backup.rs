@@ -44,6 +44,6 @@ impl Run for BackupArgs {
             format!("backup {}: {events}, head {id}:{hash}, {size}", text::escape(&name))
         };
         context.print(format!("{line}\n").as_bytes())?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }

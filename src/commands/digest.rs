@@ -65,7 +65,7 @@ impl Run for DigestArgs {
                 lines.push('\n');
             }
             context.print(lines.as_bytes())?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
 
         let query: Option<Query> = match self.filter.is_empty() {
@@ -81,7 +81,7 @@ impl Run for DigestArgs {
             let post = context.post(&self.to)?;
             let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
             context.print(format!("{}\n", done.line).as_bytes())?;
-            return done.trouble.map_or(Ok(Exit::Done), Err);
+            return done.trouble.map_or(Ok(Exit::Success), Err);
         }
 
         let report = context.read()?.report(scope, context.now, &brief.options())?;
@@ -90,7 +90,7 @@ impl Run for DigestArgs {
             context.print(format!("{line}\n").as_bytes())?;
         }
         if !self.dry_run && self.preview.is_none() {
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let page = Page::render(&report, &setting, &brief.templates);
         if self.dry_run {
@@ -104,7 +104,7 @@ impl Run for DigestArgs {
                 let what = format!("the templates are broken: {why}");
                 Err(Failure::new(Exit::Config, what).into())
             }
-            None => Ok(Exit::Done),
+            None => Ok(Exit::Success),
         }
     }
 }

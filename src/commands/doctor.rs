@@ -39,7 +39,7 @@ impl Run for DoctorArgs {
             let context = &call.context()?;
             let line = context.send_test(address)?;
             context.print(format!("{line}\n").as_bytes())?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let (context, fault) = &call.context_despite_config()?;
         let diagnosis = context.diagnosis(fault.as_ref())?;
@@ -52,6 +52,6 @@ impl Run for DoctorArgs {
             let sections = diagnosis.sections();
             context.show(|out| printer.findings(&sections, (status, &words), out))?;
         }
-        Ok(if diagnosis.is_well() { Exit::Done } else { Exit::No })
+        Ok(if diagnosis.is_well() { Exit::Success } else { Exit::Negative })
     }
 }

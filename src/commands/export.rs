@@ -46,7 +46,7 @@ impl Run for ExportArgs {
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
         context.write(Create::Never)?.export(&query, format, self.output.as_deref())?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

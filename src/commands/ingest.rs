@@ -124,12 +124,12 @@ impl IngestArgs {
             Appended::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
                 self.tell(context, &Summary { ingested: 1, stored, ..Summary::default() })?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
             Appended::Duplicate { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
                 self.tell(context, &Summary { duplicates: 1, stored, ..Summary::default() })?;
-                Ok(Exit::Done)
+                Ok(Exit::Success)
             }
             Appended::Conflict { id, field } => {
                 self.tell(context, &Summary { rejected: 1, ..Summary::default() })?;
@@ -314,7 +314,7 @@ struct Rejects {
 
 impl Rejects {
     fn told(&self, error: &io::Error) -> io::Error {
-        let why = failure::reason(error);
+        let why = failure::os_error_message(error);
         io::Error::new(error.kind(), format!("cannot write {}: {why}", self.name))
     }
 }

@@ -97,7 +97,7 @@ impl Request<'_> {
     pub(super) fn around(&self, context: &Context, zone: &Zone, id: NonZeroU64) -> Result<Exit> {
         let columns = self.output.columns()?;
         let reader = context.read()?;
-        let missing = || Failure::new(Exit::No, format!("there is no event {id}"));
+        let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
         let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
@@ -154,7 +154,7 @@ impl Request<'_> {
             let mut head = reader.head()?;
             while head == seen {
                 if !context.wait(PAUSE)? {
-                    return Ok(Exit::Done);
+                    return Ok(Exit::Success);
                 }
                 head = reader.head()?;
             }
@@ -167,7 +167,7 @@ impl Request<'_> {
 
     fn export(&self, context: &Context, events: &[Event]) -> Result<Exit> {
         context.write(Create::Never)?.export_shown(&self.query, events)?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 
     /// Says on standard error what was looked for, and who may have been meant.
@@ -196,7 +196,7 @@ impl Request<'_> {
             }
         };
         context.note(&printer.nothing_found(&sought, &meant));
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -215,7 +215,7 @@ fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
         lines.push('\n');
     }
     context.print(lines.as_bytes())?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 /// A table with its footer, which belongs to the page on a terminal and beside the data elsewhere.
@@ -238,5 +238,5 @@ fn print_table(
         plain.footer(footer, &mut line)?;
         context.note(String::from_utf8_lossy(&line).trim_end());
     }
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }

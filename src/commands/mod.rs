@@ -171,7 +171,7 @@ fn answer(text: &[u8]) -> Result<Exit> {
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|error| {
         anyhow::Error::new(error).context(Failure::new(Exit::Io, "cannot write standard output"))
     })?;
-    Ok(Exit::Done)
+    Ok(Exit::Success)
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ impl Run for ShowArgs {
             codec::jsonl::encode(&event, &mut line);
             line.push('\n');
             context.print(line.as_bytes())?;
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
@@ -51,7 +51,7 @@ impl Run for ShowArgs {
         nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
         let nearby = render::command_line(&nearby);
         context.show(|out| printer.detail(&event, &nearby, out))?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 
@@ -73,7 +73,9 @@ impl ShowArgs {
             Found::One(event) => Ok(*event),
             Found::None => {
                 let what = format!("there is no event {quoted}");
-                Err(Failure::new(Exit::No, what).hint("activity list shows the newest").into())
+                Err(Failure::new(Exit::Negative, what)
+                    .hint("activity list shows the newest")
+                    .into())
             }
             Found::Several(ids) => {
                 let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();

@@ -69,7 +69,7 @@ impl Run for SweepArgs {
                     printer.doomed(&doomed.rows, doomed.swept.held, doomed.events, out)
                 })?;
             }
-            return Ok(Exit::Done);
+            return Ok(Exit::Success);
         }
         let interrupt = Interrupt::listen()?;
         match context.sweep(&retention, self.force, &interrupt)? {
@@ -84,7 +84,7 @@ impl Run for SweepArgs {
                 interrupt::die_by(signal)?;
             }
         }
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

@@ -55,6 +55,6 @@ impl Run for VerifyArgs {
                 context.note(&format!("note: {note}"));
             }
         }
-        Ok(if report.is_all_well() { Exit::Done } else { Exit::No })
+        Ok(if report.is_all_well() { Exit::Success } else { Exit::Negative })
     }
 }

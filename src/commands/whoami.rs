@@ -43,7 +43,7 @@ impl Run for WhoamiArgs {
             }
         }
         context.print(lines.as_bytes())?;
-        Ok(Exit::Done)
+        Ok(Exit::Success)
     }
 }
 

@@ -29,7 +29,7 @@ impl Context {
     pub(crate) fn send_test(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
-            what: format!("--mail: {}", failure.what),
+            message: format!("--mail: {}", failure.message),
             ..failure
         })?;
         let post = self.post(&[to.to_owned()])?;
@@ -65,7 +65,7 @@ impl Context {
         // Who may read it stands in the config.
         let log = config_fault.is_none().then(|| match &db {
             Ok(db) => Log::open_to_read(&db.value),
-            Err(failure) => Err(Failure::new(failure.exit, failure.what.clone()).into()),
+            Err(failure) => Err(Failure::new(failure.exit, failure.message.clone()).into()),
         });
         let home = self.settings.environment.get("HOME").map(Path::new);
         let is_root = self.caller.real.uid == 0;

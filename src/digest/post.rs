@@ -64,7 +64,7 @@ impl Post {
             let parsed = to.iter().map(|text| Mailbox::parse(text));
             parsed.collect::<Result<_, _>>().map_err(|failure| Failure {
                 exit: Exit::Usage,
-                what: format!("--to: {}", failure.what),
+                message: format!("--to: {}", failure.message),
                 ..failure
             })?
         };
@@ -142,7 +142,7 @@ fn missing(key: &str) -> Failure {
 }
 
 fn at(key: &str, failure: Failure) -> Failure {
-    Failure { what: format!("config: digest.{key}: {}", failure.what), ..failure }
+    Failure { message: format!("config: digest.{key}: {}", failure.message), ..failure }
 }
 
 #[cfg(test)]
@@ -163,7 +163,7 @@ mod tests {
     fn refused(config: &config::Digest, keys: Keys<'_>) -> String {
         let failure = Post::new(config, &[], keys).unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{failure}");
-        failure.what
+        failure.message
     }
 
     #[test]
@@ -218,6 +218,6 @@ mod tests {
         assert_eq!(post.recipients(), ["ann@example.org"]);
         let failure = Post::new(&complete("sendmail"), &["ann".to_owned()], NO_KEYS).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
-        assert!(failure.what.starts_with("--to: "), "{failure}");
+        assert!(failure.message.starts_with("--to: "), "{failure}");
     }
 }

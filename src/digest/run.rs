@@ -126,7 +126,7 @@ pub(crate) fn send(
         if job.moves_nothing() { "" } else { ", and then the next digest has its events again" };
     let told = unwritten
         .as_ref()
-        .map(|why| format!("This mail may go unrecorded{again}: {}.", failure::chain(why)));
+        .map(|why| format!("This mail may go unrecorded{again}: {}.", failure::describe(why)));
     let setting = Setting { unwritten: told.as_deref(), ..job.setting };
     let page = Page::render(&report, &setting, &job.brief.templates);
     let fault = page.fault.clone();
@@ -165,8 +165,8 @@ pub(crate) fn send(
             Some(match recorded {
                 Ok(()) => failure.into(),
                 Err(error) => {
-                    let what = format!("{}, which cannot be recorded", failure.what);
-                    error.context(Failure { what, ..failure })
+                    let what = format!("{}, which cannot be recorded", failure.message);
+                    error.context(Failure { message: what, ..failure })
                 }
             })
         }
@@ -241,7 +241,7 @@ fn unrecorded(error: anyhow::Error, message_id: &str, job: &Job<'_>) -> anyhow::
 
 /// Sends word of a log that cannot be read.
 fn told_by_mail(error: anyhow::Error, job: &Job<'_>, pause: &mut dyn FnMut(Duration)) -> Done {
-    let reason = text::escape(&failure::chain(&error)).into_owned();
+    let reason = text::escape(&failure::describe(&error)).into_owned();
     let page = Page::fallback(job.setting.site, &reason, job.now, job.setting.zone);
     let unique = format!("{}.unread", job.now.nanos());
     let mail = job.post.mail(page, format!("unread,{}", job.now), &unique);
@@ -296,7 +296,7 @@ fn outcome(
             Outcome {
                 recipients: base.recipients.into_iter().filter(got_it).collect(),
                 status: Some(delivery.status.clone()),
-                error: turned_away(delivery).map(|failure| failure.what),
+                error: turned_away(delivery).map(|failure| failure.message),
                 message_id: delivery.message_id.clone(),
                 attempts: delivery.attempts.into(),
                 maybe_duplicate: delivery.maybe_duplicate,

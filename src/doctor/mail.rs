@@ -81,7 +81,7 @@ fn key_file(path: &Path, uid: u32) -> Check {
         }
         // It is good that not everybody can read it; whoever sends the digest must.
         Err(failure) if failure.exit == Exit::NoPermission => {
-            Check::new(Area::Mail, "key file", Status::Note, failure.what)
+            Check::new(Area::Mail, "key file", Status::Note, failure.message)
                 .advise("who sends the digest must be able to: call it as that user")
         }
         Err(failure) => Check::failed(Area::Mail, "key file", failure),

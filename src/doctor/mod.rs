@@ -116,7 +116,7 @@ impl Check {
 
     /// What failed, with its hint for an advice.
     fn failed(area: Area, name: &str, failure: Failure) -> Self {
-        Self { advice: failure.hint, ..Self::new(area, name, Status::Bad, failure.what) }
+        Self { advice: failure.hint, ..Self::new(area, name, Status::Bad, failure.message) }
     }
 
     fn json(&self) -> Value {
@@ -258,5 +258,5 @@ fn settings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
 /// An error on one line.
 fn reason(error: &anyhow::Error) -> (String, Option<String>) {
     let hint = error.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone());
-    (failure::chain(error), hint)
+    (failure::describe(error), hint)
 }

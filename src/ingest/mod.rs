@@ -84,7 +84,7 @@ impl Tally {
         match self {
             Self { reserved: 1.., .. } => Exit::NoPermission,
             Self { rejected: 1.., .. } => Exit::Data,
-            _ => Exit::Done,
+            _ => Exit::Success,
         }
     }
 

@@ -175,7 +175,7 @@ fn every_format_lands() {
     sandbox.write("d.log", "[2026-11-20T04:00:00Z] site.INFO: m {\"Code\":1000} []\n");
     let run = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
     run.assert(5, 0, 0, 0);
-    assert_eq!((run.end, run.tally.exit(), run.told.len()), (End::Done, Exit::Done, 0));
+    assert_eq!((run.end, run.tally.exit(), run.told.len()), (End::Done, Exit::Success, 0));
     assert_eq!(sandbox.actions(), ["a", "b", "c", "d", "wsal.1000"]);
     let again = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
     again.assert(0, 0, 0, 5);
@@ -283,7 +283,7 @@ fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
     let run = sandbox.ingest(&["a"]);
     run.assert(1, 0, 0, 0);
     assert_eq!(run.told, ["a:2: EOF while parsing a string at column 12; left for the next run"]);
-    assert_eq!(run.tally.exit(), Exit::Done);
+    assert_eq!(run.tally.exit(), Exit::Success);
     sandbox.append("a", "\"}");
     sandbox.ingest(&["a"]).assert(1, 0, 0, 1);
     sandbox.append("a", "\n{\"action\":\"c\"}\n");

@@ -310,7 +310,7 @@ mod tests {
     fn refusal(spec: &str) -> (Exit, String, String) {
         let error = Columns::parse(spec, View::Activity).err().unwrap();
         let failure: &Failure = error.downcast_ref().unwrap();
-        (failure.exit, failure.what.clone(), failure.hint.clone().unwrap())
+        (failure.exit, failure.message.clone(), failure.hint.clone().unwrap())
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn a_clock_that_is_far_ahead_of_the_log_sweeps_nothing() {
     let error = fixture.sweep(1, false).unwrap_err();
     let failure = error.downcast_ref::<Failure>().unwrap();
     assert_eq!(failure.exit, Exit::TryAgain);
-    assert!(failure.what.contains("over 30 days before"), "{failure}");
+    assert!(failure.message.contains("over 30 days before"), "{failure}");
     assert_eq!(fixture.left(), [1, 2], "nothing is recorded");
     assert_eq!(count(fixture.sweep(1, true)), 2);
     // That a sweep was recorded has lifted it.

@@ -133,7 +133,7 @@ impl Terminal {
     /// Where data goes. What cannot be written comes as an error that says so; a closed pipe keeps
     /// its kind, for [`finish`] to end quietly.
     ///
-    /// [`finish`]: crate::failure::finish
+    /// [`finish`]: crate::failure::report_result
     pub(crate) fn out(&mut self) -> &mut dyn Write {
         match &mut self.out {
             Out::Stdout(out) => out,

@@ -334,8 +334,8 @@ mod tests {
             let failure = Mailbox::parse(text).unwrap_err();
             assert_eq!(failure.exit, Exit::Config, "{text:?}");
             let quoted = format!("\"{}\" is no mail address: ", text::escape(text));
-            assert!(failure.what.starts_with(&quoted), "{failure}");
-            assert!(!failure.what.contains('\n'), "{failure}");
+            assert!(failure.message.starts_with(&quoted), "{failure}");
+            assert!(!failure.message.contains('\n'), "{failure}");
         }
     }
 

@@ -221,7 +221,7 @@ impl Failed {
     fn before(failure: Failure) -> Self {
         Self {
             exit: failure.exit,
-            error: failure.what,
+            error: failure.message,
             status: None,
             attempts: 0,
             maybe_sent: false,

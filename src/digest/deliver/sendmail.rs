@@ -64,7 +64,7 @@ impl Sendmail {
         let (ended, error) = match self.run(&letter.bytes, limit) {
             Ok(ended) => ended,
             Err(error) => {
-                let why = format!("cannot be run: {}", failure::reason(&error));
+                let why = format!("cannot be run: {}", failure::os_error_message(&error));
                 return match error.kind() {
                     io::ErrorKind::NotFound
                     | io::ErrorKind::PermissionDenied

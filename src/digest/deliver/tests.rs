@@ -412,8 +412,8 @@ mod sendgrid {
         let refuse = |base_url: &str, key: &str| {
             let failure = SendGrid::new(base_url, Secret::new(key, "key").unwrap()).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
-            assert!(!failure.what.contains(key), "{failure}");
-            failure.what
+            assert!(!failure.message.contains(key), "{failure}");
+            failure.message
         };
         assert_eq!(
             refuse("http://api.sendgrid.com", KEY),
@@ -660,8 +660,8 @@ mod smtp {
             let password = password.map(|password| Secret::new(password, "password").unwrap());
             let failure = Smtp::new(url, password).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
-            assert!(failure.what.contains(why), "{url}: {failure}");
-            assert!(!failure.what.contains("sesame"), "{failure}");
+            assert!(failure.message.contains(why), "{url}: {failure}");
+            assert!(!failure.message.contains("sesame"), "{failure}");
         }
         for url in ["smtp://mail.example.org", "smtps://[::1]:465", "smtps://x.org/?tls=required"] {
             assert!(Smtp::new(url, None).is_ok(), "{url}");

@@ -431,9 +431,9 @@ impl Batch<'_> {
         let mut failure = error::failure(self.path, Doing::Write, why);
         if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             let events = text::plural(self.seen, "event");
-            failure.what += " (0 of ";
-            failure.what += &events;
-            failure.what += " of this batch stored)";
+            failure.message += " (0 of ";
+            failure.message += &events;
+            failure.message += " of this batch stored)";
         }
         failure.into()
     }
@@ -447,10 +447,10 @@ impl Batch<'_> {
         self.state = State::Failed;
         self.writer.lost = true;
         let mut failure = error::failure(self.path, Doing::Write, why);
-        failure.what += "; not confirmed";
+        failure.message += "; not confirmed";
         if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
-            failure.what += ", repeat with --event-id ";
-            failure.what += event_id;
+            failure.message += ", repeat with --event-id ";
+            failure.message += event_id;
         }
         failure.into()
     }

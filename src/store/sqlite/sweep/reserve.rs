@@ -131,7 +131,7 @@ impl Sweeping {
     /// Why not, in one line that names it.
     pub(crate) fn restore(&self) -> std::result::Result<(), String> {
         fill(&self.file).map_err(|why| {
-            let (path, why) = (self.path.display(), failure::reason(&why));
+            let (path, why) = (self.path.display(), failure::os_error_message(&why));
             format!("cannot set {} MiB aside in {path} for the next sweep: {why}", SIZE >> 20)
         })
     }

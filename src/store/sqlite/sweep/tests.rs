@@ -268,7 +268,7 @@ fn exports_are_waited_for_so_long_and_a_signal_ends_it() {
     let error = log.keep_exports_out(Duration::ZERO, &mut |_| true).unwrap_err();
     let failure = error.downcast_ref::<Failure>().unwrap();
     assert_eq!(failure.exit, Exit::TryAgain);
-    assert!(failure.what.starts_with("an export of the log is at work"), "{failure}");
+    assert!(failure.message.starts_with("an export of the log is at work"), "{failure}");
     let long = Duration::from_secs(600);
     assert!(log.keep_exports_out(long, &mut |_| false).unwrap().is_none());
     drop(export);
