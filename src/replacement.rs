@@ -15,29 +15,29 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 /// The length of what sets a temporary file's name apart.
-const SUFFIX: usize = 6;
+const SUFFIX_LENGTH: usize = 6;
 
 /// A file that takes its name when it is whole.
-pub(crate) struct Replacement {
+pub(crate) struct AtomicFile {
     pub file: File,
     path: PathBuf,
     mode: Option<u32>,
     /// The name that it has until then; absent where it needs none.
-    temporary: Option<PathBuf>,
+    temporary_path: Option<PathBuf>,
 }
 
-impl Replacement {
+impl AtomicFile {
     /// Makes a file beside the place it is meant for. It has no name at all, so a run that is killed
-    /// leaves nothing; where the file system knows no such files it is as [`Replacement::named`].
+    /// leaves nothing; where the file system knows no such files it is as [`AtomicFile::create_named`].
     ///
     /// # Errors
     /// As the system.
-    pub(crate) fn begin(path: &Path, mode: Option<u32>) -> io::Result<Self> {
-        let prefix = prefix(path)?;
-        reap(folder(path), prefix.as_encoded_bytes());
-        match nameless(folder(path)) {
-            Some(file) => Ok(Self { file, path: path.to_owned(), mode, temporary: None }),
-            None => Self::under_a_name(path, mode, &prefix),
+    pub(crate) fn create(path: &Path, mode: Option<u32>) -> io::Result<Self> {
+        let prefix = temporary_prefix(path)?;
+        remove_leftovers(parent_folder(path), prefix.as_encoded_bytes());
+        match open_unnamed(parent_folder(path)) {
+            Some(file) => Ok(Self { file, path: path.to_owned(), mode, temporary_path: None }),
+            None => Self::create_temporary(path, mode, &prefix),
         }
     }
 
@@ -45,21 +45,21 @@ impl Replacement {
     ///
     /// # Errors
     /// As the system.
-    pub(crate) fn named(path: &Path) -> io::Result<Self> {
-        let prefix = prefix(path)?;
-        reap(folder(path), prefix.as_encoded_bytes());
-        Self::under_a_name(path, None, &prefix)
+    pub(crate) fn create_named(path: &Path) -> io::Result<Self> {
+        let prefix = temporary_prefix(path)?;
+        remove_leftovers(parent_folder(path), prefix.as_encoded_bytes());
+        Self::create_temporary(path, None, &prefix)
     }
 
     /// The name that it has until it is whole, if it needs one.
-    pub(crate) fn temporary(&self) -> Option<&Path> {
-        self.temporary.as_deref()
+    pub(crate) fn temporary_path(&self) -> Option<&Path> {
+        self.temporary_path.as_deref()
     }
 
-    fn under_a_name(path: &Path, mode: Option<u32>, prefix: &OsStr) -> io::Result<Self> {
+    fn create_temporary(path: &Path, mode: Option<u32>, prefix: &OsStr) -> io::Result<Self> {
         let path = path.to_owned();
         loop {
-            let temporary = temporary(&path, prefix);
+            let temporary = random_temporary_path(&path, prefix);
             let opened =
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary);
             let file = match opened {
@@ -72,7 +72,7 @@ impl Replacement {
             if locked.is_ok() && file.metadata()?.nlink() == 0 {
                 continue;
             }
-            return Ok(Self { file, path, mode, temporary: Some(temporary) });
+            return Ok(Self { file, path, mode, temporary_path: Some(temporary) });
         }
     }
 
@@ -80,27 +80,29 @@ impl Replacement {
     ///
     /// # Errors
     /// As the system; what had the name has it still.
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn persist(&mut self) -> io::Result<()> {
         if let Some(mode) = self.mode {
             self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
         }
         self.file.sync_all()?;
-        let temporary = match &self.temporary {
+        let temporary = match &self.temporary_path {
             Some(temporary) => temporary,
-            None => self.temporary.insert(name(&self.file, &self.path)?),
+            None => self.temporary_path.insert(link_temporary(&self.file, &self.path)?),
         };
         fs::rename(temporary, &self.path)?;
-        self.temporary = None;
+        self.temporary_path = None;
         // The name is durable when its folder is. Some file systems cannot sync a folder.
-        File::open(folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(|error| {
-            if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
-        })
+        File::open(parent_folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(
+            |error| {
+                if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
+            },
+        )
     }
 }
 
-impl Drop for Replacement {
+impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if let Some(temporary) = &self.temporary {
+        if let Some(temporary) = &self.temporary_path {
             // What cannot be removed now is reaped by the next run to the same name.
             drop(fs::remove_file(temporary));
         }
@@ -108,19 +110,19 @@ impl Drop for Replacement {
 }
 
 /// A file without a name, where there can be one and `/proc` is there to name it by later.
-fn nameless(folder: &Path) -> Option<File> {
+fn open_unnamed(folder: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
-    place_in_proc(&file).exists().then(|| file.into())
+    proc_path(&file).exists().then(|| file.into())
 }
 
 /// Gives a nameless file its temporary name: a name that is taken cannot be given at once.
-fn name(file: &File, path: &Path) -> io::Result<PathBuf> {
-    let prefix = prefix(path)?;
+fn link_temporary(file: &File, path: &Path) -> io::Result<PathBuf> {
+    let prefix = temporary_prefix(path)?;
     loop {
-        let temporary = temporary(path, &prefix);
+        let temporary = random_temporary_path(path, &prefix);
         let linked =
-            rustix::fs::linkat(CWD, place_in_proc(file), CWD, &temporary, AtFlags::SYMLINK_FOLLOW);
+            rustix::fs::linkat(CWD, proc_path(file), CWD, &temporary, AtFlags::SYMLINK_FOLLOW);
         match linked {
             Ok(()) => return Ok(temporary),
             Err(Errno::EXIST) => {}
@@ -129,33 +131,33 @@ fn name(file: &File, path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-fn place_in_proc(file: &impl AsRawFd) -> PathBuf {
+fn proc_path(file: &impl AsRawFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
 /// What the names of temporary files begin with: `.NAME.`.
-fn prefix(path: &Path) -> io::Result<OsString> {
+fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
     Ok([OsStr::new("."), name, OsStr::new(".")].into_iter().collect())
 }
 
-fn temporary(path: &Path, prefix: &OsStr) -> PathBuf {
+fn random_temporary_path(path: &Path, prefix: &OsStr) -> PathBuf {
     // A new state is random by itself, whatever it hashes.
     let random = format!("{:016x}", RandomState::new().hash_one(()));
     let mut name = prefix.to_owned();
-    name.push(&random[..SUFFIX]);
-    folder(path).join(name)
+    name.push(&random[..SUFFIX_LENGTH]);
+    parent_folder(path).join(name)
 }
 
 /// Removes what killed runs to the same name have left.
-fn reap(folder: &Path, prefix: &[u8]) {
+fn remove_leftovers(folder: &Path, prefix: &[u8]) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
         let is_ours = name.as_encoded_bytes().strip_prefix(prefix).is_some_and(|suffix| {
-            suffix.len() == SUFFIX && suffix.iter().all(u8::is_ascii_alphanumeric)
+            suffix.len() == SUFFIX_LENGTH && suffix.iter().all(u8::is_ascii_alphanumeric)
         });
         if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
@@ -172,7 +174,7 @@ fn reap(folder: &Path, prefix: &[u8]) {
 }
 
 /// The folder that a path names a file in.
-pub(crate) fn folder(path: &Path) -> &Path {
+pub(crate) fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -187,15 +189,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
         let names = || fs::read_dir(folder.path()).unwrap().count();
-        let mut named = Replacement::named(&path).unwrap();
+        let mut named = AtomicFile::create_named(&path).unwrap();
         assert_eq!(named.file.metadata().unwrap().mode() & 0o777, 0o600);
         named.file.write_all(b"row").unwrap();
         assert!(!path.exists());
-        named.finish().unwrap();
+        named.persist().unwrap();
         drop(named);
         assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"row"[..], 1));
 
-        let broken_off = Replacement::named(&path).unwrap();
+        let broken_off = AtomicFile::create_named(&path).unwrap();
         assert_eq!(names(), 2);
         drop(broken_off);
         assert_eq!((fs::read(&path).unwrap().as_slice(), names()), (&b"row"[..], 1));

@@ -15,7 +15,7 @@ use crate::event::Hash;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::replacement::Replacement;
+use crate::replacement::AtomicFile;
 use crate::store::Log;
 use crate::text;
 use crate::verify;
@@ -70,11 +70,11 @@ pub(crate) fn run(
     export::refuse_log(file, path)?;
     let name = file.display().to_string();
     let mut replacement =
-        place(file).and_then(|place| Replacement::named(&place)).map_err(|why| {
+        place(file).and_then(|place| AtomicFile::create_named(&place)).map_err(|why| {
             let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
             anyhow::Error::new(why).context(failure)
         })?;
-    let temporary = replacement.temporary().map(Path::to_owned).unwrap_or_default();
+    let temporary = replacement.temporary_path().map(Path::to_owned).unwrap_or_default();
     let mut size = 0;
     log.copy_to(&temporary, &name, &mut |bytes, of| {
         size = of;
@@ -91,7 +91,7 @@ pub(crate) fn run(
         let hint = "`activity verify` tells all that is wrong with the log";
         return Err(Failure::new(Exit::Io, what).hint(hint).into());
     }
-    replacement.finish().map_err(|why| {
+    replacement.persist().map_err(|why| {
         anyhow::Error::new(why).context(Failure::new(Exit::Io, format!("cannot write {name}")))
     })?;
     Ok(Copied { events: report.events, head: report.head, bytes: size })

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::failure::{Exit, Failure};
-use crate::replacement::{Replacement, folder};
+use crate::replacement::{AtomicFile, parent_folder};
 
 /// What the log's engine keeps beside the log, and the log itself.
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
@@ -25,7 +25,7 @@ enum To {
     Stdout(Box<dyn Write + Send>),
     /// What is no regular file is written into and never replaced.
     There(File),
-    New(Replacement),
+    New(AtomicFile),
 }
 
 impl Target {
@@ -69,7 +69,7 @@ impl Target {
         let finished = match &mut self.to {
             To::Stdout(stdout) => stdout.flush(),
             To::There(file) => file.flush(),
-            To::New(replacement) => replacement.finish(),
+            To::New(replacement) => replacement.persist(),
         };
         self.told(finished)
     }
@@ -93,11 +93,11 @@ fn to(path: &Path) -> io::Result<To> {
         }
         // Through a symbolic link the file is replaced, and the link stays.
         Ok(there) if there.is_file() => {
-            Replacement::begin(&fs::canonicalize(path)?, Some(there.mode())).map(To::New)
+            AtomicFile::create(&fs::canonicalize(path)?, Some(there.mode())).map(To::New)
         }
         Ok(_) => OpenOptions::new().write(true).open(path).map(To::There),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Replacement::begin(path, None).map(To::New)
+            AtomicFile::create(path, None).map(To::New)
         }
         Err(error) => Err(error),
     }
@@ -130,8 +130,8 @@ pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     match (identity(a), identity(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {
-            let lies = identity(folder(a));
-            a.file_name() == b.file_name() && lies.is_some() && lies == identity(folder(b))
+            let lies = identity(parent_folder(a));
+            a.file_name() == b.file_name() && lies.is_some() && lies == identity(parent_folder(b))
         }
         _ => false,
     }
