@@ -169,13 +169,14 @@ impl Answer {
     /// Returns how long the service asks to be left alone. `now`, in seconds since 1970, counts only
     /// when the service does not say what its own clock shows.
     pub(crate) fn wait(&self, now: i64) -> Option<Duration> {
-        let now = self.header("Date").and_then(retry::http_date).unwrap_or(now);
-        let asked = self.header("Retry-After").and_then(|value| retry::retry_after(value, now));
+        let now = self.header("Date").and_then(retry::parse_http_date).unwrap_or(now);
+        let asked =
+            self.header("Retry-After").and_then(|value| retry::parse_retry_after(value, now));
         let reset = || {
             let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
             self.header("X-RateLimit-Reset")
                 .filter(|_| limited)
-                .and_then(|value| retry::until(value, now))
+                .and_then(|value| retry::parse_rate_limit_reset(value, now))
         };
         asked.or_else(reset)
     }

@@ -284,7 +284,7 @@ fn tries(
             });
         }
         let noise = RandomState::new().hash_one(count);
-        pause(trouble.wait.unwrap_or_else(|| retry::growing(terms.wait, count, noise)));
+        pause(trouble.wait.unwrap_or_else(|| retry::backoff(terms.wait, count, noise)));
     }
     unreachable!("the last try returns")
 }
