@@ -17,13 +17,13 @@ use crate::failure::{self, Exit, Failure};
 use crate::text;
 
 /// No key of a service is longer; what is longer is another file.
-const LONGEST: u64 = 4096;
+const MAX_KEY_FILE_BYTES: u64 = 4096;
 /// A shorter one stands in texts by chance, and taking it out would only show what it is.
-const SHORTEST_REDACTED: usize = 4;
+const MIN_REDACTED_BYTES: usize = 4;
 const REDACTED: &str = "[secret]";
 /// Everything but reading and writing by the owner.
-const MODE_REFUSED: u32 = 0o7177;
-const MODE: u32 = 0o7777;
+const REFUSED_MODE_BITS: u32 = 0o7177;
+const MODE_MASK: u32 = 0o7777;
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(String);
@@ -81,8 +81,8 @@ impl Secret {
         if !found.is_file() {
             return Err(refused("is no regular file".to_owned()));
         }
-        let mode = found.mode() & MODE;
-        if mode & MODE_REFUSED != 0 {
+        let mode = found.mode() & MODE_MASK;
+        if mode & REFUSED_MODE_BITS != 0 {
             return Err(refused(format!("has mode {mode:04o}, others may read or change it"))
                 .hint(format!("chmod 0600 {name}")));
         }
@@ -90,8 +90,10 @@ impl Secret {
             let owner = found.uid();
             return Err(refused(format!("belongs to user {owner}, neither to root nor to you")));
         }
-        if found.len() > LONGEST {
-            return Err(refused(format!("is longer than {LONGEST} bytes, so it holds no key")));
+        if found.len() > MAX_KEY_FILE_BYTES {
+            return Err(refused(format!(
+                "is longer than {MAX_KEY_FILE_BYTES} bytes, so it holds no key"
+            )));
         }
         let key = read_text(file).map_err(|error| failed(&error))?;
         Self::new(&key, &format!("the key file {name}"))
@@ -104,7 +106,7 @@ impl Secret {
 
     /// Takes the secret out of a text that came from elsewhere.
     pub(crate) fn redact(&self, text: &str) -> String {
-        if self.0.len() < SHORTEST_REDACTED {
+        if self.0.len() < MIN_REDACTED_BYTES {
             return text.to_owned();
         }
         text.replace(&self.0, REDACTED)
@@ -119,7 +121,7 @@ impl fmt::Debug for Secret {
 
 fn read_text(file: File) -> io::Result<String> {
     let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes)?;
+    file.take(MAX_KEY_FILE_BYTES).read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
@@ -140,7 +142,7 @@ mod tests {
         path
     }
 
-    fn own() -> u32 {
+    fn own_uid() -> u32 {
         rustix::process::getuid().as_raw()
     }
 
@@ -150,7 +152,7 @@ mod tests {
         for mode in [0o600, 0o400] {
             for end in ["", "\n", "\r\n"] {
                 let path = key_file(&folder, &format!("{KEY}{end}"), mode);
-                assert_eq!(Secret::read(&path, own()).unwrap().reveal(), KEY);
+                assert_eq!(Secret::read(&path, own_uid()).unwrap().reveal(), KEY);
                 fs::remove_file(path).unwrap();
             }
         }
@@ -161,7 +163,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o640, 0o604, 0o644, 0o666, 0o700, 0o620, 0o1600, 0o4600] {
             let path = key_file(&folder, KEY, mode);
-            let failure = Secret::read(&path, own()).unwrap_err();
+            let failure = Secret::read(&path, own_uid()).unwrap_err();
             assert_eq!(failure.exit, Exit::Config, "{mode:o}");
             assert!(failure.message.contains("the.key has mode"), "{failure}");
             assert!(!failure.message.contains(KEY), "{failure}");
@@ -172,12 +174,12 @@ mod tests {
     fn a_file_of_another_user_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = key_file(&folder, KEY, 0o600);
-        if own() == 0 {
+        if own_uid() == 0 {
             assert!(Secret::read(&path, 4711).is_ok(), "root's is good for everyone");
             std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
             assert!(Secret::read(&path, 4711).is_ok());
         }
-        let failure = Secret::read(&path, own() + 1).unwrap_err();
+        let failure = Secret::read(&path, own_uid() + 1).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
         assert!(failure.message.contains("neither to root nor to you"), "{failure}");
     }
@@ -186,7 +188,7 @@ mod tests {
     fn what_is_no_key_file_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let refuse = |path: &Path| {
-            let failure = Secret::read(path, own()).unwrap_err();
+            let failure = Secret::read(path, own_uid()).unwrap_err();
             assert_eq!(failure.exit, Exit::Config);
             failure.message.replace(&folder.path().display().to_string(), "F")
         };
@@ -219,7 +221,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::from(0o600)).unwrap();
-        assert!(Secret::read(&path, own()).unwrap_err().message.ends_with("is no regular file"));
+        assert!(
+            Secret::read(&path, own_uid()).unwrap_err().message.ends_with("is no regular file")
+        );
     }
 
     #[test]
