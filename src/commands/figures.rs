@@ -76,7 +76,7 @@ impl Search<'_> {
         };
         let (first, last) = (edge(Order::Oldest)?, edge(Order::Newest)?);
         let months =
-            first.zip(last).map_or_else(Vec::new, |(first, last)| zone.months(first, last));
+            first.zip(last).map_or_else(Vec::new, |(first, last)| zone.month_starts(first, last));
         let figures = reader.summary(query, &months)?;
         let (labels, ids) = match self.subject {
             Subject::Actor => {

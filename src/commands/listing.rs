@@ -29,7 +29,7 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
 use crate::terminal::Look;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -190,7 +190,7 @@ impl Request<'_> {
                 }
                 _ if self.query == Query::default() => String::new(),
                 _ => {
-                    let time = |at| zone.format(at, Style::Minute);
+                    let time = |at| zone.format(at, TimeFormat::DateTimeMinute);
                     format!("match {}", self.query.told(time))
                 }
             }

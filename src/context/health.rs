@@ -39,7 +39,7 @@ impl Context {
             format!("{} on {}", self.caller.recorded_by(), host.nodename().to_string_lossy());
         let page = Page::test(&self.settings.site(), &from, self.now, &zone);
         let mail =
-            post.mail(page, format!("test,{}", self.now), &format!("{}.test", self.now.nanos()));
+            post.mail(page, format!("test,{}", self.now), &format!("{}.test", self.now.as_nanos()));
         let pause = &mut thread::sleep;
         let sent = deliver::deliver(&post.transport, &mail, &post.terms, self.now, pause)?;
         if let Some(refused) = sent.refused.first() {
@@ -49,7 +49,7 @@ impl Context {
         let id = sent.message_id.as_deref().unwrap_or(&mail.message_id);
         Ok(format!(
             "{} test mail to {} {} {} id {}, which is no digest and not recorded",
-            self.now.whole_second(),
+            self.now.truncate_to_second(),
             post.recipients().join(","),
             post.transport.name(),
             text::escape(&sent.status),

@@ -16,7 +16,7 @@ use crate::event::Party;
 use crate::event::Source;
 use crate::event::Target;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -44,7 +44,7 @@ pub(crate) struct Line {
 pub(super) struct Lines<'a> {
     zone: &'a Zone,
     system_label: &'a str,
-    clock: Style,
+    clock: TimeFormat,
 }
 
 /// Text that is not ours, safe to show and not too long.
@@ -63,7 +63,8 @@ pub(super) fn party(party: &Party) -> String {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(setting: &Setting<'a>, window: &Window) -> Self {
-        let clock = if words::is_a_day(window) { Style::Clock } else { Style::WeekdayClock };
+        let clock =
+            if words::is_a_day(window) { TimeFormat::TimeOfDay } else { TimeFormat::WeekdayTime };
         Self { zone: setting.zone, system_label: setting.system_label, clock }
     }
 
@@ -73,10 +74,10 @@ impl<'a> Lines<'a> {
 
     /// With the day and the clock, for what occurred outside the window.
     pub(super) fn dated(&self, event: &Event) -> Line {
-        self.line_at(event, Style::WeekdayClock)
+        self.line_at(event, TimeFormat::WeekdayTime)
     }
 
-    fn line_at(&self, event: &Event, clock: Style) -> Line {
+    fn line_at(&self, event: &Event, clock: TimeFormat) -> Line {
         let failed = event.is_failed();
         let what = event.title.as_deref().unwrap_or(&event.action.slug);
         let mut what = shown(what, LABEL);

@@ -11,7 +11,7 @@ use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::own;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -88,9 +88,9 @@ impl Outcome {
     /// of the word `digest`.
     fn line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
         let [at, since, until] = [
-            zone.format(at.whole_second(), Style::Rfc3339),
-            zone.format(self.since, Style::Rfc3339Minute),
-            zone.format(self.until, Style::Rfc3339Minute),
+            zone.format(at.truncate_to_second(), TimeFormat::Rfc3339),
+            zone.format(self.since, TimeFormat::Rfc3339Minute),
+            zone.format(self.until, TimeFormat::Rfc3339Minute),
         ];
         let recipients = self.recipients.join(",");
         let mut line = format!(

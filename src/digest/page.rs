@@ -23,7 +23,7 @@ use crate::digest::report::Report;
 use crate::digest::view::Setting;
 use crate::digest::view::View;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -127,7 +127,7 @@ impl Page {
              It was due at {}. The next digest that can be made\n\
              covers what happened in the meantime. `activity doctor` and `activity verify`,\n\
              called on the host of the log, say more.\n",
-            zone.format(now, Style::Minute)
+            zone.format(now, TimeFormat::DateTimeMinute)
         );
         let subject = one_line(&format!("{site}: the digest could not be made: {reason}"));
         Self { subject, text, html: None, fault: None }
@@ -140,7 +140,7 @@ impl Page {
             "This mail tries the way that the digest of {site} goes.\n\n\
              `activity doctor --mail` was called by {from} at {}.\n\
              It tells of no events, and the log keeps no record of it.\n",
-            zone.format(now, Style::Minute)
+            zone.format(now, TimeFormat::DateTimeMinute)
         );
         let subject = one_line(&format!("{site}: a test of the digest's mail"));
         Self { subject, text, html: None, fault: None }

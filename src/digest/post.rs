@@ -71,7 +71,7 @@ impl Post {
         let usual = Terms::default();
         let terms = Terms {
             attempts: config.attempts.unwrap_or(usual.attempts),
-            wait: config.wait.map_or(usual.wait, |span| Duration::from_secs(span.seconds())),
+            wait: config.wait.map_or(usual.wait, |span| Duration::from_secs(span.as_seconds())),
             ..usual
         };
         Ok(Self { transport: transport(config, keys)?, terms, from, to })

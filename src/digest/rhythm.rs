@@ -69,7 +69,7 @@ impl fmt::Display for Pace {
 /// The ends of the days up to `until`, and the beginning of the first: between each two is one day.
 pub(crate) fn edges(until: Timestamp) -> [Timestamp; DAYS + 1] {
     std::array::from_fn(|place| {
-        until.saturating_sub(Span::from_seconds(DAY.seconds() * (DAYS - place) as u64))
+        until.saturating_sub(Span::from_seconds(DAY.as_seconds() * (DAYS - place) as u64))
     })
 }
 

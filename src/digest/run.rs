@@ -31,7 +31,7 @@ use crate::store::Claim;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -131,7 +131,7 @@ pub(crate) fn send(
     let page = Page::render(&report, &setting, &job.brief.templates);
     let fault = page.fault.clone();
     let window = report.window.id();
-    let unique = format!("{}.{}", job.now.nanos(), report.head.0);
+    let unique = format!("{}.{}", job.now.as_nanos(), report.head.0);
     let mail = job.post.mail(page, window, &unique);
     let sent = deliver::deliver(&job.post.transport, &mail, &job.post.terms, job.now, pause);
 
@@ -243,7 +243,7 @@ fn unrecorded(error: anyhow::Error, message_id: &str, job: &Job<'_>) -> anyhow::
 fn told_by_mail(error: anyhow::Error, job: &Job<'_>, pause: &mut dyn FnMut(Duration)) -> Done {
     let reason = text::escape(&failure::describe(&error)).into_owned();
     let page = Page::fallback(job.setting.site, &reason, job.now, job.setting.zone);
-    let unique = format!("{}.unread", job.now.nanos());
+    let unique = format!("{}.unread", job.now.as_nanos());
     let mail = job.post.mail(page, format!("unread,{}", job.now), &unique);
     let transport = &job.post.transport;
     let sent = deliver::deliver(transport, &mail, &job.post.terms, job.now, pause);
@@ -256,7 +256,7 @@ fn told_by_mail(error: anyhow::Error, job: &Job<'_>, pause: &mut dyn FnMut(Durat
         ),
         Err(failed) => format!("no mail that says so ({failed})"),
     };
-    let at = Zone::utc().format(job.now.whole_second(), Style::Rfc3339);
+    let at = Zone::utc().format(job.now.truncate_to_second(), TimeFormat::Rfc3339);
     Done {
         line: format!("{at} digest not made, {}: {reason}", text::escape(&said)),
         trouble: Some(match sent {

@@ -534,7 +534,7 @@ proptest! {
     fn sent_digests_tell_of_every_event_once(steps in prop::collection::vec(step(), 1..30)) {
         const HOUR: i64 = 3_600_000_000_000;
         let mut sample = Sample::new();
-        let mut now = time(NOW).nanos();
+        let mut now = time(NOW).as_nanos();
         let at = |now: i64| Timestamp::from_nanos(now).to_string();
         let first = sample.report(&at(now));
         sample.record(&at(now), &first, true);

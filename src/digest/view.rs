@@ -14,7 +14,7 @@ use crate::digest::report::Group;
 use crate::digest::report::Report;
 use crate::digest::words;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Zone;
 
 /// How many squares the longest bar of the text part has.
@@ -162,9 +162,9 @@ impl View {
         Self {
             site: lines::shown(site, lines::LABEL),
             notice: String::new(),
-            day: zone.format(window.until, Style::Date),
-            since: zone.format(window.since, Style::WeekdayClock),
-            until: zone.format(window.until, Style::WeekdayClock),
+            day: zone.format(window.until, TimeFormat::Date),
+            since: zone.format(window.since, TimeFormat::WeekdayTime),
+            until: zone.format(window.until, TimeFormat::WeekdayTime),
             span: words::span(window, zone),
             length: words::length(window),
             zone: zone.name().into_owned(),

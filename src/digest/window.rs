@@ -122,12 +122,12 @@ impl Window {
 
     /// The length of the window, of which there may be none.
     pub(crate) fn nanos(&self) -> i64 {
-        self.until.nanos().saturating_sub(self.since.nanos())
+        self.until.as_nanos().saturating_sub(self.since.as_nanos())
     }
 
     /// Where the window begins that the counts are held against: as long a time before.
     pub(crate) fn before(&self) -> Timestamp {
-        Timestamp::from_nanos(self.since.nanos().saturating_sub(self.nanos()))
+        Timestamp::from_nanos(self.since.as_nanos().saturating_sub(self.nanos()))
     }
 
     #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::query::Term;
 use crate::query::Test;
 use crate::text;
 use crate::time;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -42,8 +42,8 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
 
 /// Whether the window is a day, give or take a change of the clocks and what cron is late.
 pub(super) fn is_a_day(window: &Window) -> bool {
-    let longest = window::LONGEST.seconds();
-    let shortest = 2 * window::LENGTH.seconds() - longest;
+    let longest = window::LONGEST.as_seconds();
+    let shortest = 2 * window::LENGTH.as_seconds() - longest;
     (shortest..=longest).contains(&(window.nanos().unsigned_abs() / SECOND))
 }
 
@@ -62,12 +62,12 @@ pub(super) fn length(window: &Window) -> String {
 
 /// `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
 pub(super) fn span(window: &Window, zone: &Zone) -> String {
-    let at = |at: Timestamp| zone.format(at, Style::WeekdayClock);
+    let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
     let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
     let change = if before == after { String::new() } else { format!(" {before}") };
     let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));
     if *zone != Zone::utc() {
-        let clock = Zone::utc().format(window.until, Style::Clock);
+        let clock = Zone::utc().format(window.until, TimeFormat::TimeOfDay);
         write!(span, " ({clock} UTC)").expect("a String takes all");
     }
     span
@@ -102,7 +102,7 @@ pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
         Some(_) if report.query.is_some() => format!("No activity of that sort in {length}."),
         Some(last) => format!(
             "No activity in {length}. The log is alive: its last event came {} ({}).",
-            time::ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
+            time::format_ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
             lines::shown(&last.action.slug, lines::LABEL),
         ),
         None if report.head.0.0 > 0 => {
@@ -114,7 +114,7 @@ pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
 
 /// What a one-off digest is about.
 pub(super) fn query(query: &Query, zone: &Zone) -> String {
-    lines::shown(&query.told(|at| zone.format(at, Style::Minute)), lines::SENTENCE)
+    lines::shown(&query.told(|at| zone.format(at, TimeFormat::DateTimeMinute)), lines::SENTENCE)
 }
 
 /// `And 3 actions more with 12 events.`
@@ -205,7 +205,7 @@ fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
     if gap.longer {
         sentences.push(format!(
             "No digest was sent since {}: this one covers {}.",
-            zone.format(window.since, Style::WeekdayClock),
+            zone.format(window.since, TimeFormat::WeekdayTime),
             length(window)
         ));
     }
@@ -214,7 +214,7 @@ fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
         let why = why.map(|why| lines::shown(why, lines::LABEL)).unwrap_or_default();
         sentences.push(format!(
             "The digest of {} could not be sent ({}: {why}); this one has its events.",
-            zone.format(failed.at, Style::WeekdayClock),
+            zone.format(failed.at, TimeFormat::WeekdayTime),
             lines::shown(&failed.outcome.transport, lines::LABEL),
         ));
     }
@@ -224,7 +224,7 @@ fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
     for at in gap.unrecorded.iter().take(NAMED) {
         sentences.push(format!(
             "The digest of {} has no record and may have been sent; this one has its events again.",
-            zone.format(*at, Style::WeekdayClock)
+            zone.format(*at, TimeFormat::WeekdayTime)
         ));
     }
     if let Some(more @ 1..) = gap.unrecorded.len().checked_sub(NAMED) {
@@ -238,8 +238,8 @@ fn gone_quiet(quiet: &Quiet, now: Timestamp, zone: &Zone) -> String {
         "{} {} stopped: the last was {} ({}), normally {}.",
         lines::shown(&quiet.name, lines::LABEL),
         if quiet.is_action { "has" } else { "have" },
-        time::ago(quiet.last, now.max(quiet.last), zone),
-        zone.format(quiet.last, Style::WeekdayClock),
+        time::format_ago(quiet.last, now.max(quiet.last), zone),
+        zone.format(quiet.last, TimeFormat::WeekdayTime),
         quiet.pace
     )
 }

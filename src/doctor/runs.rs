@@ -12,7 +12,7 @@ use crate::render::Status;
 use crate::text;
 use crate::time;
 use crate::time::Span;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -27,7 +27,7 @@ const AHEAD_LATELY: Span = Span::from_seconds(24 * 3_600);
 
 /// `2 min ago (2026-11-20 14:28 SAST)`.
 pub(super) fn told_time(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
-    format!("{} ({})", time::ago(at, now, zone), zone.format(at, Style::Minute))
+    format!("{} ({})", time::format_ago(at, now, zone), zone.format(at, TimeFormat::DateTimeMinute))
 }
 
 pub(super) fn judge(contents: &Contents, wants: &Wants, now: Timestamp, zone: &Zone) -> Vec<Check> {
@@ -94,7 +94,7 @@ fn sweep(last: Option<&Event>, wanted: bool, now: Timestamp, zone: &Zone) -> Che
 /// Whether the log knows of times that are yet to come.
 pub(super) fn clock(contents: &Contents, now: Timestamp, zone: &Zone) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Clock, name, status, value);
-    let local = zone.format(now, Style::Minute);
+    let local = zone.format(now, TimeFormat::DateTimeMinute);
     let host = match &contents.newest {
         Some(event) if event.recorded_at > now => {
             let at = told_time(event.recorded_at, now, zone);

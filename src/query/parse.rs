@@ -20,9 +20,9 @@ use crate::query::value::Is;
 use crate::query::value::Range;
 use crate::text;
 use crate::time;
-use crate::time::Side;
 use crate::time::Span;
 use crate::time::Timestamp;
+use crate::time::WindowEdge;
 
 /// A qualifier of the language.
 pub(crate) struct Qualifier {
@@ -253,11 +253,11 @@ fn bad(value: &Chunk, what: &str) -> Bad {
 
 fn read_time(time: Time, value: &Chunk, clock: &Clock<'_>) -> Result<Timestamp, Bad> {
     let side = match time {
-        Time::Since => Side::Since,
-        Time::Until => Side::Until,
+        Time::Since => WindowEdge::Since,
+        Time::Until => WindowEdge::Until,
         Time::Days => return days_ago(value, clock.now),
     };
-    time::parse_when(&value.text, clock.now, clock.zone, side)
+    time::parse_human(&value.text, clock.now, clock.zone, side)
         .map_err(|why| Bad::new(value.span.clone(), why))
 }
 

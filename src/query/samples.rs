@@ -160,7 +160,7 @@ fn any_party() -> impl Strategy<Value = Option<Arc<Party>>> {
 /// Times that collide, of all signs and sizes.
 pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
-        6 => (-3_i64..4).prop_map(|hours| NOW.nanos() + hours * HOUR),
+        6 => (-3_i64..4).prop_map(|hours| NOW.as_nanos() + hours * HOUR),
         2 => -2_i64..3,
         1 => select(&[i64::MIN, i64::MAX][..]),
     ]

@@ -271,7 +271,7 @@ fn joined_queries_must_both_hold() {
     assert_eq!(today.to_string(), "since:2026-11-20T00:00:00Z until:2026-11-21T00:00:00Z");
     assert!(today.has_times() && !parse("a").has_times());
     assert_eq!(
-        parse("a since:today").told(|at| at.nanos().to_string()),
+        parse("a since:today").told(|at| at.as_nanos().to_string()),
         "a since 1795132800000000000"
     );
 }
@@ -352,7 +352,7 @@ fn what_does_not_parse_is_told_with_its_place() {
 
 #[test]
 fn days_are_24_hours_and_bounds_are_half_open() {
-    let at = |hours: i64| Timestamp::from_nanos(NOW.nanos() + hours * HOUR);
+    let at = |hours: i64| Timestamp::from_nanos(NOW.as_nanos() + hours * HOUR);
     assert_eq!(parse("days:1").bounds(), Bounds { from: Some(at(-24)), to: None });
     let beyond = parse("days:999999999");
     assert_eq!(beyond.bounds().from, Some(Timestamp::from_nanos(i64::MIN)));

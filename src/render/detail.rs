@@ -158,15 +158,16 @@ impl Printer<'_> {
     fn times_line(&self, event: &Event) -> Styled {
         let (occurred, recorded) = (event.occurred_at, event.recorded_at);
         let exact = |at| match self.times {
-            Times::Relative | Times::Local => self.zone.format(at, time::Style::Long),
+            Times::Relative | Times::Local => self.zone.format(at, time::TimeFormat::DateTimeExact),
             Times::Rfc3339 | Times::Utc => self.when(at),
         };
         let mut parts = vec![exact(occurred)];
-        let age = (i128::from(self.now.nanos()) - i128::from(occurred.nanos())).unsigned_abs();
+        let age =
+            (i128::from(self.now.as_nanos()) - i128::from(occurred.as_nanos())).unsigned_abs();
         if self.times == Times::Relative && age < LONG_AGO {
-            parts.push(time::ago(occurred, self.now, self.zone));
+            parts.push(time::format_ago(occurred, self.now, self.zone));
         }
-        let late = i128::from(recorded.nanos()) - i128::from(occurred.nanos());
+        let late = i128::from(recorded.as_nanos()) - i128::from(occurred.as_nanos());
         parts.push(match (self.times, late.unsigned_abs()) {
             (Times::Rfc3339 | Times::Utc, _) => format!("recorded {}", exact(recorded)),
             (Times::Relative | Times::Local, 0) => "recorded at once".to_owned(),

@@ -79,9 +79,11 @@ impl Printer<'_> {
     /// A time as it stands in a table.
     fn when(&self, at: Timestamp) -> String {
         match self.times {
-            Times::Relative => time::relative(at, self.now, self.zone),
-            Times::Local => self.zone.format(at.whole_second(), time::Style::Long),
-            Times::Rfc3339 => self.zone.format(at, time::Style::Rfc3339),
+            Times::Relative => time::format_relative(at, self.now, self.zone),
+            Times::Local => {
+                self.zone.format(at.truncate_to_second(), time::TimeFormat::DateTimeExact)
+            }
+            Times::Rfc3339 => self.zone.format(at, time::TimeFormat::Rfc3339),
             Times::Utc => at.to_string(),
         }
     }
@@ -89,7 +91,7 @@ impl Printer<'_> {
     /// A day, where relative times would be too vague.
     fn day(&self, at: Timestamp) -> String {
         match self.times {
-            Times::Relative | Times::Local => self.zone.format(at, time::Style::DayYear),
+            Times::Relative | Times::Local => self.zone.format(at, time::TimeFormat::DayMonthYear),
             Times::Rfc3339 | Times::Utc => self.when(at),
         }
     }

@@ -13,7 +13,7 @@ use crate::retention::Rule;
 use crate::store::sweep::Planned;
 use crate::sweep::Plan;
 use crate::text;
-use crate::time::Style;
+use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -149,7 +149,7 @@ impl Swept {
 
     /// One line for the program's own log file.
     pub(crate) fn line(&self) -> String {
-        let at = Zone::utc().format(self.now.whole_second(), Style::Rfc3339);
+        let at = Zone::utc().format(self.now.truncate_to_second(), TimeFormat::Rfc3339);
         let mut line = format!("{at} sweep removed {} of {} events", self.count, self.events);
         if let Some(horizon) = &self.horizon {
             write!(line, " older than {horizon}").expect("a String takes all");

@@ -5,15 +5,15 @@
 
 use super::timestamp::Timestamp;
 
-pub(super) const DAY: i64 = 86_400;
-pub(super) const NANOS: i64 = 1_000_000_000;
+pub(super) const SECONDS_PER_DAY: i64 = 86_400;
+pub(super) const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// What goes wrong with a time that is written as one but lies outside what 64 bits hold.
 pub(super) const OUT_OF_RANGE: &str = "it is outside 1677-09-21 to 2262-04-11";
 
 /// A point in local time, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Civil {
+pub(super) struct CivilDateTime {
     pub year: u32,
     pub month: u32,
     pub day: u32,
@@ -25,15 +25,15 @@ pub(super) struct Civil {
     pub weekday: u32,
 }
 
-impl Civil {
+impl CivilDateTime {
     /// Takes apart the instant `at` as seen `offset` seconds east of UTC.
     ///
     /// By Howard Hinnant's `civil_from_days`, in unsigned arithmetic: no timestamp is before the
     /// year 1677.
     pub(super) fn new(at: Timestamp, offset: i64) -> Self {
-        let seconds = at.seconds() + offset;
-        let of_day = unsigned(seconds.rem_euclid(DAY));
-        let days = unsigned(seconds.div_euclid(DAY) + 719_468);
+        let seconds = at.as_seconds() + offset;
+        let of_day = to_u32(seconds.rem_euclid(SECONDS_PER_DAY));
+        let days = to_u32(seconds.div_euclid(SECONDS_PER_DAY) + 719_468);
         let (era, of_era) = (days / 146_097, days % 146_097);
         let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
         let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
@@ -55,16 +55,16 @@ impl Civil {
     pub(super) fn write_into(&self, out: &mut String, separator: u8) {
         const LONGEST: usize = "2026-11-20T14:28:09.123456789".len();
         let mut buffer = *b"0000-00-00T00:00:00.000000000";
-        put(&mut buffer[0..4], self.year);
-        put(&mut buffer[5..7], self.month);
-        put(&mut buffer[8..10], self.day);
+        write_digits(&mut buffer[0..4], self.year);
+        write_digits(&mut buffer[5..7], self.month);
+        write_digits(&mut buffer[8..10], self.day);
         buffer[10] = separator;
-        put(&mut buffer[11..13], self.hour);
-        put(&mut buffer[14..16], self.minute);
-        put(&mut buffer[17..19], self.second);
+        write_digits(&mut buffer[11..13], self.hour);
+        write_digits(&mut buffer[14..16], self.minute);
+        write_digits(&mut buffer[17..19], self.second);
         let mut end = 19;
         if self.nanos > 0 {
-            put(&mut buffer[20..LONGEST], self.nanos);
+            write_digits(&mut buffer[20..LONGEST], self.nanos);
             end = LONGEST;
             while buffer[end - 1] == b'0' {
                 end -= 1;
@@ -75,26 +75,26 @@ impl Civil {
 }
 
 /// Fills `place` with the last digits of `number`.
-fn put(place: &mut [u8], mut number: u32) {
+fn write_digits(place: &mut [u8], mut number: u32) {
     for digit in place.iter_mut().rev() {
         *digit = b"0123456789"[number as usize % 10];
         number /= 10;
     }
 }
 
-fn unsigned(number: i64) -> u32 {
+fn to_u32(number: i64) -> u32 {
     u32::try_from(number).expect("64 bits of nanoseconds begin in 1677 and end in 2262")
 }
 
 /// Returns the day's number, 1970-01-01 being 0.
-fn days_of(year: i64, month: i64, day: i64) -> i64 {
+fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-fn days_in(year: i64, month: i64) -> i64 {
+fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -105,120 +105,124 @@ fn days_in(year: i64, month: i64) -> i64 {
 
 /// A date and time as written: a date, perhaps a time of day, perhaps an offset.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
+pub(super) struct ParsedDateTime {
     /// The day's number, 1970-01-01 being 0.
     pub day: i64,
-    pub clock: Option<Clock>,
+    pub time_of_day: Option<TimeOfDay>,
     /// Seconds east of UTC.
     pub offset: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct TimeOfDay {
     /// Seconds since midnight; 86,400 and above only in a leap second.
     pub seconds: i64,
     pub nanos: i64,
     /// Whether seconds were written at all.
-    pub to_the_second: bool,
+    pub has_seconds: bool,
     leap: bool,
 }
 
 /// Why a text is no date and time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(super) enum TimeParseError {
     /// It is not written like one; it may be something else.
-    Form,
+    Syntax,
     /// It is written like one, and this is wrong with it.
-    Value(String),
+    Invalid(String),
 }
 
-impl Written {
+impl ParsedDateTime {
     /// Reads `2026-11-20`, `2026-11-20T14:30`, `2026-11-20 14:30:05.123456789`, each with a time
     /// perhaps followed by `Z` or `+02:00`.
-    pub(super) fn parse(text: &str) -> Result<Self, Refused> {
-        let mut rest = Rest(text.as_bytes());
+    pub(super) fn parse(text: &str) -> Result<Self, TimeParseError> {
+        let mut rest = DateTimeParser(text.as_bytes());
         let year = rest.number(4)?;
-        rest.one_of(b"-")?;
+        rest.expect_one_of(b"-")?;
         let month = rest.number(2)?;
-        rest.one_of(b"-")?;
+        rest.expect_one_of(b"-")?;
         let day = rest.number(2)?;
         let written_date = &text[..10];
-        let mut written = Self { day: days_of(year, month, day), clock: None, offset: None };
+        let mut written =
+            Self { day: day_number(year, month, day), time_of_day: None, offset: None };
         if !rest.0.is_empty() {
-            rest.one_of(b"Tt ")?;
-            written.clock = Some(rest.clock()?);
+            rest.expect_one_of(b"Tt ")?;
+            written.time_of_day = Some(rest.time_of_day()?);
             written.offset = rest.offset()?;
         }
         // The form was right to the end; only now is what it says looked at.
         if !(1..=12).contains(&month) {
-            return value(format!("there is no month {month:02}"));
+            return invalid(format!("there is no month {month:02}"));
         }
-        if !(1..=days_in(year, month)).contains(&day) {
-            return value(format!("there is no {written_date}"));
+        if !(1..=days_in_month(year, month)).contains(&day) {
+            return invalid(format!("there is no {written_date}"));
         }
-        if let Some(clock) = written.clock
+        if let Some(clock) = written.time_of_day
             && clock.leap
         {
             let offset = written.offset.unwrap_or(0);
-            if written.offset.is_none() || (clock.seconds - offset).rem_euclid(DAY) != 0 {
-                return value("a second 60 is only at 23:59 UTC".to_owned());
+            if written.offset.is_none() || (clock.seconds - offset).rem_euclid(SECONDS_PER_DAY) != 0
+            {
+                return invalid("a second 60 is only at 23:59 UTC".to_owned());
             }
         }
         Ok(written)
     }
 
     /// Returns the instant, with `offset` seconds east of UTC.
-    pub(super) fn at_offset(&self, offset: i64) -> Result<Timestamp, Refused> {
-        let (seconds, nanos) = self.clock.map_or((0, 0), |clock| (clock.seconds, clock.nanos));
-        let whole = i128::from(self.day * DAY + seconds - offset) * i128::from(NANOS);
+    pub(super) fn at_offset(&self, offset: i64) -> Result<Timestamp, TimeParseError> {
+        let (seconds, nanos) =
+            self.time_of_day.map_or((0, 0), |clock| (clock.seconds, clock.nanos));
+        let whole = i128::from(self.day * SECONDS_PER_DAY + seconds - offset)
+            * i128::from(NANOS_PER_SECOND);
         i64::try_from(whole + i128::from(nanos))
             .map(Timestamp::from_nanos)
-            .map_err(|_| Refused::Value(OUT_OF_RANGE.to_owned()))
+            .map_err(|_| TimeParseError::Invalid(OUT_OF_RANGE.to_owned()))
     }
 }
 
-fn value<T>(why: String) -> Result<T, Refused> {
-    Err(Refused::Value(why))
+fn invalid<T>(why: String) -> Result<T, TimeParseError> {
+    Err(TimeParseError::Invalid(why))
 }
 
 /// What is left to read.
-struct Rest<'a>(&'a [u8]);
+struct DateTimeParser<'a>(&'a [u8]);
 
-impl Rest<'_> {
+impl DateTimeParser<'_> {
     /// Takes exactly `digits` digits.
-    fn number(&mut self, digits: usize) -> Result<i64, Refused> {
-        let (taken, rest) = self.0.split_at_checked(digits).ok_or(Refused::Form)?;
+    fn number(&mut self, digits: usize) -> Result<i64, TimeParseError> {
+        let (taken, rest) = self.0.split_at_checked(digits).ok_or(TimeParseError::Syntax)?;
         self.0 = rest;
         taken.iter().try_fold(0, |number, byte| match byte {
             b'0'..=b'9' => Ok(number * 10 + i64::from(byte - b'0')),
-            _ => Err(Refused::Form),
+            _ => Err(TimeParseError::Syntax),
         })
     }
 
-    fn one_of(&mut self, allowed: &[u8]) -> Result<u8, Refused> {
+    fn expect_one_of(&mut self, allowed: &[u8]) -> Result<u8, TimeParseError> {
         match self.0.split_first() {
             Some((first, rest)) if allowed.contains(first) => {
                 self.0 = rest;
                 Ok(*first)
             }
-            _ => Err(Refused::Form),
+            _ => Err(TimeParseError::Syntax),
         }
     }
 
-    fn clock(&mut self) -> Result<Clock, Refused> {
+    fn time_of_day(&mut self) -> Result<TimeOfDay, TimeParseError> {
         let hour = self.number(2)?;
-        self.one_of(b":")?;
+        self.expect_one_of(b":")?;
         let minute = self.number(2)?;
-        let to_the_second = self.one_of(b":").is_ok();
+        let to_the_second = self.expect_one_of(b":").is_ok();
         let second = if to_the_second { self.number(2)? } else { 0 };
         let mut nanos = 0;
-        if to_the_second && self.one_of(b".").is_ok() {
+        if to_the_second && self.expect_one_of(b".").is_ok() {
             let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
             if digits == 0 {
-                return Err(Refused::Form);
+                return Err(TimeParseError::Syntax);
             }
             if digits > 9 {
-                return value("its fraction is finer than a nanosecond (9 digits)".to_owned());
+                return invalid("its fraction is finer than a nanosecond (9 digits)".to_owned());
             }
             nanos = self.number(digits)? * 10_i64.pow(9 - u32::try_from(digits).unwrap_or(9));
         }
@@ -226,30 +230,30 @@ impl Rest<'_> {
             [(hour, 23, "hour"), (minute, 59, "minute"), (second, 60, "second")]
         {
             if number > limit {
-                return value(format!("there is no {unit} {number:02}"));
+                return invalid(format!("there is no {unit} {number:02}"));
             }
         }
         let seconds = hour * 3_600 + minute * 60 + second;
-        Ok(Clock { seconds, nanos, to_the_second, leap: second == 60 })
+        Ok(TimeOfDay { seconds, nanos, has_seconds: to_the_second, leap: second == 60 })
     }
 
-    fn offset(&mut self) -> Result<Option<i64>, Refused> {
+    fn offset(&mut self) -> Result<Option<i64>, TimeParseError> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let sign = match self.one_of(b"Zz+-")? {
+        let sign = match self.expect_one_of(b"Zz+-")? {
             b'+' => 1,
             b'-' => -1,
-            _ => return if self.0.is_empty() { Ok(Some(0)) } else { Err(Refused::Form) },
+            _ => return if self.0.is_empty() { Ok(Some(0)) } else { Err(TimeParseError::Syntax) },
         };
         let hours = self.number(2)?;
-        self.one_of(b":")?;
+        self.expect_one_of(b":")?;
         let minutes = self.number(2)?;
         if !self.0.is_empty() {
-            return Err(Refused::Form);
+            return Err(TimeParseError::Syntax);
         }
         if hours > 23 || minutes > 59 {
-            return value(format!("there is no offset of {hours:02}:{minutes:02}"));
+            return invalid(format!("there is no offset of {hours:02}:{minutes:02}"));
         }
         Ok(Some(sign * (hours * 3_600 + minutes * 60)))
     }

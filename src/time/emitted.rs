@@ -1,9 +1,9 @@
 //! Times as programs write them: RFC 3339, Unix time, and local time where a zone was given.
 
-use super::civil::{OUT_OF_RANGE, Refused, Written};
+use super::civil::{OUT_OF_RANGE, ParsedDateTime, TimeParseError};
 use super::quoted;
 use super::timestamp::Timestamp;
-use super::zone::{Side, Zone};
+use super::zone::{WindowEdge, Zone};
 
 /// Reads the time that an emitter wrote.
 ///
@@ -15,20 +15,20 @@ use super::zone::{Side, Zone};
 /// One line that quotes the text and says what is wrong with it.
 pub(crate) fn parse_emitted(text: &str, zone: Option<&Zone>) -> Result<Timestamp, String> {
     let read = match Decimal::parse(text) {
-        Some(number) => number.seconds_or_millis(),
-        None => Written::parse(text).and_then(|written| match (written.offset, zone) {
+        Some(number) => number.to_timestamp(),
+        None => ParsedDateTime::parse(text).and_then(|written| match (written.offset, zone) {
             (Some(offset), _) => written.at_offset(offset),
-            (None, Some(zone)) => zone.resolve(&written, Side::Since),
-            (None, None) => Err(Refused::Value(
+            (None, Some(zone)) => zone.resolve(&written, WindowEdge::Since),
+            (None, None) => Err(TimeParseError::Invalid(
                 "it has no offset, and --input-tz does not say how to read it".into(),
             )),
         }),
     };
     read.map_err(|refused| match refused {
-        Refused::Form => {
+        TimeParseError::Syntax => {
             format!("{} is not a time like 2026-11-20T04:00:00Z or 1700000000", quoted(text))
         }
-        Refused::Value(why) => format!("{} is not a time: {why}", quoted(text)),
+        TimeParseError::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
     })
 }
 
@@ -47,7 +47,7 @@ impl<'a> Decimal<'a> {
             None => (false, text),
         };
         let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, read_exponent(exponent)?),
+            Some((mantissa, exponent)) => (mantissa, parse_exponent(exponent)?),
             None => (rest, 0),
         };
         let (whole, fraction) = match mantissa.split_once('.') {
@@ -58,16 +58,16 @@ impl<'a> Decimal<'a> {
     }
 
     /// Reads the number as Unix seconds.
-    pub(super) fn seconds(&self) -> Result<Timestamp, Refused> {
-        self.scaled(9)
+    pub(super) fn to_timestamp_from_seconds(&self) -> Result<Timestamp, TimeParseError> {
+        self.to_timestamp_scaled(9)
     }
 
-    fn seconds_or_millis(&self) -> Result<Timestamp, Refused> {
+    fn to_timestamp(&self) -> Result<Timestamp, TimeParseError> {
         // From 10^11 up: twelve digits before the point.
-        self.scaled(if self.point() >= 12 { 6 } else { 9 })
+        self.to_timestamp_scaled(if self.point_position() >= 12 { 6 } else { 9 })
     }
 
-    fn significant(&self) -> impl Iterator<Item = u8> + Clone {
+    fn significant_digits(&self) -> impl Iterator<Item = u8> + Clone {
         self.whole
             .iter()
             .chain(self.fraction)
@@ -76,24 +76,24 @@ impl<'a> Decimal<'a> {
     }
 
     /// Returns how many of the significant digits stand before the point; they may be fewer.
-    fn point(&self) -> i64 {
-        let zeros = self.whole.len() + self.fraction.len() - self.significant().count();
-        signed(self.whole.len()) - signed(zeros) + self.exponent
+    fn point_position(&self) -> i64 {
+        let zeros = self.whole.len() + self.fraction.len() - self.significant_digits().count();
+        to_i64(self.whole.len()) - to_i64(zeros) + self.exponent
     }
 
     /// Returns the number times ten to the power `power` as nanoseconds.
-    fn scaled(&self, power: i64) -> Result<Timestamp, Refused> {
-        let significant = self.significant();
+    fn to_timestamp_scaled(&self, power: i64) -> Result<Timestamp, TimeParseError> {
+        let significant = self.significant_digits();
         if significant.clone().next().is_none() {
             return Ok(Timestamp::from_nanos(0));
         }
-        let places = self.point() + power;
+        let places = self.point_position() + power;
         // 64 bits hold 19 digits.
         let Ok(places) = usize::try_from(places.min(20)) else {
             return too_fine();
         };
         if places > 19 {
-            return Err(Refused::Value(OUT_OF_RANGE.to_owned()));
+            return Err(TimeParseError::Invalid(OUT_OF_RANGE.to_owned()));
         }
         if significant.clone().skip(places).any(|digit| digit != 0) {
             return too_fine();
@@ -104,29 +104,29 @@ impl<'a> Decimal<'a> {
             .fold(0_i128, |sum, digit| sum * 10 + i128::from(digit));
         i64::try_from(if self.negative { -magnitude } else { magnitude })
             .map(Timestamp::from_nanos)
-            .map_err(|_| Refused::Value(OUT_OF_RANGE.to_owned()))
+            .map_err(|_| TimeParseError::Invalid(OUT_OF_RANGE.to_owned()))
     }
 }
 
-fn too_fine<T>() -> Result<T, Refused> {
-    Err(Refused::Value("its fraction is finer than a nanosecond".to_owned()))
+fn too_fine<T>() -> Result<T, TimeParseError> {
+    Err(TimeParseError::Invalid("its fraction is finer than a nanosecond".to_owned()))
 }
 
 fn digits(text: &str) -> Option<&[u8]> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text.as_bytes())
 }
 
-fn read_exponent(text: &str) -> Option<i64> {
+fn parse_exponent(text: &str) -> Option<i64> {
     let (sign, number) = match text.strip_prefix('-') {
         Some(number) => (-1, number),
         None => (1, text.strip_prefix('+').unwrap_or(text)),
     };
     digits(number)?;
     // A number with an exponent beyond this is out of range or too fine whatever its digits are.
-    const FAR: i64 = 1 << 40;
-    Some(sign * number.parse().unwrap_or(FAR).min(FAR))
+    const MAX_EXPONENT: i64 = 1 << 40;
+    Some(sign * number.parse().unwrap_or(MAX_EXPONENT).min(MAX_EXPONENT))
 }
 
-fn signed(length: usize) -> i64 {
+fn to_i64(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }

@@ -2,15 +2,15 @@
 //!
 //! The grammar is strict: what is not on its list is refused, never guessed at.
 
-use super::civil::{NANOS, OUT_OF_RANGE, Refused, Written};
+use super::civil::{NANOS_PER_SECOND, OUT_OF_RANGE, ParsedDateTime, TimeParseError};
 use super::emitted::Decimal;
 use super::quoted;
 use super::span::Span;
 use super::timestamp::Timestamp;
-use super::zone::{Side, Style, Zone};
+use super::zone::{TimeFormat, WindowEdge, Zone};
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 3_600;
+const SECONDS_PER_MINUTE: u64 = 60;
+const SECONDS_PER_HOUR: u64 = 3_600;
 
 /// Reads a time that a person typed, local ones in `zone`.
 ///
@@ -22,41 +22,46 @@ const HOUR: u64 = 3_600;
 /// # Errors
 ///
 /// One line that quotes the text and says what is understood.
-pub(crate) fn parse_when(
+pub(crate) fn parse_human(
     text: &str,
     now: Timestamp,
     zone: &Zone,
-    side: Side,
+    side: WindowEdge,
 ) -> Result<Timestamp, String> {
-    read(text.trim_ascii(), now, zone, side).map_err(|refused| match refused {
-        Refused::Form => format!(
+    parse_time(text.trim_ascii(), now, zone, side).map_err(|refused| match refused {
+        TimeParseError::Syntax => format!(
             "{} is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11-20T14:30:00Z, today, \
              yesterday, now, 2h, \"3 days ago\" or @1700000000",
             quoted(text)
         ),
-        Refused::Value(why) => format!("{} is not a time: {why}", quoted(text)),
+        TimeParseError::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
     })
 }
 
-fn read(text: &str, now: Timestamp, zone: &Zone, side: Side) -> Result<Timestamp, Refused> {
+fn parse_time(
+    text: &str,
+    now: Timestamp,
+    zone: &Zone,
+    side: WindowEdge,
+) -> Result<Timestamp, TimeParseError> {
     if text.eq_ignore_ascii_case("now") {
         return Ok(now);
     }
     if text.eq_ignore_ascii_case("today") {
-        return zone.first_instant(zone.day(now));
+        return zone.first_instant(zone.day_number(now));
     }
     if text.eq_ignore_ascii_case("yesterday") {
-        return zone.first_instant(zone.day(now) - 1);
+        return zone.first_instant(zone.day_number(now) - 1);
     }
     if let Some(number) = text.strip_prefix('@') {
-        return Decimal::parse(number).ok_or(Refused::Form)?.seconds();
+        return Decimal::parse(number).ok_or(TimeParseError::Syntax)?.to_timestamp_from_seconds();
     }
-    if let Some(span) = read_span(text) {
+    if let Some(span) = parse_span_ago(text) {
         return span
             .and_then(|span| now.checked_sub(span))
-            .ok_or_else(|| Refused::Value(OUT_OF_RANGE.to_owned()));
+            .ok_or_else(|| TimeParseError::Invalid(OUT_OF_RANGE.to_owned()));
     }
-    let written = Written::parse(text)?;
+    let written = ParsedDateTime::parse(text)?;
     match written.offset {
         Some(offset) => written.at_offset(offset),
         None => zone.resolve(&written, side),
@@ -64,7 +69,7 @@ fn read(text: &str, now: Timestamp, zone: &Zone, side: Side) -> Result<Timestamp
 }
 
 /// Reads `2h`, `-2h` and `3 days ago`. The inner `None` is a span that is too long.
-fn read_span(text: &str) -> Option<Option<Span>> {
+fn parse_span_ago(text: &str) -> Option<Option<Span>> {
     let mut words = text.split_ascii_whitespace();
     let (first, second, third) = (words.next()?, words.next(), words.next());
     let (number, unit) = match (second, third, words.next()) {
@@ -73,39 +78,42 @@ fn read_span(text: &str) -> Option<Option<Span>> {
             let unit = short.trim_start_matches(|c: char| c.is_ascii_digit());
             // The unit is checked alone first, so that too long a span is not taken for no span.
             let unit_span = Span::parse(&format!("1{unit}")).ok()?;
-            (&short[..short.len() - unit.len()], unit_span.seconds())
+            (&short[..short.len() - unit.len()], unit_span.as_seconds())
         }
         (Some(unit), Some(ago), None) if ago.eq_ignore_ascii_case("ago") => {
-            (first, Span::unit(&unit.to_ascii_lowercase())?)
+            (first, Span::unit_seconds(&unit.to_ascii_lowercase())?)
         }
         _ => return None,
     };
     let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| Span::of(number, unit))
+    digits.then(|| Span::from_units(number, unit))
 }
 
 /// Returns how long ago `at` was, as a table has it: `just now`, `2 min ago`, `1 hr ago`,
 /// `yesterday`, `3 days ago`; the day from a week on, with its year when that is another one.
 /// Days are those of the calendar in `zone`. A time ahead of the clock reads `in 5 min`.
-pub(crate) fn relative(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
-    let days = zone.day(now) - zone.day(at);
+pub(crate) fn format_relative(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
+    let days = zone.day_number(now) - zone.day_number(at);
     if days.abs() < 7 {
-        return ago(at, now, zone);
+        return format_ago(at, now, zone);
     }
     let this_year = zone.civil(at).year == zone.civil(now).year;
-    zone.format(at, if this_year { Style::Day } else { Style::DayYear })
+    zone.format(at, if this_year { TimeFormat::DayMonth } else { TimeFormat::DayMonthYear })
 }
 
 /// Returns how long ago `at` was, in days however many they are: `9 days ago`.
-pub(crate) fn ago(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
+pub(crate) fn format_ago(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
     // Saturating: the seconds are not told beyond some hours.
-    let seconds = at.nanos().saturating_sub(now.nanos()).unsigned_abs() / NANOS.unsigned_abs();
-    let days = (zone.day(now) - zone.day(at)).unsigned_abs();
+    let seconds = at.as_nanos().saturating_sub(now.as_nanos()).unsigned_abs()
+        / NANOS_PER_SECOND.unsigned_abs();
+    let days = (zone.day_number(now) - zone.day_number(at)).unsigned_abs();
     let length = match seconds {
-        0..MINUTE => return "just now".to_owned(),
-        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        0..SECONDS_PER_MINUTE => return "just now".to_owned(),
+        SECONDS_PER_MINUTE..SECONDS_PER_HOUR => format!("{} min", seconds / SECONDS_PER_MINUTE),
         // Last night is not yet yesterday to who looks shortly after midnight.
-        _ if days == 0 || seconds < 6 * HOUR => format!("{} hr", seconds / HOUR),
+        _ if days == 0 || seconds < 6 * SECONDS_PER_HOUR => {
+            format!("{} hr", seconds / SECONDS_PER_HOUR)
+        }
         _ if days == 1 && at < now => return "yesterday".to_owned(),
         _ if days == 1 => return "tomorrow".to_owned(),
         _ => format!("{days} days"),

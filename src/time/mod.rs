@@ -15,10 +15,10 @@ mod zone;
 mod tests;
 
 pub(crate) use emitted::parse_emitted;
-pub(crate) use human::{ago, parse_when, relative};
+pub(crate) use human::{format_ago, format_relative, parse_human};
 pub(crate) use span::Span;
 pub(crate) use timestamp::Timestamp;
-pub(crate) use zone::{Side, Style, Zone};
+pub(crate) use zone::{TimeFormat, WindowEdge, Zone};
 
 use crate::text;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::quoted;
 
-const YEAR: u64 = 365 * 86_400;
+const SECONDS_PER_YEAR: u64 = 365 * 86_400;
 
 /// A length of time in whole seconds, never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,11 +15,11 @@ impl Span {
         Self(seconds)
     }
 
-    pub(crate) const fn seconds(self) -> u64 {
+    pub(crate) const fn as_seconds(self) -> u64 {
         self.0
     }
 
-    pub(super) fn nanos(self) -> i128 {
+    pub(super) fn as_nanos(self) -> i128 {
         i128::from(self.0) * 1_000_000_000
     }
 
@@ -37,7 +37,7 @@ impl Span {
             "h" => 3_600,
             "d" => 86_400,
             "w" => 7 * 86_400,
-            "y" => YEAR,
+            "y" => SECONDS_PER_YEAR,
             _ => 0,
         };
         if number.is_empty() || seconds == 0 {
@@ -46,23 +46,24 @@ impl Span {
                 quoted(text)
             ));
         }
-        Self::of(number, seconds).ok_or_else(|| format!("{} is too long a duration", quoted(text)))
+        Self::from_units(number, seconds)
+            .ok_or_else(|| format!("{} is too long a duration", quoted(text)))
     }
 
     /// Returns `number` times the unit of so many seconds, if that fits.
-    pub(super) fn of(number: &str, unit: u64) -> Option<Self> {
+    pub(super) fn from_units(number: &str, unit: u64) -> Option<Self> {
         number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
     }
 
     /// Returns the seconds of a unit written out or as our own screens write it.
-    pub(super) fn unit(word: &str) -> Option<u64> {
+    pub(super) fn unit_seconds(word: &str) -> Option<u64> {
         Some(match word.strip_suffix('s').unwrap_or(word) {
             "second" | "sec" => 1,
             "minute" | "min" => 60,
             "hour" | "hr" => 3_600,
             "day" => 86_400,
             "week" => 7 * 86_400,
-            "year" => YEAR,
+            "year" => SECONDS_PER_YEAR,
             _ => return None,
         })
     }

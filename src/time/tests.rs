@@ -189,8 +189,8 @@ fn people_may_write_times_in_these_ways() {
         ("@1700000000.25", "2023-11-14T22:13:20.25Z"),
         ("@-1", "1969-12-31T23:59:59Z"),
     ] {
-        for side in [Side::Since, Side::Until] {
-            assert_eq!(parse_when(text, now, &berlin, side), Ok(at(utc)), "{text}");
+        for side in [WindowEdge::Since, WindowEdge::Until] {
+            assert_eq!(parse_human(text, now, &berlin, side), Ok(at(utc)), "{text}");
         }
     }
     for text in [
@@ -217,7 +217,7 @@ fn people_may_write_times_in_these_ways() {
             "\"{text}\" is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11-20T14:30:00Z, \
              today, yesterday, now, 2h, \"3 days ago\" or @1700000000"
         );
-        assert_eq!(parse_when(text, now, &berlin, Side::Since), Err(told));
+        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Since), Err(told));
     }
     for text in [
         "400y",
@@ -229,13 +229,13 @@ fn people_may_write_times_in_these_ways() {
         "9999-12-31 23:59",
     ] {
         let told = format!("\"{text}\" is not a time: it is outside 1677-09-21 to 2262-04-11");
-        assert_eq!(parse_when(text, now, &berlin, Side::Until), Err(told));
+        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Until), Err(told));
     }
 }
 
 #[test]
 fn clocks_that_change_lose_no_time_and_find_every_day() {
-    use Side::{Since, Until};
+    use WindowEdge::{Since, Until};
     let now = at("2026-11-20T12:30:00Z");
     for (name, text, side, utc) in [
         ("Africa/Cairo", "2024-04-26", Since, "2024-04-25T22:00:00Z"),
@@ -270,15 +270,19 @@ fn clocks_that_change_lose_no_time_and_find_every_day() {
         ("Europe/Dublin", "2026-10-25 01:30", Until, "2026-10-25T01:30:00Z"),
         ("Asia/Kolkata", "2026-11-20 14:30", Since, "2026-11-20T09:00:00Z"),
     ] {
-        assert_eq!(parse_when(text, now, &zone(name), side), Ok(at(utc)), "{name} {text} {side:?}");
+        assert_eq!(
+            parse_human(text, now, &zone(name), side),
+            Ok(at(utc)),
+            "{name} {text} {side:?}"
+        );
     }
     let cairo = zone("Africa/Cairo");
     let noon = at("2024-04-26T09:00:00Z");
     assert_eq!(cairo.start_of_day(noon), at("2024-04-25T22:00:00Z"));
     assert_eq!(cairo.start_of_day_from(noon, 1), at("2024-04-26T21:00:00Z"));
     assert_eq!(cairo.start_of_day_from(noon, -1), at("2024-04-24T22:00:00Z"));
-    assert_eq!(cairo.start_of_day_from(noon, i32::MAX).nanos(), i64::MAX);
-    assert_eq!(cairo.start_of_day_from(noon, i32::MIN).nanos(), i64::MIN);
+    assert_eq!(cairo.start_of_day_from(noon, i32::MAX).as_nanos(), i64::MAX);
+    assert_eq!(cairo.start_of_day_from(noon, i32::MIN).as_nanos(), i64::MIN);
 }
 
 #[test]
@@ -286,15 +290,15 @@ fn times_are_written_for_people_and_programs() {
     let time = at("2026-11-19T04:00:09.551Z");
     let formats = |zone: Zone| {
         [
-            Style::Rfc3339,
-            Style::Rfc3339Minute,
-            Style::Long,
-            Style::Minute,
-            Style::Date,
-            Style::Day,
-            Style::DayYear,
-            Style::Clock,
-            Style::WeekdayClock,
+            TimeFormat::Rfc3339,
+            TimeFormat::Rfc3339Minute,
+            TimeFormat::DateTimeExact,
+            TimeFormat::DateTimeMinute,
+            TimeFormat::Date,
+            TimeFormat::DayMonth,
+            TimeFormat::DayMonthYear,
+            TimeFormat::TimeOfDay,
+            TimeFormat::WeekdayTime,
         ]
         .map(|style| zone.format(time, style))
     };
@@ -353,14 +357,14 @@ fn how_long_ago_is_told_in_one_unit() {
         ("2026-12-24T12:05:00Z", "24 Dec"),
         ("2027-01-01T12:05:00Z", "1 Jan 2027"),
     ] {
-        assert_eq!(relative(at(text), now, &berlin), told, "{text}");
+        assert_eq!(format_relative(at(text), now, &berlin), told, "{text}");
     }
-    assert_eq!(ago(at("2026-11-11T12:00:00Z"), now, &berlin), "9 days ago");
+    assert_eq!(format_ago(at("2026-11-11T12:00:00Z"), now, &berlin), "9 days ago");
     let after_midnight = at("2026-11-19T23:10:00Z");
-    assert_eq!(relative(at("2026-11-19T21:00:00Z"), after_midnight, &berlin), "2 hr ago");
+    assert_eq!(format_relative(at("2026-11-19T21:00:00Z"), after_midnight, &berlin), "2 hr ago");
     let ends = [i64::MIN, i64::MAX].map(Timestamp::from_nanos);
-    assert_eq!(ago(ends[0], ends[1], &berlin), "213504 days ago");
-    assert_eq!(relative(ends[1], ends[0], &berlin), "12 Apr 2262");
+    assert_eq!(format_ago(ends[0], ends[1], &berlin), "213504 days ago");
+    assert_eq!(format_relative(ends[1], ends[0], &berlin), "12 Apr 2262");
 }
 
 #[test]
@@ -377,7 +381,7 @@ fn spans_have_one_number_and_one_unit() {
         ("0d", 0, "0s"),
     ] {
         let span = Span::parse(text).unwrap();
-        assert_eq!((span.seconds(), span.to_string().as_str()), (seconds, told));
+        assert_eq!((span.as_seconds(), span.to_string().as_str()), (seconds, told));
     }
     for text in ["", "d", "90", "-1d", "1.5h", "1 d", "1D", "1d2h", "１d", "1mo"] {
         let told = format!("\"{text}\" is not a duration like 90d, 12h or 30m (s m h d w y)");
@@ -386,8 +390,8 @@ fn spans_have_one_number_and_one_unit() {
     let long = Span::parse("99999999999999999999y");
     assert_eq!(long, Err("\"99999999999999999999y\" is too long a duration".to_owned()));
     let ever = Span::parse("1000y").unwrap();
-    assert_eq!(at("2026-11-20T09:00:00Z").saturating_sub(ever).nanos(), i64::MIN);
-    assert_eq!(at("2026-11-20T09:00:00Z").saturating_add(ever).nanos(), i64::MAX);
+    assert_eq!(at("2026-11-20T09:00:00Z").saturating_sub(ever).as_nanos(), i64::MIN);
+    assert_eq!(at("2026-11-20T09:00:00Z").saturating_add(ever).as_nanos(), i64::MAX);
 }
 
 #[test]
@@ -448,35 +452,35 @@ proptest! {
     fn what_is_written_is_read_back(time in any_time(), zone in any_zone()) {
         let utc = time.to_string();
         prop_assert_eq!(Timestamp::parse_rfc3339(&utc), Ok(time));
-        prop_assert_eq!(Zone::utc().format(time, Style::Rfc3339), utc.as_str());
-        let local = zone.format(time, Style::Rfc3339);
+        prop_assert_eq!(Zone::utc().format(time, TimeFormat::Rfc3339), utc.as_str());
+        let local = zone.format(time, TimeFormat::Rfc3339);
         prop_assert_eq!(Timestamp::parse_rfc3339(&local), Ok(time), "{}", local);
         prop_assert_eq!(parse_emitted(&local, None), Ok(time));
-        prop_assert_eq!(parse_when(&local, time, &zone, Side::Since), Ok(time));
+        prop_assert_eq!(parse_human(&local, time, &zone, WindowEdge::Since), Ok(time));
         let theirs = chrono::DateTime::parse_from_rfc3339(&utc).unwrap();
-        prop_assert_eq!(theirs.timestamp_nanos_opt(), Some(time.nanos()));
+        prop_assert_eq!(theirs.timestamp_nanos_opt(), Some(time.as_nanos()));
     }
 
     #[test]
     fn a_local_time_has_the_instants_that_show_it(time in any_time(), zone in any_zone()) {
-        let long = zone.format(time, Style::Long);
+        let long = zone.format(time, TimeFormat::DateTimeExact);
         let (local, _) = long.rsplit_once(' ').unwrap();
-        let read = |side| parse_when(local, time, &zone, side);
-        if let (Ok(since), Ok(until)) = (read(Side::Since), read(Side::Until)) {
+        let read = |side| parse_human(local, time, &zone, side);
+        if let (Ok(since), Ok(until)) = (read(WindowEdge::Since), read(WindowEdge::Until)) {
             prop_assert!(since <= until);
             prop_assert!(time == since || time == until, "{} {} {}", local, since, until);
         }
-        prop_assert_eq!(parse_emitted(local, Some(&zone)), read(Side::Since));
+        prop_assert_eq!(parse_emitted(local, Some(&zone)), read(WindowEdge::Since));
     }
 
     #[test]
     fn a_day_begins_once(time in any_time(), zone in any_zone()) {
-        let day = zone.day(time);
+        let day = zone.day_number(time);
         if let Ok(first) = zone.first_instant(day) {
-            prop_assert!(zone.day(first) >= day);
-            prop_assert!(first.nanos() == i64::MIN || zone.day(Timestamp::from_nanos(first.nanos() - 1)) < day);
+            prop_assert!(zone.day_number(first) >= day);
+            prop_assert!(first.as_nanos() == i64::MIN || zone.day_number(Timestamp::from_nanos(first.as_nanos() - 1)) < day);
             prop_assert_eq!(zone.start_of_day(time), first);
-            prop_assert_eq!(parse_when("today", time, &zone, Side::Until), Ok(first));
+            prop_assert_eq!(parse_human("today", time, &zone, WindowEdge::Until), Ok(first));
         }
     }
 
@@ -486,7 +490,7 @@ proptest! {
         let (whole, fraction) = (nanos.unsigned_abs() / 1_000_000_000, nanos.unsigned_abs() % 1_000_000_000);
         let plain = format!("{sign}{whole}.{fraction:09}");
         prop_assert_eq!(parse_emitted(&plain, None), Ok(Timestamp::from_nanos(nanos)));
-        prop_assert_eq!(parse_when(&format!("@{plain}"), Timestamp::from_nanos(0), &Zone::utc(), Side::Since), Ok(Timestamp::from_nanos(nanos)));
+        prop_assert_eq!(parse_human(&format!("@{plain}"), Timestamp::from_nanos(0), &Zone::utc(), WindowEdge::Since), Ok(Timestamp::from_nanos(nanos)));
         if whole < 100_000_000_000 {
             let scientific = format!("{nanos}e-9");
             prop_assert_eq!(parse_emitted(&scientific, None), Ok(Timestamp::from_nanos(nanos)));
@@ -496,12 +500,12 @@ proptest! {
     #[test]
     fn nothing_typed_panics(text in "[-+@0-9Tt:. Zzhdwyago]{0,30}|\\PC{0,20}", nanos in any::<i64>(), zone in any_zone()) {
         let now = Timestamp::from_nanos(nanos);
-        drop((parse_when(&text, now, &zone, Side::Since), parse_emitted(&text, Some(&zone))));
+        drop((parse_human(&text, now, &zone, WindowEdge::Since), parse_emitted(&text, Some(&zone))));
         drop((Zone::parse(&text), Span::parse(&text), Zone::host(Some(&text))));
-        for style in [Style::Rfc3339, Style::Rfc3339Minute, Style::Long, Style::Date] {
+        for style in [TimeFormat::Rfc3339, TimeFormat::Rfc3339Minute, TimeFormat::DateTimeExact, TimeFormat::Date] {
             drop(zone.format(now, style));
         }
-        drop((relative(now, Timestamp::from_nanos(0), &zone), ago(Timestamp::from_nanos(0), now, &zone)));
+        drop((format_relative(now, Timestamp::from_nanos(0), &zone), format_ago(Timestamp::from_nanos(0), now, &zone)));
     }
 }
 
@@ -509,7 +513,7 @@ proptest! {
 fn months_begin_where_the_calendar_has_them() {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
-    let months = zone.months(at("2025-11-30T23:00:00Z"), at("2026-02-28T21:59:59Z"));
+    let months = zone.month_starts(at("2025-11-30T23:00:00Z"), at("2026-02-28T21:59:59Z"));
     let told: Vec<_> = months.iter().map(Timestamp::to_string).collect();
     assert_eq!(
         told,
@@ -521,5 +525,5 @@ fn months_begin_where_the_calendar_has_them() {
         ]
     );
     let farthest = Timestamp::from_nanos(i64::MAX);
-    assert!(zone.months(farthest, farthest).len() <= 2);
+    assert!(zone.month_starts(farthest, farthest).len() <= 2);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::civil::{Civil, NANOS, OUT_OF_RANGE, Refused, Written};
+use super::civil::{CivilDateTime, NANOS_PER_SECOND, OUT_OF_RANGE, ParsedDateTime, TimeParseError};
 use super::quoted;
 use super::span::Span;
 
@@ -16,14 +16,14 @@ impl Timestamp {
         Self(nanos)
     }
 
-    pub(crate) const fn nanos(self) -> i64 {
+    pub(crate) const fn as_nanos(self) -> i64 {
         self.0
     }
 
     /// The second that it lies in.
     #[must_use]
-    pub(crate) fn whole_second(self) -> Self {
-        Self(self.0 - self.0.rem_euclid(NANOS))
+    pub(crate) fn truncate_to_second(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(NANOS_PER_SECOND))
     }
 
     /// Asks the clock of the system. Only `context` does.
@@ -48,27 +48,29 @@ impl Timestamp {
     ///
     /// One line that quotes the text and says what is wrong with it.
     pub(crate) fn parse_rfc3339(text: &str) -> Result<Self, String> {
-        let read = Written::parse(text).and_then(|written| match (written.offset, written.clock) {
-            (Some(offset), Some(clock)) if clock.to_the_second => written.at_offset(offset),
-            _ => Err(Refused::Form),
+        let read = ParsedDateTime::parse(text).and_then(|written| {
+            match (written.offset, written.time_of_day) {
+                (Some(offset), Some(clock)) if clock.has_seconds => written.at_offset(offset),
+                _ => Err(TimeParseError::Syntax),
+            }
         });
         read.map_err(|refused| match refused {
-            Refused::Form => {
+            TimeParseError::Syntax => {
                 format!("{} is not a time like 2026-11-20T04:00:00Z", quoted(text))
             }
-            Refused::Value(why) => format!("{} is not a time: {why}", quoted(text)),
+            TimeParseError::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
         })
     }
 
     /// Appends RFC 3339 in UTC, the fraction without trailing zeros.
     pub(crate) fn write_into(self, out: &mut String) {
-        Civil::new(self, 0).write_into(out, b'T');
+        CivilDateTime::new(self, 0).write_into(out, b'T');
         out.push('Z');
     }
 
     #[must_use]
     pub(crate) fn saturating_add(self, span: Span) -> Self {
-        Self(i64::try_from(i128::from(self.0) + span.nanos()).unwrap_or(i64::MAX))
+        Self(i64::try_from(i128::from(self.0) + span.as_nanos()).unwrap_or(i64::MAX))
     }
 
     #[must_use]
@@ -77,20 +79,23 @@ impl Timestamp {
     }
 
     pub(super) fn checked_sub(self, span: Span) -> Option<Self> {
-        i64::try_from(i128::from(self.0) - span.nanos()).ok().map(Self)
+        i64::try_from(i128::from(self.0) - span.as_nanos()).ok().map(Self)
     }
 
-    pub(super) fn from_seconds(seconds: i64) -> Result<Self, Refused> {
-        seconds.checked_mul(NANOS).map(Self).ok_or_else(|| Refused::Value(OUT_OF_RANGE.to_owned()))
+    pub(super) fn from_seconds(seconds: i64) -> Result<Self, TimeParseError> {
+        seconds
+            .checked_mul(NANOS_PER_SECOND)
+            .map(Self)
+            .ok_or_else(|| TimeParseError::Invalid(OUT_OF_RANGE.to_owned()))
     }
 
     /// Whole seconds since 1970, rounded down.
-    pub(super) fn seconds(self) -> i64 {
-        self.0.div_euclid(NANOS)
+    pub(super) fn as_seconds(self) -> i64 {
+        self.0.div_euclid(NANOS_PER_SECOND)
     }
 
     pub(super) fn subsec_nanos(self) -> u32 {
-        u32::try_from(self.0.rem_euclid(NANOS)).expect("less than a second")
+        u32::try_from(self.0.rem_euclid(NANOS_PER_SECOND)).expect("less than a second")
     }
 }
 

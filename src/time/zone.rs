@@ -11,7 +11,7 @@ use std::path::Path;
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{GapInfo, OffsetName, TZ_VARIANTS, Tz};
 
-use super::civil::{Civil, DAY, OUT_OF_RANGE, Refused, Written};
+use super::civil::{CivilDateTime, OUT_OF_RANGE, ParsedDateTime, SECONDS_PER_DAY, TimeParseError};
 use super::quoted;
 use super::timestamp::Timestamp;
 use crate::text;
@@ -22,10 +22,10 @@ const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
 /// A zone by name, a fixed offset, or UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Zone(Kind);
+pub(crate) struct Zone(ZoneKind);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum ZoneKind {
     Utc,
     /// Seconds east of UTC.
     Fixed(i64),
@@ -35,45 +35,45 @@ enum Kind {
 /// Which end of a window a time is. A local time that the clocks show twice is the earlier one
 /// where a window begins and the later one where it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum WindowEdge {
     Since,
     Until,
 }
 
 /// How a time is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum TimeFormat {
     /// `2026-11-20T14:28:09.551+02:00`, `Z` for UTC; exact.
     Rfc3339,
     /// `2026-11-20T14:28+02:00`.
     Rfc3339Minute,
     /// `2026-11-20 14:28:09.551 SAST`.
-    Long,
+    DateTimeExact,
     /// `2026-11-20 14:28 SAST`.
-    Minute,
+    DateTimeMinute,
     /// `2026-11-20`.
     Date,
     /// `12 Nov`.
-    Day,
+    DayMonth,
     /// `12 Nov 2025`.
-    DayYear,
+    DayMonthYear,
     /// `06:00`.
-    Clock,
+    TimeOfDay,
     /// `Thu 19 Nov 06:00`.
-    WeekdayClock,
+    WeekdayTime,
 }
 
 /// The instants that have one local time.
-enum Instants {
+enum LocalInstants {
     /// Seconds since 1970, the earlier and the later; the same where there is only one.
-    Shown(i64, i64),
+    Existing(i64, i64),
     /// The clocks skip the time and show what follows from this second on.
     Skipped(i64),
 }
 
 impl Zone {
     pub(crate) fn utc() -> Self {
-        Self(Kind::Utc)
+        Self(ZoneKind::Utc)
     }
 
     /// Reads a zone's name in any case, or an offset like `+02:00`.
@@ -82,7 +82,7 @@ impl Zone {
     ///
     /// One line that quotes the text and may name a zone that it is near to.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Some(zone) = Self::known(text) {
+        if let Some(zone) = Self::parse_name_or_offset(text) {
             return Ok(zone);
         }
         let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
@@ -111,22 +111,28 @@ impl Zone {
         let zone = match tz {
             Some(tz) => {
                 let tz = tz.strip_prefix(':').unwrap_or(tz);
-                if tz.starts_with('/') { Self::of_file(Path::new(tz)) } else { Self::known(tz) }
-                    .or_else(|| Self::posix(tz))
+                if tz.starts_with('/') {
+                    Self::from_file(Path::new(tz))
+                } else {
+                    Self::parse_name_or_offset(tz)
+                }
+                .or_else(|| Self::parse_posix(tz))
             }
-            None => Self::of_file(&etc.join("localtime")).or_else(|| {
-                Self::known(fs::read_to_string(etc.join("timezone")).ok()?.trim_ascii())
+            None => Self::from_file(&etc.join("localtime")).or_else(|| {
+                Self::parse_name_or_offset(
+                    fs::read_to_string(etc.join("timezone")).ok()?.trim_ascii(),
+                )
             }),
         };
         zone.unwrap_or_else(Self::utc)
     }
 
     /// Finds the zone by the name that the file, or what it links to, has below `zoneinfo`.
-    fn of_file(path: &Path) -> Option<Self> {
+    fn from_file(path: &Path) -> Option<Self> {
         let named = |path: &Path| {
             let (_, name) = path.to_str()?.rsplit_once("zoneinfo/")?;
             let name = name.strip_prefix("posix/").or(name.strip_prefix("right/")).unwrap_or(name);
-            Self::known(name)
+            Self::parse_name_or_offset(name)
         };
         // A link is read once before it is resolved: distributions link the names of a zone among
         // themselves, and the name that the host's owner chose is the better one.
@@ -135,7 +141,7 @@ impl Zone {
             .or_else(|| named(&fs::canonicalize(path).ok()?))
     }
 
-    fn known(text: &str) -> Option<Self> {
+    fn parse_name_or_offset(text: &str) -> Option<Self> {
         let utc = ["UTC", "UCT", "Zulu", "Universal"];
         let name = text.strip_prefix("Etc/").unwrap_or(text);
         if utc.iter().any(|utc| utc.eq_ignore_ascii_case(name)) {
@@ -145,7 +151,7 @@ impl Zone {
             TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(text))
         });
         if let Some(named) = named {
-            return Some(Self(Kind::Named(named)));
+            return Some(Self(ZoneKind::Named(named)));
         }
         let (sign, rest) = match text.split_at_checked(1)? {
             ("+", rest) => (1, rest),
@@ -157,11 +163,11 @@ impl Zone {
             4 => rest.split_at_checked(2)?,
             _ => rest.split_once(':')?,
         };
-        Self::fixed(sign, &[hours, minutes])
+        Self::from_offset_parts(sign, &[hours, minutes])
     }
 
     /// Reads a POSIX zone without daylight saving, `EST5` or `<+03>-3`: hours *west* of UTC.
-    fn posix(text: &str) -> Option<Self> {
+    fn parse_posix(text: &str) -> Option<Self> {
         let rest = match text.strip_prefix('<') {
             Some(rest) => rest.split_once('>')?.1,
             None => text.trim_start_matches(|c: char| c.is_ascii_alphabetic()),
@@ -174,10 +180,10 @@ impl Zone {
             None => (-1, rest.strip_prefix('+').unwrap_or(rest)),
         };
         let parts: Vec<String> = rest.split(':').map(|part| format!("{part:0>2}")).collect();
-        Self::fixed(sign, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+        Self::from_offset_parts(sign, &parts.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn fixed(sign: i64, parts: &[&str]) -> Option<Self> {
+    fn from_offset_parts(sign: i64, parts: &[&str]) -> Option<Self> {
         let mut seconds = 0;
         for (part, (unit, limit)) in parts.iter().zip([(3_600, 24), (60, 60)]) {
             if part.len() != 2 || !part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -186,70 +192,71 @@ impl Zone {
             let number = part.parse::<i64>().ok().filter(|number| *number < limit)?;
             seconds += number * unit;
         }
-        let zone = if seconds == 0 { Kind::Utc } else { Kind::Fixed(sign * seconds) };
+        let zone = if seconds == 0 { ZoneKind::Utc } else { ZoneKind::Fixed(sign * seconds) };
         (parts.len() <= 2).then_some(Self(zone))
     }
 
     /// Returns the name by which [`Zone::parse`] knows the zone.
     pub(crate) fn name(&self) -> Cow<'static, str> {
         match self.0 {
-            Kind::Utc => Cow::Borrowed("UTC"),
-            Kind::Fixed(offset) => {
+            ZoneKind::Utc => Cow::Borrowed("UTC"),
+            ZoneKind::Fixed(offset) => {
                 let mut name = String::new();
                 push_offset(&mut name, offset);
                 Cow::Owned(name)
             }
-            Kind::Named(zone) => Cow::Borrowed(zone.name()),
+            ZoneKind::Named(zone) => Cow::Borrowed(zone.name()),
         }
     }
 
     /// Returns what people call the zone at that time: `SAST`, `CEST`; an offset where it has no
     /// such name.
     pub(crate) fn abbreviation(&self, at: Timestamp) -> String {
-        if let Kind::Named(zone) = self.0
-            && let Some(name) = zone.offset_from_utc_datetime(&naive(at)).abbreviation()
+        if let ZoneKind::Named(zone) = self.0
+            && let Some(name) = zone.offset_from_utc_datetime(&to_naive_utc(at)).abbreviation()
         {
             return name.to_owned();
         }
         let mut name = String::new();
         match self.0 {
-            Kind::Utc => name.push_str("UTC"),
-            _ => push_offset(&mut name, self.offset(at)),
+            ZoneKind::Utc => name.push_str("UTC"),
+            _ => push_offset(&mut name, self.offset_at(at)),
         }
         name
     }
 
     /// Returns the time as it is written here.
-    pub(crate) fn format(&self, at: Timestamp, style: Style) -> String {
+    pub(crate) fn format(&self, at: Timestamp, style: TimeFormat) -> String {
         let mut out = String::with_capacity(35);
         let civil = self.civil(at);
-        let Civil { year, month, day, hour, minute, .. } = civil;
+        let CivilDateTime { year, month, day, hour, minute, .. } = civil;
         let month_name = MONTHS[month as usize - 1];
         match style {
-            Style::Rfc3339 => {
+            TimeFormat::Rfc3339 => {
                 self.write_rfc3339_into(at, &mut out);
                 return out;
             }
-            Style::Rfc3339Minute => {
-                let offset = self.whole_minutes(at);
-                Civil { second: 0, nanos: 0, ..Civil::new(at, offset) }.write_into(&mut out, b'T');
+            TimeFormat::Rfc3339Minute => {
+                let offset = self.offset_in_whole_minutes(at);
+                CivilDateTime { second: 0, nanos: 0, ..CivilDateTime::new(at, offset) }
+                    .write_into(&mut out, b'T');
                 out.truncate("2026-11-20T14:28".len());
-                push_zone(&mut out, self.0, offset);
+                push_rfc3339_offset(&mut out, self.0, offset);
                 return out;
             }
-            Style::Long => {
+            TimeFormat::DateTimeExact => {
                 civil.write_into(&mut out, b' ');
                 write!(out, " {}", self.abbreviation(at))
             }
-            Style::Minute => {
+            TimeFormat::DateTimeMinute => {
                 let zone = self.abbreviation(at);
                 write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} {zone}")
             }
-            Style::Date => write!(out, "{year:04}-{month:02}-{day:02}"),
-            Style::Day => write!(out, "{day} {month_name}"),
-            Style::DayYear => write!(out, "{day} {month_name} {year}"),
-            Style::Clock => write!(out, "{hour:02}:{minute:02}"),
-            Style::WeekdayClock => {
+            TimeFormat::Date => write!(out, "{year:04}-{month:02}-{day:02}"),
+            TimeFormat::DayMonth => write!(out, "{day} {month_name}"),
+            TimeFormat::DayMonthYear => write!(out, "{day} {month_name} {year}"),
+            TimeFormat::TimeOfDay => write!(out, "{hour:02}:{minute:02}"),
+            TimeFormat::WeekdayTime => {
                 let weekday = WEEKDAYS[civil.weekday as usize];
                 write!(out, "{weekday} {day} {month_name} {hour:02}:{minute:02}")
             }
@@ -263,9 +270,9 @@ impl Zone {
     /// Before zones were agreed on, offsets had seconds, which RFC 3339 cannot write; they are
     /// written as the whole minutes, at the same instant.
     pub(crate) fn write_rfc3339_into(&self, at: Timestamp, out: &mut String) {
-        let offset = self.whole_minutes(at);
-        Civil::new(at, offset).write_into(out, b'T');
-        push_zone(out, self.0, offset);
+        let offset = self.offset_in_whole_minutes(at);
+        CivilDateTime::new(at, offset).write_into(out, b'T');
+        push_rfc3339_offset(out, self.0, offset);
     }
 
     /// Returns the first instant of the calendar day that `at` is in.
@@ -276,14 +283,14 @@ impl Zone {
     /// Returns the first instant of the calendar day `days` after the one that `at` is in, or
     /// before it where negative; the nearest time there is beyond the years that are.
     pub(crate) fn start_of_day_from(&self, at: Timestamp, days: i32) -> Timestamp {
-        self.first_instant(self.day(at) + i64::from(days)).unwrap_or(Timestamp::from_nanos(
-            if days < 0 || at.nanos() < 0 { i64::MIN } else { i64::MAX },
+        self.first_instant(self.day_number(at) + i64::from(days)).unwrap_or(Timestamp::from_nanos(
+            if days < 0 || at.as_nanos() < 0 { i64::MIN } else { i64::MAX },
         ))
     }
 
     /// Returns the first instants of the calendar months from the one that `first` is in to the one
     /// after that of `last`.
-    pub(crate) fn months(&self, first: Timestamp, last: Timestamp) -> Vec<Timestamp> {
+    pub(crate) fn month_starts(&self, first: Timestamp, last: Timestamp) -> Vec<Timestamp> {
         let start_of_month = |at| self.start_of_day_from(at, 1 - self.civil(at).day.cast_signed());
         let mut months = vec![start_of_month(first)];
         while let Some(month) = months.last().copied().filter(|month| *month <= last) {
@@ -297,87 +304,96 @@ impl Zone {
         months
     }
 
-    pub(super) fn civil(&self, at: Timestamp) -> Civil {
-        Civil::new(at, self.offset(at))
+    pub(super) fn civil(&self, at: Timestamp) -> CivilDateTime {
+        CivilDateTime::new(at, self.offset_at(at))
     }
 
     /// Returns the number of the calendar day that `at` is in here, 1970-01-01 being 0.
-    pub(super) fn day(&self, at: Timestamp) -> i64 {
-        (at.seconds() + self.offset(at)).div_euclid(DAY)
+    pub(super) fn day_number(&self, at: Timestamp) -> i64 {
+        (at.as_seconds() + self.offset_at(at)).div_euclid(SECONDS_PER_DAY)
     }
 
     /// Returns the first instant of a day by its number: not always midnight, which the clocks may
     /// skip, and the earlier midnight where they show two.
-    pub(super) fn first_instant(&self, day: i64) -> Result<Timestamp, Refused> {
-        self.resolve(&Written { day, clock: None, offset: None }, Side::Since)
+    pub(super) fn first_instant(&self, day: i64) -> Result<Timestamp, TimeParseError> {
+        self.resolve(&ParsedDateTime { day, time_of_day: None, offset: None }, WindowEdge::Since)
     }
 
     /// Returns the instant of a local time that was written without an offset.
     ///
     /// A time that the clocks skip is the first instant after; one that they show twice goes by
     /// `side`; a date alone is its first instant.
-    pub(super) fn resolve(&self, written: &Written, side: Side) -> Result<Timestamp, Refused> {
-        let side = if written.clock.is_some() { side } else { Side::Since };
-        let local = written.day * DAY + written.clock.map_or(0, |clock| clock.seconds);
+    pub(super) fn resolve(
+        &self,
+        written: &ParsedDateTime,
+        side: WindowEdge,
+    ) -> Result<Timestamp, TimeParseError> {
+        let side = if written.time_of_day.is_some() { side } else { WindowEdge::Since };
+        let local =
+            written.day * SECONDS_PER_DAY + written.time_of_day.map_or(0, |clock| clock.seconds);
         match self.instants(local)? {
-            Instants::Shown(earlier, later) => written.at_offset(match side {
-                Side::Since => local - earlier,
-                Side::Until => local - later,
+            LocalInstants::Existing(earlier, later) => written.at_offset(match side {
+                WindowEdge::Since => local - earlier,
+                WindowEdge::Until => local - later,
             }),
-            Instants::Skipped(after) => Timestamp::from_seconds(after),
+            LocalInstants::Skipped(after) => Timestamp::from_seconds(after),
         }
     }
 
-    fn instants(&self, local: i64) -> Result<Instants, Refused> {
+    fn instants(&self, local: i64) -> Result<LocalInstants, TimeParseError> {
         let zone = match self.0 {
-            Kind::Utc => return Ok(Instants::Shown(local, local)),
-            Kind::Fixed(offset) => return Ok(Instants::Shown(local - offset, local - offset)),
-            Kind::Named(zone) => zone,
+            ZoneKind::Utc => return Ok(LocalInstants::Existing(local, local)),
+            ZoneKind::Fixed(offset) => {
+                return Ok(LocalInstants::Existing(local - offset, local - offset));
+            }
+            ZoneKind::Named(zone) => zone,
         };
-        let out_of_range = || Refused::Value(OUT_OF_RANGE.to_owned());
+        let out_of_range = || TimeParseError::Invalid(OUT_OF_RANGE.to_owned());
         let naive = DateTime::from_timestamp(local, 0).ok_or_else(out_of_range)?.naive_utc();
         Ok(match zone.offset_from_local_datetime(&naive) {
             MappedLocalTime::Single(offset) => {
-                let instant = local - seconds_of(&offset);
-                Instants::Shown(instant, instant)
+                let instant = local - offset_seconds(&offset);
+                LocalInstants::Existing(instant, instant)
             }
             MappedLocalTime::Ambiguous(a, b) => {
-                let (a, b) = (local - seconds_of(&a), local - seconds_of(&b));
-                Instants::Shown(a.min(b), a.max(b))
+                let (a, b) = (local - offset_seconds(&a), local - offset_seconds(&b));
+                LocalInstants::Existing(a.min(b), a.max(b))
             }
             MappedLocalTime::None => {
                 let (begin, offset) = GapInfo::new(&naive, &zone)
                     .and_then(|gap| gap.begin)
                     .ok_or_else(out_of_range)?;
-                Instants::Skipped(begin.and_utc().timestamp() - seconds_of(&offset))
+                LocalInstants::Skipped(begin.and_utc().timestamp() - offset_seconds(&offset))
             }
         })
     }
 
     /// Returns the seconds east of UTC at that time.
-    fn offset(&self, at: Timestamp) -> i64 {
+    fn offset_at(&self, at: Timestamp) -> i64 {
         match self.0 {
-            Kind::Utc => 0,
-            Kind::Fixed(offset) => offset,
-            Kind::Named(zone) => seconds_of(&zone.offset_from_utc_datetime(&naive(at))),
+            ZoneKind::Utc => 0,
+            ZoneKind::Fixed(offset) => offset,
+            ZoneKind::Named(zone) => {
+                offset_seconds(&zone.offset_from_utc_datetime(&to_naive_utc(at)))
+            }
         }
     }
 
-    fn whole_minutes(&self, at: Timestamp) -> i64 {
-        self.offset(at) / 60 * 60
+    fn offset_in_whole_minutes(&self, at: Timestamp) -> i64 {
+        self.offset_at(at) / 60 * 60
     }
 }
 
-fn seconds_of(offset: &impl Offset) -> i64 {
+fn offset_seconds(offset: &impl Offset) -> i64 {
     i64::from(offset.fix().local_minus_utc())
 }
 
-fn naive(at: Timestamp) -> NaiveDateTime {
-    DateTime::from_timestamp(at.seconds(), 0).expect("a year of four digits").naive_utc()
+fn to_naive_utc(at: Timestamp) -> NaiveDateTime {
+    DateTime::from_timestamp(at.as_seconds(), 0).expect("a year of four digits").naive_utc()
 }
 
-fn push_zone(out: &mut String, kind: Kind, offset: i64) {
-    if kind == Kind::Utc {
+fn push_rfc3339_offset(out: &mut String, kind: ZoneKind, offset: i64) {
+    if kind == ZoneKind::Utc {
         out.push('Z');
     } else {
         push_offset(out, offset);

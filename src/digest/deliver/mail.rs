@@ -192,7 +192,7 @@ impl Letter {
             .from(mail.from.to_header())
             .subject(mail.subject())
             .message_id(Some(id.clone()))
-            .date(UNIX_EPOCH + Duration::from_nanos(now.nanos().try_into().unwrap_or_default()))
+            .date(UNIX_EPOCH + Duration::from_nanos(now.as_nanos().try_into().unwrap_or_default()))
             .header(MIME_VERSION_1_0)
             .raw_header(header(WINDOW_HEADER, mail.window()))
             .raw_header(header(AUTO_HEADER, AUTO.to_owned()));

@@ -154,7 +154,7 @@ pub(crate) fn deliver(
     let begun = Instant::now();
     let seconds = || {
         let elapsed = i64::try_from(begun.elapsed().as_secs()).unwrap_or_default();
-        now.nanos().div_euclid(SECOND).saturating_add(elapsed)
+        now.as_nanos().div_euclid(SECOND).saturating_add(elapsed)
     };
     match transport {
         Transport::SendGrid(sendgrid) => {

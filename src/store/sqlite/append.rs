@@ -192,7 +192,7 @@ impl Batch<'_> {
         self.is_open()?;
         self.connection
             .prepare_cached(NOTE)
-            .and_then(|mut note| note.execute(params![id.0, hash.0, at.nanos(), place]))
+            .and_then(|mut note| note.execute(params![id.0, hash.0, at.as_nanos(), place]))
             .map(drop)
             .map_err(|why| self.failed(&why))
     }
@@ -296,7 +296,7 @@ impl Batch<'_> {
 
     /// A UUID v7 of the time of recording: in order, and not to be guessed.
     fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
-        let millis = u64::try_from(stamp.recorded_at.nanos() / 1_000_000).unwrap_or(0);
+        let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
         let random = self.writer.keys.random.bytes();
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         uuid.hyphenated().to_string()
@@ -347,8 +347,8 @@ impl Batch<'_> {
         let key = EventKey::of(event_id);
         let row: [&dyn ToSql; 25] = [
             &key,
-            &occurred_at.nanos(),
-            &stamp.recorded_at.nanos(),
+            &occurred_at.as_nanos(),
+            &stamp.recorded_at.as_nanos(),
             &rows.recorder,
             &rows.tenant,
             &store::source_number(source),

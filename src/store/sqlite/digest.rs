@@ -87,9 +87,11 @@ impl Sqlite {
         let Extent { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
         loop {
-            let span = (after.0, through.0, since.nanos(), until.nanos());
-            let page = self
-                .events(sql, (span.0, span.1, span.2, span.3, place.0.nanos(), place.1.0, PAGE))?;
+            let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
+            let page = self.events(
+                sql,
+                (span.0, span.1, span.2, span.3, place.0.as_nanos(), place.1.0, PAGE),
+            )?;
             let Some(last) = page.last() else { return Ok(()) };
             place = (last.occurred_at, last.id);
             page.into_iter().for_each(&mut *visit);
@@ -108,7 +110,7 @@ impl Sqlite {
         };
         let Extent { mut after, through, since, until } = *extent;
         loop {
-            let params = (after.0, through.0, since.nanos(), until.nanos(), PAGE);
+            let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), PAGE);
             let page = self.events(sql, params)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -125,7 +127,7 @@ impl Sqlite {
         self.snapshot(|connection| {
             let actions = actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;
-            let params = (after.0, through.0, since.nanos(), until.nanos());
+            let params = (after.0, through.0, since.as_nanos(), until.as_nanos());
             let rows = statement.query_map(params, |row| {
                 let action = Arc::clone(named(&actions, row.get(0)?)?);
                 let failed = row.get(1)?;
@@ -151,13 +153,13 @@ impl Sqlite {
               ON event.action = action.key AND event.status >= 400 \
               AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
         let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY);
-        let first = until.nanos().saturating_sub(length);
+        let first = until.as_nanos().saturating_sub(length);
         self.snapshot(|connection| {
             let actions = actions(connection)?;
             let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
                 let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
                 let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query((first, until.nanos()))?;
+                let mut rows = statement.query((first, until.as_nanos()))?;
                 let mut current: Option<(i64, Vec<u64>)> = None;
                 while let Some(row) = rows.next()? {
                     let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -212,7 +214,7 @@ impl Sqlite {
             if event::names_failure(&action.slug) { (false, true) } else { (failed, failed) };
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
-            let params = (&action.slug, module, until.nanos(), from, to);
+            let params = (&action.slug, module, until.as_nanos(), from, to);
             statement.query_row(params, |row| {
                 Ok(row.get::<_, Option<i64>>(0)?.map(Timestamp::from_nanos))
             })
@@ -258,7 +260,7 @@ impl Sqlite {
             " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
              ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );
-        Ok(self.events(sql, [until.nanos()])?.pop())
+        Ok(self.events(sql, [until.as_nanos()])?.pop())
     }
 }
 

@@ -298,8 +298,8 @@ impl Plan {
         }
         let Window { mut least, mut most } = self.window;
         match stretch.after {
-            Some(cursor) if stretch.newest_first => most = most.min(cursor.occurred_at.nanos()),
-            Some(cursor) => least = least.max(cursor.occurred_at.nanos()),
+            Some(cursor) if stretch.newest_first => most = most.min(cursor.occurred_at.as_nanos()),
+            Some(cursor) => least = least.max(cursor.occurred_at.as_nanos()),
             None => {}
         }
         (least <= most).then_some(Window { least, most })
@@ -390,7 +390,7 @@ impl Stretch {
     /// Adds what the window does not say: events at the cursor's own time, and how new they may be.
     fn limit(&self, sql: &mut Sql) {
         if let Some(Cursor { occurred_at, id }) = self.after {
-            sql.bind(" AND (event.occurred_at <> ?", occurred_at.nanos());
+            sql.bind(" AND (event.occurred_at <> ?", occurred_at.as_nanos());
             let behind = if self.newest_first { " OR event.id < ?)" } else { " OR event.id > ?)" };
             sql.bind(behind, id.0);
         }

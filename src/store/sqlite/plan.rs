@@ -65,10 +65,10 @@ impl Window {
 
     /// The window of these bounds, unless nothing is in it.
     fn of(bounds: Bounds) -> Option<Self> {
-        let least = bounds.from.map_or(i64::MIN, Timestamp::nanos);
+        let least = bounds.from.map_or(i64::MIN, Timestamp::as_nanos);
         let most = match bounds.to {
             // The end is not in it; before the first nanosecond there is nothing.
-            Some(to) => to.nanos().checked_sub(1)?,
+            Some(to) => to.as_nanos().checked_sub(1)?,
             None => i64::MAX,
         };
         (least <= most).then_some(Self { least, most })

@@ -92,7 +92,7 @@ impl Activity<'_> {
     }
 
     fn note(&self, counts: &mut [u64], at: i64) {
-        let behind = self.edges.partition_point(|edge| edge.nanos() <= at);
+        let behind = self.edges.partition_point(|edge| edge.as_nanos() <= at);
         if let Some(count) = behind.checked_sub(1).and_then(|place| counts.get_mut(place)) {
             *count += 1;
         }
