@@ -9,7 +9,7 @@
 //! recorded in the hour before, and a delivery that comes later is not worth the log: they hold nothing.
 
 use crate::event::Event;
-use crate::event::own;
+use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::query::QueryError;
@@ -87,7 +87,8 @@ impl Retention {
         // What mirrors say of themselves goes to one that asks for it by name: a failing mirror
         // shall feed nothing to itself.
         let fed = |query: &Query| {
-            !event.action.slug.starts_with(own::OF_MIRRORS) || query.names_actions(own::OF_MIRRORS)
+            !event.action.slug.starts_with(own_events::MIRROR_PREFIX)
+                || query.names_actions(own_events::MIRROR_PREFIX)
         };
         self.undelivered.iter().any(|query| fed(query) && query.matches(event))
     }

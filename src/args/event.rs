@@ -7,10 +7,10 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
 use crate::args::sentence;
 use crate::event::NewEvent;
+use crate::event::builder::InputValue;
+use crate::event::builder::NewEventBuilder;
 use crate::event::field;
-use crate::event::field::Kind;
-use crate::event::intake::Given;
-use crate::event::intake::Intake;
+use crate::event::field::FieldKind;
 use crate::failure::{Exit, Failure};
 use crate::time::Zone;
 
@@ -38,12 +38,12 @@ impl EventArgs {
     /// [`Exit::Data`], naming the flag: what an emitter says is rejected in the same words wherever
     /// it comes from.
     pub(crate) fn event(&self, zone: Option<&Zone>) -> Result<NewEvent, Failure> {
-        let mut intake = Intake::new(zone);
+        let mut intake = NewEventBuilder::new(zone);
         for (name, value) in &self.given {
             take(&mut intake, name, value)
                 .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag(name))))?;
         }
-        intake.finish().map_err(|why| {
+        intake.build().map_err(|why| {
             let failure = Failure::new(Exit::Data, format!("cannot take the event: {why}"));
             if why.starts_with("action") {
                 failure.hint("--action says what was done")
@@ -56,24 +56,24 @@ impl EventArgs {
 
 /// Takes the value of one flag. The reason does not repeat the field's name, for the flag says it.
 fn take<'a>(
-    intake: &mut Intake<'a>,
+    intake: &mut NewEventBuilder<'a>,
     name: &'static str,
     value: &'a OsString,
 ) -> Result<(), String> {
     let text = value.to_str().ok_or("not UTF-8")?;
     let given = if STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
-        Given::parse_json(text)?
+        InputValue::parse_json(text)?
     } else {
-        Given::Cell(text.into())
+        InputValue::Untyped(text.into())
     };
-    intake.take(name.into(), given).map_err(|why| {
+    intake.add(name.into(), given).map_err(|why| {
         why.strip_prefix(name).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why).to_owned()
     })
 }
 
 /// The names that have a flag, in the order of help: the table's, without the log's own stamps.
 fn names() -> impl Iterator<Item = &'static str> {
-    let fields = field::FIELDS.iter().filter(|field| field.kind != Kind::Stamp);
+    let fields = field::FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp);
     fields.map(|field| field.name).chain(STATES.iter().map(|(name, _)| *name))
 }
 
@@ -96,24 +96,24 @@ fn argument(name: &'static str, value_name: &'static str, about: &'static str) -
     }
 }
 
-fn value_name(kind: Kind) -> &'static str {
+fn value_name(kind: FieldKind) -> &'static str {
     match kind {
-        Kind::Stamp | Kind::Text | Kind::Label => "TEXT",
-        Kind::Id { .. } => "ID",
-        Kind::Time => "TIME",
-        Kind::Source => "SOURCE",
-        Kind::Severity => "LEVEL",
-        Kind::Slug => "SLUG",
-        Kind::Object => "JSON",
-        Kind::Address => "ADDRESS",
-        Kind::Verb => "VERB",
-        Kind::Status => "STATUS",
+        FieldKind::Stamp | FieldKind::Text | FieldKind::Label => "TEXT",
+        FieldKind::Id { .. } => "ID",
+        FieldKind::Time => "TIME",
+        FieldKind::Source => "SOURCE",
+        FieldKind::Severity => "LEVEL",
+        FieldKind::Slug => "SLUG",
+        FieldKind::Object => "JSON",
+        FieldKind::IpAddress => "ADDRESS",
+        FieldKind::HttpMethod => "VERB",
+        FieldKind::Status => "STATUS",
     }
 }
 
 impl clap::Args for EventArgs {
     fn augment_args(command: Command) -> Command {
-        let fields = field::FIELDS.iter().filter(|field| field.kind != Kind::Stamp);
+        let fields = field::FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp);
         let fields = fields.map(|field| argument(field.name, value_name(field.kind), field.about));
         let states = STATES.into_iter().map(|(name, about)| argument(name, "JSON", about));
         command.args(fields).args(states)

@@ -13,10 +13,10 @@ use csv::StringRecord;
 
 use crate::event::Event;
 use crate::event::NewEvent;
+use crate::event::builder::InputValue;
+use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
-use crate::event::field::Value;
-use crate::event::intake::Given;
-use crate::event::intake::Intake;
+use crate::event::field::FieldValue;
 use crate::event::quoted;
 use crate::time::Zone;
 
@@ -35,11 +35,11 @@ pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
         FIELDS.iter().map(|field| {
             let text = match (field.get)(event) {
                 None => Cow::Borrowed(""),
-                Some(Value::Text(text)) => Cow::Borrowed(text),
-                Some(Value::Json(json)) => Cow::Borrowed(json.as_str()),
-                Some(Value::Integer(number)) => Cow::Owned(number.to_string()),
-                Some(Value::Time(at)) => Cow::Owned(at.to_string()),
-                Some(Value::Hash(hash)) => Cow::Owned(hash.to_string()),
+                Some(FieldValue::Text(text)) => Cow::Borrowed(text),
+                Some(FieldValue::Json(json)) => Cow::Borrowed(json.as_str()),
+                Some(FieldValue::Integer(number)) => Cow::Owned(number.to_string()),
+                Some(FieldValue::Time(at)) => Cow::Owned(at.to_string()),
+                Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
             };
             if raw || !wants_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
         }),
@@ -151,12 +151,12 @@ impl Table {
                 self.columns.len()
             ));
         }
-        let mut intake = Intake::new(zone);
+        let mut intake = NewEventBuilder::new(zone);
         for (column, cell) in self.columns.iter().zip(&self.row) {
             let cell = if self.raw { cell } else { unguarded(cell) };
-            intake.take(Cow::Borrowed(column), Given::Cell(Cow::Borrowed(cell)))?;
+            intake.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
         }
-        intake.finish()
+        intake.build()
     }
 
     /// Parses one row, which need not end in a line feed.

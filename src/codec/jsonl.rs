@@ -4,10 +4,10 @@ use serde_json::value::RawValue;
 
 use crate::event::Event;
 use crate::event::NewEvent;
+use crate::event::builder::InputValue;
+use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
-use crate::event::field::Value;
-use crate::event::intake::Given;
-use crate::event::intake::Intake;
+use crate::event::field::FieldValue;
 use crate::event::json;
 use crate::event::quoted;
 use crate::text;
@@ -28,17 +28,17 @@ pub(crate) fn encode(event: &Event, out: &mut String) {
         out.push_str(field.name);
         out.push_str("\":");
         match value {
-            Value::Integer(number) => out.push_str(&number.to_string()),
-            Value::Text(text) => text::json_string_into(out, text),
-            Value::Time(at) => {
+            FieldValue::Integer(number) => out.push_str(&number.to_string()),
+            FieldValue::Text(text) => text::json_string_into(out, text),
+            FieldValue::Time(at) => {
                 out.push('"');
                 at.write_into(out);
                 out.push('"');
             }
-            Value::Json(json) => text::json_escape_into(out, json.as_str()),
-            Value::Hash(hash) => {
+            FieldValue::Json(json) => text::json_escape_into(out, json.as_str()),
+            FieldValue::Hash(hash) => {
                 out.push('"');
-                hash.write_into(out);
+                hash.write_hex_into(out);
                 out.push('"');
             }
         }
@@ -53,16 +53,17 @@ pub(crate) fn encode(event: &Event, out: &mut String) {
 pub(crate) fn decode(text: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
     let members =
         json::members(text).map_err(|error| match text.trim_ascii_start().as_bytes() {
-            [b'{', ..] => json::reason(&error),
-            _ if error.is_data() => format!("must be an object, not {}", json::kind(text)),
-            _ => json::reason(&error),
+            [b'{', ..] => json::describe_error(&error),
+            _ if error.is_data() => format!("must be an object, not {}", json::describe_type(text)),
+            _ => json::describe_error(&error),
         })?;
-    let mut intake = Intake::new(zone);
+    let mut intake = NewEventBuilder::new(zone);
     for (name, value) in members {
-        let value = Given::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
-        intake.take(name, value)?;
+        let value =
+            InputValue::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
+        intake.add(name, value)?;
     }
-    intake.finish()
+    intake.build()
 }
 
 /// Whether the text may be the beginning of JSON that does not end: whatever is wrong with it is

@@ -71,7 +71,7 @@ fn write_time(at: Timestamp, out: &mut String) {
 pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
     let (head, object) = split(line);
     let object = object.unwrap_or("{}");
-    let members = json::members(object).map_err(|error| json::reason(&error))?;
+    let members = json::members(object).map_err(|error| json::describe_error(&error))?;
     let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
     if has("event_id") && has("action") {
         return jsonl::decode(object, zone);

@@ -1,7 +1,7 @@
 //! The formats that events come in and go out in: JSON Lines, a JSON array, CSV, mirror lines.
 //!
 //! Each format decodes what it encodes, in one file. What a value means is not decided here but by
-//! [`crate::event::intake`]; what becomes of events and of bad records is for the caller.
+//! [`crate::event::builder`]; what becomes of events and of bad records is for the caller.
 
 pub(crate) mod csv;
 mod frame;

@@ -12,9 +12,9 @@ use std::net::SocketAddr;
 use crate::codec::line::Head;
 use crate::event::NewEvent;
 use crate::event::Severity;
+use crate::event::builder::InputValue;
+use crate::event::builder::NewEventBuilder;
 use crate::event::field;
-use crate::event::intake::Given;
-use crate::event::intake::Intake;
 use crate::event::json;
 use crate::event::quoted;
 use crate::text;
@@ -49,21 +49,22 @@ fn named(
     members: Vec<Member<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
-    let mut intake = Intake::new(zone);
+    let mut intake = NewEventBuilder::new(zone);
     let given: u64 = members
         .iter()
         .filter_map(|(name, _)| field::lookup(name))
         .fold(0, |given, name| given | name.field_bit);
     for (name, value) in head_values(head) {
         if field::lookup(name).is_some_and(|name| given & name.field_bit == 0) {
-            intake.take(name.into(), Given::Text(value.into()))?;
+            intake.add(name.into(), InputValue::Text(value.into()))?;
         }
     }
     for (name, value) in members {
-        let value = Given::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
-        intake.take(name, value)?;
+        let value =
+            InputValue::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
+        intake.add(name, value)?;
     }
-    intake.finish()
+    intake.build()
 }
 
 fn head_values<'a>(head: &Head<'a>) -> [(&'static str, &'a str); 4] {
@@ -108,17 +109,17 @@ impl<'a> Context<'a> {
         let diff = self.diff();
         let payload =
             object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
-        let mut intake = Intake::new(zone);
+        let mut intake = NewEventBuilder::new(zone);
         for (name, value) in &taken {
-            intake.take((*name).into(), Given::Text(value.as_ref().into()))?;
+            intake.add((*name).into(), InputValue::Text(value.as_ref().into()))?;
         }
         if let Some(diff) = &diff {
-            intake.take("diff".into(), Given::Json(diff))?;
+            intake.add("diff".into(), InputValue::Json(diff))?;
         }
         if let Some(payload) = &payload {
-            intake.take("payload".into(), Given::Json(payload))?;
+            intake.add("payload".into(), InputValue::Json(payload))?;
         }
-        intake.finish()
+        intake.build()
     }
 
     /// `Object` and `EventType`, else `Code`. What a slug cannot say stays in the payload.
@@ -234,8 +235,8 @@ impl<'a> Context<'a> {
     fn text(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;
         let text = if raw.starts_with('"') {
-            json::string(raw).ok()?
-        } else if json::kind(raw) == "a number" {
+            json::parse_string(raw).ok()?
+        } else if json::describe_type(raw) == "a number" {
             Cow::Borrowed(raw)
         } else {
             return None;

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::context::left_beside;
 use crate::event::Event;
 use crate::event::NewEvent;
-use crate::event::own;
+use crate::event::own_events;
 use crate::export;
 use crate::failure::{Exit, Failure};
 use crate::ingest;
@@ -46,7 +46,7 @@ impl Writer<'_> {
     /// # Errors
     /// As [`Log::append`]; an action that is the log's own, from a caller who may not write it.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<Appended> {
-        if own::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
+        if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
             let what = format!("the action {} is the log's own", event.action);
             return Err(Failure::new(Exit::NoPermission, what)
                 .hint("root may record it, not through sudo")

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
-use crate::event::own;
+use crate::event::own_events;
 use crate::text;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
@@ -54,7 +54,7 @@ pub(crate) struct Recorded {
 
 impl Outcome {
     pub(crate) fn to_event(&self) -> NewEvent {
-        own::system(if self.sent { SENT } else { FAILED }, &self.payload())
+        own_events::system_event(if self.sent { SENT } else { FAILED }, &self.payload())
     }
 
     /// What the log keeps of it.

@@ -11,7 +11,7 @@ use crate::digest::reader::within;
 use crate::digest::rhythm;
 use crate::digest::rhythm::Pace;
 use crate::event::Action;
-use crate::event::own;
+use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Log;
@@ -100,7 +100,7 @@ pub(crate) fn by_action(
     let seen = log.vocabulary(query, &all)?.into_iter();
     seen.map(|mut seen| {
         let pace = rhythm::gone_quiet(&counted(&seen.activity, &edges));
-        let quiet = match pace.filter(|_| !own::is_reserved(&seen.action)) {
+        let quiet = match pace.filter(|_| !own_events::is_reserved(&seen.action)) {
             Some(pace) if seen.last < until => Some((pace, seen.last)),
             // Something is dated ahead of the clock; the last before that is looked for.
             Some(_) => {
@@ -147,7 +147,7 @@ fn of_query(log: &Log, query: &Query, until: Timestamp) -> Result<Option<(Pace, 
     let seen = log.vocabulary(&within(query, edges[0], until), &edges)?;
     let mut daily = [0; rhythm::DAYS];
     let mut last = None;
-    for action in seen.iter().filter(|seen| !own::is_reserved(&seen.action)) {
+    for action in seen.iter().filter(|seen| !own_events::is_reserved(&seen.action)) {
         for (sum, count) in daily.iter_mut().zip(&action.activity) {
             *sum += count;
         }

@@ -18,7 +18,7 @@ use crate::event::Action;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
-use crate::event::own;
+use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Create;
@@ -160,11 +160,20 @@ fn a_day() -> Sample {
         ..did(JAMES, "page.delete", ("page", "p-8", "Old pricing"))
     };
     sample.add("2026-11-20T02:30:00Z", event);
-    let export = own::Export { format: "csv", query: "", rows: 412, last_id: 40, output: None };
-    sample.add("2026-11-19T14:20:00Z", own::export(&export, "1000".to_owned(), "alice".to_owned()));
+    let export = own_events::ExportPayload {
+        format: "csv",
+        query: "",
+        rows: 412,
+        last_id: 40,
+        output: None,
+    };
+    sample.add(
+        "2026-11-19T14:20:00Z",
+        own_events::export_event(&export, "1000".to_owned(), "alice".to_owned()),
+    );
     sample.add(
         "2026-11-20T01:10:00Z",
-        own::system("retention.sweep", &serde_json::json!({"count": 0})),
+        own_events::system_event("retention.sweep", &serde_json::json!({"count": 0})),
     );
     sample
 }
@@ -590,9 +599,18 @@ fn hostile() -> Sample {
         for second in [1, 2] {
             sample.add(&format!("2026-11-19T1{n}:00:0{second}Z"), event.clone());
         }
-        let export = own::Export { format: bad, query: bad, rows: 1, last_id: 1, output: None };
-        sample.add("2026-11-19T14:20:00Z", own::export(&export, bad.to_owned(), bad.to_owned()));
-        let dead = own::system("mirror.dead", &serde_json::json!({"mirror": bad}));
+        let export = own_events::ExportPayload {
+            format: bad,
+            query: bad,
+            rows: 1,
+            last_id: 1,
+            output: None,
+        };
+        sample.add(
+            "2026-11-19T14:20:00Z",
+            own_events::export_event(&export, bad.to_owned(), bad.to_owned()),
+        );
+        let dead = own_events::system_event("mirror.dead", &serde_json::json!({"mirror": bad}));
         sample.add("2026-11-19T15:20:00Z", dead);
     }
     sample

@@ -11,7 +11,7 @@ use crate::doctor::config::Wants;
 use crate::doctor::crontab::Job;
 use crate::doctor::log::Contents;
 use crate::event::EventId;
-use crate::event::own;
+use crate::event::own_events;
 use crate::store::Create;
 use crate::store::Stamp;
 use crate::time::Span;
@@ -216,7 +216,7 @@ fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents
     };
     for (recorded_at, occurred_at, action) in events {
         let event = match *action {
-            "retention.sweep" => own::system(action, &json!({"count": 18_204})),
+            "retention.sweep" => own_events::system_event(action, &json!({"count": 18_204})),
             _ => crate::event::NewEvent { action: (*action).to_owned(), ..Default::default() },
         };
         let occurred_at = Some(time(occurred_at));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::event::json::{self, Json};
+use crate::event::json::{self, JsonObject};
 use crate::event::quoted;
 use crate::text;
 
@@ -17,7 +17,7 @@ pub(crate) struct Change<'a> {
 
 impl Change<'_> {
     /// Whether the two sides say the same: such an entry is kept, and not shown.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub(crate) fn is_unchanged(&self) -> bool {
         match (self.before, self.after) {
             (Some(before), Some(after)) => json::same_value(before, after),
             _ => false,
@@ -26,7 +26,7 @@ impl Change<'_> {
 }
 
 /// The entries of a diff in order, those that changed nothing included.
-pub(crate) fn changes(diff: &Json) -> Vec<Change<'_>> {
+pub(crate) fn changes(diff: &JsonObject) -> Vec<Change<'_>> {
     diff.members()
         .into_iter()
         .map(|(field, entry)| {
@@ -41,7 +41,7 @@ pub(crate) fn changes(diff: &Json) -> Vec<Change<'_>> {
 ///
 /// # Errors
 /// The reason, with the field's name.
-pub(crate) fn check(diff: &Json) -> Result<(), String> {
+pub(crate) fn check(diff: &JsonObject) -> Result<(), String> {
     for (field, entry) in diff.members() {
         let has_a_side = json::members(entry)
             .is_ok_and(|sides| sides.iter().any(|(key, _)| key == "before" || key == "after"));
@@ -54,8 +54,8 @@ pub(crate) fn check(diff: &Json) -> Result<(), String> {
 
 /// The diff from the whole states before and after: the fields whose values differ, those of
 /// `before` first, each in its order. `None` when nothing changed.
-pub(crate) fn between(before: &Json, after: &Json) -> Option<Json> {
-    let (old, new) = (Members::of(before), Members::of(after));
+pub(crate) fn between(before: &JsonObject, after: &JsonObject) -> Option<JsonObject> {
+    let (old, new) = (ObjectMembers::from_json(before), ObjectMembers::from_json(after));
     let mut entries = Vec::new();
     for key in &old.order {
         let (was, is) = (old.value(key), new.value(key));
@@ -66,18 +66,18 @@ pub(crate) fn between(before: &Json, after: &Json) -> Option<Json> {
     }
     let added = new.order.iter().filter(|key| old.value(key).is_none());
     entries.extend(added.map(|key| entry(key, None, new.value(key))));
-    (!entries.is_empty()).then(|| Json::trusted(format!("{{{}}}", entries.join(","))))
+    (!entries.is_empty()).then(|| JsonObject::from_trusted(format!("{{{}}}", entries.join(","))))
 }
 
 /// The members of an object by key; of a key that is there twice the last value counts, as
 /// everywhere in JSON.
-struct Members<'a> {
+struct ObjectMembers<'a> {
     order: Vec<Cow<'a, str>>,
     values: HashMap<Cow<'a, str>, &'a str>,
 }
 
-impl<'a> Members<'a> {
-    fn of(object: &'a Json) -> Self {
+impl<'a> ObjectMembers<'a> {
+    fn from_json(object: &'a JsonObject) -> Self {
         let mut members = Self { order: Vec::new(), values: HashMap::new() };
         for (key, value) in object.members() {
             if members.values.insert(key.clone(), value).is_none() {

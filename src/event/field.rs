@@ -4,30 +4,30 @@ use std::sync::LazyLock;
 
 use crate::event::Event;
 use crate::event::Hash;
-use crate::event::MAX_ACTION;
-use crate::event::MAX_EVENT_ID;
-use crate::event::MAX_ID;
+use crate::event::MAX_ACTION_BYTES;
+use crate::event::MAX_EVENT_ID_BYTES;
+use crate::event::MAX_ID_BYTES;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
 use crate::event::quoted;
 use crate::time::Timestamp;
 
 /// A field's value, as a reader of it needs it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum FieldValue<'a> {
     Integer(i64),
     Text(&'a str),
     Time(Timestamp),
-    Json(&'a Json),
+    Json(&'a JsonObject),
     Hash(&'a Hash),
 }
 
 /// What may stand in a field, and so how it is read from text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FieldKind {
     /// Given by the log: another log's value is dropped.
     Stamp,
     Text,
@@ -42,8 +42,8 @@ pub(crate) enum Kind {
     Severity,
     Slug,
     Object,
-    Address,
-    Verb,
+    IpAddress,
+    HttpMethod,
     Status,
 }
 
@@ -53,24 +53,24 @@ pub(crate) struct Field {
     pub name: &'static str,
     /// The names it has elsewhere, and is taken in under.
     pub aliases: &'static [&'static str],
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// What it holds, for help.
     pub about: &'static str,
     /// Its value in the log.
-    pub get: for<'a> fn(&'a Event) -> Option<Value<'a>>,
+    pub get: for<'a> fn(&'a Event) -> Option<FieldValue<'a>>,
     /// The value an emitter gave.
-    pub given: for<'a> fn(&'a NewEvent) -> Option<Value<'a>>,
+    pub given: for<'a> fn(&'a NewEvent) -> Option<FieldValue<'a>>,
     /// Sets it from text in its normal form (objects are set by `intake`).
-    set: fn(&mut NewEvent, Taken),
+    set: fn(&mut NewEvent, NormalizedValue),
 }
 
 /// A value in its normal form, ready to be set.
-enum Taken {
+enum NormalizedValue {
     Text(String),
     Time(Timestamp),
     Source(Source),
     Severity(Severity),
-    Object(Json),
+    Object(JsonObject),
     Status(u16),
 }
 
@@ -80,53 +80,59 @@ impl Field {
     ///
     /// # Errors
     /// The reason, beginning with the field's name.
-    pub(crate) fn take(
+    pub(crate) fn set_from_text(
         &self,
         event: &mut NewEvent,
         text: String,
         time: impl FnOnce(&str) -> Result<Timestamp, String>,
     ) -> Result<(), String> {
-        let taken = self.normal_form(text, time).map_err(|why| format!("{}: {why}", self.name))?;
+        let taken = self.normalize(text, time).map_err(|why| format!("{}: {why}", self.name))?;
         (self.set)(event, taken);
         Ok(())
     }
 
     /// Sets a field that holds an object.
-    pub(crate) fn take_object(&self, event: &mut NewEvent, object: Json) {
-        (self.set)(event, Taken::Object(object));
+    pub(crate) fn set_object(&self, event: &mut NewEvent, object: JsonObject) {
+        (self.set)(event, NormalizedValue::Object(object));
     }
 
-    fn normal_form(
+    fn normalize(
         &self,
         text: String,
         time: impl FnOnce(&str) -> Result<Timestamp, String>,
-    ) -> Result<Taken, String> {
+    ) -> Result<NormalizedValue, String> {
         let bounded = |text: String, limit: usize| {
             if text.len() > limit { Err(format!("longer than {limit} bytes")) } else { Ok(text) }
         };
         Ok(match self.kind {
-            Kind::Stamp => unreachable!("the log's own stamps are never taken in"),
-            Kind::Text => Taken::Text(text),
-            Kind::Id { limit } => Taken::Text(bounded(text, limit)?),
-            Kind::Label => Taken::Text(bounded(text, MAX_ID)?),
-            Kind::Time => Taken::Time(time(&text)?),
-            Kind::Source => Taken::Source(Source::parse(&text).ok_or_else(|| {
-                format!("{} is none of operator, system, api and cron", quoted(&text))
-            })?),
-            Kind::Severity => Taken::Severity(Severity::parse(&text).ok_or_else(|| {
-                format!("{} is none of critical, high, medium, low and info", quoted(&text))
-            })?),
-            Kind::Slug => Taken::Text(slug(bounded(text, MAX_ACTION)?)?),
-            Kind::Object => Taken::Object(Json::object(&text, VALUE_DEPTH)?),
-            Kind::Address => Taken::Text(address(&text)?),
-            Kind::Verb => Taken::Text(verb(text)?),
-            Kind::Status => Taken::Status(status(&text)?),
+            FieldKind::Stamp => unreachable!("the log's own stamps are never taken in"),
+            FieldKind::Text => NormalizedValue::Text(text),
+            FieldKind::Id { limit } => NormalizedValue::Text(bounded(text, limit)?),
+            FieldKind::Label => NormalizedValue::Text(bounded(text, MAX_ID_BYTES)?),
+            FieldKind::Time => NormalizedValue::Time(time(&text)?),
+            FieldKind::Source => {
+                NormalizedValue::Source(Source::parse(&text).ok_or_else(|| {
+                    format!("{} is none of operator, system, api and cron", quoted(&text))
+                })?)
+            }
+            FieldKind::Severity => {
+                NormalizedValue::Severity(Severity::parse(&text).ok_or_else(|| {
+                    format!("{} is none of critical, high, medium, low and info", quoted(&text))
+                })?)
+            }
+            FieldKind::Slug => {
+                NormalizedValue::Text(normalize_action(bounded(text, MAX_ACTION_BYTES)?)?)
+            }
+            FieldKind::Object => NormalizedValue::Object(JsonObject::parse(&text, VALUE_DEPTH)?),
+            FieldKind::IpAddress => NormalizedValue::Text(normalize_ip(&text)?),
+            FieldKind::HttpMethod => NormalizedValue::Text(normalize_method(text)?),
+            FieldKind::Status => NormalizedValue::Status(parse_status(&text)?),
         })
     }
 }
 
 /// An action in its normal form: ASCII letters folded to lower case, digits and `_ . : / -`.
-fn slug(mut text: String) -> Result<String, String> {
+fn normalize_action(mut text: String) -> Result<String, String> {
     text.make_ascii_lowercase();
     let odd = |c: char| !(c.is_ascii_alphanumeric() || "_.:/-".contains(c));
     match text.chars().find(|c| odd(*c)) {
@@ -139,14 +145,14 @@ fn slug(mut text: String) -> Result<String, String> {
 }
 
 /// An IP address in the form of RFC 5952.
-fn address(text: &str) -> Result<String, String> {
+fn normalize_ip(text: &str) -> Result<String, String> {
     text.parse::<std::net::IpAddr>()
         .map(|address| address.to_string())
         .map_err(|_| format!("{} is not an address", quoted(text)))
 }
 
 /// An HTTP method in capitals: a token of RFC 9110, section 5.6.2.
-fn verb(mut text: String) -> Result<String, String> {
+fn normalize_method(mut text: String) -> Result<String, String> {
     text.make_ascii_uppercase();
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if text.len() <= 64 && text.chars().all(token) {
@@ -156,7 +162,7 @@ fn verb(mut text: String) -> Result<String, String> {
     }
 }
 
-fn status(text: &str) -> Result<u16, String> {
+fn parse_status(text: &str) -> Result<u16, String> {
     text.parse()
         .ok()
         .filter(|status| text.len() == 3 && (100..=599).contains(status))
@@ -165,11 +171,11 @@ fn status(text: &str) -> Result<u16, String> {
 
 /// A name that a field is known by.
 #[derive(Clone, Copy)]
-pub(crate) struct Name {
+pub(crate) struct FieldName {
     text: &'static str,
     pub field: &'static Field,
     /// Whether it is the contract's name, which wins over the others.
-    pub own: bool,
+    pub canonical: bool,
     /// One bit for each name.
     pub name_bit: u64,
     /// One bit for each field.
@@ -178,11 +184,11 @@ pub(crate) struct Name {
 
 /// Every name of every field, by a hash of its text: an event has some twenty names, and each is
 /// asked for here.
-struct Names {
-    slots: [Option<Name>; Self::SLOTS],
+struct NameTable {
+    slots: [Option<FieldName>; Self::SLOTS],
 }
 
-impl Names {
+impl NameTable {
     /// Several times the number of names, so that two seldom meet.
     const SLOTS: usize = 256;
 
@@ -193,7 +199,7 @@ impl Names {
             for (place, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
                 let slot = names.slot(text);
                 names.slots[slot] =
-                    Some(Name { text, field, own: place == 0, name_bit, field_bit });
+                    Some(FieldName { text, field, canonical: place == 0, name_bit, field_bit });
                 name_bit <<= 1;
             }
             field_bit <<= 1;
@@ -216,16 +222,16 @@ impl Names {
     }
 }
 
-static NAMES: LazyLock<Names> = LazyLock::new(Names::new);
+static NAMES: LazyLock<NameTable> = LazyLock::new(NameTable::new);
 
 /// The field that is taken in under that name, the contract's or another one.
-pub(crate) fn lookup(name: &str) -> Option<Name> {
+pub(crate) fn lookup(name: &str) -> Option<FieldName> {
     NAMES.slots[NAMES.slot(name)]
 }
 
 /// The field of that name.
-pub(crate) fn named(name: &str) -> Option<&'static Field> {
-    lookup(name).filter(|name| name.own).map(|name| name.field)
+pub(crate) fn by_name(name: &str) -> Option<&'static Field> {
+    lookup(name).filter(|name| name.canonical).map(|name| name.field)
 }
 
 macro_rules! text_field {
@@ -235,10 +241,10 @@ macro_rules! text_field {
             aliases: &$aliases,
             kind: $kind,
             about: $about,
-            get: |$event| $get.map(Value::Text),
-            given: |new| new.$name.as_deref().map(Value::Text),
+            get: |$event| $get.map(FieldValue::Text),
+            given: |new| new.$name.as_deref().map(FieldValue::Text),
             set: |new, taken| {
-                if let Taken::Text(text) = taken {
+                if let NormalizedValue::Text(text) = taken {
                     new.$name = Some(text);
                 }
             },
@@ -251,7 +257,7 @@ macro_rules! stamp_field {
         Field {
             name: stringify!($name),
             aliases: &[],
-            kind: Kind::Stamp,
+            kind: FieldKind::Stamp,
             about: $about,
             get: |$event| Some($get),
             given: |_| None,
@@ -265,12 +271,12 @@ macro_rules! object_field {
         Field {
             name: stringify!($name),
             aliases: &$aliases,
-            kind: Kind::Object,
+            kind: FieldKind::Object,
             about: $about,
-            get: |event| event.$name.as_ref().map(Value::Json),
-            given: |new| new.$name.as_ref().map(Value::Json),
+            get: |event| event.$name.as_ref().map(FieldValue::Json),
+            given: |new| new.$name.as_ref().map(FieldValue::Json),
             set: |new, taken| {
-                if let Taken::Object(object) = taken {
+                if let NormalizedValue::Object(object) = taken {
                     new.$name = Some(object);
                 }
             },
@@ -278,14 +284,16 @@ macro_rules! object_field {
     };
 }
 
-const ID: Kind = Kind::Id { limit: MAX_ID };
+const ID_KIND: FieldKind = FieldKind::Id { limit: MAX_ID_BYTES };
 
 /// Every field, in the contract's order.
 pub(crate) static FIELDS: [Field; 28] = [
-    stamp_field!(id, "place in the log, 1 for the first event", |event| Value::Integer(event.id.0)),
+    stamp_field!(id, "place in the log, 1 for the first event", |event| FieldValue::Integer(
+        event.id.0
+    )),
     text_field!(
         event_id,
-        Kind::Id { limit: MAX_EVENT_ID },
+        FieldKind::Id { limit: MAX_EVENT_ID_BYTES },
         [],
         "the emitter's own id, a UUID as a rule; a repeat of it is a duplicate",
         |event| Some(event.event_id.as_str())
@@ -293,28 +301,28 @@ pub(crate) static FIELDS: [Field; 28] = [
     Field {
         name: "occurred_at",
         aliases: &["created_at", "timestamp", "time"],
-        kind: Kind::Time,
+        kind: FieldKind::Time,
         about: "when the action committed",
-        get: |event| Some(Value::Time(event.occurred_at)),
-        given: |new| new.occurred_at.map(Value::Time),
+        get: |event| Some(FieldValue::Time(event.occurred_at)),
+        given: |new| new.occurred_at.map(FieldValue::Time),
         set: |new, taken| {
-            if let Taken::Time(at) = taken {
+            if let NormalizedValue::Time(at) = taken {
                 new.occurred_at = Some(at);
             }
         },
     },
-    stamp_field!(recorded_at, "when this log took it", |event| Value::Time(event.recorded_at)),
-    stamp_field!(recorded_by, "who ran the program", |event| Value::Text(&event.recorded_by)),
-    text_field!(tenant, ID, ["tenant_id"], "site or tenant", |event| event.tenant.as_deref()),
+    stamp_field!(recorded_at, "when this log took it", |event| FieldValue::Time(event.recorded_at)),
+    stamp_field!(recorded_by, "who ran the program", |event| FieldValue::Text(&event.recorded_by)),
+    text_field!(tenant, ID_KIND, ["tenant_id"], "site or tenant", |event| event.tenant.as_deref()),
     Field {
         name: "source",
         aliases: &[],
-        kind: Kind::Source,
+        kind: FieldKind::Source,
         about: "where it came from: operator, system, api or cron",
-        get: |event| Some(Value::Text(event.source.name())),
-        given: |new| new.source.map(|source| Value::Text(source.name())),
+        get: |event| Some(FieldValue::Text(event.source.name())),
+        given: |new| new.source.map(|source| FieldValue::Text(source.name())),
         set: |new, taken| {
-            if let Taken::Source(source) = taken {
+            if let NormalizedValue::Source(source) = taken {
                 new.source = Some(source);
             }
         },
@@ -322,85 +330,93 @@ pub(crate) static FIELDS: [Field; 28] = [
     Field {
         name: "severity",
         aliases: &[],
-        kind: Kind::Severity,
+        kind: FieldKind::Severity,
         about: "how grave it is: critical, high, medium, low or info; syslog's names are taken too",
-        get: |event| Some(Value::Text(event.severity.name())),
-        given: |new| new.severity.map(|severity| Value::Text(severity.name())),
+        get: |event| Some(FieldValue::Text(event.severity.name())),
+        given: |new| new.severity.map(|severity| FieldValue::Text(severity.name())),
         set: |new, taken| {
-            if let Taken::Severity(severity) = taken {
+            if let NormalizedValue::Severity(severity) = taken {
                 new.severity = Some(severity);
             }
         },
     },
-    text_field!(module, Kind::Label, [], "emitting service", |event| event
+    text_field!(module, FieldKind::Label, [], "emitting service", |event| event
         .action
         .module
         .as_deref()),
     Field {
         name: "action",
         aliases: &[],
-        kind: Kind::Slug,
+        kind: FieldKind::Slug,
         about: "what was done, like user.edit",
-        get: |event| Some(Value::Text(&event.action.slug)),
-        given: |new| Some(Value::Text(&new.action)),
+        get: |event| Some(FieldValue::Text(&event.action.slug)),
+        given: |new| Some(FieldValue::Text(&new.action)),
         set: |new, taken| {
-            if let Taken::Text(text) = taken {
+            if let NormalizedValue::Text(text) = taken {
                 new.action = text;
             }
         },
     },
-    text_field!(title, Kind::Text, [], "headline", |event| event.title.as_deref()),
-    text_field!(description, Kind::Text, [], "detail", |event| event.description.as_deref()),
-    text_field!(actor_id, ID, ["user_id"], "who did it: the id", |event| {
+    text_field!(title, FieldKind::Text, [], "headline", |event| event.title.as_deref()),
+    text_field!(description, FieldKind::Text, [], "detail", |event| event.description.as_deref()),
+    text_field!(actor_id, ID_KIND, ["user_id"], "who did it: the id", |event| {
         event.actor.as_ref().and_then(|actor| actor.id.as_deref())
     }),
-    text_field!(actor_label, Kind::Label, ["user"], "who did it: the name it had then", |event| {
-        event.actor.as_ref().and_then(|actor| actor.label.as_deref())
-    }),
+    text_field!(
+        actor_label,
+        FieldKind::Label,
+        ["user"],
+        "who did it: the name it had then",
+        |event| { event.actor.as_ref().and_then(|actor| actor.label.as_deref()) }
+    ),
     text_field!(
         impersonator_id,
-        ID,
+        ID_KIND,
         ["impersonated_by"],
         "who really acted, when acting as the actor: the id",
         |event| event.impersonator.as_ref().and_then(|party| party.id.as_deref())
     ),
     text_field!(
         impersonator_label,
-        Kind::Label,
+        FieldKind::Label,
         [],
         "who really acted: the name it had then",
         |event| event.impersonator.as_ref().and_then(|party| party.label.as_deref())
     ),
-    text_field!(target_type, Kind::Label, ["resource_type"], "family of the record", |event| {
-        event.target.as_ref().and_then(|target| target.kind.as_deref())
-    }),
-    text_field!(target_id, ID, ["resource_id"], "identifier or slug of the record", |event| {
+    text_field!(
+        target_type,
+        FieldKind::Label,
+        ["resource_type"],
+        "family of the record",
+        |event| { event.target.as_ref().and_then(|target| target.kind.as_deref()) }
+    ),
+    text_field!(target_id, ID_KIND, ["resource_id"], "identifier or slug of the record", |event| {
         event.target.as_ref().and_then(|target| target.id.as_deref())
     }),
-    text_field!(target_label, Kind::Label, [], "the name the record had then", |event| {
+    text_field!(target_label, FieldKind::Label, [], "the name the record had then", |event| {
         event.target.as_ref().and_then(|target| target.label.as_deref())
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, Kind::Address, ["ip_address"], "address, v4 or v6", |event| event
+    text_field!(ip, FieldKind::IpAddress, ["ip_address"], "address, v4 or v6", |event| event
         .ip
         .as_deref()),
-    text_field!(user_agent, Kind::Text, [], "user agent", |event| event.user_agent.as_deref()),
-    text_field!(session_id, ID, [], "session", |event| event.session_id.as_deref()),
-    text_field!(method, Kind::Verb, [], "HTTP method", |event| event.method.as_deref()),
-    text_field!(endpoint, Kind::Text, [], "path", |event| event.endpoint.as_deref()),
+    text_field!(user_agent, FieldKind::Text, [], "user agent", |event| event.user_agent.as_deref()),
+    text_field!(session_id, ID_KIND, [], "session", |event| event.session_id.as_deref()),
+    text_field!(method, FieldKind::HttpMethod, [], "HTTP method", |event| event.method.as_deref()),
+    text_field!(endpoint, FieldKind::Text, [], "path", |event| event.endpoint.as_deref()),
     Field {
         name: "status_code",
         aliases: &[],
-        kind: Kind::Status,
+        kind: FieldKind::Status,
         about: "HTTP status, 100 to 599",
-        get: |event| event.status_code.map(|status| Value::Integer(i64::from(status))),
-        given: |new| new.status_code.map(|status| Value::Integer(i64::from(status))),
+        get: |event| event.status_code.map(|status| FieldValue::Integer(i64::from(status))),
+        given: |new| new.status_code.map(|status| FieldValue::Integer(i64::from(status))),
         set: |new, taken| {
-            if let Taken::Status(status) = taken {
+            if let NormalizedValue::Status(status) = taken {
                 new.status_code = Some(status);
             }
         },
     },
-    stamp_field!(hash, "link of the chain", |event| Value::Hash(&event.hash)),
+    stamp_field!(hash, "link of the chain", |event| FieldValue::Hash(&event.hash)),
 ];

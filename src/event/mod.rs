@@ -1,15 +1,15 @@
 //! The event: what an emitter says ([`NewEvent`]) and what the log keeps ([`Event`]).
 //!
 //! Every rule of how a value is taken in stands here and in the modules below: [`field`] has the one
-//! table of fields, [`intake`] turns named values into a `NewEvent`, [`diff`] compares before and
-//! after, [`json`] keeps JSON text as it came, [`own`] makes the events that the log writes about
+//! table of fields, [`builder`] turns named values into a `NewEvent`, [`diff`] compares before and
+//! after, [`json`] keeps JSON text as it came, [`own_events`] makes the events that the log writes about
 //! itself. Nothing here reads a clock, a file or the environment.
 
+pub(crate) mod builder;
 pub(crate) mod diff;
 pub(crate) mod field;
-pub(crate) mod intake;
 pub(crate) mod json;
-pub(crate) mod own;
+pub(crate) mod own_events;
 
 #[cfg(test)]
 mod tests;
@@ -17,17 +17,17 @@ mod tests;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::time::Timestamp;
 
 /// The largest event that is taken, in bytes of its values.
-pub(crate) const MAX_EVENT: usize = 1 << 20;
+pub(crate) const MAX_EVENT_BYTES: usize = 1 << 20;
 /// The longest action, in bytes.
-pub(crate) const MAX_ACTION: usize = 128;
+pub(crate) const MAX_ACTION_BYTES: usize = 128;
 /// The longest `event_id`, in bytes.
-pub(crate) const MAX_EVENT_ID: usize = 512;
+pub(crate) const MAX_EVENT_ID_BYTES: usize = 512;
 /// The longest other id, or label, in bytes.
-pub(crate) const MAX_ID: usize = 4 << 10;
+pub(crate) const MAX_ID_BYTES: usize = 4 << 10;
 
 /// An event's place in the log: 1 for the first, ascending in commit order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,7 +45,7 @@ pub(crate) struct Hash(pub [u8; 32]);
 
 impl Hash {
     /// Appends its hex digits.
-    pub(crate) fn write_into(&self, out: &mut String) {
+    pub(crate) fn write_hex_into(&self, out: &mut String) {
         for byte in self.0 {
             for digit in [byte >> 4, byte & 0xF] {
                 out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
@@ -57,7 +57,7 @@ impl Hash {
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut digits = String::with_capacity(64);
-        self.write_into(&mut digits);
+        self.write_hex_into(&mut digits);
         f.write_str(&digits)
     }
 }
@@ -183,8 +183,8 @@ pub(crate) struct Event {
     pub actor: Option<Arc<Party>>,
     pub impersonator: Option<Arc<Party>>,
     pub target: Option<Arc<Target>>,
-    pub diff: Option<Json>,
-    pub payload: Option<Json>,
+    pub diff: Option<JsonObject>,
+    pub payload: Option<JsonObject>,
     pub ip: Option<String>,
     pub user_agent: Option<Arc<str>>,
     pub session_id: Option<String>,
@@ -200,12 +200,12 @@ impl Event {
     /// Whether it tells of something that did not succeed: what `is:failed` finds. The status is 400
     /// or more, or the action's last part has `failed` or `denied` as a word.
     pub(crate) fn is_failed(&self) -> bool {
-        self.status_code.is_some_and(|status| status >= 400) || names_failure(&self.action.slug)
+        self.status_code.is_some_and(|status| status >= 400) || is_failure_action(&self.action.slug)
     }
 }
 
 /// Whether the last part of an action (after its last dot) has `failed` or `denied` as a word.
-pub(crate) fn names_failure(action: &str) -> bool {
+pub(crate) fn is_failure_action(action: &str) -> bool {
     let last = action.rsplit('.').next().unwrap_or(action);
     last.split(|c: char| !c.is_ascii_alphanumeric())
         .any(|word| word == "failed" || word == "denied")
@@ -231,15 +231,15 @@ pub(crate) struct NewEvent {
     pub target_type: Option<String>,
     pub target_id: Option<String>,
     pub target_label: Option<String>,
-    pub diff: Option<Json>,
-    pub payload: Option<Json>,
+    pub diff: Option<JsonObject>,
+    pub payload: Option<JsonObject>,
     pub ip: Option<String>,
     pub user_agent: Option<String>,
     pub session_id: Option<String>,
     pub method: Option<String>,
     pub endpoint: Option<String>,
     pub status_code: Option<u16>,
-    /// Set by [`own`] alone.
+    /// Set by [`own_events`] alone.
     pub own: bool,
 }
 
@@ -279,7 +279,7 @@ impl NewEvent {
         if self.action.is_empty() {
             return Err("action is missing".to_owned());
         }
-        if self.size() > MAX_EVENT {
+        if self.size() > MAX_EVENT_BYTES {
             return Err("longer than 1 MiB".to_owned());
         }
         Ok(self)
@@ -310,6 +310,6 @@ impl NewEvent {
         let json = [&self.diff, &self.payload];
         self.action.len()
             + texts.into_iter().flatten().map(String::len).sum::<usize>()
-            + json.into_iter().flatten().map(Json::size).sum::<usize>()
+            + json.into_iter().flatten().map(JsonObject::size).sum::<usize>()
     }
 }

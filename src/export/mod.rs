@@ -21,7 +21,7 @@ use anyhow::{Context, Result, bail};
 use crate::codec;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::event::own;
+use crate::event::own_events;
 use crate::failure::{Exit, Failure};
 use crate::query::Clock;
 use crate::query::Query;
@@ -154,7 +154,7 @@ fn count(log: &Log, query: &Query, head: EventId) -> Result<u64> {
 /// Tells the log who takes what out of it.
 fn record(log: &mut Log, request: &Request<'_>, rows: u64, head: EventId) -> Result<()> {
     let query = request.query.to_string();
-    let what = own::Export {
+    let what = own_events::ExportPayload {
         format: request.format.name(),
         query: &query,
         rows,
@@ -162,7 +162,7 @@ fn record(log: &mut Log, request: &Request<'_>, rows: u64, head: EventId) -> Res
         output: request.output,
     };
     let name = request.exporter.to_owned();
-    let event = own::export(&what, name.clone(), name);
+    let event = own_events::export_event(&what, name.clone(), name);
     log.append(&[event], &request.stamp)
         .context("cannot record the export, so nothing is exported")?;
     Ok(())

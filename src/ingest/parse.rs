@@ -20,7 +20,7 @@ use crate::codec::Place;
 use crate::codec::Reading;
 use crate::codec::Step;
 use crate::event::NewEvent;
-use crate::event::own;
+use crate::event::own_events;
 
 /// How many chunks may wait.
 const WAITING: usize = 3;
@@ -216,7 +216,7 @@ fn parse(
             Step::Record(record) => {
                 let (found, keep) = match record.outcome {
                     Outcome::Event(event) => {
-                        if !parsing.reserved && own::is_reserved(&event.action) {
+                        if !parsing.reserved && own_events::is_reserved(&event.action) {
                             (Found::Reserved(event.action), keep)
                         } else {
                             (Found::Event(event), keep)

@@ -134,7 +134,7 @@ fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
     let members = json::members(payload).ok()?;
     let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;
     match raw.as_bytes().first() {
-        Some(b'"') => json::string(raw).ok(),
+        Some(b'"') => json::parse_string(raw).ok(),
         Some(b'n') => None,
         _ => Some(Cow::Borrowed(raw)),
     }

@@ -13,7 +13,7 @@ use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::query::pattern::Pattern;
@@ -59,8 +59,8 @@ pub(crate) fn full() -> Event {
             id: Some("a/b".to_owned()),
             label: Some("James Compton".to_owned()),
         })),
-        diff: Some(Json::trusted(r#"{"a":{"after":1}}"#.to_owned())),
-        payload: Some(Json::trusted(
+        diff: Some(JsonObject::from_trusted(r#"{"a":{"after":1}}"#.to_owned())),
+        payload: Some(JsonObject::from_trusted(
             r#"{"token":"abc","n":1.10,"yes":true,"no":null,"o":{"a":[1]},"a b":"\u00e9,*","n":1.20}"#
                 .to_owned(),
         )),
@@ -202,8 +202,8 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         status_code: http.2,
         ip: http.3,
         session_id: http.4,
-        payload: json.0.map(Json::trusted),
-        diff: json.1.map(Json::trusted),
+        payload: json.0.map(JsonObject::from_trusted),
+        diff: json.1.map(JsonObject::from_trusted),
         ..bare()
     })
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use crate::event::diff;
 use crate::event::diff::Change;
-use crate::event::json::Json;
-use crate::event::json::string;
+use crate::event::json::JsonObject;
+use crate::event::json::parse_string;
 use crate::render::Printer;
 use crate::render::json;
 use crate::render::styled::Styled;
@@ -30,9 +30,10 @@ const COMPARED: usize = 1_000_000;
 impl Printer<'_> {
     /// The changed fields on lines of at most `page` columns: before → after, those with several
     /// lines or too much for one beneath, line by line; then their number.
-    pub(super) fn changes(&self, diff: &Json, page: Option<usize>) -> Vec<Styled> {
+    pub(super) fn changes(&self, diff: &JsonObject, page: Option<usize>) -> Vec<Styled> {
         let all = diff::changes(diff);
-        let changed: Vec<&Change<'_>> = all.iter().filter(|change| !change.is_idle()).collect();
+        let changed: Vec<&Change<'_>> =
+            all.iter().filter(|change| !change.is_unchanged()).collect();
         let name_room = changed
             .iter()
             .map(|change| Styled::foreign(Style::Plain, &change.field).width())
@@ -165,7 +166,7 @@ fn is_text(text: &str) -> bool {
 }
 
 fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
-    if raw.starts_with('"') { string(raw).ok() } else { None }
+    if raw.starts_with('"') { parse_string(raw).ok() } else { None }
 }
 
 /// One side over several lines: a text's own, else those of the value.

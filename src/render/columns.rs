@@ -5,8 +5,8 @@ use crate::event::Severity;
 use crate::event::field;
 use crate::event::field::FIELDS;
 use crate::event::field::Field;
-use crate::event::field::Kind;
-use crate::event::field::Value;
+use crate::event::field::FieldKind;
+use crate::event::field::FieldValue;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render::Labels;
@@ -161,11 +161,11 @@ impl Column {
             let give = Give { way: ours.cut, leaves: None };
             return Some(Self { name: ours.name, content: ours.content, side: ours.side, give });
         }
-        let field = field::named(name)?;
+        let field = field::by_name(name)?;
         Some(Self {
             name: field.name,
             content: Content::Field(field.name),
-            side: if field.kind == Kind::Status { Side::Right } else { Side::Left },
+            side: if field.kind == FieldKind::Status { Side::Right } else { Side::Left },
             give: Give { way: may_be_long(field), leaves: None },
         })
     }
@@ -189,7 +189,7 @@ impl Column {
             Content::Field("severity") => {
                 Styled::own(severity_style(event.severity), event.severity.name())
             }
-            Content::Field(name) => field::named(name)
+            Content::Field(name) => field::by_name(name)
                 .and_then(|field| (field.get)(event))
                 .map(|value| printer.value(value))
                 .unwrap_or_default(),
@@ -206,7 +206,7 @@ pub(crate) fn sort_field(name: &str) -> anyhow::Result<&'static str> {
     let lower = name.to_ascii_lowercase();
     let column = NAMED.iter().find(|column| column.name == lower).map(|column| column.sorts);
     column
-        .or_else(|| field::named(&lower).map(|field| field.name))
+        .or_else(|| field::by_name(&lower).map(|field| field.name))
         .ok_or_else(|| unknown("--sort", "field", name).into())
 }
 
@@ -234,15 +234,15 @@ fn unknown(flag: &str, what: &str, name: &str) -> Failure {
 /// Whether values of the field may be as long as they like.
 fn may_be_long(field: &Field) -> bool {
     match field.kind {
-        Kind::Text | Kind::Id { .. } | Kind::Label | Kind::Object => true,
-        Kind::Stamp => field.name == "recorded_by" || field.name == "hash",
-        Kind::Time
-        | Kind::Source
-        | Kind::Severity
-        | Kind::Slug
-        | Kind::Address
-        | Kind::Verb
-        | Kind::Status => false,
+        FieldKind::Text | FieldKind::Id { .. } | FieldKind::Label | FieldKind::Object => true,
+        FieldKind::Stamp => field.name == "recorded_by" || field.name == "hash",
+        FieldKind::Time
+        | FieldKind::Source
+        | FieldKind::Severity
+        | FieldKind::Slug
+        | FieldKind::IpAddress
+        | FieldKind::HttpMethod
+        | FieldKind::Status => false,
     }
 }
 
@@ -288,13 +288,13 @@ pub(super) fn status(status: u16) -> Styled {
 
 impl Printer<'_> {
     /// A field's value on one line.
-    pub(super) fn value(&self, value: Value<'_>) -> Styled {
+    pub(super) fn value(&self, value: FieldValue<'_>) -> Styled {
         match value {
-            Value::Integer(number) => Styled::plain(&number.to_string()),
-            Value::Text(text) => Styled::foreign(Style::Plain, text),
-            Value::Time(at) => Styled::plain(&self.when(at)),
-            Value::Json(json) => super::json::line(json.as_str()),
-            Value::Hash(hash) => Styled::plain(&hash.to_string()),
+            FieldValue::Integer(number) => Styled::plain(&number.to_string()),
+            FieldValue::Text(text) => Styled::foreign(Style::Plain, text),
+            FieldValue::Time(at) => Styled::plain(&self.when(at)),
+            FieldValue::Json(json) => super::json::line(json.as_str()),
+            FieldValue::Hash(hash) => Styled::plain(&hash.to_string()),
         }
     }
 }

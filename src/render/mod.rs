@@ -176,7 +176,7 @@ fn target_name(target: &Target) -> Styled {
 /// The name of the one field that an edit changed.
 fn sole_change(event: &Event) -> Option<String> {
     let changes = diff::changes(event.diff.as_ref()?);
-    let mut changed = changes.iter().filter(|change| !change.is_idle());
+    let mut changed = changes.iter().filter(|change| !change.is_unchanged());
     let sole = changed.next()?;
     changed.next().is_none().then(|| sole.field.to_string())
 }

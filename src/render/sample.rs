@@ -12,7 +12,7 @@ use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::render::Printer;
 use crate::render::Times;
 use crate::terminal::Look;
@@ -41,8 +41,8 @@ pub(crate) fn action(slug: &str, module: &str) -> Arc<Action> {
     Arc::new(Action { slug: slug.into(), module: Some(module.into()) })
 }
 
-pub(crate) fn json(text: &str) -> Option<Json> {
-    Some(Json::object(text, 1).unwrap())
+pub(crate) fn json(text: &str) -> Option<JsonObject> {
+    Some(JsonObject::parse(text, 1).unwrap())
 }
 
 /// The edit that SCREENS shows in full.

@@ -12,8 +12,8 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::diff;
 use crate::event::field::FIELDS;
-use crate::event::field::Value;
-use crate::event::json::Json;
+use crate::event::field::FieldValue;
+use crate::event::json::JsonObject;
 use crate::render::Columns;
 use crate::render::Labels;
 use crate::render::Listing;
@@ -562,14 +562,14 @@ fn no_field_is_left_out_of_a_detail() {
         let page = String::from_utf8(out).unwrap();
         for field in &FIELDS {
             let told: Vec<String> = match (field.get)(&event).expect(field.name) {
-                Value::Integer(number) => vec![number.to_string()],
-                Value::Text(text) => text.lines().map(str::to_owned).collect(),
-                Value::Time(at) => vec![at.to_string()],
-                Value::Hash(hash) => vec![hash.to_string()],
-                Value::Json(json) if field.name == "diff" => {
+                FieldValue::Integer(number) => vec![number.to_string()],
+                FieldValue::Text(text) => text.lines().map(str::to_owned).collect(),
+                FieldValue::Time(at) => vec![at.to_string()],
+                FieldValue::Hash(hash) => vec![hash.to_string()],
+                FieldValue::Json(json) if field.name == "diff" => {
                     diff::changes(json).iter().map(|change| change.field.to_string()).collect()
                 }
-                Value::Json(json) => vec![json.as_str().to_owned()],
+                FieldValue::Json(json) => vec![json.as_str().to_owned()],
             };
             for told in told {
                 assert!(squeezed(&page).contains(&squeezed(&told)), "{}: {page}", field.name);
@@ -726,8 +726,8 @@ fn hostile(text: &str) -> Event {
         actor: party(),
         impersonator: party(),
         target: target(text, text, text),
-        diff: Some(Json::trusted(object.clone())),
-        payload: Some(Json::trusted(object)),
+        diff: Some(JsonObject::from_trusted(object.clone())),
+        payload: Some(JsonObject::from_trusted(object)),
         ip: some(),
         user_agent: Some(text.into()),
         session_id: some(),

@@ -13,8 +13,8 @@ use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::field;
-use crate::event::field::Value;
-use crate::event::json::Json;
+use crate::event::field::FieldValue;
+use crate::event::json::JsonObject;
 use crate::store::Appended;
 use crate::store::Create;
 use crate::store::Found;
@@ -56,8 +56,8 @@ pub(super) fn full() -> NewEvent {
         target_type: text("user"),
         target_id: text("42"),
         target_label: text("Zoë"),
-        diff: Some(Json::object(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#, 1).unwrap()),
-        payload: Some(Json::object(r#"{"n":1.10}"#, 1).unwrap()),
+        diff: Some(JsonObject::parse(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#, 1).unwrap()),
+        payload: Some(JsonObject::parse(r#"{"n":1.10}"#, 1).unwrap()),
         ip: text("2001:db8::1"),
         user_agent: text("curl/8.5"),
         session_id: text("s-1"),
@@ -150,13 +150,13 @@ fn values(event: &Event) -> String {
 }
 
 /// A value as text, as people see it in the view `events`.
-pub(super) fn shown(value: Value<'_>) -> String {
+pub(super) fn shown(value: FieldValue<'_>) -> String {
     match value {
-        Value::Integer(number) => number.to_string(),
-        Value::Text(text) => text.to_owned(),
-        Value::Time(at) => at.to_string(),
-        Value::Json(json) => json.as_str().to_owned(),
-        Value::Hash(hash) => hash.to_string(),
+        FieldValue::Integer(number) => number.to_string(),
+        FieldValue::Text(text) => text.to_owned(),
+        FieldValue::Time(at) => at.to_string(),
+        FieldValue::Json(json) => json.as_str().to_owned(),
+        FieldValue::Hash(hash) => hash.to_string(),
     }
 }
 
@@ -200,7 +200,7 @@ fn a_repeat_that_says_something_else_is_a_conflict() {
         conflict("occurred_at")
     );
     assert_eq!(
-        appended(said(|event| event.payload = Some(Json::object(r#"{"n":1.1}"#, 1).unwrap()))),
+        appended(said(|event| event.payload = Some(JsonObject::parse(r#"{"n":1.1}"#, 1).unwrap()))),
         conflict("payload"),
         "numbers by their text"
     );
@@ -209,7 +209,7 @@ fn a_repeat_that_says_something_else_is_a_conflict() {
     assert_eq!(
         appended(said(|event| {
             let diff = r#"{"name":{"after":"Zo\u00eb","before":"Zoe"}}"#;
-            event.diff = Some(Json::object(diff, 1).unwrap());
+            event.diff = Some(JsonObject::parse(diff, 1).unwrap());
         })),
         duplicate,
         "JSON by value"
@@ -425,7 +425,7 @@ prop_compose! {
         json in any_text(),
     ) -> NewEvent {
         let object = json.map(|text| {
-            Json::trusted(serde_json::json!({ "a": { "before": text, "after": 1 } }).to_string())
+            JsonObject::from_trusted(serde_json::json!({ "a": { "before": text, "after": 1 } }).to_string())
         });
         NewEvent {
             event_id: ids.0,

@@ -40,7 +40,7 @@ use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::field;
-use crate::event::field::Value;
+use crate::event::field::FieldValue;
 pub(crate) use crate::store::read::Cursor;
 pub(crate) use crate::store::read::Order;
 pub(crate) use crate::store::read::Page;
@@ -277,7 +277,7 @@ impl Batch<'_> {
 /// given counts: a repeat without a time has another "now".
 fn conflict(given: &NewEvent, there: &Event) -> Option<&'static str> {
     field::FIELDS.iter().find_map(|field| {
-        let value = (field.given)(given).filter(|value| *value != Value::Text(""))?;
+        let value = (field.given)(given).filter(|value| *value != FieldValue::Text(""))?;
         ((field.get)(there) != Some(value)).then_some(field.name)
     })
 }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::event::own;
+use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -148,7 +148,7 @@ impl Run<'_> {
             let Some(planned) = planned else { return Ok(self.interrupted(false)) };
             let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(false)) };
             let swept = Swept::new(&plan, self.job.retention, &planned, self.job.now);
-            let event = own::system(ACTION, &swept.payload());
+            let event = own_events::system_event(ACTION, &swept.payload());
             let (recorded_at, recorded_by) = ((self.job.clock)(), self.job.recorded_by);
             let stamp = Stamp { recorded_at, recorded_by };
             if self.log.vouch(self.sweeping, &planned, &event, &stamp)? {

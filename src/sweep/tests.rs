@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use crate::digest::outcome::Outcome;
 use crate::digest::outcome::tests::outcome;
 use crate::event::NewEvent;
-use crate::event::own;
+use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -126,9 +126,9 @@ fn the_state_of_the_digests_stays_whatever_its_age() {
         digest(false, false),
         digest(true, true),
         imported,
-        own::system("log.export", &serde_json::json!({})),
-        own::system(ACTION, &serde_json::json!({"sweep": 0})),
-        own::system(ACTION, &serde_json::json!({"sweep": 0})),
+        own_events::system_event("log.export", &serde_json::json!({})),
+        own_events::system_event(ACTION, &serde_json::json!({"sweep": 0})),
+        own_events::system_event(ACTION, &serde_json::json!({"sweep": 0})),
     ] {
         fixture.add(event, 20);
     }

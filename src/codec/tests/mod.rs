@@ -27,8 +27,8 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
 use crate::event::field::FIELDS;
-use crate::event::field::Kind;
-use crate::event::json::Json;
+use crate::event::field::FieldKind;
+use crate::event::json::JsonObject;
 use crate::time::Timestamp;
 
 /// A source that gives so many bytes at a time.
@@ -193,7 +193,7 @@ fn assert_comes_back(given: &[NewEvent]) {
             let back = events(&written, reading);
             assert_eq!(back.len(), kept.len(), "{format:?}");
             for (back, kept) in back.iter().zip(&kept) {
-                for field in FIELDS.iter().filter(|field| field.kind != Kind::Stamp) {
+                for field in FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp) {
                     assert_eq!(
                         (field.given)(back),
                         (field.get)(kept),
@@ -217,7 +217,7 @@ fn every_code_point_comes_back() {
             NewEvent {
                 action: "a".to_owned(),
                 title: Some(all),
-                payload: Some(Json::trusted(format!("{{{json}:1}}"))),
+                payload: Some(JsonObject::from_trusted(format!("{{{json}:1}}"))),
                 ..NewEvent::default()
             }
         })
@@ -296,18 +296,18 @@ fn any_object_of(value: impl Strategy<Value = String>) -> impl Strategy<Value = 
     })
 }
 
-fn any_payload() -> impl Strategy<Value = Json> {
-    any_object_of(any_json()).prop_map(Json::trusted)
+fn any_payload() -> impl Strategy<Value = JsonObject> {
+    any_object_of(any_json()).prop_map(JsonObject::from_trusted)
 }
 
-fn any_diff() -> impl Strategy<Value = Json> {
+fn any_diff() -> impl Strategy<Value = JsonObject> {
     let entry = prop_oneof![
         any_json().prop_map(|before| format!("{{\"before\":{before}}}")),
         any_json().prop_map(|after| format!("{{\"after\":{after}}}")),
         (any_json(), any_json())
             .prop_map(|(before, after)| format!("{{\"before\":{before},\"after\":{after}}}")),
     ];
-    any_object_of(entry).prop_map(Json::trusted)
+    any_object_of(entry).prop_map(JsonObject::from_trusted)
 }
 
 prop_compose! {

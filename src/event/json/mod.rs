@@ -1,7 +1,7 @@
 //! JSON objects kept as the text that came: exact numbers, order of keys, escapes; only the blanks
 //! between tokens go.
 
-mod plain;
+mod fast_path;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,39 +16,39 @@ pub(crate) const VALUE_DEPTH: usize = 1;
 
 /// The text of one JSON object without blanks between its tokens.
 #[derive(Clone, Debug)]
-pub(crate) struct Json(Box<str>);
+pub(crate) struct JsonObject(Box<str>);
 
 /// Equal by value: the order of keys and the way a string is escaped do not count, numbers are
 /// compared by their text.
-impl PartialEq for Json {
+impl PartialEq for JsonObject {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0 || same_value(&self.0, &other.0)
     }
 }
 
-impl Json {
+impl JsonObject {
     /// Takes an object in as text from an emitter; `depth` is how deep it stands in its line.
     ///
     /// # Errors
     /// The reason: no JSON, no object, nested too deep, half of a surrogate pair.
-    pub(crate) fn object(text: &str, depth: usize) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|why| reason(&why))?;
+    pub(crate) fn parse(text: &str, depth: usize) -> Result<Self, String> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|why| describe_error(&why))?;
         Self::from_raw(raw.get(), depth)
     }
 
     /// Takes in what `serde_json` has already read as one value.
     ///
     /// # Errors
-    /// As [`Json::object`].
+    /// As [`JsonObject::parse`].
     pub(crate) fn from_raw(raw: &str, depth: usize) -> Result<Self, String> {
         if raw.trim_ascii_start().as_bytes().first() != Some(&b'{') {
-            return Err(format!("must be an object, not {}", kind(raw)));
+            return Err(format!("must be an object, not {}", describe_type(raw)));
         }
         Ok(Self(compact(raw, depth)?.into_boxed_str()))
     }
 
     /// Text that this program stored or made itself.
-    pub(crate) fn trusted(text: String) -> Self {
+    pub(crate) fn from_trusted(text: String) -> Self {
         Self(text.into_boxed_str())
     }
 
@@ -82,7 +82,7 @@ impl Json {
 }
 
 /// What kind of JSON a value is, with its article, for error messages.
-pub(crate) fn kind(raw: &str) -> &'static str {
+pub(crate) fn describe_type(raw: &str) -> &'static str {
     match raw.trim_start().as_bytes().first() {
         Some(b'{') => "an object",
         Some(b'[') => "an array",
@@ -95,7 +95,7 @@ pub(crate) fn kind(raw: &str) -> &'static str {
 
 /// The reason of a JSON error on one line that counts columns alone, for the line of the file is
 /// told before it.
-pub(crate) fn reason(error: &serde_json::Error) -> String {
+pub(crate) fn describe_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     format!("{what} at column {}", error.column())
@@ -112,11 +112,11 @@ pub(crate) fn same_value(a: &str, b: &str) -> bool {
 /// # Errors
 /// As `serde_json`, when the text is no object.
 pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)>> {
-    if let Some(members) = plain::members(text) {
+    if let Some(members) = fast_path::members(text) {
         return Ok(members);
     }
-    struct Members;
-    impl<'de> Visitor<'de> for Members {
+    struct MembersVisitor;
+    impl<'de> Visitor<'de> for MembersVisitor {
         type Value = Vec<(Cow<'de, str>, &'de str)>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -126,13 +126,16 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut members = Vec::with_capacity(32);
             while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-                members.push((string(key.get()).map_err(serde::de::Error::custom)?, value.get()));
+                members.push((
+                    parse_string(key.get()).map_err(serde::de::Error::custom)?,
+                    value.get(),
+                ));
             }
             Ok(members)
         }
     }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let members = reader.deserialize_map(Members)?;
+    let members = reader.deserialize_map(MembersVisitor)?;
     reader.end()?;
     Ok(members)
 }
@@ -141,11 +144,11 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
 ///
 /// # Errors
 /// The reason, when it is no string or has half of a surrogate pair.
-pub(crate) fn string(raw: &str) -> Result<Cow<'_, str>, String> {
+pub(crate) fn parse_string(raw: &str) -> Result<Cow<'_, str>, String> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) if !inner.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| reason(&why)),
-        None => Err(format!("must be text, not {}", kind(raw))),
+        Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| describe_error(&why)),
+        None => Err(format!("must be text, not {}", describe_type(raw))),
     }
 }
 

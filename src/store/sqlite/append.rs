@@ -23,7 +23,7 @@ use crate::chain::Content;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store;
@@ -317,8 +317,8 @@ impl Batch<'_> {
         let body = Body {
             title: event.title.as_deref(),
             description: event.description.as_deref(),
-            diff: event.diff.as_ref().map(Json::as_str),
-            payload: event.payload.as_ref().map(Json::as_str),
+            diff: event.diff.as_ref().map(JsonObject::as_str),
+            payload: event.payload.as_ref().map(JsonObject::as_str),
             ip: event.ip.as_deref(),
             session_id: event.session_id.as_deref(),
         };

@@ -10,7 +10,7 @@ use crate::event;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::event::own;
+use crate::event::own_events;
 use crate::store::digest::Depth;
 use crate::store::digest::Extent;
 use crate::store::digest::Rhythm;
@@ -132,7 +132,7 @@ impl Sqlite {
                 let action = Arc::clone(named(&actions, row.get(0)?)?);
                 let failed = row.get(1)?;
                 Ok(Tally {
-                    failed: failed || event::names_failure(&action.slug),
+                    failed: failed || event::is_failure_action(&action.slug),
                     action,
                     count: row.get::<_, i64>(2)?.cast_unsigned(),
                 })
@@ -178,7 +178,7 @@ impl Sqlite {
             let mut rhythms = Vec::new();
             for (key, mut daily) in read(ALL)? {
                 let action = named(&actions, key)?;
-                let names_failure = event::names_failure(&action.slug);
+                let names_failure = event::is_failure_action(&action.slug);
                 if let Some(failed) = failed.remove(&key).filter(|_| !names_failure) {
                     for (all, failed) in daily.iter_mut().zip(&failed) {
                         *all -= failed;
@@ -192,7 +192,8 @@ impl Sqlite {
                 rhythms.push(Rhythm { action: Arc::clone(action), failed: names_failure, daily });
             }
             rhythms.retain(|rhythm| {
-                !own::is_reserved(&rhythm.action.slug) && rhythm.daily.iter().any(|day| *day > 0)
+                !own_events::is_reserved(&rhythm.action.slug)
+                    && rhythm.daily.iter().any(|day| *day > 0)
             });
             Ok(rhythms)
         })
@@ -211,7 +212,7 @@ impl Sqlite {
             WHERE action.slug = ?1 AND action.module = ?2";
         let module = action.module.as_deref().unwrap_or_default();
         let (from, to) =
-            if event::names_failure(&action.slug) { (false, true) } else { (failed, failed) };
+            if event::is_failure_action(&action.slug) { (false, true) } else { (failed, failed) };
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let params = (&action.slug, module, until.as_nanos(), from, to);

@@ -231,7 +231,7 @@ pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result
 /// The actions whose name tells of a failure.
 pub(super) fn failures(connection: &Connection) -> Result<Keys> {
     let mut found = Vec::new();
-    let named = |slug: ValueRef<'_>| Ok(event::names_failure(slug.as_str()?));
+    let named = |slug: ValueRef<'_>| Ok(event::is_failure_action(slug.as_str()?));
     scan(connection, ACTION.all, &[], named, &mut found)?;
     Ok(found.into_iter().collect())
 }

@@ -26,7 +26,7 @@ use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::Target;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
 use crate::store::sqlite::error::damage;
 use crate::time::Timestamp;
@@ -122,8 +122,8 @@ struct Keys {
     ip: Option<String>,
     session_id: Option<String>,
     description: Option<String>,
-    diff: Option<Json>,
-    payload: Option<Json>,
+    diff: Option<JsonObject>,
+    payload: Option<JsonObject>,
     own: bool,
     hash: Hash,
 }
@@ -134,7 +134,7 @@ impl Keys {
         let odd = |what: &str| damage(format!("event {id} has no {what} that there can be"));
         let json = |column, name| {
             let text = row.get_ref(column)?.as_str_or_null().map_err(|_| odd(name))?;
-            text.map(|text| Json::object(text, VALUE_DEPTH).map_err(|_| odd(name))).transpose()
+            text.map(|text| JsonObject::parse(text, VALUE_DEPTH).map_err(|_| odd(name))).transpose()
         };
         Ok(Self {
             id,

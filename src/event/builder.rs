@@ -12,10 +12,10 @@ use serde_json::value::RawValue;
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
-use crate::event::field::Kind;
-use crate::event::field::Name;
+use crate::event::field::FieldKind;
+use crate::event::field::FieldName;
 use crate::event::json;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
 use crate::event::quoted;
 use crate::text;
@@ -23,27 +23,27 @@ use crate::time;
 use crate::time::Zone;
 
 /// How deep a value stands that has gone one level down, into the payload or the diff.
-const MOVED_DEPTH: usize = VALUE_DEPTH + 1;
+const NESTED_VALUE_DEPTH: usize = VALUE_DEPTH + 1;
 
 /// A value under a name, before anybody asked what it means.
 #[derive(Clone, Debug)]
-pub(crate) enum Given<'a> {
+pub(crate) enum InputValue<'a> {
     /// Text that is only text: a string in JSON.
     Text(Cow<'a, str>),
     /// Text that says everything there is to say, objects too: a cell of CSV, the value of a flag.
-    Cell(Cow<'a, str>),
+    Untyped(Cow<'a, str>),
     /// Any other JSON value, as valid JSON text.
     Json(&'a str),
 }
 
-impl<'a> Given<'a> {
+impl<'a> InputValue<'a> {
     /// The value of a piece of valid JSON.
     ///
     /// # Errors
     /// The reason: a string with half of a surrogate pair.
     pub(crate) fn from_json(raw: &'a str) -> Result<Self, String> {
         match raw.as_bytes() {
-            [b'"', ..] => json::string(raw).map(Self::Text),
+            [b'"', ..] => json::parse_string(raw).map(Self::Text),
             _ => Ok(Self::Json(raw)),
         }
     }
@@ -51,15 +51,16 @@ impl<'a> Given<'a> {
     /// The value of text that must be JSON, like a flag that takes it.
     ///
     /// # Errors
-    /// The reason: no JSON, or as [`Given::from_json`].
+    /// The reason: no JSON, or as [`InputValue::from_json`].
     pub(crate) fn parse_json(text: &'a str) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|why| json::reason(&why))?;
+        let raw: &RawValue =
+            serde_json::from_str(text).map_err(|why| json::describe_error(&why))?;
         Self::from_json(raw.get())
     }
 
     fn is_absent(&self) -> bool {
         match self {
-            Self::Text(text) | Self::Cell(text) => text.is_empty(),
+            Self::Text(text) | Self::Untyped(text) => text.is_empty(),
             Self::Json(raw) => *raw == "null",
         }
     }
@@ -67,50 +68,50 @@ impl<'a> Given<'a> {
     /// The value as JSON text within the payload, blanks dropped.
     fn to_json(&self) -> Result<String, String> {
         match self {
-            Self::Text(text) | Self::Cell(text) => {
+            Self::Text(text) | Self::Untyped(text) => {
                 let mut json = String::with_capacity(text.len() + 2);
                 text::json_string_into(&mut json, text);
                 Ok(json)
             }
-            Self::Json(raw) => json::compact(raw, MOVED_DEPTH),
+            Self::Json(raw) => json::compact(raw, NESTED_VALUE_DEPTH),
         }
     }
 }
 
 /// Collects the values of one event.
-pub(crate) struct Intake<'a> {
+pub(crate) struct NewEventBuilder<'a> {
     zone: Option<&'a Zone>,
     event: NewEvent,
     /// Every name that came, absent values too: those of fields as bits, the others in full.
-    names: u64,
-    other_names: HashSet<Cow<'a, str>>,
+    seen_names: u64,
+    seen_other_names: HashSet<Cow<'a, str>>,
     /// Fields that are set, as bits.
-    set: u64,
-    aliased: Vec<(Name, Cow<'a, str>, Given<'a>)>,
-    id: Option<Given<'a>>,
+    set_fields: u64,
+    pending_aliases: Vec<(FieldName, Cow<'a, str>, InputValue<'a>)>,
+    pending_id: Option<InputValue<'a>>,
     /// Another log stamped it: its `id` is that log's.
-    foreign: bool,
-    before: Option<(Cow<'a, str>, Given<'a>)>,
-    after: Option<(Cow<'a, str>, Given<'a>)>,
+    stamped_elsewhere: bool,
+    before: Option<(Cow<'a, str>, InputValue<'a>)>,
+    after: Option<(Cow<'a, str>, InputValue<'a>)>,
     /// What goes into the payload: the key, and JSON text.
-    extra: Vec<(Cow<'a, str>, String)>,
+    payload_extras: Vec<(Cow<'a, str>, String)>,
 }
 
-impl<'a> Intake<'a> {
+impl<'a> NewEventBuilder<'a> {
     /// `zone` reads the times that come without an offset; without it they are refused.
     pub(crate) fn new(zone: Option<&'a Zone>) -> Self {
         Self {
             zone,
             event: NewEvent::default(),
-            names: 0,
-            other_names: HashSet::new(),
-            set: 0,
-            aliased: Vec::new(),
-            id: None,
-            foreign: false,
+            seen_names: 0,
+            seen_other_names: HashSet::new(),
+            set_fields: 0,
+            pending_aliases: Vec::new(),
+            pending_id: None,
+            stamped_elsewhere: false,
             before: None,
             after: None,
-            extra: Vec::new(),
+            payload_extras: Vec::new(),
         }
     }
 
@@ -118,37 +119,37 @@ impl<'a> Intake<'a> {
     ///
     /// # Errors
     /// The reason: a name that came before, a value that does not fit its field.
-    pub(crate) fn take(&mut self, name: Cow<'a, str>, given: Given<'a>) -> Result<(), String> {
+    pub(crate) fn add(&mut self, name: Cow<'a, str>, given: InputValue<'a>) -> Result<(), String> {
         let known = field::lookup(&name);
         let is_new = match known {
-            Some(known) => self.names & known.name_bit == 0,
-            None => self.other_names.insert(name.clone()),
+            Some(known) => self.seen_names & known.name_bit == 0,
+            None => self.seen_other_names.insert(name.clone()),
         };
         if !is_new {
             return Err(format!("{} is given twice", quoted(&name)));
         }
-        self.names |= known.map_or(0, |known| known.name_bit);
+        self.seen_names |= known.map_or(0, |known| known.name_bit);
         if given.is_absent() {
             return Ok(());
         }
         match known {
-            Some(known) if known.own && known.field.kind == Kind::Stamp => {
+            Some(known) if known.canonical && known.field.kind == FieldKind::Stamp => {
                 match known.field.name {
-                    "id" => self.id = Some(given),
-                    _ => self.foreign = true,
+                    "id" => self.pending_id = Some(given),
+                    _ => self.stamped_elsewhere = true,
                 }
                 Ok(())
             }
-            Some(known) if known.own => self.set(known, given),
+            Some(known) if known.canonical => self.set_field(known, given),
             Some(known) => {
-                self.aliased.push((known, name, given));
+                self.pending_aliases.push((known, name, given));
                 Ok(())
             }
             None => match name.as_ref() {
-                "before" => self.keep_side(name, given, true),
-                "after" => self.keep_side(name, given, false),
-                "before_value" | "after_value" => self.aliased_side(name, given),
-                _ => self.extra(name, &given),
+                "before" => self.set_side(name, given, true),
+                "after" => self.set_side(name, given, false),
+                "before_value" | "after_value" => self.set_side_from_alias(name, given),
+                _ => self.add_to_payload(name, &given),
             },
         }
     }
@@ -156,98 +157,105 @@ impl<'a> Intake<'a> {
     /// Makes the event of what was taken.
     ///
     /// # Errors
-    /// The reason, as [`Intake::take`] and [`NewEvent::validate`].
-    pub(crate) fn finish(mut self) -> Result<NewEvent, String> {
-        self.settle_aliases()?;
-        self.settle_id()?;
-        self.settle_diff()?;
-        self.settle_payload()?;
+    /// The reason, as [`NewEventBuilder::add`] and [`NewEvent::validate`].
+    pub(crate) fn build(mut self) -> Result<NewEvent, String> {
+        self.resolve_aliases()?;
+        self.resolve_id()?;
+        self.resolve_diff()?;
+        self.merge_payload()?;
         self.event.validate()
     }
 
-    fn set(&mut self, name: Name, given: Given<'a>) -> Result<(), String> {
-        self.set |= name.field_bit;
+    fn set_field(&mut self, name: FieldName, given: InputValue<'a>) -> Result<(), String> {
+        self.set_fields |= name.field_bit;
         let field = name.field;
         let text = match (field.kind, given) {
-            (_, Given::Cell(text)) => text.into_owned(),
-            (Kind::Object, Given::Text(_)) => {
+            (_, InputValue::Untyped(text)) => text.into_owned(),
+            (FieldKind::Object, InputValue::Text(_)) => {
                 return Err(format!("{}: must be an object, not text", field.name));
             }
-            (Kind::Object, Given::Json(raw)) => {
-                let object = Json::from_raw(raw, VALUE_DEPTH)
+            (FieldKind::Object, InputValue::Json(raw)) => {
+                let object = JsonObject::from_raw(raw, VALUE_DEPTH)
                     .map_err(|why| format!("{}: {why}", field.name))?;
-                field.take_object(&mut self.event, object);
+                field.set_object(&mut self.event, object);
                 return Ok(());
             }
-            (_, Given::Text(text)) => text.into_owned(),
-            (Kind::Id { .. } | Kind::Time | Kind::Severity | Kind::Status, Given::Json(number))
-                if json::kind(number) == "a number" =>
-            {
-                number.to_owned()
-            }
-            (_, Given::Json(raw)) => {
-                return Err(format!("{}: must be text, not {}", field.name, json::kind(raw)));
+            (_, InputValue::Text(text)) => text.into_owned(),
+            (
+                FieldKind::Id { .. } | FieldKind::Time | FieldKind::Severity | FieldKind::Status,
+                InputValue::Json(number),
+            ) if json::describe_type(number) == "a number" => number.to_owned(),
+            (_, InputValue::Json(raw)) => {
+                return Err(format!(
+                    "{}: must be text, not {}",
+                    field.name,
+                    json::describe_type(raw)
+                ));
             }
         };
         let zone = self.zone;
-        field.take(&mut self.event, text, |time| time::parse_emitted(time, zone))
+        field.set_from_text(&mut self.event, text, |time| time::parse_emitted(time, zone))
     }
 
-    fn extra(&mut self, name: Cow<'a, str>, given: &Given<'a>) -> Result<(), String> {
+    fn add_to_payload(&mut self, name: Cow<'a, str>, given: &InputValue<'a>) -> Result<(), String> {
         let value = given.to_json().map_err(|why| format!("{}: {why}", quoted(&name)))?;
-        self.extra.push((name, value));
+        self.payload_extras.push((name, value));
         Ok(())
     }
 
     /// A field's own name wins over its other names, wherever it stands in the line.
-    fn settle_aliases(&mut self) -> Result<(), String> {
-        for (known, name, given) in std::mem::take(&mut self.aliased) {
-            if self.set & known.field_bit == 0 {
-                self.set(known, given)?;
+    fn resolve_aliases(&mut self) -> Result<(), String> {
+        for (known, name, given) in std::mem::take(&mut self.pending_aliases) {
+            if self.set_fields & known.field_bit == 0 {
+                self.set_field(known, given)?;
             } else {
-                self.extra(name, &given)?;
+                self.add_to_payload(name, &given)?;
             }
         }
         Ok(())
     }
 
-    fn settle_id(&mut self) -> Result<(), String> {
-        let Some(id) = self.id.take().filter(|_| !self.foreign) else {
+    fn resolve_id(&mut self) -> Result<(), String> {
+        let Some(id) = self.pending_id.take().filter(|_| !self.stamped_elsewhere) else {
             return Ok(());
         };
         let name = field::lookup("event_id").expect("the table has event_id");
         if self.event.event_id.is_some() {
-            self.extra("id".into(), &id)
+            self.add_to_payload("id".into(), &id)
         } else {
-            self.set(name, id)
+            self.set_field(name, id)
         }
     }
 
-    fn keep_side(
+    fn set_side(
         &mut self,
         name: Cow<'a, str>,
-        given: Given<'a>,
+        given: InputValue<'a>,
         before: bool,
     ) -> Result<(), String> {
         let slot = if before { &mut self.before } else { &mut self.after };
         match slot.replace((name, given)) {
-            Some((alias, earlier)) => self.extra(alias, &earlier),
+            Some((alias, earlier)) => self.add_to_payload(alias, &earlier),
             None => Ok(()),
         }
     }
 
     /// The other name gives way to the own one, which may come later.
-    fn aliased_side(&mut self, name: Cow<'a, str>, given: Given<'a>) -> Result<(), String> {
+    fn set_side_from_alias(
+        &mut self,
+        name: Cow<'a, str>,
+        given: InputValue<'a>,
+    ) -> Result<(), String> {
         let slot = if name == "before_value" { &mut self.before } else { &mut self.after };
         if slot.is_some() {
-            return self.extra(name, &given);
+            return self.add_to_payload(name, &given);
         }
         *slot = Some((name, given));
         Ok(())
     }
 
     /// Two whole states become a diff; anything less says no change, and is kept in the payload.
-    fn settle_diff(&mut self) -> Result<(), String> {
+    fn resolve_diff(&mut self) -> Result<(), String> {
         let (before, after) = (self.before.take(), self.after.take());
         if let Some(diff) = &self.event.diff {
             if before.is_some() || after.is_some() {
@@ -255,10 +263,12 @@ impl<'a> Intake<'a> {
             }
             return diff::check(diff);
         }
-        let state = |side: &Option<(Cow<'_, str>, Given<'_>)>| match side {
-            Some((_, Given::Json(raw))) => Json::from_raw(raw, MOVED_DEPTH).ok(),
-            Some((_, Given::Cell(text))) => Json::object(text, MOVED_DEPTH).ok(),
-            Some((_, Given::Text(_))) | None => None,
+        let state = |side: &Option<(Cow<'_, str>, InputValue<'_>)>| match side {
+            Some((_, InputValue::Json(raw))) => JsonObject::from_raw(raw, NESTED_VALUE_DEPTH).ok(),
+            Some((_, InputValue::Untyped(text))) => {
+                JsonObject::parse(text, NESTED_VALUE_DEPTH).ok()
+            }
+            Some((_, InputValue::Text(_))) | None => None,
         };
         if let (Some(old), Some(new)) = (state(&before), state(&after)) {
             self.event.diff = diff::between(&old, &new);
@@ -267,12 +277,14 @@ impl<'a> Intake<'a> {
         for (name, given) in [before, after].into_iter().flatten() {
             // A cell may hold the state as JSON or in plain words.
             let state = match &given {
-                Given::Cell(text) => Given::parse_json(text).and_then(|state| state.to_json()).ok(),
-                Given::Text(_) | Given::Json(_) => None,
+                InputValue::Untyped(text) => {
+                    InputValue::parse_json(text).and_then(|state| state.to_json()).ok()
+                }
+                InputValue::Text(_) | InputValue::Json(_) => None,
             };
             match state {
-                Some(state) => self.extra.push((name, state)),
-                None => self.extra(name, &given)?,
+                Some(state) => self.payload_extras.push((name, state)),
+                None => self.add_to_payload(name, &given)?,
             }
         }
         Ok(())
@@ -280,16 +292,16 @@ impl<'a> Intake<'a> {
 
     /// What has no field of its own joins the payload, behind what the emitter put there. A key that
     /// the payload has with another value gets a number, so that both stay.
-    fn settle_payload(&mut self) -> Result<(), String> {
-        if self.extra.is_empty() {
+    fn merge_payload(&mut self) -> Result<(), String> {
+        if self.payload_extras.is_empty() {
             return Ok(());
         }
         let payload = self.event.payload.take();
-        let mut text = payload.as_ref().map_or("{}", Json::as_str).to_owned();
+        let mut text = payload.as_ref().map_or("{}", JsonObject::as_str).to_owned();
         text.pop();
-        let extra = std::mem::take(&mut self.extra);
+        let extra = std::mem::take(&mut self.payload_extras);
         let mut taken: HashMap<Cow<'_, str>, &str> = HashMap::new();
-        taken.extend(payload.as_ref().map(Json::members).unwrap_or_default());
+        taken.extend(payload.as_ref().map(JsonObject::members).unwrap_or_default());
         for (name, value) in &extra {
             let mut key = Cow::Borrowed(name.as_ref());
             let mut number = 1;
@@ -309,7 +321,7 @@ impl<'a> Intake<'a> {
             taken.insert(key, value);
         }
         text.push('}');
-        self.event.payload = Some(Json::trusted(text));
+        self.event.payload = Some(JsonObject::from_trusted(text));
         Ok(())
     }
 }

@@ -2,21 +2,21 @@
 
 use crate::event::NewEvent;
 use crate::event::Source;
-use crate::event::json::Json;
+use crate::event::json::JsonObject;
 
 /// The families of actions that are the log's own.
-pub(crate) const FAMILIES: [&str; 4] = ["log.", "retention.", "digest.", OF_MIRRORS];
+pub(crate) const RESERVED_PREFIXES: [&str; 4] = ["log.", "retention.", "digest.", MIRROR_PREFIX];
 
 /// What mirrors say of themselves.
-pub(crate) const OF_MIRRORS: &str = "mirror.";
+pub(crate) const MIRROR_PREFIX: &str = "mirror.";
 
 /// Whether only the log itself, root or an administrator may write that action.
 pub(crate) fn is_reserved(action: &str) -> bool {
-    FAMILIES.iter().any(|family| action.starts_with(family))
+    RESERVED_PREFIXES.iter().any(|family| action.starts_with(family))
 }
 
 /// What an export took, for its `log.export` event.
-pub(crate) struct Export<'a> {
+pub(crate) struct ExportPayload<'a> {
     pub format: &'a str,
     /// The filter as it was understood.
     pub query: &'a str,
@@ -28,7 +28,11 @@ pub(crate) struct Export<'a> {
 }
 
 /// The event `log.export`: the caller's own act, so it is the one with an actor.
-pub(crate) fn export(what: &Export<'_>, actor_id: String, actor_label: String) -> NewEvent {
+pub(crate) fn export_event(
+    what: &ExportPayload<'_>,
+    actor_id: String,
+    actor_label: String,
+) -> NewEvent {
     let mut payload = serde_json::json!({
         "format": what.format,
         "query": what.query,
@@ -43,18 +47,18 @@ pub(crate) fn export(what: &Export<'_>, actor_id: String, actor_label: String) -
         source: Some(Source::Operator),
         actor_id: Some(actor_id),
         actor_label: Some(actor_label),
-        payload: Some(Json::trusted(payload.to_string())),
+        payload: Some(JsonObject::from_trusted(payload.to_string())),
         own: true,
         ..NewEvent::default()
     }
 }
 
 /// An event of the log's about itself, without an actor.
-pub(crate) fn system(action: &str, payload: &serde_json::Value) -> NewEvent {
+pub(crate) fn system_event(action: &str, payload: &serde_json::Value) -> NewEvent {
     NewEvent {
         action: action.to_owned(),
         source: Some(Source::System),
-        payload: Some(Json::trusted(payload.to_string())),
+        payload: Some(JsonObject::from_trusted(payload.to_string())),
         own: true,
         ..NewEvent::default()
     }
