@@ -88,7 +88,7 @@ impl Retention {
         // shall feed nothing to itself.
         let fed = |query: &Query| {
             !event.action.slug.starts_with(own_events::MIRROR_PREFIX)
-                || query.names_actions(own_events::MIRROR_PREFIX)
+                || query.names_actions_with_prefix(own_events::MIRROR_PREFIX)
         };
         self.undelivered.iter().any(|query| fed(query) && query.matches(event))
     }
@@ -116,7 +116,7 @@ impl Retention {
     pub(crate) fn horizons(&self, now: Timestamp) -> Vec<Horizon> {
         let horizon = |decider, mut query: Query, keep| {
             let cutoff = now.saturating_sub(keep);
-            query.before(cutoff);
+            query.narrow_to_before(cutoff);
             Horizon { decider, keep, cutoff, query }
         };
         let rules = self.rules.iter().enumerate();
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_first_rule_that_fits_decides_and_else_keep() {
-        let event = samples::full();
+        let event = samples::full_event();
         let slug = &event.action.slug;
         let fits = format!("action:{slug}");
         let rules = [("action:nowhere", 1), (fits.as_str(), 2), ("", 3)];
@@ -166,8 +166,9 @@ mod tests {
     #[test]
     fn what_a_mirror_asks_for_is_held() {
         let event = |slug: &str| {
-            let action = Action { slug: slug.to_owned(), ..(*samples::full().action).clone() };
-            Event { action: action.into(), ..samples::full() }
+            let action =
+                Action { slug: slug.to_owned(), ..(*samples::full_event().action).clone() };
+            Event { action: action.into(), ..samples::full_event() }
         };
         let holds = |queries: &[&str], slug: &str| {
             let retention = retention(Some(9), &[]).holding(queries.iter().copied()).unwrap();
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_occurred_before_the_cutoff_is_too_old() {
-        let event = samples::full();
+        let event = samples::full_event();
         let now = event.occurred_at.saturating_add(days(10));
         let older = retention(Some(9), &[("action:nowhere", 1)]);
         let horizons = older.horizons(now);

@@ -43,13 +43,13 @@ impl FilterArgs {
         let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
         let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
         for (name, value) in &self.flags {
-            query.flag(name, value, clock).map_err(usage)?;
+            query.add_flag(name, value, clock).map_err(usage)?;
         }
         for phrase in &self.phrases {
-            query.phrase(phrase);
+            query.add_phrase(phrase);
         }
         if self.today {
-            query.today(clock);
+            query.narrow_to_today(clock);
         }
         Ok(query)
     }
@@ -74,7 +74,7 @@ impl clap::Args for FilterArgs {
         let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
             let argument = argument(flag, sentence(qualifier.help))
-                .value_name(qualifier.value)
+                .value_name(qualifier.value_name)
                 .action(ArgAction::Append);
             // "-2h" is a time.
             Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))

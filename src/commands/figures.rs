@@ -9,8 +9,8 @@ use anyhow::Result;
 use crate::context::Reader;
 use crate::event::Party;
 use crate::event::Target;
+use crate::query::Predicate;
 use crate::query::Query;
-use crate::query::Test;
 use crate::render;
 use crate::render::Subject;
 use crate::store::Cursor;
@@ -136,9 +136,11 @@ impl Search<'_> {
     }
 
     fn is_asked(&self, kind: Option<&str>, id: Option<&str>, label: Option<&str>) -> bool {
-        self.who.terms().any(|term| match &term.test {
-            Test::Person(names) => names.iter().any(|name| name.matches(id, label)),
-            Test::Target(records) => records.iter().any(|record| record.matches(kind, id, label)),
+        self.who.terms().any(|term| match &term.predicate {
+            Predicate::Person(names) => names.iter().any(|name| name.matches(id, label)),
+            Predicate::Target(records) => {
+                records.iter().any(|record| record.matches(kind, id, label))
+            }
             _ => false,
         })
     }

@@ -191,7 +191,7 @@ impl Request<'_> {
                 _ if self.query == Query::default() => String::new(),
                 _ => {
                     let time = |at| zone.format(at, TimeFormat::DateTimeMinute);
-                    format!("match {}", self.query.told(time))
+                    format!("match {}", self.query.describe(time))
                 }
             }
         };

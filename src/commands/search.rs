@@ -66,14 +66,14 @@ struct SearchArgs {
 impl Run for SearchActorArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
-        self.rest.run(context, Subject::Actor, &self.actor, Query::person(&self.actor))
+        self.rest.run(context, Subject::Actor, &self.actor, Query::for_person(&self.actor))
     }
 }
 
 impl Run for SearchTargetArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
-        self.rest.run(context, Subject::Target, &self.target, Query::record(&self.target))
+        self.rest.run(context, Subject::Target, &self.target, Query::for_target(&self.target))
     }
 }
 

@@ -317,7 +317,7 @@ fn query(text: &str) -> Result<(), String> {
     // Without times in it, it does not matter what time it is.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let query = Query::parse(text, &clock).map_err(|error| error.to_string())?;
-    if query.has_times() {
+    if query.has_time_terms() {
         return Err(format!(
             "{text:?} has since, until or days, which a query in the config has not"
         ));

@@ -14,11 +14,11 @@ use crate::event::Hash;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::query::Clock;
-use crate::query::Column;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::QueryError;
-use crate::query::Test;
-use crate::query::value::Is;
+use crate::query::TextField;
+use crate::query::value::EventProperty;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -53,9 +53,9 @@ impl Kind {
         // A kind says nothing about time, which whoever reads the config has made sure of.
         let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
         let query = Query::parse(written, &clock)?;
-        let by_action = query.terms().all(|term| match &term.test {
-            Test::Text(column, _) => matches!(column, Column::Action | Column::Module),
-            Test::Is(all) => all.iter().all(|is| matches!(is, Is::Failed)),
+        let by_action = query.terms().all(|term| match &term.predicate {
+            Predicate::Text(column, _) => matches!(column, TextField::Action | TextField::Module),
+            Predicate::Is(all) => all.iter().all(|is| matches!(is, EventProperty::Failed)),
             _ => false,
         });
         let (name, written) = (name.to_owned(), written.trim().to_owned());

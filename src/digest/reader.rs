@@ -281,7 +281,7 @@ impl<'a> Reader<'a> {
 pub(super) fn within(query: &Query, since: Timestamp, until: Timestamp) -> Query {
     let clock = Clock { now: until, zone: &Zone::utc() };
     let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
-    query.clone().at_any_time().and(span.expect("times read back"))
+    query.clone().without_times().and(span.expect("times read back"))
 }
 
 /// How many events each group may list, for all to list no more than [`LISTED`] together.

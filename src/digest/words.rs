@@ -14,10 +14,10 @@ use crate::digest::window;
 use crate::digest::window::Gap;
 use crate::digest::window::Window;
 use crate::event::Party;
-use crate::query::Column;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::Term;
-use crate::query::Test;
+use crate::query::TextField;
 use crate::text;
 use crate::time;
 use crate::time::TimeFormat;
@@ -114,7 +114,7 @@ pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
 
 /// What a one-off digest is about.
 pub(super) fn query(query: &Query, zone: &Zone) -> String {
-    lines::shown(&query.told(|at| zone.format(at, TimeFormat::DateTimeMinute)), lines::SENTENCE)
+    lines::shown(&query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)), lines::SENTENCE)
 }
 
 /// `And 3 actions more with 12 events.`
@@ -171,7 +171,7 @@ pub(super) fn command(query: &str, since: Option<Timestamp>, until: Option<Times
 
 /// `asked`, which may name actions, and all that a one-off digest is about but times and actions.
 pub(super) fn narrowed(asked: &str, query: Option<&Query>) -> String {
-    let is_other = |term: &&Term| !matches!(term.test, Test::Text(Column::Action, _));
+    let is_other = |term: &&Term| !matches!(term.predicate, Predicate::Text(TextField::Action, _));
     let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
     terms.fold(asked.to_owned(), |all, term| format!("{all} {term}"))
 }

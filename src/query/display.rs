@@ -5,35 +5,35 @@ use std::fmt::Display;
 
 use crate::event::EventId;
 use crate::event::Severity;
-use crate::query::Column;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::Term;
-use crate::query::Terms;
-use crate::query::Test;
+use crate::query::TermGroup;
+use crate::query::TextField;
 use crate::query::pattern::Pattern;
-use crate::query::value::Range;
+use crate::query::value::ValueRange;
 use crate::time::Timestamp;
 
 impl Display for Query {
     /// Times are absolute, in UTC. Where joined queries name one qualifier, which the language
     /// cannot say, each stands in parentheses; that does not read back as something else.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown(|name, at| format!("{name}:{at}")))
+        f.write_str(&self.render(|name, at| format!("{name}:{at}")))
     }
 }
 
 impl Query {
     /// The query for a person to read: as [`Display`], but `since TIME` and
     /// `until TIME`, with each time as `time` writes it.
-    pub(crate) fn told(&self, time: impl Fn(Timestamp) -> String) -> String {
-        self.shown(|name, at| format!("{name} {}", time(at)))
+    pub(crate) fn describe(&self, time: impl Fn(Timestamp) -> String) -> String {
+        self.render(|name, at| format!("{name} {}", time(at)))
     }
 
-    fn shown(&self, time: impl Fn(&str, Timestamp) -> String) -> String {
+    fn render(&self, time: impl Fn(&str, Timestamp) -> String) -> String {
         let bounds = self.bounds();
         let from = bounds.from.map(|at| time("since", at));
         let to = bounds.to.map(|at| time("until", at));
-        let terms: Vec<String> = match self.as_one() {
+        let terms: Vec<String> = match self.merged_terms() {
             Some(terms) => terms.terms.iter().map(Term::to_string).collect(),
             None => self
                 .groups()
@@ -49,12 +49,14 @@ impl Query {
 
     /// All that must hold as one list of terms, if no two groups name the same qualifier: written
     /// side by side those would widen.
-    fn as_one(&self) -> Option<Terms> {
-        let mut one = Terms::default();
+    fn merged_terms(&self) -> Option<TermGroup> {
+        let mut one = TermGroup::default();
         for group in self.groups() {
             for term in &group.terms {
                 let there = one.terms.iter().find(|there| {
-                    !there.negated && !term.negated && there.test.same_qualifier(&term.test)
+                    !there.negated
+                        && !term.negated
+                        && there.predicate.same_qualifier(&term.predicate)
                 });
                 match there {
                     Some(there) if there == term => {}
@@ -69,37 +71,41 @@ impl Query {
 
 impl Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.negated { "-" } else { "" }, self.test)
+        write!(f, "{}{}", if self.negated { "-" } else { "" }, self.predicate)
     }
 }
 
-impl Display for Test {
+impl Display for Predicate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Actor(names) => list(f, "actor", names.iter().map(|name| &name.id)),
-            Self::Impersonator(names) => list(f, "impersonator", names.iter().map(|name| &name.id)),
-            Self::Person(names) => list(f, "person", names.iter().map(|name| &name.id)),
-            Self::Target(records) => {
-                list(f, "target", records.iter().map(|record| &record.name.id))
+            Self::Actor(names) => write_values(f, "actor", names.iter().map(|name| &name.id)),
+            Self::Impersonator(names) => {
+                write_values(f, "impersonator", names.iter().map(|name| &name.id))
             }
-            Self::Text(column, patterns) => list(f, column.qualifier(), patterns),
+            Self::Person(names) => write_values(f, "person", names.iter().map(|name| &name.id)),
+            Self::Target(records) => {
+                write_values(f, "target", records.iter().map(|record| &record.name.id))
+            }
+            Self::Text(column, patterns) => write_values(f, column.qualifier(), patterns),
             Self::Payload { key, values } => {
                 f.write_str("payload.")?;
-                piece(f, key, |c| c == ':')?;
-                list(f, "", values)
+                write_literal(f, key, |c| c == ':')?;
+                write_values(f, "", values)
             }
-            Self::Id(ranges) => list(f, "id", ranges),
-            Self::Source(sources) => list(f, "source", sources.iter().map(|source| source.name())),
-            Self::Severity(ranges) => list(f, "severity", ranges),
-            Self::Status(ranges) => list(f, "status", ranges),
-            Self::Ip(addresses) => list(f, "ip", addresses),
-            Self::Is(all) => list(f, "is", all.iter().map(|is| is.name())),
-            Self::Words(words) => pattern(f, words, true),
+            Self::Id(ranges) => write_values(f, "id", ranges),
+            Self::Source(sources) => {
+                write_values(f, "source", sources.iter().map(|source| source.name()))
+            }
+            Self::Severity(ranges) => write_values(f, "severity", ranges),
+            Self::Status(ranges) => write_values(f, "status", ranges),
+            Self::Ip(addresses) => write_values(f, "ip", addresses),
+            Self::Is(all) => write_values(f, "is", all.iter().map(|is| is.name())),
+            Self::Phrase(words) => write_pattern(f, words, true),
         }
     }
 }
 
-impl Column {
+impl TextField {
     fn qualifier(self) -> &'static str {
         match self {
             Self::Action => "action",
@@ -113,7 +119,7 @@ impl Column {
     }
 }
 
-fn list(
+fn write_values(
     f: &mut fmt::Formatter<'_>,
     qualifier: &str,
     values: impl IntoIterator<Item = impl Display>,
@@ -130,11 +136,11 @@ fn list(
 /// As a value behind a qualifier.
 impl Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        pattern(f, self, false)
+        write_pattern(f, self, false)
     }
 }
 
-fn pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_words: bool) -> fmt::Result {
+fn write_pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_words: bool) -> fmt::Result {
     if pattern.as_literal() == Some("") {
         return f.write_str("\"\"");
     }
@@ -143,13 +149,17 @@ fn pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_words: bool) -> fmt
             f.write_str("*")?;
         }
         let minus_first = place == 0 && text.starts_with('-');
-        piece(f, text, |c| as_words && (c == ':' || minus_first))?;
+        write_literal(f, text, |c| as_words && (c == ':' || minus_first))?;
     }
     Ok(())
 }
 
 /// Writes text that stands for itself, in quotes where it needs them.
-fn piece(f: &mut fmt::Formatter<'_>, text: &str, special: impl Fn(char) -> bool) -> fmt::Result {
+fn write_literal(
+    f: &mut fmt::Formatter<'_>,
+    text: &str,
+    special: impl Fn(char) -> bool,
+) -> fmt::Result {
     if !text.contains(|c: char| c.is_whitespace() || ",*\"".contains(c) || special(c)) {
         return f.write_str(text);
     }
@@ -166,7 +176,7 @@ fn piece(f: &mut fmt::Formatter<'_>, text: &str, special: impl Fn(char) -> bool)
     f.write_str("\"")
 }
 
-impl Display for Range<EventId> {
+impl Display for ValueRange<EventId> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.from, self.to) {
             (from, to) if from == to => write!(f, "{from}"),
@@ -176,7 +186,7 @@ impl Display for Range<EventId> {
     }
 }
 
-impl Display for Range<u16> {
+impl Display for ValueRange<u16> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.from, self.to) {
             (from, to) if from == to => write!(f, "{from}"),
@@ -185,7 +195,7 @@ impl Display for Range<u16> {
     }
 }
 
-impl Display for Range<Severity> {
+impl Display for ValueRange<Severity> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.from, self.to) {
             (from, Severity::Critical) => write!(f, "{from}"),

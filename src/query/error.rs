@@ -7,39 +7,39 @@ use crate::text;
 
 /// What is wrong with a part of a query or of a flag's value.
 #[derive(Debug)]
-pub(super) struct Bad {
+pub(super) struct ParseError {
     /// Where, in bytes.
     span: Range<usize>,
-    why: String,
+    reason: String,
 }
 
-impl Bad {
+impl ParseError {
     pub(super) fn new(span: Range<usize>, why: impl Into<String>) -> Self {
-        Self { span, why: why.into() }
+        Self { span, reason: why.into() }
     }
 
     /// Says which qualifier it concerns.
-    pub(super) fn of(mut self, qualifier: &str) -> Self {
-        self.why = format!("{}: {}", text::escape(qualifier), self.why);
+    pub(super) fn with_qualifier(mut self, qualifier: &str) -> Self {
+        self.reason = format!("{}: {}", text::escape(qualifier), self.reason);
         self
     }
 
-    pub(super) fn in_query(&self, query: &str) -> QueryError {
-        self.shown("the query", "", query)
+    pub(super) fn to_error_in_query(&self, query: &str) -> QueryError {
+        self.to_query_error("the query", "", query)
     }
 
-    pub(super) fn in_flag(&self, flag: &str, value: &str) -> QueryError {
-        self.shown(&format!("--{flag}"), &format!("--{flag} "), value)
+    pub(super) fn to_error_in_flag(&self, flag: &str, value: &str) -> QueryError {
+        self.to_query_error(&format!("--{flag}"), &format!("--{flag} "), value)
     }
 
-    fn shown(&self, what: &str, before: &str, source: &str) -> QueryError {
+    fn to_query_error(&self, what: &str, before: &str, source: &str) -> QueryError {
         let end = self.span.end.min(source.len());
         let start = self.span.start.min(end);
         // Escaped apart, so that the carets stand where the parts really begin and end.
         let [head, place, tail] = [&source[..start], &source[start..end], &source[end..]]
             .map(|part| text::escape(part).into_owned());
         QueryError {
-            message: format!("cannot read {what}: {}", self.why),
+            message: format!("cannot read {what}: {}", self.reason),
             column: before.len() + text::width(&head),
             carets: text::width(&place).max(1),
             source: format!("{before}{head}{place}{tail}"),

@@ -3,27 +3,27 @@
 
 use std::ops::Range;
 
-use super::error::Bad;
+use super::error::ParseError;
 use super::pattern::Pattern;
 
 /// A piece of a query without its quotes.
 #[derive(Debug, Default)]
-pub(super) struct Chunk {
+pub(super) struct Lexeme {
     pub text: String,
     /// Where in `text` a `*` stands for anything.
     stars: Vec<usize>,
     /// Where it stands in the query, quotes included.
     pub span: Range<usize>,
     /// Up to where in `text` blanks were quoted.
-    quoted_to: usize,
+    quoted_until: usize,
 }
 
-impl Chunk {
+impl Lexeme {
     fn starting_at(place: usize) -> Self {
         Self { span: place..place, ..Self::default() }
     }
 
-    pub(super) fn pattern(&self) -> Pattern {
+    pub(super) fn to_pattern(&self) -> Pattern {
         let mut from = 0;
         let mut pieces = Vec::with_capacity(self.stars.len() + 1);
         for star in &self.stars {
@@ -35,7 +35,7 @@ impl Chunk {
     }
 
     /// Where a part of `text` stands in the query; all of it, when quotes make that uncertain.
-    pub(super) fn place_of(&self, part: &str) -> Range<usize> {
+    pub(super) fn span_of(&self, part: &str) -> Range<usize> {
         match self.text.find(part) {
             Some(start) if self.text.len() == self.span.len() && !part.is_empty() => {
                 let start = self.span.start + start;
@@ -51,9 +51,9 @@ impl Chunk {
 pub(super) struct Token {
     pub negated: bool,
     /// What stands before the first colon.
-    pub qualifier: Option<Chunk>,
+    pub qualifier: Option<Lexeme>,
     /// One for a word or phrase, one or more behind a qualifier.
-    pub values: Vec<Chunk>,
+    pub values: Vec<Lexeme>,
     pub span: Range<usize>,
 }
 
@@ -61,11 +61,11 @@ pub(super) struct Token {
 ///
 /// # Errors
 /// A quote that is not closed, or a minus that nothing follows.
-pub(super) fn query(text: &str) -> Result<Vec<Token>, Bad> {
-    let mut reader = Reader { text, place: 0 };
+pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
+    let mut reader = Lexer { text, position: 0 };
     let mut tokens = Vec::new();
     loop {
-        reader.skip_blanks();
+        reader.skip_whitespace();
         if reader.peek().is_none() {
             return Ok(tokens);
         }
@@ -77,82 +77,82 @@ pub(super) fn query(text: &str) -> Result<Vec<Token>, Bad> {
 ///
 /// # Errors
 /// A quote that is not closed.
-pub(super) fn flag(text: &str) -> Result<(bool, Vec<Chunk>), Bad> {
-    let mut reader = Reader { text, place: 0 };
-    reader.skip_blanks();
-    let negated = reader.take('!');
+pub(super) fn split_flag_value(text: &str) -> Result<(bool, Vec<Lexeme>), ParseError> {
+    let mut reader = Lexer { text, position: 0 };
+    reader.skip_whitespace();
+    let negated = reader.consume('!');
     let mut values = Vec::new();
     loop {
-        reader.skip_blanks();
-        let mut value = reader.chunk(|c| c == ',')?;
-        let kept = value.text[value.quoted_to..].trim_end().len() + value.quoted_to;
+        reader.skip_whitespace();
+        let mut value = reader.lexeme(|c| c == ',')?;
+        let kept = value.text[value.quoted_until..].trim_end().len() + value.quoted_until;
         value.span.end -= value.text.len() - kept;
         value.text.truncate(kept);
         values.push(value);
-        if !reader.take(',') {
+        if !reader.consume(',') {
             return Ok((negated, values));
         }
     }
 }
 
-struct Reader<'a> {
+struct Lexer<'a> {
     text: &'a str,
-    place: usize,
+    position: usize,
 }
 
-impl Reader<'_> {
+impl Lexer<'_> {
     fn peek(&self) -> Option<char> {
-        self.text[self.place..].chars().next()
+        self.text[self.position..].chars().next()
     }
 
     fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
-        self.place += c.len_utf8();
+        self.position += c.len_utf8();
         Some(c)
     }
 
-    fn take(&mut self, expected: char) -> bool {
+    fn consume(&mut self, expected: char) -> bool {
         let there = self.peek() == Some(expected);
         if there {
-            self.place += expected.len_utf8();
+            self.position += expected.len_utf8();
         }
         there
     }
 
-    fn skip_blanks(&mut self) {
+    fn skip_whitespace(&mut self) {
         while self.peek().is_some_and(char::is_whitespace) {
             self.next();
         }
     }
 
-    fn token(&mut self) -> Result<Token, Bad> {
-        let start = self.place;
-        let negated = self.take('-');
+    fn token(&mut self) -> Result<Token, ParseError> {
+        let start = self.position;
+        let negated = self.consume('-');
         if self.peek().is_none_or(char::is_whitespace) {
-            return Err(Bad::new(
-                start..self.place,
+            return Err(ParseError::new(
+                start..self.position,
                 "a minus excludes what follows it, and nothing does",
             ));
         }
-        let first = self.chunk(|c| c == ':' || c.is_whitespace())?;
+        let first = self.lexeme(|c| c == ':' || c.is_whitespace())?;
         let (mut qualifier, mut values) = (None, Vec::new());
-        if self.take(':') {
+        if self.consume(':') {
             qualifier = Some(first);
             loop {
-                values.push(self.chunk(|c| c == ',' || c.is_whitespace())?);
-                if !self.take(',') {
+                values.push(self.lexeme(|c| c == ',' || c.is_whitespace())?);
+                if !self.consume(',') {
                     break;
                 }
             }
         } else {
             values.push(first);
         }
-        Ok(Token { negated, qualifier, values, span: start..self.place })
+        Ok(Token { negated, qualifier, values, span: start..self.position })
     }
 
     /// Reads up to a character that ends it and that no quotes protect.
-    fn chunk(&mut self, ends: impl Fn(char) -> bool) -> Result<Chunk, Bad> {
-        let mut chunk = Chunk::starting_at(self.place);
+    fn lexeme(&mut self, ends: impl Fn(char) -> bool) -> Result<Lexeme, ParseError> {
+        let mut chunk = Lexeme::starting_at(self.position);
         while let Some(c) = self.peek() {
             if ends(c) {
                 break;
@@ -160,8 +160,8 @@ impl Reader<'_> {
             self.next();
             match c {
                 '"' => {
-                    self.quoted(&mut chunk.text)?;
-                    chunk.quoted_to = chunk.text.len();
+                    self.quoted_text(&mut chunk.text)?;
+                    chunk.quoted_until = chunk.text.len();
                 }
                 '*' => {
                     chunk.stars.push(chunk.text.len());
@@ -170,19 +170,21 @@ impl Reader<'_> {
                 _ => chunk.text.push(c),
             }
         }
-        chunk.span.end = self.place;
+        chunk.span.end = self.position;
         Ok(chunk)
     }
 
     /// Reads to the closing quote. A backslash is one, but before a quote.
-    fn quoted(&mut self, into: &mut String) -> Result<(), Bad> {
-        let opening = self.place - 1;
+    fn quoted_text(&mut self, into: &mut String) -> Result<(), ParseError> {
+        let opening = self.position - 1;
         loop {
             match self.next() {
                 Some('"') => return Ok(()),
-                Some('\\') if self.take('"') => into.push('"'),
+                Some('\\') if self.consume('"') => into.push('"'),
                 Some(c) => into.push(c),
-                None => return Err(Bad::new(opening..opening + 1, "this quote is not closed")),
+                None => {
+                    return Err(ParseError::new(opening..opening + 1, "this quote is not closed"));
+                }
             }
         }
     }

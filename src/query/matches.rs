@@ -5,43 +5,47 @@ use std::borrow::Cow;
 use crate::event::Event;
 use crate::event::Party;
 use crate::event::json;
-use crate::query::Column;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::Term;
-use crate::query::Test;
-use crate::query::pattern::Name;
+use crate::query::TextField;
+use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
-use crate::query::value::Is;
+use crate::query::value::EventProperty;
 use crate::text;
 
 impl Query {
     /// Whether an event is meant. A field that it does not have never matches.
     pub(crate) fn matches(&self, event: &Event) -> bool {
-        self.bounds().contain(event.occurred_at) && self.terms().all(|term| term.matches(event))
+        self.bounds().contains(event.occurred_at) && self.terms().all(|term| term.matches(event))
     }
 }
 
 impl Term {
     fn matches(&self, event: &Event) -> bool {
-        self.test.holds(event) != self.negated
+        self.predicate.holds(event) != self.negated
     }
 }
 
-impl Test {
+impl Predicate {
     fn holds(&self, event: &Event) -> bool {
         let actor = event.actor.as_deref();
         let impersonator = event.impersonator.as_deref();
         match self {
-            Self::Actor(names) => is_party(names, actor),
-            Self::Impersonator(names) => is_party(names, impersonator),
-            Self::Person(names) => is_party(names, actor) || is_party(names, impersonator),
+            Self::Actor(names) => matches_party(names, actor),
+            Self::Impersonator(names) => matches_party(names, impersonator),
+            Self::Person(names) => {
+                matches_party(names, actor) || matches_party(names, impersonator)
+            }
             Self::Target(records) => event.target.as_deref().is_some_and(|target| {
                 let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
                 records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
             }),
-            Self::Text(column, _) => column.of(event).is_some_and(|text| self.holds_of(text)),
+            Self::Text(column, _) => {
+                column.value_of(event).is_some_and(|text| self.holds_for_text(text))
+            }
             Self::Payload { .. } => {
-                event.payload.as_ref().is_some_and(|payload| self.holds_of(payload.as_str()))
+                event.payload.as_ref().is_some_and(|payload| self.holds_for_text(payload.as_str()))
             }
             Self::Id(ranges) => ranges.iter().any(|range| range.contains(event.id)),
             Self::Source(sources) => sources.contains(&event.source),
@@ -49,29 +53,29 @@ impl Test {
             Self::Status(ranges) => event
                 .status_code
                 .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
-            Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_of(ip)),
+            Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_for_text(ip)),
             Self::Is(all) => all.iter().any(|is| is.holds(event)),
-            Self::Words(words) => {
+            Self::Phrase(words) => {
                 let texts = [
                     actor.and_then(|actor| actor.label.as_deref()),
                     event.target.as_deref().and_then(|target| target.label.as_deref()),
                     event.title.as_deref(),
                 ];
-                texts.into_iter().flatten().any(|text| words.is_within(&text::fold(text)))
+                texts.into_iter().flatten().any(|text| words.occurs_in(&text::fold(text)))
             }
         }
     }
 }
 
-impl Test {
+impl Predicate {
     /// Whether it holds of the one text that it asks about: a field that is nothing but text, the
     /// address, the whole payload. No other test asks about one text.
-    pub(crate) fn holds_of(&self, value: &str) -> bool {
+    pub(crate) fn holds_for_text(&self, value: &str) -> bool {
         match self {
             Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
-            Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contain(value)),
+            Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contains(value)),
             Self::Payload { key, values } => {
-                may_hold(value, key, values)
+                may_contain(value, key, values)
                     && payload_value(value, key)
                         .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value)))
             }
@@ -84,12 +88,12 @@ impl Test {
             | Self::Severity(_)
             | Self::Status(_)
             | Self::Is(_)
-            | Self::Words(_) => false,
+            | Self::Phrase(_) => false,
         }
     }
 }
 
-impl Is {
+impl EventProperty {
     fn holds(self, event: &Event) -> bool {
         match self {
             Self::Impersonated => event.impersonator.is_some(),
@@ -100,8 +104,8 @@ impl Is {
     }
 }
 
-impl Column {
-    fn of(self, event: &Event) -> Option<&str> {
+impl TextField {
+    fn value_of(self, event: &Event) -> Option<&str> {
         match self {
             Self::Action => Some(&event.action.slug),
             Self::Module => event.action.module.as_deref(),
@@ -114,7 +118,7 @@ impl Column {
     }
 }
 
-fn is_party(names: &[Name], party: Option<&Party>) -> bool {
+fn matches_party(names: &[NamePattern], party: Option<&Party>) -> bool {
     party.is_some_and(|party| {
         names.iter().any(|name| name.matches(party.id.as_deref(), party.label.as_deref()))
     })
@@ -122,7 +126,7 @@ fn is_party(names: &[Name], party: Option<&Party>) -> bool {
 
 /// Whether the text of a payload has in it what a key and one of the values need. What is escaped
 /// is not seen through, so that may be.
-fn may_hold(payload: &str, key: &str, values: &[Pattern]) -> bool {
+fn may_contain(payload: &str, key: &str, values: &[Pattern]) -> bool {
     let has = |piece: &String| payload.contains(piece.as_str());
     payload.contains('\\')
         || (payload.contains(key) && values.iter().any(|pattern| pattern.pieces().iter().all(has)))

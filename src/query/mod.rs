@@ -38,19 +38,19 @@ use crate::time::Zone;
 
 pub(crate) use error::QueryError;
 pub(crate) use parse::QUALIFIERS;
-use pattern::Name;
+use pattern::NamePattern;
 use pattern::Pattern;
-use pattern::Record;
-use value::Addresses;
-use value::Is;
-use value::Range;
+use pattern::TargetPattern;
+use value::AddressSet;
+use value::EventProperty;
+use value::ValueRange;
 
 /// Which events are meant. The default means all.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Query {
-    own: Terms,
+    base: TermGroup,
     /// What must hold besides.
-    joined: Vec<Terms>,
+    joined_groups: Vec<TermGroup>,
 }
 
 /// What "now" and "yesterday" are for who typed a query.
@@ -62,44 +62,44 @@ pub(crate) struct Clock<'a> {
 
 /// Terms that hold together; of each qualifier at most one that is not negated, and one that is.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Terms {
+struct TermGroup {
     terms: Vec<Term>,
-    times: Times,
+    times: TimeTerms,
 }
 
 /// One thing that must hold, or must not.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Term {
     pub negated: bool,
-    pub test: Test,
+    pub predicate: Predicate,
 }
 
 /// What can hold of an event. Any one of several values suffices.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Test {
-    Actor(Vec<Name>),
-    Impersonator(Vec<Name>),
+pub(crate) enum Predicate {
+    Actor(Vec<NamePattern>),
+    Impersonator(Vec<NamePattern>),
     /// The actor or the impersonator.
-    Person(Vec<Name>),
-    Target(Vec<Record>),
-    Text(Column, Vec<Pattern>),
+    Person(Vec<NamePattern>),
+    Target(Vec<TargetPattern>),
+    Text(TextField, Vec<Pattern>),
     Payload {
         key: String,
         values: Vec<Pattern>,
     },
-    Id(Vec<Range<EventId>>),
+    Id(Vec<ValueRange<EventId>>),
     Source(Vec<Source>),
-    Severity(Vec<Range<Severity>>),
-    Status(Vec<Range<u16>>),
-    Ip(Vec<Addresses>),
-    Is(Vec<Is>),
+    Severity(Vec<ValueRange<Severity>>),
+    Status(Vec<ValueRange<u16>>),
+    Ip(Vec<AddressSet>),
+    Is(Vec<EventProperty>),
     /// Folded; found within the folded actor label, target label or title.
-    Words(Pattern),
+    Phrase(Pattern),
 }
 
 /// The fields that hold text and nothing more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Column {
+pub(crate) enum TextField {
     Action,
     Module,
     Tenant,
@@ -111,17 +111,17 @@ pub(crate) enum Column {
 
 /// When events occurred: from the first, before the second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct TimeBounds {
     pub from: Option<Timestamp>,
     pub to: Option<Timestamp>,
 }
 
-impl Bounds {
-    pub(crate) fn contain(&self, at: Timestamp) -> bool {
+impl TimeBounds {
+    pub(crate) fn contains(&self, at: Timestamp) -> bool {
         self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
     }
 
-    fn and(self, other: Self) -> Self {
+    fn intersection(self, other: Self) -> Self {
         Self {
             // `None` is the least of options, so the later beginning is the maximum.
             from: self.from.max(other.from),
@@ -135,7 +135,7 @@ impl Bounds {
 
 /// What the terms on time say, kept apart because the same one again widens and another narrows.
 #[derive(Clone, Copy, Debug, Default)]
-struct Times {
+struct TimeTerms {
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     days: Option<Timestamp>,
@@ -146,36 +146,36 @@ struct Times {
 
 /// Which of the terms on time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Time {
+enum TimeQualifier {
     Since,
     Until,
     Days,
 }
 
-impl Times {
-    fn add(&mut self, time: Time, negated: bool, at: Timestamp) {
+impl TimeTerms {
+    fn add(&mut self, time: TimeQualifier, negated: bool, at: Timestamp) {
         // Several times widen: since the earliest, until the latest. Negated, all that is excluded
         // which any of them names.
         let (place, widest): (_, fn(_, _) -> _) = match (time, negated) {
-            (Time::Since, false) => (&mut self.since, Ord::min),
-            (Time::Since, true) => (&mut self.not_since, Ord::min),
-            (Time::Days, false) => (&mut self.days, Ord::min),
-            (Time::Days, true) => (&mut self.not_days, Ord::min),
-            (Time::Until, false) => (&mut self.until, Ord::max),
-            (Time::Until, true) => (&mut self.not_until, Ord::max),
+            (TimeQualifier::Since, false) => (&mut self.since, Ord::min),
+            (TimeQualifier::Since, true) => (&mut self.not_since, Ord::min),
+            (TimeQualifier::Days, false) => (&mut self.days, Ord::min),
+            (TimeQualifier::Days, true) => (&mut self.not_days, Ord::min),
+            (TimeQualifier::Until, false) => (&mut self.until, Ord::max),
+            (TimeQualifier::Until, true) => (&mut self.not_until, Ord::max),
         };
         *place = Some(place.map_or(at, |there| widest(there, at)));
     }
 
-    fn bounds(&self) -> Bounds {
-        let bounds = |from, to| Bounds { from, to };
+    fn bounds(&self) -> TimeBounds {
+        let bounds = |from, to| TimeBounds { from, to };
         bounds(self.since, self.until)
-            .and(bounds(self.days, self.not_days))
-            .and(bounds(self.not_until, self.not_since))
+            .intersection(bounds(self.days, self.not_days))
+            .intersection(bounds(self.not_until, self.not_since))
     }
 }
 
-impl PartialEq for Times {
+impl PartialEq for TimeTerms {
     fn eq(&self, other: &Self) -> bool {
         self.bounds() == other.bounds()
     }
@@ -183,63 +183,63 @@ impl PartialEq for Times {
 
 impl Query {
     /// Narrows to the events that hold `text` as it stands; empty text narrows nothing.
-    pub(crate) fn phrase(&mut self, text: &str) {
+    pub(crate) fn add_phrase(&mut self, text: &str) {
         if !text.is_empty() {
-            let test = Test::Words(Pattern::literal(text).folded());
-            self.own.add(Term { negated: false, test });
+            let test = Predicate::Phrase(Pattern::literal(text).folded());
+            self.base.add(Term { negated: false, predicate: test });
         }
     }
 
     /// Narrows to the calendar day that it is.
-    pub(crate) fn today(&mut self, clock: &Clock<'_>) {
-        let mut day = Terms::default();
-        day.times.add(Time::Since, false, clock.zone.start_of_day(clock.now));
-        day.times.add(Time::Until, false, clock.zone.start_of_day_from(clock.now, 1));
-        self.joined.push(day);
+    pub(crate) fn narrow_to_today(&mut self, clock: &Clock<'_>) {
+        let mut day = TermGroup::default();
+        day.times.add(TimeQualifier::Since, false, clock.zone.start_of_day(clock.now));
+        day.times.add(TimeQualifier::Until, false, clock.zone.start_of_day_from(clock.now, 1));
+        self.joined_groups.push(day);
     }
 
     /// Narrows to what occurred before a time.
-    pub(crate) fn before(&mut self, at: Timestamp) {
-        let mut earlier = Terms::default();
-        earlier.times.add(Time::Until, false, at);
-        self.joined.push(earlier);
+    pub(crate) fn narrow_to_before(&mut self, at: Timestamp) {
+        let mut earlier = TermGroup::default();
+        earlier.times.add(TimeQualifier::Until, false, at);
+        self.joined_groups.push(earlier);
     }
 
     /// Both must hold, also where they name the same qualifier.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
-        let others = std::iter::once(other.own).chain(other.joined);
-        self.joined.extend(others.filter(|terms| *terms != Terms::default()));
+        let others = std::iter::once(other.base).chain(other.joined_groups);
+        self.joined_groups.extend(others.filter(|terms| *terms != TermGroup::default()));
         self
     }
 
     /// All that one person did, also as somebody else's impersonator. `*` stands for anything,
     /// everything else for itself.
-    pub(crate) fn person(text: &str) -> Self {
-        Self::of(Test::Person(vec![Name::new(Pattern::glob(text))]))
+    pub(crate) fn for_person(text: &str) -> Self {
+        Self::from_predicate(Predicate::Person(vec![NamePattern::new(Pattern::glob(text))]))
     }
 
     /// All that happened to one record, named by id, label or `TYPE/ID`; `*` as in a person.
-    pub(crate) fn record(text: &str) -> Self {
-        Self::of(Test::Target(vec![Record::new(Pattern::glob(text))]))
+    pub(crate) fn for_target(text: &str) -> Self {
+        Self::from_predicate(Predicate::Target(vec![TargetPattern::new(Pattern::glob(text))]))
     }
 
-    fn of(test: Test) -> Self {
+    fn from_predicate(test: Predicate) -> Self {
         let mut query = Self::default();
-        query.own.add(Term { negated: false, test });
+        query.base.add(Term { negated: false, predicate: test });
         query
     }
 
     /// Whether it says anything about time, which a query in the config must not.
-    pub(crate) fn has_times(&self) -> bool {
-        self.bounds() != Bounds::default()
+    pub(crate) fn has_time_terms(&self) -> bool {
+        self.bounds() != TimeBounds::default()
     }
 
     /// Whether it asks for actions whose names begin so by their name: it says `action:mirror.dead`,
     /// not only what such an action happens to fit as well.
-    pub(crate) fn names_actions(&self, beginning: &str) -> bool {
-        self.terms().any(|term| match &term.test {
-            Test::Text(Column::Action, names) if !term.negated => {
+    pub(crate) fn names_actions_with_prefix(&self, beginning: &str) -> bool {
+        self.terms().any(|term| match &term.predicate {
+            Predicate::Text(TextField::Action, names) if !term.negated => {
                 names.iter().any(|name| name.prefix().starts_with(beginning))
             }
             _ => false,
@@ -248,11 +248,11 @@ impl Query {
 
     /// The query without what it says about time.
     #[must_use]
-    pub(crate) fn at_any_time(mut self) -> Self {
-        for group in std::iter::once(&mut self.own).chain(&mut self.joined) {
-            group.times = Times::default();
+    pub(crate) fn without_times(mut self) -> Self {
+        for group in std::iter::once(&mut self.base).chain(&mut self.joined_groups) {
+            group.times = TimeTerms::default();
         }
-        self.joined.retain(|terms| *terms != Terms::default());
+        self.joined_groups.retain(|terms| *terms != TermGroup::default());
         self
     }
 
@@ -262,34 +262,34 @@ impl Query {
     }
 
     /// When what is meant occurred.
-    pub(crate) fn bounds(&self) -> Bounds {
-        self.groups().fold(Bounds::default(), |bounds, group| bounds.and(group.times.bounds()))
+    pub(crate) fn bounds(&self) -> TimeBounds {
+        self.groups()
+            .fold(TimeBounds::default(), |bounds, group| bounds.intersection(group.times.bounds()))
     }
 
-    fn groups(&self) -> impl Iterator<Item = &Terms> + Clone {
-        std::iter::once(&self.own).chain(&self.joined)
+    fn groups(&self) -> impl Iterator<Item = &TermGroup> + Clone {
+        std::iter::once(&self.base).chain(&self.joined_groups)
     }
 }
 
-impl Terms {
+impl TermGroup {
     /// Adds a term. Values of one qualifier widen, excluded ones exclude all; words narrow.
     fn add(&mut self, term: Term) {
-        let same = self
-            .terms
-            .iter_mut()
-            .find(|there| there.negated == term.negated && there.test.same_qualifier(&term.test));
+        let same = self.terms.iter_mut().find(|there| {
+            there.negated == term.negated && there.predicate.same_qualifier(&term.predicate)
+        });
         match same {
-            Some(there) => there.test.widen(term.test),
+            Some(there) => there.predicate.widen(term.predicate),
             None => self.terms.push(term),
         }
     }
 }
 
-impl Test {
+impl Predicate {
     /// Whether values of both would stand behind one qualifier. Words are each one of their own.
     fn same_qualifier(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Words(a), Self::Words(b)) => a == b,
+            (Self::Phrase(a), Self::Phrase(b)) => a == b,
             (Self::Text(a, _), Self::Text(b, _)) => a == b,
             (Self::Payload { key: a, .. }, Self::Payload { key: b, .. }) => a == b,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),

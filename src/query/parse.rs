@@ -1,23 +1,23 @@
 //! Text into terms. One table of qualifiers drives the parser, the flags and the help.
 
 use crate::query::Clock;
-use crate::query::Column;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::Term;
-use crate::query::Test;
-use crate::query::Time;
-use crate::query::error::Bad;
+use crate::query::TextField;
+use crate::query::TimeQualifier;
+use crate::query::error::ParseError;
 use crate::query::error::QueryError;
 use crate::query::error::quoted;
 use crate::query::lex;
-use crate::query::lex::Chunk;
+use crate::query::lex::Lexeme;
 use crate::query::lex::Token;
-use crate::query::pattern::Name;
-use crate::query::pattern::Record;
+use crate::query::pattern::NamePattern;
+use crate::query::pattern::TargetPattern;
 use crate::query::value;
-use crate::query::value::Addresses;
-use crate::query::value::Is;
-use crate::query::value::Range;
+use crate::query::value::AddressSet;
+use crate::query::value::EventProperty;
+use crate::query::value::ValueRange;
 use crate::text;
 use crate::time;
 use crate::time::Span;
@@ -31,17 +31,17 @@ pub(crate) struct Qualifier {
     /// The long flag that means the same, where there is one.
     pub flag: Option<&'static str>,
     /// The name of its value in help.
-    pub value: &'static str,
+    pub value_name: &'static str,
     /// What it narrows to, for help.
     pub help: &'static str,
-    kind: Kind,
+    kind: QualifierKind,
 }
 
 /// How the values behind a qualifier read.
 #[derive(Clone, Copy)]
-enum Kind {
-    Test(fn(&Chunk) -> Result<Test, Bad>),
-    Time(Time),
+enum QualifierKind {
+    Predicate(fn(&Lexeme) -> Result<Predicate, ParseError>),
+    Time(TimeQualifier),
     /// With a key in the qualifier.
     Payload,
 }
@@ -49,10 +49,10 @@ enum Kind {
 const fn with_flag(
     name: &'static str,
     value: &'static str,
-    kind: Kind,
+    kind: QualifierKind,
     help: &'static str,
 ) -> Qualifier {
-    Qualifier { name, flag: Some(name), value, help, kind }
+    Qualifier { name, flag: Some(name), value_name: value, help, kind }
 }
 
 /// Every qualifier, in the order of help.
@@ -60,90 +60,117 @@ pub(crate) static QUALIFIERS: [Qualifier; 21] = [
     with_flag(
         "actor",
         "ACTOR",
-        Kind::Test(|value| Ok(Test::Actor(names(value)))),
+        QualifierKind::Predicate(|value| Ok(Predicate::Actor(parse_names(value)))),
         "who did it: id exactly, or label in any case",
     ),
     with_flag(
         "target",
         "TARGET",
-        Kind::Test(|value| Ok(Test::Target(vec![Record::new(value.pattern())]))),
+        QualifierKind::Predicate(|value| {
+            Ok(Predicate::Target(vec![TargetPattern::new(value.to_pattern())]))
+        }),
         "the record: id or slug exactly, label in any case, or TYPE/ID",
     ),
-    with_flag("action", "ACTION", Kind::Test(action), "what was done: user.edit, user.*"),
-    with_flag("id", "ID", Kind::Test(id), "place in the log: 17, 10-20"),
+    with_flag(
+        "action",
+        "ACTION",
+        QualifierKind::Predicate(parse_action),
+        "what was done: user.edit, user.*",
+    ),
+    with_flag("id", "ID", QualifierKind::Predicate(parse_id), "place in the log: 17, 10-20"),
     with_flag(
         "source",
         "SOURCE",
-        Kind::Test(source),
+        QualifierKind::Predicate(parse_source),
         "where it came from: operator, system, api or cron",
     ),
-    with_flag("method", "METHOD", Kind::Test(method), "HTTP method"),
+    with_flag("method", "METHOD", QualifierKind::Predicate(parse_method), "HTTP method"),
     with_flag(
         "module",
         "MODULE",
-        Kind::Test(|value| text_of(Column::Module, value)),
+        QualifierKind::Predicate(|value| parse_text(TextField::Module, value)),
         "emitting service",
     ),
     with_flag(
         "tenant",
         "TENANT",
-        Kind::Test(|value| text_of(Column::Tenant, value)),
+        QualifierKind::Predicate(|value| parse_text(TextField::Tenant, value)),
         "site or tenant",
     ),
-    with_flag("session", "SESSION", Kind::Test(|value| text_of(Column::Session, value)), "session"),
+    with_flag(
+        "session",
+        "SESSION",
+        QualifierKind::Predicate(|value| parse_text(TextField::Session, value)),
+        "session",
+    ),
     with_flag(
         "endpoint",
         "PATH",
-        Kind::Test(|value| text_of(Column::Endpoint, value)),
+        QualifierKind::Predicate(|value| parse_text(TextField::Endpoint, value)),
         "HTTP path",
     ),
     with_flag(
         "by",
         "WHO",
-        Kind::Test(|value| text_of(Column::RecordedBy, value)),
+        QualifierKind::Predicate(|value| parse_text(TextField::RecordedBy, value)),
         "who ran the program that recorded it",
     ),
-    with_flag("severity", "LEVEL", Kind::Test(severity), "that level and above"),
-    with_flag("status", "STATUS", Kind::Test(status), "HTTP status: 404, 4xx, 500-599, >=400"),
-    with_flag("ip", "ADDRESS", Kind::Test(ip), "address or network: 192.0.2.7, 192.0.2.0/24"),
+    with_flag(
+        "severity",
+        "LEVEL",
+        QualifierKind::Predicate(parse_severity),
+        "that level and above",
+    ),
+    with_flag(
+        "status",
+        "STATUS",
+        QualifierKind::Predicate(parse_status),
+        "HTTP status: 404, 4xx, 500-599, >=400",
+    ),
+    with_flag(
+        "ip",
+        "ADDRESS",
+        QualifierKind::Predicate(parse_ip),
+        "address or network: 192.0.2.7, 192.0.2.0/24",
+    ),
     with_flag(
         "impersonator",
         "ACTOR",
-        Kind::Test(|value| Ok(Test::Impersonator(names(value)))),
+        QualifierKind::Predicate(|value| Ok(Predicate::Impersonator(parse_names(value)))),
         "who really acted, named like an actor",
     ),
     Qualifier {
         name: "person",
         flag: None,
-        value: "ACTOR",
+        value_name: "ACTOR",
         help: "actor or impersonator, as search-actor finds them",
-        kind: Kind::Test(|value| Ok(Test::Person(names(value)))),
+        kind: QualifierKind::Predicate(|value| Ok(Predicate::Person(parse_names(value)))),
     },
     Qualifier {
-        name: PAYLOAD,
+        name: PAYLOAD_QUALIFIER,
         flag: None,
-        value: "VALUE",
+        value_name: "VALUE",
         help: "the value at the top of the payload, as text",
-        kind: Kind::Payload,
+        kind: QualifierKind::Payload,
     },
     with_flag(
         "is",
         "WHAT",
-        Kind::Test(is),
+        QualifierKind::Predicate(parse_is),
         "what holds of it: impersonated, failed, system or edit",
     ),
     with_flag(
         "since",
         "TIME",
-        Kind::Time(Time::Since),
+        QualifierKind::Time(TimeQualifier::Since),
         "from that time on: yesterday, 2h, 2026-11-20",
     ),
-    with_flag("until", "TIME", Kind::Time(Time::Until), "before that time"),
-    with_flag("days", "N", Kind::Time(Time::Days), "the last N times 24 hours"),
+    with_flag("until", "TIME", QualifierKind::Time(TimeQualifier::Until), "before that time"),
+    with_flag("days", "N", QualifierKind::Time(TimeQualifier::Days), "the last N times 24 hours"),
 ];
 
 /// The qualifier that takes a key of the payload after its dot.
-const PAYLOAD: &str = "payload.KEY";
+const PAYLOAD_QUALIFIER: &str = "payload.KEY";
 
 impl Query {
     /// Reads a query as it was typed.
@@ -152,9 +179,9 @@ impl Query {
     /// What does not parse: an unknown qualifier, a missing or wrong value, a quote left open.
     pub(crate) fn parse(text: &str, clock: &Clock<'_>) -> Result<Self, QueryError> {
         let mut query = Self::default();
-        lex::query(text)
-            .and_then(|tokens| tokens.iter().try_for_each(|token| query.take(token, clock)))
-            .map_err(|bad| bad.in_query(text))?;
+        lex::tokenize(text)
+            .and_then(|tokens| tokens.iter().try_for_each(|token| query.add_token(token, clock)))
+            .map_err(|bad| bad.to_error_in_query(text))?;
         Ok(query)
     }
 
@@ -163,7 +190,7 @@ impl Query {
     ///
     /// # Errors
     /// As [`Self::parse`].
-    pub(crate) fn flag(
+    pub(crate) fn add_flag(
         &mut self,
         flag: &str,
         value: &str,
@@ -171,164 +198,171 @@ impl Query {
     ) -> Result<(), QueryError> {
         let known = QUALIFIERS.iter().find(|qualifier| qualifier.flag == Some(flag));
         known
-            .map_or_else(|| Err(unknown(flag, 0..0)), |qualifier| Ok(qualifier.kind))
+            .map_or_else(|| Err(unknown_qualifier(flag, 0..0)), |qualifier| Ok(qualifier.kind))
             .and_then(|kind| {
-                let (negated, values) = lex::flag(value)?;
+                let (negated, values) = lex::split_flag_value(value)?;
                 self.add_values(kind, None, negated, &values, clock)
             })
-            .map_err(|bad| bad.in_flag(flag, value))
+            .map_err(|bad| bad.to_error_in_flag(flag, value))
     }
 
-    fn take(&mut self, token: &Token, clock: &Clock<'_>) -> Result<(), Bad> {
+    fn add_token(&mut self, token: &Token, clock: &Clock<'_>) -> Result<(), ParseError> {
         let Some(qualifier) = &token.qualifier else {
-            return self.add_words(token);
+            return self.add_phrases(token);
         };
         let name = qualifier.text.as_str();
         let (kind, key) = match name.strip_prefix("payload.") {
-            Some(key) if !key.is_empty() => (Kind::Payload, Some(key)),
+            Some(key) if !key.is_empty() => (QualifierKind::Payload, Some(key)),
             _ => QUALIFIERS
                 .iter()
-                .find(|qualifier| qualifier.name == name && name != PAYLOAD)
+                .find(|qualifier| qualifier.name == name && name != PAYLOAD_QUALIFIER)
                 .map(|qualifier| (qualifier.kind, None))
-                .ok_or_else(|| unknown(name, qualifier.span.clone()))?,
+                .ok_or_else(|| unknown_qualifier(name, qualifier.span.clone()))?,
         };
-        self.add_values(kind, key, token.negated, &token.values, clock).map_err(|bad| bad.of(name))
+        self.add_values(kind, key, token.negated, &token.values, clock)
+            .map_err(|bad| bad.with_qualifier(name))
     }
 
-    fn add_words(&mut self, token: &Token) -> Result<(), Bad> {
+    fn add_phrases(&mut self, token: &Token) -> Result<(), ParseError> {
         for words in &token.values {
             if words.text.is_empty() {
-                return Err(Bad::new(token.span.clone(), "an empty phrase says nothing"));
+                return Err(ParseError::new(token.span.clone(), "an empty phrase says nothing"));
             }
-            let test = Test::Words(words.pattern().folded());
-            self.own.add(Term { negated: token.negated, test });
+            let test = Predicate::Phrase(words.to_pattern().folded());
+            self.base.add(Term { negated: token.negated, predicate: test });
         }
         Ok(())
     }
 
     fn add_values(
         &mut self,
-        kind: Kind,
+        kind: QualifierKind,
         key: Option<&str>,
         negated: bool,
-        values: &[Chunk],
+        values: &[Lexeme],
         clock: &Clock<'_>,
-    ) -> Result<(), Bad> {
+    ) -> Result<(), ParseError> {
         for value in values {
             if value.text.is_empty() {
-                return Err(Bad::new(value.span.clone(), "a value is missing"));
+                return Err(ParseError::new(value.span.clone(), "a value is missing"));
             }
             let test = match kind {
-                Kind::Test(read) => read(value)?,
-                Kind::Payload => Test::Payload {
+                QualifierKind::Predicate(read) => read(value)?,
+                QualifierKind::Payload => Predicate::Payload {
                     key: key.unwrap_or_default().to_owned(),
-                    values: vec![value.pattern()],
+                    values: vec![value.to_pattern()],
                 },
-                Kind::Time(time) => {
-                    self.own.times.add(time, negated, read_time(time, value, clock)?);
+                QualifierKind::Time(time) => {
+                    self.base.times.add(time, negated, parse_time(time, value, clock)?);
                     continue;
                 }
             };
-            self.own.add(Term { negated, test });
+            self.base.add(Term { negated, predicate: test });
         }
         Ok(())
     }
 }
 
-fn unknown(name: &str, span: std::ops::Range<usize>) -> Bad {
+fn unknown_qualifier(name: &str, span: std::ops::Range<usize>) -> ParseError {
     if name == "payload" || name == "payload." {
-        return Bad::new(span, "payload needs a key: payload.KEY:VALUE");
+        return ParseError::new(span, "payload needs a key: payload.KEY:VALUE");
     }
     let names = QUALIFIERS.iter().map(|qualifier| qualifier.name);
-    let hint = match text::nearest(name, names.filter(|name| *name != PAYLOAD)) {
+    let hint = match text::nearest(name, names.filter(|name| *name != PAYLOAD_QUALIFIER)) {
         Some(near) => format!("did you mean {near}: ?"),
         None => "text with a colon in it needs quotes".to_owned(),
     };
-    Bad::new(span, format!("{} is not a qualifier; {hint}", quoted(name)))
+    ParseError::new(span, format!("{} is not a qualifier; {hint}", quoted(name)))
 }
 
-fn bad(value: &Chunk, what: &str) -> Bad {
-    Bad::new(value.span.clone(), format!("{} {what}", quoted(&value.text)))
+fn value_error(value: &Lexeme, what: &str) -> ParseError {
+    ParseError::new(value.span.clone(), format!("{} {what}", quoted(&value.text)))
 }
 
-fn read_time(time: Time, value: &Chunk, clock: &Clock<'_>) -> Result<Timestamp, Bad> {
+fn parse_time(
+    time: TimeQualifier,
+    value: &Lexeme,
+    clock: &Clock<'_>,
+) -> Result<Timestamp, ParseError> {
     let side = match time {
-        Time::Since => WindowEdge::Since,
-        Time::Until => WindowEdge::Until,
-        Time::Days => return days_ago(value, clock.now),
+        TimeQualifier::Since => WindowEdge::Since,
+        TimeQualifier::Until => WindowEdge::Until,
+        TimeQualifier::Days => return days_ago(value, clock.now),
     };
     time::parse_human(&value.text, clock.now, clock.zone, side)
-        .map_err(|why| Bad::new(value.span.clone(), why))
+        .map_err(|why| ParseError::new(value.span.clone(), why))
 }
 
 /// So many times 24 hours ago, whatever the clocks did in between.
-fn days_ago(value: &Chunk, now: Timestamp) -> Result<Timestamp, Bad> {
+fn days_ago(value: &Lexeme, now: Timestamp) -> Result<Timestamp, ParseError> {
     let digits = value.text.bytes().all(|byte| byte.is_ascii_digit());
     let days = value.text.parse::<u64>().ok().filter(|days| digits && *days > 0);
     days.and_then(|days| days.checked_mul(86_400))
         .map(|seconds| now.saturating_sub(Span::from_seconds(seconds)))
-        .ok_or_else(|| bad(value, "is not a number of days, like 1 or 30"))
+        .ok_or_else(|| value_error(value, "is not a number of days, like 1 or 30"))
 }
 
-fn names(value: &Chunk) -> Vec<Name> {
-    vec![Name::new(value.pattern())]
+fn parse_names(value: &Lexeme) -> Vec<NamePattern> {
+    vec![NamePattern::new(value.to_pattern())]
 }
 
-fn text_of(column: Column, value: &Chunk) -> Result<Test, Bad> {
-    Ok(Test::Text(column, vec![value.pattern()]))
+fn parse_text(column: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
+    Ok(Predicate::Text(column, vec![value.to_pattern()]))
 }
 
 /// The log keeps actions in small letters.
-fn action(value: &Chunk) -> Result<Test, Bad> {
-    Ok(Test::Text(Column::Action, vec![value.pattern().folded()]))
+fn parse_action(value: &Lexeme) -> Result<Predicate, ParseError> {
+    Ok(Predicate::Text(TextField::Action, vec![value.to_pattern().folded()]))
 }
 
 /// The log keeps methods in capitals.
-fn method(value: &Chunk) -> Result<Test, Bad> {
-    let capitals = value.pattern().folded().map(str::to_ascii_uppercase);
-    Ok(Test::Text(Column::Method, vec![capitals]))
+fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
+    let capitals = value.to_pattern().folded().map(str::to_ascii_uppercase);
+    Ok(Predicate::Text(TextField::Method, vec![capitals]))
 }
 
-fn id(value: &Chunk) -> Result<Test, Bad> {
-    value::range(&value.text, |id| Range { from: id, to: id })
-        .map(|range| Test::Id(vec![range]))
-        .map_err(|blame| blamed(value, blame))
+fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {
+    value::parse_range(&value.text, |id| ValueRange { from: id, to: id })
+        .map(|range| Predicate::Id(vec![range]))
+        .map_err(|blame| range_error(value, blame))
 }
 
-fn severity(value: &Chunk) -> Result<Test, Bad> {
-    value::range(&value.text, value::and_above)
-        .map(|range| Test::Severity(vec![range]))
-        .map_err(|blame| blamed(value, blame))
+fn parse_severity(value: &Lexeme) -> Result<Predicate, ParseError> {
+    value::parse_range(&value.text, value::at_least)
+        .map(|range| Predicate::Severity(vec![range]))
+        .map_err(|blame| range_error(value, blame))
 }
 
-fn status(value: &Chunk) -> Result<Test, Bad> {
-    value::statuses(&value.text, &value.pattern())
-        .map(Test::Status)
-        .map_err(|blame| blamed(value, blame))
+fn parse_status(value: &Lexeme) -> Result<Predicate, ParseError> {
+    value::parse_statuses(&value.text, &value.to_pattern())
+        .map(Predicate::Status)
+        .map_err(|blame| range_error(value, blame))
 }
 
-fn blamed(value: &Chunk, (part, why): value::Blame<'_>) -> Bad {
-    Bad::new(value.place_of(part), why)
+fn range_error(value: &Lexeme, (part, why): value::RangeError<'_>) -> ParseError {
+    ParseError::new(value.span_of(part), why)
 }
 
-fn source(value: &Chunk) -> Result<Test, Bad> {
-    let sources = value::sources(&value.pattern());
+fn parse_source(value: &Lexeme) -> Result<Predicate, ParseError> {
+    let sources = value::matching_sources(&value.to_pattern());
     if sources.is_empty() {
-        return Err(bad(value, "is none of operator, system, api and cron"));
+        return Err(value_error(value, "is none of operator, system, api and cron"));
     }
-    Ok(Test::Source(sources))
+    Ok(Predicate::Source(sources))
 }
 
-fn ip(value: &Chunk) -> Result<Test, Bad> {
-    Addresses::read(&value.text, &value.pattern())
-        .map(|addresses| Test::Ip(vec![addresses]))
-        .ok_or_else(|| bad(value, "is not an address or network, like 192.0.2.7 or 2001:db8::/32"))
+fn parse_ip(value: &Lexeme) -> Result<Predicate, ParseError> {
+    AddressSet::parse(&value.text, &value.to_pattern())
+        .map(|addresses| Predicate::Ip(vec![addresses]))
+        .ok_or_else(|| {
+            value_error(value, "is not an address or network, like 192.0.2.7 or 2001:db8::/32")
+        })
 }
 
-fn is(value: &Chunk) -> Result<Test, Bad> {
-    Is::read(&value.text).map(|is| Test::Is(vec![is])).ok_or_else(|| {
-        let near = text::nearest(&value.text, Is::ALL.map(Is::name));
+fn parse_is(value: &Lexeme) -> Result<Predicate, ParseError> {
+    EventProperty::parse(&value.text).map(|is| Predicate::Is(vec![is])).ok_or_else(|| {
+        let near = text::nearest(&value.text, EventProperty::ALL.map(EventProperty::name));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-        bad(value, &format!("is none of impersonated, failed, system and edit{hint}"))
+        value_error(value, &format!("is none of impersonated, failed, system and edit{hint}"))
     })
 }

@@ -60,7 +60,7 @@ impl Pattern {
     }
 
     /// Whether every text matches.
-    pub(crate) fn is_anything(&self) -> bool {
+    pub(crate) fn matches_everything(&self) -> bool {
         self.pieces.len() > 1 && self.pieces.iter().all(String::is_empty)
     }
 
@@ -79,7 +79,7 @@ impl Pattern {
     }
 
     /// Whether some part of `text` is like this.
-    pub(crate) fn is_within(&self, text: &str) -> bool {
+    pub(crate) fn occurs_in(&self, text: &str) -> bool {
         self.searcher()(text.as_bytes())
     }
 
@@ -93,14 +93,14 @@ impl Pattern {
             Some((last, _)) => text
                 .strip_prefix(first.as_bytes())
                 .and_then(|text| text.strip_suffix(last.as_bytes()))
-                .is_some_and(|text| in_order(&middle, text)),
+                .is_some_and(|text| contains_in_order(&middle, text)),
         }
     }
 
-    /// [`Self::is_within`] for very many texts.
+    /// [`Self::occurs_in`] for very many texts.
     pub(crate) fn searcher(&self) -> impl Fn(&[u8]) -> bool + '_ {
         let pieces = finders(&self.pieces);
-        move |text| in_order(&pieces, text)
+        move |text| contains_in_order(&pieces, text)
     }
 
     /// The parts before and after the first slash.
@@ -119,7 +119,7 @@ fn finders(pieces: &[String]) -> Vec<Finder<'_>> {
 
 /// Whether the pieces stand in `text` one behind the other. Whole characters are never found but in
 /// whole characters: UTF-8 is made so.
-fn in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
+fn contains_in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
     pieces.iter().all(|piece| match piece.find(text) {
         // The earliest place leaves the most for the pieces behind it.
         Some(place) => {
@@ -132,13 +132,13 @@ fn in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
 
 /// A name that is matched exactly as an id and in any case as a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Name {
+pub(crate) struct NamePattern {
     pub id: Pattern,
     /// For the folded label.
     pub label: Pattern,
 }
 
-impl Name {
+impl NamePattern {
     pub(super) fn new(pattern: Pattern) -> Self {
         Self { label: pattern.folded(), id: pattern }
     }
@@ -152,15 +152,15 @@ impl Name {
 
 /// A record as it is named in a query: by id, label or `TYPE/ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub name: Name,
+pub(crate) struct TargetPattern {
+    pub name: NamePattern,
     /// Type and id, when there is a slash.
-    pub parts: Option<(Pattern, Pattern)>,
+    pub type_and_id: Option<(Pattern, Pattern)>,
 }
 
-impl Record {
+impl TargetPattern {
     pub(super) fn new(pattern: Pattern) -> Self {
-        Self { parts: pattern.split_at_slash(), name: Name::new(pattern) }
+        Self { type_and_id: pattern.split_at_slash(), name: NamePattern::new(pattern) }
     }
 
     /// `TYPE/*` is every record of the type, one without an id too.
@@ -170,9 +170,10 @@ impl Record {
         id: Option<&str>,
         label: Option<&str>,
     ) -> bool {
-        let as_parts = || match (&self.parts, kind) {
+        let as_parts = || match (&self.type_and_id, kind) {
             (Some((of_kind, of_id)), Some(kind)) => {
-                of_kind.matches(kind) && id.map_or(of_id.is_anything(), |id| of_id.matches(id))
+                of_kind.matches(kind)
+                    && id.map_or(of_id.matches_everything(), |id| of_id.matches(id))
             }
             _ => false,
         };

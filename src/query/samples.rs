@@ -28,12 +28,12 @@ pub(crate) fn try_parse(text: &str) -> Result<Query, String> {
     Query::parse(text, &Clock { now: NOW, zone: &Zone::utc() }).map_err(|error| error.to_string())
 }
 
-pub(crate) fn text(text: &str) -> Option<Arc<str>> {
+pub(crate) fn some_text(text: &str) -> Option<Arc<str>> {
     Some(Arc::from(text))
 }
 
 /// An event with a value in every field that a query can ask for.
-pub(crate) fn full() -> Event {
+pub(crate) fn full_event() -> Event {
     let party = |id: &str, label: &str| {
         Some(Arc::new(Party { id: Some(id.to_owned()), label: Some(label.to_owned()) }))
     };
@@ -43,14 +43,14 @@ pub(crate) fn full() -> Event {
         occurred_at: NOW,
         recorded_at: NOW,
         recorded_by: Arc::from("www-data sudo:alice"),
-        tenant: text("s2l"),
+        tenant: some_text("s2l"),
         source: Source::Api,
         severity: Severity::High,
         action: Arc::new(Action {
             slug: "user.edit".to_owned(),
             module: Some("users".to_owned()),
         }),
-        title: text("Spring Launch, part 2: roses"),
+        title: some_text("Spring Launch, part 2: roses"),
         description: None,
         actor: party("17", "Jerome Cruz"),
         impersonator: party("3", "Maria Reyes"),
@@ -76,7 +76,7 @@ pub(crate) fn full() -> Event {
 }
 
 /// An event with nothing but what every event has.
-pub(crate) fn bare() -> Event {
+pub(crate) fn minimal_event() -> Event {
     Event {
         id: EventId(18),
         tenant: None,
@@ -94,7 +94,7 @@ pub(crate) fn bare() -> Event {
         method: None,
         endpoint: None,
         status_code: None,
-        ..full()
+        ..full_event()
     }
 }
 
@@ -147,12 +147,12 @@ const PAYLOADS: [&str; 6] = [
     "{}",
 ];
 
-fn maybe(texts: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+fn optional(texts: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
     prop::option::of(select(texts).prop_map(str::to_owned))
 }
 
 fn any_party() -> impl Strategy<Value = Option<Arc<Party>>> {
-    (maybe(&TEXTS), maybe(&TEXTS)).prop_map(|(id, label)| {
+    (optional(&TEXTS), optional(&TEXTS)).prop_map(|(id, label)| {
         (id.is_some() || label.is_some()).then(|| Arc::new(Party { id, label }))
     })
 }
@@ -171,21 +171,22 @@ pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let by = select(&TEXTS[..]).prop_map(Arc::from);
     let who = (any_party(), prop::option::weighted(0.2, any_party()), any_time(), by);
-    let target = (maybe(&TEXTS), maybe(&TEXTS), maybe(&TEXTS)).prop_map(|(kind, id, label)| {
-        let there = kind.is_some() || id.is_some() || label.is_some();
-        there.then(|| Arc::new(Target { kind, id, label }))
-    });
-    let what = (select(&SLUGS[..]), maybe(&["a", "A", "user"]), target, maybe(&TEXTS));
-    let kind = (select(&Source::ALL[..]), select(&Severity::ALL[..]), maybe(&["a", "b", "a*b"]));
+    let target =
+        (optional(&TEXTS), optional(&TEXTS), optional(&TEXTS)).prop_map(|(kind, id, label)| {
+            let there = kind.is_some() || id.is_some() || label.is_some();
+            there.then(|| Arc::new(Target { kind, id, label }))
+        });
+    let what = (select(&SLUGS[..]), optional(&["a", "A", "user"]), target, optional(&TEXTS));
+    let kind = (select(&Source::ALL[..]), select(&Severity::ALL[..]), optional(&["a", "b", "a*b"]));
     let http = (
-        maybe(&["GET", "PATCH"]),
-        maybe(&["/", "/a", "/a/b", "a\0b"]),
+        optional(&["GET", "PATCH"]),
+        optional(&["/", "/a", "/a/b", "a\0b"]),
         prop::option::of(select(&[100_u16, 200, 404, 500, 599][..])),
-        maybe(&IPS),
-        maybe(&TEXTS),
+        optional(&IPS),
+        optional(&TEXTS),
     );
     let json =
-        (maybe(&PAYLOADS), prop::option::weighted(0.3, Just(r#"{"a":{"after":1}}"#.to_owned())));
+        (optional(&PAYLOADS), prop::option::weighted(0.3, Just(r#"{"a":{"after":1}}"#.to_owned())));
     (who, what, kind, http, json).prop_map(|(who, what, kind, http, json)| Event {
         occurred_at: who.2,
         recorded_by: who.3,
@@ -204,7 +205,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         session_id: http.4,
         payload: json.0.map(JsonObject::from_trusted),
         diff: json.1.map(JsonObject::from_trusted),
-        ..bare()
+        ..minimal_event()
     })
 }
 

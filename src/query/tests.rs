@@ -7,17 +7,17 @@ use proptest::prelude::*;
 use crate::event::Event;
 use crate::event::Party;
 use crate::event::Target;
-use crate::query::Bounds;
 use crate::query::Clock;
 use crate::query::QUALIFIERS;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::query::samples::HOUR;
 use crate::query::samples::NOW;
 use crate::query::samples::any_event;
 use crate::query::samples::any_query;
-use crate::query::samples::bare;
-use crate::query::samples::full;
-use crate::query::samples::text;
+use crate::query::samples::full_event;
+use crate::query::samples::minimal_event;
+use crate::query::samples::some_text;
 use crate::query::samples::try_parse;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -26,10 +26,10 @@ fn parse(text: &str) -> Query {
     try_parse(text).unwrap_or_else(|told| panic!("{told}"))
 }
 
-fn flagged(flags: &[(&str, &str)]) -> Query {
+fn parse_flags(flags: &[(&str, &str)]) -> Query {
     let mut query = Query::default();
     for (flag, value) in flags {
-        query.flag(flag, value, &Clock { now: NOW, zone: &Zone::utc() }).unwrap();
+        query.add_flag(flag, value, &Clock { now: NOW, zone: &Zone::utc() }).unwrap();
     }
     query
 }
@@ -101,7 +101,7 @@ fn a_term_matches_what_it_says() {
         "-until:today -since:2026-11-21",
     ] {
         let query = query.replace(r#""{""#, r#""{\"a\":[1]}""#);
-        assert!(parse(&query).matches(&full()), "{query}");
+        assert!(parse(&query).matches(&full_event()), "{query}");
     }
     for query in [
         "actor:1*8",
@@ -136,7 +136,7 @@ fn a_term_matches_what_it_says() {
         "\"roses spring\"",
         "\"spr*roses\"",
     ] {
-        assert!(!parse(query).matches(&full()), "{query}");
+        assert!(!parse(query).matches(&full_event()), "{query}");
     }
 }
 
@@ -153,11 +153,11 @@ fn an_absent_field_never_matches_and_is_always_excluded() {
             _ => "*",
         };
         let term = format!("{}:{value}", qualifier.name);
-        assert!(!parse(&term).matches(&bare()), "{term}");
-        assert!(parse(&format!("-{term}")).matches(&bare()), "-{term}");
+        assert!(!parse(&term).matches(&minimal_event()), "{term}");
+        assert!(parse(&format!("-{term}")).matches(&minimal_event()), "-{term}");
     }
-    assert!(!parse("*").matches(&bare()));
-    assert!(parse("*").matches(&full()));
+    assert!(!parse("*").matches(&minimal_event()));
+    assert!(parse("*").matches(&full_event()));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_type_with_any_id_is_every_record_of_it() {
             id: None,
             label: Some("x".to_owned()),
         })),
-        ..full()
+        ..full_event()
     };
     assert!(parse("target:settings/*").matches(&only_type("settings")));
     assert!(!parse("target:settings/*").matches(&only_type("user")));
@@ -177,7 +177,7 @@ fn a_type_with_any_id_is_every_record_of_it() {
 
 #[test]
 fn a_v4_address_in_v6_form_is_the_host_that_it_is() {
-    let mapped = Event { ip: Some("::ffff:192.0.2.7".to_owned()), ..full() };
+    let mapped = Event { ip: Some("::ffff:192.0.2.7".to_owned()), ..full_event() };
     for query in
         ["ip:192.0.2.7", "ip:192.0.2.0/24", "ip:::ffff:192.0.2.7", "ip:::/0", "ip:::ffff:*"]
     {
@@ -190,7 +190,7 @@ fn a_v4_address_in_v6_form_is_the_host_that_it_is() {
 fn case_is_folded_by_unicode() {
     let named = |label: &str| Event {
         actor: Some(Arc::new(Party { id: None, label: Some(label.to_owned()) })),
-        ..bare()
+        ..minimal_event()
     };
     assert!(parse("actor:σίσυφοσ").matches(&named("ΣΊΣΥΦΟΣ")));
     assert!(parse("ΣΊΣΥ").matches(&named("σίσυφος")));
@@ -236,7 +236,7 @@ fn the_same_again_widens_and_others_narrow() {
 #[test]
 fn flags_mean_what_qualifiers_mean() {
     let same = |flags: &[(&str, &str)], query: &str| {
-        assert_eq!(flagged(flags), parse(query), "{query}");
+        assert_eq!(parse_flags(flags), parse(query), "{query}");
     };
     same(&[("actor", "Jerome Cruz, 17")], r#"actor:"Jerome Cruz",17"#);
     same(&[("action", "!a,b"), ("action", "c")], "-action:a,b action:c");
@@ -246,13 +246,13 @@ fn flags_mean_what_qualifiers_mean() {
     same(&[("is", "failed"), ("is", "edit")], "is:failed,edit");
     same(&[("target", " \" x\" ")], "target:\" x\"");
     let mut searched = Query::default();
-    searched.phrase("a \"b\" -c*");
-    searched.phrase("");
+    searched.add_phrase("a \"b\" -c*");
+    searched.add_phrase("");
     assert_eq!(searched, parse(r#""a \"b\" -c*""#));
     let flags: Vec<_> = QUALIFIERS.iter().filter_map(|qualifier| qualifier.flag).collect();
     assert_eq!(flags.len(), 19);
     assert!(flags.iter().all(|flag| {
-        Query::default().flag(flag, "", &Clock { now: NOW, zone: &Zone::utc() }).is_err()
+        Query::default().add_flag(flag, "", &Clock { now: NOW, zone: &Zone::utc() }).is_err()
     }));
 }
 
@@ -260,18 +260,21 @@ fn flags_mean_what_qualifiers_mean() {
 fn joined_queries_must_both_hold() {
     let scope = parse("tenant:s2l,other");
     let both = parse("tenant:s2l since:today").and(scope.clone());
-    assert!(both.matches(&full()));
+    assert!(both.matches(&full_event()));
     assert_eq!(both.to_string(), "(tenant:s2l) (tenant:s2l,other) since:2026-11-20T00:00:00Z");
-    assert!(!parse("tenant:other").and(parse("tenant:s2l")).matches(&full()));
+    assert!(!parse("tenant:other").and(parse("tenant:s2l")).matches(&full_event()));
     assert_eq!(parse("-a x").and(parse("-a y")).to_string(), "-a x y");
-    assert_eq!(Query::person("a*, b").and(scope).to_string(), r#"person:a*", b" tenant:s2l,other"#);
-    assert!(Query::record("user/a/b").matches(&full()));
-    let mut today = parse("since:2026-01-01");
-    today.today(&Clock { now: NOW, zone: &Zone::utc() });
-    assert_eq!(today.to_string(), "since:2026-11-20T00:00:00Z until:2026-11-21T00:00:00Z");
-    assert!(today.has_times() && !parse("a").has_times());
     assert_eq!(
-        parse("a since:today").told(|at| at.as_nanos().to_string()),
+        Query::for_person("a*, b").and(scope).to_string(),
+        r#"person:a*", b" tenant:s2l,other"#
+    );
+    assert!(Query::for_target("user/a/b").matches(&full_event()));
+    let mut today = parse("since:2026-01-01");
+    today.narrow_to_today(&Clock { now: NOW, zone: &Zone::utc() });
+    assert_eq!(today.to_string(), "since:2026-11-20T00:00:00Z until:2026-11-21T00:00:00Z");
+    assert!(today.has_time_terms() && !parse("a").has_time_terms());
+    assert_eq!(
+        parse("a since:today").describe(|at| at.as_nanos().to_string()),
         "a since 1795132800000000000"
     );
 }
@@ -341,7 +344,8 @@ fn what_does_not_parse_is_told_with_its_place() {
     ] {
         assert_eq!(try_parse(text), Err(format!("cannot read the query: {told}")));
     }
-    let error = Query::default().flag("status", "404, 4z", &Clock { now: NOW, zone: &Zone::utc() });
+    let error =
+        Query::default().add_flag("status", "404, 4z", &Clock { now: NOW, zone: &Zone::utc() });
     assert_eq!(
         error.unwrap_err().to_string(),
         "cannot read --status: \"4z\" is not a status, like 404, 4xx, 500-599 or >=400
@@ -353,13 +357,13 @@ fn what_does_not_parse_is_told_with_its_place() {
 #[test]
 fn days_are_24_hours_and_bounds_are_half_open() {
     let at = |hours: i64| Timestamp::from_nanos(NOW.as_nanos() + hours * HOUR);
-    assert_eq!(parse("days:1").bounds(), Bounds { from: Some(at(-24)), to: None });
+    assert_eq!(parse("days:1").bounds(), TimeBounds { from: Some(at(-24)), to: None });
     let beyond = parse("days:999999999");
     assert_eq!(beyond.bounds().from, Some(Timestamp::from_nanos(i64::MIN)));
-    assert_eq!(parse("-days:1").bounds(), Bounds { from: None, to: Some(at(-24)) });
+    assert_eq!(parse("-days:1").bounds(), TimeBounds { from: None, to: Some(at(-24)) });
     let now = parse("since:now");
-    assert!(now.matches(&full()));
-    assert!(!parse("until:now").matches(&full()));
+    assert!(now.matches(&full_event()));
+    assert!(!parse("until:now").matches(&full_event()));
 }
 
 proptest! {
@@ -374,7 +378,7 @@ proptest! {
             let clock = Clock { now: NOW, zone: &Zone::utc() };
             for qualifier in QUALIFIERS.iter().filter_map(|qualifier| qualifier.flag) {
                 let mut query = Query::default();
-                if query.flag(qualifier, &text, &clock).is_ok() {
+                if query.add_flag(qualifier, &text, &clock).is_ok() {
                     prop_assert_eq!(try_parse(&query.to_string()), Ok(query), "{}", text);
                 }
             }
@@ -392,8 +396,8 @@ proptest! {
     #[test]
     fn a_phrase_is_found_as_it_stands(phrase in ".{1,12}", around in ".{0,6}") {
         let mut query = Query::default();
-        query.phrase(&phrase);
-        let event = Event { title: text(&format!("{around}{phrase}{around}")), ..bare() };
+        query.add_phrase(&phrase);
+        let event = Event { title: some_text(&format!("{around}{phrase}{around}")), ..minimal_event() };
         prop_assert!(query.matches(&event));
         prop_assert_eq!(try_parse(&query.to_string()), Ok(query));
     }
@@ -412,9 +416,9 @@ proptest! {
 #[test]
 fn a_query_at_any_time_says_all_else() {
     let mut query = parse("action:user.* since:yesterday days:3 -until:2h x");
-    query.today(&Clock { now: NOW, zone: &Zone::utc() });
+    query.narrow_to_today(&Clock { now: NOW, zone: &Zone::utc() });
     assert_eq!(
-        query.and(parse("until:now actor:17")).at_any_time(),
+        query.and(parse("until:now actor:17")).without_times(),
         parse("action:user.* x").and(parse("actor:17"))
     );
 }

@@ -14,35 +14,35 @@ use crate::text;
 
 /// A range of an ordered value, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Range<T> {
+pub(crate) struct ValueRange<T> {
     pub from: T,
     pub to: T,
 }
 
-impl<T: Copy + PartialOrd> Range<T> {
+impl<T: Copy + PartialOrd> ValueRange<T> {
     pub(crate) fn contains(&self, value: T) -> bool {
         self.from <= value && value <= self.to
     }
 }
 
 /// A value that has ranges in queries.
-pub(super) trait Ordered: Copy + PartialOrd + fmt::Display + 'static {
+pub(super) trait RangeValue: Copy + PartialOrd + fmt::Display + 'static {
     const LEAST: Self;
     const GREATEST: Self;
     /// With its article and examples, for messages.
-    const WHAT: &'static str;
+    const DESCRIPTION: &'static str;
 
-    fn read(text: &str) -> Option<Self>;
+    fn parse_value(text: &str) -> Option<Self>;
     fn next(self) -> Option<Self>;
     fn previous(self) -> Option<Self>;
 }
 
-impl Ordered for u16 {
+impl RangeValue for u16 {
     const LEAST: Self = 100;
     const GREATEST: Self = 599;
-    const WHAT: &'static str = "a status, like 404, 4xx, 500-599 or >=400";
+    const DESCRIPTION: &'static str = "a status, like 404, 4xx, 500-599 or >=400";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse_value(text: &str) -> Option<Self> {
         digits(text)?.parse().ok().filter(|status| (Self::LEAST..=Self::GREATEST).contains(status))
     }
 
@@ -55,12 +55,12 @@ impl Ordered for u16 {
     }
 }
 
-impl Ordered for EventId {
+impl RangeValue for EventId {
     const LEAST: Self = Self(1);
     const GREATEST: Self = Self(i64::MAX);
-    const WHAT: &'static str = "the number of an event, like 17, 10-20 or >=10";
+    const DESCRIPTION: &'static str = "the number of an event, like 17, 10-20 or >=10";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse_value(text: &str) -> Option<Self> {
         digits(text)?.parse().ok().map(Self).filter(|id| *id >= Self::LEAST)
     }
 
@@ -73,12 +73,12 @@ impl Ordered for EventId {
     }
 }
 
-impl Ordered for Severity {
+impl RangeValue for Severity {
     const LEAST: Self = Self::Info;
     const GREATEST: Self = Self::Critical;
-    const WHAT: &'static str = "a severity: critical, high, medium, low or info";
+    const DESCRIPTION: &'static str = "a severity: critical, high, medium, low or info";
 
-    fn read(text: &str) -> Option<Self> {
+    fn parse_value(text: &str) -> Option<Self> {
         Self::parse(text)
     }
 
@@ -102,31 +102,32 @@ fn digits(text: &str) -> Option<&str> {
 }
 
 /// Why a range does not read, and the part of it that is to blame.
-pub(super) type Blame<'a> = (&'a str, String);
+pub(super) type RangeError<'a> = (&'a str, String);
 
 /// Reads `5`, `5-9`, `>=5`, `>5`, `<=5` and `<5`; `alone` says what a value by itself stands for.
-pub(super) fn range<T: Ordered>(
+pub(super) fn parse_range<T: RangeValue>(
     text: &str,
-    alone: impl Fn(T) -> Range<T>,
-) -> Result<Range<T>, Blame<'_>> {
+    alone: impl Fn(T) -> ValueRange<T>,
+) -> Result<ValueRange<T>, RangeError<'_>> {
     let read = |part| {
-        T::read(part)
-            .ok_or_else(|| (part, format!("{} is not {}", super::error::quoted(part), T::WHAT)))
+        T::parse_value(part).ok_or_else(|| {
+            (part, format!("{} is not {}", super::error::quoted(part), T::DESCRIPTION))
+        })
     };
     let none = |side, limit: T| (text, format!("nothing is {side} {limit}"));
     if let Some(value) = text.strip_prefix(">=") {
-        return Ok(Range { from: read(value)?, to: T::GREATEST });
+        return Ok(ValueRange { from: read(value)?, to: T::GREATEST });
     }
     if let Some(value) = text.strip_prefix("<=") {
-        return Ok(Range { from: T::LEAST, to: read(value)? });
+        return Ok(ValueRange { from: T::LEAST, to: read(value)? });
     }
     if let Some(value) = text.strip_prefix('>') {
         let from = read(value)?.next().ok_or_else(|| none("above", T::GREATEST))?;
-        return Ok(Range { from, to: T::GREATEST });
+        return Ok(ValueRange { from, to: T::GREATEST });
     }
     if let Some(value) = text.strip_prefix('<') {
         let to = read(value)?.previous().ok_or_else(|| none("below", T::LEAST))?;
-        return Ok(Range { from: T::LEAST, to });
+        return Ok(ValueRange { from: T::LEAST, to });
     }
     match text.split_once('-') {
         Some((from, to)) if !from.is_empty() => {
@@ -134,14 +135,17 @@ pub(super) fn range<T: Ordered>(
             if from > to {
                 return Err((text, format!("{} runs backwards", super::error::quoted(text))));
             }
-            Ok(Range { from, to })
+            Ok(ValueRange { from, to })
         }
         _ => Ok(alone(read(text)?)),
     }
 }
 
 /// Reads a range of statuses, `4xx` and `50x` too, and any other pattern of digits and stars.
-pub(super) fn statuses<'a>(text: &'a str, pattern: &Pattern) -> Result<Vec<Range<u16>>, Blame<'a>> {
+pub(super) fn parse_statuses<'a>(
+    text: &'a str,
+    pattern: &Pattern,
+) -> Result<Vec<ValueRange<u16>>, RangeError<'a>> {
     let class = text.trim_end_matches(['x', 'X']);
     let wild = if pattern.as_literal().is_none() {
         Some(pattern.clone())
@@ -152,33 +156,34 @@ pub(super) fn statuses<'a>(text: &'a str, pattern: &Pattern) -> Result<Vec<Range
         None
     };
     let Some(wild) = wild else {
-        return range(text, |status| Range { from: status, to: status }).map(|range| vec![range]);
+        return parse_range(text, |status| ValueRange { from: status, to: status })
+            .map(|range| vec![range]);
     };
-    let mut ranges: Vec<Range<u16>> = Vec::new();
+    let mut ranges: Vec<ValueRange<u16>> = Vec::new();
     for status in u16::LEAST..=u16::GREATEST {
         if !wild.matches(&status.to_string()) {
             continue;
         }
         match ranges.last_mut() {
             Some(last) if last.to + 1 == status => last.to = status,
-            _ => ranges.push(Range { from: status, to: status }),
+            _ => ranges.push(ValueRange { from: status, to: status }),
         }
     }
     if ranges.is_empty() {
-        return Err((text, format!("{} is not {}", super::error::quoted(text), u16::WHAT)));
+        return Err((text, format!("{} is not {}", super::error::quoted(text), u16::DESCRIPTION)));
     }
     Ok(ranges)
 }
 
 /// The sources that a name or pattern names, in any case.
-pub(super) fn sources(pattern: &Pattern) -> Vec<Source> {
+pub(super) fn matching_sources(pattern: &Pattern) -> Vec<Source> {
     let folded = pattern.folded();
     Source::ALL.into_iter().filter(|source| folded.matches(source.name())).collect()
 }
 
 /// The levels that a severity stands for: itself and above.
-pub(super) fn and_above(level: Severity) -> Range<Severity> {
-    Range { from: level, to: Severity::GREATEST }
+pub(super) fn at_least(level: Severity) -> ValueRange<Severity> {
+    ValueRange { from: level, to: Severity::GREATEST }
 }
 
 /// Addresses: a range of one family, or a pattern of their text.
@@ -186,18 +191,18 @@ pub(super) fn and_above(level: Severity) -> Range<Severity> {
 /// An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) is the host that the IPv4 address is, and
 /// matches where either form does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Addresses {
-    V4(Range<u32>),
-    V6(Range<u128>),
-    Like(Pattern),
+pub(crate) enum AddressSet {
+    V4(ValueRange<u32>),
+    V6(ValueRange<u128>),
+    Pattern(Pattern),
 }
 
-impl Addresses {
+impl AddressSet {
     /// Reads `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1-192.0.2.9`, and `192.0.2.*`.
-    pub(super) fn read(text: &str, pattern: &Pattern) -> Option<Self> {
+    pub(super) fn parse(text: &str, pattern: &Pattern) -> Option<Self> {
         if pattern.as_literal().is_none() {
             // Addresses are kept in the form of RFC 5952, which is in lower case.
-            return Some(Self::Like(pattern.folded()));
+            return Some(Self::Pattern(pattern.folded()));
         }
         if let Some((address, length)) = text.split_once('/') {
             let address: IpAddr = address.parse().ok()?;
@@ -205,33 +210,33 @@ impl Addresses {
             let width = if address.is_ipv4() { 32 } else { 128 };
             let free = width - Some(length).filter(|length| *length <= width)?;
             let hosts = u128::MAX.checked_shr(128 - free).unwrap_or(0);
-            let address = bits(address);
-            return Some(Self::between(width, address & !hosts, address | hosts));
+            let address = to_bits(address);
+            return Some(Self::from_range(width, address & !hosts, address | hosts));
         }
         let (from, to) = text.split_once('-').unwrap_or((text, text));
         let (from, to): (IpAddr, IpAddr) = (from.parse().ok()?, to.parse().ok()?);
         let width = if from.is_ipv4() { 32 } else { 128 };
         let in_order = from.is_ipv4() == to.is_ipv4() && from <= to;
-        in_order.then(|| Self::between(width, bits(from), bits(to)))
+        in_order.then(|| Self::from_range(width, to_bits(from), to_bits(to)))
     }
 
-    fn between(width: u32, from: u128, to: u128) -> Self {
+    fn from_range(width: u32, from: u128, to: u128) -> Self {
         let v4 = |from: u128, to: u128| {
             let part = |bits: u128| u32::try_from(bits & u128::from(u32::MAX)).unwrap_or(u32::MAX);
-            Self::V4(Range { from: part(from), to: part(to) })
+            Self::V4(ValueRange { from: part(from), to: part(to) })
         };
         const MAPPED: RangeInclusive<u128> = 0xffff_0000_0000..=0xffff_ffff_ffff;
         if width == 32 || (MAPPED.contains(&from) && MAPPED.contains(&to)) {
             v4(from, to)
         } else {
-            Self::V6(Range { from, to })
+            Self::V6(ValueRange { from, to })
         }
     }
 
     /// Whether the address, as text, is among them.
-    pub(crate) fn contain(&self, address: &str) -> bool {
+    pub(crate) fn contains(&self, address: &str) -> bool {
         match self {
-            Self::Like(pattern) => pattern.matches(address),
+            Self::Pattern(pattern) => pattern.matches(address),
             Self::V4(range) => {
                 match address.parse().map(|address: IpAddr| address.to_canonical()) {
                     Ok(IpAddr::V4(address)) => range.contains(address.to_bits()),
@@ -246,17 +251,17 @@ impl Addresses {
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+fn to_bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits(),
     }
 }
 
-impl fmt::Display for Addresses {
+impl fmt::Display for AddressSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (width, from, to) = match self {
-            Self::Like(pattern) => return pattern.fmt(f),
+            Self::Pattern(pattern) => return pattern.fmt(f),
             Self::V4(range) => (32, u128::from(range.from), u128::from(range.to)),
             Self::V6(range) => (128, range.from, range.to),
         };
@@ -278,14 +283,14 @@ impl fmt::Display for Addresses {
 
 /// What an event may be besides what its fields say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Is {
+pub(crate) enum EventProperty {
     Impersonated,
     Failed,
     System,
     Edit,
 }
 
-impl Is {
+impl EventProperty {
     pub(crate) const ALL: [Self; 4] = [Self::Impersonated, Self::Failed, Self::System, Self::Edit];
 
     pub(crate) fn name(self) -> &'static str {
@@ -297,7 +302,7 @@ impl Is {
         }
     }
 
-    pub(super) fn read(typed: &str) -> Option<Self> {
+    pub(super) fn parse(typed: &str) -> Option<Self> {
         let typed = text::fold(typed);
         Self::ALL.into_iter().find(|is| is.name() == typed)
     }

@@ -12,8 +12,8 @@ use rusqlite::functions::FunctionFlags;
 use rusqlite::types::ValueRef;
 
 use crate::query::Clock;
+use crate::query::Predicate;
 use crate::query::Query;
-use crate::query::Test;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -45,14 +45,14 @@ fn holds(context: &Context<'_>) -> Result<Option<bool>> {
     let test = context.get_or_create_aux(0, |term| {
         term.as_str().map_err(|why| why.to_string()).and_then(read_back)
     })?;
-    Ok(Some(test.holds_of(value)))
+    Ok(Some(test.holds_for_text(value)))
 }
 
-/// Reads a term that [`Test`] wrote.
-fn read_back(term: &str) -> std::result::Result<Test, String> {
+/// Reads a term that [`Predicate`] wrote.
+fn read_back(term: &str) -> std::result::Result<Predicate, String> {
     // What such a term says does not depend on the clock.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let query = Query::parse(term, &clock).map_err(|why| why.to_string())?;
     let term = query.terms().next().cloned();
-    term.map(|term| term.test).ok_or_else(|| Error::InvalidQuery.to_string())
+    term.map(|term| term.predicate).ok_or_else(|| Error::InvalidQuery.to_string())
 }

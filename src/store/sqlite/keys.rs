@@ -11,9 +11,9 @@ use rusqlite::types::FromSqlResult;
 use rusqlite::types::ValueRef;
 
 use crate::event;
-use crate::query::pattern::Name;
+use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
-use crate::query::pattern::Record;
+use crate::query::pattern::TargetPattern;
 use crate::store::sqlite::rows;
 
 /// Keys of one dimension, ascending.
@@ -163,7 +163,7 @@ fn scan(
     Ok(())
 }
 
-pub(super) fn actors(connection: &Connection, names: &[Name]) -> Result<Keys> {
+pub(super) fn actors(connection: &Connection, names: &[NamePattern]) -> Result<Keys> {
     let mut found = Vec::new();
     for name in names {
         ACTOR_ID.find(connection, &name.id, &mut found)?;
@@ -172,12 +172,12 @@ pub(super) fn actors(connection: &Connection, names: &[Name]) -> Result<Keys> {
     Ok(found.into_iter().collect())
 }
 
-pub(super) fn targets(connection: &Connection, records: &[Record]) -> Result<Keys> {
+pub(super) fn targets(connection: &Connection, records: &[TargetPattern]) -> Result<Keys> {
     let mut found = Vec::new();
     for record in records {
         TARGET_ID.find(connection, &record.name.id, &mut found)?;
         TARGET_LABEL.find(connection, &record.name.label, &mut found)?;
-        if let Some((kind, id)) = &record.parts {
+        if let Some((kind, id)) = &record.type_and_id {
             parts(connection, kind, id, &mut found)?;
         }
     }
@@ -196,7 +196,8 @@ fn parts(
         return scan(connection, SQL, &[id], |text| Ok(kind.matches(text.as_str()?)), found);
     }
     // `TYPE/*` is every record of the type, one without an id too.
-    let accepts = |text: &str| if text.is_empty() { id.is_anything() } else { id.matches(text) };
+    let accepts =
+        |text: &str| if text.is_empty() { id.matches_everything() } else { id.matches(text) };
     if let Some(kind) = kind.as_literal() {
         const SQL: &str = "SELECT key, id FROM target WHERE type = ?1 AND ?1 > ''";
         return scan(connection, SQL, &[kind], |text| Ok(accepts(text.as_str()?)), found);

@@ -7,11 +7,11 @@
 use rusqlite::Connection;
 use rusqlite::Result;
 
-use crate::query::Bounds;
+use crate::query::Predicate;
 use crate::query::Query;
 use crate::query::Term;
-use crate::query::Test;
-use crate::query::value::Is;
+use crate::query::TimeBounds;
+use crate::query::value::EventProperty;
 use crate::store::sqlite::keys;
 use crate::store::sqlite::sql::Sql;
 use crate::store::sqlite::terms;
@@ -64,7 +64,7 @@ impl Window {
     pub(super) const ALL: Self = Self { least: i64::MIN, most: i64::MAX };
 
     /// The window of these bounds, unless nothing is in it.
-    fn of(bounds: Bounds) -> Option<Self> {
+    fn of(bounds: TimeBounds) -> Option<Self> {
         let least = bounds.from.map_or(i64::MIN, Timestamp::as_nanos);
         let most = match bounds.to {
             // The end is not in it; before the first nanosecond there is nothing.
@@ -108,7 +108,7 @@ impl Plan {
     }
 
     fn add(&mut self, connection: &Connection, place: usize, term: &Term) -> Result<()> {
-        let (cost, condition, arms) = terms::read(connection, &term.test)?;
+        let (cost, condition, arms) = terms::read(connection, &term.predicate)?;
         let mut filter = Filter { term: place, cost, condition };
         if term.negated {
             // An event without the field is excluded by nothing.
@@ -125,7 +125,7 @@ impl Plan {
     /// Failures have an index within each action, so the ways of the actions narrow theirs.
     fn lead_to_failures(&mut self, connection: &Connection, query: &Query) -> Result<()> {
         let Some(term) = query.terms().position(|term| {
-            !term.negated && matches!(&term.test, Test::Is(all) if all.as_slice() == [Is::Failed])
+            !term.negated && matches!(&term.predicate, Predicate::Is(all) if all.as_slice() == [EventProperty::Failed])
         }) else {
             return Ok(());
         };

@@ -4,11 +4,11 @@ use rusqlite::Connection;
 use rusqlite::Result;
 
 use crate::event::EventId;
-use crate::query::Column;
-use crate::query::Test;
+use crate::query::Predicate;
+use crate::query::TextField;
 use crate::query::pattern::Pattern;
-use crate::query::value::Is;
-use crate::query::value::Range;
+use crate::query::value::EventProperty;
+use crate::query::value::ValueRange;
 use crate::store;
 use crate::store::sqlite::keys;
 use crate::store::sqlite::keys::Keys;
@@ -103,7 +103,10 @@ const TITLE: KeyColumn = key_column!("title");
 const RECORDER: KeyColumn = key_column!("recorder");
 
 /// A test as a condition, and the indexes that lead to all of which it holds.
-pub(super) fn read(connection: &Connection, test: &Test) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+pub(super) fn read(
+    connection: &Connection,
+    test: &Predicate,
+) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
     let keyed = |conditions: Vec<(&KeyColumn, Option<&'static Index>, Keys)>| {
         let condition = Sql::any(conditions.iter().map(|(column, _, keys)| among(column, keys)));
         let arms = conditions
@@ -114,35 +117,35 @@ pub(super) fn read(connection: &Connection, test: &Test) -> Result<(Cost, Sql, O
     };
     let plain = |condition| Ok((Cost::Column, condition, None));
     match test {
-        Test::Actor(names) => {
+        Predicate::Actor(names) => {
             keyed(vec![(&ACTOR, Some(&BY_ACTOR), keys::actors(connection, names)?)])
         }
-        Test::Impersonator(names) => {
+        Predicate::Impersonator(names) => {
             keyed(vec![(&IMPERSONATOR, Some(&BY_IMPERSONATOR), keys::actors(connection, names)?)])
         }
-        Test::Person(names) => {
+        Predicate::Person(names) => {
             let found = keys::actors(connection, names)?;
             keyed(vec![
                 (&ACTOR, Some(&BY_ACTOR), found.clone()),
                 (&IMPERSONATOR, Some(&BY_IMPERSONATOR), found),
             ])
         }
-        Test::Target(records) => {
+        Predicate::Target(records) => {
             keyed(vec![(&TARGET, Some(&BY_TARGET), keys::targets(connection, records)?)])
         }
-        Test::Text(Column::Action, patterns) => {
+        Predicate::Text(TextField::Action, patterns) => {
             keyed(vec![(&ACTION, Some(&BY_ACTION), keys::actions(connection, patterns)?)])
         }
-        Test::Text(Column::Module, patterns) => {
+        Predicate::Text(TextField::Module, patterns) => {
             keyed(vec![(&ACTION, Some(&BY_ACTION), keys::modules(connection, patterns)?)])
         }
-        Test::Text(Column::Tenant, patterns) => {
+        Predicate::Text(TextField::Tenant, patterns) => {
             keyed(vec![(&TENANT, Some(&BY_TENANT), keys::tenants(connection, patterns)?)])
         }
-        Test::Text(Column::RecordedBy, patterns) => {
+        Predicate::Text(TextField::RecordedBy, patterns) => {
             keyed(vec![(&RECORDER, None, keys::recorders(connection, patterns)?)])
         }
-        Test::Words(words) => {
+        Predicate::Phrase(words) => {
             let found = keys::texts(connection, words)?;
             keyed(vec![
                 (&ACTOR, Some(&BY_ACTOR), found.actors),
@@ -150,36 +153,38 @@ pub(super) fn read(connection: &Connection, test: &Test) -> Result<(Cost, Sql, O
                 (&TITLE, Some(&BY_TITLE), found.titles),
             ])
         }
-        Test::Text(Column::Session, patterns) => {
+        Predicate::Text(TextField::Session, patterns) => {
             Ok(text(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
         }
-        Test::Text(Column::Endpoint, patterns) => {
+        Predicate::Text(TextField::Endpoint, patterns) => {
             Ok(text(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
         }
-        Test::Text(Column::Method, patterns) => {
+        Predicate::Text(TextField::Method, patterns) => {
             Ok(text(test, patterns, "event.method = ?", "holds(?, event.method)"))
         }
-        Test::Ip(_) => Ok(text(test, &[], "", "holds(?, event.ip)")),
-        Test::Payload { .. } => {
+        Predicate::Ip(_) => Ok(text(test, &[], "", "holds(?, event.ip)")),
+        Predicate::Payload { .. } => {
             let (_, condition, _) = text(test, &[], "", "holds(?, event.payload)");
             Ok((Cost::Payload, condition, None))
         }
-        Test::Source(sources) => plain(Sql::any(sources.iter().map(|source| {
+        Predicate::Source(sources) => plain(Sql::any(sources.iter().map(|source| {
             let mut sql = Sql::default();
             sql.bind("event.source = ?", store::source_number(*source));
             sql
         }))),
-        Test::Severity(ranges) => plain(between("event.severity BETWEEN ?", ranges, |severity| {
-            store::severity_number(severity)
-        })),
-        Test::Status(ranges) => plain(between("event.status BETWEEN ?", ranges, i64::from)),
-        Test::Id(ranges) => {
+        Predicate::Severity(ranges) => {
+            plain(between("event.severity BETWEEN ?", ranges, |severity| {
+                store::severity_number(severity)
+            }))
+        }
+        Predicate::Status(ranges) => plain(between("event.status BETWEEN ?", ranges, i64::from)),
+        Predicate::Id(ranges) => {
             let condition = between("event.id BETWEEN ?", ranges, |id: EventId| id.0);
             let keys = few_ids(connection, ranges)?;
             let arms = keys.map(|keys| vec![Arm { index: &BY_ID, keys }]);
             Ok((Cost::Column, condition, arms))
         }
-        Test::Is(all) => is(connection, all),
+        Predicate::Is(all) => is(connection, all),
     }
 }
 
@@ -193,7 +198,11 @@ fn among(column: &KeyColumn, keys: &Keys) -> Sql {
     sql
 }
 
-fn between<T: Copy>(between: &'static str, ranges: &[Range<T>], number: impl Fn(T) -> i64) -> Sql {
+fn between<T: Copy>(
+    between: &'static str,
+    ranges: &[ValueRange<T>],
+    number: impl Fn(T) -> i64,
+) -> Sql {
     Sql::any(ranges.iter().map(|range| {
         let mut sql = Sql::default();
         sql.bind(between, number(range.from)).bind(" AND ?", number(range.to));
@@ -203,7 +212,7 @@ fn between<T: Copy>(between: &'static str, ranges: &[Range<T>], number: impl Fn(
 
 /// A test of one text, by equality where that says it.
 fn text(
-    test: &Test,
+    test: &Predicate,
     patterns: &[Pattern],
     equal: &'static str,
     holds: &'static str,
@@ -222,7 +231,7 @@ fn text(
 }
 
 /// The ids in some ranges, when they are few.
-fn few_ids(connection: &Connection, ranges: &[Range<EventId>]) -> Result<Option<Keys>> {
+fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Option<Keys>> {
     let newest: Option<i64> =
         connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
     let ends = ranges.iter().map(|range| (range.from.0, range.to.0.min(newest.unwrap_or(0))));
@@ -236,22 +245,22 @@ fn few_ids(connection: &Connection, ranges: &[Range<EventId>]) -> Result<Option<
     Ok(Some(ids.into_iter().collect()))
 }
 
-fn is(connection: &Connection, all: &[Is]) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+fn is(connection: &Connection, all: &[EventProperty]) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
     let mut conditions = Vec::with_capacity(all.len());
     let mut arms = None;
     for is in all {
         conditions.push(match is {
-            Is::Impersonated => Sql::new("event.impersonator IS NOT NULL"),
-            Is::System => Sql::new("event.source IN (1, 3)"),
-            Is::Edit => Sql::new("event.diff IS NOT NULL"),
-            Is::Failed => {
+            EventProperty::Impersonated => Sql::new("event.impersonator IS NOT NULL"),
+            EventProperty::System => Sql::new("event.source IN (1, 3)"),
+            EventProperty::Edit => Sql::new("event.diff IS NOT NULL"),
+            EventProperty::Failed => {
                 let mut sql = Sql::new("event.status >= 400 OR ");
                 sql.append(&among(&ACTION, &keys::failures(connection)?));
                 sql
             }
         });
     }
-    if let [Is::Impersonated] = all {
+    if let [EventProperty::Impersonated] = all {
         let keys = keys::impersonators(connection)?;
         arms = Some(vec![Arm { index: &BY_IMPERSONATOR, keys }]);
     }
