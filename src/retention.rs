@@ -19,17 +19,17 @@ use crate::time::Zone;
 
 /// How long which events are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Retention {
+pub(crate) struct RetentionPolicy {
     /// Of what no rule fits; absent, that is kept for ever.
     keep: Option<Span>,
-    rules: Vec<Rule>,
+    rules: Vec<RetentionRule>,
     /// What each mirror has yet to deliver.
     undelivered: Vec<Query>,
 }
 
 /// A rule of the config.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Rule {
+pub(crate) struct RetentionRule {
     query: Query,
     /// The query as it was written.
     pub text: String,
@@ -55,7 +55,7 @@ pub(crate) struct Horizon {
     pub query: Query,
 }
 
-impl Retention {
+impl RetentionPolicy {
     /// # Errors
     /// The place of the first rule whose query does not parse, and why.
     pub(crate) fn new(
@@ -63,8 +63,8 @@ impl Retention {
         rules: &[(String, Span)],
     ) -> Result<Self, (usize, QueryError)> {
         let rules = rules.iter().enumerate().map(|(place, (text, keep))| {
-            let query = timeless(text).map_err(|why| (place, why))?;
-            Ok(Rule { query, text: text.clone(), keep: *keep })
+            let query = parse_query(text).map_err(|why| (place, why))?;
+            Ok(RetentionRule { query, text: text.clone(), keep: *keep })
         });
         Ok(Self { keep, rules: rules.collect::<Result<_, _>>()?, undelivered: Vec::new() })
     }
@@ -73,17 +73,17 @@ impl Retention {
     ///
     /// # Errors
     /// The place of the first query that does not parse, and why.
-    pub(crate) fn holding<'a>(
+    pub(crate) fn with_mirrors<'a>(
         self,
         mirrors: impl Iterator<Item = &'a str>,
     ) -> Result<Self, (usize, QueryError)> {
         let mirrors = mirrors.enumerate();
-        let queries = mirrors.map(|(place, text)| timeless(text).map_err(|why| (place, why)));
+        let queries = mirrors.map(|(place, text)| parse_query(text).map_err(|why| (place, why)));
         Ok(Self { undelivered: queries.collect::<Result<_, _>>()?, ..self })
     }
 
     /// Whether a mirror has yet to deliver an event.
-    pub(crate) fn holds(&self, event: &Event) -> bool {
+    pub(crate) fn is_undelivered(&self, event: &Event) -> bool {
         // What mirrors say of themselves goes to one that asks for it by name: a failing mirror
         // shall feed nothing to itself.
         let fed = |query: &Query| {
@@ -102,7 +102,7 @@ impl Retention {
         self.keep
     }
 
-    pub(crate) fn rules(&self) -> &[Rule] {
+    pub(crate) fn rules(&self) -> &[RetentionRule] {
         &self.rules
     }
 
@@ -128,7 +128,7 @@ impl Retention {
 }
 
 /// Reads a query of the config. It has no times in it, so it does not matter what time it is.
-fn timeless(text: &str) -> Result<Query, QueryError> {
+fn parse_query(text: &str) -> Result<Query, QueryError> {
     Query::parse(text, &Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() })
 }
 
@@ -142,10 +142,10 @@ mod tests {
         Span::from_seconds(days * 86_400)
     }
 
-    fn retention(keep: Option<u64>, rules: &[(&str, u64)]) -> Retention {
+    fn retention(keep: Option<u64>, rules: &[(&str, u64)]) -> RetentionPolicy {
         let rules: Vec<_> =
             rules.iter().map(|(query, keep)| ((*query).to_owned(), days(*keep))).collect();
-        Retention::new(keep.map(days), &rules).unwrap()
+        RetentionPolicy::new(keep.map(days), &rules).unwrap()
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         assert!(retention(None, &[]).keeps_all());
         assert!(!retention(None, &rules).keeps_all());
         let wrong = [("a:b:c:d".to_owned(), days(1)), ("severity:purple".to_owned(), days(1))];
-        assert_eq!(Retention::new(None, &wrong).unwrap_err().0, 0);
+        assert_eq!(RetentionPolicy::new(None, &wrong).unwrap_err().0, 0);
     }
 
     #[test]
@@ -171,8 +171,8 @@ mod tests {
             Event { action: action.into(), ..samples::full_event() }
         };
         let holds = |queries: &[&str], slug: &str| {
-            let retention = retention(Some(9), &[]).holding(queries.iter().copied()).unwrap();
-            retention.holds(&event(slug))
+            let retention = retention(Some(9), &[]).with_mirrors(queries.iter().copied()).unwrap();
+            retention.is_undelivered(&event(slug))
         };
         assert!(!holds(&[], "user.edit"));
         assert!(holds(&[""], "user.edit"));
@@ -184,7 +184,7 @@ mod tests {
         for silent in ["", "action:*", "action:m*", "is:failed", "-action:mirror.failing"] {
             assert!(!holds(&[silent], "mirror.dead"), "{silent}");
         }
-        let wrong = retention(None, &[]).holding(["", "severity:purple"].into_iter());
+        let wrong = retention(None, &[]).with_mirrors(["", "severity:purple"].into_iter());
         assert_eq!(wrong.unwrap_err().0, 1);
     }
 

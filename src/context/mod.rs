@@ -40,7 +40,7 @@ use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Printer;
 use crate::render::Times;
-use crate::retention::Retention;
+use crate::retention::RetentionPolicy;
 use crate::settings::Environment;
 use crate::settings::Overrides;
 use crate::settings::Settings;
@@ -201,9 +201,9 @@ impl Context {
     ///
     /// # Errors
     /// [`Exit::Config`] where nothing says it, or a query of a rule or a mirror does not parse.
-    pub(crate) fn retention(&self, keep: Option<Span>) -> Result<Retention> {
+    pub(crate) fn retention(&self, keep: Option<Span>) -> Result<RetentionPolicy> {
         let config = &self.settings.config.retention;
-        let retention = Retention::new(keep.or(config.keep), &config.rules);
+        let retention = RetentionPolicy::new(keep.or(config.keep), &config.rules);
         let retention = retention.map_err(|(place, why)| {
             let what = format!("config: retention.rule[{}].query: {why}", place + 1);
             Failure::new(Exit::Config, what)
@@ -211,7 +211,7 @@ impl Context {
         let mirrors = &self.settings.config.mirrors;
         let holding: Vec<_> =
             mirrors.iter().filter(|mirror| mirror.holds_what_is_there()).collect();
-        let retention = retention.holding(holding.iter().map(|mirror| mirror.query.as_str()));
+        let retention = retention.with_mirrors(holding.iter().map(|mirror| mirror.query.as_str()));
         let retention = retention.map_err(|(place, why)| {
             let what =
                 format!("config: mirror.{}.query: {why}", text::escape(&holding[place].name));
@@ -232,7 +232,7 @@ impl Context {
     /// As [`sweep::run`].
     pub(crate) fn sweep(
         &self,
-        retention: &Retention,
+        retention: &RetentionPolicy,
         force: bool,
         interrupt: &Interrupt,
     ) -> Result<sweep::End> {

@@ -14,7 +14,7 @@ use crate::event::EventId;
 use crate::query::Query;
 use crate::render::Doomed;
 use crate::render::Labels;
-use crate::retention::Retention;
+use crate::retention::RetentionPolicy;
 use crate::store::Found;
 use crate::store::Log;
 use crate::store::Page;
@@ -95,7 +95,7 @@ impl Reader {
     }
 
     /// What a sweep would remove now.
-    pub(crate) fn doomed(&self, retention: &Retention, now: Timestamp) -> Result<WouldGo> {
+    pub(crate) fn doomed(&self, retention: &RetentionPolicy, now: Timestamp) -> Result<WouldGo> {
         let plan = sweep::Plan::read(&self.log, retention, now, &mut || true)?;
         let plan = plan.context("nothing breaks the reading off")?;
         let mut rows: Vec<_> = plan

@@ -21,7 +21,7 @@ use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::retention::Retention;
+use crate::retention::RetentionPolicy;
 use crate::store::HeldOff;
 use crate::store::Log;
 use crate::store::Stamp;
@@ -47,7 +47,7 @@ const STEP: Span = Span::from_seconds(30 * 86_400);
 
 /// What a sweep is called with.
 pub(crate) struct Job<'a> {
-    pub retention: &'a Retention,
+    pub retention: &'a RetentionPolicy,
     /// Sweep though the clock is far ahead of the log.
     pub force: bool,
     pub now: Timestamp,

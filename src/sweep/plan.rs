@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::retention::Decider;
 use crate::retention::Horizon;
-use crate::retention::Retention;
+use crate::retention::RetentionPolicy;
 use crate::store::Log;
 use crate::store::sweep::Ids;
 use crate::sweep::ACTION;
@@ -51,7 +51,7 @@ impl Plan {
     /// That the log cannot be read.
     pub(crate) fn read(
         log: &Log,
-        retention: &Retention,
+        retention: &RetentionPolicy,
         now: Timestamp,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Self>> {
@@ -74,7 +74,7 @@ impl Plan {
                 if gone || retention.decider(&event) != Some(horizon.decider) {
                     return Ok(());
                 }
-                if retention.holds(&event) {
+                if retention.is_undelivered(&event) {
                     plan.held += 1;
                 } else {
                     plan.add(&event, &horizon);

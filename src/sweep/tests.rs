@@ -9,7 +9,7 @@ use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::retention::Retention;
+use crate::retention::RetentionPolicy;
 use crate::store::Create;
 use crate::store::Log;
 use crate::store::Stamp;
@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     fn sweep(&mut self, keep: u64, force: bool) -> anyhow::Result<End> {
-        let retention = Retention::new(Some(days(keep)), &[]).unwrap();
+        let retention = RetentionPolicy::new(Some(days(keep)), &[]).unwrap();
         let job = Job {
             retention: &retention,
             force,
@@ -171,7 +171,7 @@ fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest
 
     let mut fixture = Fixture::new();
     fixture.event("a.b", 20);
-    let retention = Retention::new(Some(days(10)), &[]).unwrap();
+    let retention = RetentionPolicy::new(Some(days(10)), &[]).unwrap();
     let interrupt = fixture.interrupt.clone();
     let job = Job {
         retention: &retention,

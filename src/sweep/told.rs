@@ -8,8 +8,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::retention::Decider;
-use crate::retention::Retention;
-use crate::retention::Rule;
+use crate::retention::RetentionPolicy;
+use crate::retention::RetentionRule;
 use crate::store::sweep::Planned;
 use crate::sweep::Plan;
 use crate::text;
@@ -47,7 +47,7 @@ impl Swept {
     /// What is about to be vouched for.
     pub(super) fn new(
         plan: &Plan,
-        retention: &Retention,
+        retention: &RetentionPolicy,
         planned: &Planned,
         now: Timestamp,
     ) -> Self {
@@ -55,7 +55,7 @@ impl Swept {
     }
 
     /// What would be removed.
-    pub(crate) fn of(plan: &Plan, retention: &Retention, now: Timestamp) -> Self {
+    pub(crate) fn of(plan: &Plan, retention: &RetentionPolicy, now: Timestamp) -> Self {
         let mut actions: Vec<(String, u64)> = Vec::new();
         // An action that several rules decide on comes several times in a row.
         for ((action, _), count) in &plan.counts {
@@ -176,14 +176,14 @@ fn actions(of: &[(String, u64)]) -> Map<String, Value> {
 }
 
 /// What decides on events, in short: `cron.* 30d`, `keep 365d`.
-pub(crate) fn decided_by(retention: &Retention, decider: Decider) -> String {
+pub(crate) fn decided_by(retention: &RetentionPolicy, decider: Decider) -> String {
     match decider {
         Decider::Rule(place) => retention.rules().get(place).map(in_short).unwrap_or_default(),
         Decider::Keep => retention.keep().map(|keep| format!("keep {keep}")).unwrap_or_default(),
     }
 }
 
-fn in_short(rule: &Rule) -> String {
+fn in_short(rule: &RetentionRule) -> String {
     format!("{} {}", short(&rule.text), rule.keep)
 }
 
