@@ -21,16 +21,16 @@ use crate::event::quoted;
 use crate::time::Zone;
 
 /// The column without which CSV holds no events.
-const REQUIRED: &str = "action";
+const REQUIRED_COLUMN: &str = "action";
 
 /// Appends the header: every field in the contract's order.
-pub(crate) fn header(out: &mut Vec<u8>) {
-    row(out, FIELDS.iter().map(|field| Cow::Borrowed(field.name)));
+pub(crate) fn encode_header(out: &mut Vec<u8>) {
+    encode_row(out, FIELDS.iter().map(|field| Cow::Borrowed(field.name)));
 }
 
 /// Appends an event as one row. `raw` leaves out the guard.
 pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
-    row(
+    encode_row(
         out,
         FIELDS.iter().map(|field| {
             let text = match (field.get)(event) {
@@ -41,12 +41,12 @@ pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
                 Some(FieldValue::Time(at)) => Cow::Owned(at.to_string()),
                 Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
             };
-            if raw || !wants_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
+            if raw || !needs_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
         }),
     );
 }
 
-fn row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
+fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
     for (place, cell) in cells.enumerate() {
         if place > 0 {
             out.push(b',');
@@ -64,13 +64,13 @@ fn row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
 }
 
 /// Whether a spreadsheet would run the text, or it looks as if it was guarded against that.
-fn wants_guard(text: &str) -> bool {
+fn needs_guard(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
 
-fn unguarded(cell: &str) -> &str {
+fn strip_guard(cell: &str) -> &str {
     match cell.strip_prefix('\'') {
-        Some(rest) if wants_guard(rest) => rest,
+        Some(rest) if needs_guard(rest) => rest,
         _ => cell,
     }
 }
@@ -84,20 +84,20 @@ pub(super) fn is_header(line: &[u8]) -> bool {
     line.split(',').any(|cell| {
         let cell = cell.trim();
         cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell).trim()
-            == REQUIRED
+            == REQUIRED_COLUMN
     })
 }
 
 /// A table of events: its columns, and the reader of its rows.
-pub(super) struct Table {
+pub(super) struct CsvDecoder {
     header: Vec<u8>,
     columns: Vec<String>,
-    raw: bool,
-    reader: csv::Reader<Feed>,
+    raw_cells: bool,
+    reader: csv::Reader<RowSource>,
     row: StringRecord,
 }
 
-impl Table {
+impl CsvDecoder {
     /// `header` is the text of the first row.
     ///
     /// # Errors
@@ -106,15 +106,15 @@ impl Table {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .from_reader(Feed::default());
+            .from_reader(RowSource::default());
         let mut table = Self {
             header: format!("{header}\n").into_bytes(),
             columns: Vec::new(),
-            raw,
+            raw_cells: raw,
             reader,
             row: StringRecord::new(),
         };
-        table.read(header)?;
+        table.parse_row(header)?;
         let unnamed = |place: usize| format!("column_{}", place + 1);
         table.columns = table
             .row
@@ -127,8 +127,8 @@ impl Table {
         if let Some(twice) = table.columns.iter().find(|name| !seen.insert(name.as_str())) {
             return Err(format!("column {} stands in the header twice", quoted(twice)));
         }
-        if !seen.contains(REQUIRED) {
-            return Err(format!("no column of the header is {REQUIRED}"));
+        if !seen.contains(REQUIRED_COLUMN) {
+            return Err(format!("no column of the header is {REQUIRED_COLUMN}"));
         }
         Ok(table)
     }
@@ -143,7 +143,7 @@ impl Table {
     /// # Errors
     /// The reason.
     pub(super) fn decode(&mut self, row: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
-        self.read(row)?;
+        self.parse_row(row)?;
         if self.row.len() != self.columns.len() {
             return Err(format!(
                 "has {} cells, and the header has {}",
@@ -153,15 +153,15 @@ impl Table {
         }
         let mut intake = NewEventBuilder::new(zone);
         for (column, cell) in self.columns.iter().zip(&self.row) {
-            let cell = if self.raw { cell } else { unguarded(cell) };
+            let cell = if self.raw_cells { cell } else { strip_guard(cell) };
             intake.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
         }
         intake.build()
     }
 
     /// Parses one row, which need not end in a line feed.
-    fn read(&mut self, row: &str) -> Result<(), String> {
-        self.reader.get_mut().put(row);
+    fn parse_row(&mut self, row: &str) -> Result<(), String> {
+        self.reader.get_mut().set_row(row);
         match self.reader.read_record(&mut self.row) {
             Ok(true) => Ok(()),
             Ok(false) => Err("holds no cells".to_owned()),
@@ -174,25 +174,25 @@ impl Table {
 /// of its input, for it takes that as final: so each row ends in a line feed, and the reader is not
 /// asked for more than was put.
 #[derive(Default)]
-struct Feed {
+struct RowSource {
     row: Vec<u8>,
-    at: usize,
+    position: usize,
 }
 
-impl Feed {
-    fn put(&mut self, row: &str) {
+impl RowSource {
+    fn set_row(&mut self, row: &str) {
         self.row.clear();
         self.row.extend_from_slice(row.as_bytes());
         self.row.push(b'\n');
-        self.at = 0;
+        self.position = 0;
     }
 }
 
-impl Read for Feed {
+impl Read for RowSource {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let mut rest = &self.row[self.at..];
+        let mut rest = &self.row[self.position..];
         let length = rest.read(into)?;
-        self.at += length;
+        self.position += length;
         Ok(length)
     }
 }

@@ -9,48 +9,48 @@ use std::io::Read;
 
 use memchr::{memchr, memchr_iter};
 
-use crate::codec::UNCLOSED;
+use crate::codec::UNCLOSED_QUOTE;
 
 /// The longest record that is kept, in bytes as it came. An event is measured on its values, which
 /// escapes can make six times as long.
-pub(super) const LONGEST: usize = 8 << 20;
+pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 
 /// How much is asked for at a time.
-const STEP: usize = 256 << 10;
+const READ_BYTES: usize = 256 << 10;
 
 /// What stands at the place reached.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
     /// More has to be read before anything can be said.
-    Starved,
+    NeedsInput,
     /// A record, with what ends it.
-    Record(Piece<'a>),
+    Record(InputSlice<'a>),
     /// A record that the input ends in, and whether its end is surely missing. In an array it may be
     /// empty: there the array itself has no end.
-    Tail { last: Piece<'a>, open: bool },
+    Tail { last: InputSlice<'a>, unclosed: bool },
     /// A part of a record that is too long; it comes before its [`Frame::TooLong`]. Or what follows
     /// a [`Frame::Broken`].
     Excess(&'a [u8]),
     /// The last part of a record that is too long, and whether anything ended it.
-    TooLong { last: Piece<'a>, ended: bool },
+    TooLong { last: InputSlice<'a>, ended: bool },
     /// No record can be told apart from here on: what is left comes as [`Frame::Excess`]. The piece
     /// is empty.
-    Broken { at: Piece<'a>, why: &'static str },
+    Broken { at: InputSlice<'a>, why: &'static str },
     /// Nothing is left.
     End,
 }
 
 /// Bytes of the input: the line where they begin, and the place behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Piece<'a> {
+pub(super) struct InputSlice<'a> {
     pub line: u64,
-    pub end: Place,
+    pub end: InputPosition,
     pub bytes: &'a [u8],
 }
 
 /// A place in an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct InputPosition {
     pub offset: u64,
     /// Lines that ended before it.
     pub lines: u64,
@@ -60,27 +60,29 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(super) enum Splitter {
     Lines,
-    Rows(Rows),
-    Elements(Elements),
+    Rows(RowSplitter),
+    Elements(ElementSplitter),
 }
 
 impl Splitter {
     pub(super) fn rows() -> Self {
-        Self::Rows(Rows::default())
+        Self::Rows(RowSplitter::default())
     }
 
     pub(super) fn elements() -> Self {
-        Self::Elements(Elements::Open)
+        Self::Elements(ElementSplitter::BeforeArray)
     }
 
     /// Like [`Splitter::elements`], behind an element of the array.
     pub(super) fn elements_after_one() -> Self {
-        Self::Elements(Elements::Between)
+        Self::Elements(ElementSplitter::AfterElement)
     }
 
-    fn scan(&mut self, bytes: &[u8]) -> Scan {
+    fn scan(&mut self, bytes: &[u8]) -> ScanResult {
         match self {
-            Self::Lines => memchr(b'\n', bytes).map_or(Scan::More, |at| Scan::Record(at + 1)),
+            Self::Lines => {
+                memchr(b'\n', bytes).map_or(ScanResult::More, |at| ScanResult::Record(at + 1))
+            }
             Self::Rows(rows) => rows.scan(bytes),
             Self::Elements(elements) => elements.scan(bytes),
         }
@@ -89,7 +91,7 @@ impl Splitter {
 
 /// What a splitter says of the bytes that it had not seen yet.
 #[derive(Debug, PartialEq, Eq)]
-enum Scan {
+enum ScanResult {
     /// All belong to the record at hand, or to nothing yet.
     More,
     /// So many stand between records.
@@ -103,129 +105,129 @@ enum Scan {
 /// Rows of CSV as RFC 4180 and the `csv` crate have them: a quote counts at the beginning of a cell
 /// alone, and CR, LF or both end a row.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
-    state: Row,
+pub(super) struct RowSplitter {
+    state: RowState,
     /// Line feeds within quotes so far in this row, and before the newest quote that opened.
-    feeds: u64,
-    feeds_before_quote: u64,
+    line_feeds: u64,
+    line_feeds_before_quote: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Row {
+enum RowState {
     #[default]
     CellStart,
-    Plain,
+    Unquoted,
     Quoted,
     /// Behind a quote within quotes: it ends the cell, or is the first half of a doubled one.
-    Quote,
+    QuoteInQuoted,
     /// Behind a CR, which an LF may follow.
-    Return,
+    CarriageReturn,
 }
 
-impl Rows {
-    fn scan(&mut self, bytes: &[u8]) -> Scan {
+impl RowSplitter {
+    fn scan(&mut self, bytes: &[u8]) -> ScanResult {
         for (at, &byte) in bytes.iter().enumerate() {
             self.state = match (self.state, byte) {
-                (Row::Return, b'\n') => return self.end(at + 1),
-                (Row::Return, _) => return self.end(at),
-                (Row::Quoted, b'"') => Row::Quote,
-                (Row::Quoted, _) => {
-                    self.feeds += u64::from(byte == b'\n');
-                    Row::Quoted
+                (RowState::CarriageReturn, b'\n') => return self.end_row(at + 1),
+                (RowState::CarriageReturn, _) => return self.end_row(at),
+                (RowState::Quoted, b'"') => RowState::QuoteInQuoted,
+                (RowState::Quoted, _) => {
+                    self.line_feeds += u64::from(byte == b'\n');
+                    RowState::Quoted
                 }
-                (Row::Quote, b'"') => Row::Quoted,
-                (Row::CellStart, b'"') => {
-                    self.feeds_before_quote = self.feeds;
-                    Row::Quoted
+                (RowState::QuoteInQuoted, b'"') => RowState::Quoted,
+                (RowState::CellStart, b'"') => {
+                    self.line_feeds_before_quote = self.line_feeds;
+                    RowState::Quoted
                 }
-                (_, b'\n') => return self.end(at + 1),
-                (_, b'\r') => Row::Return,
-                (_, b',') => Row::CellStart,
-                (_, _) => Row::Plain,
+                (_, b'\n') => return self.end_row(at + 1),
+                (_, b'\r') => RowState::CarriageReturn,
+                (_, b',') => RowState::CellStart,
+                (_, _) => RowState::Unquoted,
             };
         }
-        Scan::More
+        ScanResult::More
     }
 
-    fn end(&mut self, length: usize) -> Scan {
+    fn end_row(&mut self, length: usize) -> ScanResult {
         *self = Self::default();
-        Scan::Record(length)
+        ScanResult::Record(length)
     }
 }
 
 /// The elements of a JSON array. Only as much of JSON is known here as it takes to find their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Elements {
+pub(super) enum ElementSplitter {
     /// Before the array.
-    Open,
+    BeforeArray,
     /// Before the first element or the end.
-    First,
+    BeforeFirst,
     /// Behind a comma.
-    Next,
+    AfterComma,
     /// Behind an element.
-    Between,
+    AfterElement,
     /// In an element that is a container or text: how deep, and whether within a string, behind a
     /// backslash.
-    Nested { depth: u64, string: bool, escaped: bool },
+    Nested { depth: u64, in_string: bool, escaped: bool },
     /// In a number or a word.
-    Bare,
+    Scalar,
     /// Behind the array.
-    Closed,
+    AfterArray,
 }
 
-impl Elements {
-    fn scan(&mut self, bytes: &[u8]) -> Scan {
+impl ElementSplitter {
+    fn scan(&mut self, bytes: &[u8]) -> ScanResult {
         for (at, &byte) in bytes.iter().enumerate() {
             let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
             let next = match *self {
-                Self::Nested { .. } => match self.nested(byte) {
+                Self::Nested { .. } => match self.step_nested(byte) {
                     None => {
-                        *self = Self::Between;
-                        return Scan::Record(at + 1);
+                        *self = Self::AfterElement;
+                        return ScanResult::Record(at + 1);
                     }
                     Some(next) => next,
                 },
-                Self::Bare if blank || matches!(byte, b',' | b']') => {
-                    *self = Self::Between;
-                    return Scan::Record(at);
+                Self::Scalar if blank || matches!(byte, b',' | b']') => {
+                    *self = Self::AfterElement;
+                    return ScanResult::Record(at);
                 }
-                Self::Bare => Self::Bare,
+                Self::Scalar => Self::Scalar,
                 between => {
                     let next = match (between, byte) {
                         (_, _) if blank => between,
-                        (Self::Open, b'[') => Self::First,
-                        (Self::Open, _) => {
-                            return Scan::Broken { at, why: "a JSON array begins with [" };
+                        (Self::BeforeArray, b'[') => Self::BeforeFirst,
+                        (Self::BeforeArray, _) => {
+                            return ScanResult::Broken { at, why: "a JSON array begins with [" };
                         }
-                        (Self::First | Self::Between, b']') => Self::Closed,
-                        (Self::Between, b',') => Self::Next,
-                        (Self::Between, _) => {
-                            return Scan::Broken {
+                        (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
+                        (Self::AfterElement, b',') => Self::AfterComma,
+                        (Self::AfterElement, _) => {
+                            return ScanResult::Broken {
                                 at,
                                 why: "a comma or ] is missing behind an element",
                             };
                         }
-                        (Self::Closed, _) => {
-                            return Scan::Broken { at, why: "text follows the array" };
+                        (Self::AfterArray, _) => {
+                            return ScanResult::Broken { at, why: "text follows the array" };
                         }
                         (_, b',' | b']') => {
-                            return Scan::Broken {
+                            return ScanResult::Broken {
                                 at,
                                 why: "an element is missing beside a comma",
                             };
                         }
                         // The element begins here: what stands before it is done with first.
-                        (_, _) if at > 0 => return Scan::Skip(at),
+                        (_, _) if at > 0 => return ScanResult::Skip(at),
                         (_, b'{' | b'[') => {
-                            Self::Nested { depth: 1, string: false, escaped: false }
+                            Self::Nested { depth: 1, in_string: false, escaped: false }
                         }
-                        (_, b'"') => Self::Nested { depth: 0, string: true, escaped: false },
-                        (_, _) => Self::Bare,
+                        (_, b'"') => Self::Nested { depth: 0, in_string: true, escaped: false },
+                        (_, _) => Self::Scalar,
                     };
-                    if !matches!(next, Self::Nested { .. } | Self::Bare) {
+                    if !matches!(next, Self::Nested { .. } | Self::Scalar) {
                         *self = next;
                         if at + 1 == bytes.len() {
-                            return Scan::Skip(at + 1);
+                            return ScanResult::Skip(at + 1);
                         }
                         continue;
                     }
@@ -234,12 +236,12 @@ impl Elements {
             };
             *self = next;
         }
-        Scan::More
+        ScanResult::More
     }
 
     /// The state behind a byte of an element, or `None` where it ends the element.
-    fn nested(self, byte: u8) -> Option<Self> {
-        let Self::Nested { depth, string, escaped } = self else {
+    fn step_nested(self, byte: u8) -> Option<Self> {
+        let Self::Nested { depth, in_string: string, escaped } = self else {
             return Some(self);
         };
         let (depth, string, escaped) = match byte {
@@ -250,7 +252,7 @@ impl Elements {
             b'}' | b']' if !string => (depth.saturating_sub(1), false, false),
             _ => (depth, string, false),
         };
-        (depth > 0 || string).then_some(Self::Nested { depth, string, escaped })
+        (depth > 0 || string).then_some(Self::Nested { depth, in_string: string, escaped })
     }
 }
 
@@ -263,11 +265,11 @@ pub(super) struct Framer<R> {
     start: usize,
     end: usize,
     /// How many of the waiting bytes the splitter has seen.
-    seen: usize,
+    scanned: usize,
     /// The place of `start`.
-    place: Place,
+    position: InputPosition,
     /// The line where the record at hand begins, once a part of it is gone.
-    too_long: Option<u64>,
+    oversized_line: Option<u64>,
     broken: bool,
     ended: bool,
 }
@@ -280,44 +282,44 @@ impl<R: Read> Framer<R> {
             bytes: Vec::new(),
             start: 0,
             end: 0,
-            seen: 0,
-            place: Place::default(),
-            too_long: None,
+            scanned: 0,
+            position: InputPosition::default(),
+            oversized_line: None,
             broken: false,
             ended: false,
         }
     }
 
     /// Sets what tells the records apart that have not been given out yet.
-    pub(super) fn split(&mut self, splitter: Splitter) {
+    pub(super) fn set_splitter(&mut self, splitter: Splitter) {
         self.splitter = splitter;
-        self.seen = 0;
+        self.scanned = 0;
     }
 
     /// Goes on in another source, which stands at `place` of the same input.
-    pub(super) fn go_on(&mut self, source: R, place: Place, splitter: Splitter) {
+    pub(super) fn resume(&mut self, source: R, place: InputPosition, splitter: Splitter) {
         let bytes = std::mem::take(&mut self.bytes);
-        *self = Self { bytes, splitter, place, ..Self::new(source) };
+        *self = Self { bytes, splitter, position: place, ..Self::new(source) };
     }
 
     /// Where the next record, or what stands before it, begins.
-    pub(super) fn place(&self) -> Place {
-        self.place
+    pub(super) fn position(&self) -> InputPosition {
+        self.position
     }
 
     /// What was read and not given out yet, and whether the input ends behind it.
-    pub(super) fn waiting(&self) -> (&[u8], bool) {
+    pub(super) fn buffered(&self) -> (&[u8], bool) {
         (&self.bytes[self.start..self.end], self.ended)
     }
 
     /// Passes over bytes that are no part of any record.
     pub(super) fn skip(&mut self, length: usize) {
         let gone = &self.bytes[self.start..self.start + length];
-        self.pass(length, memchr_iter(b'\n', gone).count());
+        self.advance_counted(length, memchr_iter(b'\n', gone).count());
     }
 
     /// Gives up: what waits, and what is still read, comes as [`Frame::Excess`].
-    pub(super) fn give_up(&mut self) {
+    pub(super) fn mark_broken(&mut self) {
         self.broken = true;
     }
 
@@ -326,11 +328,11 @@ impl<R: Read> Framer<R> {
     }
 
     /// Takes back what was given out since it stood at `place`, provided nothing was read since.
-    pub(super) fn step_back(&mut self, place: Place) {
-        let back = usize::try_from(self.place.offset - place.offset).unwrap_or(usize::MAX);
+    pub(super) fn rewind(&mut self, place: InputPosition) {
+        let back = usize::try_from(self.position.offset - place.offset).unwrap_or(usize::MAX);
         self.start = self.start.saturating_sub(back);
-        self.place = place;
-        self.seen = 0;
+        self.position = place;
+        self.scanned = 0;
     }
 
     /// Reads once.
@@ -343,11 +345,11 @@ impl<R: Read> Framer<R> {
             self.end -= self.start;
             self.start = 0;
         }
-        if self.bytes.len() - self.end < STEP / 2 {
-            self.bytes.resize((self.bytes.len() * 2).max(STEP), 0);
+        if self.bytes.len() - self.end < READ_BYTES / 2 {
+            self.bytes.resize((self.bytes.len() * 2).max(READ_BYTES), 0);
         }
         let read = loop {
-            let room = self.bytes.len().min(self.end + STEP);
+            let room = self.bytes.len().min(self.end + READ_BYTES);
             match self.source.read(&mut self.bytes[self.end..room]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 read => break read?,
@@ -362,21 +364,21 @@ impl<R: Read> Framer<R> {
         if self.broken {
             return match self.end - self.start {
                 0 if self.ended => Frame::End,
-                0 => Frame::Starved,
+                0 => Frame::NeedsInput,
                 waiting => Frame::Excess(self.take(waiting).bytes),
             };
         }
         loop {
             let waiting = &self.bytes[self.start..self.end];
-            match self.splitter.scan(&waiting[self.seen..]) {
-                Scan::Skip(length) => {
-                    self.advance(self.seen + length);
+            match self.splitter.scan(&waiting[self.scanned..]) {
+                ScanResult::Skip(length) => {
+                    self.advance(self.scanned + length);
                 }
-                Scan::Record(length) => {
-                    let length = self.seen + length;
-                    if let Some(line) = self.too_long.take() {
+                ScanResult::Record(length) => {
+                    let length = self.scanned + length;
+                    if let Some(line) = self.oversized_line.take() {
                         let last = self.take(length);
-                        return Frame::TooLong { last: Piece { line, ..last }, ended: true };
+                        return Frame::TooLong { last: InputSlice { line, ..last }, ended: true };
                     }
                     if is_blank(&waiting[..length]) {
                         self.advance(length);
@@ -384,61 +386,64 @@ impl<R: Read> Framer<R> {
                     }
                     return Frame::Record(self.take(length));
                 }
-                Scan::Broken { at, why } => {
-                    self.advance(self.seen + at);
+                ScanResult::Broken { at, why } => {
+                    self.advance(self.scanned + at);
                     self.broken = true;
                     return Frame::Broken { at: self.take(0), why };
                 }
-                Scan::More => {
-                    self.seen = waiting.len();
-                    return self.at_edge();
+                ScanResult::More => {
+                    self.scanned = waiting.len();
+                    return self.at_buffer_end();
                 }
             }
         }
     }
 
     /// What to say where the splitter has seen all that was read.
-    fn at_edge(&mut self) -> Frame<'_> {
+    fn at_buffer_end(&mut self) -> Frame<'_> {
         let waiting = self.end - self.start;
         if !self.ended {
             // Once a part of it is gone, the rest need not be kept together either.
-            if waiting == 0 || (waiting <= LONGEST && self.too_long.is_none()) {
-                return Frame::Starved;
+            if waiting == 0 || (waiting <= MAX_RECORD_BYTES && self.oversized_line.is_none()) {
+                return Frame::NeedsInput;
             }
-            self.too_long.get_or_insert(self.place.lines + 1);
+            self.oversized_line.get_or_insert(self.position.lines + 1);
             return Frame::Excess(self.take(waiting).bytes);
         }
         if let Splitter::Rows(rows) = &self.splitter
-            && rows.state == Row::Quoted
-            && rows.feeds > 0
+            && rows.state == RowState::Quoted
+            && rows.line_feeds > 0
         {
-            let line = self.too_long.unwrap_or(self.place.lines + 1) + rows.feeds_before_quote;
+            let line = self.oversized_line.unwrap_or(self.position.lines + 1)
+                + rows.line_feeds_before_quote;
             self.broken = true;
-            let at = Piece { line, ..self.take(0) };
-            return Frame::Broken { at, why: UNCLOSED };
+            let at = InputSlice { line, ..self.take(0) };
+            return Frame::Broken { at, why: UNCLOSED_QUOTE };
         }
-        if let Some(line) = self.too_long.take() {
+        if let Some(line) = self.oversized_line.take() {
             let last = self.take(waiting);
-            return Frame::TooLong { last: Piece { line, ..last }, ended: false };
+            return Frame::TooLong { last: InputSlice { line, ..last }, ended: false };
         }
         let (is_there, open) = match &self.splitter {
             Splitter::Lines => (waiting > 0, false),
-            Splitter::Rows(rows) => (waiting > 0, rows.state == Row::Quoted),
-            Splitter::Elements(Elements::Open | Elements::Closed) => (false, false),
+            Splitter::Rows(rows) => (waiting > 0, rows.state == RowState::Quoted),
+            Splitter::Elements(ElementSplitter::BeforeArray | ElementSplitter::AfterArray) => {
+                (false, false)
+            }
             Splitter::Elements(_) => (true, true),
         };
         // Once told it is over, whatever state the splitter is in.
         self.broken = true;
         let last = self.take(waiting);
         let is_blank = is_blank(last.bytes) && !open;
-        if is_there && !is_blank { Frame::Tail { last, open } } else { Frame::End }
+        if is_there && !is_blank { Frame::Tail { last, unclosed: open } } else { Frame::End }
     }
 
-    fn take(&mut self, length: usize) -> Piece<'_> {
-        let line = self.place.lines + 1;
+    fn take(&mut self, length: usize) -> InputSlice<'_> {
+        let line = self.position.lines + 1;
         let start = self.start;
         self.advance(length);
-        Piece { line, end: self.place, bytes: &self.bytes[start..start + length] }
+        InputSlice { line, end: self.position, bytes: &self.bytes[start..start + length] }
     }
 
     fn advance(&mut self, length: usize) {
@@ -448,14 +453,14 @@ impl<R: Read> Framer<R> {
             Splitter::Lines => usize::from(gone.last() == Some(&b'\n')),
             Splitter::Rows(_) | Splitter::Elements(_) => memchr_iter(b'\n', gone).count(),
         };
-        self.pass(length, feeds);
+        self.advance_counted(length, feeds);
     }
 
-    fn pass(&mut self, length: usize, feeds: usize) {
-        self.place.lines += feeds as u64;
-        self.place.offset += length as u64;
+    fn advance_counted(&mut self, length: usize, feeds: usize) {
+        self.position.lines += feeds as u64;
+        self.position.offset += length as u64;
         self.start += length;
-        self.seen = 0;
+        self.scanned = 0;
     }
 }
 

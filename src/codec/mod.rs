@@ -6,7 +6,7 @@
 pub(crate) mod csv;
 mod frame;
 pub(crate) mod jsonl;
-pub(crate) mod line;
+pub(crate) mod mirror_line;
 mod wsal;
 
 #[cfg(test)]
@@ -15,11 +15,11 @@ mod tests;
 use std::io;
 use std::io::Read;
 
-use crate::codec::csv::Table;
+use crate::codec::csv::CsvDecoder;
 use crate::codec::frame::Frame;
 use crate::codec::frame::Framer;
-use crate::codec::frame::Piece;
-pub(crate) use crate::codec::frame::Place;
+pub(crate) use crate::codec::frame::InputPosition;
+use crate::codec::frame::InputSlice;
 use crate::codec::frame::Splitter;
 use crate::event::NewEvent;
 use crate::time::Zone;
@@ -28,23 +28,23 @@ use crate::time::Zone;
 const TOO_LONG: &str = "longer than 1 MiB";
 
 /// The reason of CSV in which a quote opens a cell that has no end.
-const UNCLOSED: &str = "a quote begins here and does not end";
+const UNCLOSED_QUOTE: &str = "a quote begins here and does not end";
 
 /// How far the first line of an input is looked at to tell its format.
-const SNIFFED: usize = 64 << 10;
+const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// How events are written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum EventFormat {
     JsonLines,
     Json,
     Csv,
     Mirror,
 }
 
-impl Format {
+impl EventFormat {
     /// Every format, in the order that help names them.
     pub(crate) const ALL: [Self; 4] = [Self::JsonLines, Self::Json, Self::Csv, Self::Mirror];
 
@@ -64,7 +64,7 @@ impl Format {
         let line = first_line.trim_ascii();
         match line.first() {
             Some(b'{') => Self::JsonLines,
-            Some(b'[') if line::begins_with_time(line) => Self::Mirror,
+            Some(b'[') if mirror_line::begins_with_time(line) => Self::Mirror,
             Some(b'[') => Self::Json,
             _ if csv::is_header(line) => Self::Csv,
             _ => Self::JsonLines,
@@ -74,46 +74,46 @@ impl Format {
 
 /// How an input is to be read.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reading {
+pub(crate) struct DecodeOptions {
     /// Absent: the input tells by its first line.
-    pub format: Option<Format>,
+    pub format: Option<EventFormat>,
     /// Whether cells of CSV stand as they are, without a guard.
-    pub raw: bool,
+    pub raw_cells: bool,
     /// How times without an offset are read; absent: not at all.
     pub zone: Option<Zone>,
 }
 
 /// What a [`Decoder`] found next.
 #[derive(Debug)]
-pub(crate) enum Step<'a> {
+pub(crate) enum DecodeStep<'a> {
     /// The source has to be read, which may take its time: [`Decoder::fill`].
-    Starved,
-    Record(Record<'a>),
+    NeedsInput,
+    Record(DecodedRecord<'a>),
     /// Bytes of a record that is too long, which will be told at its end; or all those that an
-    /// [`Outcome::Unreadable`] before them speaks of.
+    /// [`DecodeOutcome::Unreadable`] before them speaks of.
     Excess(&'a [u8]),
     End,
 }
 
 /// A record of the input.
 #[derive(Debug)]
-pub(crate) struct Record<'a> {
+pub(crate) struct DecodedRecord<'a> {
     /// The line where it begins.
     pub line: u64,
     /// The place behind it.
-    pub end: Place,
+    pub end: InputPosition,
     /// As it came, with what ends it.
     pub bytes: &'a [u8],
-    pub outcome: Outcome,
+    pub outcome: DecodeOutcome,
 }
 
 /// What a record came to. The reasons are in words for `FILE:LINE: reason`.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Outcome {
+pub(crate) enum DecodeOutcome {
     Event(Box<NewEvent>),
     Rejected(String),
     /// The input ends before the record does: more of it may follow one day.
-    Torn(String),
+    Truncated(String),
     /// Nothing can be read from here on.
     Unreadable(String),
 }
@@ -121,7 +121,7 @@ pub(crate) enum Outcome {
 /// Decodes the events of one input.
 pub(crate) struct Decoder<R> {
     framer: Framer<R>,
-    reading: Reading,
+    options: DecodeOptions,
     /// Absent until the beginning was read.
     dialect: Option<Dialect>,
 }
@@ -130,37 +130,37 @@ pub(crate) struct Decoder<R> {
 enum Dialect {
     JsonLines,
     Json,
-    Csv(Option<Box<Table>>),
+    Csv(Option<Box<CsvDecoder>>),
     Mirror,
 }
 
 impl Dialect {
-    fn decode(&mut self, text: &str, reading: &Reading) -> Result<NewEvent, String> {
+    fn decode(&mut self, text: &str, reading: &DecodeOptions) -> Result<NewEvent, String> {
         let zone = reading.zone.as_ref();
         match self {
             Self::JsonLines | Self::Json => jsonl::decode(text, zone),
             Self::Csv(Some(table)) => table.decode(text, zone),
             Self::Csv(None) => Err("no header says what it holds".to_owned()),
-            Self::Mirror => line::decode(text, zone),
+            Self::Mirror => mirror_line::decode(text, zone),
         }
     }
 
     /// Whether more may belong to a record that the input ends in. Only JSON shows where it ends;
     /// elsewhere what cannot be read may be going to be.
-    fn is_torn(&self, text: &str, is_event: bool) -> bool {
+    fn is_truncated(&self, text: &str, is_event: bool) -> bool {
         match self {
             Self::JsonLines => !is_event && jsonl::is_unfinished(text),
             Self::Json => true,
             Self::Csv(_) => !is_event,
-            Self::Mirror => !is_event || line::may_be_torn(text),
+            Self::Mirror => !is_event || mirror_line::may_be_truncated(text),
         }
     }
 }
 
 impl<R: Read> Decoder<R> {
     /// `source` stands at the beginning of the input.
-    pub(crate) fn new(source: R, reading: Reading) -> Self {
-        Self { framer: Framer::new(source), reading, dialect: None }
+    pub(crate) fn new(source: R, reading: DecodeOptions) -> Self {
+        Self { framer: Framer::new(source), options: reading, dialect: None }
     }
 
     /// Reads from the source, once.
@@ -176,12 +176,12 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// Those of the source.
-    pub(crate) fn go_on(
+    pub(crate) fn resume(
         &mut self,
-        place: Place,
-        reopen: impl FnOnce(Place) -> io::Result<R>,
+        place: InputPosition,
+        reopen: impl FnOnce(InputPosition) -> io::Result<R>,
     ) -> io::Result<()> {
-        while let Ok(false) = self.begin() {
+        while let Ok(false) = self.read_preamble() {
             self.fill()?;
         }
         let splitter = match self.dialect {
@@ -189,7 +189,7 @@ impl<R: Read> Decoder<R> {
             Some(Dialect::Json) => Splitter::elements_after_one(),
             Some(Dialect::JsonLines | Dialect::Mirror) | None => Splitter::Lines,
         };
-        self.framer.go_on(reopen(place)?, place, splitter);
+        self.framer.resume(reopen(place)?, place, splitter);
         Ok(())
     }
 
@@ -207,45 +207,47 @@ impl<R: Read> Decoder<R> {
     }
 
     /// The next record, or what else there is to say. Never reads.
-    pub(crate) fn next(&mut self) -> Step<'_> {
-        match self.begin() {
+    pub(crate) fn next(&mut self) -> DecodeStep<'_> {
+        match self.read_preamble() {
             Ok(true) => {}
-            Ok(false) => return Step::Starved,
+            Ok(false) => return DecodeStep::NeedsInput,
             Err((line, why)) => {
-                self.framer.give_up();
-                return Step::Record(Record {
+                self.framer.mark_broken();
+                return DecodeStep::Record(DecodedRecord {
                     line,
-                    end: self.framer.place(),
+                    end: self.framer.position(),
                     bytes: &[],
-                    outcome: Outcome::Unreadable(why),
+                    outcome: DecodeOutcome::Unreadable(why),
                 });
             }
         }
         let dialect = self.dialect.get_or_insert(Dialect::JsonLines);
-        let reading = &self.reading;
+        let reading = &self.options;
         match self.framer.next() {
-            Frame::Starved => Step::Starved,
-            Frame::End => Step::End,
-            Frame::Excess(bytes) => Step::Excess(bytes),
+            Frame::NeedsInput => DecodeStep::NeedsInput,
+            Frame::End => DecodeStep::End,
+            Frame::Excess(bytes) => DecodeStep::Excess(bytes),
             Frame::Record(piece) => {
-                let decoded =
-                    text(piece.bytes, dialect).and_then(|text| dialect.decode(text, reading));
-                Step::Record(record(
+                let decoded = record_text(piece.bytes, dialect)
+                    .and_then(|text| dialect.decode(text, reading));
+                DecodeStep::Record(to_record(
                     piece,
-                    decoded.map_or_else(Outcome::Rejected, |event| Outcome::Event(Box::new(event))),
+                    decoded.map_or_else(DecodeOutcome::Rejected, |event| {
+                        DecodeOutcome::Event(Box::new(event))
+                    }),
                 ))
             }
-            Frame::Tail { last, open } => {
-                Step::Record(record(last, tail(last.bytes, open, dialect, reading)))
+            Frame::Tail { last, unclosed: open } => {
+                DecodeStep::Record(to_record(last, decode_tail(last.bytes, open, dialect, reading)))
             }
             Frame::TooLong { last, ended: true } => {
-                Step::Record(record(last, Outcome::Rejected(TOO_LONG.to_owned())))
+                DecodeStep::Record(to_record(last, DecodeOutcome::Rejected(TOO_LONG.to_owned())))
             }
             Frame::TooLong { last, ended: false } => {
-                Step::Record(record(last, Outcome::Torn(TOO_LONG.to_owned())))
+                DecodeStep::Record(to_record(last, DecodeOutcome::Truncated(TOO_LONG.to_owned())))
             }
             Frame::Broken { at, why } => {
-                Step::Record(record(at, Outcome::Unreadable(why.to_owned())))
+                DecodeStep::Record(to_record(at, DecodeOutcome::Unreadable(why.to_owned())))
             }
         }
     }
@@ -254,29 +256,32 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// The line and the reason, when the input cannot be read at all.
-    fn begin(&mut self) -> Result<bool, (u64, String)> {
+    fn read_preamble(&mut self) -> Result<bool, (u64, String)> {
         if self.framer.is_broken() {
             return Ok(true);
         }
-        if self.dialect.is_none() && !self.recognise()? {
+        if self.dialect.is_none() && !self.detect_format()? {
             return Ok(false);
         }
         let Some(Dialect::Csv(table @ None)) = &mut self.dialect else {
             return Ok(true);
         };
-        let mut start = self.framer.place();
-        let mut parse = |row: Piece<'_>| {
-            start = Place { offset: row.end.offset - row.bytes.len() as u64, lines: row.line - 1 };
-            let header = text(row.bytes, &Dialect::Csv(None))?;
-            Table::new(header, self.reading.raw)
+        let mut start = self.framer.position();
+        let mut parse = |row: InputSlice<'_>| {
+            start = InputPosition {
+                offset: row.end.offset - row.bytes.len() as u64,
+                lines: row.line - 1,
+            };
+            let header = record_text(row.bytes, &Dialect::Csv(None))?;
+            CsvDecoder::new(header, self.options.raw_cells)
         };
         let parsed = match self.framer.next() {
-            Frame::Starved => return Ok(false),
+            Frame::NeedsInput => return Ok(false),
             Frame::End => return Ok(true),
             Frame::Record(row) => parse(row).map_err(|why| (row.line, why)),
-            Frame::Tail { last, open: false } => parse(last).map_err(|why| (last.line, why)),
-            Frame::Tail { last: at, open: true } | Frame::Broken { at, .. } => {
-                Err((at.line, UNCLOSED.to_owned()))
+            Frame::Tail { last, unclosed: false } => parse(last).map_err(|why| (last.line, why)),
+            Frame::Tail { last: at, unclosed: true } | Frame::Broken { at, .. } => {
+                Err((at.line, UNCLOSED_QUOTE.to_owned()))
             }
             Frame::Excess(_) | Frame::TooLong { .. } => Err((start.lines + 1, TOO_LONG.to_owned())),
         };
@@ -287,15 +292,15 @@ impl<R: Read> Decoder<R> {
             }
             Err(refused) => {
                 // All of it is refused, the header too.
-                self.framer.step_back(start);
+                self.framer.rewind(start);
                 Err(refused)
             }
         }
     }
 
-    fn recognise(&mut self) -> Result<bool, (u64, String)> {
-        let (waiting, ended) = self.framer.waiting();
-        if self.framer.place().offset == 0 {
+    fn detect_format(&mut self) -> Result<bool, (u64, String)> {
+        let (waiting, ended) = self.framer.buffered();
+        if self.framer.position().offset == 0 {
             if waiting.len() < 4 && !ended {
                 return Ok(false);
             }
@@ -304,17 +309,17 @@ impl<R: Read> Decoder<R> {
             }
             if waiting.starts_with(BYTE_ORDER_MARK) {
                 self.framer.skip(BYTE_ORDER_MARK.len());
-                return self.recognise();
+                return self.detect_format();
             }
         }
-        let format = match self.reading.format {
+        let format = match self.options.format {
             Some(format) => format,
             None => {
                 let text = waiting.trim_ascii_start();
                 let blanks = &waiting[..waiting.len() - text.len()];
                 let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-                let is_whole = line.len() < text.len() || line.len() >= SNIFFED || ended;
-                if !is_whole && blanks.len() < SNIFFED {
+                let is_whole = line.len() < text.len() || line.len() >= MAX_SNIFFED_BYTES || ended;
+                if !is_whole && blanks.len() < MAX_SNIFFED_BYTES {
                     return Ok(false);
                 }
                 if !is_whole {
@@ -323,50 +328,57 @@ impl<R: Read> Decoder<R> {
                     self.framer.skip(lines.map_or(blanks.len(), |end| end + 1));
                     return Ok(false);
                 }
-                Format::sniff(line)
+                EventFormat::sniff(line)
             }
         };
         let (dialect, splitter) = match format {
-            Format::JsonLines => (Dialect::JsonLines, Splitter::Lines),
-            Format::Json => (Dialect::Json, Splitter::elements()),
-            Format::Csv => (Dialect::Csv(None), Splitter::rows()),
-            Format::Mirror => (Dialect::Mirror, Splitter::Lines),
+            EventFormat::JsonLines => (Dialect::JsonLines, Splitter::Lines),
+            EventFormat::Json => (Dialect::Json, Splitter::elements()),
+            EventFormat::Csv => (Dialect::Csv(None), Splitter::rows()),
+            EventFormat::Mirror => (Dialect::Mirror, Splitter::Lines),
         };
-        self.framer.split(splitter);
+        self.framer.set_splitter(splitter);
         self.dialect = Some(dialect);
         Ok(true)
     }
 }
 
-fn record(piece: Piece<'_>, outcome: Outcome) -> Record<'_> {
-    Record { line: piece.line, end: piece.end, bytes: piece.bytes, outcome }
+fn to_record(piece: InputSlice<'_>, outcome: DecodeOutcome) -> DecodedRecord<'_> {
+    DecodedRecord { line: piece.line, end: piece.end, bytes: piece.bytes, outcome }
 }
 
 /// What came of the record that the input ends in.
-fn tail(bytes: &[u8], open: bool, dialect: &mut Dialect, reading: &Reading) -> Outcome {
+fn decode_tail(
+    bytes: &[u8],
+    open: bool,
+    dialect: &mut Dialect,
+    reading: &DecodeOptions,
+) -> DecodeOutcome {
     match dialect {
-        Dialect::Json => return Outcome::Torn("the array does not end".to_owned()),
-        Dialect::Csv(_) if open => return Outcome::Torn("a quote does not end".to_owned()),
+        Dialect::Json => return DecodeOutcome::Truncated("the array does not end".to_owned()),
+        Dialect::Csv(_) if open => {
+            return DecodeOutcome::Truncated("a quote does not end".to_owned());
+        }
         Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
     }
     let is_cut = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
-    let text = match text(bytes, dialect) {
+    let text = match record_text(bytes, dialect) {
         Ok(text) => text,
-        Err(why) if is_cut => return Outcome::Torn(why),
-        Err(why) => return Outcome::Rejected(why),
+        Err(why) if is_cut => return DecodeOutcome::Truncated(why),
+        Err(why) => return DecodeOutcome::Rejected(why),
     };
     let decoded = dialect.decode(text, reading);
-    let is_torn = dialect.is_torn(text, decoded.is_ok());
+    let is_torn = dialect.is_truncated(text, decoded.is_ok());
     match decoded {
-        Err(why) if is_torn => Outcome::Torn(why),
-        Err(why) => Outcome::Rejected(why),
-        Ok(_) if is_torn => Outcome::Torn("the line does not end".to_owned()),
-        Ok(event) => Outcome::Event(Box::new(event)),
+        Err(why) if is_torn => DecodeOutcome::Truncated(why),
+        Err(why) => DecodeOutcome::Rejected(why),
+        Ok(_) if is_torn => DecodeOutcome::Truncated("the line does not end".to_owned()),
+        Ok(event) => DecodeOutcome::Event(Box::new(event)),
     }
 }
 
 /// The text of a record, without what ends it.
-fn text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
+fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("invalid UTF-8 at column {}", error.valid_up_to() + 1))?;
     Ok(match dialect {

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
-use crate::codec::line::Head;
+use crate::codec::mirror_line::LineHeader;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::builder::InputValue;
@@ -21,11 +21,11 @@ use crate::text;
 use crate::time::Zone;
 
 /// A member of the JSON: its name, and its value as JSON text.
-type Member<'a> = (Cow<'a, str>, &'a str);
+type JsonMember<'a> = (Cow<'a, str>, &'a str);
 
 /// The severity of a level: Monolog's eight are syslog's, but that WP Activity Log writes ALERT for
 /// what it calls high.
-pub(super) fn severity(level: &str) -> Option<Severity> {
+pub(super) fn parse_level(level: &str) -> Option<Severity> {
     if level.eq_ignore_ascii_case("alert") { Some(Severity::High) } else { Severity::parse(level) }
 }
 
@@ -33,20 +33,24 @@ pub(super) fn severity(level: &str) -> Option<Severity> {
 ///
 /// # Errors
 /// The reason.
-pub(super) fn event(
-    head: &Head<'_>,
-    members: Vec<Member<'_>>,
+pub(super) fn to_event(
+    head: &LineHeader<'_>,
+    members: Vec<JsonMember<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
     let is_wsal =
         members.iter().any(|(name, _)| matches!(name.as_ref(), "Code" | "Object" | "EventType"));
-    if is_wsal { Context::new(members)?.event(head, zone) } else { named(head, members, zone) }
+    if is_wsal {
+        MonologContext::new(members)?.into_event(head, zone)
+    } else {
+        event_with_our_names(head, members, zone)
+    }
 }
 
 /// The event of a line whose JSON has our names: the head fills in what the JSON does not say.
-fn named(
-    head: &Head<'_>,
-    members: Vec<Member<'_>>,
+fn event_with_our_names(
+    head: &LineHeader<'_>,
+    members: Vec<JsonMember<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
     let mut intake = NewEventBuilder::new(zone);
@@ -54,7 +58,7 @@ fn named(
         .iter()
         .filter_map(|(name, _)| field::lookup(name))
         .fold(0, |given, name| given | name.field_bit);
-    for (name, value) in head_values(head) {
+    for (name, value) in header_fields(head) {
         if field::lookup(name).is_some_and(|name| given & name.field_bit == 0) {
             intake.add(name.into(), InputValue::Text(value.into()))?;
         }
@@ -67,48 +71,53 @@ fn named(
     intake.build()
 }
 
-fn head_values<'a>(head: &Head<'a>) -> [(&'static str, &'a str); 4] {
+fn header_fields<'a>(head: &LineHeader<'a>) -> [(&'static str, &'a str); 4] {
     [
         ("occurred_at", head.time),
         ("tenant", head.identifier),
-        ("severity", severity(head.level).map_or(head.level, |severity| severity.name())),
+        ("severity", parse_level(head.level).map_or(head.level, |severity| severity.name())),
         ("title", head.message),
     ]
 }
 
 /// The context of one line, from which names are taken one by one.
-struct Context<'a> {
+struct MonologContext<'a> {
     /// A member that was taken is `None`.
-    members: Vec<Option<Member<'a>>>,
-    places: HashMap<Cow<'a, str>, usize>,
+    members: Vec<Option<JsonMember<'a>>>,
+    index_by_name: HashMap<Cow<'a, str>, usize>,
 }
 
-impl<'a> Context<'a> {
-    fn new(members: Vec<Member<'a>>) -> Result<Self, String> {
+impl<'a> MonologContext<'a> {
+    fn new(members: Vec<JsonMember<'a>>) -> Result<Self, String> {
         let mut places = HashMap::with_capacity(members.len());
         for (place, (name, _)) in members.iter().enumerate() {
             if places.insert(name.clone(), place).is_some() {
                 return Err(format!("{} is given twice", quoted(name)));
             }
         }
-        Ok(Self { members: members.into_iter().map(Some).collect(), places })
+        Ok(Self { members: members.into_iter().map(Some).collect(), index_by_name: places })
     }
 
-    fn event(mut self, head: &Head<'a>, zone: Option<&Zone>) -> Result<NewEvent, String> {
+    fn into_event(
+        mut self,
+        head: &LineHeader<'a>,
+        zone: Option<&Zone>,
+    ) -> Result<NewEvent, String> {
         let mut taken: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
-        taken.extend(head_values(head).map(|(name, value)| (name, Cow::Borrowed(value))));
-        if let Some(severity) = self.text("Severity").and_then(|code| Severity::parse(&code)) {
-            self.drop("Severity");
+        taken.extend(header_fields(head).map(|(name, value)| (name, Cow::Borrowed(value))));
+        if let Some(severity) = self.text_value("Severity").and_then(|code| Severity::parse(&code))
+        {
+            self.remove("Severity");
             taken.retain(|(name, _)| *name != "severity");
             taken.push(("severity", severity.name().into()));
         }
-        taken.extend(self.action().map(|action| ("action", action)));
-        self.actor(&mut taken);
-        self.target(&mut taken);
-        self.address(&mut taken);
-        let diff = self.diff();
+        taken.extend(self.take_action().map(|action| ("action", action)));
+        self.take_actor(&mut taken);
+        self.take_target(&mut taken);
+        self.take_ip(&mut taken);
+        let diff = self.take_diff();
         let payload =
-            object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
+            json_object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
         let mut intake = NewEventBuilder::new(zone);
         for (name, value) in &taken {
             intake.add((*name).into(), InputValue::Text(value.as_ref().into()))?;
@@ -123,8 +132,9 @@ impl<'a> Context<'a> {
     }
 
     /// `Object` and `EventType`, else `Code`. What a slug cannot say stays in the payload.
-    fn action(&mut self) -> Option<Cow<'a, str>> {
-        let part = |context: &Self, name| context.text(name).map(|text| (slug(&text), text));
+    fn take_action(&mut self) -> Option<Cow<'a, str>> {
+        let part =
+            |context: &Self, name| context.text_value(name).map(|text| (to_slug(&text), text));
         let whole = part(self, "Object").zip(part(self, "EventType"));
         if let Some(((object, object_text), (kind, kind_text))) = whole
             && !object.is_empty()
@@ -134,7 +144,7 @@ impl<'a> Context<'a> {
                 [("Object", &object, &object_text), ("EventType", &kind, &kind_text)]
             {
                 if slug == text {
-                    self.drop(name);
+                    self.remove(name);
                 }
             }
             return Some(format!("{object}.{kind}").into());
@@ -143,36 +153,36 @@ impl<'a> Context<'a> {
         Some(format!("wsal.{code}").into())
     }
 
-    fn actor(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
-        if self.text("Username").as_deref() == Some("System") {
-            self.drop("Username");
+    fn take_actor(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        if self.text_value("Username").as_deref() == Some("System") {
+            self.remove("Username");
             taken.push(("source", "system".into()));
             return;
         }
-        self.pass_on("Username", "actor_label", taken);
-        self.pass_on("CurrentUserID", "actor_id", taken);
+        self.move_to_field("Username", "actor_label", taken);
+        self.move_to_field("CurrentUserID", "actor_id", taken);
     }
 
-    fn target(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
-        if self.pass_on("PostID", "target_id", taken) {
-            if !self.pass_on("PostType", "target_type", taken) {
+    fn take_target(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        if self.move_to_field("PostID", "target_id", taken) {
+            if !self.move_to_field("PostType", "target_type", taken) {
                 taken.push(("target_type", "post".into()));
             }
-            self.pass_on("PostTitle", "target_label", taken);
-        } else if self.pass_on("TargetUserID", "target_id", taken) {
+            self.move_to_field("PostTitle", "target_label", taken);
+        } else if self.move_to_field("TargetUserID", "target_id", taken) {
             taken.push(("target_type", "user".into()));
-            self.pass_on("TargetUsername", "target_label", taken);
+            self.move_to_field("TargetUsername", "target_label", taken);
         }
     }
 
     /// The address, which some proxies write with a port or as a list of one. What is more than an
     /// address stays in the payload.
-    fn address(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
-        let Some(raw) = self.raw("ClientIP") else {
+    fn take_ip(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        let Some(raw) = self.raw_value("ClientIP") else {
             return;
         };
         let list = serde_json::from_str::<Vec<String>>(raw).unwrap_or_default();
-        let text = match (self.text("ClientIP"), list.as_slice()) {
+        let text = match (self.text_value("ClientIP"), list.as_slice()) {
             (Some(text), _) => text,
             (None, [one]) => Cow::Owned(one.clone()),
             (None, _) => return,
@@ -180,60 +190,62 @@ impl<'a> Context<'a> {
         let bare = text.trim_matches(|c: char| c == '"' || c.is_ascii_whitespace());
         if bare.parse::<IpAddr>().is_ok() {
             taken.push(("ip", bare.to_owned().into()));
-            self.drop("ClientIP");
+            self.remove("ClientIP");
         } else if let Ok(address) = bare.parse::<SocketAddr>() {
             taken.push(("ip", address.ip().to_string().into()));
         }
     }
 
     /// The diff of the pairs `OldX` and `NewX`.
-    fn diff(&mut self) -> Option<String> {
+    fn take_diff(&mut self) -> Option<String> {
         let fields: Vec<String> = self
             .members
             .iter()
             .flatten()
             .filter_map(|(name, _)| name.strip_prefix("Old"))
             .filter(|field| field.starts_with(|c: char| !c.is_lowercase()))
-            .filter(|field| self.raw(&format!("New{field}")).is_some())
+            .filter(|field| self.raw_value(&format!("New{field}")).is_some())
             .map(str::to_owned)
             .collect();
         let entries: Vec<(String, String)> = fields
             .into_iter()
             .filter_map(|field| {
                 let (old, new) = (format!("Old{field}"), format!("New{field}"));
-                let entry =
-                    object([("before", self.raw(&old)?), ("after", self.raw(&new)?)].into_iter());
-                self.drop(&old);
-                self.drop(&new);
+                let entry = json_object(
+                    [("before", self.raw_value(&old)?), ("after", self.raw_value(&new)?)]
+                        .into_iter(),
+                );
+                self.remove(&old);
+                self.remove(&new);
                 Some((field, entry?))
             })
             .collect();
-        object(entries.iter().map(|(field, entry)| (field.as_str(), entry.as_str())))
+        json_object(entries.iter().map(|(field, entry)| (field.as_str(), entry.as_str())))
     }
 
     /// Takes a name out as the text of a field, if it says something.
-    fn pass_on(
+    fn move_to_field(
         &mut self,
         name: &str,
         field: &'static str,
         taken: &mut Vec<(&'static str, Cow<'a, str>)>,
     ) -> bool {
-        let Some(text) = self.text(name) else {
+        let Some(text) = self.text_value(name) else {
             return false;
         };
         taken.push((field, text));
-        self.drop(name);
+        self.remove(name);
         true
     }
 
-    fn raw(&self, name: &str) -> Option<&'a str> {
-        let place = self.places.get(name)?;
+    fn raw_value(&self, name: &str) -> Option<&'a str> {
+        let place = self.index_by_name.get(name)?;
         self.members[*place].as_ref().map(|(_, value)| *value)
     }
 
     /// A value as text: a string, or a number that is not 0, which is WordPress's nobody and nothing.
-    fn text(&self, name: &str) -> Option<Cow<'a, str>> {
-        let raw = self.raw(name)?;
+    fn text_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        let raw = self.raw_value(name)?;
         let text = if raw.starts_with('"') {
             json::parse_string(raw).ok()?
         } else if json::describe_type(raw) == "a number" {
@@ -244,15 +256,15 @@ impl<'a> Context<'a> {
         (!text.is_empty() && text != "0").then_some(text)
     }
 
-    fn drop(&mut self, name: &str) {
-        if let Some(place) = self.places.get(name) {
+    fn remove(&mut self, name: &str) {
+        if let Some(place) = self.index_by_name.get(name) {
             self.members[*place] = None;
         }
     }
 }
 
 /// JSON text of an object of these members, or `None` when there are none.
-fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+fn json_object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let mut out = String::new();
     for (name, value) in members {
         out.push(if out.is_empty() { '{' } else { ',' });
@@ -264,7 +276,7 @@ fn object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Strin
 }
 
 /// A part of an action made of any text.
-fn slug(text: &str) -> String {
+fn to_slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for c in text.chars() {
         match c.to_ascii_lowercase() {

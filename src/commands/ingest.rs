@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
-use crate::codec::Format;
-use crate::codec::Reading;
+use crate::codec::DecodeOptions;
+use crate::codec::EventFormat;
 use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::context::How;
@@ -54,7 +54,7 @@ pub(crate) struct IngestArgs {
     files: Vec<PathBuf>,
     /// Read the input as jsonl, json, csv or mirror [default: what its first line looks like]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Input")]
-    format: Option<Format>,
+    format: Option<EventFormat>,
     /// Read times that have no offset in this zone
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
@@ -198,7 +198,7 @@ impl IngestArgs {
         };
         let interrupt = Interrupt::listen()?;
         let how = How {
-            reading: Reading { format: self.format, raw: self.raw, zone },
+            reading: DecodeOptions { format: self.format, raw_cells: self.raw, zone },
             strict: self.strict,
             again: self.again,
             interrupt: &interrupt,
@@ -337,7 +337,7 @@ impl Write for Rejects {
     }
 }
 
-impl clap::ValueEnum for Format {
+impl clap::ValueEnum for EventFormat {
     fn value_variants<'a>() -> &'a [Self] {
         &Self::ALL
     }

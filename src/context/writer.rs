@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::codec::Reading;
+use crate::codec::DecodeOptions;
 use crate::context::Context;
 use crate::context::left_beside;
 use crate::event::Event;
@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 
 /// How inputs are to be taken.
 pub(crate) struct How<'a> {
-    pub reading: Reading,
+    pub reading: DecodeOptions,
     pub strict: bool,
     pub again: bool,
     pub interrupt: &'a Interrupt,

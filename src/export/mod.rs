@@ -67,7 +67,7 @@ impl Format {
 
     fn head(self, out: &mut Vec<u8>) {
         match self {
-            Self::Csv { .. } => codec::csv::header(out),
+            Self::Csv { .. } => codec::csv::encode_header(out),
             Self::JsonLines => {}
         }
     }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use ring::digest;
 use ring::digest::SHA256;
 
-use crate::codec::Place;
+use crate::codec::InputPosition;
 use crate::ingest::cannot_read;
 use crate::store::Log;
 use crate::store::Progress;
@@ -26,7 +26,7 @@ pub(super) struct KnownFile {
     file: File,
     pub(super) size: u64,
     /// Where it was left, and how many records were before that place.
-    pub(super) left: Option<(Place, u64)>,
+    pub(super) left: Option<(InputPosition, u64)>,
 }
 
 impl KnownFile {
@@ -46,7 +46,7 @@ impl KnownFile {
                 .hash_before(candidate.taken, candidate.tail_length)
                 .with_context(|| cannot_read(name))?;
             if tail == candidate.tail_hash {
-                let place = Place { offset: candidate.taken, lines: candidate.lines };
+                let place = InputPosition { offset: candidate.taken, lines: candidate.lines };
                 known.left = Some((place, candidate.records));
                 break;
             }
@@ -58,7 +58,7 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn left_at(file: File, left: Option<(Place, u64)>) -> io::Result<Self> {
+    pub(super) fn left_at(file: File, left: Option<(InputPosition, u64)>) -> io::Result<Self> {
         Ok(Self { size: file.metadata()?.len(), file, left })
     }
 
@@ -66,7 +66,7 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of reading the file.
-    pub(super) fn progress(&self, place: Place, records: u64) -> io::Result<Progress> {
+    pub(super) fn progress(&self, place: InputPosition, records: u64) -> io::Result<Progress> {
         let head_length = place.offset.min(HEAD);
         let tail_length = place.offset.min(TAIL);
         Ok(Progress {

@@ -25,7 +25,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::codec::Reading;
+use crate::codec::DecodeOptions;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::write::Writer;
@@ -51,7 +51,7 @@ pub(crate) enum Source {
 
 /// How to take the inputs.
 pub(crate) struct Options<'a> {
-    pub reading: Reading,
+    pub reading: DecodeOptions,
     /// Nothing lands if one record is bad.
     pub strict: bool,
     /// Files are taken from their beginning, whatever is known of them.

@@ -14,11 +14,11 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::codec::DecodeOptions;
+use crate::codec::DecodeOutcome;
+use crate::codec::DecodeStep;
 use crate::codec::Decoder;
-use crate::codec::Outcome;
-use crate::codec::Place;
-use crate::codec::Reading;
-use crate::codec::Step;
+use crate::codec::InputPosition;
 use crate::event::NewEvent;
 use crate::event::own_events;
 
@@ -33,7 +33,7 @@ const FULL: u64 = 1 << 20;
 pub(super) struct Chunk {
     pub(super) items: Vec<Item>,
     /// The place behind the last record that counts as taken, and how many those are.
-    pub(super) taken: Option<Place>,
+    pub(super) taken: Option<InputPosition>,
     pub(super) records: u64,
     /// What the records looked like, where rejects are kept.
     raw: Vec<u8>,
@@ -120,7 +120,7 @@ pub(super) enum Next {
 /// How an input is parsed.
 #[derive(Clone, Copy)]
 pub(super) struct Parsing {
-    pub(super) reading: Reading,
+    pub(super) reading: DecodeOptions,
     pub(super) reserved: bool,
     pub(super) keep_raw: bool,
 }
@@ -128,7 +128,7 @@ pub(super) struct Parsing {
 /// What a thread reads from.
 pub(super) enum From {
     /// A regular file, and the place where an earlier run left it.
-    File(File, Option<Place>),
+    File(File, Option<InputPosition>),
     Stream(Box<dyn Read + Send>),
 }
 
@@ -180,7 +180,7 @@ impl Feed {
 
 type Any = Box<dyn Read + Send>;
 
-fn decoder(from: From, reading: Reading) -> io::Result<Decoder<Any>> {
+fn decoder(from: From, reading: DecodeOptions) -> io::Result<Decoder<Any>> {
     match from {
         From::Stream(stream) => Ok(Decoder::new(stream, reading)),
         From::File(mut file, left) => {
@@ -188,7 +188,7 @@ fn decoder(from: From, reading: Reading) -> io::Result<Decoder<Any>> {
             let mut again = file.try_clone()?;
             let mut decoder: Decoder<Any> = Decoder::new(Box::new(file), reading);
             if let Some(place) = left {
-                decoder.go_on(place, |place| {
+                decoder.resume(place, |place| {
                     again.seek(SeekFrom::Start(place.offset))?;
                     Ok(Box::new(again))
                 })?;
@@ -213,18 +213,18 @@ fn parse(
             (true, false) => Keep::Line,
         };
         let ended = match decoder.next() {
-            Step::Record(record) => {
+            DecodeStep::Record(record) => {
                 let (found, keep) = match record.outcome {
-                    Outcome::Event(event) => {
+                    DecodeOutcome::Event(event) => {
                         if !parsing.reserved && own_events::is_reserved(&event.action) {
                             (Found::Reserved(event.action), keep)
                         } else {
                             (Found::Event(event), keep)
                         }
                     }
-                    Outcome::Rejected(why) => (Found::Rejected(why), keep),
-                    Outcome::Torn(why) => (Found::Torn(why), keep),
-                    Outcome::Unreadable(why) => (Found::Unreadable(why), Keep::Nothing),
+                    DecodeOutcome::Rejected(why) => (Found::Rejected(why), keep),
+                    DecodeOutcome::Truncated(why) => (Found::Torn(why), keep),
+                    DecodeOutcome::Unreadable(why) => (Found::Unreadable(why), Keep::Nothing),
                 };
                 if !matches!(found, Found::Torn(_) | Found::Unreadable(_)) {
                     chunk.taken = Some(record.end);
@@ -234,13 +234,13 @@ fn parse(
                 chunk.push(record.line, found, record.bytes, keep);
                 is_over
             }
-            Step::Excess(bytes) => {
+            DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
                     chunk.push(0, Found::Excess, bytes, Keep::AsItIs);
                 }
                 false
             }
-            Step::Starved => {
+            DecodeStep::NeedsInput => {
                 // It may be long until there is more.
                 if !hand_over(&mut chunk, sender) {
                     return None;
@@ -250,7 +250,7 @@ fn parse(
                 }
                 false
             }
-            Step::End => true,
+            DecodeStep::End => true,
         };
         if parsing.keep_raw && !header_sent && !chunk.items.is_empty() {
             chunk.header = decoder.header().map(<[u8]>::to_vec);

@@ -13,7 +13,7 @@ use std::thread;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::codec::Place;
+use crate::codec::InputPosition;
 use crate::ingest::Input;
 use crate::ingest::Source;
 use crate::ingest::Tally;
@@ -31,7 +31,7 @@ use crate::store::Log;
 /// How to read an input for the second time.
 enum Again {
     /// A regular file, and how much of it was known. It is opened anew, for there may be many.
-    File(Option<(Place, u64)>),
+    File(Option<(InputPosition, u64)>),
     /// What a stream held.
     Spooled(File),
 }

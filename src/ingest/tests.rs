@@ -15,8 +15,8 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::codec::Format;
-use crate::codec::Reading;
+use crate::codec::DecodeOptions;
+use crate::codec::EventFormat;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::Exit;
@@ -36,7 +36,7 @@ use crate::time::Timestamp;
 /// A log, a folder for inputs, and how to run.
 struct Sandbox {
     folder: TempDir,
-    reading: Reading,
+    reading: DecodeOptions,
     strict: bool,
     again: bool,
     reserved: bool,
@@ -68,7 +68,7 @@ impl Sandbox {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
-            reading: Reading::default(),
+            reading: DecodeOptions::default(),
             strict: false,
             again: false,
             reserved: false,
@@ -336,7 +336,7 @@ fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
     sandbox.write("open", "action,title\nb,\"x\ny,z\n");
     sandbox.write("good", "{\"action\":\"c\"}\n");
     let table = Sandbox {
-        reading: Reading { format: Some(Format::Csv), ..Reading::default() },
+        reading: DecodeOptions { format: Some(EventFormat::Csv), ..DecodeOptions::default() },
         ..Sandbox::new()
     };
     let run = table.stream(b"title,user\nx,y\n");

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::codec::Place;
+use crate::codec::InputPosition;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::Input;
@@ -87,7 +87,7 @@ pub(super) struct Batched {
 
 impl Current<'_> {
     /// What to note of a file that was taken to `place`.
-    pub(super) fn progress(&self, place: Option<Place>) -> Result<Option<Progress>> {
+    pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<Progress>> {
         let (Some(file), Some(place)) = (&self.file, place) else {
             return Ok(None);
         };

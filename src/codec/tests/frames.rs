@@ -2,12 +2,12 @@
 
 use proptest::prelude::*;
 
-use super::{Seen, events, read, told, told_as, told_of};
-use crate::codec::Format;
-use crate::codec::Outcome;
-use crate::codec::Place;
-use crate::codec::Reading;
-use crate::codec::frame::{Frame, Framer, LONGEST, Splitter};
+use super::{OwnedStep, decode_all, describe_steps, events, outcomes, outcomes_as};
+use crate::codec::DecodeOptions;
+use crate::codec::DecodeOutcome;
+use crate::codec::EventFormat;
+use crate::codec::InputPosition;
+use crate::codec::frame::{Frame, Framer, MAX_RECORD_BYTES, Splitter};
 
 fn owned(told: &[(u64, &str)]) -> Vec<(u64, String)> {
     told.iter().map(|(line, what)| (*line, (*what).to_owned())).collect()
@@ -16,12 +16,12 @@ fn owned(told: &[(u64, &str)]) -> Vec<(u64, String)> {
 #[test]
 fn lines_are_counted_and_blank_ones_passed_over() {
     let input = b"\xEF\xBB\xBF\r\n{\"action\":\"a\"}\r\n\n  \n{\"action\":\"b\"}\n";
-    assert_eq!(told(input, Reading::default()), owned(&[(2, "a"), (5, "b")]));
-    let ends: Vec<u64> = read(input, Reading::default(), 5)
+    assert_eq!(outcomes(input, DecodeOptions::default()), owned(&[(2, "a"), (5, "b")]));
+    let ends: Vec<u64> = decode_all(input, DecodeOptions::default(), 5)
         .into_iter()
         .map(|seen| match seen {
-            Seen::Record { end, .. } => end,
-            Seen::Excess(_) => 0,
+            OwnedStep::Record { end, .. } => end,
+            OwnedStep::Excess(_) => 0,
         })
         .collect();
     assert_eq!(ends, [21, 40]);
@@ -31,37 +31,41 @@ fn lines_are_counted_and_blank_ones_passed_over() {
 fn blank_lines_before_the_first_are_counted_and_not_kept() {
     let blanks = "\n \r\n".repeat(1 << 17);
     for rest in ["{\"action\":\"a\"}\n", "[{\"action\":\"a\"}]", "action\na"] {
-        let told = told_of(read((blanks.clone() + rest).as_bytes(), Reading::default(), 1 << 16));
+        let told = describe_steps(decode_all(
+            (blanks.clone() + rest).as_bytes(),
+            DecodeOptions::default(),
+            1 << 16,
+        ));
         let line = (1 << 18) + 1 + u64::from(rest.starts_with("action"));
         assert_eq!(told, owned(&[(line, "a")]));
     }
     let mut framer = Framer::new(blanks.as_bytes());
     framer.fill().unwrap();
     framer.skip(6);
-    assert_eq!(framer.place(), Place { offset: 6, lines: 3 });
+    assert_eq!(framer.position(), InputPosition { offset: 6, lines: 3 });
 }
 
 #[test]
 fn formats_are_told_apart_by_the_first_line() {
     for (input, format) in [
-        ("{\"action\":\"a\"}\n", Format::JsonLines),
-        ("[{\"action\":\"a\"}]", Format::Json),
-        ("\n\n [\n{\"action\":\"a\"}]", Format::Json),
-        ("action\na\n", Format::Csv),
-        ("\u{feff}title,\"action\"\r\n,a\r\n", Format::Csv),
+        ("{\"action\":\"a\"}\n", EventFormat::JsonLines),
+        ("[{\"action\":\"a\"}]", EventFormat::Json),
+        ("\n\n [\n{\"action\":\"a\"}]", EventFormat::Json),
+        ("action\na\n", EventFormat::Csv),
+        ("\u{feff}title,\"action\"\r\n,a\r\n", EventFormat::Csv),
         (
             "[2026-11-20T04:00:00Z] x.INFO: m {\"action\":\"a\",\"event_id\":\"b\"}\n",
-            Format::Mirror,
+            EventFormat::Mirror,
         ),
-        ("[2026-11-20 04:00:00] x.INFO: m {\"Code\":1000}\n", Format::Mirror),
+        ("[2026-11-20 04:00:00] x.INFO: m {\"Code\":1000}\n", EventFormat::Mirror),
     ] {
-        let sniffed = read(input.as_bytes(), Reading::default(), 3);
-        let named = Reading { format: Some(format), ..Reading::default() };
-        assert_eq!(sniffed, read(input.as_bytes(), named, 3), "{input}");
+        let sniffed = decode_all(input.as_bytes(), DecodeOptions::default(), 3);
+        let named = DecodeOptions { format: Some(format), ..DecodeOptions::default() };
+        assert_eq!(sniffed, decode_all(input.as_bytes(), named, 3), "{input}");
         assert_eq!(sniffed.len(), 1, "{input}");
     }
     assert_eq!(
-        told(b"title,user\nx,y\n", Reading::default()),
+        outcomes(b"title,user\nx,y\n", DecodeOptions::default()),
         owned(&[
             (1, "rejected: expected ident at column 2"),
             (2, "rejected: expected value at column 1")
@@ -74,7 +78,7 @@ fn bad_lines_are_told_with_their_place() {
     let input = b"{\"action\":\"a\"}\n{\"action\":01}\n[1]\n{\"action\":\"b\"} x\n\
         {\"action\":\"\xC3\x28\"}\n{\"action\":\"\\ud800\"}\n{\"title\":NaN}\n{\"action\":\"c\"}\n";
     assert_eq!(
-        told_as(input, Format::JsonLines),
+        outcomes_as(input, EventFormat::JsonLines),
         owned(&[
             (1, "a"),
             (2, "rejected: invalid number at column 12"),
@@ -108,7 +112,7 @@ fn an_unterminated_line_is_taken_when_whole() {
             "torn: action is missing",
         ),
     ] {
-        let told = told(input, Reading::default());
+        let told = outcomes(input, DecodeOptions::default());
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!(told[1], (2 + u64::from(input.starts_with(b"action")), last.to_owned()));
     }
@@ -118,7 +122,7 @@ fn an_unterminated_line_is_taken_when_whole() {
 fn utf_16_is_refused_as_a_whole() {
     for input in [&b"\xFF\xFE{\0\"\0\n\0"[..], b"\xFE\xFF\0{\0\"", b"{\0\"\0a\0", b"\0{\0\"\0a"] {
         assert_eq!(
-            told(input, Reading::default()),
+            outcomes(input, DecodeOptions::default()),
             owned(&[(1, "unreadable: UTF-16; convert to UTF-8")])
         );
     }
@@ -131,16 +135,19 @@ fn a_header_must_name_actions_and_nothing_twice() {
         (b"action,title,action\nx,y,z\n", "column \"action\" stands in the header twice"),
         (b"action,\"title", "a quote begins here and does not end"),
     ] {
-        let told = told_as(input, Format::Csv);
+        let told = outcomes_as(input, EventFormat::Csv);
         assert_eq!(told, owned(&[(1, &format!("unreadable: {why}"))]));
         // Nothing of it is lost: whoever keeps rejects gets all of it.
-        let bytes: Vec<u8> =
-            read(input, Reading { format: Some(Format::Csv), ..Reading::default() }, 4)
-                .into_iter()
-                .flat_map(|seen| match seen {
-                    Seen::Record { bytes, .. } | Seen::Excess(bytes) => bytes,
-                })
-                .collect();
+        let bytes: Vec<u8> = decode_all(
+            input,
+            DecodeOptions { format: Some(EventFormat::Csv), ..DecodeOptions::default() },
+            4,
+        )
+        .into_iter()
+        .flat_map(|seen| match seen {
+            OwnedStep::Record { bytes, .. } | OwnedStep::Excess(bytes) => bytes,
+        })
+        .collect();
         assert_eq!(bytes, input);
     }
 }
@@ -149,12 +156,12 @@ fn a_header_must_name_actions_and_nothing_twice() {
 fn rows_are_told_by_the_line_where_they_begin() {
     let input = b"action,title\na,\"two\nlines\"\nb\nc,d\n";
     assert_eq!(
-        told(input, Reading::default()),
+        outcomes(input, DecodeOptions::default()),
         owned(&[(2, "a"), (4, "rejected: has 1 cells, and the header has 2"), (5, "c")])
     );
     let input = b"action,title\na,\"two\nlines\"\nb,\"oops\nc,d\n";
     assert_eq!(
-        told(input, Reading::default()),
+        outcomes(input, DecodeOptions::default()),
         owned(&[(2, "a"), (4, "unreadable: a quote begins here and does not end")])
     );
 }
@@ -163,7 +170,7 @@ fn rows_are_told_by_the_line_where_they_begin() {
 fn cells_mean_what_the_columns_say() {
     let input = b"time, user_id ,user,action,metadata,shoe,,before,after\n\
         2026-11-20T04:00:00Z,'=1,,User.Edit,\"{\"\"k\"\": 1.10}\",'-42,x,draft,\n";
-    let event = events(input, Reading::default()).remove(0);
+    let event = events(input, DecodeOptions::default()).remove(0);
     assert_eq!(event.action, "user.edit");
     assert_eq!(event.actor_id.as_deref(), Some("=1"));
     assert_eq!(event.actor_label, None);
@@ -171,7 +178,7 @@ fn cells_mean_what_the_columns_say() {
         event.payload.unwrap().as_str(),
         r#"{"k":1.10,"shoe":"-42","column_7":"x","before":"draft"}"#
     );
-    let raw = Reading { raw: true, ..Reading::default() };
+    let raw = DecodeOptions { raw_cells: true, ..DecodeOptions::default() };
     assert_eq!(events(input, raw).remove(0).actor_id.as_deref(), Some("'=1"));
 }
 
@@ -205,34 +212,37 @@ fn an_array_must_be_one() {
             ],
         ),
     ] {
-        assert_eq!(told_as(input, Format::Json), owned(&told), "{}", input.escape_ascii());
+        assert_eq!(outcomes_as(input, EventFormat::Json), owned(&told), "{}", input.escape_ascii());
     }
 }
 
 #[test]
 fn a_record_that_is_too_long_is_passed_over() {
-    let long = vec![b'x'; LONGEST + LONGEST / 8];
+    let long = vec![b'x'; MAX_RECORD_BYTES + MAX_RECORD_BYTES / 8];
     let line = |long: &[u8]| [b"{\"action\":\"", long, b"\"}\n"].concat();
     let good = &b"{\"action\":\"a\"}\n"[..];
     let lines = [good, &line(&long), good].concat();
     let array = [&b"["[..], good, b",", &line(&long), b",", good, b"]"].concat();
     let rows = [b"action\na\n\"", &long[..], b"\"\na\n"].concat();
     for (input, lines) in [(&lines, [1, 2, 3]), (&array, [1, 2, 3]), (&rows, [2, 3, 4])] {
-        let seen = read(input, Reading::default(), 1 << 20);
+        let seen = decode_all(input, DecodeOptions::default(), 1 << 20);
         let bytes: usize = seen
             .iter()
             .map(|seen| match seen {
-                Seen::Record { bytes, .. } | Seen::Excess(bytes) => bytes.len(),
+                OwnedStep::Record { bytes, .. } | OwnedStep::Excess(bytes) => bytes.len(),
             })
             .sum();
         assert!(bytes + 20 > input.len(), "bytes of a record are missing");
         assert_eq!(
-            told_of(seen),
+            describe_steps(seen),
             owned(&[(lines[0], "a"), (lines[1], "rejected: longer than 1 MiB"), (lines[2], "a")])
         );
     }
-    let open = [good, &line(&long)[..LONGEST + 9]].concat();
-    assert_eq!(told(&open, Reading::default())[1], (2, "torn: longer than 1 MiB".to_owned()));
+    let open = [good, &line(&long)[..MAX_RECORD_BYTES + 9]].concat();
+    assert_eq!(
+        outcomes(&open, DecodeOptions::default())[1],
+        (2, "torn: longer than 1 MiB".to_owned())
+    );
 }
 
 #[test]
@@ -242,25 +252,27 @@ fn reading_goes_on_where_it_was_left() {
         b"[{\"action\":\"a\"},\n{\"action\":\"b\"}\n, {\"action\":\"c\"}]\n",
         b"title,action\n\"x\ny\",a\n,b\n,c\n",
     ] {
-        let whole = read(input, Reading::default(), 5);
+        let whole = decode_all(input, DecodeOptions::default(), 5);
         for (done, seen) in whole.iter().enumerate() {
-            let Seen::Record { end, .. } = seen else {
+            let OwnedStep::Record { end, .. } = seen else {
                 panic!("not a record: {seen:?}");
             };
             let offset = usize::try_from(*end).unwrap();
             let feeds = input[..offset].iter().filter(|byte| **byte == b'\n').count();
-            let place = Place { offset: *end, lines: feeds as u64 };
-            let mut decoder = crate::codec::Decoder::new(input, Reading::default());
+            let place = InputPosition { offset: *end, lines: feeds as u64 };
+            let mut decoder = crate::codec::Decoder::new(input, DecodeOptions::default());
             decoder
-                .go_on(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
+                .resume(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
                 .unwrap();
             let mut rest = Vec::new();
             loop {
                 match decoder.next() {
-                    crate::codec::Step::Starved => decoder.fill().unwrap(),
-                    crate::codec::Step::End => break,
-                    crate::codec::Step::Excess(bytes) => rest.push(Seen::Excess(bytes.to_vec())),
-                    crate::codec::Step::Record(record) => rest.push(Seen::Record {
+                    crate::codec::DecodeStep::NeedsInput => decoder.fill().unwrap(),
+                    crate::codec::DecodeStep::End => break,
+                    crate::codec::DecodeStep::Excess(bytes) => {
+                        rest.push(OwnedStep::Excess(bytes.to_vec()))
+                    }
+                    crate::codec::DecodeStep::Record(record) => rest.push(OwnedStep::Record {
                         line: record.line,
                         end: record.end.offset,
                         bytes: record.bytes.to_vec(),
@@ -281,14 +293,14 @@ proptest! {
     #[test]
     fn rows_are_those_of_the_csv_crate(input in "[ab,\"\r\n ]{0,40}", step in 1_usize..5) {
         let mut rows = Vec::new();
-        let mut framer = Framer::new(super::Drip { bytes: input.as_bytes(), step });
-        framer.split(Splitter::rows());
+        let mut framer = Framer::new(super::ChunkedReader { bytes: input.as_bytes(), chunk_size: step });
+        framer.set_splitter(Splitter::rows());
         loop {
             match framer.next() {
-                Frame::Starved => framer.fill().unwrap(),
+                Frame::NeedsInput => framer.fill().unwrap(),
                 Frame::Broken { .. } => {}
-                Frame::Record(super::super::Piece { bytes, .. })
-                | Frame::Tail { last: super::super::Piece { bytes, .. }, .. }
+                Frame::Record(super::super::InputSlice { bytes, .. })
+                | Frame::Tail { last: super::super::InputSlice { bytes, .. }, .. }
                 | Frame::Excess(bytes) => {
                     let text = std::str::from_utf8(bytes).unwrap().to_owned();
                     let mut reader = csv::ReaderBuilder::new()
@@ -318,23 +330,23 @@ proptest! {
 
     #[test]
     fn no_input_is_too_odd(input in proptest::collection::vec(any::<u8>(), 0..200), step in 1_usize..9) {
-        for format in [None, Some(Format::Json), Some(Format::Csv), Some(Format::Mirror)] {
-            let reading = Reading { format, ..Reading::default() };
-            let seen = read(&input, reading, step);
-            prop_assert_eq!(&seen, &read(&input, reading, 1 << 20));
+        for format in [None, Some(EventFormat::Json), Some(EventFormat::Csv), Some(EventFormat::Mirror)] {
+            let reading = DecodeOptions { format, ..DecodeOptions::default() };
+            let seen = decode_all(&input, reading, step);
+            prop_assert_eq!(&seen, &decode_all(&input, reading, 1 << 20));
         }
     }
 
     #[test]
     fn no_array_is_too_odd(input in "[\\[\\]{},:\"\\\\a1 \n]{0,60}", step in 1_usize..9) {
-        let reading = Reading { format: Some(Format::Json), ..Reading::default() };
-        let seen = read(input.as_bytes(), reading, step);
-        prop_assert_eq!(&seen, &read(input.as_bytes(), reading, 1 << 20));
+        let reading = DecodeOptions { format: Some(EventFormat::Json), ..DecodeOptions::default() };
+        let seen = decode_all(input.as_bytes(), reading, step);
+        prop_assert_eq!(&seen, &decode_all(input.as_bytes(), reading, 1 << 20));
         if serde_json::from_str::<Vec<serde_json::Value>>(&input).is_ok() {
             for seen in &seen {
                 let broken = matches!(
                     seen,
-                    Seen::Record { outcome: Outcome::Unreadable(_) | Outcome::Torn(_), .. }
+                    OwnedStep::Record { outcome: DecodeOutcome::Unreadable(_) | DecodeOutcome::Truncated(_), .. }
                 );
                 prop_assert!(!broken, "{:?}", seen);
             }

@@ -1,15 +1,15 @@
 //! Mirror lines that others wrote.
 
-use super::told_as;
-use crate::codec::Format;
-use crate::codec::line;
+use super::outcomes_as;
+use crate::codec::EventFormat;
+use crate::codec::mirror_line;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::time::Timestamp;
 
 fn event(line: &str) -> NewEvent {
-    line::decode(line, None).unwrap_or_else(|why| panic!("{why}: {line}"))
+    mirror_line::decode(line, None).unwrap_or_else(|why| panic!("{why}: {line}"))
 }
 
 fn payload(event: &NewEvent) -> &str {
@@ -157,7 +157,7 @@ fn a_line_of_braces_takes_no_longer_than_another() {
     let line = |message: &str| format!("[2023-07-05T20:19:15Z] {message} {{\"Code\":1}}");
     for odd in ["{\"a\":", "\"", "\\\"", ":", ".:", "a"] {
         assert_eq!(event(&line(&format!("s.INFO: {}", odd.repeat(200_000)))).action, "wsal.1");
-        assert!(line::decode(&line(&odd.repeat(200_000)), None).is_err());
+        assert!(mirror_line::decode(&line(&odd.repeat(200_000)), None).is_err());
     }
     let pairs = |n: usize| format!("\"Old{n}\":1,\"New{n}\":2");
     let pairs: Vec<String> = (0..20_000).map(pairs).collect();
@@ -172,7 +172,7 @@ fn what_is_no_line_of_this_kind_is_told() {
         [2023-07-05T20:19:15] s.INFO: m {\"Code\":1}\n";
     let head = "rejected: does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE";
     let told: Vec<String> =
-        told_as(input, Format::Mirror).into_iter().map(|(_, what)| what).collect();
+        outcomes_as(input, EventFormat::Mirror).into_iter().map(|(_, what)| what).collect();
     assert_eq!(
         told,
         [

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::codec::DecodeOptions;
+use crate::codec::DecodeOutcome;
+use crate::codec::DecodeStep;
 use crate::codec::Decoder;
-use crate::codec::Format;
-use crate::codec::Outcome;
-use crate::codec::Reading;
-use crate::codec::Step;
+use crate::codec::EventFormat;
 use crate::codec::csv;
 use crate::codec::jsonl;
-use crate::codec::line;
+use crate::codec::mirror_line;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
@@ -32,37 +32,37 @@ use crate::event::json::JsonObject;
 use crate::time::Timestamp;
 
 /// A source that gives so many bytes at a time.
-struct Drip<'a> {
+struct ChunkedReader<'a> {
     bytes: &'a [u8],
-    step: usize,
+    chunk_size: usize,
 }
 
-impl Read for Drip<'_> {
+impl Read for ChunkedReader<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let step = self.step.min(into.len());
+        let step = self.chunk_size.min(into.len());
         (&mut self.bytes).take(step as u64).read(into)
     }
 }
 
 /// A record, or a run of excess bytes, as a test compares it.
 #[derive(Debug, PartialEq)]
-enum Seen {
-    Record { line: u64, end: u64, bytes: Vec<u8>, outcome: Outcome },
+enum OwnedStep {
+    Record { line: u64, end: u64, bytes: Vec<u8>, outcome: DecodeOutcome },
     Excess(Vec<u8>),
 }
 
-fn read(input: &[u8], reading: Reading, step: usize) -> Vec<Seen> {
-    let mut decoder = Decoder::new(Drip { bytes: input, step }, reading);
+fn decode_all(input: &[u8], reading: DecodeOptions, step: usize) -> Vec<OwnedStep> {
+    let mut decoder = Decoder::new(ChunkedReader { bytes: input, chunk_size: step }, reading);
     let mut seen = Vec::new();
     loop {
         match decoder.next() {
-            Step::Starved => decoder.fill().unwrap(),
-            Step::End => return seen,
-            Step::Excess(bytes) => match seen.last_mut() {
-                Some(Seen::Excess(run)) => run.extend_from_slice(bytes),
-                _ => seen.push(Seen::Excess(bytes.to_vec())),
+            DecodeStep::NeedsInput => decoder.fill().unwrap(),
+            DecodeStep::End => return seen,
+            DecodeStep::Excess(bytes) => match seen.last_mut() {
+                Some(OwnedStep::Excess(run)) => run.extend_from_slice(bytes),
+                _ => seen.push(OwnedStep::Excess(bytes.to_vec())),
             },
-            Step::Record(record) => seen.push(Seen::Record {
+            DecodeStep::Record(record) => seen.push(OwnedStep::Record {
                 line: record.line,
                 end: record.end.offset,
                 bytes: record.bytes.to_vec(),
@@ -73,50 +73,50 @@ fn read(input: &[u8], reading: Reading, step: usize) -> Vec<Seen> {
 }
 
 /// The events of an input that is all good.
-fn events(input: &[u8], reading: Reading) -> Vec<NewEvent> {
-    read(input, reading, 1 << 20)
+fn events(input: &[u8], reading: DecodeOptions) -> Vec<NewEvent> {
+    decode_all(input, reading, 1 << 20)
         .into_iter()
         .map(|seen| match seen {
-            Seen::Record { outcome: Outcome::Event(event), .. } => *event,
+            OwnedStep::Record { outcome: DecodeOutcome::Event(event), .. } => *event,
             other => panic!("not an event: {other:?}"),
         })
         .collect()
 }
 
 /// What is told of an input: `LINE` and the action, or the reason.
-fn told(input: &[u8], reading: Reading) -> Vec<(u64, String)> {
-    let told = read(input, reading, 1 << 20);
+fn outcomes(input: &[u8], reading: DecodeOptions) -> Vec<(u64, String)> {
+    let told = decode_all(input, reading, 1 << 20);
     for step in [1, 7] {
         if input.len() < 1 << 16 {
-            assert_eq!(read(input, reading, step), told, "{step} bytes at a time");
+            assert_eq!(decode_all(input, reading, step), told, "{step} bytes at a time");
         }
     }
-    told_of(told)
+    describe_steps(told)
 }
 
-fn told_of(seen: Vec<Seen>) -> Vec<(u64, String)> {
+fn describe_steps(seen: Vec<OwnedStep>) -> Vec<(u64, String)> {
     seen.into_iter()
         .filter_map(|seen| match seen {
-            Seen::Record { line, outcome, .. } => Some((
+            OwnedStep::Record { line, outcome, .. } => Some((
                 line,
                 match outcome {
-                    Outcome::Event(event) => event.action,
-                    Outcome::Rejected(why) => format!("rejected: {why}"),
-                    Outcome::Torn(why) => format!("torn: {why}"),
-                    Outcome::Unreadable(why) => format!("unreadable: {why}"),
+                    DecodeOutcome::Event(event) => event.action,
+                    DecodeOutcome::Rejected(why) => format!("rejected: {why}"),
+                    DecodeOutcome::Truncated(why) => format!("torn: {why}"),
+                    DecodeOutcome::Unreadable(why) => format!("unreadable: {why}"),
                 },
             )),
-            Seen::Excess(_) => None,
+            OwnedStep::Excess(_) => None,
         })
         .collect()
 }
 
-fn told_as(input: &[u8], format: Format) -> Vec<(u64, String)> {
-    told(input, Reading { format: Some(format), ..Reading::default() })
+fn outcomes_as(input: &[u8], format: EventFormat) -> Vec<(u64, String)> {
+    outcomes(input, DecodeOptions { format: Some(format), ..DecodeOptions::default() })
 }
 
 /// The event that a log keeps of what was given.
-pub(super) fn kept(new: &NewEvent) -> Event {
+pub(super) fn stored(new: &NewEvent) -> Event {
     let text = |text: &Option<String>| text.as_deref().map(Arc::from);
     let party = |id: &Option<String>, label: &Option<String>| {
         (id.is_some() || label.is_some())
@@ -156,38 +156,38 @@ pub(super) fn kept(new: &NewEvent) -> Event {
 }
 
 /// Events, written down in each way.
-fn written(events: &[Event]) -> [(Reading, Vec<u8>); 5] {
-    let reading = |format| Reading { format: Some(format), ..Reading::default() };
+fn encode_all(events: &[Event]) -> [(DecodeOptions, Vec<u8>); 5] {
+    let reading = |format| DecodeOptions { format: Some(format), ..DecodeOptions::default() };
     let mut lines = String::new();
     let mut mirror = String::new();
     for event in events {
         jsonl::encode(event, &mut lines);
         lines.push('\n');
-        line::encode(event, Some("site"), &mut mirror);
+        mirror_line::encode(event, Some("site"), &mut mirror);
         mirror.push('\n');
     }
     let array = format!("[{}]", lines.trim_end().replace('\n', ",\n "));
     let table = |raw| {
         let mut table = Vec::new();
-        csv::header(&mut table);
+        csv::encode_header(&mut table);
         events.iter().for_each(|event| csv::encode(event, raw, &mut table));
         table
     };
     [
-        (reading(Format::JsonLines), lines.into_bytes()),
-        (reading(Format::Json), array.into_bytes()),
-        (reading(Format::Mirror), mirror.into_bytes()),
-        (reading(Format::Csv), table(false)),
-        (Reading { raw: true, ..reading(Format::Csv) }, table(true)),
+        (reading(EventFormat::JsonLines), lines.into_bytes()),
+        (reading(EventFormat::Json), array.into_bytes()),
+        (reading(EventFormat::Mirror), mirror.into_bytes()),
+        (reading(EventFormat::Csv), table(false)),
+        (DecodeOptions { raw_cells: true, ..reading(EventFormat::Csv) }, table(true)),
     ]
 }
 
 /// Writes events down in every way and holds what comes back against them.
 fn assert_comes_back(given: &[NewEvent]) {
-    let kept: Vec<Event> = given.iter().map(kept).collect();
-    for (reading, written) in written(&kept) {
+    let kept: Vec<Event> = given.iter().map(stored).collect();
+    for (reading, written) in encode_all(&kept) {
         let format = reading.format;
-        let sniffed = Reading { format: None, ..reading };
+        let sniffed = DecodeOptions { format: None, ..reading };
         let readings = if written.len() < 1 << 16 { vec![reading, sniffed] } else { vec![reading] };
         for reading in readings {
             let back = events(&written, reading);
@@ -365,10 +365,10 @@ proptest! {
 
     #[test]
     fn a_written_event_stands_on_one_line_and_hides_nothing(given in any_event()) {
-        let kept = kept(&given);
+        let kept = stored(&given);
         let mut lines = [String::new(), String::new()];
         jsonl::encode(&kept, &mut lines[0]);
-        line::encode(&kept, None, &mut lines[1]);
+        mirror_line::encode(&kept, None, &mut lines[1]);
         for line in lines {
             prop_assert_eq!(&crate::text::escape_lines(&line), &line);
             prop_assert!(!line.contains('\n'));
@@ -381,16 +381,16 @@ proptest! {
         cut in any::<proptest::sample::Index>(),
         step in 1_usize..9,
     ) {
-        let kept: Vec<Event> = given.iter().map(kept).collect();
-        for (reading, written) in written(&kept) {
+        let kept: Vec<Event> = given.iter().map(stored).collect();
+        for (reading, written) in encode_all(&kept) {
             let written = &written[..cut.index(written.len() + 1)];
-            let seen = read(written, reading, 1 << 20);
-            prop_assert_eq!(&read(written, reading, step), &seen);
+            let seen = decode_all(written, reading, 1 << 20);
+            prop_assert_eq!(&decode_all(written, reading, step), &seen);
             // What was cut off in the middle is never taken for a whole.
             for seen in &seen {
                 let is_refused = matches!(
                     seen,
-                    Seen::Record { outcome: Outcome::Rejected(_), .. }
+                    OwnedStep::Record { outcome: DecodeOutcome::Rejected(_), .. }
                 );
                 prop_assert!(!is_refused, "{:?}", seen);
             }

@@ -14,13 +14,13 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// How much of a title stands in the head, in characters: all of it is in the JSON.
-const HEAD: usize = 1000;
+const MAX_HEADER_CHARS: usize = 1000;
 
 /// More letters than any level has.
-const LEVEL: usize = 20;
+const MAX_LEVEL_LETTERS: usize = 20;
 
 /// The identifier of an event without a tenant, where no default is set.
-const NO_IDENTIFIER: &str = "activity";
+const DEFAULT_IDENTIFIER: &str = "activity";
 
 /// Appends an event as one line without its line feed. `identifier` stands for the tenant where the
 /// event has none.
@@ -32,19 +32,19 @@ pub(crate) fn encode(event: &Event, identifier: Option<&str>, out: &mut String) 
     out.push('[');
     write_time(event.occurred_at, out);
     out.push_str("] ");
-    let identifier = event.tenant.as_deref().or(identifier).unwrap_or(NO_IDENTIFIER);
-    out.push_str(&text::escape(head(identifier)));
+    let identifier = event.tenant.as_deref().or(identifier).unwrap_or(DEFAULT_IDENTIFIER);
+    out.push_str(&text::escape(truncate_header_text(identifier)));
     out.push('.');
     out.push_str(event.severity.name());
     out.push_str(": ");
     let title = event.title.as_deref().unwrap_or(&event.action.slug);
-    out.push_str(&text::escape(head(title)));
+    out.push_str(&text::escape(truncate_header_text(title)));
     out.push(' ');
     jsonl::encode(event, out);
 }
 
-fn head(text: &str) -> &str {
-    text.char_indices().nth(HEAD).map_or(text, |(end, _)| &text[..end])
+fn truncate_header_text(text: &str) -> &str {
+    text.char_indices().nth(MAX_HEADER_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Appends a time with all of its nine digits and its offset in figures.
@@ -69,20 +69,20 @@ fn write_time(at: Timestamp, out: &mut String) {
 /// # Errors
 /// The reason.
 pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
-    let (head, object) = split(line);
+    let (head, object) = split_json(line);
     let object = object.unwrap_or("{}");
     let members = json::members(object).map_err(|error| json::describe_error(&error))?;
     let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
     if has("event_id") && has("action") {
         return jsonl::decode(object, zone);
     }
-    wsal::event(&Head::parse(head)?, members, zone)
+    wsal::to_event(&LineHeader::parse(head)?, members, zone)
 }
 
 /// Whether a line that could be read, and that nothing ends, may have been cut off behind an object
 /// within its JSON.
-pub(crate) fn may_be_torn(line: &str) -> bool {
-    split(line).0.trim_ascii_end().ends_with([':', ',', '['])
+pub(crate) fn may_be_truncated(line: &str) -> bool {
+    split_json(line).0.trim_ascii_end().ends_with([':', ',', '['])
 }
 
 /// Whether the line begins with a bracketed time.
@@ -103,7 +103,7 @@ pub(crate) fn begins_with_time(line: &[u8]) -> bool {
 ///
 /// The object is found from its end, for the message may hold braces, and be as long as it likes:
 /// quotes toggle between text and structure, save those behind an odd number of backslashes.
-fn split(line: &str) -> (&str, Option<&str>) {
+fn split_json(line: &str) -> (&str, Option<&str>) {
     let line = line.trim_ascii_end();
     let line = line.strip_suffix("[]").unwrap_or(line).trim_ascii_end();
     let bytes = line.as_bytes();
@@ -131,14 +131,14 @@ fn split(line: &str) -> (&str, Option<&str>) {
 }
 
 /// The part of a line before its JSON.
-pub(super) struct Head<'a> {
+pub(super) struct LineHeader<'a> {
     pub time: &'a str,
     pub identifier: &'a str,
     pub level: &'a str,
     pub message: &'a str,
 }
 
-impl<'a> Head<'a> {
+impl<'a> LineHeader<'a> {
     fn parse(head: &'a str) -> Result<Self, String> {
         let parts = || {
             let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
@@ -146,11 +146,20 @@ impl<'a> Head<'a> {
             // The identifier may hold dots and colons, the message anything.
             rest.match_indices(':').find_map(|(colon, _)| {
                 let before = &rest[..colon];
-                let letters = before.bytes().rev().take(LEVEL).take_while(u8::is_ascii_alphabetic);
+                let letters = before
+                    .bytes()
+                    .rev()
+                    .take(MAX_LEVEL_LETTERS)
+                    .take_while(u8::is_ascii_alphabetic);
                 let (identifier, level) = before.split_at(colon - letters.count());
                 let identifier = identifier.strip_suffix('.')?;
-                wsal::severity(level)?;
-                Some(Head { time, identifier, level, message: rest[colon + 1..].trim_ascii() })
+                wsal::parse_level(level)?;
+                Some(LineHeader {
+                    time,
+                    identifier,
+                    level,
+                    message: rest[colon + 1..].trim_ascii(),
+                })
             })
         };
         parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
