@@ -88,17 +88,17 @@ use crate::event::Source;
 use crate::time::Timestamp;
 
 /// A SHA-256 that stands in for what it was made of.
-pub(crate) type Digest = [u8; 32];
+pub(crate) type Sha256Digest = [u8; 32];
 /// The salt of a dimension row.
 pub(crate) type RowSalt = [u8; 16];
 /// The salt of an event's body.
 pub(crate) type BodySalt = [u8; 8];
 
 /// Collects the bytes of one hash.
-struct Bytes(Vec<u8>);
+struct HashInput(Vec<u8>);
 
-impl Bytes {
-    fn of(domain: &str) -> Self {
+impl HashInput {
+    fn with_domain(domain: &str) -> Self {
         // Most fit; glibc hands pieces of up to 1,032 bytes out of a list.
         let mut bytes = Vec::with_capacity(896);
         bytes.extend_from_slice(domain.as_bytes());
@@ -127,23 +127,23 @@ impl Bytes {
         self.tagged(number, value.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice))
     }
 
-    fn digest(self, number: u8, value: Option<&Digest>) -> Self {
-        self.tagged(number, value.map(Digest::as_slice))
+    fn digest(self, number: u8, value: Option<&Sha256Digest>) -> Self {
+        self.tagged(number, value.map(Sha256Digest::as_slice))
     }
 
-    fn sha256(self) -> Digest {
+    fn sha256(self) -> Sha256Digest {
         sha256(&self.0)
     }
 }
 
 /// The SHA-256 of some bytes.
-pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
 /// The bytes of a UUID in lower case with hyphens. No other text is the same UUID: what was given is
 /// given back as it came.
-pub(crate) fn plain_uuid(text: &str) -> Option<[u8; 16]> {
+pub(crate) fn parse_canonical_uuid(text: &str) -> Option<[u8; 16]> {
     if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
     }
@@ -151,29 +151,38 @@ pub(crate) fn plain_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 /// The hash before the first event.
-pub(crate) fn genesis(uuid: &[u8; 16]) -> Hash {
-    Hash(Bytes::of("activity-genesis-v1").raw(uuid).sha256())
+pub(crate) fn genesis_hash(uuid: &[u8; 16]) -> Hash {
+    Hash(HashInput::with_domain("activity-genesis-v1").raw(uuid).sha256())
 }
 
 /// The hash of an event, over the hash before it and its content.
-pub(crate) fn link(previous: &Hash, id: EventId, content: &Digest) -> Hash {
-    let bytes = Bytes::of("activity-link-v1").raw(&previous.0).raw(&id.0.to_be_bytes());
+pub(crate) fn link_hash(previous: &Hash, id: EventId, content: &Sha256Digest) -> Hash {
+    let bytes =
+        HashInput::with_domain("activity-link-v1").raw(&previous.0).raw(&id.0.to_be_bytes());
     Hash(bytes.raw(content).sha256())
 }
 
 /// Commits to an actor or impersonator.
-pub(crate) fn party(salt: &RowSalt, id: Option<&str>, label: Option<&str>) -> Digest {
-    Bytes::of("activity-party-v1").raw(salt).text(1, id).text(2, label).sha256()
+pub(crate) fn party_commitment(
+    salt: &RowSalt,
+    id: Option<&str>,
+    label: Option<&str>,
+) -> Sha256Digest {
+    HashInput::with_domain("activity-party-v1").raw(salt).text(1, id).text(2, label).sha256()
 }
 
 /// Commits to a target; its type is in the content.
-pub(crate) fn target(salt: &RowSalt, id: Option<&str>, label: Option<&str>) -> Digest {
-    Bytes::of("activity-target-v1").raw(salt).text(1, id).text(2, label).sha256()
+pub(crate) fn target_commitment(
+    salt: &RowSalt,
+    id: Option<&str>,
+    label: Option<&str>,
+) -> Sha256Digest {
+    HashInput::with_domain("activity-target-v1").raw(salt).text(1, id).text(2, label).sha256()
 }
 
 /// Commits to a user agent.
-pub(crate) fn agent(salt: &RowSalt, text: &str) -> Digest {
-    Bytes::of("activity-agent-v1").raw(salt).text(1, Some(text)).sha256()
+pub(crate) fn agent_commitment(salt: &RowSalt, text: &str) -> Sha256Digest {
+    HashInput::with_domain("activity-agent-v1").raw(salt).text(1, Some(text)).sha256()
 }
 
 /// What an event says in its own words.
@@ -187,8 +196,8 @@ pub(crate) struct Body<'a> {
 }
 
 impl Body<'_> {
-    pub(crate) fn digest(&self, salt: &BodySalt) -> Digest {
-        Bytes::of("activity-body-v1")
+    pub(crate) fn digest(&self, salt: &BodySalt) -> Sha256Digest {
+        HashInput::with_domain("activity-body-v1")
             .raw(salt)
             .text(1, self.title)
             .text(2, self.description)
@@ -201,7 +210,7 @@ impl Body<'_> {
 }
 
 /// All that an event is, what is personal by commitment.
-pub(crate) struct Content<'a> {
+pub(crate) struct EventContent<'a> {
     pub event_id: &'a str,
     pub occurred_at: Timestamp,
     pub recorded_at: Timestamp,
@@ -211,23 +220,23 @@ pub(crate) struct Content<'a> {
     pub severity: Severity,
     pub module: Option<&'a str>,
     pub action: &'a str,
-    pub actor: Option<Digest>,
-    pub impersonator: Option<Digest>,
+    pub actor: Option<Sha256Digest>,
+    pub impersonator: Option<Sha256Digest>,
     pub target_type: Option<&'a str>,
-    pub target: Option<Digest>,
-    pub agent: Option<Digest>,
+    pub target: Option<Sha256Digest>,
+    pub agent: Option<Sha256Digest>,
     pub method: Option<&'a str>,
     pub endpoint: Option<&'a str>,
     pub status_code: Option<u16>,
-    pub body: Digest,
+    pub body: Sha256Digest,
     pub own: bool,
 }
 
-impl Content<'_> {
-    pub(crate) fn digest(&self) -> Digest {
-        let uuid = plain_uuid(self.event_id);
+impl EventContent<'_> {
+    pub(crate) fn digest(&self) -> Sha256Digest {
+        let uuid = parse_canonical_uuid(self.event_id);
         let text = if uuid.is_none() { Some(self.event_id) } else { None };
-        Bytes::of("activity-event-v1")
+        HashInput::with_domain("activity-event-v1")
             .tagged(1, uuid.as_ref().map(<[u8; 16]>::as_slice))
             .text(2, text)
             .integer(3, Some(self.occurred_at.as_nanos()))
@@ -253,9 +262,9 @@ impl Content<'_> {
 }
 
 /// Digests the runs of events that sweeps took.
-pub(crate) struct Gaps(digest::Context);
+pub(crate) struct GapHasher(digest::Context);
 
-impl Gaps {
+impl GapHasher {
     pub(crate) fn new() -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"activity-gaps-v1\0");
@@ -264,36 +273,36 @@ impl Gaps {
 
     /// Takes the next run, in the order of ids; `hash` is that of its last event, `sweep` the number
     /// of the sweep that wrote it.
-    pub(crate) fn run(&mut self, first: EventId, last: EventId, hash: &Hash, sweep: i64) {
+    pub(crate) fn update(&mut self, first: EventId, last: EventId, hash: &Hash, sweep: i64) {
         self.0.update(&first.0.to_be_bytes());
         self.0.update(&last.0.to_be_bytes());
         self.0.update(&hash.0);
         self.0.update(&sweep.to_be_bytes());
     }
 
-    pub(crate) fn finish(self) -> Digest {
+    pub(crate) fn finish(self) -> Sha256Digest {
         self.0.finish().as_ref().try_into().expect("SHA-256 is 32 bytes")
     }
 }
 
 /// An event as the chain has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sealed {
+pub(crate) struct ChainLink {
     pub id: EventId,
     /// What it says, by the digests that its rows commit to.
-    pub content: Digest,
+    pub content: Sha256Digest,
     pub hash: Hash,
 }
 
 /// The first place where a log does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Break {
+pub(crate) enum ChainBreak {
     /// The event is not the one that was hashed here.
     Altered(EventId),
     /// The event should be here, and no sweep vouches for its removal.
     Removed(EventId),
     /// The event stands where none can be.
-    PutIn(EventId),
+    Inserted(EventId),
 }
 
 /// Walks a log in the order of ids, events and swept runs alike, and tells the first break.
@@ -305,7 +314,7 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     pub(crate) fn new(uuid: &[u8; 16]) -> Self {
-        Self { last: EventId(0), hash: genesis(uuid) }
+        Self { last: EventId(0), hash: genesis_hash(uuid) }
     }
 
     /// The place reached, and its hash.
@@ -317,26 +326,31 @@ impl Verifier {
     ///
     /// # Errors
     /// The break, when it does not follow what came before. The place reached stays as it was.
-    pub(crate) fn event(&mut self, event: &Sealed) -> Result<(), Break> {
-        self.next_is(event.id)?;
+    pub(crate) fn verify_event(&mut self, event: &ChainLink) -> Result<(), ChainBreak> {
+        self.expect_next(event.id)?;
         if !self.is_next(event) {
-            return Err(Break::Altered(event.id));
+            return Err(ChainBreak::Altered(event.id));
         }
         (self.last, self.hash) = (event.id, event.hash);
         Ok(())
     }
 
     /// Whether an event, wherever it stands now, is the one that was hashed to come next.
-    pub(crate) fn is_next(&self, event: &Sealed) -> bool {
-        link(&self.hash, EventId(self.last.0.saturating_add(1)), &event.content) == event.hash
+    pub(crate) fn is_next(&self, event: &ChainLink) -> bool {
+        link_hash(&self.hash, EventId(self.last.0.saturating_add(1)), &event.content) == event.hash
     }
 
     /// Steps over a run of events that a sweep took; `hash` is that of its last.
     ///
     /// # Errors
     /// The break, when the run does not follow what came before.
-    pub(crate) fn gap(&mut self, first: EventId, last: EventId, hash: Hash) -> Result<(), Break> {
-        self.next_is(first)?;
+    pub(crate) fn verify_gap(
+        &mut self,
+        first: EventId,
+        last: EventId,
+        hash: Hash,
+    ) -> Result<(), ChainBreak> {
+        self.expect_next(first)?;
         (self.last, self.hash) = (last, hash);
         Ok(())
     }
@@ -345,19 +359,19 @@ impl Verifier {
     ///
     /// # Errors
     /// The break, when the walk ended elsewhere.
-    pub(crate) fn finish(&self, head: EventId) -> Result<(), Break> {
-        self.next_is(EventId(head.0.saturating_add(1))).map_err(|why| match why {
-            Break::PutIn(_) => Break::PutIn(self.last),
-            Break::Altered(_) | Break::Removed(_) => why,
+    pub(crate) fn finish(&self, head: EventId) -> Result<(), ChainBreak> {
+        self.expect_next(EventId(head.0.saturating_add(1))).map_err(|why| match why {
+            ChainBreak::Inserted(_) => ChainBreak::Inserted(self.last),
+            ChainBreak::Altered(_) | ChainBreak::Removed(_) => why,
         })
     }
 
-    fn next_is(&self, id: EventId) -> Result<(), Break> {
+    fn expect_next(&self, id: EventId) -> Result<(), ChainBreak> {
         let next = EventId(self.last.0.saturating_add(1));
         match id.cmp(&next) {
             std::cmp::Ordering::Equal => Ok(()),
-            std::cmp::Ordering::Greater => Err(Break::Removed(next)),
-            std::cmp::Ordering::Less => Err(Break::PutIn(id)),
+            std::cmp::Ordering::Greater => Err(ChainBreak::Removed(next)),
+            std::cmp::Ordering::Less => Err(ChainBreak::Inserted(id)),
         }
     }
 }
@@ -367,7 +381,7 @@ mod tests {
     use super::*;
 
     /// The hash that the page above has under that name.
-    fn told(name: &str) -> &'static str {
+    fn documented_hash(name: &str) -> &'static str {
         let page = include_str!("chain.rs");
         let mut hashes = page.lines().filter_map(|line| {
             let (name, hash) = line.strip_prefix("//! ")?.split_once(' ')?;
@@ -384,13 +398,13 @@ mod tests {
     fn the_bytes_are_those_of_the_page() {
         let row: RowSalt = std::array::from_fn(|n| 0x10 + u8::try_from(n).unwrap());
         let salt: BodySalt = std::array::from_fn(|n| 0x20 + u8::try_from(n).unwrap());
-        let uuid = plain_uuid("00010203-0405-0607-0809-0a0b0c0d0e0f").unwrap();
+        let uuid = parse_canonical_uuid("00010203-0405-0607-0809-0a0b0c0d0e0f").unwrap();
 
-        let genesis = genesis(&uuid);
-        let actor = party(&row, Some("17"), Some("James Compton"));
-        let impersonator = party(&row, Some("3"), Some("Jerome Cruz"));
-        let target = target(&row, Some("42"), Some("Zoë"));
-        let agent = agent(&row, "curl/8.5");
+        let genesis = genesis_hash(&uuid);
+        let actor = party_commitment(&row, Some("17"), Some("James Compton"));
+        let impersonator = party_commitment(&row, Some("3"), Some("Jerome Cruz"));
+        let target = target_commitment(&row, Some("42"), Some("Zoë"));
+        let agent = agent_commitment(&row, "curl/8.5");
         let body = Body {
             title: Some("User edited"),
             description: Some("By hand"),
@@ -399,7 +413,7 @@ mod tests {
             ip: Some("2001:db8::1"),
             session_id: Some("s-1"),
         };
-        let full = Content {
+        let full = EventContent {
             event_id: "01890a5d-ac96-774b-bcce-b302099a8057",
             occurred_at: time("2026-11-20T04:00:00.123456789Z"),
             recorded_at: time("2026-11-20T04:00:01Z"),
@@ -428,7 +442,7 @@ mod tests {
             ip: None,
             session_id: None,
         };
-        let small = Content {
+        let small = EventContent {
             event_id: "evt-2",
             occurred_at: time("1969-12-31T23:59:59.999999999Z"),
             recorded_by: "root",
@@ -449,8 +463,8 @@ mod tests {
             own: true,
             ..full
         };
-        let first = link(&genesis, EventId(1), &full.digest());
-        let second = link(&first, EventId(2), &small.digest());
+        let first = link_hash(&genesis, EventId(1), &full.digest());
+        let second = link_hash(&first, EventId(2), &small.digest());
         for (name, hash) in [
             ("hash(0)", genesis),
             ("actor", Hash(actor)),
@@ -464,14 +478,14 @@ mod tests {
             ("c(2)", Hash(small.digest())),
             ("hash(2)", second),
         ] {
-            assert_eq!(hash.to_string(), told(name), "{name}");
+            assert_eq!(hash.to_string(), documented_hash(name), "{name}");
         }
     }
 
     #[test]
     fn only_the_usual_form_of_a_uuid_is_one() {
         let uuid = "01890a5d-ac96-774b-bcce-b302099a8057";
-        assert_eq!(plain_uuid(uuid).map(|bytes| bytes[0]), Some(1));
+        assert_eq!(parse_canonical_uuid(uuid).map(|bytes| bytes[0]), Some(1));
         for other in [
             "01890A5D-ac96-774b-bcce-b302099a8057",
             "01890a5dac96774bbcceb302099a8057",
@@ -480,7 +494,7 @@ mod tests {
             "01890a5d-ac96-774b-bcce-b302099a805é",
             "01890a5d-ac96-774b-bcce-b302099a805",
         ] {
-            assert_eq!(plain_uuid(other), None, "{other}");
+            assert_eq!(parse_canonical_uuid(other), None, "{other}");
         }
     }
 
@@ -488,12 +502,12 @@ mod tests {
     fn values_cannot_move_between_fields() {
         let salt = [0; 16];
         let all = [
-            party(&salt, Some("ab"), Some("c")),
-            party(&salt, Some("a"), Some("bc")),
-            party(&salt, Some("abc"), None),
-            party(&salt, None, Some("abc")),
-            party(&salt, Some("abc"), Some("")),
-            target(&salt, Some("ab"), Some("c")),
+            party_commitment(&salt, Some("ab"), Some("c")),
+            party_commitment(&salt, Some("a"), Some("bc")),
+            party_commitment(&salt, Some("abc"), None),
+            party_commitment(&salt, None, Some("abc")),
+            party_commitment(&salt, Some("abc"), Some("")),
+            target_commitment(&salt, Some("ab"), Some("c")),
         ];
         let different: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(different.len(), all.len());
@@ -503,18 +517,18 @@ mod tests {
     fn the_walk_wants_every_id() {
         let walk = || Verifier { last: EventId(4), hash: Hash([4; 32]) };
         assert_eq!(
-            walk().gap(EventId(6), EventId(9), Hash([9; 32])),
-            Err(Break::Removed(EventId(5)))
+            walk().verify_gap(EventId(6), EventId(9), Hash([9; 32])),
+            Err(ChainBreak::Removed(EventId(5)))
         );
         assert_eq!(
-            walk().gap(EventId(3), EventId(9), Hash([9; 32])),
-            Err(Break::PutIn(EventId(3)))
+            walk().verify_gap(EventId(3), EventId(9), Hash([9; 32])),
+            Err(ChainBreak::Inserted(EventId(3)))
         );
         let mut over = walk();
-        over.gap(EventId(5), EventId(9), Hash([9; 32])).unwrap();
+        over.verify_gap(EventId(5), EventId(9), Hash([9; 32])).unwrap();
         assert_eq!(over.head(), (EventId(9), Hash([9; 32])));
         assert_eq!(over.finish(EventId(9)), Ok(()));
-        assert_eq!(walk().finish(EventId(6)), Err(Break::Removed(EventId(5))));
-        assert_eq!(walk().finish(EventId(3)), Err(Break::PutIn(EventId(4))));
+        assert_eq!(walk().finish(EventId(6)), Err(ChainBreak::Removed(EventId(5))));
+        assert_eq!(walk().finish(EventId(3)), Err(ChainBreak::Inserted(EventId(4))));
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::chain::Digest;
+use crate::chain::Sha256Digest;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::store::HeldOff;
@@ -130,7 +130,7 @@ pub(crate) struct Planned {
     /// How many runs there will be, those of earlier sweeps too.
     pub gaps: u64,
     /// The digest of them all.
-    pub gaps_sha256: Digest,
+    pub gaps_sha256: Sha256Digest,
     /// The heads that were known outside the log when the runs were cut.
     pub(super) anchors: Vec<i64>,
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::chain::Digest;
-use crate::chain::Sealed;
+use crate::chain::ChainLink;
+use crate::chain::Sha256Digest;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::Log;
@@ -50,7 +50,7 @@ pub(crate) struct Run {
 /// An event with what was found when it was read.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub sealed: Sealed,
+    pub sealed: ChainLink,
     pub recorded_at: Timestamp,
     /// What cannot be so in an event that nobody touched.
     pub flaw: Option<String>,
@@ -183,4 +183,4 @@ impl Snapshot<'_> {
 }
 
 /// Content that no event has, for one that cannot be read.
-pub(super) const NO_CONTENT: Digest = [0; 32];
+pub(super) const NO_CONTENT: Sha256Digest = [0; 32];

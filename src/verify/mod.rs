@@ -107,7 +107,7 @@ pub(crate) fn run(
         report.swept = walk.swept;
         sweeps::note(&walk, &vouched, &mut report);
         let known = Known {
-            genesis: chain::genesis(&uuid),
+            genesis: chain::genesis_hash(&uuid),
             sweep: vouched.sweep.unwrap_or(-1),
             end: if walk.is_whole() { end.0 } else { head.map_or(end.0, |head| head.id) },
             broken_at: (!walk.is_whole()).then_some(EventId(end.0.0.saturating_add(1))),

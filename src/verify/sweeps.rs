@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::chain::Gaps;
+use crate::chain::GapHasher;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::verify::Head;
@@ -37,9 +37,9 @@ pub(super) struct Vouched {
 /// # Errors
 /// What says nothing about the log.
 pub(super) fn vouched(log: &Snapshot<'_>, head: &Head, report: &mut Report) -> Result<Vouched> {
-    let (mut digest, mut ranges) = (Gaps::new(), 0_u64);
+    let (mut digest, mut ranges) = (GapHasher::new(), 0_u64);
     let read = log.swept(head.sweep, &mut |run| {
-        digest.run(run.first, run.last, &run.hash, run.sweep);
+        digest.update(run.first, run.last, &run.hash, run.sweep);
         ranges += 1;
     });
     let mut broken = |what: String| report.broken.push(Broken::of(Kind::Gaps, what));

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 
 use crate::chain;
-use crate::chain::Break;
-use crate::chain::Sealed;
+use crate::chain::ChainBreak;
+use crate::chain::ChainLink;
 use crate::chain::Verifier;
 use crate::event::EventId;
 use crate::event::Hash;
@@ -37,7 +37,7 @@ pub(super) struct Walk {
     /// The swept run that was reached last, and the walk before it.
     run: Option<(Run, Verifier)>,
     /// The last event that is still there within it.
-    within: Option<Sealed>,
+    within: Option<ChainLink>,
     found: Option<Found>,
     unread: bool,
     pub events: u64,
@@ -63,7 +63,7 @@ pub(super) struct Late {
 
 /// Where the walk ended too early.
 struct Found {
-    broken: Break,
+    broken: ChainBreak,
     /// The event at which it was seen; absent for a run, or the end.
     reading: Option<Reading>,
     /// The next id that is there.
@@ -161,12 +161,12 @@ impl Walk {
     fn step_over(&mut self, run: Run) -> Option<Found> {
         let before = self.verifier;
         let past = self.head.is_some_and(|head| run.last > head.id);
-        let stepped = self.verifier.gap(run.first, run.last, run.hash);
+        let stepped = self.verifier.verify_gap(run.first, run.last, run.hash);
         if past || stepped.is_err() {
             self.verifier = before;
             let broken = match stepped {
-                Err(Break::Removed(id)) => Break::Removed(id),
-                _ => Break::PutIn(run.first),
+                Err(ChainBreak::Removed(id)) => ChainBreak::Removed(id),
+                _ => ChainBreak::Inserted(run.first),
             };
             return Some(Found { broken, reading: None, next: Some(run.first), run: Some(run) });
         }
@@ -196,12 +196,12 @@ impl Walk {
         let beyond = self.head.is_some_and(|head| event.id > head.id);
         let taken = match &reading.flaw {
             _ if beyond && event.id.0 == self.end().0.0.saturating_add(1) => {
-                Err(Break::PutIn(event.id))
+                Err(ChainBreak::Inserted(event.id))
             }
             Some(_) if event.id.0 == self.end().0.0.saturating_add(1) => {
-                Err(Break::Altered(event.id))
+                Err(ChainBreak::Altered(event.id))
             }
-            _ => self.verifier.event(&event),
+            _ => self.verifier.verify_event(&event),
         };
         if let Err(broken) = taken {
             let next = Some(event.id);
@@ -221,18 +221,18 @@ impl Walk {
     fn take_left(&mut self, reading: Reading, run: &Run, before: &Verifier) -> Option<Found> {
         let event = reading.sealed;
         if self.head.is_some_and(|head| head.finished) {
-            let broken = Break::PutIn(event.id);
+            let broken = ChainBreak::Inserted(event.id);
             return Some(Found { broken, reading: Some(reading), next: None, run: Some(*run) });
         }
         let follows = match self.within {
             Some(last) if last.id.0.saturating_add(1) == event.id.0 => {
-                chain::link(&last.hash, event.id, &event.content) == event.hash
+                chain::link_hash(&last.hash, event.id, &event.content) == event.hash
             }
             _ => event.id != run.first || before.is_next(&event),
         };
         let ends = event.id != run.last || event.hash == run.hash;
         if reading.flaw.is_some() || !follows || !ends {
-            let broken = Break::Altered(event.id);
+            let broken = ChainBreak::Altered(event.id);
             return Some(Found { broken, reading: Some(reading), next: None, run: Some(*run) });
         }
         self.left += 1;
@@ -243,31 +243,31 @@ impl Walk {
     fn told(&self, log: &Snapshot<'_>, found: &Found) -> Result<Broken> {
         let (last, _) = self.end();
         Ok(match (found.broken, &found.reading, found.run) {
-            (Break::PutIn(_), None, Some(run)) => {
+            (ChainBreak::Inserted(_), None, Some(run)) => {
                 let what = format!("the swept range {}-{} cannot be there", run.first, run.last);
                 Broken::of(Kind::Gaps, what).at(run.first)
             }
-            (Break::PutIn(id), None, None) => {
+            (ChainBreak::Inserted(id), None, None) => {
                 // The walk came further than the head.
                 let what = format!("the head is behind event {id}");
                 Broken::of(Kind::Head, what).at(id)
             }
-            (Break::Altered(id), Some(reading), Some(_)) => {
+            (ChainBreak::Altered(id), Some(reading), Some(_)) => {
                 let flaw = reading.flaw.as_deref().unwrap_or("it is not what was hashed");
                 let more = format!(": a sweep has yet to remove it, but {flaw}");
                 Broken::event(id, Why::Altered, &more)
             }
-            (Break::PutIn(id), Some(_), Some(_)) => {
+            (ChainBreak::Inserted(id), Some(_), Some(_)) => {
                 Broken::event(id, Why::PutIn, ": a sweep has removed the event with this id")
             }
-            (Break::PutIn(id), Some(_), None) => match self.head {
+            (ChainBreak::Inserted(id), Some(_), None) => match self.head {
                 Some(head) if id > head.id => {
                     Broken::event(id, Why::PutIn, &format!(": the log ends at {}", head.id))
                 }
                 _ if id.0 < 1 => Broken::event(id, Why::PutIn, ": the first event is 1"),
                 _ => Broken::event(id, Why::Order, &format!(": it comes after event {last}")),
             },
-            (Break::Removed(id), _, _) => {
+            (ChainBreak::Removed(id), _, _) => {
                 let search = self.search(log, None)?;
                 if let Some(stands) = search.expected {
                     let more = format!(": the event that belongs here stands at {stands}");
@@ -284,7 +284,7 @@ impl Walk {
                 };
                 Broken::event(id, Why::Removed, &more)
             }
-            (Break::Altered(id), reading, _) => {
+            (ChainBreak::Altered(id), reading, _) => {
                 let reading = reading.as_ref();
                 let flaw = reading.and_then(|reading| reading.flaw.as_deref());
                 let search = self.search(log, reading)?;
@@ -296,7 +296,7 @@ impl Walk {
     fn altered(
         &self,
         id: EventId,
-        event: Option<&Sealed>,
+        event: Option<&ChainLink>,
         flaw: Option<&str>,
         search: &Search,
     ) -> Broken {
@@ -311,11 +311,11 @@ impl Walk {
         let links = |hash: &Hash, by: i64| {
             search.next.is_some_and(|next| {
                 let id = EventId(next.id.0.saturating_add(by));
-                chain::link(hash, id, &next.content) == next.hash
+                chain::link_hash(hash, id, &next.content) == next.hash
             })
         };
         if let Some(event) = event {
-            let hash = chain::link(&self.end().1, id, &event.content);
+            let hash = chain::link_hash(&self.end().1, id, &event.content);
             let at_head = self.head.is_some_and(|head| head.id == id && head.hash == hash);
             if links(&hash, 0) || at_head {
                 let more = ": its hash is another, what it says is not";
@@ -353,7 +353,7 @@ impl Walk {
                 // The one before it may have been moved by one, too.
                 search.belongs_elsewhere |= (0..=2).any(|by| {
                     let id = EventId(sealed.id.0.saturating_add(by));
-                    chain::link(&sealed.hash, id, &instead.content) == instead.hash
+                    chain::link_hash(&sealed.hash, id, &instead.content) == instead.hash
                 });
             }
             let done = search.expected.is_some() && (instead.is_none() || search.belongs_elsewhere);
@@ -375,5 +375,5 @@ struct Search {
     /// The event that is there instead comes behind another one.
     belongs_elsewhere: bool,
     /// The event behind that one.
-    next: Option<Sealed>,
+    next: Option<ChainLink>,
 }

@@ -19,7 +19,7 @@ use rusqlite::params;
 
 use crate::chain;
 use crate::chain::Body;
-use crate::chain::Content;
+use crate::chain::EventContent;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
@@ -322,7 +322,7 @@ impl Batch<'_> {
             ip: event.ip.as_deref(),
             session_id: event.session_id.as_deref(),
         };
-        let content = Content {
+        let content = EventContent {
             event_id,
             occurred_at,
             recorded_at: stamp.recorded_at,
@@ -343,7 +343,7 @@ impl Batch<'_> {
             body: body.digest(&salt),
             own: event.own,
         };
-        let hash = chain::link(&self.hash, id, &content.digest());
+        let hash = chain::link_hash(&self.hash, id, &content.digest());
         let key = EventKey::of(event_id);
         let row: [&dyn ToSql; 25] = [
             &key,

@@ -149,7 +149,7 @@ impl Draft {
             .execute("INSERT INTO meta (key, value) VALUES ('uuid', ?1)", [uuid.as_bytes()])?;
         connection.execute(
             "INSERT INTO head (one, id, hash) VALUES (1, 0, ?1)",
-            params![chain::genesis(uuid.as_bytes()).0],
+            params![chain::genesis_hash(uuid.as_bytes()).0],
         )?;
         connection.pragma_update(None, "application_id", migrate::APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", migrate::VERSION)?;

@@ -13,7 +13,7 @@ use rusqlite::Params;
 use rusqlite::params;
 
 use crate::chain;
-use crate::chain::Digest;
+use crate::chain::Sha256Digest;
 use crate::event::NewEvent;
 use crate::store::sqlite::error;
 use crate::text;
@@ -50,7 +50,7 @@ const NO_TENANT: i64 = 0;
 #[derive(Clone, Copy)]
 pub(super) struct Committed {
     pub key: i64,
-    pub digest: Digest,
+    pub digest: Sha256Digest,
 }
 
 /// The rows of one event.
@@ -220,7 +220,7 @@ impl Keys {
                 return Ok(row);
             }
             let salt = random.bytes();
-            let digest = chain::party(&salt, id, label);
+            let digest = chain::party_commitment(&salt, id, label);
             let [id, label] = texts;
             let row = params![id, label, text::fold(label), salt, digest];
             Ok(Committed { key: make(connection, MAKE, row)?, digest })
@@ -250,7 +250,7 @@ impl Keys {
                 return Ok(row);
             }
             let salt = random.bytes();
-            let digest = chain::target(&salt, id, label);
+            let digest = chain::target_commitment(&salt, id, label);
             let [kind, id, label] = texts;
             let row = params![kind, id, label, text::fold(label), salt, digest];
             Ok(Committed { key: make(connection, MAKE, row)?, digest })
@@ -267,7 +267,7 @@ impl Keys {
                 return Ok(row);
             }
             let salt = random.bytes();
-            let digest = chain::agent(&salt, text);
+            let digest = chain::agent_commitment(&salt, text);
             Ok(Committed { key: make(connection, MAKE, params![text, salt, digest])?, digest })
         })
     }

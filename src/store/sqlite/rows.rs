@@ -330,7 +330,7 @@ pub(super) enum EventKey<'a> {
 
 impl<'a> EventKey<'a> {
     pub(super) fn of(event_id: &'a str) -> Self {
-        chain::plain_uuid(event_id).map_or(Self::Text(event_id), Self::Uuid)
+        chain::parse_canonical_uuid(event_id).map_or(Self::Text(event_id), Self::Uuid)
     }
 }
 
@@ -371,7 +371,7 @@ pub(super) fn uuid_range(prefix: &str) -> Option<([u8; 16], [u8; 16])> {
     }
     let filled = |digit: &str| {
         let rest = SHAPE[prefix.len()..].replace('x', digit);
-        chain::plain_uuid(&format!("{prefix}{rest}")).expect("it has the shape of a UUID")
+        chain::parse_canonical_uuid(&format!("{prefix}{rest}")).expect("it has the shape of a UUID")
     };
     Some((filled("0"), filled("f")))
 }

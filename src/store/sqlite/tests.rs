@@ -17,7 +17,7 @@ use rusqlite::trace::TraceEvent;
 use rusqlite::trace::TraceEventCodes;
 use tempfile::TempDir;
 
-use crate::chain::Break;
+use crate::chain::ChainBreak;
 use crate::chain::Verifier;
 use crate::event::EventId;
 use crate::event::NewEvent;
@@ -47,7 +47,7 @@ impl Sqlite {
         assert_eq!(self.walk(), Ok(()));
     }
 
-    fn walk(&self) -> Result<(), Break> {
+    fn walk(&self) -> Result<(), ChainBreak> {
         self.inspect(|log| {
             let head = log.head().unwrap();
             let mut walk = Verifier::new(&log.uuid().unwrap());
@@ -55,17 +55,17 @@ impl Sqlite {
             let walked = log.walk(EventId(i64::MIN), Some(head.sweep), &mut |step| {
                 told = match step {
                     Step::Event(Reading { sealed, flaw: Some(_), .. }) => {
-                        Err(Break::Altered(sealed.id))
+                        Err(ChainBreak::Altered(sealed.id))
                     }
-                    Step::Event(reading) => walk.event(&reading.sealed),
-                    Step::Swept(run) => walk.gap(run.first, run.last, run.hash),
+                    Step::Event(reading) => walk.verify_event(&reading.sealed),
+                    Step::Swept(run) => walk.verify_gap(run.first, run.last, run.hash),
                 };
                 if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             walked.unwrap();
             Ok(told.and_then(|()| walk.finish(head.id)).and_then(|()| {
                 let same = walk.head().1 == head.hash;
-                if same { Ok(()) } else { Err(Break::Altered(head.id)) }
+                if same { Ok(()) } else { Err(ChainBreak::Altered(head.id)) }
             }))
         })
         .unwrap()
@@ -186,18 +186,21 @@ fn the_chain_tells_who_was_there() {
     .unwrap();
     let id = EventId;
     let cases = [
-        ("UPDATE event SET payload = '{\"n\":1.1}' WHERE id = 1", Err(Break::Altered(id(1)))),
+        ("UPDATE event SET payload = '{\"n\":1.1}' WHERE id = 1", Err(ChainBreak::Altered(id(1)))),
         ("UPDATE event SET payload = '{\"n\":1.10}' WHERE id = 1", Ok(())),
-        ("UPDATE event SET occurred_at = occurred_at + 1 WHERE id = 2", Err(Break::Altered(id(2)))),
+        (
+            "UPDATE event SET occurred_at = occurred_at + 1 WHERE id = 2",
+            Err(ChainBreak::Altered(id(2))),
+        ),
         ("UPDATE event SET occurred_at = occurred_at - 1 WHERE id = 2", Ok(())),
-        ("UPDATE event SET own = 1 WHERE id = 4", Err(Break::Altered(id(4)))),
+        ("UPDATE event SET own = 1 WHERE id = 4", Err(ChainBreak::Altered(id(4)))),
         ("UPDATE event SET own = 0 WHERE id = 4", Ok(())),
-        ("UPDATE actor SET label = 'Joe' WHERE label = 'Jo'", Err(Break::Altered(id(3)))),
+        ("UPDATE actor SET label = 'Joe' WHERE label = 'Jo'", Err(ChainBreak::Altered(id(3)))),
         ("UPDATE actor SET label = 'Jo' WHERE label = 'Joe'", Ok(())),
-        ("UPDATE head SET id = 5", Err(Break::Removed(id(5)))),
-        ("UPDATE head SET id = 3", Err(Break::PutIn(id(4)))),
+        ("UPDATE head SET id = 5", Err(ChainBreak::Removed(id(5)))),
+        ("UPDATE head SET id = 3", Err(ChainBreak::Inserted(id(4)))),
         ("UPDATE head SET id = 4", Ok(())),
-        ("DELETE FROM event WHERE id = 2", Err(Break::Removed(id(2)))),
+        ("DELETE FROM event WHERE id = 2", Err(ChainBreak::Removed(id(2)))),
     ];
     for (sql, told) in cases {
         assert_eq!(broken_by(sql), told, "{sql}");

@@ -24,7 +24,7 @@ use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
 use rusqlite::params;
 
-use crate::chain::Gaps;
+use crate::chain::GapHasher;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
@@ -109,13 +109,13 @@ impl Sqlite {
             })?;
         }
         self.snapshot(|connection| {
-            let mut digest = Gaps::new();
+            let mut digest = GapHasher::new();
             let mut gaps = 0;
             let mut statement = connection.prepare(COUNTING)?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
                 let Gap { first, last, sweep } = gap(row)?;
-                digest.run(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
+                digest.update(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
                 gaps += 1;
             }
             let gaps_sha256 = digest.finish();

@@ -15,9 +15,9 @@ use rusqlite::types::ValueRef;
 
 use crate::chain;
 use crate::chain::Body;
-use crate::chain::Content;
-use crate::chain::Digest;
-use crate::chain::Sealed;
+use crate::chain::ChainLink;
+use crate::chain::EventContent;
+use crate::chain::Sha256Digest;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::Severity;
@@ -38,7 +38,7 @@ type Shelf<T> = HashMap<i64, Option<T>>;
 
 /// A row that enters the chain by commitment.
 struct Committed {
-    digest: Digest,
+    digest: Sha256Digest,
     /// Whether salt and texts are those that it commits to.
     holds: bool,
 }
@@ -112,28 +112,28 @@ fn fetch<T>(
 }
 
 fn party(row: &Row<'_>) -> rusqlite::Result<Committed> {
-    committed(row, chain::party)
+    committed(row, chain::party_commitment)
 }
 
 fn target(row: &Row<'_>) -> rusqlite::Result<(String, Committed)> {
-    Ok((row.get(5)?, committed(row, chain::target)?))
+    Ok((row.get(5)?, committed(row, chain::target_commitment)?))
 }
 
 fn committed(
     row: &Row<'_>,
-    digest: impl FnOnce(&chain::RowSalt, Option<&str>, Option<&str>) -> Digest,
+    digest: impl FnOnce(&chain::RowSalt, Option<&str>, Option<&str>) -> Sha256Digest,
 ) -> rusqlite::Result<Committed> {
     let (id, label): (String, String) = (row.get(0)?, row.get(1)?);
-    let (salt, stored): (chain::RowSalt, Digest) = (row.get(2)?, row.get(3)?);
+    let (salt, stored): (chain::RowSalt, Sha256Digest) = (row.get(2)?, row.get(3)?);
     let computed = digest(&salt, present(&id), present(&label));
     let folded: String = row.get(4)?;
     Ok(Committed { digest: stored, holds: computed == stored && is_folded(&label, &folded) })
 }
 
 fn agent(row: &Row<'_>) -> rusqlite::Result<Committed> {
-    let (text, salt, stored): (String, chain::RowSalt, Digest) =
+    let (text, salt, stored): (String, chain::RowSalt, Sha256Digest) =
         (row.get(0)?, row.get(1)?, row.get(2)?);
-    Ok(Committed { digest: stored, holds: chain::agent(&salt, &text) == stored })
+    Ok(Committed { digest: stored, holds: chain::agent_commitment(&salt, &text) == stored })
 }
 
 /// Whether words are searched in what is shown. Unicode may fold a letter differently one day, ASCII
@@ -159,7 +159,7 @@ pub(super) fn reading(
 ) -> rusqlite::Result<Reading> {
     let hash = value::<[u8; 32]>(row, 24, "hash");
     let recorded_at = value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
-    let sealed = |content, hash| Sealed { id, content, hash };
+    let sealed = |content, hash| ChainLink { id, content, hash };
     let content = match Keys::read(row) {
         Ok(keys) => {
             dimensions.fetch(&keys, lookup)?;
@@ -243,7 +243,7 @@ fn content(
     row: &Row<'_>,
     keys: &Keys,
     dimensions: &Dimensions,
-) -> StdResult<(Digest, Option<Flaw>), Flaw> {
+) -> StdResult<(Sha256Digest, Option<Flaw>), Flaw> {
     let mut flaw = None;
     let mut check = |holds: bool, what: &str| {
         if !holds && flaw.is_none() {
@@ -271,7 +271,7 @@ fn content(
         // A UUID as text would not be found again by its bytes.
         Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes)
             .ok()
-            .filter(|text| chain::plain_uuid(text).is_none())
+            .filter(|text| chain::parse_canonical_uuid(text).is_none())
             .ok_or_else(|| odd("event_id"))?,
         _ => return Err(odd("event_id")),
     };
@@ -289,7 +289,7 @@ fn content(
     if !matches!(own, 0 | 1) {
         return Err(odd("mark of the log's own"));
     }
-    let digest = Content {
+    let digest = EventContent {
         event_id,
         occurred_at: Timestamp::from_nanos(value(row, 2, "occurred_at")?),
         recorded_at: Timestamp::from_nanos(value(row, 3, "recorded_at")?),
