@@ -4,8 +4,8 @@
 //! takes, every command takes. What the values mean together is decided in `settings`; roles, mail
 //! and mirrors read their own parts.
 
-mod keys;
-mod written;
+mod entries;
+mod schema;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,10 +17,10 @@ use crate::failure::{Exit, Failure};
 use crate::time::Span;
 use crate::time::Zone;
 
-pub(crate) use crate::config::written::Written;
+pub(crate) use crate::config::entries::ConfigEntry;
 
 /// No config that a person wrote is longer; a device that never ends is not read for ever.
-const LONGEST: u64 = 1 << 20;
+const MAX_SIZE: u64 = 1 << 20;
 
 /// What the config says. What it leaves open is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,24 +32,24 @@ pub(crate) struct Config {
     pub site: Option<String>,
     /// The bytes below which the log's disk is nearly full.
     pub space_left: Option<u64>,
-    pub digest: Digest,
-    pub retention: Retention,
-    pub mirrors: Vec<Mirror>,
+    pub digest: DigestConfig,
+    pub retention: RetentionConfig,
+    pub mirrors: Vec<MirrorConfig>,
     /// As it was read, for whoever asks what is written.
     table: Table,
 }
 
 /// What the config says of how long events are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Retention {
+pub(crate) struct RetentionConfig {
     pub keep: Option<Span>,
     /// Queries and how long what they match is kept, in their order.
     pub rules: Vec<(String, Span)>,
 }
 
-impl Retention {
+impl RetentionConfig {
     /// Reads a table that was checked.
-    fn of(table: &Table) -> Self {
+    fn from_table(table: &Table) -> Self {
         let span = |value: &Value| Span::parse(value.as_str()?).ok();
         let rules = table.get("rule").and_then(Value::as_array).into_iter().flatten();
         let rule = |rule: &Value| {
@@ -61,7 +61,7 @@ impl Retention {
 
 /// What the config says of a mirror, as far as this version goes by it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Mirror {
+pub(crate) struct MirrorConfig {
     pub name: String,
     /// Empty where it takes everything.
     pub query: String,
@@ -70,14 +70,14 @@ pub(crate) struct Mirror {
     from_now: bool,
 }
 
-impl Mirror {
+impl MirrorConfig {
     /// Whether it is to deliver what was recorded before it was first run.
-    pub(crate) fn holds_what_is_there(&self) -> bool {
+    pub(crate) fn wants_existing_events(&self) -> bool {
         self.enabled && !self.from_now
     }
 
     /// Reads the mirrors of a config that was checked.
-    fn all(config: &Table) -> Vec<Self> {
+    fn read_all(config: &Table) -> Vec<Self> {
         let mirrors = config.get("mirror").and_then(Value::as_array).into_iter().flatten();
         let mirror = |mirror: &Value| {
             let text = |key: &str| mirror.get(key).and_then(Value::as_str);
@@ -95,7 +95,7 @@ impl Mirror {
 /// What the config says of the digest, each key on its own; which must be there for which transport
 /// is decided where the mail is made ready.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Digest {
+pub(crate) struct DigestConfig {
     pub from: Option<String>,
     pub to: Vec<String>,
     pub transport: Option<String>,
@@ -105,18 +105,18 @@ pub(crate) struct Digest {
     pub wait: Option<Span>,
     pub top: Option<usize>,
     pub per_kind: Option<usize>,
-    pub sendgrid_key: Option<PathBuf>,
+    pub sendgrid_key_file: Option<PathBuf>,
     pub sendgrid_url: Option<String>,
     pub smtp_url: Option<String>,
-    pub smtp_password: Option<PathBuf>,
-    pub sendmail: Option<Vec<String>>,
+    pub smtp_password_file: Option<PathBuf>,
+    pub sendmail_command: Option<Vec<String>>,
     /// Names and queries, in their order.
     pub kinds: Vec<(String, String)>,
 }
 
-impl Digest {
+impl DigestConfig {
     /// Reads a table that was checked; paths in it are meant from `folder`.
-    fn of(table: &Table, folder: &Path) -> Self {
+    fn from_table(table: &Table, folder: &Path) -> Self {
         let at = |path: &[&str]| {
             let (first, rest) = path.split_first()?;
             rest.iter().try_fold(table.get(*first)?, |value, key| value.get(*key))
@@ -139,11 +139,11 @@ impl Digest {
             wait: string(&["wait"]).and_then(|text| Span::parse(&text).ok()),
             top: count(&["top"]),
             per_kind: count(&["per_kind"]),
-            sendgrid_key: file(&["sendgrid", "api_key_file"]),
+            sendgrid_key_file: file(&["sendgrid", "api_key_file"]),
             sendgrid_url: string(&["sendgrid", "base_url"]),
             smtp_url: string(&["smtp", "url"]),
-            smtp_password: file(&["smtp", "password_file"]),
-            sendmail: texts(&["sendmail", "command"]),
+            smtp_password_file: file(&["smtp", "password_file"]),
+            sendmail_command: texts(&["sendmail", "command"]),
             kinds: kinds
                 .filter_map(|(name, query)| Some((name.clone(), query.as_str()?.to_owned())))
                 .collect(),
@@ -158,7 +158,7 @@ impl Config {
     /// [`Exit::Config`] for what is written in it; [`Exit::NoInput`] where there is none, and
     /// [`Exit::NoPermission`] where it cannot be read: the rules in it would be passed over.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = text_of(path).map_err(|error| {
+        let text = read_text(path).map_err(|error| {
             let exit = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => Exit::NoInput,
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
@@ -177,45 +177,47 @@ impl Config {
     /// Checks and reads the text of a config that lies in `folder`. The error begins with the place
     /// in the file: `: KEY: …` or `:LINE: …`.
     fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let table: Table = text.parse().map_err(|error| syntax(text, &error))?;
-        keys::check(&table).map_err(|why| format!(": {why}"))?;
+        let table: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
+        schema::check(&table).map_err(|why| format!(": {why}"))?;
         let string = |key: &str| table.get(key).and_then(Value::as_str);
         Ok(Self {
             db: string("db").map(|db| folder.join(db)),
             tz: string("tz").and_then(|name| Zone::parse(name).ok()),
             system_label: string("system_label").map(str::to_owned),
             site: string("site").map(str::to_owned),
-            space_left: string("space_left").and_then(|text| keys::size(text).ok()),
+            space_left: string("space_left").and_then(|text| schema::parse_size(text).ok()),
             digest: table
                 .get("digest")
                 .and_then(Value::as_table)
-                .map_or_else(Digest::default, |digest| Digest::of(digest, folder)),
+                .map_or_else(DigestConfig::default, |digest| {
+                    DigestConfig::from_table(digest, folder)
+                }),
             retention: table
                 .get("retention")
                 .and_then(Value::as_table)
-                .map_or_else(Retention::default, Retention::of),
-            mirrors: Mirror::all(&table),
+                .map_or_else(RetentionConfig::default, RetentionConfig::from_table),
+            mirrors: MirrorConfig::read_all(&table),
             table,
         })
     }
 
     /// Every key that is there, without secrets.
-    pub(crate) fn written(&self) -> Vec<Written> {
-        written::all(&self.table)
+    pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
+        entries::flatten(&self.table)
     }
 }
 
-fn text_of(path: &Path) -> io::Result<String> {
+fn read_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    File::open(path)?.take(MAX_SIZE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_SIZE {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB"));
     }
     Ok(text)
 }
 
 /// Where the text stops being TOML, and why.
-fn syntax(text: &str, error: &toml::de::Error) -> String {
+fn syntax_error(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = 1 + before.matches('\n').count();
     // The parser's message may have lines of its own.
@@ -245,8 +247,8 @@ mod tests {
         assert_eq!(config.space_left, Some(256 << 20));
         let days = |days: u64| Span::from_seconds(days * 86_400);
         let rules = vec![("action:cron.*".to_owned(), days(30))];
-        assert_eq!(config.retention, Retention { keep: Some(days(365)), rules });
-        let mirror = |name: &str, query: &str, enabled, from_now| Mirror {
+        assert_eq!(config.retention, RetentionConfig { keep: Some(days(365)), rules });
+        let mirror = |name: &str, query: &str, enabled, from_now| MirrorConfig {
             name: name.to_owned(),
             query: query.to_owned(),
             enabled,
@@ -261,7 +263,7 @@ mod tests {
         let digest = parse(include_str!("contract.toml")).unwrap().digest;
         let path = |path: &str| Some(PathBuf::from(path));
         let text = |text: &str| Some(text.to_owned());
-        let wanted = Digest {
+        let wanted = DigestConfig {
             from: text("Site activity <notifications@example.org>"),
             to: vec!["ops@example.org".to_owned(), "Hello <hello@example.org>".to_owned()],
             transport: text("sendgrid"),
@@ -271,11 +273,11 @@ mod tests {
             wait: Some(Span::from_seconds(2)),
             top: Some(5),
             per_kind: Some(20),
-            sendgrid_key: path("/etc/activity/sendgrid.key"),
+            sendgrid_key_file: path("/etc/activity/sendgrid.key"),
             sendgrid_url: text("https://api.sendgrid.com"),
             smtp_url: text("smtps://user@mail.example.org:465"),
-            smtp_password: path("/etc/activity/smtp.password"),
-            sendmail: Some(["/usr/sbin/sendmail", "-t", "-i"].map(str::to_owned).to_vec()),
+            smtp_password_file: path("/etc/activity/smtp.password"),
+            sendmail_command: Some(["/usr/sbin/sendmail", "-t", "-i"].map(str::to_owned).to_vec()),
             kinds: vec![("Sign-ins".to_owned(), "action:auth.login,magic.*".to_owned())],
         };
         assert_eq!(digest, wanted);

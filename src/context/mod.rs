@@ -210,7 +210,7 @@ impl Context {
         })?;
         let mirrors = &self.settings.config.mirrors;
         let holding: Vec<_> =
-            mirrors.iter().filter(|mirror| mirror.holds_what_is_there()).collect();
+            mirrors.iter().filter(|mirror| mirror.wants_existing_events()).collect();
         let retention = retention.with_mirrors(holding.iter().map(|mirror| mirror.query.as_str()));
         let retention = retention.map_err(|(place, why)| {
             let what =

@@ -48,7 +48,7 @@ impl Post {
     /// [`Exit::Config`] with the key, or [`Exit::NoPermission`] for a key file that is closed to the
     /// caller; [`Exit::Usage`] for an address in `to`.
     pub(crate) fn new(
-        config: &config::Digest,
+        config: &config::DigestConfig,
         to: &[String],
         keys: Keys<'_>,
     ) -> Result<Self, Failure> {
@@ -96,10 +96,10 @@ impl Post {
     }
 }
 
-fn transport(config: &config::Digest, keys: Keys<'_>) -> Result<Transport, Failure> {
+fn transport(config: &config::DigestConfig, keys: Keys<'_>) -> Result<Transport, Failure> {
     match config.transport.as_deref() {
         Some("sendgrid") => {
-            let key = match (keys.sendgrid, &config.sendgrid_key) {
+            let key = match (keys.sendgrid, &config.sendgrid_key_file) {
                 (Some(key), _) => Secret::new(key, "SENDGRID_API_KEY")?,
                 (None, Some(file)) => secret("sendgrid.api_key_file", file, keys.uid)?,
                 (None, None) => {
@@ -114,7 +114,7 @@ fn transport(config: &config::Digest, keys: Keys<'_>) -> Result<Transport, Failu
         }
         Some("smtp") => {
             let url = config.smtp_url.as_deref().ok_or_else(|| missing("smtp.url"))?;
-            let password = match (keys.smtp, &config.smtp_password) {
+            let password = match (keys.smtp, &config.smtp_password_file) {
                 (Some(password), _) => Some(Secret::new(password, "ACTIVITY_SMTP_PASSWORD")?),
                 (None, Some(file)) => Some(secret("smtp.password_file", file, keys.uid)?),
                 (None, None) => None,
@@ -124,7 +124,7 @@ fn transport(config: &config::Digest, keys: Keys<'_>) -> Result<Transport, Failu
         }
         Some("sendmail") => {
             let usual = || SENDMAIL.map(str::to_owned).to_vec();
-            let command = config.sendmail.clone().unwrap_or_else(usual);
+            let command = config.sendmail_command.clone().unwrap_or_else(usual);
             let sendmail = Sendmail::new(&command);
             Ok(Transport::Sendmail(sendmail.map_err(|failure| at("sendmail.command", failure))?))
         }
@@ -151,16 +151,16 @@ mod tests {
 
     const NO_KEYS: Keys<'_> = Keys { sendgrid: None, smtp: None, uid: 0 };
 
-    fn complete(transport: &str) -> config::Digest {
-        config::Digest {
+    fn complete(transport: &str) -> config::DigestConfig {
+        config::DigestConfig {
             from: Some("Activity <log@example.org>".to_owned()),
             to: vec!["ops@example.org".to_owned()],
             transport: Some(transport.to_owned()),
-            ..config::Digest::default()
+            ..config::DigestConfig::default()
         }
     }
 
-    fn refused(config: &config::Digest, keys: Keys<'_>) -> String {
+    fn refused(config: &config::DigestConfig, keys: Keys<'_>) -> String {
         let failure = Post::new(config, &[], keys).unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{failure}");
         failure.message
@@ -168,11 +168,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_by_its_key() {
-        let without_to = config::Digest { to: Vec::new(), ..complete("sendmail") };
+        let without_to = config::DigestConfig { to: Vec::new(), ..complete("sendmail") };
         for (config, key) in [
-            (config::Digest::default(), "from"),
+            (config::DigestConfig::default(), "from"),
             (without_to, "to"),
-            (config::Digest { transport: None, ..complete("") }, "transport"),
+            (config::DigestConfig { transport: None, ..complete("") }, "transport"),
             (complete("sendgrid"), "sendgrid.api_key_file"),
             (complete("smtp"), "smtp.url"),
         ] {
@@ -182,19 +182,21 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_told_by_its_key() {
-        let with_from =
-            |from: &str| config::Digest { from: Some(from.to_owned()), ..complete("sendmail") };
+        let with_from = |from: &str| config::DigestConfig {
+            from: Some(from.to_owned()),
+            ..complete("sendmail")
+        };
         assert!(refused(&with_from("nobody"), NO_KEYS).starts_with("config: digest.from: "));
-        let plain = config::Digest {
+        let plain = config::DigestConfig {
             sendgrid_url: Some("http://example.org".to_owned()),
             ..complete("sendgrid")
         };
         let keys = Keys { sendgrid: Some("SG.hush"), ..NO_KEYS };
         let told = refused(&plain, keys);
         assert!(told.starts_with("config: digest.sendgrid: "), "{told}");
-        let absent = config::Digest {
+        let absent = config::DigestConfig {
             smtp_url: Some("smtps://u@example.org".to_owned()),
-            smtp_password: Some("/nowhere/x".into()),
+            smtp_password_file: Some("/nowhere/x".into()),
             ..complete("smtp")
         };
         let told = refused(&absent, NO_KEYS);
@@ -203,8 +205,10 @@ mod tests {
 
     #[test]
     fn the_environment_comes_before_the_key_file() {
-        let config =
-            config::Digest { sendgrid_key: Some("/nowhere/key".into()), ..complete("sendgrid") };
+        let config = config::DigestConfig {
+            sendgrid_key_file: Some("/nowhere/key".into()),
+            ..complete("sendgrid")
+        };
         let keys = Keys { sendgrid: Some("SG.hush"), ..NO_KEYS };
         let post = Post::new(&config, &[], keys).unwrap();
         assert_eq!(post.transport.name(), "sendgrid");

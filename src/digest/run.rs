@@ -52,7 +52,7 @@ pub(crate) struct Brief {
 impl Brief {
     /// # Errors
     /// [`Exit::Config`] with the key.
-    pub(crate) fn new(config: &config::Digest) -> Result<Self, Failure> {
+    pub(crate) fn new(config: &config::DigestConfig) -> Result<Self, Failure> {
         let kinds = config.kinds.iter().map(|(name, query)| (name.as_str(), query.as_str()));
         let kinds = Kinds::new(kinds).map_err(|(name, why)| {
             Failure::new(Exit::Config, format!("config: digest.kinds.{name:?}: {why}"))

@@ -86,7 +86,7 @@ fn retention(settings: &Settings) -> Check {
 fn settings(subject: &Subject<'_>) -> Vec<Check> {
     let settings = subject.settings;
     let config = &settings.config;
-    let written = config.written();
+    let written = config.entries();
     let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
     // Without its config nobody knows which log is meant, but for one that the call names.
@@ -150,7 +150,7 @@ pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
 /// What is to be passed on, which this version does not do.
 pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
     let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
-    let written = settings.config.written();
+    let written = settings.config.entries();
     let of = |list: &'static str| {
         let ours =
             move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));

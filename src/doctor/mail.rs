@@ -27,7 +27,7 @@ pub(super) fn judge(subject: &Subject<'_>, is_tried: bool) -> Vec<Check> {
     }
     let mut checks = vec![transport(subject, is_tried)];
     let digest = &subject.settings.config.digest;
-    for file in [&digest.sendgrid_key, &digest.smtp_password].into_iter().flatten() {
+    for file in [&digest.sendgrid_key_file, &digest.smtp_password_file].into_iter().flatten() {
         checks.push(key_file(file, subject.keys.uid));
     }
     checks.extend(templates(subject));
@@ -53,11 +53,11 @@ fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
             None
         }
         Transport::SendGrid(_) => {
-            let only = subject.keys.sendgrid.is_some() && digest.sendgrid_key.is_none();
+            let only = subject.keys.sendgrid.is_some() && digest.sendgrid_key_file.is_none();
             only.then_some(("SENDGRID_API_KEY", "digest.sendgrid.api_key_file"))
         }
         Transport::Smtp(_) => {
-            let only = subject.keys.smtp.is_some() && digest.smtp_password.is_none();
+            let only = subject.keys.smtp.is_some() && digest.smtp_password_file.is_none();
             only.then_some(("ACTIVITY_SMTP_PASSWORD", "digest.smtp.password_file"))
         }
     };

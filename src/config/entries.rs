@@ -3,70 +3,70 @@
 use toml::{Table, Value};
 
 /// The lists whose entries may hold tokens in any of their keys: of these only the kind is told.
-const NAMED_ONLY: [&str; 2] = ["mirror", "alert"];
+const LISTS_WITH_SECRETS: [&str; 2] = ["mirror", "alert"];
 
 /// A key with its value as a person reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
+pub(crate) struct ConfigEntry {
     pub key: String,
     pub value: String,
 }
 
 /// Every key of a config that was checked, in its order.
-pub(super) fn all(config: &Table) -> Vec<Written> {
+pub(super) fn flatten(config: &Table) -> Vec<ConfigEntry> {
     let mut all = Vec::new();
-    table_into(&mut all, "", config);
+    flatten_into(&mut all, "", config);
     all
 }
 
-fn table_into(all: &mut Vec<Written>, path: &str, table: &Table) {
+fn flatten_into(all: &mut Vec<ConfigEntry>, path: &str, table: &Table) {
     for (name, value) in table {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         let quoted = format!("{name:?}");
         let name = if name.chars().all(plain) { name } else { &quoted };
         let key = format!("{path}{name}");
         match value {
-            Value::Table(table) => table_into(all, &format!("{key}."), table),
+            Value::Table(table) => flatten_into(all, &format!("{key}."), table),
             Value::Array(list) if list.iter().any(Value::is_table) => {
                 let tables = list.iter().filter_map(Value::as_table);
-                all.extend(tables.enumerate().map(|(place, table)| entry(&key, place, table)));
+                all.extend(tables.enumerate().map(|(place, table)| list_entry(&key, place, table)));
             }
             // Its arguments may be a password.
             Value::Array(command) if name == "command" => {
-                let program = command.first().map(plain_text).unwrap_or_default();
-                all.push(Written { value: program, key });
+                let program = command.first().map(format_value).unwrap_or_default();
+                all.push(ConfigEntry { value: program, key });
             }
-            _ => all.push(Written { value: plain_text(value), key }),
+            _ => all.push(ConfigEntry { value: format_value(value), key }),
         }
     }
 }
 
 /// A table of a list, on one line.
-fn entry(list: &str, place: usize, table: &Table) -> Written {
+fn list_entry(list: &str, place: usize, table: &Table) -> ConfigEntry {
     let text = |key: &str| table.get(key).and_then(Value::as_str);
     let key = match text("name") {
         Some(name) => format!("{list}.{name}"),
         None => format!("{list}[{}]", place + 1),
     };
-    let value = if NAMED_ONLY.contains(&list) {
+    let value = if LISTS_WITH_SECRETS.contains(&list) {
         text("type").unwrap_or(list).to_owned()
     } else {
-        let parts = table.iter().map(|(name, value)| format!("{name} {}", plain_text(value)));
+        let parts = table.iter().map(|(name, value)| format!("{name} {}", format_value(value)));
         parts.collect::<Vec<_>>().join(", ")
     };
-    Written { key, value }
+    ConfigEntry { key, value }
 }
 
-fn plain_text(value: &Value) -> String {
+fn format_value(value: &Value) -> String {
     match value {
-        Value::String(text) => without_password(text),
-        Value::Array(list) => list.iter().map(plain_text).collect::<Vec<_>>().join(", "),
+        Value::String(text) => redact_password(text),
+        Value::Array(list) => list.iter().map(format_value).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
 }
 
 /// A URL may hold a password, which does not belong there.
-fn without_password(text: &str) -> String {
+fn redact_password(text: &str) -> String {
     let hidden = || {
         let (scheme, rest) = text.split_once("://")?;
         let (login, host) = rest.rsplit_once('@')?;
@@ -80,14 +80,14 @@ fn without_password(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn told(config: &str) -> Vec<String> {
-        let written = all(&config.parse().unwrap());
-        written.into_iter().map(|Written { key, value }| format!("{key} = {value}")).collect()
+    fn formatted(config: &str) -> Vec<String> {
+        let written = flatten(&config.parse().unwrap());
+        written.into_iter().map(|ConfigEntry { key, value }| format!("{key} = {value}")).collect()
     }
 
     #[test]
     fn keys_are_told_in_their_order_and_lists_on_one_line() {
-        let told = told(
+        let told = formatted(
             "site = 's2l.online'\n[digest]\nto = ['a@b.c', 'd@e.f']\ntop = 5\n\
              [digest.kinds]\n'Sign-ins' = 'action:auth.login'\n\"two words\" = 'action:x'\n\
              [retention]\nkeep = '365d'\n[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '30d'\n",
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn no_secret_is_told() {
-        let told = told(
+        let told = formatted(
             "[digest.smtp]\nurl = 'smtps://user:hush@p@mail.example.org:465'\n\
              [digest.sendmail]\ncommand = ['/bin/mail', '--password=hush']\n\
              [[mirror]]\nname = 'm'\ntype = 'http'\nurl = 'https://x/hush'\nheaders = {A = 'hush'}\n\

@@ -1,0 +1,361 @@
+//! Which keys the config has, and what may stand in each.
+
+use toml::{Table, Value};
+
+use crate::query::Clock;
+use crate::query::Query;
+use crate::text;
+use crate::time::Span;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// What a key's value must be.
+enum ConfigValueKind {
+    Text,
+    TextList,
+    Boolean,
+    /// A whole number from 1 up.
+    PositiveInteger,
+    Size,
+    Span,
+    Zone,
+    OneOf(&'static [&'static str]),
+    /// A query without times: it holds whenever it is asked.
+    Query,
+    Section(&'static [KeySpec]),
+    /// Tables of the same keys; each must have those of the second list.
+    SectionList(&'static [KeySpec], &'static [&'static str]),
+    /// A table of texts under names that the user chooses.
+    TextMap,
+    /// A table of queries under names that the user chooses.
+    QueryMap,
+    /// What this version would have to obey and cannot.
+    Unsupported(&'static str),
+}
+
+type KeySpec = (&'static str, ConfigValueKind);
+
+const ROOT_KEYS: &[KeySpec] = &[
+    ("db", ConfigValueKind::Text),
+    ("tz", ConfigValueKind::Zone),
+    ("site", ConfigValueKind::Text),
+    ("system_label", ConfigValueKind::Text),
+    ("space_left", ConfigValueKind::Size),
+    ("digest", ConfigValueKind::Section(DIGEST_KEYS)),
+    ("retention", ConfigValueKind::Section(RETENTION_KEYS)),
+    (
+        "access",
+        ConfigValueKind::Unsupported(
+            "roles are not supported by this version, so nothing may be read or written",
+        ),
+    ),
+    ("mirror", ConfigValueKind::SectionList(MIRROR_KEYS, &["name", "type"])),
+    ("alert", ConfigValueKind::SectionList(ALERT_KEYS, &["name"])),
+];
+
+const DIGEST_KEYS: &[KeySpec] = &[
+    ("from", ConfigValueKind::Text),
+    ("to", ConfigValueKind::TextList),
+    ("transport", ConfigValueKind::OneOf(&["sendgrid", "smtp", "sendmail"])),
+    ("subject", ConfigValueKind::Text),
+    ("templates", ConfigValueKind::Text),
+    ("attempts", ConfigValueKind::PositiveInteger),
+    ("wait", ConfigValueKind::Span),
+    ("top", ConfigValueKind::PositiveInteger),
+    ("per_kind", ConfigValueKind::PositiveInteger),
+    (
+        "sendgrid",
+        ConfigValueKind::Section(&[
+            ("api_key_file", ConfigValueKind::Text),
+            ("base_url", ConfigValueKind::Text),
+        ]),
+    ),
+    (
+        "smtp",
+        ConfigValueKind::Section(&[
+            ("url", ConfigValueKind::Text),
+            ("password_file", ConfigValueKind::Text),
+        ]),
+    ),
+    ("sendmail", ConfigValueKind::Section(&[("command", ConfigValueKind::TextList)])),
+    ("kinds", ConfigValueKind::QueryMap),
+];
+
+const RETENTION_KEYS: &[KeySpec] = &[
+    ("keep", ConfigValueKind::Span),
+    (
+        "rule",
+        ConfigValueKind::SectionList(
+            &[("query", ConfigValueKind::Query), ("keep", ConfigValueKind::Span)],
+            &["query", "keep"],
+        ),
+    ),
+];
+
+/// The keys of every type of mirror; [`MIRROR_TYPES`] says which has which.
+const MIRROR_KEYS: &[KeySpec] = &[
+    ("name", ConfigValueKind::Text),
+    ("type", ConfigValueKind::OneOf(&MIRROR_TYPE_NAMES)),
+    ("query", ConfigValueKind::Query),
+    ("identifier", ConfigValueKind::Text),
+    ("batch", ConfigValueKind::PositiveInteger),
+    ("attempts", ConfigValueKind::PositiveInteger),
+    ("wait", ConfigValueKind::Span),
+    ("timeout", ConfigValueKind::Span),
+    ("enabled", ConfigValueKind::Boolean),
+    ("start", ConfigValueKind::OneOf(&["now"])),
+    ("direct", ConfigValueKind::Boolean),
+    ("path", ConfigValueKind::Text),
+    ("format", ConfigValueKind::OneOf(&["mirror", "jsonl"])),
+    ("address", ConfigValueKind::Text),
+    ("framing", ConfigValueKind::OneOf(&["octets", "lines"])),
+    ("facility", ConfigValueKind::Text),
+    ("app", ConfigValueKind::Text),
+    ("sd", ConfigValueKind::Text),
+    ("url", ConfigValueKind::Text),
+    ("headers", ConfigValueKind::TextMap),
+    ("region", ConfigValueKind::Text),
+    ("group", ConfigValueKind::Text),
+    ("stream", ConfigValueKind::Text),
+    ("endpoint", ConfigValueKind::Text),
+    ("table", ConfigValueKind::Text),
+];
+
+/// The keys that every mirror takes.
+const COMMON_MIRROR_KEYS: &[&str] = &[
+    "name",
+    "type",
+    "query",
+    "identifier",
+    "batch",
+    "attempts",
+    "wait",
+    "timeout",
+    "enabled",
+    "start",
+    "direct",
+];
+
+/// The keys that each type of mirror takes besides.
+const MIRROR_TYPES: [(&str, &[&str]); 8] = [
+    ("file", &["path", "format"]),
+    ("syslog", &["address", "framing", "facility", "app", "sd"]),
+    ("http", &["url", "headers"]),
+    ("loggly", &["url", "headers"]),
+    ("slack", &["url", "headers"]),
+    ("cloudwatch", &["region", "group", "stream", "endpoint"]),
+    ("postgres", &["url", "table"]),
+    ("clickhouse", &["url", "table"]),
+];
+
+const MIRROR_TYPE_NAMES: [&str; 8] =
+    ["file", "syslog", "http", "loggly", "slack", "cloudwatch", "postgres", "clickhouse"];
+
+const ALERT_KEYS: &[KeySpec] = &[
+    ("name", ConfigValueKind::Text),
+    ("query", ConfigValueKind::Query),
+    ("mail", ConfigValueKind::TextList),
+    ("slack", ConfigValueKind::Text),
+    ("command", ConfigValueKind::TextList),
+    ("every", ConfigValueKind::Span),
+    ("batch", ConfigValueKind::PositiveInteger),
+    ("attempts", ConfigValueKind::PositiveInteger),
+    ("wait", ConfigValueKind::Span),
+    ("timeout", ConfigValueKind::Span),
+    ("enabled", ConfigValueKind::Boolean),
+];
+
+/// Checks every key and value.
+///
+/// # Errors
+/// One line that begins with the key.
+pub(super) fn check(config: &Table) -> Result<(), String> {
+    check_section(config, ROOT_KEYS, "")?;
+    let mirrors = config.get("mirror").and_then(Value::as_array);
+    for (place, mirror) in mirrors.into_iter().flatten().filter_map(Value::as_table).enumerate() {
+        check_mirror_keys(mirror, &entry_path("mirror", mirror, place))?;
+    }
+    Ok(())
+}
+
+fn check_section(table: &Table, keys: &'static [KeySpec], path: &str) -> Result<(), String> {
+    for (name, value) in table {
+        let path = format!("{path}{name}");
+        match keys.iter().find(|(key, _)| key == name) {
+            Some((_, kind)) => check_value(value, kind, &path)?,
+            None => {
+                let near = text::nearest(name, keys.iter().map(|(key, _)| *key));
+                let meant = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+                return Err(format!("{path}: unknown key{meant}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Result<(), String> {
+    let fault = match kind {
+        ConfigValueKind::Text => as_text(value).map(drop),
+        ConfigValueKind::TextList => check_text_list(value),
+        ConfigValueKind::Boolean => expect(value.is_bool(), "true or false", value),
+        ConfigValueKind::PositiveInteger => match value.as_integer() {
+            Some(1..) => Ok(()),
+            _ => Err("must be a whole number from 1 up".to_owned()),
+        },
+        ConfigValueKind::Size => as_text(value).and_then(|text| parse_size(text).map(drop)),
+        ConfigValueKind::Span => as_text(value).and_then(|text| Span::parse(text).map(drop)),
+        ConfigValueKind::Zone => as_text(value).and_then(|text| Zone::parse(text).map(drop)),
+        ConfigValueKind::OneOf(names) => as_text(value).and_then(|text| check_choice(text, names)),
+        ConfigValueKind::Query => as_text(value).and_then(check_query),
+        ConfigValueKind::Unsupported(why) => Err((*why).to_owned()),
+        ConfigValueKind::Section(keys) => match value {
+            Value::Table(table) => return check_section(table, keys, &format!("{path}.")),
+            _ => Err(type_mismatch("a table", value)),
+        },
+        ConfigValueKind::SectionList(keys, needed) => match value {
+            Value::Array(list) => return check_sections(list, keys, needed, path),
+            _ => Err(type_mismatch("a list of tables", value)),
+        },
+        ConfigValueKind::TextMap => return check_map(value, &ConfigValueKind::Text, path),
+        ConfigValueKind::QueryMap => return check_map(value, &ConfigValueKind::Query, path),
+    };
+    fault.map_err(|why| format!("{path}: {why}"))
+}
+
+fn check_sections(
+    list: &[Value],
+    keys: &'static [KeySpec],
+    needed: &[&str],
+    path: &str,
+) -> Result<(), String> {
+    for (place, value) in list.iter().enumerate() {
+        let Value::Table(table) = value else {
+            return Err(format!("{path}: {}", type_mismatch("a list of tables", value)));
+        };
+        let path = entry_path(path, table, place);
+        check_section(table, keys, &format!("{path}."))?;
+        if let Some(key) = needed.iter().find(|key| !table.contains_key(**key)) {
+            return Err(format!("{path}: {key} is missing"));
+        }
+    }
+    Ok(())
+}
+
+/// How a table of a list is called: by its name where it has one, else by its number from 1 up.
+fn entry_path(path: &str, table: &Table, place: usize) -> String {
+    match table.get("name").and_then(Value::as_str) {
+        Some(name) => format!("{path}.{name}"),
+        None => format!("{path}[{}]", place + 1),
+    }
+}
+
+fn check_map(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Result<(), String> {
+    let Value::Table(table) = value else {
+        return Err(format!("{path}: {}", type_mismatch("a table", value)));
+    };
+    table.iter().try_for_each(|(name, value)| check_value(value, kind, &format!("{path}.{name:?}")))
+}
+
+/// A key that the mirror's type has no use for would be obeyed by nobody.
+fn check_mirror_keys(mirror: &Table, path: &str) -> Result<(), String> {
+    let Some(kind) = mirror.get("type").and_then(Value::as_str) else { return Ok(()) };
+    let own = MIRROR_TYPES.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
+    match mirror
+        .keys()
+        .find(|key| !COMMON_MIRROR_KEYS.contains(&key.as_str()) && !own.contains(&key.as_str()))
+    {
+        Some(key) => Err(format!("{path}.{key}: not a key of type {kind:?}")),
+        None => Ok(()),
+    }
+}
+
+fn as_text(value: &Value) -> Result<&str, String> {
+    match value.as_str() {
+        Some("") => Err("must not be empty".to_owned()),
+        Some(text) => Ok(text),
+        None => Err(type_mismatch("text", value)),
+    }
+}
+
+fn check_text_list(value: &Value) -> Result<(), String> {
+    match value.as_array() {
+        Some(list) if list.iter().all(Value::is_str) && !list.is_empty() => Ok(()),
+        _ => Err("must be a list of texts".to_owned()),
+    }
+}
+
+fn expect(fits: bool, what: &str, value: &Value) -> Result<(), String> {
+    if fits { Ok(()) } else { Err(type_mismatch(what, value)) }
+}
+
+fn type_mismatch(what: &str, value: &Value) -> String {
+    let found = match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "an integer",
+        Value::Float(_) => "a number with a fraction",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a time",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    };
+    format!("must be {what}, not {found}")
+}
+
+fn check_choice(text: &str, names: &[&str]) -> Result<(), String> {
+    if names.contains(&text) {
+        return Ok(());
+    }
+    Err(match names {
+        [only] => format!("{text:?} is not {only}"),
+        [first @ .., last] => format!("{text:?} is none of {} and {last}", first.join(", ")),
+        [] => unreachable!("a choice has names"),
+    })
+}
+
+/// A number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or `iB`.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 10] = [
+        ("", 1),
+        ("B", 1),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number = &text[..text.len() - unit.len()];
+    let bytes = UNITS.iter().find(|(name, _)| *name == unit.trim_start());
+    bytes
+        .and_then(|(_, bytes)| number.parse::<u64>().ok()?.checked_mul(*bytes))
+        .ok_or_else(|| format!("{text:?} is not a size like 256MiB"))
+}
+
+/// A query, which has no times: it holds whenever it is asked.
+fn check_query(text: &str) -> Result<(), String> {
+    // Without times in it, it does not matter what time it is.
+    let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
+    let query = Query::parse(text, &clock).map_err(|error| error.to_string())?;
+    if query.has_time_terms() {
+        return Err(format!(
+            "{text:?} has since, until or days, which a query in the config has not"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_types_and_their_names_agree() {
+        assert_eq!(MIRROR_TYPES.map(|(name, _)| name), MIRROR_TYPE_NAMES);
+        for key in MIRROR_TYPES.iter().flat_map(|(_, keys)| *keys).chain(COMMON_MIRROR_KEYS) {
+            assert!(MIRROR_KEYS.iter().any(|(known, _)| known == key), "{key}");
+        }
+    }
+}
