@@ -11,10 +11,10 @@ use rustix::process;
 use crate::failure::{Exit, Failure};
 
 /// What `/proc/self/loginuid` holds in a session that nobody logged into.
-const NO_LOGIN: u32 = u32::MAX;
-const PASSWD: &str = "/etc/passwd";
-const GROUP: &str = "/etc/group";
-const LOGIN: &str = "/proc/self/loginuid";
+const UNSET_LOGINUID: u32 = u32::MAX;
+const PASSWD_FILE: &str = "/etc/passwd";
+const GROUP_FILE: &str = "/etc/group";
+const LOGINUID_FILE: &str = "/proc/self/loginuid";
 
 /// A user of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,27 +39,28 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Asks the system. `sudo_uid` is the variable `SUDO_UID`.
-    pub(crate) fn find(sudo_uid: Option<&str>) -> Self {
+    pub(crate) fn detect(sudo_uid: Option<&str>) -> Self {
         // A host without the file has no names, which is no reason to refuse an event.
-        let passwd = fs::read(PASSWD).unwrap_or_default();
-        let login = fs::read_to_string(LOGIN).ok().and_then(|text| text.trim().parse().ok());
+        let passwd = fs::read(PASSWD_FILE).unwrap_or_default();
+        let login =
+            fs::read_to_string(LOGINUID_FILE).ok().and_then(|text| text.trim().parse().ok());
         Self {
             gid: process::getgid().as_raw(),
             groups: process::getgroups()
                 .map(|groups| groups.into_iter().map(process::Gid::as_raw).collect())
                 .unwrap_or_default(),
-            ..Self::of(process::getuid().as_raw(), sudo_uid, login, &passwd)
+            ..Self::from_ids(process::getuid().as_raw(), sudo_uid, login, &passwd)
         }
     }
 
-    fn of(uid: u32, sudo_uid: Option<&str>, login: Option<u32>, passwd: &[u8]) -> Self {
-        let user = |uid| User { uid, name: name_in(passwd, uid) };
+    fn from_ids(uid: u32, sudo_uid: Option<&str>, login: Option<u32>, passwd: &[u8]) -> Self {
+        let user = |uid| User { uid, name: name_by_id(passwd, uid) };
         Self {
             real: user(uid),
             gid: 0,
             groups: Vec::new(),
             sudo: sudo_uid.filter(|_| uid == 0).and_then(|text| text.parse().ok()).map(user),
-            login: login.filter(|uid| *uid != NO_LOGIN).map(user),
+            login: login.filter(|uid| *uid != UNSET_LOGINUID).map(user),
         }
     }
 
@@ -76,14 +77,14 @@ impl Caller {
             stamp.push_str(" sudo:");
             stamp.push_str(&sudo.name);
         }
-        if let Some(login) = self.login.as_ref().filter(|login| !self.names(login)) {
+        if let Some(login) = self.login.as_ref().filter(|login| !self.is_real_or_sudo(login)) {
             stamp.push_str(" login:");
             stamp.push_str(&login.name);
         }
         stamp
     }
 
-    fn names(&self, user: &User) -> bool {
+    fn is_real_or_sudo(&self, user: &User) -> bool {
         self.real == *user || self.sudo.as_ref() == Some(user)
     }
 
@@ -98,7 +99,7 @@ impl Caller {
 ///
 /// # Errors
 /// [`Exit::Config`].
-pub(crate) fn refuse_borrowed_rights() -> Result<(), Failure> {
+pub(crate) fn refuse_setuid_or_setgid() -> Result<(), Failure> {
     let borrowed =
         process::getegid() != process::getgid() || process::geteuid() != process::getuid();
     if borrowed {
@@ -113,16 +114,16 @@ pub(crate) fn refuse_borrowed_rights() -> Result<(), Failure> {
 
 /// The name of a user of this host, else the number.
 pub(crate) fn user_name(uid: u32) -> String {
-    name_in(&fs::read(PASSWD).unwrap_or_default(), uid)
+    name_by_id(&fs::read(PASSWD_FILE).unwrap_or_default(), uid)
 }
 
 /// The name of a group of this host, else the number.
 pub(crate) fn group_name(gid: u32) -> String {
-    name_in(&fs::read(GROUP).unwrap_or_default(), gid)
+    name_by_id(&fs::read(GROUP_FILE).unwrap_or_default(), gid)
 }
 
 /// The name of a user or group in the text of `/etc/passwd` or `/etc/group`.
-fn name_in(table: &[u8], id: u32) -> String {
+fn name_by_id(table: &[u8], id: u32) -> String {
     table
         .split(|byte| *byte == b'\n')
         .filter_map(|line| {
@@ -144,13 +145,13 @@ mod tests {
         bob:x:1001:1001::/:/bin/sh\n";
 
     fn stamp(uid: u32, sudo_uid: Option<&str>, login: Option<u32>) -> String {
-        Caller::of(uid, sudo_uid, login, USERS).recorded_by()
+        Caller::from_ids(uid, sudo_uid, login, USERS).recorded_by()
     }
 
     #[test]
     fn the_stamp_names_everyone_once() {
         assert_eq!(stamp(1000, None, None), "alice");
-        assert_eq!(stamp(1000, None, Some(NO_LOGIN)), "alice");
+        assert_eq!(stamp(1000, None, Some(UNSET_LOGINUID)), "alice");
         assert_eq!(stamp(1000, None, Some(1000)), "alice");
         assert_eq!(stamp(1000, None, Some(1001)), "alice login:bob");
         assert_eq!(stamp(0, Some("1000"), Some(1000)), "root sudo:alice");
@@ -165,10 +166,10 @@ mod tests {
 
     #[test]
     fn sudo_is_believed_of_root_alone() {
-        let caller = Caller::of(1000, Some("0"), None, USERS);
+        let caller = Caller::from_ids(1000, Some("0"), None, USERS);
         assert_eq!((caller.recorded_by().as_str(), caller.may_write_reserved()), ("alice", false));
-        assert!(!Caller::of(0, Some("1000"), None, USERS).may_write_reserved());
-        assert!(Caller::of(0, None, Some(1000), USERS).may_write_reserved());
-        assert!(Caller::of(0, Some("0"), None, USERS).may_write_reserved());
+        assert!(!Caller::from_ids(0, Some("1000"), None, USERS).may_write_reserved());
+        assert!(Caller::from_ids(0, None, Some(1000), USERS).may_write_reserved());
+        assert!(Caller::from_ids(0, Some("0"), None, USERS).may_write_reserved());
     }
 }

@@ -78,7 +78,7 @@ impl Context {
     /// # Errors
     /// Those of the config; rights that are not the caller's.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
-        caller::refuse_borrowed_rights()?;
+        caller::refuse_setuid_or_setgid()?;
         Ok(Self::of(Settings::resolve(flags, Environment::read())?, arguments))
     }
 
@@ -90,7 +90,7 @@ impl Context {
         flags: Overrides,
         arguments: Vec<OsString>,
     ) -> Result<(Self, Option<anyhow::Error>)> {
-        caller::refuse_borrowed_rights()?;
+        caller::refuse_setuid_or_setgid()?;
         let environment = Environment::read();
         let (settings, fault) = match Settings::resolve(flags.clone(), environment.clone()) {
             Ok(settings) => (settings, None),
@@ -100,7 +100,7 @@ impl Context {
     }
 
     fn of(settings: Settings, arguments: Vec<OsString>) -> Self {
-        let caller = Caller::find(settings.environment.text("SUDO_UID"));
+        let caller = Caller::detect(settings.environment.text("SUDO_UID"));
         let terminal = RefCell::new(Terminal::new(setup(&settings)));
         Self { settings, caller, terminal, now: Timestamp::now(), arguments }
     }
