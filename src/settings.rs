@@ -19,7 +19,7 @@ use crate::time::Zone;
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
 /// The room for a busy day, and for the sweep that makes more.
-const SPACE_LEFT: u64 = 256 << 20;
+const DEFAULT_SPACE_LEFT: u64 = 256 << 20;
 
 /// When to colour the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl Settings {
     /// # Errors
     /// As [`Config::read`]. That there is none is an error only where one is named.
     pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
-        let named = first(
+        let named = flag_or_variable(
             flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
         );
@@ -190,7 +190,7 @@ impl Settings {
     }
 
     /// The log as this call alone names it; a config that cannot be read may name another.
-    pub(crate) fn names_log(&self) -> bool {
+    pub(crate) fn has_explicit_log(&self) -> bool {
         self.db.is_some() || self.environment.get("ACTIVITY_DB").is_some()
     }
 
@@ -199,7 +199,7 @@ impl Settings {
     /// # Errors
     /// [`Exit::NoInput`] where nothing names one and there is no home to look in.
     pub(crate) fn db(&self) -> Result<Sourced<PathBuf>, Failure> {
-        let told = first(
+        let told = flag_or_variable(
             self.db.clone().map(|path| (path, Origin::Flag("--db"))),
             self.environment.get("ACTIVITY_DB").map(|path| (path.into(), "ACTIVITY_DB")),
         );
@@ -222,7 +222,7 @@ impl Settings {
     /// # Errors
     /// [`Exit::Usage`] for a name that no zone has.
     pub(crate) fn zone(&self) -> Result<Sourced<Zone>, Failure> {
-        let told = first(
+        let told = flag_or_variable(
             self.tz.clone().map(|name| (name, Origin::Flag("--tz"))),
             self.environment
                 .get("ACTIVITY_TZ")
@@ -261,7 +261,7 @@ impl Settings {
     pub(crate) fn space_left(&self) -> Sourced<u64> {
         match self.config.space_left {
             Some(value) => Sourced { value, origin: Origin::Config },
-            None => Sourced { value: SPACE_LEFT, origin: Origin::Default },
+            None => Sourced { value: DEFAULT_SPACE_LEFT, origin: Origin::Default },
         }
     }
 
@@ -272,7 +272,10 @@ impl Settings {
 }
 
 /// The flag, else the variable.
-fn first<T>(flag: Option<(T, Origin)>, variable: Option<(T, &'static str)>) -> Option<Sourced<T>> {
+fn flag_or_variable<T>(
+    flag: Option<(T, Origin)>,
+    variable: Option<(T, &'static str)>,
+) -> Option<Sourced<T>> {
     let variable = || variable.map(|(value, name)| (value, Origin::Variable(name)));
     flag.or_else(variable).map(|(value, origin)| Sourced { value, origin })
 }
@@ -284,7 +287,7 @@ fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<P
     if root || readable() {
         return Ok(system.to_owned());
     }
-    let Some(folder) = xdg(environment, "XDG_DATA_HOME", ".local/share") else {
+    let Some(folder) = xdg_folder(environment, "XDG_DATA_HOME", ".local/share") else {
         return Err(Failure::new(Exit::NoInput, "no log is named, and HOME is not set to look in")
             .hint("name it: --db PATH, or ACTIVITY_DB"));
     };
@@ -295,7 +298,7 @@ fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<P
 /// read is an error: what it forbids would be passed over. Only a home that is closed to the caller,
 /// as a service has that gave up root's rights and kept root's `HOME`, is none of his.
 fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
-    let own = xdg(environment, "XDG_CONFIG_HOME", ".config")
+    let own = xdg_folder(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"))
         .filter(|path| path.symlink_metadata().is_ok());
     let path = match system.symlink_metadata() {
@@ -321,7 +324,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// A folder of the XDG base directory specification: a relative one is not valid, and passed over.
-fn xdg(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
+fn xdg_folder(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| environment.get(name).map(Path::new).filter(|path| path.is_absolute());
     let named = absolute(variable).map(Path::to_owned);
     named.or_else(|| absolute("HOME").map(|home| home.join(below_home)))

@@ -90,7 +90,7 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
     let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
     // Without its config nobody knows which log is meant, but for one that the call names.
-    let is_known = subject.config_fault.is_none() || settings.names_log();
+    let is_known = subject.config_fault.is_none() || settings.has_explicit_log();
     if let Some(db) = settings.db().ok().filter(|_| is_known) {
         all.push(Check::setting("db", db.value.display().to_string(), db.origin));
     }

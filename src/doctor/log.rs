@@ -78,7 +78,8 @@ impl Found {
 
 pub(super) fn look(subject: &Subject<'_>) -> Found {
     let db = subject.settings.db();
-    let known = db.ok().filter(|_| subject.config_fault.is_none() || subject.settings.names_log());
+    let known =
+        db.ok().filter(|_| subject.config_fault.is_none() || subject.settings.has_explicit_log());
     let Some(Sourced { value: path, origin }) = known else { return Found::default() };
     let beside = |ending: &str| {
         let mut name = path.clone().into_os_string();
