@@ -28,7 +28,7 @@ use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -233,7 +233,7 @@ fn print_table(
     } else {
         context.show(draw)?;
         // It is coloured where it is told, and cut nowhere: beside a table it is no part of it.
-        let plain = Printer { look: Look { colour: false, ..printer.look }, ..*printer };
+        let plain = Printer { look: DisplayOptions { colour: false, ..printer.look }, ..*printer };
         let mut line = Vec::new();
         plain.footer(footer, &mut line)?;
         context.note(String::from_utf8_lossy(&line).trim_end());

@@ -47,10 +47,10 @@ use crate::settings::Settings;
 use crate::store::Create;
 use crate::store::Log;
 use crate::sweep;
-use crate::terminal::Progress;
-use crate::terminal::Setup;
+use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
 use crate::terminal::Terminal;
-use crate::terminal::Work;
+use crate::terminal::TerminalSettings;
 use crate::terminal::is_utf8_locale;
 use crate::text;
 use crate::time::Span;
@@ -250,14 +250,16 @@ impl Context {
             interrupt,
             patience: sweep::PATIENCE,
         };
-        let mut shown: Option<Progress> = None;
+        let mut shown: Option<ProgressLine> = None;
         let end = sweep::run(&mut log, &job, &mut |report| match report {
             sweep::Report::Warning(line) => self.warn(line),
             sweep::Report::Removed { events, of } => shown
                 .get_or_insert_with(|| {
-                    self.terminal.borrow_mut().progress("sweep", Work::Events(Some(of)))
+                    self.terminal
+                        .borrow_mut()
+                        .start_progress("sweep", ProgressTotal::Events(Some(of)))
                 })
-                .at(events, events),
+                .update(events, events),
         });
         if let Some(progress) = shown {
             progress.clear();
@@ -275,7 +277,7 @@ impl Context {
         let terminal = self.terminal.borrow();
         let usual = if terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
         Printer {
-            look: terminal.look(),
+            look: terminal.display_options(),
             times: times.unwrap_or(usual),
             now: self.now,
             zone,
@@ -295,7 +297,7 @@ impl Context {
     pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         let mut terminal = self.terminal.borrow_mut();
         terminal.start_pager(|_| {})?;
-        draw(terminal.out())?;
+        draw(terminal.output())?;
         Ok(terminal.finish()?)
     }
 
@@ -305,8 +307,8 @@ impl Context {
     /// Those of standard output.
     pub(crate) fn print(&self, text: &[u8]) -> Result<()> {
         let mut terminal = self.terminal.borrow_mut();
-        terminal.out().write_all(text)?;
-        Ok(terminal.out().flush()?)
+        terminal.output().write_all(text)?;
+        Ok(terminal.output().flush()?)
     }
 
     /// Writes a file, whole or not at all, that the caller alone can read.
@@ -325,12 +327,15 @@ impl Context {
     /// Those of standard output.
     pub(crate) fn wait(&self, pause: Duration) -> Result<bool> {
         let pause = pause.try_into().context("a pause is short")?;
-        Ok(self.terminal.borrow().wait(pause)?)
+        Ok(self.terminal.borrow().wait_while_open(pause)?)
     }
 
     /// The line that tells how far an input was taken, with the input's name.
-    fn progress(&self, reached: &ingest::Reached<'_>) -> (String, Progress) {
-        let progress = self.terminal.borrow_mut().progress(reached.input, Work::Events(reached.of));
+    fn progress(&self, reached: &ingest::Reached<'_>) -> (String, ProgressLine) {
+        let progress = self
+            .terminal
+            .borrow_mut()
+            .start_progress(reached.input, ProgressTotal::Events(reached.of));
         (reached.input.to_owned(), progress)
     }
 
@@ -346,11 +351,11 @@ impl Context {
 }
 
 /// What the flags and the environment say of the terminal.
-fn setup(settings: &Settings) -> Setup {
+fn setup(settings: &Settings) -> TerminalSettings {
     let environment = &settings.environment;
     let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
-    Setup {
+    TerminalSettings {
         colour: settings.colour,
         colour_forced: forced,
         no_colour: environment.get("NO_COLOR").is_some(),

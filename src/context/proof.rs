@@ -12,8 +12,8 @@ use crate::backup::Copied;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::store::Log;
-use crate::terminal::Progress;
-use crate::terminal::Work;
+use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
 use crate::verify;
 use crate::verify::Report;
 use crate::verify::Request;
@@ -47,7 +47,7 @@ impl Context {
         let mut line = Line::default();
         let copied = backup::run(&log, &path, file, &mut |reached| match reached {
             backup::Reached::Copied { bytes, of } => {
-                self.on(&mut line, "copy", Work::Bytes(of)).at(bytes, 0);
+                self.on(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
             backup::Reached::Verified(reached) => self.verified(&mut line, reached),
         });
@@ -89,20 +89,22 @@ impl Context {
 
     fn verified(&self, line: &mut Line, reached: verify::Reached) {
         match reached {
-            verify::Reached::Integrity => drop(self.on(line, "integrity check", Work::Unknown)),
+            verify::Reached::Integrity => {
+                drop(self.on(line, "integrity check", ProgressTotal::Unknown))
+            }
             verify::Reached::Event { id, of, events } => {
-                self.on(line, "chain", Work::Events(Some(of))).at(id, events);
+                self.on(line, "chain", ProgressTotal::Events(Some(of))).update(id, events);
             }
         }
     }
 
     /// The line for that part of the work; the one for the part before it goes.
-    fn on(&self, line: &mut Line, name: &'static str, work: Work) -> Progress {
+    fn on(&self, line: &mut Line, name: &'static str, work: ProgressTotal) -> ProgressLine {
         match &line.0 {
             Some((of, progress)) if *of == name => progress.clone(),
             _ => {
                 line.clear();
-                let progress = self.terminal.borrow_mut().progress(name, work);
+                let progress = self.terminal.borrow_mut().start_progress(name, work);
                 line.0 = Some((name, progress.clone()));
                 progress
             }
@@ -112,7 +114,7 @@ impl Context {
 
 /// The line that tells how far it is, with the name of the part.
 #[derive(Default)]
-struct Line(Option<(&'static str, Progress)>);
+struct Line(Option<(&'static str, ProgressLine)>);
 
 impl Line {
     fn clear(&mut self) {

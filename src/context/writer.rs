@@ -20,8 +20,8 @@ use crate::query::Query;
 use crate::store::Appended;
 use crate::store::Log;
 use crate::store::Stamp;
-use crate::terminal::Progress;
-use crate::terminal::Stdout;
+use crate::terminal::ProgressLine;
+use crate::terminal::UnbufferedStdout;
 use crate::time::Timestamp;
 
 /// How inputs are to be taken.
@@ -85,13 +85,13 @@ impl Writer<'_> {
             spool: folder.unwrap_or(Path::new(".")),
             interrupt: how.interrupt,
         };
-        let mut shown: Option<(String, Progress)> = None;
+        let mut shown: Option<(String, ProgressLine)> = None;
         let mut report = |report: ingest::Report<'_>| match report {
             ingest::Report::Told(line) => context.warn(line),
             ingest::Report::Reached(reached) => {
                 let (name, progress) = shown.get_or_insert_with(|| context.progress(&reached));
                 if *name == reached.input {
-                    progress.at(reached.bytes, reached.events);
+                    progress.update(reached.bytes, reached.events);
                 } else {
                     shown = Some(context.progress(&reached));
                 }
@@ -153,7 +153,7 @@ impl Writer<'_> {
         let name = name.as_deref().map(Path::to_string_lossy);
         let target = match output {
             Some(path) => export::Target::file(path, &self.path)?,
-            None => export::Target::stdout(Box::new(Stdout), &self.path)?,
+            None => export::Target::stdout(Box::new(UnbufferedStdout), &self.path)?,
         };
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();

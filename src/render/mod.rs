@@ -37,7 +37,7 @@ use crate::event::Target;
 use crate::event::diff;
 use crate::render::styled::Styled;
 use crate::render::theme::Style;
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 use crate::text;
 use crate::time;
 use crate::time::Timestamp;
@@ -67,7 +67,7 @@ pub(crate) enum Times {
 
 /// Draws pages.
 pub(crate) struct Printer<'a> {
-    pub look: Look,
+    pub look: DisplayOptions,
     pub times: Times,
     pub now: Timestamp,
     pub zone: &'a Zone,

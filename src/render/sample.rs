@@ -15,7 +15,7 @@ use crate::event::Target;
 use crate::event::json::JsonObject;
 use crate::render::Printer;
 use crate::render::Times;
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -100,7 +100,7 @@ pub(crate) fn bare(slug: &str, occurred_at: &str) -> Event {
 pub(crate) fn with_printer<T>(width: Option<usize>, run: impl FnOnce(&Printer<'_>) -> T) -> T {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     run(&Printer {
-        look: Look { colour: false, utf8: true, width },
+        look: DisplayOptions { colour: false, utf8: true, width },
         times: Times::Relative,
         now: at(NOW),
         zone: &zone,

@@ -1,12 +1,12 @@
 //! A row of counts as a row of small bars.
 
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
 /// Draws each count as a bar; the greatest is the tallest, and only nothing is the lowest.
-pub(crate) fn line(counts: &[u64], look: &Look) -> String {
+pub(crate) fn line(counts: &[u64], look: &DisplayOptions) -> String {
     let bars = if look.utf8 { BARS } else { ASCII };
     let greatest = counts.iter().copied().max().unwrap_or(0);
     counts.iter().map(|count| bars[height(*count, greatest)]).collect()
@@ -39,7 +39,7 @@ pub(crate) fn condense(counts: &[u64], most: usize, steps: &[usize]) -> (Vec<u64
 mod tests {
     use super::*;
 
-    const LOOK: Look = Look { colour: false, utf8: true, width: None };
+    const LOOK: DisplayOptions = DisplayOptions { colour: false, utf8: true, width: None };
 
     #[test]
     fn the_greatest_is_the_tallest_and_one_is_more_than_none() {
@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(line(&[3, 3], &LOOK), "██");
         assert_eq!(line(&[u64::MAX, 1, 0], &LOOK), "█▂▁");
         assert_eq!(line(&[], &LOOK), "");
-        assert_eq!(line(&[0, 1, 50, 100], &Look { utf8: false, ..LOOK }), "_.=#");
+        assert_eq!(line(&[0, 1, 50, 100], &DisplayOptions { utf8: false, ..LOOK }), "_.=#");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::render::theme::Style;
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 use crate::text;
 
 /// A line, or a piece of one.
@@ -97,7 +97,7 @@ impl Styled {
 
     /// Cuts to at most `columns`; what was cut ends in an ellipsis.
     #[must_use]
-    pub(crate) fn cut(&self, columns: usize, look: &Look) -> Self {
+    pub(crate) fn cut(&self, columns: usize, look: &DisplayOptions) -> Self {
         if self.width() <= columns {
             return self.clone();
         }
@@ -143,7 +143,7 @@ impl Styled {
     }
 
     /// Appends the text, painted where there is colour.
-    pub(crate) fn paint_into(&self, out: &mut String, look: &Look) {
+    pub(crate) fn paint_into(&self, out: &mut String, look: &DisplayOptions) {
         for (style, text) in self.pieces() {
             style.paint_into(out, text, look.colour);
         }
@@ -182,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    const LOOK: Look = Look { colour: true, utf8: true, width: None };
-    const ASCII: Look = Look { utf8: false, ..LOOK };
+    const LOOK: DisplayOptions = DisplayOptions { colour: true, utf8: true, width: None };
+    const ASCII: DisplayOptions = DisplayOptions { utf8: false, ..LOOK };
 
     fn painted(styled: &Styled) -> String {
         let mut out = String::new();

@@ -32,7 +32,7 @@ use crate::render::sample::edit;
 use crate::render::sample::json;
 use crate::render::sample::party;
 use crate::render::sample::target;
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 use crate::text;
 use crate::time::Zone;
 
@@ -130,7 +130,7 @@ fn list(events: &[Event], columns: &Columns, width: Option<usize>) -> String {
 fn coloured(draw: impl FnOnce(&Printer<'_>, &mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     sample::with_printer(Some(120), |printer| {
-        let look = Look { colour: true, ..printer.look };
+        let look = DisplayOptions { colour: true, ..printer.look };
         draw(&Printer { look, ..*printer }, &mut out);
     });
     String::from_utf8(out).unwrap().replace("\x1b[0m", "}").replace("\x1b[", "{")
@@ -690,7 +690,7 @@ fn the_vocabulary_has_a_rhythm() {
 fn without_utf8_our_own_glyphs_are_ascii() {
     let mut out = Vec::new();
     sample::with_printer(Some(60), |printer| {
-        let look = Look { utf8: false, ..printer.look };
+        let look = DisplayOptions { utf8: false, ..printer.look };
         let printer = Printer { look, ..*printer };
         let columns = Columns::of(View::Activity);
         let mut events = activity();

@@ -4,7 +4,7 @@
 //! colours that every palette has are used, and neither black nor white, so a page reads on a light
 //! ground as well as on a dark one.
 
-use crate::terminal::Look;
+use crate::terminal::DisplayOptions;
 
 /// What a run of text means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl Style {
 }
 
 /// Our own glyphs, which are ASCII where the locale is not UTF-8.
-impl Look {
+impl DisplayOptions {
     /// The mark of a cut.
     pub(crate) fn ellipsis(&self) -> &'static str {
         if self.utf8 { "…" } else { "..." }

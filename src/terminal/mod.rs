@@ -1,6 +1,6 @@
 //! Standard output and standard error: the one place where bytes leave for them.
 //!
-//! Data goes to [`Terminal::out`], everything else to [`Terminal::note`] and [`Terminal::warn`].
+//! Data goes to [`Terminal::output`], everything else to [`Terminal::note`] and [`Terminal::warn`].
 //! Whether there is a person at the other end, how wide the page is and whether it has colour is
 //! decided once, from what `settings` read. What standard error makes of it never changes how the
 //! program ends; what standard output cannot take is an error, for data is lost. Nothing here
@@ -27,12 +27,12 @@ use crate::settings::Colour;
 use crate::terminal::pager::Pager;
 use crate::text;
 
-pub(crate) use crate::terminal::progress::Progress;
-pub(crate) use crate::terminal::progress::Work;
+pub(crate) use crate::terminal::progress::ProgressLine;
+pub(crate) use crate::terminal::progress::ProgressTotal;
 
 /// What the flags and the environment say of the terminal, as `settings` found it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Setup {
+pub(crate) struct TerminalSettings {
     /// `--color`.
     pub colour: Colour,
     /// `CLICOLOR_FORCE`, set and not 0.
@@ -55,22 +55,22 @@ pub(crate) struct Setup {
 
 /// Where the program reads its page.
 pub(crate) struct Terminal {
-    setup: Setup,
-    out_is_tty: bool,
-    err_is_tty: bool,
-    out: Out,
-    progress: Option<Progress>,
+    settings: TerminalSettings,
+    is_stdout_tty: bool,
+    is_stderr_tty: bool,
+    output: TerminalOutput,
+    progress: Option<ProgressLine>,
 }
 
 /// Where data goes.
-enum Out {
-    Stdout(BufWriter<Stdout>),
+enum TerminalOutput {
+    Stdout(BufWriter<UnbufferedStdout>),
     Pager(BufWriter<Pager>),
 }
 
 /// What the page looks like that a person or a pipe gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Look {
+pub(crate) struct DisplayOptions {
     pub colour: bool,
     /// Whether the locale's characters are UTF-8.
     pub utf8: bool,
@@ -79,37 +79,37 @@ pub(crate) struct Look {
 }
 
 /// The pager where the user named none: it leaves a page that fits the screen where it is.
-const PAGER: &str = "less -FRX";
+const DEFAULT_PAGER: &str = "less -FRX";
 /// The width of a terminal that does not tell its own.
-const USUAL_WIDTH: usize = 80;
+const DEFAULT_WIDTH: usize = 80;
 
 impl Terminal {
-    pub(crate) fn new(setup: Setup) -> Self {
+    pub(crate) fn new(setup: TerminalSettings) -> Self {
         Self {
-            out_is_tty: termios::isatty(io::stdout().as_fd()),
-            err_is_tty: termios::isatty(io::stderr().as_fd()),
-            out: Out::Stdout(BufWriter::new(Stdout)),
+            is_stdout_tty: termios::isatty(io::stdout().as_fd()),
+            is_stderr_tty: termios::isatty(io::stderr().as_fd()),
+            output: TerminalOutput::Stdout(BufWriter::new(UnbufferedStdout)),
             progress: None,
-            setup,
+            settings: setup,
         }
     }
 
     /// Whether a person reads what goes to standard output, directly or through the pager.
     pub(crate) fn is_tty(&self) -> bool {
-        self.out_is_tty
+        self.is_stdout_tty
     }
 
     /// The page to draw on.
-    pub(crate) fn look(&self) -> Look {
+    pub(crate) fn display_options(&self) -> DisplayOptions {
         let asked = || termios::tcgetwinsize(io::stdout().as_fd()).map(|size| size.ws_col);
         let measured = || match asked() {
             Ok(columns) if columns > 0 => usize::from(columns),
-            Ok(_) | Err(_) => USUAL_WIDTH,
+            Ok(_) | Err(_) => DEFAULT_WIDTH,
         };
-        Look {
-            colour: has_colour(&self.setup, self.out_is_tty),
-            utf8: self.setup.utf8,
-            width: self.setup.columns.or_else(|| self.out_is_tty.then(measured)),
+        DisplayOptions {
+            colour: has_colour(&self.settings, self.is_stdout_tty),
+            utf8: self.settings.utf8,
+            width: self.settings.columns.or_else(|| self.is_stdout_tty.then(measured)),
         }
     }
 
@@ -117,14 +117,14 @@ impl Terminal {
     /// for whoever runs programs for somebody else. A pager that cannot run leaves the page to the
     /// terminal.
     pub(crate) fn start_pager(&mut self, prepare: impl FnOnce(&mut Command)) -> io::Result<()> {
-        let command = self.setup.pager.as_deref().unwrap_or(PAGER).trim();
-        let able = self.out_is_tty && !is_dumb(&self.setup);
-        let wanted = able && !self.setup.no_pager && !matches!(command, "" | "cat");
-        let Out::Stdout(stdout) = &mut self.out else { return Ok(()) };
+        let command = self.settings.pager.as_deref().unwrap_or(DEFAULT_PAGER).trim();
+        let able = self.is_stdout_tty && !is_dumb_terminal(&self.settings);
+        let wanted = able && !self.settings.no_pager && !matches!(command, "" | "cat");
+        let TerminalOutput::Stdout(stdout) = &mut self.output else { return Ok(()) };
         if wanted {
             stdout.flush()?;
-            if let Ok(pager) = Pager::start(command, prepare, Stdout) {
-                self.out = Out::Pager(BufWriter::new(pager));
+            if let Ok(pager) = Pager::start(command, prepare, UnbufferedStdout) {
+                self.output = TerminalOutput::Pager(BufWriter::new(pager));
             }
         }
         Ok(())
@@ -134,20 +134,20 @@ impl Terminal {
     /// its kind, for [`finish`] to end quietly.
     ///
     /// [`finish`]: crate::failure::report_result
-    pub(crate) fn out(&mut self) -> &mut dyn Write {
-        match &mut self.out {
-            Out::Stdout(out) => out,
-            Out::Pager(out) => out,
+    pub(crate) fn output(&mut self) -> &mut dyn Write {
+        match &mut self.output {
+            TerminalOutput::Stdout(out) => out,
+            TerminalOutput::Pager(out) => out,
         }
     }
 
     /// Writes what is left, and waits until the reader has closed the pager. To be called before
     /// the program ends well: only then is it known whether all was written.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        self.out().flush()?;
-        match &mut self.out {
-            Out::Stdout(_) => Ok(()),
-            Out::Pager(out) => out.get_mut().finish(),
+        self.output().flush()?;
+        match &mut self.output {
+            TerminalOutput::Stdout(_) => Ok(()),
+            TerminalOutput::Pager(out) => out.get_mut().finish(),
         }
     }
 
@@ -155,7 +155,7 @@ impl Terminal {
     ///
     /// # Errors
     /// As the system.
-    pub(crate) fn wait(&self, pause: Timespec) -> io::Result<bool> {
+    pub(crate) fn wait_while_open(&self, pause: Timespec) -> io::Result<bool> {
         let stdout = io::stdout();
         let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
         match event::poll(&mut fds, Some(&pause)) {
@@ -168,27 +168,30 @@ impl Terminal {
 
     /// Tells on standard error what is good to know; not when `--quiet`.
     pub(crate) fn note(&self, message: &str) {
-        if !self.setup.quiet {
-            let colour = has_colour(&self.setup, self.err_is_tty);
-            self.tell(message, if colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") });
+        if !self.settings.quiet {
+            let colour = has_colour(&self.settings, self.is_stderr_tty);
+            self.write_message(message, if colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") });
         }
     }
 
     /// Tells on standard error what is wrong, but no reason to end here.
     pub(crate) fn warn(&self, message: &str) {
-        self.tell(message, ("", ""));
+        self.write_message(message, ("", ""));
     }
 
     /// A line on standard error that says how far the work is, for a person alone.
-    pub(crate) fn progress(&mut self, name: &str, work: Work) -> Progress {
-        let shown = self.err_is_tty && !self.setup.quiet && !is_dumb(&self.setup);
-        let progress =
-            if shown { Progress::new(name, work, self.setup.utf8) } else { Progress::hidden() };
+    pub(crate) fn start_progress(&mut self, name: &str, work: ProgressTotal) -> ProgressLine {
+        let shown = self.is_stderr_tty && !self.settings.quiet && !is_dumb_terminal(&self.settings);
+        let progress = if shown {
+            ProgressLine::new(name, work, self.settings.utf8)
+        } else {
+            ProgressLine::hidden()
+        };
         self.progress = Some(progress.clone());
         progress
     }
 
-    fn tell(&self, message: &str, (before, after): (&str, &str)) {
+    fn write_message(&self, message: &str, (before, after): (&str, &str)) {
         let line = format!("{before}{}{after}\n", text::escape_lines(message));
         // Standard error may be full or closed; there is nobody left to tell.
         let write = || drop(io::stderr().write_all(line.as_bytes()));
@@ -200,17 +203,17 @@ impl Terminal {
 }
 
 /// Whether to colour: the flag decides, then `CLICOLOR_FORCE`, `NO_COLOR`, and who reads.
-fn has_colour(setup: &Setup, is_tty: bool) -> bool {
+fn has_colour(setup: &TerminalSettings, is_tty: bool) -> bool {
     match setup.colour {
         Colour::Always => true,
         Colour::Never => false,
         Colour::Auto if setup.colour_forced => true,
         Colour::Auto if setup.no_colour => false,
-        Colour::Auto => is_tty && !is_dumb(setup),
+        Colour::Auto => is_tty && !is_dumb_terminal(setup),
     }
 }
 
-fn is_dumb(setup: &Setup) -> bool {
+fn is_dumb_terminal(setup: &TerminalSettings) -> bool {
     setup.term.as_deref() == Some("dumb")
 }
 
@@ -227,11 +230,11 @@ pub(crate) fn is_utf8_locale(
 }
 
 /// Standard output without a buffer; its errors say what could not be written.
-pub(crate) struct Stdout;
+pub(crate) struct UnbufferedStdout;
 
-impl Write for Stdout {
+impl Write for UnbufferedStdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        rustix::io::write(io::stdout().as_fd(), bytes).map_err(|errno| unwritten(errno.into()))
+        rustix::io::write(io::stdout().as_fd(), bytes).map_err(|errno| stdout_error(errno.into()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -240,15 +243,19 @@ impl Write for Stdout {
 }
 
 /// An error of standard output, of the kind that it was, in our words.
-fn unwritten(error: io::Error) -> io::Error {
+fn stdout_error(error: io::Error) -> io::Error {
     let kind = error.kind();
-    if kind == io::ErrorKind::Interrupted { error } else { io::Error::new(kind, Unwritten(error)) }
+    if kind == io::ErrorKind::Interrupted {
+        error
+    } else {
+        io::Error::new(kind, StdoutError(error))
+    }
 }
 
 #[derive(Debug)]
-struct Unwritten(io::Error);
+struct StdoutError(io::Error);
 
-impl fmt::Display for Unwritten {
+impl fmt::Display for StdoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = self.0.to_string();
         // `No space left on device (os error 28)`
@@ -260,30 +267,30 @@ impl fmt::Display for Unwritten {
     }
 }
 
-impl std::error::Error for Unwritten {}
+impl std::error::Error for StdoutError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn colour(setup: &Setup, is_tty: bool) -> bool {
+    fn colour(setup: &TerminalSettings, is_tty: bool) -> bool {
         has_colour(setup, is_tty)
     }
 
     #[test]
     fn the_flag_decides_on_colour_then_the_environment_then_the_reader() {
-        let auto = Setup::default;
+        let auto = TerminalSettings::default;
         assert!(colour(&auto(), true));
         assert!(!colour(&auto(), false));
-        let no = || Setup { no_colour: true, ..auto() };
+        let no = || TerminalSettings { no_colour: true, ..auto() };
         assert!(!colour(&no(), true));
-        let forced = || Setup { colour_forced: true, ..no() };
+        let forced = || TerminalSettings { colour_forced: true, ..no() };
         assert!(colour(&forced(), false), "CLICOLOR_FORCE comes before NO_COLOR");
-        assert!(!colour(&Setup { colour: Colour::Never, ..forced() }, true));
-        assert!(colour(&Setup { colour: Colour::Always, ..no() }, false));
-        let dumb = || Setup { term: Some("dumb".to_owned()), ..auto() };
+        assert!(!colour(&TerminalSettings { colour: Colour::Never, ..forced() }, true));
+        assert!(colour(&TerminalSettings { colour: Colour::Always, ..no() }, false));
+        let dumb = || TerminalSettings { term: Some("dumb".to_owned()), ..auto() };
         assert!(!colour(&dumb(), true));
-        assert!(colour(&Setup { colour: Colour::Always, ..dumb() }, true));
+        assert!(colour(&TerminalSettings { colour: Colour::Always, ..dumb() }, true));
     }
 
     #[test]
@@ -296,10 +303,10 @@ mod tests {
 
     #[test]
     fn an_error_of_standard_output_says_so_and_keeps_its_kind() {
-        let full = unwritten(io::Error::from_raw_os_error(28));
+        let full = stdout_error(io::Error::from_raw_os_error(28));
         assert_eq!(full.to_string(), "cannot write standard output: no space left on device");
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-        let closed = unwritten(io::Error::from_raw_os_error(32));
+        let closed = stdout_error(io::Error::from_raw_os_error(32));
         assert_eq!(closed.kind(), io::ErrorKind::BrokenPipe);
     }
 }

@@ -8,11 +8,11 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 
-use crate::terminal::unwritten;
+use crate::terminal::stdout_error;
 
 /// A pipe takes this much before its reader has read anything, by Linux's default, and some more
 /// stands in our own buffer: what a pager that never ran may have swallowed.
-const SWALLOWED: usize = 256 << 10;
+const REPLAY_LIMIT: usize = 256 << 10;
 
 /// A running pager, and what to do when it turns out that it is none.
 pub(super) struct Pager {
@@ -21,11 +21,11 @@ pub(super) struct Pager {
     input: Option<ChildStdin>,
     /// What was written so far; absent once that is more than a pager that never ran can have
     /// taken.
-    written: Option<Vec<u8>>,
+    replay: Option<Vec<u8>>,
     /// Where the page goes without a pager.
-    otherwise: Box<dyn Write>,
+    fallback: Box<dyn Write>,
     /// Whether it goes there.
-    gave_up: bool,
+    is_fallen_back: bool,
 }
 
 impl Pager {
@@ -54,27 +54,27 @@ impl Pager {
         Ok(Self {
             child,
             input,
-            written: Some(Vec::new()),
-            otherwise: Box::new(otherwise),
-            gave_up: false,
+            replay: Some(Vec::new()),
+            fallback: Box::new(otherwise),
+            is_fallen_back: false,
         })
     }
 
     /// Waits until the pager is closed; if it never ran, the page goes to the terminal.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        if self.gave_up {
-            return self.otherwise.flush();
+        if self.is_fallen_back {
+            return self.fallback.flush();
         }
         self.input = None;
         let status = self.child.wait()?;
-        if never_ran(status) && self.give_up()? { self.otherwise.flush() } else { Ok(()) }
+        if never_ran(status) && self.fall_back()? { self.fallback.flush() } else { Ok(()) }
     }
 
     /// Writes to the terminal what the pager swallowed; whether that was still at hand.
-    fn give_up(&mut self) -> io::Result<bool> {
-        let Some(written) = self.written.take() else { return Ok(false) };
-        self.gave_up = true;
-        self.otherwise.write_all(&written)?;
+    fn fall_back(&mut self) -> io::Result<bool> {
+        let Some(written) = self.replay.take() else { return Ok(false) };
+        self.is_fallen_back = true;
+        self.fallback.write_all(&written)?;
         Ok(true)
     }
 }
@@ -86,31 +86,31 @@ fn never_ran(status: ExitStatus) -> bool {
 
 impl Write for Pager {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.gave_up {
-            return self.otherwise.write(bytes);
+        if self.is_fallen_back {
+            return self.fallback.write(bytes);
         }
         let Some(input) = &mut self.input else { return Err(io::ErrorKind::BrokenPipe.into()) };
         match input.write(bytes) {
             Ok(taken) => {
-                self.written = self.written.take().filter(|all| all.len() + taken <= SWALLOWED);
-                if let Some(written) = &mut self.written {
+                self.replay = self.replay.take().filter(|all| all.len() + taken <= REPLAY_LIMIT);
+                if let Some(written) = &mut self.replay {
                     written.extend_from_slice(&bytes[..taken]);
                 }
                 Ok(taken)
             }
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.input = None;
-                if never_ran(self.child.wait()?) && self.give_up()? {
-                    return self.otherwise.write(bytes);
+                if never_ran(self.child.wait()?) && self.fall_back()? {
+                    return self.fallback.write(bytes);
                 }
                 Err(error)
             }
-            Err(error) => Err(unwritten(error)),
+            Err(error) => Err(stdout_error(error)),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        if self.gave_up { self.otherwise.flush() } else { Ok(()) }
+        if self.is_fallen_back { self.fallback.flush() } else { Ok(()) }
     }
 }
 
