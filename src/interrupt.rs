@@ -25,7 +25,7 @@ impl Interrupt {
     /// Those of the system.
     pub(crate) fn listen() -> io::Result<Self> {
         let interrupt = Self::default();
-        let ignored = ignored();
+        let ignored = ignored_signals();
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             if ignored & (1 << (signal - 1)) == 0 {
@@ -54,12 +54,12 @@ impl Interrupt {
 ///
 /// # Errors
 /// Those of the system; else it does not return.
-pub(crate) fn die_by(signal: i32) -> io::Result<()> {
+pub(crate) fn reraise(signal: i32) -> io::Result<()> {
     low_level::emulate_default_handler(signal)
 }
 
 /// The signals that the program ignores, as bits; none where the system does not say.
-fn ignored() -> u64 {
+fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()

@@ -214,7 +214,7 @@ impl IngestArgs {
             Ok(End::Done) => self.tell(context, &summary)?,
             Ok(End::Interrupted(signal)) => {
                 self.tell(context, &summary)?;
-                interrupt::die_by(signal)?;
+                interrupt::reraise(signal)?;
             }
             Err(error) => {
                 if summary.is_any() {

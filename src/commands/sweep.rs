@@ -81,7 +81,7 @@ impl Run for SweepArgs {
                 } else {
                     "interrupted: nothing is swept"
                 });
-                interrupt::die_by(signal)?;
+                interrupt::reraise(signal)?;
             }
         }
         Ok(Exit::Success)
