@@ -1,8 +1,8 @@
 //! HTTP to services: one request, one answer, no surprises. The only user of `ureq`.
 //!
 //! Redirects are never followed, proxies of the environment never used, and every request ends
-//! within its time-outs. An answer of any status is an [`Answer`]; what it means is the caller's to
-//! say, with [`Answer::is_passing`] and [`Answer::wait`] to help. [`Broken`] tells whether the service
+//! within its time-outs. An answer of any status is an [`Response`]; what it means is the caller's to
+//! say, with [`Response::is_temporary`] and [`Response::retry_after`] to help. [`RequestError`] tells whether the service
 //! may have taken the request although no answer came.
 //!
 //! Trusted are the authorities of the host, and Mozilla's as built in where the host has none.
@@ -22,7 +22,7 @@ use crate::retry;
 use crate::text;
 
 /// Enough for any error text; who sends more is not read to the end.
-const BODY: u64 = 64 * 1024;
+const MAX_BODY_BYTES: u64 = 64 * 1024;
 const USER_AGENT: &str = concat!("activity/", env!("CARGO_PKG_VERSION"));
 
 /// The address of a service: `https`, or `http` on this host.
@@ -48,7 +48,7 @@ impl Endpoint {
     }
 
     /// Returns the address of `path` below this one.
-    pub(crate) fn below(&self, path: &str) -> Self {
+    pub(crate) fn join_path(&self, path: &str) -> Self {
         let mut url = self.0.clone();
         url.set_path(&format!("{}/{path}", self.0.path().trim_end_matches('/')));
         Self(url)
@@ -66,7 +66,7 @@ impl Endpoint {
 
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Timeouts {
     /// To find the host, and again to connect, TLS included.
     pub connect: Duration,
     /// From the first step to the last byte of the answer.
@@ -79,10 +79,10 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(endpoint: Endpoint, limits: Limits) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, limits: Timeouts) -> Self {
         let mut tls = TlsConfig::builder();
         if endpoint.0.scheme() == "https" {
-            tls = tls.root_certs(trusted());
+            tls = tls.root_certs(trusted_roots());
         }
         let agent = Agent::config_builder()
             .tls_config(tls.build())
@@ -104,8 +104,12 @@ impl Client {
     /// # Errors
     ///
     /// No answer came.
-    pub(crate) fn post(&self, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Broken> {
-        let mut given = Given { rest: body };
+    pub(crate) fn post(
+        &self,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response, RequestError> {
+        let mut given = RequestBody { unsent: body };
         let mut request = self.agent.post(self.endpoint.0.as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -116,33 +120,36 @@ impl Client {
         match sent {
             Ok(response) => {
                 let (head, body) = response.into_parts();
-                Ok(Answer { status: head.status, headers: head.headers, body })
+                Ok(Response { status: head.status, headers: head.headers, body })
             }
             // Short of its last byte no service takes a body for whole.
-            Err(error) => Err(Broken { why: why(&error), sent: given.rest.is_empty() }),
+            Err(error) => Err(RequestError {
+                reason: describe_error(&error),
+                fully_sent: given.unsent.is_empty(),
+            }),
         }
     }
 }
 
 /// The body of a request, which knows how much of it was taken to be sent.
-struct Given<'a> {
-    rest: &'a [u8],
+struct RequestBody<'a> {
+    unsent: &'a [u8],
 }
 
-impl Read for Given<'_> {
+impl Read for RequestBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.rest.read(buffer)
+        self.unsent.read(buffer)
     }
 }
 
 /// What a service answered.
-pub(crate) struct Answer {
+pub(crate) struct Response {
     status: StatusCode,
     headers: ureq::http::HeaderMap,
     body: Body,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn status(&self) -> u16 {
         self.status.as_u16()
     }
@@ -157,18 +164,18 @@ impl Answer {
     }
 
     /// Whether the service is only busy or down for a while: 429 and 5xx.
-    pub(crate) fn is_passing(&self) -> bool {
+    pub(crate) fn is_temporary(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error()
     }
 
     /// Whether a gateway answered that it got no answer: then the request may have been taken.
-    pub(crate) fn is_unclear(&self) -> bool {
+    pub(crate) fn is_gateway_failure(&self) -> bool {
         matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
     }
 
     /// Returns how long the service asks to be left alone. `now`, in seconds since 1970, counts only
     /// when the service does not say what its own clock shows.
-    pub(crate) fn wait(&self, now: i64) -> Option<Duration> {
+    pub(crate) fn retry_after(&self, now: i64) -> Option<Duration> {
         let now = self.header("Date").and_then(retry::parse_http_date).unwrap_or(now);
         let asked =
             self.header("Retry-After").and_then(|value| retry::parse_retry_after(value, now));
@@ -185,7 +192,8 @@ impl Answer {
     /// more is done without.
     pub(crate) fn into_body(self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let read = self.body.into_with_config().reader().take(BODY).read_to_end(&mut bytes);
+        let read =
+            self.body.into_with_config().reader().take(MAX_BODY_BYTES).read_to_end(&mut bytes);
         drop(read);
         bytes
     }
@@ -193,10 +201,10 @@ impl Answer {
 
 /// A request that got no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    pub why: String,
+pub(crate) struct RequestError {
+    pub reason: String,
     /// Whether the whole request was sent, so that the service may have taken it.
-    pub sent: bool,
+    pub fully_sent: bool,
 }
 
 /// Whether a host can only be this one.
@@ -214,7 +222,7 @@ pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
 }
 
 /// Returns the certificates of the authorities that this host trusts, in DER.
-pub(crate) fn host_authorities() -> Vec<Vec<u8>> {
+pub(crate) fn host_root_certificates() -> Vec<Vec<u8>> {
     let found = rustls_native_certs::load_native_certs();
     found.certs.iter().map(|certificate| certificate.as_ref().to_vec()).collect()
 }
@@ -228,8 +236,8 @@ pub(crate) fn without_login(text: &str) -> String {
     }
 }
 
-fn trusted() -> RootCerts {
-    let found = host_authorities();
+fn trusted_roots() -> RootCerts {
+    let found = host_root_certificates();
     if found.is_empty() {
         return RootCerts::WebPki;
     }
@@ -238,7 +246,7 @@ fn trusted() -> RootCerts {
     ))
 }
 
-fn why(error: &ureq::Error) -> String {
+fn describe_error(error: &ureq::Error) -> String {
     match error {
         ureq::Error::Timeout(Timeout::Resolve) => "the name server did not answer".to_owned(),
         ureq::Error::Timeout(Timeout::Connect) => "no connection, timed out".to_owned(),
@@ -298,7 +306,7 @@ mod tests {
             ("https://x.org/", "https://x.org/v3/mail/send"),
             ("https://x.org/a/b/", "https://x.org/a/b/v3/mail/send"),
         ] {
-            assert_eq!(Endpoint::parse(base).unwrap().below("v3/mail/send").0.as_str(), url);
+            assert_eq!(Endpoint::parse(base).unwrap().join_path("v3/mail/send").0.as_str(), url);
         }
     }
 }

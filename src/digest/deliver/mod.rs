@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use lettre::address::Address;
 
 use crate::failure::{Exit, Failure};
-use crate::http::Limits;
+use crate::http::Timeouts;
 use crate::retry;
 use crate::text;
 use crate::time::Timestamp;
@@ -70,7 +70,7 @@ pub(crate) struct Terms {
     /// The wait before the second try, which doubles.
     pub wait: Duration,
     /// The time-outs of one try.
-    pub limits: Limits,
+    pub limits: Timeouts,
 }
 
 impl Default for Terms {
@@ -78,7 +78,7 @@ impl Default for Terms {
         Self {
             attempts: 4,
             wait: Duration::from_secs(2),
-            limits: Limits { connect: Duration::from_secs(10), total: Duration::from_secs(60) },
+            limits: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(60) },
         }
     }
 }

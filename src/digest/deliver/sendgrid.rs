@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::mail::{AUTO, AUTO_HEADER, Mail, Mailbox, WINDOW_HEADER};
 use super::{Attempt, Sent, Trouble, told};
 use crate::failure::{Exit, Failure};
-use crate::http::{Answer, Client, Endpoint, Limits};
+use crate::http::{Client, Endpoint, Response, Timeouts};
 use crate::secret::Secret;
 use crate::text;
 
@@ -105,10 +105,10 @@ impl SendGrid {
             ));
         }
         let authorization = Secret::new(&format!("Bearer {}", key.reveal()), "SendGrid's key")?;
-        Ok(Self { endpoint: base.below(PATH), authorization, key })
+        Ok(Self { endpoint: base.join_path(PATH), authorization, key })
     }
 
-    pub(super) fn client(&self, limits: Limits) -> Client {
+    pub(super) fn client(&self, limits: Timeouts) -> Client {
         Client::new(self.endpoint.clone(), limits)
     }
 
@@ -143,14 +143,14 @@ impl SendGrid {
         match client.post(&headers, request) {
             Ok(answer) => self.sort(answer, now),
             Err(broken) => Attempt::Later(Trouble {
-                why: format!("{}: {}", self.endpoint.host(), self.told(&broken.why)),
-                unclear: broken.sent,
+                why: format!("{}: {}", self.endpoint.host(), self.told(&broken.reason)),
+                unclear: broken.fully_sent,
                 ..Trouble::default()
             }),
         }
     }
 
-    fn sort(&self, answer: Answer, now: i64) -> Attempt {
+    fn sort(&self, answer: Response, now: i64) -> Attempt {
         let status = answer.status();
         if status == 202 {
             return Attempt::Sent(Sent {
@@ -159,12 +159,12 @@ impl SendGrid {
                 ..Sent::default()
             });
         }
-        let passing = answer.is_passing();
+        let passing = answer.is_temporary();
         let mut trouble = Trouble {
             why: format!("SendGrid answered {status}"),
             status: Some(status.to_string()),
-            wait: answer.wait(now),
-            unclear: answer.is_unclear(),
+            wait: answer.retry_after(now),
+            unclear: answer.is_gateway_failure(),
         };
         if answer.is_redirect() {
             trouble.why.push_str(", a redirect, which is not followed");

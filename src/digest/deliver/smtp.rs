@@ -28,7 +28,7 @@ use url::Url;
 use super::mail::Letter;
 use super::{Attempt, Refused, Sent, Trouble, told};
 use crate::failure::{Exit, Failure};
-use crate::http::{self, Limits};
+use crate::http::{self, Timeouts};
 use crate::secret::Secret;
 use crate::text;
 
@@ -115,7 +115,7 @@ impl Smtp {
     }
 
     /// One try for the recipients in `to`.
-    pub(super) fn attempt(&self, letter: &Letter, to: &[Address], limits: Limits) -> Attempt {
+    pub(super) fn attempt(&self, letter: &Letter, to: &[Address], limits: Timeouts) -> Attempt {
         let stage = Arc::new(Stage::default());
         let (answer, answered) = mpsc::sync_channel(1);
         let talk = Talk {
@@ -194,7 +194,7 @@ impl Smtp {
                 .dangerous_accept_invalid_hostnames(true)
                 .build();
         }
-        let store = if http::host_authorities().is_empty() {
+        let store = if http::host_root_certificates().is_empty() {
             CertificateStore::WebpkiRoots
         } else {
             CertificateStore::Default
@@ -244,7 +244,7 @@ struct Talk {
     smtp: Smtp,
     letter: Letter,
     to: Vec<Address>,
-    limits: Limits,
+    limits: Timeouts,
     stage: Arc<Stage>,
 }
 

@@ -31,14 +31,14 @@ fn mail() -> Mail {
 
 fn terms() -> Terms {
     Terms {
-        limits: Limits { connect: Duration::from_secs(10), total: Duration::from_secs(20) },
+        limits: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(20) },
         ..Terms::default()
     }
 }
 
 /// A try that is expected to time out.
 fn short() -> Terms {
-    let limits = Limits { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
+    let limits = Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
     Terms { attempts: 1, limits, ..Terms::default() }
 }
 
