@@ -192,7 +192,7 @@ impl Log {
         size: u64,
         head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
     ) -> Result<Vec<Progress>> {
-        self.engine.progress(size, head_hash)
+        self.engine.find_progress(size, head_hash)
     }
 
     /// Keeps sweeps out until the guard is dropped. Waits for one that is at work.
@@ -228,9 +228,9 @@ pub(crate) struct Claim {
     _lock: std::fs::File,
 }
 
-/// A transaction that appends. Dropped without [`Batch::commit`] it leaves the log as it was.
+/// A transaction that appends. Dropped without [`SqliteBatch::commit`] it leaves the log as it was.
 pub(crate) struct Batch<'a> {
-    engine: sqlite::Batch<'a>,
+    engine: sqlite::SqliteBatch<'a>,
 }
 
 impl Batch<'_> {
@@ -247,7 +247,7 @@ impl Batch<'_> {
     /// # Errors
     /// The class and the reason.
     pub(crate) fn progress(&mut self, progress: &Progress) -> Result<()> {
-        self.engine.progress(progress)
+        self.engine.record_progress(progress)
     }
 
     /// Notes a head that is about to be known outside the log, so that it still can be checked when
@@ -261,7 +261,7 @@ impl Batch<'_> {
         at: Timestamp,
         place: &str,
     ) -> Result<()> {
-        self.engine.anchor(head, at, place)
+        self.engine.record_anchor(head, at, place)
     }
 
     /// Commits and syncs.

@@ -32,8 +32,8 @@ use crate::store::Progress;
 use crate::store::Stamp;
 use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::dimensions::Keys;
-use crate::store::sqlite::dimensions::Rows;
+use crate::store::sqlite::dimensions::DimensionKeys;
+use crate::store::sqlite::dimensions::Interner;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
 use crate::store::sqlite::migrate;
@@ -41,18 +41,18 @@ use crate::store::sqlite::open;
 use crate::store::sqlite::open::Refusal;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
-use crate::store::sqlite::rows::EventKey;
+use crate::store::sqlite::rows::StoredEventId;
 use crate::store::sqlite::wal;
 use crate::text;
 use crate::time::Timestamp;
 
 /// A transaction of more events holds the lock long enough that others wait for it.
-const LONG: u64 = 1_000;
+const LONG_TRANSACTION: u64 = 1_000;
 
 /// The pause after a long transaction: more than the longest sleep of one who waits.
-const BREATH: Duration = Duration::from_millis(12);
+const WRITER_PAUSE: Duration = Duration::from_millis(12);
 
-macro_rules! insert {
+macro_rules! insert_sql {
     ($id:literal, $value:literal) => {
         concat!(
             "INSERT OR ROLLBACK INTO event (event_id, occurred_at, recorded_at, recorder, tenant, \
@@ -68,119 +68,119 @@ macro_rules! insert {
 }
 
 /// The first event of a transaction says its id, for what was newest may have been cut off.
-const FIRST: &str = insert!(", id", ", ?25");
+const INSERT_WITH_ID: &str = insert_sql!(", id", ", ?25");
 
 /// The others let SQLite count. An id that it does not choose could be none, so it would keep each
 /// page as it was, to undo that one insert: a quarter of the time.
-const NEXT: &str = insert!("", "");
+const INSERT_EVENT: &str = insert_sql!("", "");
 
 /// What a connection that writes remembers between its transactions.
 #[derive(Default)]
-pub(super) struct Writer {
-    keys: Keys,
+pub(super) struct WriterState {
+    interner: Interner,
     /// The schema that was checked.
     schema_version: Option<i64>,
     data_version: Option<i64>,
     /// A transaction was long: the next leaves a pause before it, and the end shortens the
     /// write-ahead log.
-    long: bool,
-    pause: bool,
+    had_long_transaction: bool,
+    pause_before_next: bool,
     /// A write ended so that only a new connection can know what is stored.
-    lost: bool,
+    poisoned: bool,
 }
 
 impl Sqlite {
-    pub(in crate::store) fn begin(&mut self) -> Result<Batch<'_>> {
+    pub(in crate::store) fn begin(&mut self) -> Result<SqliteBatch<'_>> {
         let path = self.path.as_path();
-        if self.writer.lost {
-            return Err(lost(path).into());
+        if self.writer.poisoned {
+            return Err(earlier_write_failed(path).into());
         }
-        if std::mem::take(&mut self.writer.pause) {
-            thread::sleep(BREATH);
+        if std::mem::take(&mut self.writer.pause_before_next) {
+            thread::sleep(WRITER_PAUSE);
         }
         let (connection, rows, writer) = (&self.connection, &self.rows, &mut self.writer);
-        begin(path, connection, rows, writer).map_err(|why| why.told(path, Doing::Write))
+        begin_batch(path, connection, rows, writer).map_err(|why| why.told(path, Doing::Write))
     }
 }
 
-fn lost(path: &Path) -> Failure {
+fn earlier_write_failed(path: &Path) -> Failure {
     let what = format!("cannot write the log {}: an earlier write failed", path.display());
     Failure::new(Exit::Io, what)
 }
 
-fn begin<'a>(
+fn begin_batch<'a>(
     path: &'a Path,
     connection: &'a Connection,
-    rows: &'a RefCell<rows::Cache>,
-    writer: &'a mut Writer,
-) -> Result<Batch<'a>, Refusal> {
+    rows: &'a RefCell<rows::DimensionCache>,
+    writer: &'a mut WriterState,
+) -> Result<SqliteBatch<'a>, Refusal> {
     wal::carry_over(connection)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-    let mut batch = Batch {
+    let mut batch = SqliteBatch {
         path,
         connection,
-        rows,
+        dimension_cache: rows,
         writer,
-        find: None,
-        next: None,
-        head: EventId(0),
-        hash: Hash([0; 32]),
-        repeats: false,
-        seen: 0,
+        find_statement: None,
+        insert_statement: None,
+        head_id: EventId(0),
+        head_hash: Hash([0; 32]),
+        last_was_repeat: false,
+        attempted: 0,
         stored: 0,
         last_event_id: None,
-        state: State::Open,
+        state: BatchState::Open,
     };
     batch.check_versions()?;
-    (batch.head, batch.hash) = sqlite::noted_head(connection)?;
+    (batch.head_id, batch.head_hash) = sqlite::noted_head(connection)?;
     Ok(batch)
 }
 
 /// A transaction that appends.
-pub(in crate::store) struct Batch<'a> {
+pub(in crate::store) struct SqliteBatch<'a> {
     path: &'a Path,
     connection: &'a Connection,
-    rows: &'a RefCell<rows::Cache>,
-    writer: &'a mut Writer,
-    find: Option<CachedStatement<'a>>,
-    next: Option<CachedStatement<'a>>,
+    dimension_cache: &'a RefCell<rows::DimensionCache>,
+    writer: &'a mut WriterState,
+    find_statement: Option<CachedStatement<'a>>,
+    insert_statement: Option<CachedStatement<'a>>,
     /// The newest event, in this batch or before it.
-    head: EventId,
-    hash: Hash,
+    head_id: EventId,
+    head_hash: Hash,
     /// The event before was there already.
-    repeats: bool,
-    seen: u64,
+    last_was_repeat: bool,
+    attempted: u64,
     stored: u64,
     last_event_id: Option<String>,
-    state: State,
+    state: BatchState,
 }
 
 /// How far a batch has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+enum BatchState {
     Open,
     /// An error came. SQLite may have ended the transaction, so nothing more is written.
     Failed,
     Committed,
 }
 
-impl Batch<'_> {
+impl SqliteBatch<'_> {
     pub(in crate::store) fn append(
         &mut self,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<Appended> {
-        self.seen += 1;
-        self.is_open()?;
-        self.try_append(event, stamp).map_err(|why| self.failed(&why))
+        self.attempted += 1;
+        self.ensure_open()?;
+        self.try_append(event, stamp).map_err(|why| self.fail(&why))
     }
 
-    pub(in crate::store) fn progress(&mut self, progress: &Progress) -> Result<()> {
-        self.is_open()?;
-        progress::note(self.connection, progress).map_err(|why| self.failed(&why))
+    pub(in crate::store) fn record_progress(&mut self, progress: &Progress) -> Result<()> {
+        self.ensure_open()?;
+        progress::record(self.connection, progress).map_err(|why| self.fail(&why))
     }
 
-    pub(in crate::store) fn anchor(
+    pub(in crate::store) fn record_anchor(
         &mut self,
         (id, hash): (EventId, Hash),
         at: Timestamp,
@@ -189,24 +189,24 @@ impl Batch<'_> {
         // The head of a log to which nothing came is published again and again.
         const NOTE: &str =
             "INSERT OR IGNORE INTO anchor (id, hash, at, place) VALUES (?1, ?2, ?3, ?4)";
-        self.is_open()?;
+        self.ensure_open()?;
         self.connection
             .prepare_cached(NOTE)
             .and_then(|mut note| note.execute(params![id.0, hash.0, at.as_nanos(), place]))
             .map(drop)
-            .map_err(|why| self.failed(&why))
+            .map_err(|why| self.fail(&why))
     }
 
     pub(in crate::store) fn commit(mut self) -> Result<()> {
-        self.is_open()?;
-        self.set_head().map_err(|why| self.failed(&why))?;
+        self.ensure_open()?;
+        self.set_head().map_err(|why| self.fail(&why))?;
         let committed =
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        committed.map_err(|why| self.unconfirmed(&why))?;
-        self.state = State::Committed;
-        if self.stored > LONG {
-            self.writer.long = true;
-            self.writer.pause = true;
+        committed.map_err(|why| self.fail_unconfirmed(&why))?;
+        self.state = BatchState::Committed;
+        if self.stored > LONG_TRANSACTION {
+            self.writer.had_long_transaction = true;
+            self.writer.pause_before_next = true;
         }
         Ok(())
     }
@@ -223,13 +223,13 @@ impl Batch<'_> {
             open::identify(self.path, self.connection)?;
             open::check_schema(self.path, self.connection)?;
         }
-        if self.writer.keys.is_empty() {
+        if self.writer.interner.is_empty() {
             return Ok(());
         }
         // The first transaction does not ask, so the second takes what it knew for forgotten.
         let data = rows::data_version(self.connection)?;
         if self.writer.data_version.replace(data) != Some(data) {
-            self.writer.keys.clear();
+            self.writer.interner.clear();
         }
         Ok(())
     }
@@ -239,29 +239,29 @@ impl Batch<'_> {
     /// what is refused leaves none behind.
     fn try_append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> rusqlite::Result<Appended> {
         let given = event.event_id.as_deref().filter(|id| !id.is_empty());
-        let remembered = self.writer.keys.remembered(event, stamp.recorded_by);
-        if (self.repeats || remembered.is_none())
-            && let Some(known) = self.repeat(event, given)?
+        let remembered = self.writer.interner.cached_keys(event, stamp.recorded_by);
+        if (self.last_was_repeat || remembered.is_none())
+            && let Some(known) = self.resolve_duplicate(event, given)?
         {
             return Ok(known);
         }
-        self.repeats = false;
+        self.last_was_repeat = false;
         let rows = match remembered {
             Some(rows) => rows,
-            None => self.writer.keys.found_or_made(self.connection, event, stamp.recorded_by)?,
+            None => self.writer.interner.intern(self.connection, event, stamp.recorded_by)?,
         };
         let event_id = given.map_or_else(|| self.new_event_id(stamp), str::to_owned);
         match self.insert(event, &event_id, stamp, &rows) {
             Ok(id) => Ok(Appended::Stored { id, event_id }),
             Err(why) if why.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                self.repeat(event, given)?.ok_or(why)
+                self.resolve_duplicate(event, given)?.ok_or(why)
             }
             Err(why) => Err(why),
         }
     }
 
     /// What becomes of an event whose `event_id` is there.
-    fn repeat(
+    fn resolve_duplicate(
         &mut self,
         event: &NewEvent,
         event_id: Option<&str>,
@@ -270,11 +270,11 @@ impl Batch<'_> {
         let Some(event_id) = event_id else {
             return Ok(None);
         };
-        let Some(id) = self.find(event.tenant.as_deref(), event_id)? else {
+        let Some(id) = self.find_by_event_id(event.tenant.as_deref(), event_id)? else {
             return Ok(None);
         };
-        self.repeats = true;
-        let there = rows::select(self.connection, self.rows, SQL, [id.0])?.pop();
+        self.last_was_repeat = true;
+        let there = rows::select_events(self.connection, self.dimension_cache, SQL, [id.0])?.pop();
         let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
         Ok(Some(match store::conflict(event, &there) {
             Some(field) => Appended::Conflict { id, field },
@@ -283,21 +283,25 @@ impl Batch<'_> {
     }
 
     /// The event with that `event_id`, in this batch too.
-    fn find(&mut self, tenant: Option<&str>, event_id: &str) -> rusqlite::Result<Option<EventId>> {
+    fn find_by_event_id(
+        &mut self,
+        tenant: Option<&str>,
+        event_id: &str,
+    ) -> rusqlite::Result<Option<EventId>> {
         const SQL: &str = "SELECT id FROM event WHERE event_id = ?1 \
             AND tenant = (SELECT key FROM tenant WHERE text = ?2)";
-        let find = match &mut self.find {
+        let find = match &mut self.find_statement {
             Some(find) => find,
-            None => self.find.insert(self.connection.prepare_cached(SQL)?),
+            None => self.find_statement.insert(self.connection.prepare_cached(SQL)?),
         };
-        let key = EventKey::of(event_id);
+        let key = StoredEventId::from_event_id(event_id);
         find.query_row(params![key, tenant.unwrap_or("")], |row| row.get(0).map(EventId)).optional()
     }
 
     /// A UUID v7 of the time of recording: in order, and not to be guessed.
     fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
         let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
-        let random = self.writer.keys.random.bytes();
+        let random = self.writer.interner.random.bytes();
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         uuid.hyphenated().to_string()
     }
@@ -307,13 +311,13 @@ impl Batch<'_> {
         event: &NewEvent,
         event_id: &str,
         stamp: &Stamp<'_>,
-        rows: &Rows,
+        rows: &DimensionKeys,
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
-        let id = EventId(self.head.0.checked_add(1).ok_or_else(used_up)?);
+        let id = EventId(self.head_id.0.checked_add(1).ok_or_else(used_up)?);
         let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
         let (source, severity) = (event.source_or_default(), event.severity_or_default());
-        let salt = self.writer.keys.random.bytes();
+        let salt = self.writer.interner.random.bytes();
         let body = Body {
             title: event.title.as_deref(),
             description: event.description.as_deref(),
@@ -343,8 +347,8 @@ impl Batch<'_> {
             body: body.digest(&salt),
             own: event.own,
         };
-        let hash = chain::link_hash(&self.hash, id, &content.digest());
-        let key = EventKey::of(event_id);
+        let hash = chain::link_hash(&self.head_hash, id, &content.digest());
+        let key = StoredEventId::from_event_id(event_id);
         let row: [&dyn ToSql; 25] = [
             &key,
             &occurred_at.as_nanos(),
@@ -373,18 +377,18 @@ impl Batch<'_> {
             &id.0,
         ];
         let changed = if self.stored == 0 {
-            self.connection.prepare_cached(FIRST)?.execute(&row[..])?
+            self.connection.prepare_cached(INSERT_WITH_ID)?.execute(&row[..])?
         } else {
-            let next = match &mut self.next {
+            let next = match &mut self.insert_statement {
                 Some(next) => next,
-                None => self.next.insert(self.connection.prepare_cached(NEXT)?),
+                None => self.insert_statement.insert(self.connection.prepare_cached(INSERT_EVENT)?),
             };
             next.execute(&row[..24])?
         };
         if changed == 0 || self.connection.last_insert_rowid() != id.0 {
             return Err(error::refused("an event"));
         }
-        (self.head, self.hash) = (id, hash);
+        (self.head_id, self.head_hash) = (id, hash);
         self.stored += 1;
         self.last_event_id = Some(event_id.to_owned());
         Ok(id)
@@ -396,21 +400,21 @@ impl Batch<'_> {
         }
         let mut update =
             self.connection.prepare_cached("UPDATE head SET id = ?1, hash = ?2 WHERE one = 1")?;
-        match update.execute(params![self.head.0, self.hash.0])? {
+        match update.execute(params![self.head_id.0, self.head_hash.0])? {
             1 => Ok(()),
             _ => Err(error::refused("the newest id")),
         }
     }
 
     /// Makes a planned sweep count with the events of this batch.
-    pub(super) fn count_sweep(&mut self, number: i64) -> Result<()> {
+    pub(super) fn activate_sweep(&mut self, number: i64) -> Result<()> {
         const COUNT: &str = "UPDATE head SET sweep = ?1 WHERE one = 1 AND sweep = ?1 - 1";
-        self.is_open()?;
+        self.ensure_open()?;
         let changed =
             self.connection.prepare_cached(COUNT).and_then(|mut count| count.execute([number]));
-        match changed.map_err(|why| self.failed(&why))? {
+        match changed.map_err(|why| self.fail(&why))? {
             1 => Ok(()),
-            _ => Err(self.failed(&error::refused("the number of a sweep"))),
+            _ => Err(self.fail(&error::refused("the number of a sweep"))),
         }
     }
 
@@ -418,19 +422,21 @@ impl Batch<'_> {
         self.connection
     }
 
-    fn is_open(&self) -> Result<()> {
+    fn ensure_open(&self) -> Result<()> {
         match self.state {
-            State::Open => Ok(()),
-            State::Failed | State::Committed => Err(lost(self.path).into()),
+            BatchState::Open => Ok(()),
+            BatchState::Failed | BatchState::Committed => {
+                Err(earlier_write_failed(self.path).into())
+            }
         }
     }
 
     /// What an error is for the user. Nothing of the batch is stored.
-    fn failed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
-        self.state = State::Failed;
+    fn fail(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+        self.state = BatchState::Failed;
         let mut failure = error::failure(self.path, Doing::Write, why);
         if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
-            let events = text::plural(self.seen, "event");
+            let events = text::plural(self.attempted, "event");
             failure.message += " (0 of ";
             failure.message += &events;
             failure.message += " of this batch stored)";
@@ -440,12 +446,12 @@ impl Batch<'_> {
 
     /// A commit that failed may be found in the write-ahead log after a crash, save where the disk
     /// had no room for it.
-    fn unconfirmed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+    fn fail_unconfirmed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
         if matches!(why.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)) {
-            return self.failed(why);
+            return self.fail(why);
         }
-        self.state = State::Failed;
-        self.writer.lost = true;
+        self.state = BatchState::Failed;
+        self.writer.poisoned = true;
         let mut failure = error::failure(self.path, Doing::Write, why);
         failure.message += "; not confirmed";
         if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
@@ -456,29 +462,29 @@ impl Batch<'_> {
     }
 }
 
-impl Drop for Batch<'_> {
+impl Drop for SqliteBatch<'_> {
     /// Rolls back what was not committed.
     fn drop(&mut self) {
-        if self.state == State::Committed {
+        if self.state == BatchState::Committed {
             return;
         }
         // Rows that are rolled back leave their keys to others.
-        self.writer.keys.clear();
-        self.rows.borrow_mut().clear();
+        self.writer.interner.clear();
+        self.dimension_cache.borrow_mut().clear();
         if self.connection.is_autocommit() {
             return;
         }
         let rolled_back =
             self.connection.prepare_cached("ROLLBACK").and_then(|mut back| back.execute([]));
-        self.writer.lost |= rolled_back.is_err();
+        self.writer.poisoned |= rolled_back.is_err();
     }
 }
 
 impl Sqlite {
     /// Forgets the rows that were read, found and made: some of them were removed by this connection,
     /// and its own writes do not tell it so.
-    pub(super) fn forget_rows(&mut self) {
-        self.writer.keys.clear();
+    pub(super) fn clear_caches(&mut self) {
+        self.writer.interner.clear();
         self.rows.borrow_mut().clear();
     }
 }
@@ -487,7 +493,7 @@ impl Drop for Sqlite {
     /// After a long run the write-ahead log is large: it is carried over and cut. Nothing depends on
     /// it, so a reader who is in the way is not waited for.
     fn drop(&mut self) {
-        if !self.writer.long || self.writer.lost {
+        if !self.writer.had_long_transaction || self.writer.poisoned {
             return;
         }
         drop(wal::cut(&mut self.connection));

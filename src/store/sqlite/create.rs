@@ -27,7 +27,7 @@ use rustix::fs::RenameFlags;
 use crate::chain;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::sqlite::dimensions::Random;
+use crate::store::sqlite::dimensions::RandomPool;
 use crate::store::sqlite::error;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
@@ -115,7 +115,7 @@ struct Draft(PathBuf);
 
 impl Draft {
     fn new(path: &Path) -> Self {
-        let number = u64::from_ne_bytes(Random::default().bytes());
+        let number = u64::from_ne_bytes(RandomPool::default().bytes());
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(format!("{DRAFT}{number:016x}"));
@@ -144,7 +144,7 @@ impl Draft {
              BEGIN;",
         )?;
         connection.execute_batch(migrate::SCHEMA)?;
-        let uuid = uuid::Builder::from_random_bytes(Random::default().bytes()).into_uuid();
+        let uuid = uuid::Builder::from_random_bytes(RandomPool::default().bytes()).into_uuid();
         connection
             .execute("INSERT INTO meta (key, value) VALUES ('uuid', ?1)", [uuid.as_bytes()])?;
         connection.execute(

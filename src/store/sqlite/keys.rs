@@ -120,7 +120,7 @@ impl Lookup {
             return Ok(());
         }
         let prefix = pattern.prefix();
-        let after = if prefix.is_empty() { None } else { rows::after_prefix(prefix) };
+        let after = if prefix.is_empty() { None } else { rows::prefix_upper_bound(prefix) };
         let matches = pattern.matcher();
         let accepts = |text: ValueRef<'_>| Ok(matches(text.as_bytes()?));
         match after {

@@ -48,7 +48,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::Found;
-pub(super) use crate::store::sqlite::append::Batch;
+pub(super) use crate::store::sqlite::append::SqliteBatch;
 use crate::store::sqlite::error::Doing;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::fields as sortable;
@@ -65,9 +65,9 @@ pub(super) struct Sqlite {
     path: PathBuf,
     warnings: Vec<String>,
     /// The dimension rows that were read.
-    rows: RefCell<rows::Cache>,
+    rows: RefCell<rows::DimensionCache>,
     planned: RefCell<page::Planned>,
-    writer: append::Writer,
+    writer: append::WriterState,
 }
 
 impl Sqlite {
@@ -95,7 +95,7 @@ impl Sqlite {
 
     /// The events that a statement selects; its first columns are `rows::columns!()`.
     fn events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
-        self.snapshot(|connection| rows::select(connection, &self.rows, sql, params))
+        self.snapshot(|connection| rows::select_events(connection, &self.rows, sql, params))
     }
 
     pub(super) fn schema(&self) -> Result<i64> {
@@ -127,7 +127,7 @@ impl Sqlite {
     fn with_event_id(&self, event_id: &str) -> Result<Vec<EventId>> {
         const SQL: &str = "SELECT event.id FROM tenant \
             CROSS JOIN event ON event.tenant = tenant.key AND event.event_id = ?1 LIMIT ?2";
-        let key = rows::EventKey::of(event_id);
+        let key = rows::StoredEventId::from_event_id(event_id);
         self.snapshot(|connection| ids(connection, SQL, (&key, CANDIDATES)))
     }
 
@@ -142,7 +142,7 @@ impl Sqlite {
         }
         self.snapshot(|connection| {
             // A BLOB is greater than any text: past the last text there are only UUIDs.
-            let after = rows::after_prefix(prefix);
+            let after = rows::prefix_upper_bound(prefix);
             let mut found = match after {
                 Some(after) => ids(connection, SQL, (prefix, after, CANDIDATES))?,
                 None => ids(connection, SQL, (prefix, &b""[..], CANDIDATES))?,

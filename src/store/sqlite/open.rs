@@ -32,7 +32,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::append::Writer;
+use crate::store::sqlite::append::WriterState;
 use crate::store::sqlite::create;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Doing;
@@ -74,7 +74,7 @@ impl Sqlite {
             warnings,
             rows: RefCell::default(),
             planned: RefCell::default(),
-            writer: Writer::default(),
+            writer: WriterState::default(),
         })
     }
 
@@ -91,7 +91,7 @@ impl Sqlite {
             warnings: Vec::new(),
             rows: RefCell::default(),
             planned: RefCell::default(),
-            writer: Writer::default(),
+            writer: WriterState::default(),
         })
     }
 
@@ -118,7 +118,7 @@ impl Sqlite {
             warnings,
             rows: RefCell::default(),
             planned: RefCell::default(),
-            writer: Writer::default(),
+            writer: WriterState::default(),
         })
     }
 }

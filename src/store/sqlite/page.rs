@@ -89,7 +89,7 @@ impl Sqlite {
             plan.window.limit(&mut sql);
             plan.filter(&mut sql, None);
             sql.bind(" ORDER BY event.id LIMIT ?", number(limit));
-            rows::select(connection, &self.rows, sql.text(), sql.params())
+            rows::select_events(connection, &self.rows, sql.text(), sql.params())
         })
     }
 
@@ -205,7 +205,7 @@ impl Sqlite {
             Lead::Merge(way) => plan.merged(way, stretch, window),
             Lead::Gather(way) => return self.gathered(connection, plan, way, stretch, window),
         };
-        rows::select(connection, &self.rows, sql.text(), sql.params())
+        rows::select_events(connection, &self.rows, sql.text(), sql.params())
     }
 
     /// Collects the places of all events that are meant, and sorts them.
@@ -246,7 +246,7 @@ impl Sqlite {
         );
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
-        rows::select(connection, &self.rows, SQL, [list])
+        rows::select_events(connection, &self.rows, SQL, [list])
     }
 
     /// Reads a page in the order of a field, which no index has: the ids are sorted first, for rows

@@ -12,10 +12,10 @@ use crate::store::sqlite::error::damage;
 
 /// How many places are kept of files that begin alike: a file that is taken every minute must not
 /// fill the log, and an older copy of it shall be known all the same.
-const KEPT: i64 = 64;
+const MAX_PLACES: i64 = 64;
 
 impl Sqlite {
-    pub(in crate::store) fn progress(
+    pub(in crate::store) fn find_progress(
         &self,
         size: u64,
         mut head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
@@ -25,7 +25,7 @@ impl Sqlite {
         let mut found = Vec::new();
         for length in self.head_lengths(size)? {
             let hash = head_hash(length)?;
-            found.extend(self.left_at(size, length, hash)?);
+            found.extend(self.progress_by_head(size, length, hash)?);
         }
         found.sort_by_key(|progress| std::cmp::Reverse(progress.taken));
         Ok(found)
@@ -35,25 +35,30 @@ impl Sqlite {
         const SQL: &str = "SELECT DISTINCT head_length FROM progress WHERE head_length <= ?1";
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
-            statement.query_map([size], |row| natural(row, 0))?.collect()
+            statement.query_map([size], |row| get_u64(row, 0))?.collect()
         })
     }
 
-    fn left_at(&self, size: i64, head_length: u64, head_hash: [u8; 32]) -> Result<Vec<Progress>> {
+    fn progress_by_head(
+        &self,
+        size: i64,
+        head_length: u64,
+        head_hash: [u8; 32],
+    ) -> Result<Vec<Progress>> {
         const SQL: &str = "SELECT taken, tail_length, tail_hash, records, lines FROM progress \
             WHERE head_length = ?1 AND head_hash = ?2 AND taken <= ?3";
         self.snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let rows =
-                statement.query_map(params![integer(head_length), head_hash, size], |row| {
+                statement.query_map(params![to_i64(head_length), head_hash, size], |row| {
                     Ok(Progress {
                         head_length,
                         head_hash,
-                        taken: natural(row, 0)?,
-                        tail_length: natural(row, 1)?,
+                        taken: get_u64(row, 0)?,
+                        tail_length: get_u64(row, 1)?,
                         tail_hash: row.get(2)?,
-                        records: natural(row, 3)?,
-                        lines: natural(row, 4)?,
+                        records: get_u64(row, 3)?,
+                        lines: get_u64(row, 4)?,
                     })
                 })?;
             rows.collect()
@@ -62,7 +67,7 @@ impl Sqlite {
 }
 
 /// Notes a place within the transaction that is open.
-pub(super) fn note(connection: &Connection, progress: &Progress) -> rusqlite::Result<()> {
+pub(super) fn record(connection: &Connection, progress: &Progress) -> rusqlite::Result<()> {
     const NOTE: &str = "INSERT OR REPLACE INTO progress \
         (head_length, head_hash, taken, tail_length, tail_hash, records, lines) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -70,30 +75,30 @@ pub(super) fn note(connection: &Connection, progress: &Progress) -> rusqlite::Re
         AND taken < (SELECT taken FROM progress WHERE head_length = ?1 AND head_hash = ?2 \
                      ORDER BY taken DESC LIMIT 1 OFFSET ?3)";
     let changed = connection.prepare_cached(NOTE)?.execute(params![
-        integer(progress.head_length),
+        to_i64(progress.head_length),
         progress.head_hash,
-        integer(progress.taken),
-        integer(progress.tail_length),
+        to_i64(progress.taken),
+        to_i64(progress.tail_length),
         progress.tail_hash,
-        integer(progress.records),
-        integer(progress.lines),
+        to_i64(progress.records),
+        to_i64(progress.lines),
     ])?;
     if changed == 0 {
         return Err(error::refused("the place reached in a file"));
     }
     connection.prepare_cached(FORGET)?.execute(params![
-        integer(progress.head_length),
+        to_i64(progress.head_length),
         progress.head_hash,
-        KEPT - 1
+        MAX_PLACES - 1
     ])?;
     Ok(())
 }
 
-fn integer(natural: u64) -> i64 {
+fn to_i64(natural: u64) -> i64 {
     i64::try_from(natural).expect("no file is larger than an i64 says")
 }
 
-fn natural(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+fn get_u64(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?)
         .map_err(|_| damage("the place reached in a file is negative"))
 }

@@ -31,7 +31,7 @@ use crate::event::json::VALUE_DEPTH;
 use crate::store::sqlite::error::damage;
 use crate::time::Timestamp;
 
-/// The columns of a whole event, in the order in which [`select`] reads them.
+/// The columns of a whole event, in the order in which [`select_events`] reads them.
 macro_rules! columns {
     () => {
         "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
@@ -44,33 +44,33 @@ macro_rules! columns {
 pub(super) use columns;
 
 /// How many rows of one dimension are remembered: a page of any export stays well below it.
-const SHELF: usize = 1 << 15;
+const MAX_CACHED_ROWS: usize = 1 << 15;
 
 /// The dimension rows that were read, for as long as nobody else writes: a sweep may take a row that
 /// nothing refers to, and its key may come again.
 #[derive(Default)]
-pub(super) struct Cache {
-    version: Option<i64>,
-    recorders: Shelf<str>,
-    tenants: Shelf<str>,
-    actions: Shelf<Action>,
-    actors: Shelf<Party>,
-    targets: Shelf<Target>,
-    titles: Shelf<str>,
-    agents: Shelf<str>,
+pub(super) struct DimensionCache {
+    data_version: Option<i64>,
+    recorders: RowsByKey<str>,
+    tenants: RowsByKey<str>,
+    actions: RowsByKey<Action>,
+    actors: RowsByKey<Party>,
+    targets: RowsByKey<Target>,
+    titles: RowsByKey<str>,
+    agents: RowsByKey<str>,
 }
 
-impl Cache {
+impl DimensionCache {
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Clears itself when another connection has written since the last call.
-    fn follow(&mut self, connection: &Connection) -> Result<()> {
+    fn clear_if_stale(&mut self, connection: &Connection) -> Result<()> {
         let version = data_version(connection)?;
-        if self.version.replace(version).is_some_and(|known| known != version) {
+        if self.data_version.replace(version).is_some_and(|known| known != version) {
             self.clear();
-            self.version = Some(version);
+            self.data_version = Some(version);
         }
         Ok(())
     }
@@ -83,25 +83,25 @@ pub(super) fn data_version(connection: &Connection) -> Result<i64> {
 
 /// The events that a statement selects; its first columns are [`columns`]. Ask within one read
 /// snapshot, or a sweep may come between an event and its texts.
-pub(super) fn select(
+pub(super) fn select_events(
     connection: &Connection,
-    cache: &RefCell<Cache>,
+    cache: &RefCell<DimensionCache>,
     sql: &str,
     params: impl Params,
 ) -> Result<Vec<Event>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let keys = statement.query_map(params, Keys::read)?.collect::<Result<Vec<_>>>()?;
+    let keys = statement.query_map(params, RawEvent::from_row)?.collect::<Result<Vec<_>>>()?;
     if keys.is_empty() {
         return Ok(Vec::new());
     }
     let mut cache = cache.borrow_mut();
-    cache.follow(connection)?;
-    cache.fill(connection, &keys)?;
-    keys.into_iter().map(|keys| cache.event(keys)).collect()
+    cache.clear_if_stale(connection)?;
+    cache.load_dimensions(connection, &keys)?;
+    keys.into_iter().map(|keys| cache.resolve(keys)).collect()
 }
 
 /// A row of `event`, its dimensions still keys.
-struct Keys {
+struct RawEvent {
     id: EventId,
     event_id: String,
     occurred_at: Timestamp,
@@ -128,8 +128,8 @@ struct Keys {
     hash: Hash,
 }
 
-impl Keys {
-    fn read(row: &Row<'_>) -> Result<Self> {
+impl RawEvent {
+    fn from_row(row: &Row<'_>) -> Result<Self> {
         let id = EventId(row.get(0)?);
         let odd = |what: &str| damage(format!("event {id} has no {what} that there can be"));
         let json = |column, name| {
@@ -138,7 +138,7 @@ impl Keys {
         };
         Ok(Self {
             id,
-            event_id: event_id(row.get_ref(1)?).ok_or_else(|| odd("event_id"))?,
+            event_id: decode_event_id(row.get_ref(1)?).ok_or_else(|| odd("event_id"))?,
             occurred_at: Timestamp::from_nanos(row.get(2)?),
             recorded_at: Timestamp::from_nanos(row.get(3)?),
             recorder: row.get(4)?,
@@ -170,40 +170,40 @@ impl Keys {
 }
 
 /// The rows of one dimension by key.
-type Shelf<T> = HashMap<i64, Arc<T>>;
+type RowsByKey<T> = HashMap<i64, Arc<T>>;
 
-impl Cache {
+impl DimensionCache {
     /// Asks for the dimension rows of these events that are not here yet.
-    fn fill(&mut self, connection: &Connection, events: &[Keys]) -> Result<()> {
-        fill(
+    fn load_dimensions(&mut self, connection: &Connection, events: &[RawEvent]) -> Result<()> {
+        load_missing(
             connection,
             &mut self.recorders,
             events.iter().map(|event| event.recorder),
             "SELECT key, text FROM recorder WHERE key IN (SELECT value FROM json_each(?1))",
             |row| row.get(1),
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.tenants,
             events.iter().map(|event| event.tenant),
             "SELECT key, text FROM tenant WHERE key IN (SELECT value FROM json_each(?1))",
             |row| row.get(1),
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.actions,
             events.iter().map(|event| event.action),
             "SELECT key, slug, module FROM action WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| Ok(Arc::new(Action { slug: row.get(1)?, module: present(row.get(2)?) })),
+            |row| Ok(Arc::new(Action { slug: row.get(1)?, module: non_empty(row.get(2)?) })),
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.actors,
             events.iter().flat_map(|event| [event.actor, event.impersonator]).flatten(),
             "SELECT key, id, label FROM actor WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| Ok(Arc::new(Party { id: present(row.get(1)?), label: present(row.get(2)?) })),
+            |row| Ok(Arc::new(Party { id: non_empty(row.get(1)?), label: non_empty(row.get(2)?) })),
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.targets,
             events.iter().filter_map(|event| event.target),
@@ -211,18 +211,18 @@ impl Cache {
              WHERE key IN (SELECT value FROM json_each(?1))",
             |row| {
                 let (kind, id, label) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                let (kind, id, label) = (present(kind), present(id), present(label));
+                let (kind, id, label) = (non_empty(kind), non_empty(id), non_empty(label));
                 Ok(Arc::new(Target { kind, id, label }))
             },
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.titles,
             events.iter().filter_map(|event| event.title),
             "SELECT key, text FROM title WHERE key IN (SELECT value FROM json_each(?1))",
             |row| row.get(1),
         )?;
-        fill(
+        load_missing(
             connection,
             &mut self.agents,
             events.iter().filter_map(|event| event.agent),
@@ -231,27 +231,27 @@ impl Cache {
         )
     }
 
-    fn event(&self, keys: Keys) -> Result<Event> {
+    fn resolve(&self, keys: RawEvent) -> Result<Event> {
         let id = keys.id;
         Ok(Event {
             id,
             event_id: keys.event_id,
             occurred_at: keys.occurred_at,
             recorded_at: keys.recorded_at,
-            recorded_by: behind(&self.recorders, keys.recorder, id)?,
-            tenant: Some(behind(&self.tenants, keys.tenant, id)?).filter(|text| !text.is_empty()),
+            recorded_by: get_row(&self.recorders, keys.recorder, id)?,
+            tenant: Some(get_row(&self.tenants, keys.tenant, id)?).filter(|text| !text.is_empty()),
             source: keys.source,
             severity: keys.severity,
-            action: behind(&self.actions, keys.action, id)?,
-            title: maybe_behind(&self.titles, keys.title, id)?,
+            action: get_row(&self.actions, keys.action, id)?,
+            title: get_optional_row(&self.titles, keys.title, id)?,
             description: keys.description,
-            actor: maybe_behind(&self.actors, keys.actor, id)?,
-            impersonator: maybe_behind(&self.actors, keys.impersonator, id)?,
-            target: maybe_behind(&self.targets, keys.target, id)?,
+            actor: get_optional_row(&self.actors, keys.actor, id)?,
+            impersonator: get_optional_row(&self.actors, keys.impersonator, id)?,
+            target: get_optional_row(&self.targets, keys.target, id)?,
             diff: keys.diff,
             payload: keys.payload,
             ip: keys.ip,
-            user_agent: maybe_behind(&self.agents, keys.agent, id)?,
+            user_agent: get_optional_row(&self.agents, keys.agent, id)?,
             session_id: keys.session_id,
             method: keys.method,
             endpoint: keys.endpoint,
@@ -263,15 +263,15 @@ impl Cache {
 }
 
 /// Reads the rows with those keys that are not on the shelf.
-fn fill<T: ?Sized>(
+fn load_missing<T: ?Sized>(
     connection: &Connection,
-    shelf: &mut Shelf<T>,
+    shelf: &mut RowsByKey<T>,
     keys: impl Iterator<Item = i64>,
     sql: &'static str,
     make: impl Fn(&Row<'_>) -> Result<Arc<T>>,
 ) -> Result<()> {
     let keys: HashSet<i64> = keys.collect();
-    if shelf.len() + keys.len() > SHELF {
+    if shelf.len() + keys.len() > MAX_CACHED_ROWS {
         shelf.clear();
     }
     let mut missing = String::from("[");
@@ -291,27 +291,27 @@ fn fill<T: ?Sized>(
     Ok(())
 }
 
-fn behind<T: ?Sized>(shelf: &Shelf<T>, key: i64, event: EventId) -> Result<Arc<T>> {
+fn get_row<T: ?Sized>(shelf: &RowsByKey<T>, key: i64, event: EventId) -> Result<Arc<T>> {
     shelf
         .get(&key)
         .cloned()
         .ok_or_else(|| damage(format!("event {event} refers to a row that is not there")))
 }
 
-fn maybe_behind<T: ?Sized>(
-    shelf: &Shelf<T>,
+fn get_optional_row<T: ?Sized>(
+    shelf: &RowsByKey<T>,
     key: Option<i64>,
     event: EventId,
 ) -> Result<Option<Arc<T>>> {
-    key.map(|key| behind(shelf, key, event)).transpose()
+    key.map(|key| get_row(shelf, key, event)).transpose()
 }
 
 /// Absent text is empty in a dimension.
-fn present(text: String) -> Option<String> {
+fn non_empty(text: String) -> Option<String> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-fn event_id(value: ValueRef<'_>) -> Option<String> {
+fn decode_event_id(value: ValueRef<'_>) -> Option<String> {
     match value {
         ValueRef::Text(text) => str::from_utf8(text).ok().map(str::to_owned),
         ValueRef::Blob(bytes) => {
@@ -323,18 +323,18 @@ fn event_id(value: ValueRef<'_>) -> Option<String> {
 
 /// An `event_id` as it is stored.
 #[derive(Clone, Copy)]
-pub(super) enum EventKey<'a> {
+pub(super) enum StoredEventId<'a> {
     Uuid([u8; 16]),
     Text(&'a str),
 }
 
-impl<'a> EventKey<'a> {
-    pub(super) fn of(event_id: &'a str) -> Self {
+impl<'a> StoredEventId<'a> {
+    pub(super) fn from_event_id(event_id: &'a str) -> Self {
         chain::parse_canonical_uuid(event_id).map_or(Self::Text(event_id), Self::Uuid)
     }
 }
 
-impl ToSql for EventKey<'_> {
+impl ToSql for StoredEventId<'_> {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Uuid(bytes) => ValueRef::Blob(bytes),
@@ -344,7 +344,7 @@ impl ToSql for EventKey<'_> {
 }
 
 /// The least text behind all that begin so; none where the prefix ends in the last character.
-pub(super) fn after_prefix(prefix: &str) -> Option<String> {
+pub(super) fn prefix_upper_bound(prefix: &str) -> Option<String> {
     let mut after: String = prefix.to_owned();
     while let Some(last) = after.pop() {
         // The surrogates are no characters: behind U+D7FF comes U+E000.

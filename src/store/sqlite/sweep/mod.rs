@@ -193,7 +193,7 @@ impl Sqlite {
             return Ok(false);
         }
         batch.append(event, stamp)?;
-        batch.count_sweep(planned.sweep)?;
+        batch.activate_sweep(planned.sweep)?;
         batch.commit()?;
         Ok(true)
     }

@@ -55,7 +55,7 @@ impl Sqlite {
             removed += step.removed;
             step.rows.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
         }
-        self.forget_rows();
+        self.clear_caches();
         if !self.remove_unused(sweeping, suspects, referred, &mut || go_on(removed))? {
             return Ok(false);
         }

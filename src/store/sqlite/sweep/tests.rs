@@ -56,7 +56,7 @@ fn gaps(log: &Sqlite) -> Vec<(i64, i64, i64)> {
 fn anchor(log: &mut Sqlite, id: i64, place: &str) {
     let event = log.event(crate::event::EventId(id)).unwrap().unwrap();
     let mut batch = log.begin().unwrap();
-    batch.anchor((event.id, event.hash), Timestamp::from_nanos(0), place).unwrap();
+    batch.record_anchor((event.id, event.hash), Timestamp::from_nanos(0), place).unwrap();
     batch.commit().unwrap();
 }
 

@@ -161,7 +161,7 @@ impl Sqlite {
             let mut delete = connection.prepare_cached(dimension.delete)?;
             unused.iter().try_for_each(|key| delete.execute([key]).map(drop))
         })?;
-        self.forget_rows();
+        self.clear_caches();
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Sqlite {
             let (removed, _) = self.batch(sweeping, |connection| take(connection, known, &next))?;
             if removed {
                 unmet.without(&next);
-                self.forget_rows();
+                self.clear_caches();
             }
         }
         Ok(true)
