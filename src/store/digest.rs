@@ -55,7 +55,7 @@ impl Log {
     /// # Errors
     /// Those of the reads; that the log cannot be read.
     pub(crate) fn at_one_moment<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.engine.at_one_moment(read)
+        self.engine.with_snapshot(read)
     }
 
     /// Visits the events of an extent, the newest first.
@@ -82,7 +82,7 @@ impl Log {
         depth: Depth,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        self.engine.each_as_it_came(extent, depth, visit)
+        self.engine.each_in_recorded_order(extent, depth, visit)
     }
 
     /// Counts the events of an extent by action, without those that the log wrote about itself.
@@ -90,7 +90,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn tally(&self, extent: &Extent) -> Result<Vec<Tally>> {
-        self.engine.tally(extent)
+        self.engine.action_counts(extent)
     }
 
     /// Counts the events of every action in each of so many times 24 hours up to `until`. Actions
@@ -99,7 +99,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn rhythms(&self, until: Timestamp, days: usize) -> Result<Vec<Rhythm>> {
-        self.engine.rhythms(until, days)
+        self.engine.daily_counts(until, days)
     }
 
     /// When the last event of an action occurred before `until`: one that failed, or one that did
@@ -113,7 +113,7 @@ impl Log {
         failed: bool,
         until: Timestamp,
     ) -> Result<Option<Timestamp>> {
-        self.engine.last_of(action, failed, until)
+        self.engine.last_occurrence(action, failed, until)
     }
 
     /// The events with those ids, in no particular order; an id without an event is passed over.
@@ -121,7 +121,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn with_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
-        self.engine.with_ids(ids)
+        self.engine.events_by_ids(ids)
     }
 
     /// The heads that were noted for a place, each with when, in the order of their ids; those alone
@@ -130,7 +130,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn published(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
-        self.engine.published(place)
+        self.engine.published_heads(place)
     }
 
     /// The events that the log wrote about itself under an action, in the order of their ids.
@@ -138,7 +138,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn own(&self, action: &str) -> Result<Vec<Event>> {
-        self.engine.own(action)
+        self.engine.own_events(action)
     }
 
     /// The event that occurred last before `until` and is not the log's own.

@@ -153,7 +153,7 @@ impl Log {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.engine.arrived(query, after, limit)
+        self.engine.recorded_after(query, after, limit)
     }
 
     /// What is meant of the events around one, the oldest first: so many before and after it, and
@@ -189,7 +189,7 @@ impl Log {
 
     /// The actions that are meant, by name, the log's own too; `edges` as in a summary.
     pub(crate) fn vocabulary(&self, query: &Query, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
-        self.engine.vocabulary(query, edges)
+        self.engine.action_usage(query, edges)
     }
 
     /// For each tenant and actor id the label of the newest event of that actor in that tenant that
@@ -199,7 +199,7 @@ impl Log {
         scope: &Query,
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
-        self.engine.labels(scope, actors)
+        self.engine.actor_labels(scope, actors)
     }
 
     /// The few actors or targets within `scope` whose id or label is most like a word.
@@ -209,6 +209,6 @@ impl Log {
         side: Side,
         word: &str,
     ) -> Result<Vec<Resemblance>> {
-        self.engine.resembling(scope, side, word)
+        self.engine.suggestions(scope, side, word)
     }
 }

@@ -22,11 +22,11 @@ use crate::store::sqlite::rows;
 use crate::time::Timestamp;
 
 /// How many events are read at a time.
-const PAGE: i64 = 2_000;
-const DAY: i64 = 86_400_000_000_000;
+const ROWS_PER_PAGE: i64 = 2_000;
+const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// [`rows::columns`] without those that are not kept once for many events.
-macro_rules! outline {
+macro_rules! outline_columns {
     () => {
         "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
          event.tenant, event.source, event.severity, event.action, event.actor, \
@@ -36,7 +36,7 @@ macro_rules! outline {
 }
 
 /// One page of an extent, the newest first, behind a place.
-macro_rules! newest_first {
+macro_rules! newest_first_sql {
     ($columns:expr) => {
         concat!(
             "SELECT ",
@@ -51,7 +51,7 @@ macro_rules! newest_first {
 
 /// One page of an extent, in the order of ids. Its time is hidden from the planner, for what came in
 /// since yesterday is less than what occurred before it.
-macro_rules! as_it_came {
+macro_rules! recorded_order_sql {
     ($columns:expr) => {
         concat!(
             "SELECT ",
@@ -63,7 +63,7 @@ macro_rules! as_it_came {
 }
 
 impl Sqlite {
-    pub(in crate::store) fn at_one_moment<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(in crate::store) fn with_snapshot<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
         if !self.connection.is_autocommit() {
             return read();
@@ -81,8 +81,8 @@ impl Sqlite {
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            Depth::Outline => newest_first!(outline!()),
-            Depth::Whole => newest_first!(rows::columns!()),
+            Depth::Outline => newest_first_sql!(outline_columns!()),
+            Depth::Whole => newest_first_sql!(rows::columns!()),
         };
         let Extent { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
@@ -90,7 +90,7 @@ impl Sqlite {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
             let page = self.events(
                 sql,
-                (span.0, span.1, span.2, span.3, place.0.as_nanos(), place.1.0, PAGE),
+                (span.0, span.1, span.2, span.3, place.0.as_nanos(), place.1.0, ROWS_PER_PAGE),
             )?;
             let Some(last) = page.last() else { return Ok(()) };
             place = (last.occurred_at, last.id);
@@ -98,19 +98,19 @@ impl Sqlite {
         }
     }
 
-    pub(in crate::store) fn each_as_it_came(
+    pub(in crate::store) fn each_in_recorded_order(
         &self,
         extent: &Extent,
         depth: Depth,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            Depth::Outline => as_it_came!(outline!()),
-            Depth::Whole => as_it_came!(rows::columns!()),
+            Depth::Outline => recorded_order_sql!(outline_columns!()),
+            Depth::Whole => recorded_order_sql!(rows::columns!()),
         };
         let Extent { mut after, through, since, until } = *extent;
         loop {
-            let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), PAGE);
+            let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
             let page = self.events(sql, params)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -118,18 +118,18 @@ impl Sqlite {
         }
     }
 
-    pub(in crate::store) fn tally(&self, extent: &Extent) -> Result<Vec<Tally>> {
+    pub(in crate::store) fn action_counts(&self, extent: &Extent) -> Result<Vec<Tally>> {
         const SQL: &str = "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
             FROM event INDEXED BY event_occurred_at \
             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
             GROUP BY action, failed";
         let Extent { after, through, since, until } = *extent;
         self.snapshot(|connection| {
-            let actions = actions(connection)?;
+            let actions = read_actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos());
             let rows = statement.query_map(params, |row| {
-                let action = Arc::clone(named(&actions, row.get(0)?)?);
+                let action = Arc::clone(action_by_key(&actions, row.get(0)?)?);
                 let failed = row.get(1)?;
                 Ok(Tally {
                     failed: failed || event::is_failure_action(&action.slug),
@@ -141,7 +141,11 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn rhythms(&self, until: Timestamp, days: usize) -> Result<Vec<Rhythm>> {
+    pub(in crate::store) fn daily_counts(
+        &self,
+        until: Timestamp,
+        days: usize,
+    ) -> Result<Vec<Rhythm>> {
         // Both read nothing but their index, and it costs less to count its rows here than to have
         // SQLite group them, for it does not know that days ascend with times.
         const ALL: &str = "SELECT action.key, event.occurred_at \
@@ -152,10 +156,10 @@ impl Sqlite {
             FROM action CROSS JOIN event INDEXED BY event_failed \
               ON event.action = action.key AND event.status >= 400 \
               AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
-        let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY);
+        let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_NANOS);
         let first = until.as_nanos().saturating_sub(length);
         self.snapshot(|connection| {
-            let actions = actions(connection)?;
+            let actions = read_actions(connection)?;
             let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
                 let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
                 let mut statement = connection.prepare_cached(sql)?;
@@ -163,7 +167,7 @@ impl Sqlite {
                 let mut current: Option<(i64, Vec<u64>)> = None;
                 while let Some(row) = rows.next()? {
                     let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-                    let day = usize::try_from(at.saturating_sub(first) / DAY).unwrap_or(0);
+                    let day = usize::try_from(at.saturating_sub(first) / DAY_NANOS).unwrap_or(0);
                     if current.as_ref().is_none_or(|(action, _)| *action != key) {
                         counts.extend(current.replace((key, vec![0; days])));
                     }
@@ -177,7 +181,7 @@ impl Sqlite {
             let mut failed = read(FAILED)?;
             let mut rhythms = Vec::new();
             for (key, mut daily) in read(ALL)? {
-                let action = named(&actions, key)?;
+                let action = action_by_key(&actions, key)?;
                 let names_failure = event::is_failure_action(&action.slug);
                 if let Some(failed) = failed.remove(&key).filter(|_| !names_failure) {
                     for (all, failed) in daily.iter_mut().zip(&failed) {
@@ -199,7 +203,7 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn last_of(
+    pub(in crate::store) fn last_occurrence(
         &self,
         action: &Action,
         failed: bool,
@@ -222,7 +226,7 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn with_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+    pub(in crate::store) fn events_by_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
         let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
         let sql = concat!(
             "SELECT ",
@@ -232,7 +236,7 @@ impl Sqlite {
         self.events(sql, [format!("[{}]", ids.join(","))])
     }
 
-    pub(in crate::store) fn own(&self, action: &str) -> Result<Vec<Event>> {
+    pub(in crate::store) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
         let sql = concat!(
             "SELECT ",
             rows::columns!(),
@@ -242,7 +246,10 @@ impl Sqlite {
         self.events(sql, [action])
     }
 
-    pub(in crate::store) fn published(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
+    pub(in crate::store) fn published_heads(
+        &self,
+        place: &str,
+    ) -> Result<Vec<(EventId, Timestamp)>> {
         const SQL: &str = "SELECT id, at FROM anchor WHERE place = ?1 \
             AND EXISTS (SELECT 1 FROM event WHERE event.id = anchor.id) ORDER BY id";
         self.snapshot(|connection| {
@@ -257,7 +264,7 @@ impl Sqlite {
     pub(in crate::store) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
         let sql = concat!(
             "SELECT ",
-            outline!(),
+            outline_columns!(),
             " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
              ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );
@@ -265,9 +272,9 @@ impl Sqlite {
     }
 }
 
-type Actions = HashMap<i64, Arc<Action>>;
+type ActionsByKey = HashMap<i64, Arc<Action>>;
 
-fn actions(connection: &Connection) -> rusqlite::Result<Actions> {
+fn read_actions(connection: &Connection) -> rusqlite::Result<ActionsByKey> {
     let mut statement = connection.prepare_cached("SELECT key, slug, module FROM action")?;
     let rows = statement.query_map([], |row| {
         let module = Some(row.get(2)?).filter(|module: &String| !module.is_empty());
@@ -276,6 +283,6 @@ fn actions(connection: &Connection) -> rusqlite::Result<Actions> {
     rows.collect()
 }
 
-fn named(actions: &Actions, key: i64) -> rusqlite::Result<&Arc<Action>> {
+fn action_by_key(actions: &ActionsByKey, key: i64) -> rusqlite::Result<&Arc<Action>> {
     actions.get(&key).ok_or_else(|| error::damage(format!("action {key} is not there")))
 }

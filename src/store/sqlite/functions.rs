@@ -1,7 +1,7 @@
 //! What SQLite cannot say as the query language means it: its `LIKE` folds ASCII alone, its `GLOB`
 //! knows `?` and `[]`, and both stop at a NUL.
 //!
-//! - `has(SET, KEY)`: whether a [set of keys](super::keys::Keys::bits) has the key; 0 for NULL.
+//! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) has the key; 0 for NULL.
 //! - `holds(TERM, VALUE)`: whether a term of the language, as text, holds of a value; NULL for NULL.
 
 use rusqlite::Connection;
@@ -43,13 +43,13 @@ fn holds(context: &Context<'_>) -> Result<Option<bool>> {
     };
     // The term is the same for every row of a statement, and read once.
     let test = context.get_or_create_aux(0, |term| {
-        term.as_str().map_err(|why| why.to_string()).and_then(read_back)
+        term.as_str().map_err(|why| why.to_string()).and_then(parse_term)
     })?;
     Ok(Some(test.holds_for_text(value)))
 }
 
 /// Reads a term that [`Predicate`] wrote.
-fn read_back(term: &str) -> std::result::Result<Predicate, String> {
+fn parse_term(term: &str) -> std::result::Result<Predicate, String> {
     // What such a term says does not depend on the clock.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let query = Query::parse(term, &clock).map_err(|why| why.to_string())?;

@@ -17,8 +17,8 @@ mod digest;
 mod dimensions;
 mod error;
 mod functions;
-mod keys;
 mod lock;
+mod lookup;
 mod migrate;
 mod open;
 mod page;
@@ -51,7 +51,7 @@ use crate::store::Found;
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 use crate::store::sqlite::error::Doing;
 #[cfg(test)]
-pub(super) use crate::store::sqlite::sort::fields as sortable;
+pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
 pub(crate) use crate::store::sqlite::sweep::reserve::Sweeping;
 pub(super) use crate::store::sqlite::verify::Snapshot;
 
@@ -66,7 +66,7 @@ pub(super) struct Sqlite {
     warnings: Vec<String>,
     /// The dimension rows that were read.
     rows: RefCell<rows::DimensionCache>,
-    planned: RefCell<page::Planned>,
+    planned: RefCell<page::PlanCache>,
     writer: append::WriterState,
 }
 

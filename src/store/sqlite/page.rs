@@ -16,30 +16,30 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::Page;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::plan::Lead;
-use crate::store::sqlite::plan::Plan;
-use crate::store::sqlite::plan::Way;
-use crate::store::sqlite::plan::Window;
+use crate::store::sqlite::plan::AccessPath;
+use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::plan::ReadStrategy;
+use crate::store::sqlite::plan::TimeWindow;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::sort;
 use crate::store::sqlite::sql::Sql;
 
 /// So many events are read at once where all are streamed.
-const CHUNK: usize = 4_096;
+const STREAM_CHUNK: usize = 4_096;
 
-const COLUMNS: &str = concat!("SELECT ", rows::columns!());
-const PLACE: &str = "SELECT event.occurred_at, event.id";
+const SELECT_EVENT: &str = concat!("SELECT ", rows::columns!());
+const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
 
 /// The plan of the query that was asked last.
 #[derive(Default)]
-pub(super) struct Planned(Option<(Query, Version, Rc<Plan>)>);
+pub(super) struct PlanCache(Option<(Query, DataVersion, Rc<QueryPlan>)>);
 
 /// What the log was like: as another connection left it, and what this one wrote.
-type Version = (i64, u64);
+type DataVersion = (i64, u64);
 
 /// Part of the order by time, in one direction.
 #[derive(Clone, Copy)]
-pub(super) struct Stretch {
+pub(super) struct Slice {
     pub newest_first: bool,
     pub after: Option<Cursor>,
     pub skip: u64,
@@ -53,23 +53,23 @@ impl Sqlite {
             Order::Newest => true,
             Order::Oldest => false,
             Order::By { field, ascending } => {
-                let key = sort::key(field)?;
+                let key = sort::sort_expression(field)?;
                 return self.snapshot(|connection| {
                     let plan = self.plan(connection, query)?;
-                    self.sorted(connection, &plan, page, key, ascending)
+                    self.read_sorted(connection, &plan, page, key, ascending)
                 });
             }
         };
         let Page { after, skip, limit, up_to, .. } = *page;
-        let stretch = Stretch { newest_first, after, skip, limit, up_to };
+        let stretch = Slice { newest_first, after, skip, limit, up_to };
         self.snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            self.stretch(connection, &plan, stretch)
+            self.read_slice(connection, &plan, stretch)
         })
     }
 
     /// Events in the order in which they were recorded.
-    pub(in crate::store) fn arrived(
+    pub(in crate::store) fn recorded_after(
         &self,
         query: &Query,
         after: EventId,
@@ -81,14 +81,14 @@ impl Sqlite {
                 return Ok(Vec::new());
             }
             let plan = self.plan(connection, query)?;
-            if plan.impossible {
+            if plan.matches_nothing {
                 return Ok(Vec::new());
             }
-            let mut sql = Sql::new(COLUMNS);
+            let mut sql = Sql::new(SELECT_EVENT);
             sql.bind(" FROM event NOT INDEXED WHERE event.id > ?", after.0);
-            plan.window.limit(&mut sql);
-            plan.filter(&mut sql, None);
-            sql.bind(" ORDER BY event.id LIMIT ?", number(limit));
+            plan.window.add_condition(&mut sql);
+            plan.add_filters(&mut sql, None);
+            sql.bind(" ORDER BY event.id LIMIT ?", saturating_i64(limit));
             rows::select_events(connection, &self.rows, sql.text(), sql.params())
         })
     }
@@ -100,7 +100,7 @@ impl Sqlite {
         each: usize,
     ) -> Result<Vec<Event>> {
         let cursor = Cursor { occurred_at: center.occurred_at, id: center.id };
-        let beside = |newest_first| Stretch {
+        let beside = |newest_first| Slice {
             newest_first,
             after: Some(cursor),
             skip: 0,
@@ -109,12 +109,12 @@ impl Sqlite {
         };
         self.snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            let mut events = self.stretch(connection, &plan, beside(true))?;
+            let mut events = self.read_slice(connection, &plan, beside(true))?;
             events.reverse();
             if query.matches(center) {
                 events.push(center.clone());
             }
-            events.extend(self.stretch(connection, &plan, beside(false))?);
+            events.extend(self.read_slice(connection, &plan, beside(false))?);
             Ok(events)
         })
     }
@@ -130,14 +130,19 @@ impl Sqlite {
         let plan = self.snapshot(|connection| self.plan(connection, query))?;
         let mut after = None;
         loop {
-            let stretch =
-                Stretch { newest_first: false, after, skip: 0, limit: CHUNK, up_to: Some(up_to) };
-            let events = self.snapshot(|connection| self.stretch(connection, &plan, stretch))?;
+            let stretch = Slice {
+                newest_first: false,
+                after,
+                skip: 0,
+                limit: STREAM_CHUNK,
+                up_to: Some(up_to),
+            };
+            let events = self.snapshot(|connection| self.read_slice(connection, &plan, stretch))?;
             let Some(last) = events.last() else {
                 return Ok(());
             };
             after = Some(Cursor { occurred_at: last.occurred_at, id: last.id });
-            let is_last = events.len() < CHUNK;
+            let is_last = events.len() < STREAM_CHUNK;
             events.into_iter().try_for_each(&mut *visit)?;
             if is_last {
                 return Ok(());
@@ -150,9 +155,9 @@ impl Sqlite {
         self.snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             let mut count = 0;
-            for sql in plan.all(connection, "SELECT 1")? {
+            for sql in plan.all_statements(connection, "SELECT 1")? {
                 if count < limit {
-                    count += sql.count(connection, limit - count)?;
+                    count += sql.count_rows(connection, limit - count)?;
                 }
             }
             Ok(u64::try_from(count).unwrap_or(u64::MAX))
@@ -164,7 +169,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         query: &Query,
-    ) -> rusqlite::Result<Rc<Plan>> {
+    ) -> rusqlite::Result<Rc<QueryPlan>> {
         let version = (rows::data_version(connection)?, connection.total_changes());
         let mut planned = self.planned.borrow_mut();
         if let Some((known, at, plan)) = &planned.0
@@ -173,55 +178,57 @@ impl Sqlite {
         {
             return Ok(Rc::clone(plan));
         }
-        let plan = Rc::new(Plan::new(connection, query)?);
+        let plan = Rc::new(QueryPlan::new(connection, query)?);
         planned.0 = Some((query.clone(), version, Rc::clone(&plan)));
         Ok(plan)
     }
 
-    pub(super) fn stretch(
+    pub(super) fn read_slice(
         &self,
         connection: &Connection,
-        plan: &Plan,
-        stretch: Stretch,
+        plan: &QueryPlan,
+        stretch: Slice,
     ) -> rusqlite::Result<Vec<Event>> {
         let Some(window) = plan.window_of(stretch) else {
             return Ok(Vec::new());
         };
-        let lead = plan.lead(connection, window)?;
-        self.read(connection, plan, &lead, stretch, window)
+        let lead = plan.choose_strategy(connection, window)?;
+        self.read_slice_by(connection, plan, &lead, stretch, window)
     }
 
     /// Reads a stretch on a given way; each of them finds the same.
-    pub(super) fn read(
+    pub(super) fn read_slice_by(
         &self,
         connection: &Connection,
-        plan: &Plan,
-        lead: &Lead<'_>,
-        stretch: Stretch,
-        window: Window,
+        plan: &QueryPlan,
+        lead: &ReadStrategy<'_>,
+        stretch: Slice,
+        window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
         let sql = match lead {
-            Lead::Time => plan.in_time(stretch, window),
-            Lead::Merge(way) => plan.merged(way, stretch, window),
-            Lead::Gather(way) => return self.gathered(connection, plan, way, stretch, window),
+            ReadStrategy::TimeOrder => plan.time_order_statement(stretch, window),
+            ReadStrategy::Merge(way) => plan.merge_statement(way, stretch, window),
+            ReadStrategy::Gather(way) => {
+                return self.read_gathered(connection, plan, way, stretch, window);
+            }
         };
         rows::select_events(connection, &self.rows, sql.text(), sql.params())
     }
 
     /// Collects the places of all events that are meant, and sorts them.
-    fn gathered(
+    fn read_gathered(
         &self,
         connection: &Connection,
-        plan: &Plan,
-        way: &Way,
-        stretch: Stretch,
-        window: Window,
+        plan: &QueryPlan,
+        way: &AccessPath,
+        stretch: Slice,
+        window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
         let mut places: Vec<(i64, i64)> = Vec::new();
-        for mut sql in way.each(PLACE) {
-            window.limit(&mut sql);
-            stretch.limit(&mut sql);
-            plan.filter(&mut sql, Some(way));
+        for mut sql in way.scan_statements(SELECT_POSITION) {
+            window.add_condition(&mut sql);
+            stretch.add_bounds(&mut sql);
+            plan.add_filters(&mut sql, Some(way));
             let mut statement = connection.prepare_cached(sql.text())?;
             for place in statement.query_map(sql.params(), |row| Ok((row.get(0)?, row.get(1)?)))? {
                 places.push(place?);
@@ -234,11 +241,11 @@ impl Sqlite {
         let skip = usize::try_from(stretch.skip).unwrap_or(usize::MAX);
         let ids: Vec<i64> =
             places.into_iter().skip(skip).take(stretch.limit).map(|(_, id)| id).collect();
-        self.by_ids(connection, &ids)
+        self.select_by_ids(connection, &ids)
     }
 
     /// The events with these ids, in this order.
-    fn by_ids(&self, connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Event>> {
+    fn select_by_ids(&self, connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Event>> {
         const SQL: &str = concat!(
             "SELECT ",
             rows::columns!(),
@@ -251,15 +258,15 @@ impl Sqlite {
 
     /// Reads a page in the order of a field, which no index has: the ids are sorted first, for rows
     /// are long.
-    fn sorted(
+    fn read_sorted(
         &self,
         connection: &Connection,
-        plan: &Plan,
+        plan: &QueryPlan,
         page: &Page,
         key: &'static str,
         ascending: bool,
     ) -> rusqlite::Result<Vec<Event>> {
-        let mut statements = plan.all(connection, "SELECT event.id")?.into_iter();
+        let mut statements = plan.all_statements(connection, "SELECT event.id")?.into_iter();
         let Some(first) = statements.next() else {
             return Ok(Vec::new());
         };
@@ -278,46 +285,46 @@ impl Sqlite {
         } else {
             " DESC, event.occurred_at DESC, event.id DESC"
         });
-        sql.bind(" LIMIT ?", number(page.limit));
+        sql.bind(" LIMIT ?", saturating_i64(page.limit));
         sql.bind(" OFFSET ?", i64::try_from(page.skip).unwrap_or(i64::MAX));
         let mut statement = connection.prepare_cached(sql.text())?;
         let ids: Vec<i64> = statement
             .query_map(sql.params(), |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        let events = self.by_ids(connection, &ids)?;
+        let events = self.select_by_ids(connection, &ids)?;
         debug_assert!(events.iter().map(|event| event.id.0).eq(ids), "in the order asked for");
         Ok(events)
     }
 }
 
-impl Plan {
+impl QueryPlan {
     /// The part of time in which a stretch lies; none where nothing can be in it.
-    pub(super) fn window_of(&self, stretch: Stretch) -> Option<Window> {
-        if self.impossible || stretch.limit == 0 {
+    pub(super) fn window_of(&self, stretch: Slice) -> Option<TimeWindow> {
+        if self.matches_nothing || stretch.limit == 0 {
             return None;
         }
-        let Window { mut least, mut most } = self.window;
+        let TimeWindow { earliest: mut least, latest: mut most } = self.window;
         match stretch.after {
             Some(cursor) if stretch.newest_first => most = most.min(cursor.occurred_at.as_nanos()),
             Some(cursor) => least = least.max(cursor.occurred_at.as_nanos()),
             None => {}
         }
-        (least <= most).then_some(Window { least, most })
+        (least <= most).then_some(TimeWindow { earliest: least, latest: most })
     }
 
     /// Statements that read all that is meant, in no order. No event is in two of them.
-    pub(super) fn all(
+    pub(super) fn all_statements(
         &self,
         connection: &Connection,
         columns: &'static str,
     ) -> rusqlite::Result<Vec<Sql>> {
-        if self.impossible {
+        if self.matches_nothing {
             return Ok(Vec::new());
         }
-        let way = self.lead_to_all(connection, self.window)?;
+        let way = self.choose_access_path(connection, self.window)?;
         let mut statements = match way {
-            Some(way) => way.each(columns),
-            None if self.window == Window::ALL => {
+            Some(way) => way.scan_statements(columns),
+            None if self.window == TimeWindow::ALL => {
                 let mut sql = Sql::new(columns);
                 // Without conditions SQLite takes the smallest index.
                 sql.add(" FROM event WHERE TRUE");
@@ -330,42 +337,47 @@ impl Plan {
             }
         };
         for sql in &mut statements {
-            if self.window != Window::ALL {
-                self.window.limit(sql);
+            if self.window != TimeWindow::ALL {
+                self.window.add_condition(sql);
             }
-            self.filter(sql, way);
+            self.add_filters(sql, way);
         }
         Ok(statements)
     }
 
-    pub(super) fn in_time(&self, stretch: Stretch, window: Window) -> Sql {
-        let mut sql = Sql::new(COLUMNS);
+    pub(super) fn time_order_statement(&self, stretch: Slice, window: TimeWindow) -> Sql {
+        let mut sql = Sql::new(SELECT_EVENT);
         sql.add(" FROM event INDEXED BY event_occurred_at WHERE TRUE");
-        window.limit(&mut sql);
-        stretch.limit(&mut sql);
-        self.filter(&mut sql, None);
-        stretch.order(&mut sql);
-        stretch.end(&mut sql);
+        window.add_condition(&mut sql);
+        stretch.add_bounds(&mut sql);
+        self.add_filters(&mut sql, None);
+        stretch.add_order(&mut sql);
+        stretch.add_limit(&mut sql);
         sql
     }
 
     /// Walks the index of each key in the order of time, side by side. SQLite merges them as it
     /// goes, and knows an event that it has just seen; the rest of the row is looked at after that.
-    pub(super) fn merged(&self, way: &Way, stretch: Stretch, window: Window) -> Sql {
-        let mut ones = way.ones();
+    pub(super) fn merge_statement(
+        &self,
+        way: &AccessPath,
+        stretch: Slice,
+        window: TimeWindow,
+    ) -> Sql {
+        let mut ones = way.key_statements();
         let (first, second) = (ones.next(), ones.next());
-        let mut sql = Sql::new(COLUMNS);
+        let mut sql = Sql::new(SELECT_EVENT);
         match (first, second) {
             (Some(only), None) => {
                 sql.append(&only);
-                window.limit(&mut sql);
+                window.add_condition(&mut sql);
             }
             (first, second) => {
                 let all = first.into_iter().chain(second).chain(ones);
                 for (place, one) in all.enumerate() {
                     sql.add(if place == 0 { " FROM (" } else { " UNION " });
-                    sql.add(PLACE).append(&one);
-                    window.limit(&mut sql);
+                    sql.add(SELECT_POSITION).append(&one);
+                    window.add_condition(&mut sql);
                 }
                 // With a limit SQLite takes the order for part of what is asked, and keeps it.
                 sql.add(if stretch.newest_first {
@@ -376,19 +388,19 @@ impl Plan {
                 sql.add(") AS found CROSS JOIN event ON event.id = found.id WHERE TRUE");
             }
         }
-        stretch.limit(&mut sql);
-        self.filter(&mut sql, Some(way));
-        if way.is_one() {
-            stretch.order(&mut sql);
+        stretch.add_bounds(&mut sql);
+        self.add_filters(&mut sql, Some(way));
+        if way.is_single_key() {
+            stretch.add_order(&mut sql);
         }
-        stretch.end(&mut sql);
+        stretch.add_limit(&mut sql);
         sql
     }
 }
 
-impl Stretch {
+impl Slice {
     /// Adds what the window does not say: events at the cursor's own time, and how new they may be.
-    fn limit(&self, sql: &mut Sql) {
+    fn add_bounds(&self, sql: &mut Sql) {
         if let Some(Cursor { occurred_at, id }) = self.after {
             sql.bind(" AND (event.occurred_at <> ?", occurred_at.as_nanos());
             let behind = if self.newest_first { " OR event.id < ?)" } else { " OR event.id > ?)" };
@@ -399,7 +411,7 @@ impl Stretch {
         }
     }
 
-    fn order(&self, sql: &mut Sql) {
+    fn add_order(&self, sql: &mut Sql) {
         sql.add(if self.newest_first {
             " ORDER BY event.occurred_at DESC, event.id DESC"
         } else {
@@ -407,14 +419,14 @@ impl Stretch {
         });
     }
 
-    fn end(&self, sql: &mut Sql) {
-        sql.bind(" LIMIT ?", number(self.limit));
+    fn add_limit(&self, sql: &mut Sql) {
+        sql.bind(" LIMIT ?", saturating_i64(self.limit));
         if self.skip > 0 {
             sql.bind(" OFFSET ?", i64::try_from(self.skip).unwrap_or(i64::MAX));
         }
     }
 }
 
-fn number(limit: usize) -> i64 {
+fn saturating_i64(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

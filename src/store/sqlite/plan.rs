@@ -12,177 +12,185 @@ use crate::query::Query;
 use crate::query::Term;
 use crate::query::TimeBounds;
 use crate::query::value::EventProperty;
-use crate::store::sqlite::keys;
+use crate::store::sqlite::lookup;
 use crate::store::sqlite::sql::Sql;
 use crate::store::sqlite::terms;
-use crate::store::sqlite::terms::Arm;
 use crate::store::sqlite::terms::BY_ACTION;
-use crate::store::sqlite::terms::BY_STATUS;
-use crate::store::sqlite::terms::Cost;
+use crate::store::sqlite::terms::BY_FAILURE;
+use crate::store::sqlite::terms::ConditionCost;
+use crate::store::sqlite::terms::IndexScan;
 use crate::time::Timestamp;
 
 /// So many keys are walked side by side in the order of time; SQLite's limit is 500.
-const MERGED: usize = 64;
+const MAX_MERGED_KEYS: usize = 64;
 
 /// So many events are collected and sorted, rather than looked for in the order of time.
-pub(super) const GATHERED: usize = 20_000;
+pub(super) const MAX_GATHERED_EVENTS: usize = 20_000;
 
 /// Where ways lead to more, the lesser of them counts up to here.
-const DEEP: usize = 400_000;
+const MAX_COUNTED_EVENTS: usize = 400_000;
 
 /// A query in terms of one snapshot of a log.
-pub(super) struct Plan {
+pub(super) struct QueryPlan {
     /// One for each term, the cheap ones first.
-    filters: Vec<Filter>,
-    ways: Vec<Way>,
-    pub window: Window,
+    filters: Vec<TermFilter>,
+    access_paths: Vec<AccessPath>,
+    pub window: TimeWindow,
     /// Whether some term names nothing that is in the log.
-    pub impossible: bool,
+    pub matches_nothing: bool,
 }
 
-struct Filter {
+struct TermFilter {
     /// Which of the query's terms.
-    term: usize,
-    cost: Cost,
+    term_index: usize,
+    cost: ConditionCost,
     condition: Sql,
 }
 
 /// An index, or several, that lead to the events of one term.
-pub(super) struct Way {
-    term: usize,
-    arms: Vec<Arm>,
+pub(super) struct AccessPath {
+    term_index: usize,
+    scans: Vec<IndexScan>,
 }
 
 /// The part of time that is looked at, both ends included, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
-    pub least: i64,
-    pub most: i64,
+pub(super) struct TimeWindow {
+    pub earliest: i64,
+    pub latest: i64,
 }
 
-impl Window {
-    pub(super) const ALL: Self = Self { least: i64::MIN, most: i64::MAX };
+impl TimeWindow {
+    pub(super) const ALL: Self = Self { earliest: i64::MIN, latest: i64::MAX };
 
     /// The window of these bounds, unless nothing is in it.
-    fn of(bounds: TimeBounds) -> Option<Self> {
+    fn from_bounds(bounds: TimeBounds) -> Option<Self> {
         let least = bounds.from.map_or(i64::MIN, Timestamp::as_nanos);
         let most = match bounds.to {
             // The end is not in it; before the first nanosecond there is nothing.
             Some(to) => to.as_nanos().checked_sub(1)?,
             None => i64::MAX,
         };
-        (least <= most).then_some(Self { least, most })
+        (least <= most).then_some(Self { earliest: least, latest: most })
     }
 
     /// Adds the condition, in a form that an index on the time serves.
-    pub(super) fn limit(&self, sql: &mut Sql) {
-        sql.bind(" AND event.occurred_at BETWEEN ?", self.least).bind(" AND ?", self.most);
+    pub(super) fn add_condition(&self, sql: &mut Sql) {
+        sql.bind(" AND event.occurred_at BETWEEN ?", self.earliest).bind(" AND ?", self.latest);
     }
 }
 
 /// What finds the events.
-pub(super) enum Lead<'a> {
+pub(super) enum ReadStrategy<'a> {
     /// The order of time; every condition is tried on each event.
-    Time,
+    TimeOrder,
     /// A few keys, side by side in the order of time.
-    Merge(&'a Way),
+    Merge(&'a AccessPath),
     /// Few events: all are collected, and sorted then.
-    Gather(&'a Way),
+    Gather(&'a AccessPath),
 }
 
-impl Plan {
+impl QueryPlan {
     pub(super) fn new(connection: &Connection, query: &Query) -> Result<Self> {
-        let window = Window::of(query.bounds());
+        let window = TimeWindow::from_bounds(query.bounds());
         let mut plan = Self {
             filters: Vec::new(),
-            ways: Vec::new(),
-            window: window.unwrap_or(Window::ALL),
-            impossible: window.is_none(),
+            access_paths: Vec::new(),
+            window: window.unwrap_or(TimeWindow::ALL),
+            matches_nothing: window.is_none(),
         };
         for (place, term) in query.terms().enumerate() {
-            plan.add(connection, place, term)?;
+            plan.add_term(connection, place, term)?;
         }
-        plan.lead_to_failures(connection, query)?;
+        plan.add_failure_path(connection, query)?;
         plan.filters.sort_by_key(|filter| filter.cost);
         Ok(plan)
     }
 
-    fn add(&mut self, connection: &Connection, place: usize, term: &Term) -> Result<()> {
-        let (cost, condition, arms) = terms::read(connection, &term.predicate)?;
-        let mut filter = Filter { term: place, cost, condition };
+    fn add_term(&mut self, connection: &Connection, place: usize, term: &Term) -> Result<()> {
+        let (cost, condition, arms) = terms::compile(connection, &term.predicate)?;
+        let mut filter = TermFilter { term_index: place, cost, condition };
         if term.negated {
             // An event without the field is excluded by nothing.
             let mut negated = Sql::default();
             negated.append(&filter.condition).add(" IS NOT TRUE");
             filter.condition = negated;
         } else if let Some(arms) = arms {
-            self.lead_by(place, arms);
+            self.add_access_path(place, arms);
         }
         self.filters.push(filter);
         Ok(())
     }
 
     /// Failures have an index within each action, so the ways of the actions narrow theirs.
-    fn lead_to_failures(&mut self, connection: &Connection, query: &Query) -> Result<()> {
+    fn add_failure_path(&mut self, connection: &Connection, query: &Query) -> Result<()> {
         let Some(term) = query.terms().position(|term| {
             !term.negated && matches!(&term.predicate, Predicate::Is(all) if all.as_slice() == [EventProperty::Failed])
         }) else {
             return Ok(());
         };
-        let mut actions = keys::all_actions(connection)?;
-        for way in &self.ways {
-            if let [arm] = way.arms.as_slice()
+        let mut actions = lookup::all_actions(connection)?;
+        for way in &self.access_paths {
+            if let [arm] = way.scans.as_slice()
                 && std::ptr::eq(arm.index, &BY_ACTION)
             {
-                actions = actions.and(&arm.keys);
+                actions = actions.intersection(&arm.keys);
             }
         }
-        let named = keys::failures(connection)?.and(&actions);
-        let arms = [(&BY_STATUS, actions), (&BY_ACTION, named)];
-        let arms = arms.into_iter().map(|(index, keys)| Arm { index, keys });
-        self.lead_by(term, arms.collect());
+        let named = lookup::failure_actions(connection)?.intersection(&actions);
+        let arms = [(&BY_FAILURE, actions), (&BY_ACTION, named)];
+        let arms = arms.into_iter().map(|(index, keys)| IndexScan { index, keys });
+        self.add_access_path(term, arms.collect());
         Ok(())
     }
 
     /// Takes the arms for a way to all that a term means.
-    fn lead_by(&mut self, term: usize, mut arms: Vec<Arm>) {
+    fn add_access_path(&mut self, term: usize, mut arms: Vec<IndexScan>) {
         arms.retain(|arm| !arm.keys.is_empty());
         if arms.is_empty() {
-            self.impossible = true;
+            self.matches_nothing = true;
         } else {
-            self.ways.push(Way { term, arms });
+            self.access_paths.push(AccessPath { term_index: term, scans: arms });
         }
     }
 
     /// Adds every condition but that of the term to which the way leads.
-    pub(super) fn filter(&self, sql: &mut Sql, but: Option<&Way>) {
+    pub(super) fn add_filters(&self, sql: &mut Sql, but: Option<&AccessPath>) {
         for filter in &self.filters {
-            if but.is_none_or(|way| way.term != filter.term) {
+            if but.is_none_or(|way| way.term_index != filter.term_index) {
                 sql.add(" AND ").append(&filter.condition);
             }
         }
     }
 
     /// What finds a page fastest.
-    pub(super) fn lead(&self, connection: &Connection, window: Window) -> Result<Lead<'_>> {
-        if let [way] = self.ways.as_slice()
-            && way.merges()
-            && (window == Window::ALL || self.filters.len() == 1)
+    pub(super) fn choose_strategy(
+        &self,
+        connection: &Connection,
+        window: TimeWindow,
+    ) -> Result<ReadStrategy<'_>> {
+        if let [way] = self.access_paths.as_slice()
+            && way.can_merge()
+            && (window == TimeWindow::ALL || self.filters.len() == 1)
         {
-            return Ok(Lead::Merge(way));
+            return Ok(ReadStrategy::Merge(way));
         }
-        for limit in [GATHERED / 20, GATHERED] {
+        for limit in [MAX_GATHERED_EVENTS / 20, MAX_GATHERED_EVENTS] {
             let mut least = (limit, None);
-            if window != Window::ALL && !self.ways.is_empty() {
+            if window != TimeWindow::ALL && !self.access_paths.is_empty() {
                 let count = window.count(connection, limit)?;
                 if count < limit {
-                    least = (count, Some(Lead::Time));
+                    least = (count, Some(ReadStrategy::TimeOrder));
                 }
             }
-            for way in &self.ways {
+            for way in &self.access_paths {
                 let count = way.count(connection, window, least.0)?;
                 if count < least.0 {
-                    let lead = if way.merges() { Lead::Merge(way) } else { Lead::Gather(way) };
+                    let lead = if way.can_merge() {
+                        ReadStrategy::Merge(way)
+                    } else {
+                        ReadStrategy::Gather(way)
+                    };
                     least = (count, Some(lead));
                 }
             }
@@ -190,50 +198,51 @@ impl Plan {
                 return Ok(lead);
             }
         }
-        let merging = self.ways.iter().filter(|way| way.merges());
-        Ok(fewest(connection, window, merging)?.map_or(Lead::Time, Lead::Merge))
+        let merging = self.access_paths.iter().filter(|way| way.can_merge());
+        Ok(most_selective(connection, window, merging)?
+            .map_or(ReadStrategy::TimeOrder, ReadStrategy::Merge))
     }
 
     /// The way on which all that is meant is reached fastest; none where that is the whole log, or
     /// the window of time.
-    pub(super) fn lead_to_all(
+    pub(super) fn choose_access_path(
         &self,
         connection: &Connection,
-        window: Window,
-    ) -> Result<Option<&Way>> {
-        let short = self.ways.iter().filter(|way| way.keys() <= GATHERED);
-        let way = fewest(connection, window, short)?;
-        if window == Window::ALL {
+        window: TimeWindow,
+    ) -> Result<Option<&AccessPath>> {
+        let short = self.access_paths.iter().filter(|way| way.key_count() <= MAX_GATHERED_EVENTS);
+        let way = most_selective(connection, window, short)?;
+        if window == TimeWindow::ALL {
             return Ok(way);
         }
         let Some(way) = way else {
             return Ok(None);
         };
-        let count = way.count(connection, window, DEEP)?;
+        let count = way.count(connection, window, MAX_COUNTED_EVENTS)?;
         Ok((window.count(connection, count.max(1))? >= count).then_some(way))
     }
 
     #[cfg(test)]
-    pub(super) fn leads(&self) -> impl Iterator<Item = Lead<'_>> {
-        let ways = self.ways.iter().flat_map(|way| {
-            let merged = way.merges().then_some(Lead::Merge(way));
-            [Some(Lead::Gather(way)), merged].into_iter().flatten()
+    pub(super) fn strategies(&self) -> impl Iterator<Item = ReadStrategy<'_>> {
+        let ways = self.access_paths.iter().flat_map(|way| {
+            let merged = way.can_merge().then_some(ReadStrategy::Merge(way));
+            [Some(ReadStrategy::Gather(way)), merged].into_iter().flatten()
         });
-        std::iter::once(Lead::Time).chain(ways)
+        std::iter::once(ReadStrategy::TimeOrder).chain(ways)
     }
 }
 
 /// The way to the fewest events; nothing is counted where there is no choice.
-fn fewest<'a>(
+fn most_selective<'a>(
     connection: &Connection,
-    window: Window,
-    mut ways: impl Iterator<Item = &'a Way>,
-) -> Result<Option<&'a Way>> {
+    window: TimeWindow,
+    mut ways: impl Iterator<Item = &'a AccessPath>,
+) -> Result<Option<&'a AccessPath>> {
     let (first, second) = match (ways.next(), ways.next()) {
         (Some(first), Some(second)) => (first, second),
         (first, _) => return Ok(first),
     };
-    let mut fewest = (first.count(connection, window, DEEP)?, first);
+    let mut fewest = (first.count(connection, window, MAX_COUNTED_EVENTS)?, first);
     for way in std::iter::once(second).chain(ways) {
         let count = way.count(connection, window, fewest.0)?;
         if count < fewest.0 {
@@ -243,43 +252,43 @@ fn fewest<'a>(
     Ok(Some(fewest.1))
 }
 
-impl Window {
+impl TimeWindow {
     /// How many events it holds, as far as the limit.
     fn count(self, connection: &Connection, limit: usize) -> Result<usize> {
         let mut sql = Sql::new("SELECT 1 FROM event INDEXED BY event_occurred_at WHERE TRUE");
-        self.limit(&mut sql);
-        sql.count(connection, limit)
+        self.add_condition(&mut sql);
+        sql.count_rows(connection, limit)
     }
 }
 
-impl Way {
-    fn keys(&self) -> usize {
-        self.arms.iter().map(|arm| arm.keys.len()).sum()
+impl AccessPath {
+    fn key_count(&self) -> usize {
+        self.scans.iter().map(|arm| arm.keys.len()).sum()
     }
 
     /// Whether it is the walk along one key, in the order of time by itself.
-    pub(super) fn is_one(&self) -> bool {
-        self.keys() == 1
+    pub(super) fn is_single_key(&self) -> bool {
+        self.key_count() == 1
     }
 
-    fn merges(&self) -> bool {
-        self.keys() <= MERGED && self.arms.iter().all(|arm| arm.index.in_time_order)
+    fn can_merge(&self) -> bool {
+        self.key_count() <= MAX_MERGED_KEYS && self.scans.iter().all(|arm| arm.index.in_time_order)
     }
 
     /// How many events it leads to, as far as the limit. One that two keys lead to counts twice.
-    fn count(&self, connection: &Connection, window: Window, limit: usize) -> Result<usize> {
+    fn count(&self, connection: &Connection, window: TimeWindow, limit: usize) -> Result<usize> {
         // A key is there because an event has it.
-        if self.keys() >= limit {
+        if self.key_count() >= limit {
             return Ok(limit);
         }
         let mut count = 0;
-        for arm in &self.arms {
+        for arm in &self.scans {
             let mut sql = Sql::new("SELECT 1");
-            sql.bind(arm.index.each, arm.keys.json());
+            sql.bind(arm.index.each_key, arm.keys.to_json());
             if arm.index.in_time_order {
-                window.limit(&mut sql);
+                window.add_condition(&mut sql);
             }
-            count += sql.count(connection, limit - count)?;
+            count += sql.count_rows(connection, limit - count)?;
             if count >= limit {
                 break;
             }
@@ -289,13 +298,13 @@ impl Way {
 
     /// For each arm the beginning of a statement that reads all its events, up to and with `WHERE`.
     /// No event is in two of them.
-    pub(super) fn each(&self, columns: &'static str) -> Vec<Sql> {
-        let mut statements = Vec::with_capacity(self.arms.len());
-        for (place, arm) in self.arms.iter().enumerate() {
+    pub(super) fn scan_statements(&self, columns: &'static str) -> Vec<Sql> {
+        let mut statements = Vec::with_capacity(self.scans.len());
+        for (place, arm) in self.scans.iter().enumerate() {
             let mut sql = Sql::new(columns);
-            sql.bind(arm.index.each, arm.keys.json());
-            for before in &self.arms[..place] {
-                sql.bind(before.index.outside, before.keys.bits());
+            sql.bind(arm.index.each_key, arm.keys.to_json());
+            for before in &self.scans[..place] {
+                sql.bind(before.index.excluding, before.keys.to_bitmap());
             }
             statements.push(sql);
         }
@@ -304,11 +313,11 @@ impl Way {
 
     /// For each key the part of a statement that reads its events in the order of time, from `FROM`
     /// to `WHERE`.
-    pub(super) fn ones(&self) -> impl Iterator<Item = Sql> {
-        self.arms.iter().flat_map(|arm| {
+    pub(super) fn key_statements(&self) -> impl Iterator<Item = Sql> {
+        self.scans.iter().flat_map(|arm| {
             arm.keys.as_slice().iter().map(|key| {
                 let mut sql = Sql::default();
-                sql.bind(arm.index.one, *key);
+                sql.bind(arm.index.one_key, *key);
                 sql
             })
         })
@@ -317,7 +326,7 @@ impl Way {
 
 impl Sql {
     /// Counts the rows of a statement, as far as the limit.
-    pub(super) fn count(&self, connection: &Connection, limit: usize) -> Result<usize> {
+    pub(super) fn count_rows(&self, connection: &Connection, limit: usize) -> Result<usize> {
         let mut sql = Self::new("SELECT count(*) FROM (");
         sql.append(self).bind(" LIMIT ?)", i64::try_from(limit).unwrap_or(i64::MAX));
         let mut statement = connection.prepare_cached(sql.text())?;

@@ -24,18 +24,19 @@ use crate::store::Stamp;
 use crate::store::conformance::open;
 use crate::store::conformance::small;
 use crate::store::sortable;
-use crate::store::sqlite::page::Stretch;
-use crate::store::sqlite::plan::Lead;
-use crate::store::sqlite::plan::Plan;
+use crate::store::sqlite::page::Slice;
+use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::plan::ReadStrategy;
 use crate::time::Timestamp;
 
-const PAGE: Page = Page { order: Order::Newest, after: None, skip: 0, limit: 50, up_to: None };
+const FIRST_PAGE: Page =
+    Page { order: Order::Newest, after: None, skip: 0, limit: 50, up_to: None };
 
 fn query(text: &str) -> Query {
     try_parse(text).unwrap_or_else(|told| panic!("{told}"))
 }
 
-fn as_given(event: &Event) -> NewEvent {
+fn to_new_event(event: &Event) -> NewEvent {
     let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
     let target = event.target.as_deref();
@@ -75,7 +76,7 @@ fn log_of(events: &[Event]) -> (tempfile::TempDir, Log, Vec<Event>) {
     let mut batch = log.begin().unwrap();
     for event in events {
         let stamp = Stamp { recorded_at: event.recorded_at, recorded_by: &event.recorded_by };
-        batch.append(&as_given(event), &stamp).unwrap();
+        batch.append(&to_new_event(event), &stamp).unwrap();
     }
     batch.commit().unwrap();
     let ids = 1..=i64::try_from(events.len()).unwrap();
@@ -88,7 +89,7 @@ fn ids(events: &[Event]) -> Vec<i64> {
 }
 
 /// What a stretch holds, by the one meaning of the query.
-fn expected(events: &[Event], query: &Query, stretch: Stretch) -> Vec<i64> {
+fn expected(events: &[Event], query: &Query, stretch: Slice) -> Vec<i64> {
     let mut meant: Vec<&Event> = events
         .iter()
         .filter(|event| query.matches(event))
@@ -108,43 +109,44 @@ fn expected(events: &[Event], query: &Query, stretch: Stretch) -> Vec<i64> {
     meant.into_iter().skip(skip).take(stretch.limit).map(|event| event.id.0).collect()
 }
 
-fn check_stretch(log: &Log, events: &[Event], asked: &Query, stretch: Stretch) {
+fn check_slice(log: &Log, events: &[Event], asked: &Query, stretch: Slice) {
     let expected = expected(events, asked, stretch);
     let order = if stretch.newest_first { Order::Newest } else { Order::Oldest };
-    let Stretch { after, skip, limit, up_to, .. } = stretch;
+    let Slice { after, skip, limit, up_to, .. } = stretch;
     let page = Page { order, after, skip, limit, up_to };
     assert_eq!(ids(&log.page(asked, &page).unwrap()), expected, "{asked} by {page:?}");
     let engine = &log.engine;
-    let plan = Plan::new(&engine.connection, asked).unwrap();
+    let plan = QueryPlan::new(&engine.connection, asked).unwrap();
     let Some(window) = plan.window_of(stretch) else {
         return;
     };
-    for lead in plan.leads() {
-        let found = engine.read(&engine.connection, &plan, &lead, stretch, window).unwrap();
+    for lead in plan.strategies() {
+        let found =
+            engine.read_slice_by(&engine.connection, &plan, &lead, stretch, window).unwrap();
         let way = match lead {
-            Lead::Time => "time",
-            Lead::Merge(_) => "merge",
-            Lead::Gather(_) => "gather",
+            ReadStrategy::TimeOrder => "time",
+            ReadStrategy::Merge(_) => "merge",
+            ReadStrategy::Gather(_) => "gather",
         };
         assert_eq!(ids(&found), expected, "{asked} by {way} in {page:?}");
     }
 }
 
-fn check(log: &Log, events: &[Event], asked: &Query) {
-    let all = Stretch { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
+fn check_query(log: &Log, events: &[Event], asked: &Query) {
+    let all = Slice { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
     for newest_first in [true, false] {
         for limit in [1_000, 2] {
-            let stretch = Stretch { newest_first, limit, ..all };
-            check_stretch(log, events, asked, stretch);
-            check_stretch(log, events, asked, Stretch { skip: 1, ..stretch });
-            check_stretch(log, events, asked, Stretch { up_to: Some(EventId(5)), ..stretch });
+            let stretch = Slice { newest_first, limit, ..all };
+            check_slice(log, events, asked, stretch);
+            check_slice(log, events, asked, Slice { skip: 1, ..stretch });
+            check_slice(log, events, asked, Slice { up_to: Some(EventId(5)), ..stretch });
             for event in events.iter().step_by(3) {
                 let after = Some(Cursor::of(event));
-                check_stretch(log, events, asked, Stretch { after, ..stretch });
+                check_slice(log, events, asked, Slice { after, ..stretch });
             }
         }
     }
-    let meant = expected(events, asked, Stretch { newest_first: false, ..all });
+    let meant = expected(events, asked, Slice { newest_first: false, ..all });
     let count = u64::try_from(meant.len()).unwrap();
     assert_eq!(log.count(asked, u64::MAX).unwrap(), count, "{asked}");
     assert_eq!(log.count(asked, 2).unwrap(), count.min(2), "{asked}");
@@ -177,9 +179,9 @@ proptest! {
     ) {
         let (_folder, log, there) = log_of(&events);
         for text in &queries {
-            check(&log, &there, &query(text));
+            check_query(&log, &there, &query(text));
         }
-        check(&log, &there, &query(&queries[0]).and(query(&joined)));
+        check_query(&log, &there, &query(&queries[0]).and(query(&joined)));
     }
 }
 
@@ -218,7 +220,7 @@ fn every_kind_of_term_is_asked_in_sql() {
         "target:lab/*0,lab/4",
         "target:l*b/*0",
     ] {
-        check(&log, &there, &query(text));
+        check_query(&log, &there, &query(text));
     }
     let center = &there[5];
     let around = log.around(&Query::default(), center, 2).unwrap();
@@ -245,7 +247,7 @@ fn a_listing_is_sorted_by_any_field() {
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let by = |field, ascending, asked: &str| {
-        let page = Page { order: Order::By { field, ascending }, ..PAGE };
+        let page = Page { order: Order::By { field, ascending }, ..FIRST_PAGE };
         ids(&log.page(&query(asked), &page).unwrap())
     };
     assert_eq!(by("actor", true, ""), [3, 1, 4, 2]);
@@ -255,13 +257,13 @@ fn a_listing_is_sorted_by_any_field() {
     for field in sortable() {
         assert_eq!(by(field, true, "").len(), 4, "{field}");
     }
-    let page = Page { order: Order::By { field: "actr", ascending: true }, ..PAGE };
+    let page = Page { order: Order::By { field: "actr", ascending: true }, ..FIRST_PAGE };
     let told = log.page(&Query::default(), &page).unwrap_err();
     assert_eq!(told.to_string(), "cannot sort by actr");
 }
 
 /// Many events, so that no index is passed over for smallness.
-fn busy_log() -> (tempfile::TempDir, Log) {
+fn large_log() -> (tempfile::TempDir, Log) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
@@ -286,16 +288,16 @@ fn busy_log() -> (tempfile::TempDir, Log) {
 
 #[test]
 fn listings_are_led_by_an_index_and_never_sorted() {
-    let (_folder, log) = busy_log();
+    let (_folder, log) = large_log();
     let plan_of = |asked: &str, newest_first| {
         let engine = &log.engine;
-        let plan = Plan::new(&engine.connection, &query(asked)).unwrap();
-        let stretch = Stretch { newest_first, after: None, skip: 0, limit: 50, up_to: None };
+        let plan = QueryPlan::new(&engine.connection, &query(asked)).unwrap();
+        let stretch = Slice { newest_first, after: None, skip: 0, limit: 50, up_to: None };
         let window = plan.window_of(stretch).unwrap();
-        let sql = match plan.lead(&engine.connection, window).unwrap() {
-            Lead::Time => plan.in_time(stretch, window),
-            Lead::Merge(way) => plan.merged(way, stretch, window),
-            Lead::Gather(_) => panic!("{asked} is gathered"),
+        let sql = match plan.choose_strategy(&engine.connection, window).unwrap() {
+            ReadStrategy::TimeOrder => plan.time_order_statement(stretch, window),
+            ReadStrategy::Merge(way) => plan.merge_statement(way, stretch, window),
+            ReadStrategy::Gather(_) => panic!("{asked} is gathered"),
         };
         let explain = format!("EXPLAIN QUERY PLAN {}", sql.text());
         let mut statement = engine.connection.prepare(&explain).unwrap();
@@ -328,7 +330,7 @@ fn listings_are_led_by_an_index_and_never_sorted() {
 
 #[test]
 fn a_page_asks_each_dimension_once() {
-    let (_folder, mut log) = busy_log();
+    let (_folder, mut log) = large_log();
     let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&asked);
     let listen = move |event: TraceEvent<'_>| {
@@ -337,7 +339,7 @@ fn a_page_asks_each_dimension_once() {
         }
     };
     log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
-    assert_eq!(log.page(&Query::default(), &PAGE).unwrap().len(), 50);
+    assert_eq!(log.page(&Query::default(), &FIRST_PAGE).unwrap().len(), 50);
     let asked = asked.lock().unwrap();
     for table in ["event", "recorder", "tenant", "action", "actor", "target", "title", "agent"] {
         let from = format!(" FROM {table} ");
@@ -348,7 +350,7 @@ fn a_page_asks_each_dimension_once() {
 
 #[test]
 fn a_name_that_is_not_there_has_others_like_it() {
-    let (_folder, log) = busy_log();
+    let (_folder, log) = large_log();
     let like = |side, word: &str, scope: &str| log.resembling(&query(scope), side, word).unwrap();
     let actor = |id: &str| Resemblance {
         id: Some(id.to_owned()),
@@ -393,7 +395,7 @@ fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
 
 #[test]
 fn a_summary_tells_what_was_seen_most_first() {
-    let (_folder, log) = busy_log();
+    let (_folder, log) = large_log();
     let edges = [0, 1_000, 1_500, 5_000].map(Timestamp::from_nanos);
     let summary = log.summary(&query("action:user.* until:1970-01-02"), &edges).unwrap();
     assert_eq!(summary.events, 2_000);

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::text;
 
 /// By the field's name; `actor` and `target` sort as they are shown, by label in any case.
-const KEYS: [(&str, &str); 30] = [
+const SORT_EXPRESSIONS: [(&str, &str); 30] = [
     ("id", "event.id"),
     ("event_id", "event.event_id"),
     ("occurred_at", "event.occurred_at"),
@@ -47,20 +47,20 @@ const KEYS: [(&str, &str); 30] = [
 ];
 
 /// What a listing can be sorted by.
-pub(in crate::store) fn fields() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(name, _)| *name)
+pub(in crate::store) fn sortable_fields() -> impl Iterator<Item = &'static str> {
+    SORT_EXPRESSIONS.iter().map(|(name, _)| *name)
 }
 
 /// The expression that sorts by a field.
 ///
 /// # Errors
 /// Usage: there is no such field.
-pub(super) fn key(field: &str) -> Result<&'static str> {
-    if let Some((_, key)) = KEYS.iter().find(|(name, _)| *name == field) {
+pub(super) fn sort_expression(field: &str) -> Result<&'static str> {
+    if let Some((_, key)) = SORT_EXPRESSIONS.iter().find(|(name, _)| *name == field) {
         return Ok(key);
     }
     let failure = Failure::new(Exit::Usage, format!("cannot sort by {}", text::escape(field)));
-    Err(match text::nearest(field, fields()) {
+    Err(match text::nearest(field, sortable_fields()) {
         Some(near) => failure.hint(format!("did you mean {near}?")),
         None => failure,
     }

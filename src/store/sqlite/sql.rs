@@ -39,7 +39,7 @@ impl Sql {
     }
 
     /// Joins conditions of which one must hold; of none, none holds.
-    pub(super) fn any(conditions: impl IntoIterator<Item = Self>) -> Self {
+    pub(super) fn any_of(conditions: impl IntoIterator<Item = Self>) -> Self {
         let mut any = Self::new("(");
         for (place, condition) in conditions.into_iter().enumerate() {
             any.add(if place == 0 { "" } else { " OR " }).append(&condition);

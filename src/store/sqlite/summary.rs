@@ -19,27 +19,27 @@ use crate::store::Side;
 use crate::store::Summary;
 use crate::store::Vocable;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::keys::Keys;
-use crate::store::sqlite::plan::Plan;
+use crate::store::sqlite::lookup::KeySet;
+use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::sql::Sql;
 use crate::text;
 use crate::time::Timestamp;
 
 /// So many events of an actor are looked at for a label in the tenant that is asked for.
-const LABELLED: u32 = 20_000;
+const LABEL_SEARCH_LIMIT: u32 = 20_000;
 
 /// How many are named to who asks for something that is not there.
-const RESEMBLING: usize = 3;
+const MAX_SUGGESTIONS: usize = 3;
 
 /// So many of those whose name is near are counted in the log.
-const CANDIDATES: usize = 50;
+const MAX_CANDIDATES: usize = 50;
 
 /// Further than this nobody needs to know how many events a suggestion has.
-const COUNTED: usize = 1_000_000;
+const COUNT_LIMIT: usize = 1_000_000;
 
 /// How often a key was seen, and when.
 #[derive(Clone, Copy)]
-struct Sighting {
+struct KeyStats {
     count: u64,
     first: i64,
     last: i64,
@@ -47,30 +47,30 @@ struct Sighting {
 
 /// What was seen of one dimension, by key.
 #[derive(Default)]
-struct Sightings(HashMap<i64, Sighting>);
+struct StatsByKey(HashMap<i64, KeyStats>);
 
-impl Sightings {
-    fn note(&mut self, key: i64, at: i64) {
-        let seen = self.0.entry(key).or_insert(Sighting { count: 0, first: at, last: at });
+impl StatsByKey {
+    fn record(&mut self, key: i64, at: i64) {
+        let seen = self.0.entry(key).or_insert(KeyStats { count: 0, first: at, last: at });
         seen.count += 1;
         seen.first = seen.first.min(at);
         seen.last = seen.last.max(at);
     }
 
     /// Puts the texts to the keys, what was seen most first.
-    fn named<T>(
+    fn resolve_ranked<T>(
         &self,
         connection: &Connection,
         sql: &'static str,
         make: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<Seen<T>>> {
-        let keys: Keys = self.0.keys().copied().collect();
+        let keys: KeySet = self.0.keys().copied().collect();
         let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query([keys.json()])?;
+        let mut rows = statement.query([keys.to_json()])?;
         let mut all = Vec::with_capacity(keys.len());
         while let Some(row) = rows.next()? {
             let key: i64 = row.get(0)?;
-            if let Some(Sighting { count, first, last }) = self.0.get(&key).copied() {
+            if let Some(KeyStats { count, first, last }) = self.0.get(&key).copied() {
                 let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
                 all.push((key, Seen { what: Arc::new(make(row)?), count, first, last }));
             }
@@ -82,16 +82,16 @@ impl Sightings {
 }
 
 /// Counts of events between points in time.
-struct Activity<'a> {
+struct ActivityHistogram<'a> {
     edges: &'a [Timestamp],
 }
 
-impl Activity<'_> {
-    fn empty(&self) -> Vec<u64> {
+impl ActivityHistogram<'_> {
+    fn empty_counts(&self) -> Vec<u64> {
         vec![0; self.edges.len().saturating_sub(1)]
     }
 
-    fn note(&self, counts: &mut [u64], at: i64) {
+    fn record(&self, counts: &mut [u64], at: i64) {
         let behind = self.edges.partition_point(|edge| edge.as_nanos() <= at);
         if let Some(count) = behind.checked_sub(1).and_then(|place| counts.get_mut(place)) {
             *count += 1;
@@ -103,33 +103,33 @@ impl Sqlite {
     pub(in crate::store) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
         self.snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            summary(connection, &plan, &Activity { edges })
+            summarize(connection, &plan, &ActivityHistogram { edges })
         })
     }
 
-    pub(in crate::store) fn vocabulary(
+    pub(in crate::store) fn action_usage(
         &self,
         query: &Query,
         edges: &[Timestamp],
     ) -> Result<Vec<Vocable>> {
         self.snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            vocabulary(connection, &plan, &Activity { edges })
+            vocabulary(connection, &plan, &ActivityHistogram { edges })
         })
     }
 
-    pub(in crate::store) fn labels(
+    pub(in crate::store) fn actor_labels(
         &self,
         scope: &Query,
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
         self.snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
-            actors.iter().map(|(tenant, id)| label(connection, &plan, *tenant, id)).collect()
+            actors.iter().map(|(tenant, id)| newest_label(connection, &plan, *tenant, id)).collect()
         })
     }
 
-    pub(in crate::store) fn resembling(
+    pub(in crate::store) fn suggestions(
         &self,
         scope: &Query,
         side: Side,
@@ -137,41 +137,41 @@ impl Sqlite {
     ) -> Result<Vec<Resemblance>> {
         self.snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
-            resembling(connection, &plan, side, word)
+            find_similar_names(connection, &plan, side, word)
         })
     }
 }
 
-fn summary(
+fn summarize(
     connection: &Connection,
-    plan: &Plan,
-    activity: &Activity<'_>,
+    plan: &QueryPlan,
+    activity: &ActivityHistogram<'_>,
 ) -> rusqlite::Result<Summary> {
     const COLUMNS: &str = "SELECT event.occurred_at, event.source, event.action, event.actor, \
         event.impersonator, event.target";
-    let mut told = Summary { activity: activity.empty(), ..Summary::default() };
-    let (mut actions, mut actors) = (Sightings::default(), Sightings::default());
-    let (mut impersonators, mut targets) = (Sightings::default(), Sightings::default());
+    let mut told = Summary { activity: activity.empty_counts(), ..Summary::default() };
+    let (mut actions, mut actors) = (StatsByKey::default(), StatsByKey::default());
+    let (mut impersonators, mut targets) = (StatsByKey::default(), StatsByKey::default());
     let mut span = (i64::MAX, i64::MIN);
-    for sql in plan.all(connection, COLUMNS)? {
+    for sql in plan.all_statements(connection, COLUMNS)? {
         let mut statement = connection.prepare_cached(sql.text())?;
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let at: i64 = row.get(0)?;
             told.events += 1;
             span = (span.0.min(at), span.1.max(at));
-            activity.note(&mut told.activity, at);
-            actions.note(row.get(2)?, at);
+            activity.record(&mut told.activity, at);
+            actions.record(row.get(2)?, at);
             match row.get(3)? {
-                Some(actor) => actors.note(actor, at),
+                Some(actor) => actors.record(actor, at),
                 None if matches!(row.get(1)?, 1 | 3) => told.system += 1,
                 None => told.anonymous += 1,
             }
             if let Some(impersonator) = row.get(4)? {
-                impersonators.note(impersonator, at);
+                impersonators.record(impersonator, at);
             }
             if let Some(target) = row.get(5)? {
-                targets.note(target, at);
+                targets.record(target, at);
             }
         }
     }
@@ -183,50 +183,57 @@ fn summary(
         "SELECT key, id, label FROM actor WHERE key IN (SELECT value FROM json_each(?1))";
     const TARGETS: &str =
         "SELECT key, type, id, label FROM target WHERE key IN (SELECT value FROM json_each(?1))";
-    let party = |row: &Row<'_>| Ok(Party { id: present(row, 1)?, label: present(row, 2)? });
-    told.kinds = actions.named(connection, ACTIONS, action)?;
-    told.actors = actors.named(connection, ACTORS, party)?;
-    told.impersonators = impersonators.named(connection, ACTORS, party)?;
-    told.targets = targets.named(connection, TARGETS, |row| {
-        Ok(Target { kind: present(row, 1)?, id: present(row, 2)?, label: present(row, 3)? })
+    let party = |row: &Row<'_>| {
+        Ok(Party { id: get_optional_text(row, 1)?, label: get_optional_text(row, 2)? })
+    };
+    told.kinds = actions.resolve_ranked(connection, SELECT_ACTIONS, read_action)?;
+    told.actors = actors.resolve_ranked(connection, ACTORS, party)?;
+    told.impersonators = impersonators.resolve_ranked(connection, ACTORS, party)?;
+    told.targets = targets.resolve_ranked(connection, TARGETS, |row| {
+        Ok(Target {
+            kind: get_optional_text(row, 1)?,
+            id: get_optional_text(row, 2)?,
+            label: get_optional_text(row, 3)?,
+        })
     })?;
     Ok(told)
 }
 
-const ACTIONS: &str =
+const SELECT_ACTIONS: &str =
     "SELECT key, slug, module FROM action WHERE key IN (SELECT value FROM json_each(?1))";
 
-fn action(row: &Row<'_>) -> rusqlite::Result<Action> {
-    Ok(Action { slug: row.get(1)?, module: present(row, 2)? })
+fn read_action(row: &Row<'_>) -> rusqlite::Result<Action> {
+    Ok(Action { slug: row.get(1)?, module: get_optional_text(row, 2)? })
 }
 
 /// Absent text is empty in a dimension.
-fn present(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+fn get_optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
 }
 
 fn vocabulary(
     connection: &Connection,
-    plan: &Plan,
-    activity: &Activity<'_>,
+    plan: &QueryPlan,
+    activity: &ActivityHistogram<'_>,
 ) -> rusqlite::Result<Vec<Vocable>> {
-    let mut actions = Sightings::default();
+    let mut actions = StatsByKey::default();
     let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
-    for sql in plan.all(connection, "SELECT event.action, event.occurred_at")? {
+    for sql in plan.all_statements(connection, "SELECT event.action, event.occurred_at")? {
         let mut statement = connection.prepare_cached(sql.text())?;
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let (key, at) = (row.get(0)?, row.get(1)?);
-            actions.note(key, at);
-            activity.note(counts.entry(key).or_insert_with(|| activity.empty()), at);
+            actions.record(key, at);
+            activity.record(counts.entry(key).or_insert_with(|| activity.empty_counts()), at);
         }
     }
-    let named =
-        actions.named(connection, ACTIONS, |row| Ok((row.get::<_, i64>(0)?, action(row)?)))?;
+    let named = actions.resolve_ranked(connection, SELECT_ACTIONS, |row| {
+        Ok((row.get::<_, i64>(0)?, read_action(row)?))
+    })?;
     let mut vocables: Vec<Vocable> = Vec::new();
     for Seen { what, count, last, .. } in named {
         let (key, action) = Arc::unwrap_or_clone(what);
-        let activity = counts.remove(&key).unwrap_or_else(|| activity.empty());
+        let activity = counts.remove(&key).unwrap_or_else(|| activity.empty_counts());
         match vocables.iter_mut().find(|vocable| vocable.action == action.slug) {
             Some(there) => {
                 there.count += count;
@@ -250,13 +257,13 @@ fn vocabulary(
 }
 
 /// The newest label of an actor in a tenant.
-fn label(
+fn newest_label(
     connection: &Connection,
-    plan: &Plan,
+    plan: &QueryPlan,
     tenant: Option<&str>,
     id: &str,
 ) -> rusqlite::Result<Option<String>> {
-    if plan.impossible {
+    if plan.matches_nothing {
         return Ok(None);
     }
     const TENANT: &str = "SELECT key FROM tenant WHERE text = ?1";
@@ -272,7 +279,7 @@ fn label(
     let mut rows = statement.query([id])?;
     let mut newest: Option<((i64, i64), String)> = None;
     while let Some(row) = rows.next()? {
-        let place = newest_of(connection, plan, row.get(0)?, tenant)?;
+        let place = last_seen(connection, plan, row.get(0)?, tenant)?;
         if let Some(place) =
             place.filter(|place| newest.as_ref().is_none_or(|(known, _)| known < place))
         {
@@ -283,19 +290,19 @@ fn label(
 }
 
 /// When an actor was last seen in a tenant.
-fn newest_of(
+fn last_seen(
     connection: &Connection,
-    plan: &Plan,
+    plan: &QueryPlan,
     actor: i64,
     tenant: i64,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut sql = Sql::new("SELECT event.occurred_at, event.id FROM (SELECT event.id AS id");
     sql.bind(" FROM event INDEXED BY event_actor WHERE event.actor = ?", actor);
-    plan.window.limit(&mut sql);
+    plan.window.add_condition(&mut sql);
     // The same id in another tenant may have more events than anybody waits for.
-    sql.bind(" ORDER BY event.occurred_at DESC, event.id DESC LIMIT ?", LABELLED);
+    sql.bind(" ORDER BY event.occurred_at DESC, event.id DESC LIMIT ?", LABEL_SEARCH_LIMIT);
     sql.bind(") AS found CROSS JOIN event ON event.id = found.id WHERE event.tenant = ?", tenant);
-    plan.filter(&mut sql, None);
+    plan.add_filters(&mut sql, None);
     sql.add(" LIMIT 1");
     let mut statement = connection.prepare_cached(sql.text())?;
     statement.query_row(sql.params(), |row| Ok((row.get(0)?, row.get(1)?))).optional()
@@ -303,24 +310,24 @@ fn newest_of(
 
 /// How near a name is to a word; the less the nearer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Nearness {
+enum NameDistance {
     /// The word is in it; of so many bytes in all.
-    Within(usize),
+    Contains(usize),
     /// One of its words is spelt nearly so.
-    Spelt,
+    SimilarSpelling,
 }
 
-fn nearness(word: &str, id: &str, folded_label: &str) -> Option<Nearness> {
-    let within = |text: &str| text.contains(word).then_some(Nearness::Within(text.len()));
+fn name_distance(word: &str, id: &str, folded_label: &str) -> Option<NameDistance> {
+    let within = |text: &str| text.contains(word).then_some(NameDistance::Contains(text.len()));
     within(folded_label).or_else(|| within(&text::fold(id))).or_else(|| {
         let words = folded_label.split_whitespace().chain([folded_label, id]);
-        text::nearest(word, words).map(|_| Nearness::Spelt)
+        text::nearest(word, words).map(|_| NameDistance::SimilarSpelling)
     })
 }
 
-fn resembling(
+fn find_similar_names(
     connection: &Connection,
-    plan: &Plan,
+    plan: &QueryPlan,
     side: Side,
     word: &str,
 ) -> rusqlite::Result<Vec<Resemblance>> {
@@ -340,32 +347,36 @@ fn resembling(
         _ => word,
     };
     let word = text::fold(word);
-    if plan.impossible || word.is_empty() {
+    if plan.matches_nothing || word.is_empty() {
         return Ok(Vec::new());
     }
-    let mut near: Vec<(Nearness, i64, Resemblance)> = Vec::new();
+    let mut near: Vec<(NameDistance, i64, Resemblance)> = Vec::new();
     let mut statement = connection.prepare_cached(rows)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (id, folded) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
-        if let Some(nearness) = nearness(&word, id, folded) {
-            let what = Resemblance { id: present(row, 1)?, label: present(row, 3)?, events: 0 };
+        if let Some(nearness) = name_distance(&word, id, folded) {
+            let what = Resemblance {
+                id: get_optional_text(row, 1)?,
+                label: get_optional_text(row, 3)?,
+                events: 0,
+            };
             near.push((nearness, row.get(0)?, what));
         }
     }
     near.sort_by_key(|(nearness, key, _)| (*nearness, *key));
-    near.truncate(CANDIDATES);
+    near.truncate(MAX_CANDIDATES);
     for (_, key, what) in &mut near {
         let mut sql = Sql::default();
         sql.bind(events, *key);
-        plan.window.limit(&mut sql);
-        plan.filter(&mut sql, None);
-        what.events = u64::try_from(sql.count(connection, COUNTED)?).unwrap_or(u64::MAX);
+        plan.window.add_condition(&mut sql);
+        plan.add_filters(&mut sql, None);
+        what.events = u64::try_from(sql.count_rows(connection, COUNT_LIMIT)?).unwrap_or(u64::MAX);
     }
     // What nobody may see, or nobody did, is no suggestion.
     near.retain(|(_, _, what)| what.events > 0);
     near.sort_by_key(|(nearness, key, what)| {
-        (matches!(nearness, Nearness::Spelt), std::cmp::Reverse(what.events), *key)
+        (matches!(nearness, NameDistance::SimilarSpelling), std::cmp::Reverse(what.events), *key)
     });
-    Ok(near.into_iter().take(RESEMBLING).map(|(_, _, what)| what).collect())
+    Ok(near.into_iter().take(MAX_SUGGESTIONS).map(|(_, _, what)| what).collect())
 }

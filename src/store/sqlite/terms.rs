@@ -10,14 +10,14 @@ use crate::query::pattern::Pattern;
 use crate::query::value::EventProperty;
 use crate::query::value::ValueRange;
 use crate::store;
-use crate::store::sqlite::keys;
-use crate::store::sqlite::keys::Keys;
-use crate::store::sqlite::plan::GATHERED;
+use crate::store::sqlite::lookup;
+use crate::store::sqlite::lookup::KeySet;
+use crate::store::sqlite::plan::MAX_GATHERED_EVENTS;
 use crate::store::sqlite::sql::Sql;
 
 /// What it takes to try a condition on a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cost {
+pub(super) enum ConditionCost {
     Column,
     Set,
     Text,
@@ -25,19 +25,19 @@ pub(super) enum Cost {
 }
 
 /// An index and the keys to look up in it.
-pub(super) struct Arm {
-    pub index: &'static Index,
-    pub keys: Keys,
+pub(super) struct IndexScan {
+    pub index: &'static EventIndex,
+    pub keys: KeySet,
 }
 
 /// Parts of statements that read the events behind keys by an index.
-pub(super) struct Index {
+pub(super) struct EventIndex {
     /// Of one key.
-    pub one: &'static str,
+    pub one_key: &'static str,
     /// Of each key of a list.
-    pub each: &'static str,
+    pub each_key: &'static str,
     /// No event of these keys.
-    pub outside: &'static str,
+    pub excluding: &'static str,
     /// Whether it has the events of one key in the order of time.
     pub in_time_order: bool,
 }
@@ -48,18 +48,18 @@ struct KeyColumn {
     among: &'static str,
 }
 
-macro_rules! index {
+macro_rules! event_index {
     ($column:literal, $index:literal, in_time_order: $ordered:literal) => {
-        Index {
-            one: concat!(" FROM event INDEXED BY ", $index, " WHERE event.", $column, " = ?"),
-            each: concat!(
+        EventIndex {
+            one_key: concat!(" FROM event INDEXED BY ", $index, " WHERE event.", $column, " = ?"),
+            each_key: concat!(
                 " FROM json_each(?) AS k CROSS JOIN event INDEXED BY ",
                 $index,
                 " ON event.",
                 $column,
                 " = k.value WHERE TRUE"
             ),
-            outside: concat!(" AND NOT has(?, event.", $column, ")"),
+            excluding: concat!(" AND NOT has(?, event.", $column, ")"),
             in_time_order: $ordered,
         }
     };
@@ -74,23 +74,25 @@ macro_rules! key_column {
     };
 }
 
-static BY_ACTOR: Index = index!("actor", "event_actor", in_time_order: true);
-static BY_IMPERSONATOR: Index = index!("impersonator", "event_impersonator", in_time_order: true);
-static BY_TARGET: Index = index!("target", "event_target", in_time_order: true);
-pub(super) static BY_ACTION: Index = index!("action", "event_action", in_time_order: true);
-static BY_TENANT: Index = index!("tenant", "event_tenant", in_time_order: true);
-static BY_TITLE: Index = index!("title", "event_title", in_time_order: false);
-pub(super) static BY_STATUS: Index = Index {
-    one: " FROM event INDEXED BY event_failed WHERE event.action = ? AND event.status >= 400",
-    each: " FROM json_each(?) AS k CROSS JOIN event INDEXED BY event_failed \
+static BY_ACTOR: EventIndex = event_index!("actor", "event_actor", in_time_order: true);
+static BY_IMPERSONATOR: EventIndex =
+    event_index!("impersonator", "event_impersonator", in_time_order: true);
+static BY_TARGET: EventIndex = event_index!("target", "event_target", in_time_order: true);
+pub(super) static BY_ACTION: EventIndex =
+    event_index!("action", "event_action", in_time_order: true);
+static BY_TENANT: EventIndex = event_index!("tenant", "event_tenant", in_time_order: true);
+static BY_TITLE: EventIndex = event_index!("title", "event_title", in_time_order: false);
+pub(super) static BY_FAILURE: EventIndex = EventIndex {
+    one_key: " FROM event INDEXED BY event_failed WHERE event.action = ? AND event.status >= 400",
+    each_key: " FROM json_each(?) AS k CROSS JOIN event INDEXED BY event_failed \
         ON event.action = k.value WHERE event.status >= 400",
-    outside: " AND (has(?, event.action) AND event.status >= 400) IS NOT TRUE",
+    excluding: " AND (has(?, event.action) AND event.status >= 400) IS NOT TRUE",
     in_time_order: true,
 };
-static BY_ID: Index = Index {
-    one: " FROM event NOT INDEXED WHERE event.id = ?",
-    each: " FROM json_each(?) AS k CROSS JOIN event NOT INDEXED ON event.id = k.value WHERE TRUE",
-    outside: " AND NOT has(?, event.id)",
+static BY_ID: EventIndex = EventIndex {
+    one_key: " FROM event NOT INDEXED WHERE event.id = ?",
+    each_key: " FROM json_each(?) AS k CROSS JOIN event NOT INDEXED ON event.id = k.value WHERE TRUE",
+    excluding: " AND NOT has(?, event.id)",
     in_time_order: false,
 };
 
@@ -103,50 +105,51 @@ const TITLE: KeyColumn = key_column!("title");
 const RECORDER: KeyColumn = key_column!("recorder");
 
 /// A test as a condition, and the indexes that lead to all of which it holds.
-pub(super) fn read(
+pub(super) fn compile(
     connection: &Connection,
     test: &Predicate,
-) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
-    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static Index>, Keys)>| {
-        let condition = Sql::any(conditions.iter().map(|(column, _, keys)| among(column, keys)));
+) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
+    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static EventIndex>, KeySet)>| {
+        let condition =
+            Sql::any_of(conditions.iter().map(|(column, _, keys)| key_condition(column, keys)));
         let arms = conditions
             .into_iter()
-            .map(|(_, index, keys)| index.map(|index| Arm { index, keys }))
+            .map(|(_, index, keys)| index.map(|index| IndexScan { index, keys }))
             .collect();
-        Ok((Cost::Set, condition, arms))
+        Ok((ConditionCost::Set, condition, arms))
     };
-    let plain = |condition| Ok((Cost::Column, condition, None));
+    let plain = |condition| Ok((ConditionCost::Column, condition, None));
     match test {
         Predicate::Actor(names) => {
-            keyed(vec![(&ACTOR, Some(&BY_ACTOR), keys::actors(connection, names)?)])
+            keyed(vec![(&ACTOR, Some(&BY_ACTOR), lookup::actors(connection, names)?)])
         }
         Predicate::Impersonator(names) => {
-            keyed(vec![(&IMPERSONATOR, Some(&BY_IMPERSONATOR), keys::actors(connection, names)?)])
+            keyed(vec![(&IMPERSONATOR, Some(&BY_IMPERSONATOR), lookup::actors(connection, names)?)])
         }
         Predicate::Person(names) => {
-            let found = keys::actors(connection, names)?;
+            let found = lookup::actors(connection, names)?;
             keyed(vec![
                 (&ACTOR, Some(&BY_ACTOR), found.clone()),
                 (&IMPERSONATOR, Some(&BY_IMPERSONATOR), found),
             ])
         }
         Predicate::Target(records) => {
-            keyed(vec![(&TARGET, Some(&BY_TARGET), keys::targets(connection, records)?)])
+            keyed(vec![(&TARGET, Some(&BY_TARGET), lookup::targets(connection, records)?)])
         }
         Predicate::Text(TextField::Action, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::actions(connection, patterns)?)])
+            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::actions(connection, patterns)?)])
         }
         Predicate::Text(TextField::Module, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), keys::modules(connection, patterns)?)])
+            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::modules(connection, patterns)?)])
         }
         Predicate::Text(TextField::Tenant, patterns) => {
-            keyed(vec![(&TENANT, Some(&BY_TENANT), keys::tenants(connection, patterns)?)])
+            keyed(vec![(&TENANT, Some(&BY_TENANT), lookup::tenants(connection, patterns)?)])
         }
         Predicate::Text(TextField::RecordedBy, patterns) => {
-            keyed(vec![(&RECORDER, None, keys::recorders(connection, patterns)?)])
+            keyed(vec![(&RECORDER, None, lookup::recorders(connection, patterns)?)])
         }
         Predicate::Phrase(words) => {
-            let found = keys::texts(connection, words)?;
+            let found = lookup::text_matches(connection, words)?;
             keyed(vec![
                 (&ACTOR, Some(&BY_ACTOR), found.actors),
                 (&TARGET, Some(&BY_TARGET), found.targets),
@@ -154,56 +157,58 @@ pub(super) fn read(
             ])
         }
         Predicate::Text(TextField::Session, patterns) => {
-            Ok(text(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
+            Ok(text_condition(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
         }
         Predicate::Text(TextField::Endpoint, patterns) => {
-            Ok(text(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
+            Ok(text_condition(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
         }
         Predicate::Text(TextField::Method, patterns) => {
-            Ok(text(test, patterns, "event.method = ?", "holds(?, event.method)"))
+            Ok(text_condition(test, patterns, "event.method = ?", "holds(?, event.method)"))
         }
-        Predicate::Ip(_) => Ok(text(test, &[], "", "holds(?, event.ip)")),
+        Predicate::Ip(_) => Ok(text_condition(test, &[], "", "holds(?, event.ip)")),
         Predicate::Payload { .. } => {
-            let (_, condition, _) = text(test, &[], "", "holds(?, event.payload)");
-            Ok((Cost::Payload, condition, None))
+            let (_, condition, _) = text_condition(test, &[], "", "holds(?, event.payload)");
+            Ok((ConditionCost::Payload, condition, None))
         }
-        Predicate::Source(sources) => plain(Sql::any(sources.iter().map(|source| {
+        Predicate::Source(sources) => plain(Sql::any_of(sources.iter().map(|source| {
             let mut sql = Sql::default();
             sql.bind("event.source = ?", store::source_number(*source));
             sql
         }))),
         Predicate::Severity(ranges) => {
-            plain(between("event.severity BETWEEN ?", ranges, |severity| {
+            plain(range_condition("event.severity BETWEEN ?", ranges, |severity| {
                 store::severity_number(severity)
             }))
         }
-        Predicate::Status(ranges) => plain(between("event.status BETWEEN ?", ranges, i64::from)),
-        Predicate::Id(ranges) => {
-            let condition = between("event.id BETWEEN ?", ranges, |id: EventId| id.0);
-            let keys = few_ids(connection, ranges)?;
-            let arms = keys.map(|keys| vec![Arm { index: &BY_ID, keys }]);
-            Ok((Cost::Column, condition, arms))
+        Predicate::Status(ranges) => {
+            plain(range_condition("event.status BETWEEN ?", ranges, i64::from))
         }
-        Predicate::Is(all) => is(connection, all),
+        Predicate::Id(ranges) => {
+            let condition = range_condition("event.id BETWEEN ?", ranges, |id: EventId| id.0);
+            let keys = few_ids(connection, ranges)?;
+            let arms = keys.map(|keys| vec![IndexScan { index: &BY_ID, keys }]);
+            Ok((ConditionCost::Column, condition, arms))
+        }
+        Predicate::Is(all) => compile_is(connection, all),
     }
 }
 
-fn among(column: &KeyColumn, keys: &Keys) -> Sql {
+fn key_condition(column: &KeyColumn, keys: &KeySet) -> Sql {
     let mut sql = Sql::default();
     match keys.as_slice() {
         [] => sql.add("FALSE"),
         [key] => sql.bind(column.equal, *key),
-        _ => sql.bind(column.among, keys.bits()),
+        _ => sql.bind(column.among, keys.to_bitmap()),
     };
     sql
 }
 
-fn between<T: Copy>(
+fn range_condition<T: Copy>(
     between: &'static str,
     ranges: &[ValueRange<T>],
     number: impl Fn(T) -> i64,
 ) -> Sql {
-    Sql::any(ranges.iter().map(|range| {
+    Sql::any_of(ranges.iter().map(|range| {
         let mut sql = Sql::default();
         sql.bind(between, number(range.from)).bind(" AND ?", number(range.to));
         sql
@@ -211,12 +216,12 @@ fn between<T: Copy>(
 }
 
 /// A test of one text, by equality where that says it.
-fn text(
+fn text_condition(
     test: &Predicate,
     patterns: &[Pattern],
     equal: &'static str,
     holds: &'static str,
-) -> (Cost, Sql, Option<Vec<Arm>>) {
+) -> (ConditionCost, Sql, Option<Vec<IndexScan>>) {
     let mut sql = Sql::default();
     if let [pattern] = patterns
         && let Some(text) = pattern.as_literal()
@@ -224,20 +229,20 @@ fn text(
         sql.bind(equal, text.to_owned());
         let mut condition = Sql::new("(");
         condition.append(&sql).add(")");
-        return (Cost::Column, condition, None);
+        return (ConditionCost::Column, condition, None);
     }
     sql.bind(holds, test.to_string());
-    (Cost::Text, sql, None)
+    (ConditionCost::Text, sql, None)
 }
 
 /// The ids in some ranges, when they are few.
-fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Option<Keys>> {
+fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Option<KeySet>> {
     let newest: Option<i64> =
         connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
     let ends = ranges.iter().map(|range| (range.from.0, range.to.0.min(newest.unwrap_or(0))));
     let mut ids = Vec::new();
     for (from, to) in ends {
-        if to.saturating_sub(from) >= i64::try_from(GATHERED).unwrap_or(i64::MAX) {
+        if to.saturating_sub(from) >= i64::try_from(MAX_GATHERED_EVENTS).unwrap_or(i64::MAX) {
             return Ok(None);
         }
         ids.extend(from..=to);
@@ -245,7 +250,10 @@ fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Op
     Ok(Some(ids.into_iter().collect()))
 }
 
-fn is(connection: &Connection, all: &[EventProperty]) -> Result<(Cost, Sql, Option<Vec<Arm>>)> {
+fn compile_is(
+    connection: &Connection,
+    all: &[EventProperty],
+) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
     let mut conditions = Vec::with_capacity(all.len());
     let mut arms = None;
     for is in all {
@@ -255,14 +263,14 @@ fn is(connection: &Connection, all: &[EventProperty]) -> Result<(Cost, Sql, Opti
             EventProperty::Edit => Sql::new("event.diff IS NOT NULL"),
             EventProperty::Failed => {
                 let mut sql = Sql::new("event.status >= 400 OR ");
-                sql.append(&among(&ACTION, &keys::failures(connection)?));
+                sql.append(&key_condition(&ACTION, &lookup::failure_actions(connection)?));
                 sql
             }
         });
     }
     if let [EventProperty::Impersonated] = all {
-        let keys = keys::impersonators(connection)?;
-        arms = Some(vec![Arm { index: &BY_IMPERSONATOR, keys }]);
+        let keys = lookup::impersonators(connection)?;
+        arms = Some(vec![IndexScan { index: &BY_IMPERSONATOR, keys }]);
     }
-    Ok((Cost::Set, Sql::any(conditions), arms))
+    Ok((ConditionCost::Set, Sql::any_of(conditions), arms))
 }

@@ -18,9 +18,9 @@ use crate::store::sqlite::rows;
 
 /// Keys of one dimension, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Keys(Vec<i64>);
+pub(super) struct KeySet(Vec<i64>);
 
-impl FromIterator<i64> for Keys {
+impl FromIterator<i64> for KeySet {
     fn from_iter<I: IntoIterator<Item = i64>>(keys: I) -> Self {
         let mut keys: Vec<i64> = keys.into_iter().collect();
         keys.sort_unstable();
@@ -29,7 +29,7 @@ impl FromIterator<i64> for Keys {
     }
 }
 
-impl Keys {
+impl KeySet {
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -43,12 +43,12 @@ impl Keys {
     }
 
     /// What is in both.
-    pub(super) fn and(&self, other: &Self) -> Self {
+    pub(super) fn intersection(&self, other: &Self) -> Self {
         Self(self.0.iter().copied().filter(|key| other.0.binary_search(key).is_ok()).collect())
     }
 
     /// One bit for each key, for `has` in SQL. Keys are dense: they are given in order from 1.
-    pub(super) fn bits(&self) -> Vec<u8> {
+    pub(super) fn to_bitmap(&self) -> Vec<u8> {
         let places = || self.0.iter().filter_map(|key| usize::try_from(*key).ok());
         let mut bits = vec![0; places().next_back().map_or(0, |last| last / 8 + 1)];
         for place in places() {
@@ -58,7 +58,7 @@ impl Keys {
     }
 
     /// For `json_each` in SQL.
-    pub(super) fn json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let mut json = String::with_capacity(self.0.len() * 7 + 2);
         json.push('[');
         for (place, key) in self.0.iter().enumerate() {
@@ -71,15 +71,15 @@ impl Keys {
 }
 
 /// How the rows are found whose column is like a pattern. Absent text is empty and never found.
-struct Lookup {
+struct ColumnLookup {
     equal: &'static str,
     between: &'static str,
     all: &'static str,
 }
 
-macro_rules! lookup {
+macro_rules! column_lookup {
     ($table:literal, $column:literal) => {
-        Lookup {
+        ColumnLookup {
             equal: concat!("SELECT key FROM ", $table, " WHERE ", $column, " = ?1"),
             between: concat!(
                 "SELECT key, ",
@@ -97,17 +97,17 @@ macro_rules! lookup {
     };
 }
 
-const ACTOR_ID: Lookup = lookup!("actor", "id");
-const ACTOR_LABEL: Lookup = lookup!("actor", "folded");
-const TARGET_ID: Lookup = lookup!("target", "id");
-const TARGET_LABEL: Lookup = lookup!("target", "folded");
-const TITLE: Lookup = lookup!("title", "folded");
-const ACTION: Lookup = lookup!("action", "slug");
-const MODULE: Lookup = lookup!("action", "module");
-const TENANT: Lookup = lookup!("tenant", "text");
-const RECORDER: Lookup = lookup!("recorder", "text");
+const ACTOR_ID: ColumnLookup = column_lookup!("actor", "id");
+const ACTOR_LABEL: ColumnLookup = column_lookup!("actor", "folded");
+const TARGET_ID: ColumnLookup = column_lookup!("target", "id");
+const TARGET_LABEL: ColumnLookup = column_lookup!("target", "folded");
+const TITLE: ColumnLookup = column_lookup!("title", "folded");
+const ACTION: ColumnLookup = column_lookup!("action", "slug");
+const MODULE: ColumnLookup = column_lookup!("action", "module");
+const TENANT: ColumnLookup = column_lookup!("tenant", "text");
+const RECORDER: ColumnLookup = column_lookup!("recorder", "text");
 
-impl Lookup {
+impl ColumnLookup {
     fn find(&self, connection: &Connection, pattern: &Pattern, found: &mut Vec<i64>) -> Result<()> {
         if let Some(text) = pattern.as_literal() {
             if text.is_empty() {
@@ -129,7 +129,7 @@ impl Lookup {
         }
     }
 
-    fn find_any(&self, connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+    fn find_any(&self, connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
         let mut found = Vec::new();
         for pattern in patterns {
             self.find(connection, pattern, &mut found)?;
@@ -137,7 +137,7 @@ impl Lookup {
         Ok(found.into_iter().collect())
     }
 
-    fn find_within(&self, connection: &Connection, words: &Pattern) -> Result<Keys> {
+    fn find_containing(&self, connection: &Connection, words: &Pattern) -> Result<KeySet> {
         let mut found = Vec::new();
         let within = words.searcher();
         scan(connection, self.all, &[], |text| Ok(within(text.as_bytes()?)), &mut found)?;
@@ -163,7 +163,7 @@ fn scan(
     Ok(())
 }
 
-pub(super) fn actors(connection: &Connection, names: &[NamePattern]) -> Result<Keys> {
+pub(super) fn actors(connection: &Connection, names: &[NamePattern]) -> Result<KeySet> {
     let mut found = Vec::new();
     for name in names {
         ACTOR_ID.find(connection, &name.id, &mut found)?;
@@ -172,20 +172,20 @@ pub(super) fn actors(connection: &Connection, names: &[NamePattern]) -> Result<K
     Ok(found.into_iter().collect())
 }
 
-pub(super) fn targets(connection: &Connection, records: &[TargetPattern]) -> Result<Keys> {
+pub(super) fn targets(connection: &Connection, records: &[TargetPattern]) -> Result<KeySet> {
     let mut found = Vec::new();
     for record in records {
         TARGET_ID.find(connection, &record.name.id, &mut found)?;
         TARGET_LABEL.find(connection, &record.name.label, &mut found)?;
         if let Some((kind, id)) = &record.type_and_id {
-            parts(connection, kind, id, &mut found)?;
+            find_by_type_and_id(connection, kind, id, &mut found)?;
         }
     }
     Ok(found.into_iter().collect())
 }
 
 /// Finds `TYPE/ID`.
-fn parts(
+fn find_by_type_and_id(
     connection: &Connection,
     kind: &Pattern,
     id: &Pattern,
@@ -213,54 +213,54 @@ fn parts(
     Ok(())
 }
 
-pub(super) fn actions(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+pub(super) fn actions(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
     ACTION.find_any(connection, patterns)
 }
 
-pub(super) fn modules(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+pub(super) fn modules(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
     MODULE.find_any(connection, patterns)
 }
 
-pub(super) fn tenants(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+pub(super) fn tenants(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
     TENANT.find_any(connection, patterns)
 }
 
-pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result<Keys> {
+pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
     RECORDER.find_any(connection, patterns)
 }
 
 /// The actions whose name tells of a failure.
-pub(super) fn failures(connection: &Connection) -> Result<Keys> {
+pub(super) fn failure_actions(connection: &Connection) -> Result<KeySet> {
     let mut found = Vec::new();
     let named = |slug: ValueRef<'_>| Ok(event::is_failure_action(slug.as_str()?));
     scan(connection, ACTION.all, &[], named, &mut found)?;
     Ok(found.into_iter().collect())
 }
 
-pub(super) fn all_actions(connection: &Connection) -> Result<Keys> {
+pub(super) fn all_actions(connection: &Connection) -> Result<KeySet> {
     let mut found = Vec::new();
     scan(connection, ACTION.all, &[], |_| Ok(true), &mut found)?;
     Ok(found.into_iter().collect())
 }
 
 /// Who ever acted as somebody else.
-pub(super) fn impersonators(connection: &Connection) -> Result<Keys> {
+pub(super) fn impersonators(connection: &Connection) -> Result<KeySet> {
     const SQL: &str = "SELECT DISTINCT impersonator FROM event INDEXED BY event_impersonator \
         WHERE impersonator IS NOT NULL";
     connection.prepare_cached(SQL)?.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Where words stand: the labels of actors and of targets, and the titles.
-pub(super) struct Texts {
-    pub actors: Keys,
-    pub targets: Keys,
-    pub titles: Keys,
+pub(super) struct TextMatches {
+    pub actors: KeySet,
+    pub targets: KeySet,
+    pub titles: KeySet,
 }
 
-pub(super) fn texts(connection: &Connection, words: &Pattern) -> Result<Texts> {
-    Ok(Texts {
-        actors: ACTOR_LABEL.find_within(connection, words)?,
-        targets: TARGET_LABEL.find_within(connection, words)?,
-        titles: TITLE.find_within(connection, words)?,
+pub(super) fn text_matches(connection: &Connection, words: &Pattern) -> Result<TextMatches> {
+    Ok(TextMatches {
+        actors: ACTOR_LABEL.find_containing(connection, words)?,
+        targets: TARGET_LABEL.find_containing(connection, words)?,
+        titles: TITLE.find_containing(connection, words)?,
     })
 }
