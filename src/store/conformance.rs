@@ -225,7 +225,7 @@ fn a_conflict_leaves_nothing_behind() {
     let other = NewEvent { actor_label: text("Somebody Else"), ..with_id("e-1") };
     let appended = log.append(&[other], &STAMP).unwrap();
     assert_eq!(appended, [Appended::Conflict { id: EventId(1), field: "actor_label" }]);
-    assert_eq!(log.engine.number_of_actors(), 0);
+    assert_eq!(log.engine.actor_count(), 0);
 }
 
 #[test]
@@ -477,6 +477,6 @@ proptest! {
                 prop_assert!(!absent || filled.contains(&field.name), "{} out of nothing", field.name);
             }
         }
-        log.engine.verify();
+        log.engine.assert_chain_holds();
     }
 }

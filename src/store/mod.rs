@@ -165,7 +165,7 @@ impl Log {
 
     /// The version of the schema that the log has.
     pub(crate) fn schema(&self) -> Result<i64> {
-        self.engine.schema()
+        self.engine.schema_version()
     }
 
     /// The newest id, and its hash. The id is 0 in an empty log.
@@ -209,7 +209,7 @@ impl Log {
     /// # Errors
     /// That the file to lock cannot be opened.
     pub(crate) fn claim_digest(&self) -> Result<Option<Claim>> {
-        self.engine.claim_digest()
+        self.engine.try_lock_digest()
     }
 }
 

@@ -175,7 +175,7 @@ impl Log {
         patience: Duration,
         go_on: GoOn<'_>,
     ) -> Result<Option<HeldOff>> {
-        self.engine.keep_exports_out(patience, go_on)
+        self.engine.lock_out_exports(patience, go_on)
     }
 
     /// What earlier sweeps have left.

@@ -35,10 +35,10 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::dimensions::DimensionKeys;
 use crate::store::sqlite::dimensions::Interner;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
-use crate::store::sqlite::open::Refusal;
+use crate::store::sqlite::open::OpenError;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::StoredEventId;
@@ -98,8 +98,10 @@ impl Sqlite {
         if std::mem::take(&mut self.writer.pause_before_next) {
             thread::sleep(WRITER_PAUSE);
         }
-        let (connection, rows, writer) = (&self.connection, &self.rows, &mut self.writer);
-        begin_batch(path, connection, rows, writer).map_err(|why| why.told(path, Doing::Write))
+        let (connection, rows, writer) =
+            (&self.connection, &self.dimension_cache, &mut self.writer);
+        begin_batch(path, connection, rows, writer)
+            .map_err(|why| why.into_failure(path, Operation::Write))
     }
 }
 
@@ -113,8 +115,8 @@ fn begin_batch<'a>(
     connection: &'a Connection,
     rows: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
-) -> Result<SqliteBatch<'a>, Refusal> {
-    wal::carry_over(connection)?;
+) -> Result<SqliteBatch<'a>, OpenError> {
+    wal::checkpoint_if_large(connection)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut batch = SqliteBatch {
         path,
@@ -132,7 +134,7 @@ fn begin_batch<'a>(
         state: BatchState::Open,
     };
     batch.check_versions()?;
-    (batch.head_id, batch.head_hash) = sqlite::noted_head(connection)?;
+    (batch.head_id, batch.head_hash) = sqlite::read_head(connection)?;
     Ok(batch)
 }
 
@@ -213,13 +215,13 @@ impl SqliteBatch<'_> {
 
     /// Another version may have migrated the log, and a sweep may have taken rows that we know keys
     /// of, since the last transaction.
-    fn check_versions(&mut self) -> Result<(), Refusal> {
+    fn check_versions(&mut self) -> Result<(), OpenError> {
         let number = |pragma| -> rusqlite::Result<i64> {
             self.connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
         };
         let (version, schema) = (number("PRAGMA user_version")?, number("PRAGMA schema_version")?);
         let checked = self.writer.schema_version.replace(schema).unwrap_or(schema);
-        if (version, schema) != (migrate::VERSION, checked) {
+        if (version, schema) != (migrate::SCHEMA_VERSION, checked) {
             open::identify(self.path, self.connection)?;
             open::check_schema(self.path, self.connection)?;
         }
@@ -386,7 +388,7 @@ impl SqliteBatch<'_> {
             next.execute(&row[..24])?
         };
         if changed == 0 || self.connection.last_insert_rowid() != id.0 {
-            return Err(error::refused("an event"));
+            return Err(error::ignored_write("an event"));
         }
         (self.head_id, self.head_hash) = (id, hash);
         self.stored += 1;
@@ -402,7 +404,7 @@ impl SqliteBatch<'_> {
             self.connection.prepare_cached("UPDATE head SET id = ?1, hash = ?2 WHERE one = 1")?;
         match update.execute(params![self.head_id.0, self.head_hash.0])? {
             1 => Ok(()),
-            _ => Err(error::refused("the newest id")),
+            _ => Err(error::ignored_write("the newest id")),
         }
     }
 
@@ -414,7 +416,7 @@ impl SqliteBatch<'_> {
             self.connection.prepare_cached(COUNT).and_then(|mut count| count.execute([number]));
         match changed.map_err(|why| self.fail(&why))? {
             1 => Ok(()),
-            _ => Err(self.fail(&error::refused("the number of a sweep"))),
+            _ => Err(self.fail(&error::ignored_write("the number of a sweep"))),
         }
     }
 
@@ -434,7 +436,7 @@ impl SqliteBatch<'_> {
     /// What an error is for the user. Nothing of the batch is stored.
     fn fail(&mut self, why: &rusqlite::Error) -> anyhow::Error {
         self.state = BatchState::Failed;
-        let mut failure = error::failure(self.path, Doing::Write, why);
+        let mut failure = error::failure(self.path, Operation::Write, why);
         if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             let events = text::plural(self.attempted, "event");
             failure.message += " (0 of ";
@@ -452,7 +454,7 @@ impl SqliteBatch<'_> {
         }
         self.state = BatchState::Failed;
         self.writer.poisoned = true;
-        let mut failure = error::failure(self.path, Doing::Write, why);
+        let mut failure = error::failure(self.path, Operation::Write, why);
         failure.message += "; not confirmed";
         if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
             failure.message += ", repeat with --event-id ";
@@ -485,7 +487,7 @@ impl Sqlite {
     /// and its own writes do not tell it so.
     pub(super) fn clear_caches(&mut self) {
         self.writer.interner.clear();
-        self.rows.borrow_mut().clear();
+        self.dimension_cache.borrow_mut().clear();
     }
 }
 
@@ -496,6 +498,6 @@ impl Drop for Sqlite {
         if !self.writer.had_long_transaction || self.writer.poisoned {
             return;
         }
-        drop(wal::cut(&mut self.connection));
+        drop(wal::checkpoint_and_truncate(&mut self.connection));
     }
 }

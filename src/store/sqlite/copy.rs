@@ -18,7 +18,7 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 
 /// How many pages are copied between two words on how far it is: 8 MiB.
-const STEP: i32 = 2_048;
+const PAGES_PER_STEP: i32 = 2_048;
 
 impl Sqlite {
     /// `name` stands for the file in messages.
@@ -30,7 +30,7 @@ impl Sqlite {
     ) -> Result<()> {
         let done = self
             .try_copy(file, progress)
-            .map_err(|why| error::not_copied(&self.path, name, &why))?;
+            .map_err(|why| error::copy_failure(&self.path, name, &why))?;
         if done {
             return Ok(());
         }
@@ -50,7 +50,7 @@ impl Sqlite {
         let size: u32 = self.connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let backup = Backup::new(&self.connection, &mut copy)?;
         let done = loop {
-            let step = backup.step(STEP)?;
+            let step = backup.step(PAGES_PER_STEP)?;
             let reached = backup.progress();
             let bytes = |pages: i32| u64::try_from(pages).unwrap_or(0) * u64::from(size);
             progress(bytes(reached.pagecount - reached.remaining), bytes(reached.pagecount));

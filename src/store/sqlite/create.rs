@@ -34,18 +34,18 @@ use crate::store::sqlite::open;
 use crate::store::sqlite::sweep::reserve;
 
 /// Stands in the name of every draft.
-const DRAFT: &str = ".new-";
+const DRAFT_INFIX: &str = ".new-";
 
 /// Whether a name is that of a draft.
 pub(super) fn is_draft(name: &OsStr) -> bool {
-    name.as_bytes().windows(DRAFT.len()).any(|part| part == DRAFT.as_bytes())
+    name.as_bytes().windows(DRAFT_INFIX.len()).any(|part| part == DRAFT_INFIX.as_bytes())
 }
 
 /// Makes a log where there is none. That another process makes it at the same moment is no error.
-pub(super) fn make(path: &Path) -> Result<()> {
-    let folder = path.parent().ok_or_else(|| error::missing(path))?;
+pub(super) fn create_log(path: &Path) -> Result<()> {
+    let folder = path.parent().ok_or_else(|| error::missing_log(path))?;
     make_folder(folder).map_err(|why| {
-        refused(&format!("cannot make the folder {}", folder.display()), why, folder)
+        io_failure(&format!("cannot make the folder {}", folder.display()), why, folder)
     })?;
     if let Some(system) = open::network_file_system(folder) {
         let what = format!("cannot make the log {}: it would be on {system}", path.display());
@@ -58,7 +58,7 @@ pub(super) fn make(path: &Path) -> Result<()> {
     }
     let draft = Draft::new(path);
     draft.write(folder, path)?;
-    let failed = |why| refused(&format!("cannot make the log {}", path.display()), why, folder);
+    let failed = |why| io_failure(&format!("cannot make the log {}", path.display()), why, folder);
     draft.publish(path).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     // A log without it is a log all the same, and the next sweep makes one.
@@ -73,7 +73,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     }
     let above = folder.parent().ok_or(io::ErrorKind::NotFound)?;
     make_folder(above)?;
-    let shared = is_shared(above)?;
+    let shared = is_group_shared(above)?;
     match DirBuilder::new().mode(if shared { 0o770 } else { 0o700 }).create(folder) {
         // Another process makes the same log.
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
@@ -87,7 +87,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Whether what is made in a folder is its group's.
-fn is_shared(folder: &Path) -> io::Result<bool> {
+fn is_group_shared(folder: &Path) -> io::Result<bool> {
     Ok(fs::metadata(folder)?.mode() & 0o2000 != 0)
 }
 
@@ -102,9 +102,9 @@ fn make_file(path: &Path, shared: bool) -> io::Result<File> {
 }
 
 /// Makes an empty file beside the log, as private as that, unless it is there.
-pub(super) fn make_companion(path: &Path) -> io::Result<()> {
+pub(super) fn ensure_companion(path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
-    match make_file(path, is_shared(folder)?) {
+    match make_file(path, is_group_shared(folder)?) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),
     }
@@ -118,24 +118,24 @@ impl Draft {
         let number = u64::from_ne_bytes(RandomPool::default().bytes());
         let mut name = OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
-        name.push(format!("{DRAFT}{number:016x}"));
+        name.push(format!("{DRAFT_INFIX}{number:016x}"));
         Self(path.with_file_name(name))
     }
 
     fn write(&self, folder: &Path, path: &Path) -> Result<()> {
         let what = format!("cannot make the log {}", path.display());
-        let failed = |why| refused(&what, why, folder);
-        let shared = is_shared(folder).map_err(failed)?;
+        let failed = |why| io_failure(&what, why, folder);
+        let shared = is_group_shared(folder).map_err(failed)?;
         drop(make_file(&self.0, shared).map_err(failed)?);
-        self.fill().map_err(|why| error::not_made(path, &why))?;
+        self.initialize().map_err(|why| error::create_failure(path, &why))?;
         File::open(&self.0).and_then(|file| file.sync_all()).map_err(failed)?;
         // Made with the log, so that one who may only read can lock it against sweeps.
-        make_companion(&open::beside(path, ".lock")).map_err(failed)
+        ensure_companion(&open::companion_path(path, ".lock")).map_err(failed)
     }
 
     /// Writes the empty log. Nobody else sees it, so it needs no journal and one sync at the end.
     #[expect(clippy::disallowed_methods, reason = "a log is opened here before it is one")]
-    fn fill(&self) -> rusqlite::Result<()> {
+    fn initialize(&self) -> rusqlite::Result<()> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.0, flags)?;
         // auto_vacuum: what a sweep frees goes back to the disk. It can only be chosen now.
@@ -152,7 +152,7 @@ impl Draft {
             params![chain::genesis_hash(uuid.as_bytes()).0],
         )?;
         connection.pragma_update(None, "application_id", migrate::APPLICATION_ID)?;
-        connection.pragma_update(None, "user_version", migrate::VERSION)?;
+        connection.pragma_update(None, "user_version", migrate::SCHEMA_VERSION)?;
         connection.execute_batch("COMMIT;")?;
         connection.query_row("PRAGMA journal_mode=WAL", [], |_| Ok(()))?;
         connection.close().map_err(|(_, why)| why)
@@ -186,7 +186,7 @@ impl Drop for Draft {
     }
 }
 
-fn refused(what: &str, why: io::Error, folder: &Path) -> anyhow::Error {
+fn io_failure(what: &str, why: io::Error, folder: &Path) -> anyhow::Error {
     let exit = match why.kind() {
         io::ErrorKind::PermissionDenied => Exit::NoPermission,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Io,
@@ -195,6 +195,6 @@ fn refused(what: &str, why: io::Error, folder: &Path) -> anyhow::Error {
     let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
     let failure = Failure::new(exit, what);
     let failure =
-        if exit == Exit::NoPermission { error::with_owner(failure, there) } else { failure };
+        if exit == Exit::NoPermission { error::with_owner_hint(failure, there) } else { failure };
     anyhow::Error::new(why).context(failure)
 }

@@ -17,7 +17,7 @@ use crate::store::digest::Rhythm;
 use crate::store::digest::Tally;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::rows;
 use crate::time::Timestamp;
 
@@ -64,7 +64,7 @@ macro_rules! recorded_order_sql {
 
 impl Sqlite {
     pub(in crate::store) fn with_snapshot<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
+        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
         if !self.connection.is_autocommit() {
             return read();
         }
@@ -88,7 +88,7 @@ impl Sqlite {
         let mut place = (until, EventId(i64::MAX));
         loop {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
-            let page = self.events(
+            let page = self.select_events(
                 sql,
                 (span.0, span.1, span.2, span.3, place.0.as_nanos(), place.1.0, ROWS_PER_PAGE),
             )?;
@@ -111,7 +111,7 @@ impl Sqlite {
         let Extent { mut after, through, since, until } = *extent;
         loop {
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
-            let page = self.events(sql, params)?;
+            let page = self.select_events(sql, params)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             page.into_iter().for_each(&mut *visit);
@@ -124,7 +124,7 @@ impl Sqlite {
             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
             GROUP BY action, failed";
         let Extent { after, through, since, until } = *extent;
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos());
@@ -158,7 +158,7 @@ impl Sqlite {
               AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
         let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_NANOS);
         let first = until.as_nanos().saturating_sub(length);
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
             let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
                 let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
@@ -217,7 +217,7 @@ impl Sqlite {
         let module = action.module.as_deref().unwrap_or_default();
         let (from, to) =
             if event::is_failure_action(&action.slug) { (false, true) } else { (failed, failed) };
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let params = (&action.slug, module, until.as_nanos(), from, to);
             statement.query_row(params, |row| {
@@ -233,7 +233,7 @@ impl Sqlite {
             rows::columns!(),
             " FROM event WHERE id IN (SELECT value FROM json_each(?1))"
         );
-        self.events(sql, [format!("[{}]", ids.join(","))])
+        self.select_events(sql, [format!("[{}]", ids.join(","))])
     }
 
     pub(in crate::store) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
@@ -243,7 +243,7 @@ impl Sqlite {
             " FROM action CROSS JOIN event ON event.action = action.key AND event.own = 1 \
              WHERE action.slug = ?1 ORDER BY event.id"
         );
-        self.events(sql, [action])
+        self.select_events(sql, [action])
     }
 
     pub(in crate::store) fn published_heads(
@@ -252,7 +252,7 @@ impl Sqlite {
     ) -> Result<Vec<(EventId, Timestamp)>> {
         const SQL: &str = "SELECT id, at FROM anchor WHERE place = ?1 \
             AND EXISTS (SELECT 1 FROM event WHERE event.id = anchor.id) ORDER BY id";
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let rows = statement.query_map([place], |row| {
                 Ok((EventId(row.get(0)?), Timestamp::from_nanos(row.get(1)?)))
@@ -268,7 +268,7 @@ impl Sqlite {
             " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
              ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );
-        Ok(self.events(sql, [until.as_nanos()])?.pop())
+        Ok(self.select_events(sql, [until.as_nanos()])?.pop())
     }
 }
 

@@ -367,6 +367,6 @@ fn insert_row(
 ) -> rusqlite::Result<i64> {
     match connection.prepare_cached(sql)?.execute(row)? {
         1 => Ok(connection.last_insert_rowid()),
-        _ => Err(error::refused("a row that events refer to")),
+        _ => Err(error::ignored_write("a row that events refer to")),
     }
 }

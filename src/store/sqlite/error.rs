@@ -20,16 +20,16 @@ use rustix::process::fcntl_getlk;
 use crate::caller;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::sqlite::open::beside;
+use crate::store::sqlite::open::companion_path;
 
 /// What was being done when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doing {
+pub(super) enum Operation {
     Read,
     Write,
 }
 
-impl fmt::Display for Doing {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
@@ -56,28 +56,28 @@ pub(super) fn damage(what: impl Into<String>) -> rusqlite::Error {
 }
 
 /// A statement that should have written a row went well and wrote none: somebody's trigger.
-pub(super) fn refused(what: &str) -> rusqlite::Error {
+pub(super) fn ignored_write(what: &str) -> rusqlite::Error {
     damage(format!("it took {what} and did not keep it"))
 }
 
 /// The failure that an error of SQLite is for the user.
-pub(super) fn told(path: &Path, doing: Doing, error: &rusqlite::Error) -> anyhow::Error {
+pub(super) fn to_failure(path: &Path, doing: Operation, error: &rusqlite::Error) -> anyhow::Error {
     failure(path, doing, error).into()
 }
 
-pub(super) fn failure(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
-    Failure { full_disk: comes_of_full_disk(error), ..in_words(path, doing, error) }
+pub(super) fn failure(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
+    Failure { full_disk: is_disk_full(error), ..classify(path, doing, error) }
 }
 
 /// Whether an error came of a full disk; the file of shared memory is lengthened on it, too.
-pub(super) fn comes_of_full_disk(error: &rusqlite::Error) -> bool {
+pub(super) fn is_disk_full(error: &rusqlite::Error) -> bool {
     let rusqlite::Error::SqliteFailure(code, _) = error else {
         return false;
     };
     code.code == ErrorCode::DiskFull || code.extended_code == ffi::SQLITE_IOERR_SHMSIZE
 }
 
-fn in_words(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
+fn classify(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
     let log = path.display();
     let cannot =
         |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
@@ -86,13 +86,13 @@ fn in_words(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
             .hint("restore a backup, or save what is left with `sqlite3 LOG .recover`")
     };
     let rusqlite::Error::SqliteFailure(code, message) = error else {
-        return damaged(&found(error));
+        return damaged(&describe_bad_value(error));
     };
     match code.code {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::FileLockingProtocolFailed => {
-            Failure::new(Exit::TryAgain, format!("the log {log} is locked{}", holder(path)))
+            Failure::new(Exit::TryAgain, format!("the log {log} is locked{}", lock_holder(path)))
         }
         ErrorCode::NotADatabase => not_a_log(path),
         ErrorCode::DatabaseCorrupt => damaged(BAD_PAGE),
@@ -100,7 +100,7 @@ fn in_words(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
             .hint("make room on its file system, or let `activity sweep` do so"),
         ErrorCode::OutOfMemory => cannot(Exit::Io, "out of memory"),
         ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
-            no_access(path, doing)
+            access_failure(path, doing)
         }
         ErrorCode::SystemIoFailure => cannot(Exit::Io, io_reason(code.extended_code)),
         ErrorCode::OperationInterrupted => cannot(Exit::TryAgain, "interrupted"),
@@ -114,7 +114,7 @@ fn in_words(path: &Path, doing: Doing, error: &rusqlite::Error) -> Failure {
 /// What an error says of the log itself; `None` where it tells of the disk, of memory or a lock.
 pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
     let rusqlite::Error::SqliteFailure(code, message) = error else {
-        return Some(found(error));
+        return Some(describe_bad_value(error));
     };
     match code.code {
         ErrorCode::DatabaseBusy
@@ -133,17 +133,17 @@ pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
 }
 
 /// What an error is that came while a log was copied into that file.
-pub(super) fn not_copied(path: &Path, file: &str, error: &rusqlite::Error) -> Failure {
+pub(super) fn copy_failure(path: &Path, file: &str, error: &rusqlite::Error) -> Failure {
     let rusqlite::Error::SqliteFailure(code, _) = error else {
-        return failure(path, Doing::Read, error);
+        return failure(path, Operation::Read, error);
     };
     let why = match (code.code, code.extended_code) {
         (ErrorCode::DiskFull, _) => NO_SPACE,
         (_, ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ) => {
-            return failure(path, Doing::Read, error);
+            return failure(path, Operation::Read, error);
         }
         (ErrorCode::SystemIoFailure, extended) => io_reason(extended),
-        _ => return failure(path, Doing::Read, error),
+        _ => return failure(path, Operation::Read, error),
     };
     Failure::new(Exit::Io, format!("cannot write {file}: {why}"))
 }
@@ -152,12 +152,12 @@ const BAD_PAGE: &str = "a page does not hold together";
 const NO_SPACE: &str = "no space left on device";
 
 /// Whether something failed because the disk is full.
-pub(super) fn is_full(error: &anyhow::Error) -> bool {
+pub(super) fn is_full_disk_failure(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failure>().is_some_and(|failure| failure.full_disk)
 }
 
 /// What an error is that came while a log was made, which nobody else sees yet.
-pub(super) fn not_made(path: &Path, error: &rusqlite::Error) -> Failure {
+pub(super) fn create_failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let (exit, why) = match error {
         rusqlite::Error::SqliteFailure(code, message) => match code.code {
             ErrorCode::DiskFull => (Exit::Io, NO_SPACE),
@@ -174,7 +174,7 @@ pub(super) fn not_a_log(path: &Path) -> Failure {
 }
 
 /// What a value that cannot be read says of the file.
-fn found(error: &rusqlite::Error) -> String {
+fn describe_bad_value(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
         rusqlite::Error::QueryReturnedNoRows => "a row is missing".to_owned(),
@@ -208,9 +208,9 @@ fn io_reason(extended: i32) -> &'static str {
 /// Whose turn it is, as far as the system tells: ` by pid 4711 (activity ingest)`.
 ///
 /// A writer holds byte 120 of the `-shm` file (SQLite's `WAL_WRITE_LOCK`).
-fn holder(path: &Path) -> String {
+fn lock_holder(path: &Path) -> String {
     const WRITE_LOCK: u64 = 120;
-    let Ok(file) = OpenOptions::new().read(true).open(beside(path, "-shm")) else {
+    let Ok(file) = OpenOptions::new().read(true).open(companion_path(path, "-shm")) else {
         return String::new();
     };
     let asked = Flock { start: WRITE_LOCK, length: 1, ..Flock::from(FlockType::WriteLock) };
@@ -221,7 +221,8 @@ fn holder(path: &Path) -> String {
     match held {
         Ok(Some(Flock { pid: Some(pid), .. })) => {
             let pid = pid.as_raw_nonzero();
-            let command = command(pid.get()).map_or_else(String::new, |name| format!(" ({name})"));
+            let command =
+                command_name(pid.get()).map_or_else(String::new, |name| format!(" ({name})"));
             format!(" by pid {pid}{command}")
         }
         _ => String::new(),
@@ -229,7 +230,7 @@ fn holder(path: &Path) -> String {
 }
 
 /// The name of a program and its first argument, when that is a command.
-fn command(pid: i32) -> Option<String> {
+fn command_name(pid: i32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let mut words = line.split(|byte| *byte == 0);
     let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?.to_str()?.to_owned();
@@ -245,7 +246,7 @@ fn command(pid: i32) -> Option<String> {
 }
 
 /// Why the file, or its folder, did not let us.
-pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
+pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
     use rustix::fs::Access;
     use rustix::fs::AtFlags;
 
@@ -253,7 +254,7 @@ pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
     let cannot =
         |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
     let wanted =
-        if doing == Doing::Read { Access::READ_OK } else { Access::READ_OK | Access::WRITE_OK };
+        if doing == Operation::Read { Access::READ_OK } else { Access::READ_OK | Access::WRITE_OK };
     // By the effective ids, as the open itself.
     let may =
         |path: &Path, access| rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS);
@@ -262,13 +263,13 @@ pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
             return cannot(Exit::Io, "it is on a read-only file system");
         }
         Err(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-            return with_owner(cannot(Exit::NoPermission, "permission denied"), path);
+            return with_owner_hint(cannot(Exit::NoPermission, "permission denied"), path);
         }
-        Err(rustix::io::Errno::NOENT) => return missing(path),
+        Err(rustix::io::Errno::NOENT) => return missing_log(path),
         _ => {}
     }
-    let wal = beside(path, "-wal");
-    let shm = beside(path, "-shm");
+    let wal = companion_path(path, "-wal");
+    let shm = companion_path(path, "-shm");
     let folder = wal.parent().unwrap_or(path);
     if may(folder, Access::WRITE_OK) == Err(rustix::io::Errno::ROFS) {
         let why = "it holds events that only a writable folder lets SQLite read";
@@ -280,20 +281,20 @@ pub(super) fn no_access(path: &Path, doing: Doing) -> Failure {
     for part in [&wal, &shm] {
         if may(part, wanted).is_err_and(|why| why != rustix::io::Errno::NOENT) {
             let why = format!("permission denied on {}", part.display());
-            return with_owner(cannot(Exit::NoPermission, &why), part);
+            return with_owner_hint(cannot(Exit::NoPermission, &why), part);
         }
     }
     if may(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
         let missing = if wal.exists() { &shm } else { &wal };
         let missing = missing.file_name().unwrap_or_default().display();
         let why = format!("there is no {missing}, and its folder is not yours to write");
-        return with_owner(cannot(Exit::NoPermission, &why), folder);
+        return with_owner_hint(cannot(Exit::NoPermission, &why), folder);
     }
     cannot(Exit::Io, "the system gives no reason")
 }
 
 /// Tells whose a file is, for one who may not use it.
-pub(super) fn with_owner(failure: Failure, path: &Path) -> Failure {
+pub(super) fn with_owner_hint(failure: Failure, path: &Path) -> Failure {
     let Ok(there) = fs::metadata(path) else {
         return failure;
     };
@@ -302,7 +303,7 @@ pub(super) fn with_owner(failure: Failure, path: &Path) -> Failure {
     failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
 }
 
-pub(super) fn missing(path: &Path) -> Failure {
+pub(super) fn missing_log(path: &Path) -> Failure {
     let what = format!("cannot open the log {}: no such file", path.display());
     Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
 }

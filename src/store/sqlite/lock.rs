@@ -21,36 +21,36 @@ use crate::store::Claim;
 use crate::store::HeldOff;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::create;
-use crate::store::sqlite::open::beside;
+use crate::store::sqlite::open::companion_path;
 use crate::store::sweep::GoOn;
 
 /// How long a sweep that is at work is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<HeldOff> {
-        share(&beside(&self.path, ".lock"), PATIENCE)
+        lock_shared(&companion_path(&self.path, ".lock"), LOCK_TIMEOUT)
     }
 
-    pub(in crate::store) fn keep_exports_out(
+    pub(in crate::store) fn lock_out_exports(
         &self,
         patience: Duration,
         go_on: GoOn<'_>,
     ) -> Result<Option<HeldOff>> {
-        exclude(&beside(&self.path, ".lock"), patience, go_on)
+        lock_exclusive(&companion_path(&self.path, ".lock"), patience, go_on)
     }
 }
 
 impl Sqlite {
     /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
     /// for its mail service, and an export or a sweep shall not wait for that.
-    pub(in crate::store) fn claim_digest(&self) -> Result<Option<Claim>> {
-        let path = beside(&self.path, ".lock");
+    pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<Claim>> {
+        let path = companion_path(&self.path, ".lock");
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
             anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
         };
-        let file = open_or_make(&path).map_err(failed)?;
+        let file = open_or_create(&path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Claim { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
@@ -60,12 +60,16 @@ impl Sqlite {
 }
 
 /// Keeps out those who [share] the lock; `None` where it is not to go on waiting for them.
-pub(super) fn exclude(path: &Path, patience: Duration, go_on: GoOn<'_>) -> Result<Option<HeldOff>> {
+pub(super) fn lock_exclusive(
+    path: &Path,
+    patience: Duration,
+    go_on: GoOn<'_>,
+) -> Result<Option<HeldOff>> {
     let failed = |why: io::Error| {
         let what = format!("cannot lock {}", path.display());
         anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
     };
-    let file = open_or_make(path).map_err(failed)?;
+    let file = open_or_create(path).map_err(failed)?;
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -83,12 +87,12 @@ pub(super) fn exclude(path: &Path, patience: Duration, go_on: GoOn<'_>) -> Resul
     }
 }
 
-pub(super) fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
+pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<HeldOff> {
     let failed = |why: io::Error| {
         let what = format!("cannot lock {}", path.display());
         anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
     };
-    let Some(file) = open(path).map_err(failed)? else {
+    let Some(file) = open_if_possible(path).map_err(failed)? else {
         return Ok(HeldOff { _lock: None });
     };
     let began = Instant::now();
@@ -107,23 +111,23 @@ pub(super) fn share(path: &Path, patience: Duration) -> Result<HeldOff> {
 }
 
 /// Opens a file beside the log to write it; makes it where it is missing.
-pub(super) fn open_or_make(path: &Path) -> io::Result<File> {
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().read(true).write(true).open(path);
     open().or_else(|why| match why.kind() {
-        io::ErrorKind::NotFound => create::make_companion(path).and_then(|()| open()),
+        io::ErrorKind::NotFound => create::ensure_companion(path).and_then(|()| open()),
         _ => Err(why),
     })
 }
 
 /// A reader needs no right to write: the file is made with the log. Where somebody took it away and
 /// it cannot be made again, or the disk is full, reading goes on without it.
-fn open(path: &Path) -> io::Result<Option<File>> {
+fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => return Ok(Some(file)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
-    match create::make_companion(path) {
+    match create::ensure_companion(path) {
         Ok(()) => File::open(path).map(Some),
         Err(why)
             if matches!(

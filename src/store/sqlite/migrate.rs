@@ -15,17 +15,17 @@ pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 const MIGRATIONS: &[&str] = &[include_str!("to-2.sql")];
 
 /// The version of [`SCHEMA`].
-pub(super) const VERSION: i64 = 1 + MIGRATIONS.len() as i64;
+pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// Marks the file as ours: "actv".
 pub(super) const APPLICATION_ID: i32 = 0x6163_7476;
 
 /// Brings a log to the current version. Another process may have done so in the meantime.
 pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
-    migrate_by(MIGRATIONS, connection)
+    apply_migrations(MIGRATIONS, connection)
 }
 
-fn migrate_by(migrations: &[&str], connection: &mut Connection) -> Result<()> {
+fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> Result<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -38,19 +38,19 @@ fn migrate_by(migrations: &[&str], connection: &mut Connection) -> Result<()> {
 
 /// The first object of the file that is not as in [`SCHEMA`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Foreign {
+pub(super) enum SchemaMismatch {
     /// Somebody put it in or changed it.
-    Object { kind: String, name: String },
+    Unexpected { kind: String, name: String },
     /// So many objects are missing.
     Missing(usize),
 }
 
 /// Before each object of [`SCHEMA`], and nowhere else in it.
-const BEGINS: &str = "\nCREATE ";
+const STATEMENT_START: &str = "\nCREATE ";
 
 /// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
 /// missing. A trigger, view or index put in by hand can hide events or lose them.
-pub(super) fn foreign(connection: &Connection) -> Result<Option<Foreign>> {
+pub(super) fn schema_mismatch(connection: &Connection) -> Result<Option<SchemaMismatch>> {
     // What ANALYZE leaves only helps to choose an index.
     const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
@@ -60,25 +60,30 @@ pub(super) fn foreign(connection: &Connection) -> Result<Option<Foreign>> {
     while let Some(row) = rows.next()? {
         let sql = row.get_ref(2)?.as_str()?;
         // In a log that was made by this version they come in our order: one pass over the text.
-        match next_statement(at, sql).or_else(|| any_statement(sql)) {
+        match match_next_statement(at, sql).or_else(|| match_any_statement(sql)) {
             Some(end) => at = end,
-            None => return Ok(Some(Foreign::Object { kind: row.get(0)?, name: row.get(1)? })),
+            None => {
+                return Ok(Some(SchemaMismatch::Unexpected {
+                    kind: row.get(0)?,
+                    name: row.get(1)?,
+                }));
+            }
         }
         count += 1;
     }
-    let ours = SCHEMA.matches(BEGINS).count();
-    Ok((count < ours).then_some(Foreign::Missing(ours - count)))
+    let ours = SCHEMA.matches(STATEMENT_START).count();
+    Ok((count < ours).then_some(SchemaMismatch::Missing(ours - count)))
 }
 
 /// The end of that statement in [`SCHEMA`], when it is the next one from there on.
-fn next_statement(from: usize, sql: &str) -> Option<usize> {
-    let start = from + SCHEMA[from..].find(BEGINS)? + 1;
+fn match_next_statement(from: usize, sql: &str) -> Option<usize> {
+    let start = from + SCHEMA[from..].find(STATEMENT_START)? + 1;
     SCHEMA[start..].strip_prefix(sql)?.starts_with(';').then_some(start + sql.len())
 }
 
 /// The end of that statement in [`SCHEMA`], wherever it stands.
-fn any_statement(sql: &str) -> Option<usize> {
-    SCHEMA.match_indices(BEGINS).find_map(|(start, _)| next_statement(start, sql))
+fn match_any_statement(sql: &str) -> Option<usize> {
+    SCHEMA.match_indices(STATEMENT_START).find_map(|(start, _)| match_next_statement(start, sql))
 }
 
 #[cfg(test)]
@@ -103,7 +108,7 @@ mod tests {
         new.execute_batch(SCHEMA).unwrap();
         assert_eq!(schema_of(&old), schema_of(&new));
         let version: i64 = old.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, VERSION);
+        assert_eq!(version, SCHEMA_VERSION);
     }
 
     #[test]
@@ -111,12 +116,12 @@ mod tests {
         let steps = ["CREATE TABLE a (x)", "INSERT INTO a VALUES (1)", "SELECT nonsense"];
         let mut log = Connection::open_in_memory().unwrap();
         log.pragma_update(None, "user_version", 1).unwrap();
-        migrate_by(&steps, &mut log).unwrap_err();
+        apply_migrations(&steps, &mut log).unwrap_err();
         assert_eq!(schema_of(&log), [], "what failed leaves nothing behind");
 
-        migrate_by(&steps[..1], &mut log).unwrap();
-        migrate_by(&steps[..2], &mut log).unwrap();
-        migrate_by(&steps[..2], &mut log).unwrap();
+        apply_migrations(&steps[..1], &mut log).unwrap();
+        apply_migrations(&steps[..2], &mut log).unwrap();
+        apply_migrations(&steps[..2], &mut log).unwrap();
         let told: (i64, i64) = log
             .query_row("SELECT count(*), user_version FROM a, pragma_user_version", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -131,10 +136,10 @@ mod tests {
             let log = Connection::open_in_memory().unwrap();
             log.execute_batch(SCHEMA).unwrap();
             log.execute_batch(by).unwrap();
-            foreign(&log).unwrap()
+            schema_mismatch(&log).unwrap()
         };
         let object = |kind: &str, name: &str| {
-            Some(Foreign::Object { kind: kind.to_owned(), name: name.to_owned() })
+            Some(SchemaMismatch::Unexpected { kind: kind.to_owned(), name: name.to_owned() })
         };
         assert_eq!(touched(""), None);
         assert_eq!(touched("ANALYZE"), None);
@@ -150,6 +155,6 @@ mod tests {
             ),
             object("index", "event_actor")
         );
-        assert_eq!(touched("DROP TRIGGER event_update"), Some(Foreign::Missing(1)));
+        assert_eq!(touched("DROP TRIGGER event_update"), Some(SchemaMismatch::Missing(1)));
     }
 }

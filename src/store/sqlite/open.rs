@@ -35,45 +35,46 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::append::WriterState;
 use crate::store::sqlite::create;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::migrate::Foreign;
+use crate::store::sqlite::migrate::SchemaMismatch;
 
 /// How long a writer waits for its turn.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What both kinds of connection need.
 ///
 /// - `cell_size_check`: a damaged page is told as such when it is read, not guessed at.
 /// - `mmap_size=0`: an I/O error stays an error, where a mapped page would end the process.
 /// - `temp_store=MEMORY`: no file of ours in a folder that the environment names.
-const BOTH: &str = "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;";
+const COMMON_PRAGMAS: &str =
+    "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;";
 
 /// `query_only`: a reader writes nothing, whatever it is asked.
-const READER: &str = "PRAGMA query_only=ON;";
+const READER_PRAGMAS: &str = "PRAGMA query_only=ON;";
 
 /// - `synchronous=FULL`: a commit is on the disk when it is told. NORMAL loses the newest events with
 ///   the power.
 /// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
 /// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. Taken as they are needed.
-const WRITER: &str =
+const WRITER_PRAGMAS: &str =
     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
 
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
         let path = absolute(path)?;
-        let there = look(&path)?.ok_or_else(|| error::missing(&path))?;
+        let there = check_file(&path)?.ok_or_else(|| error::missing_log(&path))?;
         let mut warnings = Vec::new();
-        warnings.extend(other_name(&path, &there).map(OtherName::warning));
-        warnings.extend(network(&path));
-        let connection = read(&path)?;
+        warnings.extend(find_hard_link(&path, &there).map(HardLink::warning));
+        warnings.extend(network_warning(&path));
+        let connection = connect_to_read(&path)?;
         Ok(Self {
             connection,
             path,
             warnings,
-            rows: RefCell::default(),
-            planned: RefCell::default(),
+            dimension_cache: RefCell::default(),
+            plan_cache: RefCell::default(),
             writer: WriterState::default(),
         })
     }
@@ -83,41 +84,43 @@ impl Sqlite {
     pub(in crate::store) fn open_copy(path: &Path) -> Result<Self> {
         let path = absolute(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let connection =
-            try_read(&immutable(&path), flags).map_err(|why| why.told(&path, Doing::Read))?;
+        let connection = try_connect_to_read(&immutable_uri(&path), flags)
+            .map_err(|why| why.into_failure(&path, Operation::Read))?;
         Ok(Self {
             connection,
             path,
             warnings: Vec::new(),
-            rows: RefCell::default(),
-            planned: RefCell::default(),
+            dimension_cache: RefCell::default(),
+            plan_cache: RefCell::default(),
             writer: WriterState::default(),
         })
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         let path = absolute(path)?;
-        let there = match (look(&path)?, create) {
+        let there = match (check_file(&path)?, create) {
             (Some(there), _) => there,
-            (None, Create::Never) => return Err(error::missing(&path).into()),
+            (None, Create::Never) => return Err(error::missing_log(&path).into()),
             (None, Create::IfMissing) => {
-                create::make(&path)?;
-                look(&path)?.ok_or_else(|| error::missing(&path))?
+                create::create_log(&path)?;
+                check_file(&path)?.ok_or_else(|| error::missing_log(&path))?
             }
         };
         let mut warnings = Vec::new();
-        match other_name(&path, &there) {
-            Some(OtherName::Beside(other)) => return Err(two_names(&path, &other).into()),
-            other => warnings.extend(other.map(OtherName::warning)),
+        match find_hard_link(&path, &there) {
+            Some(HardLink::SameFolder(other)) => {
+                return Err(hard_link_failure(&path, &other).into());
+            }
+            other => warnings.extend(other.map(HardLink::warning)),
         }
-        warnings.extend(network(&path));
-        let connection = write(&path)?;
+        warnings.extend(network_warning(&path));
+        let connection = connect_to_write(&path)?;
         Ok(Self {
             connection,
             path,
             warnings,
-            rows: RefCell::default(),
-            planned: RefCell::default(),
+            dimension_cache: RefCell::default(),
+            plan_cache: RefCell::default(),
             writer: WriterState::default(),
         })
     }
@@ -131,14 +134,14 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// The file beside the log where SQLite, which follows links, looks for it.
-pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn companion_path(path: &Path, ending: &str) -> PathBuf {
     let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
     name.push(ending);
     name.into()
 }
 
 /// Looks at what lies there, without opening it: a FIFO would wait for ever.
-fn look(path: &Path) -> Result<Option<Metadata>> {
+fn check_file(path: &Path) -> Result<Option<Metadata>> {
     let there = match fs::metadata(path) {
         Ok(there) => there,
         Err(why)
@@ -150,7 +153,7 @@ fn look(path: &Path) -> Result<Option<Metadata>> {
             let what = format!("cannot open the log {}: permission denied", path.display());
             let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
             let failure = Failure::new(Exit::NoPermission, what);
-            return Err(error::with_owner(failure, folder.unwrap_or(path)).into());
+            return Err(error::with_owner_hint(failure, folder.unwrap_or(path)).into());
         }
         Err(why) => {
             let what = format!("cannot open the log {}", path.display());
@@ -179,15 +182,15 @@ fn look(path: &Path) -> Result<Option<Metadata>> {
 
 /// Another name of the same file. SQLite finds the write-ahead log by name: two writers under two
 /// names ruin the log, and none of them sees it.
-enum OtherName {
-    Beside(PathBuf),
+enum HardLink {
+    SameFolder(PathBuf),
     Elsewhere(PathBuf),
 }
 
-impl OtherName {
+impl HardLink {
     fn warning(self) -> String {
         match self {
-            Self::Beside(other) => {
+            Self::SameFolder(other) => {
                 format!("the log has another name, {}: keep one of them", other.display())
             }
             Self::Elsewhere(log) => format!(
@@ -198,11 +201,11 @@ impl OtherName {
     }
 }
 
-fn other_name(path: &Path, there: &Metadata) -> Option<OtherName> {
+fn find_hard_link(path: &Path, there: &Metadata) -> Option<HardLink> {
     if there.nlink() < 2 {
         return None;
     }
-    let real = beside(path, "");
+    let real = companion_path(path, "");
     let entries = real.parent().and_then(|folder| fs::read_dir(folder).ok())?;
     let other = entries.flatten().find(|entry| {
         entry.ino() == there.ino()
@@ -211,12 +214,12 @@ fn other_name(path: &Path, there: &Metadata) -> Option<OtherName> {
             && entry.metadata().is_ok_and(|other| other.dev() == there.dev())
     });
     Some(match other {
-        Some(entry) => OtherName::Beside(entry.path()),
-        None => OtherName::Elsewhere(real),
+        Some(entry) => HardLink::SameFolder(entry.path()),
+        None => HardLink::Elsewhere(real),
     })
 }
 
-fn two_names(path: &Path, other: &Path) -> Failure {
+fn hard_link_failure(path: &Path, other: &Path) -> Failure {
     let what = format!(
         "cannot write the log {}: it has another name, {}",
         path.display(),
@@ -225,7 +228,7 @@ fn two_names(path: &Path, other: &Path) -> Failure {
     Failure::new(Exit::CantCreate, what).hint("remove one of the two")
 }
 
-fn network(path: &Path) -> Option<String> {
+fn network_warning(path: &Path) -> Option<String> {
     let system = network_file_system(path)?;
     Some(format!("the log {} is on {system}: use it from one host alone", path.display()))
 }
@@ -233,11 +236,11 @@ fn network(path: &Path) -> Option<String> {
 /// The kind of network file system that a path is on: its readers and writers share memory, and that
 /// works on one host only.
 pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
-    network_kind(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
+    network_file_system_name(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
 }
 
 /// The numbers are those of Linux (`linux/magic.h` and the file systems' own).
-fn network_kind(magic: u64) -> Option<&'static str> {
+fn network_file_system_name(magic: u64) -> Option<&'static str> {
     // On some systems the number is signed and 32 bits wide.
     match magic & 0xffff_ffff {
         0x6969 => Some("NFS"),
@@ -269,70 +272,71 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     }
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_handler(Some(patience()))?;
-    connection.execute_batch(BOTH)?;
+    connection.busy_handler(Some(busy_handler()))?;
+    connection.execute_batch(COMMON_PRAGMAS)?;
     functions::register(&connection)?;
     Ok(connection)
 }
 
 /// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
 /// between two of its transactions.
-pub(super) fn patience() -> impl FnMut(i32) -> bool + Send + 'static {
+pub(super) fn busy_handler() -> impl FnMut(i32) -> bool + Send + 'static {
     let mut began = None;
     move |tries| {
         if tries == 0 {
             began = None;
         }
         let waited = began.get_or_insert_with(Instant::now).elapsed();
-        if waited < PATIENCE {
+        if waited < BUSY_TIMEOUT {
             let pause = u64::try_from(tries).unwrap_or(0).saturating_add(1).min(10);
             thread::sleep(Duration::from_millis(pause));
         }
-        waited < PATIENCE
+        waited < BUSY_TIMEOUT
     }
 }
 
-fn read(path: &Path) -> Result<Connection> {
-    match try_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+fn connect_to_read(path: &Path) -> Result<Connection> {
+    match try_connect_to_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
         Ok(connection) => Ok(connection),
-        Err(Refusal::Sqlite(why)) if no_place_for_locks(&why) && is_still(path) => {
+        Err(OpenError::Sqlite(why)) if cannot_create_companions(&why) && is_immutable(path) => {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-            try_read(&immutable(path), flags).map_err(|why| why.told(path, Doing::Read))
+            try_connect_to_read(&immutable_uri(path), flags)
+                .map_err(|why| why.into_failure(path, Operation::Read))
         }
-        Err(why) => Err(why.told(path, Doing::Read)),
+        Err(why) => Err(why.into_failure(path, Operation::Read)),
     }
 }
 
-fn try_read(path: &Path, flags: OpenFlags) -> Result<Connection, Refusal> {
+fn try_connect_to_read(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let connection = connect(path, flags)?;
-    connection.execute_batch(READER)?;
+    connection.execute_batch(READER_PRAGMAS)?;
     identify(path, &connection)?;
     // A writer compares the whole schema; a reader only makes sure that there is something to read.
     let events = "SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'";
     if !connection.prepare(events)?.exists([])? {
-        return Err(Refusal::Ours(error::not_a_log(path)));
+        return Err(OpenError::Failure(error::not_a_log(path)));
     }
     Ok(connection)
 }
 
-fn write(path: &Path) -> Result<Connection> {
-    try_write(path).map_err(|why| why.told(path, Doing::Write))
+fn connect_to_write(path: &Path) -> Result<Connection> {
+    try_connect_to_write(path).map_err(|why| why.into_failure(path, Operation::Write))
 }
 
-fn try_write(path: &Path) -> Result<Connection, Refusal> {
+fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // Where it may not write, SQLite opens the file to read and says so only at the first write.
     if connection.is_readonly("main")? {
-        return Err(Refusal::Ours(error::no_access(path, Doing::Write)));
+        return Err(OpenError::Failure(error::access_failure(path, Operation::Write)));
     }
-    connection.execute_batch(WRITER)?;
+    connection.execute_batch(WRITER_PRAGMAS)?;
     let version = identify(path, &connection)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         let what = format!("cannot write the log {}: no write-ahead log here", path.display());
-        return Err(Refusal::Ours(Failure::new(Exit::Io, what)));
+        return Err(OpenError::Failure(Failure::new(Exit::Io, what)));
     }
-    if version < migrate::VERSION {
+    if version < migrate::SCHEMA_VERSION {
         migrate::migrate(&mut connection)?;
     }
     check_schema(path, &connection)?;
@@ -340,65 +344,67 @@ fn try_write(path: &Path) -> Result<Connection, Refusal> {
 }
 
 /// Refuses a schema that is not ours.
-pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), Refusal> {
-    let found = match migrate::foreign(connection)? {
+pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let found = match migrate::schema_mismatch(connection)? {
         None => return Ok(()),
-        Some(Foreign::Object { kind, name }) => format!("the {kind} {name} is not its own"),
-        Some(Foreign::Missing(1)) => {
+        Some(SchemaMismatch::Unexpected { kind, name }) => {
+            format!("the {kind} {name} is not its own")
+        }
+        Some(SchemaMismatch::Missing(1)) => {
             "one of its tables, indexes and triggers is missing".to_owned()
         }
-        Some(Foreign::Missing(count)) => {
+        Some(SchemaMismatch::Missing(count)) => {
             format!("{count} of its tables, indexes and triggers are missing")
         }
     };
     let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
-    Err(Refusal::Ours(Failure::new(Exit::Io, what)))
+    Err(OpenError::Failure(Failure::new(Exit::Io, what)))
 }
 
 /// Asks whether the file is a log that we know, and which version it has.
-pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, Refusal> {
+pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
     let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
     if number("PRAGMA application_id")? != i64::from(migrate::APPLICATION_ID) {
-        return Err(Refusal::Ours(error::not_a_log(path)));
+        return Err(OpenError::Failure(error::not_a_log(path)));
     }
     let version = number("PRAGMA user_version")?;
-    if version > migrate::VERSION {
+    if version > migrate::SCHEMA_VERSION {
         let what = format!(
             "the log {} was made by a newer activity (schema {version}, this one knows {})",
             path.display(),
-            migrate::VERSION
+            migrate::SCHEMA_VERSION
         );
-        return Err(Refusal::Ours(Failure::new(Exit::Config, what)));
+        return Err(OpenError::Failure(Failure::new(Exit::Config, what)));
     }
     if version < 1 {
-        return Err(Refusal::Ours(error::not_a_log(path)));
+        return Err(OpenError::Failure(error::not_a_log(path)));
     }
     Ok(version)
 }
 
 /// Why a log was not opened.
-pub(super) enum Refusal {
+pub(super) enum OpenError {
     Sqlite(rusqlite::Error),
-    Ours(Failure),
+    Failure(Failure),
 }
 
-impl From<rusqlite::Error> for Refusal {
+impl From<rusqlite::Error> for OpenError {
     fn from(why: rusqlite::Error) -> Self {
         Self::Sqlite(why)
     }
 }
 
-impl Refusal {
-    pub(super) fn told(self, path: &Path, doing: Doing) -> anyhow::Error {
+impl OpenError {
+    pub(super) fn into_failure(self, path: &Path, doing: Operation) -> anyhow::Error {
         match self {
-            Self::Sqlite(why) => error::told(path, doing, &why),
-            Self::Ours(failure) => failure.into(),
+            Self::Sqlite(why) => error::to_failure(path, doing, &why),
+            Self::Failure(failure) => failure.into(),
         }
     }
 }
 
 /// Whether SQLite found no place for the files that a reader of a live log needs.
-fn no_place_for_locks(why: &rusqlite::Error) -> bool {
+fn cannot_create_companions(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         || why.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
 }
@@ -406,23 +412,23 @@ fn no_place_for_locks(why: &rusqlite::Error) -> bool {
 /// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
 /// read-only or full, and no write-ahead log that holds anything. Only then may it be read without
 /// locks.
-fn is_still(path: &Path) -> bool {
-    let length = |ending| fs::metadata(beside(path, ending)).map_or(0, |there| there.len());
+fn is_immutable(path: &Path) -> bool {
+    let length = |ending| fs::metadata(companion_path(path, ending)).map_or(0, |there| there.len());
     let system = rustix::fs::statvfs(path);
     let still = system.is_ok_and(|system| {
         // Who has the log open has such a file, of that length at least.
-        let unused = length("-shm") < SHARED;
+        let unused = length("-shm") < MIN_SHM_LENGTH;
         system.f_flag.contains(StatVfsMountFlags::RDONLY)
-            || unused && system.f_bavail.saturating_mul(system.f_frsize) < SHARED
+            || unused && system.f_bavail.saturating_mul(system.f_frsize) < MIN_SHM_LENGTH
     });
     still && length("-wal") == 0
 }
 
 /// The least length of the shared memory file of a log that is in use.
-const SHARED: u64 = 32 << 10;
+const MIN_SHM_LENGTH: u64 = 32 << 10;
 
 /// The one kind of URI that we ever hand to SQLite.
-fn immutable(path: &Path) -> PathBuf {
+fn immutable_uri(path: &Path) -> PathBuf {
     let mut uri = String::from("file://");
     for byte in path.as_os_str().as_bytes() {
         match byte {
@@ -442,16 +448,20 @@ mod tests {
 
     #[test]
     fn a_network_file_system_is_known_by_its_number() {
-        assert_eq!(network_kind(0x6969), Some("NFS"));
-        assert_eq!(network_kind(0xffff_ffff_ff53_4d42), Some("SMB"), "a sign that was extended");
-        assert_eq!(network_kind(0xef53), None, "ext4");
-        assert_eq!(network_kind(0x0102_1994), None, "tmpfs");
+        assert_eq!(network_file_system_name(0x6969), Some("NFS"));
+        assert_eq!(
+            network_file_system_name(0xffff_ffff_ff53_4d42),
+            Some("SMB"),
+            "a sign that was extended"
+        );
+        assert_eq!(network_file_system_name(0xef53), None, "ext4");
+        assert_eq!(network_file_system_name(0x0102_1994), None, "tmpfs");
     }
 
     #[test]
     fn a_path_goes_into_a_uri_whole() {
         assert_eq!(
-            immutable(Path::new("/a b/50%?x#y/ö.db")),
+            immutable_uri(Path::new("/a b/50%?x#y/ö.db")),
             Path::new("file:///a%20b/50%25%3Fx%23y/%C3%B6.db?immutable=1")
         );
     }

@@ -54,7 +54,7 @@ impl Sqlite {
             Order::Oldest => false,
             Order::By { field, ascending } => {
                 let key = sort::sort_expression(field)?;
-                return self.snapshot(|connection| {
+                return self.read_in_snapshot(|connection| {
                     let plan = self.plan(connection, query)?;
                     self.read_sorted(connection, &plan, page, key, ascending)
                 });
@@ -62,7 +62,7 @@ impl Sqlite {
         };
         let Page { after, skip, limit, up_to, .. } = *page;
         let stretch = Slice { newest_first, after, skip, limit, up_to };
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             self.read_slice(connection, &plan, stretch)
         })
@@ -75,7 +75,7 @@ impl Sqlite {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             const NEWER: &str = "SELECT 1 FROM event WHERE id > ?1";
             if !connection.prepare_cached(NEWER)?.exists([after.0])? {
                 return Ok(Vec::new());
@@ -89,7 +89,7 @@ impl Sqlite {
             plan.window.add_condition(&mut sql);
             plan.add_filters(&mut sql, None);
             sql.bind(" ORDER BY event.id LIMIT ?", saturating_i64(limit));
-            rows::select_events(connection, &self.rows, sql.text(), sql.params())
+            rows::select_events(connection, &self.dimension_cache, sql.text(), sql.params())
         })
     }
 
@@ -107,7 +107,7 @@ impl Sqlite {
             limit: each,
             up_to: None,
         };
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             let mut events = self.read_slice(connection, &plan, beside(true))?;
             events.reverse();
@@ -127,7 +127,7 @@ impl Sqlite {
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        let plan = self.snapshot(|connection| self.plan(connection, query))?;
+        let plan = self.read_in_snapshot(|connection| self.plan(connection, query))?;
         let mut after = None;
         loop {
             let stretch = Slice {
@@ -137,7 +137,8 @@ impl Sqlite {
                 limit: STREAM_CHUNK,
                 up_to: Some(up_to),
             };
-            let events = self.snapshot(|connection| self.read_slice(connection, &plan, stretch))?;
+            let events =
+                self.read_in_snapshot(|connection| self.read_slice(connection, &plan, stretch))?;
             let Some(last) = events.last() else {
                 return Ok(());
             };
@@ -152,7 +153,7 @@ impl Sqlite {
 
     pub(in crate::store) fn count(&self, query: &Query, at_most: u64) -> Result<u64> {
         let limit = usize::try_from(at_most).unwrap_or(usize::MAX);
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             let mut count = 0;
             for sql in plan.all_statements(connection, "SELECT 1")? {
@@ -171,7 +172,7 @@ impl Sqlite {
         query: &Query,
     ) -> rusqlite::Result<Rc<QueryPlan>> {
         let version = (rows::data_version(connection)?, connection.total_changes());
-        let mut planned = self.planned.borrow_mut();
+        let mut planned = self.plan_cache.borrow_mut();
         if let Some((known, at, plan)) = &planned.0
             && known == query
             && *at == version
@@ -212,7 +213,7 @@ impl Sqlite {
                 return self.read_gathered(connection, plan, way, stretch, window);
             }
         };
-        rows::select_events(connection, &self.rows, sql.text(), sql.params())
+        rows::select_events(connection, &self.dimension_cache, sql.text(), sql.params())
     }
 
     /// Collects the places of all events that are meant, and sorts them.
@@ -253,7 +254,7 @@ impl Sqlite {
         );
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
-        rows::select_events(connection, &self.rows, SQL, [list])
+        rows::select_events(connection, &self.dimension_cache, SQL, [list])
     }
 
     /// Reads a page in the order of a field, which no index has: the ids are sorted first, for rows

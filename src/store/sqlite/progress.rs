@@ -33,7 +33,7 @@ impl Sqlite {
 
     fn head_lengths(&self, size: i64) -> Result<Vec<u64>> {
         const SQL: &str = "SELECT DISTINCT head_length FROM progress WHERE head_length <= ?1";
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             statement.query_map([size], |row| get_u64(row, 0))?.collect()
         })
@@ -47,7 +47,7 @@ impl Sqlite {
     ) -> Result<Vec<Progress>> {
         const SQL: &str = "SELECT taken, tail_length, tail_hash, records, lines FROM progress \
             WHERE head_length = ?1 AND head_hash = ?2 AND taken <= ?3";
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let rows =
                 statement.query_map(params![to_i64(head_length), head_hash, size], |row| {
@@ -84,7 +84,7 @@ pub(super) fn record(connection: &Connection, progress: &Progress) -> rusqlite::
         to_i64(progress.lines),
     ])?;
     if changed == 0 {
-        return Err(error::refused("the place reached in a file"));
+        return Err(error::ignored_write("the place reached in a file"));
     }
     connection.prepare_cached(FORGET)?.execute(params![
         to_i64(progress.head_length),

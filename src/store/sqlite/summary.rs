@@ -101,7 +101,7 @@ impl ActivityHistogram<'_> {
 
 impl Sqlite {
     pub(in crate::store) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             summarize(connection, &plan, &ActivityHistogram { edges })
         })
@@ -112,7 +112,7 @@ impl Sqlite {
         query: &Query,
         edges: &[Timestamp],
     ) -> Result<Vec<Vocable>> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             vocabulary(connection, &plan, &ActivityHistogram { edges })
         })
@@ -123,7 +123,7 @@ impl Sqlite {
         scope: &Query,
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
             actors.iter().map(|(tenant, id)| newest_label(connection, &plan, *tenant, id)).collect()
         })
@@ -135,7 +135,7 @@ impl Sqlite {
         side: Side,
         word: &str,
     ) -> Result<Vec<Resemblance>> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
             find_similar_names(connection, &plan, side, word)
         })

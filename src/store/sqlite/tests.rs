@@ -38,16 +38,16 @@ use crate::time::Timestamp;
 
 impl Sqlite {
     /// How many actors are there.
-    pub(in crate::store) fn number_of_actors(&self) -> i64 {
+    pub(in crate::store) fn actor_count(&self) -> i64 {
         self.connection.query_row("SELECT count(*) FROM actor", [], |row| row.get(0)).unwrap()
     }
 
     /// Walks the chain of a log in which it must hold.
-    pub(in crate::store) fn verify(&self) {
-        assert_eq!(self.walk(), Ok(()));
+    pub(in crate::store) fn assert_chain_holds(&self) {
+        assert_eq!(self.check_chain(), Ok(()));
     }
 
-    fn walk(&self) -> Result<(), ChainBreak> {
+    fn check_chain(&self) -> Result<(), ChainBreak> {
         self.inspect(|log| {
             let head = log.head().unwrap();
             let mut walk = Verifier::new(&log.uuid().unwrap());
@@ -72,7 +72,7 @@ impl Sqlite {
     }
 }
 
-fn new() -> (TempDir, Sqlite) {
+fn new_log() -> (TempDir, Sqlite) {
     let folder = tempfile::tempdir().unwrap();
     let log = Sqlite::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
     (folder, log)
@@ -88,7 +88,7 @@ fn append(log: &mut Sqlite, events: &[NewEvent]) {
 
 /// A connection as anybody can have one, with SQLite's own settings.
 #[expect(clippy::disallowed_methods, reason = "somebody with a sqlite3 prompt")]
-fn by_hand(folder: &TempDir) -> Connection {
+fn connect_by_hand(folder: &TempDir) -> Connection {
     let hand = Connection::open(folder.path().join("log.db")).unwrap();
     hand.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     hand
@@ -100,12 +100,12 @@ fn failure<T>(result: anyhow::Result<T>) -> (Exit, String, Option<String>) {
     (failure.exit, format!("{error:#}"), failure.hint.clone())
 }
 
-fn to_write(path: &Path) -> (Exit, String) {
+fn open_to_write_failure(path: &Path) -> (Exit, String) {
     let (exit, what, _) = failure(Sqlite::open_to_write(path, Create::IfMissing));
     (exit, what)
 }
 
-fn to_read(path: &Path) -> (Exit, String) {
+fn open_to_read_failure(path: &Path) -> (Exit, String) {
     let (exit, what, _) = failure(Sqlite::open_to_read(path));
     (exit, what)
 }
@@ -117,7 +117,7 @@ fn sqlite_starts_its_wal_over_without_losing_commits() {
 
 #[test]
 fn sqlite_is_built_as_asked() {
-    let (_folder, log) = new();
+    let (_folder, log) = new_log();
     let mut statement = log.connection.prepare("PRAGMA compile_options").unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
     let options: Vec<_> = rows.collect::<rusqlite::Result<_>>().unwrap();
@@ -131,7 +131,7 @@ fn sqlite_is_built_as_asked() {
 
 #[test]
 fn a_connection_has_its_settings() {
-    let (folder, writer) = new();
+    let (folder, writer) = new_log();
     let reader = Sqlite::open_to_read(&folder.path().join("log.db")).unwrap();
     let text = |log: &Sqlite, pragma: &str| {
         let sql = format!("PRAGMA {pragma}");
@@ -167,18 +167,18 @@ fn a_connection_has_its_settings() {
 
 #[test]
 fn the_chain_tells_who_was_there() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let other = NewEvent { event_id: text("x"), actor_label: text("Jo"), ..full() };
     append(&mut log, &[full(), small("a.b"), other]);
     append(&mut log, &[small("c.d")]);
-    log.verify();
+    log.assert_chain_holds();
 
-    let hand = by_hand(&folder);
+    let hand = connect_by_hand(&folder);
     let broken_by = |sql: &str| {
         hand.execute_batch("SAVEPOINT before").unwrap();
         hand.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}"));
         hand.execute_batch("RELEASE before").unwrap();
-        log.walk()
+        log.check_chain()
     };
     hand.execute_batch(
         "DROP TRIGGER event_update; DROP TRIGGER event_delete; DROP TRIGGER actor_update;",
@@ -209,9 +209,9 @@ fn the_chain_tells_who_was_there() {
 
 #[test]
 fn nothing_is_changed_by_hand() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     append(&mut log, &[full(), small("c.d")]);
-    let hand = by_hand(&folder);
+    let hand = connect_by_hand(&folder);
     let before = dump(&hand);
     let columns = |table: &str| {
         let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}')");
@@ -252,7 +252,7 @@ fn nothing_is_changed_by_hand() {
         refused(sql);
     }
     assert_eq!(dump(&hand), before);
-    log.verify();
+    log.assert_chain_holds();
 }
 
 /// Every row of the tables that hold events.
@@ -278,14 +278,14 @@ fn dump(hand: &Connection) -> Vec<String> {
 
 #[test]
 fn the_view_shows_each_field_as_it_is() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let at = |nanos| NewEvent { occurred_at: Some(Timestamp::from_nanos(nanos)), ..small("a.b") };
     let nanos =
         [0, -1, 1, -1_000_000_000, -1_000_000_001, 999_999_999, 100_000_000, i64::MIN, i64::MAX];
     let mut events = vec![full(), NewEvent { event_id: text("evt'1"), ..full() }];
     events.extend(nanos.map(at));
     append(&mut log, &events);
-    let hand = by_hand(&folder);
+    let hand = connect_by_hand(&folder);
     let named: Vec<String> = {
         let statement = hand.prepare("SELECT * FROM events").unwrap();
         statement.column_names().map(str::to_owned).collect()
@@ -318,7 +318,7 @@ fn one_of_many_makers_makes_the_log() {
     });
     let log = Sqlite::open_to_read(&path).unwrap();
     assert_eq!(log.head().unwrap().0, EventId(24));
-    log.verify();
+    log.assert_chain_holds();
     let mut left: Vec<_> = fs::read_dir(path.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -371,8 +371,8 @@ fn what_is_no_log_is_told_at_once() {
         (Path::new("/dev/null"), "a device"),
     ] {
         let told = (no_log, format!("{} is {kind}, not an activity log", path.display()));
-        assert_eq!(to_read(path), told);
-        assert_eq!(to_write(path), told);
+        assert_eq!(open_to_read_failure(path), told);
+        assert_eq!(open_to_write_failure(path), told);
     }
 
     fs::write(path("empty"), "").unwrap();
@@ -383,65 +383,65 @@ fn what_is_no_log_is_told_at_once() {
             path("empty").display()
         ),
     );
-    assert_eq!(to_read(&path("empty")), told);
-    assert_eq!(to_write(&path("empty")), told);
+    assert_eq!(open_to_read_failure(&path("empty")), told);
+    assert_eq!(open_to_write_failure(&path("empty")), told);
 
     fs::write(path("text"), "who did what\n".repeat(1000)).unwrap();
-    sqlite(&path("other"), "CREATE TABLE event (id)");
-    sqlite(
+    create_foreign_database(&path("other"), "CREATE TABLE event (id)");
+    create_foreign_database(
         &path("view"),
         "CREATE TABLE a (x); CREATE VIEW event AS SELECT x FROM a; PRAGMA application_id = 0x61637476; PRAGMA user_version = 1;",
     );
     for name in ["text", "other"] {
         let told = (no_log, format!("{} is not an activity log", path(name).display()));
-        assert_eq!(to_read(&path(name)), told);
-        assert_eq!(to_write(&path(name)), told);
+        assert_eq!(open_to_read_failure(&path(name)), told);
+        assert_eq!(open_to_write_failure(&path(name)), told);
     }
     let told = (no_log, format!("{} is not an activity log", path("view").display()));
-    assert_eq!(to_read(&path("view")), told);
-    assert_eq!(to_write(&path("view")).0, Exit::Io, "its schema is not ours");
+    assert_eq!(open_to_read_failure(&path("view")), told);
+    assert_eq!(open_to_write_failure(&path("view")).0, Exit::Io, "its schema is not ours");
 }
 
 /// Makes a database that is none of ours.
 #[expect(clippy::disallowed_methods, reason = "it is no log")]
-fn sqlite(path: &Path, sql: &str) {
+fn create_foreign_database(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
 #[test]
 fn a_newer_log_is_left_alone() {
-    let (folder, log) = new();
+    let (folder, log) = new_log();
     drop(log);
-    by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
+    connect_by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
         "the log {} was made by a newer activity (schema 9, this one knows 2)",
         path.display()
     );
-    assert_eq!(to_read(&path), (Exit::Config, what.clone()));
-    assert_eq!(to_write(&path), (Exit::Config, what));
+    assert_eq!(open_to_read_failure(&path), (Exit::Config, what.clone()));
+    assert_eq!(open_to_write_failure(&path), (Exit::Config, what));
 }
 
 #[test]
 fn a_log_that_becomes_newer_is_not_written_on() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     append(&mut log, &[small("a.b")]);
-    by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
+    connect_by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     assert_eq!(failure(log.begin()).0, Exit::Config);
 }
 
 #[test]
 fn a_trigger_that_somebody_planted_is_named() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let planted = "CREATE TRIGGER quiet BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END";
     append(&mut log, &[small("a.b")]);
-    by_hand(&folder).execute_batch(planted).unwrap();
+    connect_by_hand(&folder).execute_batch(planted).unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
         "cannot write the log {}: its schema was changed: the trigger quiet is not its own",
         path.display()
     );
-    assert_eq!(to_write(&path), (Exit::Io, what.clone()));
+    assert_eq!(open_to_write_failure(&path), (Exit::Io, what.clone()));
     let (exit, told, _) = failure(log.begin());
     assert_eq!((exit, told), (Exit::Io, what), "by one who has it open, too");
     assert!(Sqlite::open_to_read(&path).is_ok(), "a reader reads");
@@ -449,7 +449,7 @@ fn a_trigger_that_somebody_planted_is_named() {
 
 #[test]
 fn an_insert_that_was_swallowed_is_no_duplicate() {
-    let (_folder, mut log) = new();
+    let (_folder, mut log) = new_log();
     // One who planted it behind the check: on the very connection that writes.
     append(&mut log, &[small("a.b")]);
     let event = NewEvent { event_id: text("e"), ..small("a.b") };
@@ -466,12 +466,12 @@ fn an_insert_that_was_swallowed_is_no_duplicate() {
     }
     assert_eq!(log.head().unwrap().0, EventId(1));
     append(&mut log, &[event]);
-    log.verify();
+    log.assert_chain_holds();
 }
 
 #[test]
 fn a_second_name_of_the_log_is_refused_where_it_is_seen() {
-    let (folder, log) = new();
+    let (folder, log) = new_log();
     drop(log);
     let path = folder.path().join("log.db");
     let elsewhere = tempfile::tempdir_in(folder.path()).unwrap();
@@ -480,7 +480,7 @@ fn a_second_name_of_the_log_is_refused_where_it_is_seen() {
     let log = Sqlite::open_to_write(&path, Create::Never).unwrap();
     assert_eq!(log.warnings().len(), 1);
     fs::hard_link(&path, folder.path().join("other.db")).unwrap();
-    let (exit, what) = to_write(&path);
+    let (exit, what) = open_to_write_failure(&path);
     assert_eq!(exit, Exit::CantCreate);
     assert!(what.ends_with(&format!("other name, {}", folder.path().join("other.db").display())));
     assert_eq!(Sqlite::open_to_read(&path).unwrap().warnings().len(), 1);
@@ -508,8 +508,8 @@ fn a_name_is_never_a_uri() {
 
 #[test]
 fn a_log_that_is_locked_is_told() {
-    let (folder, mut log) = new();
-    let hand = by_hand(&folder);
+    let (folder, mut log) = new_log();
+    let hand = connect_by_hand(&folder);
     hand.execute_batch("BEGIN IMMEDIATE").unwrap();
     log.connection.busy_timeout(Duration::ZERO).unwrap();
     let (exit, what, _) = failure(log.begin());
@@ -522,9 +522,9 @@ fn a_log_that_is_locked_is_told() {
 
 #[test]
 fn damage_is_told_and_never_a_shorter_list() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     append(&mut log, &[full(), small("c.d")]);
-    let hand = by_hand(&folder);
+    let hand = connect_by_hand(&folder);
     hand.execute_batch("DROP TRIGGER actor_delete; DELETE FROM actor WHERE label = 'Jerome Cruz'")
         .unwrap();
     let (exit, what, _) = failure(log.event(EventId(1)));
@@ -537,7 +537,7 @@ fn damage_is_told_and_never_a_shorter_list() {
 
 #[test]
 fn one_who_reads_long_keeps_sweeps_out() {
-    let (folder, log) = new();
+    let (folder, log) = new_log();
     let reader = Sqlite::open_to_read(&folder.path().join("log.db")).unwrap();
     let lock = fs::File::open(folder.path().join("log.db.lock")).unwrap();
     let sweep =
@@ -547,13 +547,13 @@ fn one_who_reads_long_keeps_sweeps_out() {
     assert!(!sweep());
     drop(two);
     assert!(sweep());
-    let busy = super::lock::share(&folder.path().join("log.db.lock"), Duration::ZERO);
+    let busy = super::lock::lock_shared(&folder.path().join("log.db.lock"), Duration::ZERO);
     assert_eq!(failure(busy).0, Exit::TryAgain);
 }
 
 #[test]
 fn the_write_ahead_log_stays_small() {
-    let (folder, log) = new();
+    let (folder, log) = new_log();
     drop(log);
     let path = folder.path().join("log.db");
     let wal = folder.path().join("log.db-wal");
@@ -575,7 +575,7 @@ fn the_write_ahead_log_stays_small() {
 }
 
 thread_local! {
-    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+    static READ_COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "SQLite's trace hands it over so")]
@@ -583,13 +583,13 @@ fn count_reads(event: TraceEvent<'_>) {
     if let TraceEvent::Stmt(_, sql) = event
         && sql.starts_with("SELECT")
     {
-        STATEMENTS.set(STATEMENTS.get() + 1);
+        READ_COUNT.set(READ_COUNT.get() + 1);
     }
 }
 
 #[test]
 fn a_page_asks_each_dimension_once() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let event = |n: i32| {
         let n = text(&n.to_string());
         let event =
@@ -605,11 +605,11 @@ fn a_page_asks_each_dimension_once() {
         rows::columns!(),
         " FROM event ORDER BY occurred_at DESC, id DESC LIMIT ?1"
     );
-    assert_eq!(reader.events(page, params![50]).unwrap().len(), 50);
-    assert_eq!(STATEMENTS.take(), 1 + 7, "the events and seven tables");
-    assert_eq!(reader.events(page, params![50]).unwrap().len(), 50);
-    assert_eq!(STATEMENTS.take(), 1, "what is known is not asked again");
+    assert_eq!(reader.select_events(page, params![50]).unwrap().len(), 50);
+    assert_eq!(READ_COUNT.take(), 1 + 7, "the events and seven tables");
+    assert_eq!(reader.select_events(page, params![50]).unwrap().len(), 50);
+    assert_eq!(READ_COUNT.take(), 1, "what is known is not asked again");
     append(&mut log, &[event(50)]);
-    assert_eq!(reader.events(page, params![50]).unwrap().len(), 50);
-    assert_eq!(STATEMENTS.take(), 1 + 7, "until somebody writes");
+    assert_eq!(reader.select_events(page, params![50]).unwrap().len(), 50);
+    assert_eq!(READ_COUNT.take(), 1 + 7, "until somebody writes");
 }

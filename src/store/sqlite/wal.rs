@@ -10,25 +10,25 @@ use crate::store::sqlite::open;
 
 /// Pages in the write-ahead log from which on it is carried into the file before the next write,
 /// which then starts it over. A lone process reads that much back when it opens.
-const CARRY_OVER: i64 = 64;
+const CHECKPOINT_PAGES: i64 = 64;
 
 /// The pages in the write-ahead log, and how many of them are in the file already.
-fn pages(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+fn page_counts(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     connection
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
         .query_row([], |row| Ok((row.get(1)?, row.get(2)?)))
 }
 
 /// The pages that are not in the file yet.
-pub(super) fn waiting(connection: &Connection) -> rusqlite::Result<i64> {
-    pages(connection).map(|(all, carried)| all - carried)
+pub(super) fn pages_to_checkpoint(connection: &Connection) -> rusqlite::Result<i64> {
+    page_counts(connection).map(|(all, carried)| all - carried)
 }
 
 /// Carries a write-ahead log that has grown into the file. It never waits: what a reader still needs
 /// stays for the next time.
-pub(super) fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
-    let (all, carried) = pages(connection)?;
-    if all <= CARRY_OVER || carried == all {
+pub(super) fn checkpoint_if_large(connection: &Connection) -> rusqlite::Result<()> {
+    let (all, carried) = page_counts(connection)?;
+    if all <= CHECKPOINT_PAGES || carried == all {
         return Ok(());
     }
     let carried =
@@ -41,11 +41,11 @@ pub(super) fn carry_over(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Carries all of it over and cuts it; tells whether nobody was in the way, for it does not wait.
-pub(super) fn cut(connection: &mut Connection) -> rusqlite::Result<bool> {
+pub(super) fn checkpoint_and_truncate(connection: &mut Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(Duration::ZERO)?;
     let busy: rusqlite::Result<bool> =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-    connection.busy_handler(Some(open::patience()))?;
+    connection.busy_handler(Some(open::busy_handler()))?;
     match busy.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
         Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(false),
         _ => busy.map(|busy| !busy),

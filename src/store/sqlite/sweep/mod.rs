@@ -31,7 +31,7 @@ use crate::event::NewEvent;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::sweep::gaps::Gap;
 use crate::store::sqlite::sweep::gaps::Run;
 use crate::store::sqlite::sweep::reserve::Sweeping;
@@ -62,7 +62,7 @@ const COUNTING: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap
 
 impl Sqlite {
     pub(in crate::store) fn swept(&self) -> Result<Swept> {
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let (sweep, done) = numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
             let runs: Vec<(i64, i64)> =
@@ -82,7 +82,7 @@ impl Sqlite {
         go_on: GoOn<'_>,
     ) -> Result<Option<Planned>> {
         self.forget_plans(sweeping)?;
-        let (number, old, anchors) = self.snapshot(|connection| {
+        let (number, old, anchors) = self.read_in_snapshot(|connection| {
             let (sweep, _) = numbers(connection)?;
             let used_up = || error::damage("its newest sweep has the last number that there is");
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
@@ -108,7 +108,7 @@ impl Sqlite {
                 steps.iter().try_for_each(|run| note(connection, run, number))
             })?;
         }
-        self.snapshot(|connection| {
+        self.read_in_snapshot(|connection| {
             let mut digest = GapHasher::new();
             let mut gaps = 0;
             let mut statement = connection.prepare(COUNTING)?;
@@ -151,7 +151,7 @@ impl Sqlite {
     ) -> Result<()> {
         let mut after = (i64::MIN, i64::MIN);
         loop {
-            let rows = self.snapshot(|connection| {
+            let rows = self.read_in_snapshot(|connection| {
                 let mut statement = connection.prepare_cached(select)?;
                 let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -173,7 +173,7 @@ impl Sqlite {
     ) -> Result<bool> {
         loop {
             match self.try_vouch(planned, event, stamp) {
-                Err(why) if error::is_full(&why) && sweeping.give_up() => {}
+                Err(why) if error::is_full_disk_failure(&why) && sweeping.give_up() => {}
                 done => return done,
             }
         }
@@ -187,8 +187,8 @@ impl Sqlite {
     ) -> Result<bool> {
         let path = self.path.clone();
         let mut batch = self.begin()?;
-        let known =
-            anchors(batch.connection()).map_err(|why| error::told(&path, Doing::Write, &why))?;
+        let known = anchors(batch.connection())
+            .map_err(|why| error::to_failure(&path, Operation::Write, &why))?;
         if known != planned.anchors {
             return Ok(false);
         }
@@ -227,7 +227,7 @@ impl Sqlite {
             given += freed.unsigned_abs();
             pages.took(took);
         }
-        let size = self.snapshot(|connection| number(connection, "PRAGMA page_size"))?;
+        let size = self.read_in_snapshot(|connection| number(connection, "PRAGMA page_size"))?;
         self.cut()?;
         Ok(given * size.unsigned_abs())
     }
@@ -236,13 +236,13 @@ impl Sqlite {
     /// nobody waiting.
     fn cut(&mut self) -> Result<()> {
         let path = self.path.clone();
-        let told = |why: rusqlite::Error| error::told(&path, Doing::Write, &why);
+        let told = |why: rusqlite::Error| error::to_failure(&path, Operation::Write, &why);
         for attempt in 0..CUTS {
             if attempt > 0 {
                 thread::sleep(5 * BREATH);
             }
             self.carry_over().map_err(told)?;
-            if wal::cut(&mut self.connection).map_err(told)? {
+            if wal::checkpoint_and_truncate(&mut self.connection).map_err(told)? {
                 break;
             }
         }
@@ -254,8 +254,8 @@ impl Sqlite {
     fn carry_over(&self) -> rusqlite::Result<()> {
         let began = Instant::now();
         loop {
-            wal::carry_over(&self.connection)?;
-            let left = wal::waiting(&self.connection)?;
+            wal::checkpoint_if_large(&self.connection)?;
+            let left = wal::pages_to_checkpoint(&self.connection)?;
             if left < FULL || began.elapsed() > READERS {
                 return Ok(());
             }
@@ -270,7 +270,7 @@ impl Sqlite {
         sweeping: &mut Sweeping,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> Result<(T, Duration)> {
-        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Write, &why);
+        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
         loop {
             match self.try_batch(&mut work) {
                 Ok((done, took)) => {
@@ -280,7 +280,7 @@ impl Sqlite {
                     thread::sleep(took.max(BREATH).saturating_sub(free.elapsed()));
                     return Ok((done, took));
                 }
-                Err(why) if error::comes_of_full_disk(&why) && sweeping.give_up() => {}
+                Err(why) if error::is_disk_full(&why) && sweeping.give_up() => {}
                 Err(why) => return Err(told(why)),
             }
         }

@@ -9,7 +9,7 @@ use rusqlite::OptionalExtension;
 
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::sweep::Gap;
 use crate::store::sqlite::sweep::counting;
 use crate::store::sqlite::sweep::numbers;
@@ -33,11 +33,11 @@ impl Sqlite {
         suspects: Suspects,
         go_on: GoOn<'_>,
     ) -> Result<bool> {
-        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Write, &why);
+        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
         // What was removed shall not be found in the free parts of a page.
         self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(told)?;
         self.drop_joined(sweeping)?;
-        let (sweep, runs) = self.snapshot(|connection| {
+        let (sweep, runs) = self.read_in_snapshot(|connection| {
             let (sweep, done) = numbers(connection)?;
             let mut runs = counting(connection, sweep)?;
             runs.retain(|run| run.sweep > done);

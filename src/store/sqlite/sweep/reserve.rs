@@ -24,8 +24,8 @@ use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::lock::open_or_make;
-use crate::store::sqlite::open::beside;
+use crate::store::sqlite::lock::open_or_create;
+use crate::store::sqlite::open::companion_path;
 
 /// The size of the reserve in bytes: a batch of removals with room to spare.
 const SIZE: u64 = 8 << 20;
@@ -35,8 +35,8 @@ const TIGHT: u64 = 2 * SIZE;
 
 /// Makes the reserve of a new log.
 pub(in crate::store::sqlite) fn make(log: &Path) -> io::Result<()> {
-    let path = beside(log, ".reserve");
-    fill(&open_or_make(&path)?)
+    let path = companion_path(log, ".reserve");
+    fill(&open_or_create(&path)?)
 }
 
 /// Gives the file its size on the disk itself. Where that fails it is left empty.
@@ -67,7 +67,7 @@ fn write_through(mut file: &File) -> io::Result<()> {
 
 /// Gives the reserve up before a log is open, unless a sweep is at work; tells whether it did.
 fn give_up_unused(log: &Path) -> bool {
-    let path = beside(log, ".reserve");
+    let path = companion_path(log, ".reserve");
     OpenOptions::new().write(true).open(&path).is_ok_and(|file| {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && Sweeping { file, path }.give_up()
@@ -85,7 +85,7 @@ pub(crate) struct Sweeping {
 impl Sqlite {
     pub(in crate::store) fn open_to_sweep(path: &Path) -> Result<Self> {
         match Self::open_to_write(path, Create::Never) {
-            Err(why) if error::is_full(&why) && give_up_unused(path) => {
+            Err(why) if error::is_full_disk_failure(&why) && give_up_unused(path) => {
                 Self::open_to_write(path, Create::Never)
             }
             opened => opened,
@@ -95,16 +95,16 @@ impl Sqlite {
     /// The lock is on another file than [that of exports](super::super::lock), for a sweep is the
     /// only one from its beginning, and keeps exports out only while it removes.
     pub(in crate::store) fn claim_sweep(&self) -> Result<Option<Sweeping>> {
-        let path = beside(&self.path, ".reserve");
+        let path = companion_path(&self.path, ".reserve");
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
             if why.kind() == io::ErrorKind::PermissionDenied {
-                let failure = error::with_owner(Failure::new(Exit::NoPermission, what), &path);
+                let failure = error::with_owner_hint(Failure::new(Exit::NoPermission, what), &path);
                 return anyhow::Error::new(why).context(failure);
             }
             anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
         };
-        let file = open_or_make(&path).map_err(failed)?;
+        let file = open_or_create(&path).map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),

@@ -211,7 +211,7 @@ fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
 
     vouched(&mut log, &ids(1..=3));
     removed(&mut log);
-    assert_eq!(log.number_of_actors(), 0);
+    assert_eq!(log.actor_count(), 0);
     // Somebody else gets the key that was free.
     append(&mut log, [event("other")]);
     append(&mut bulk, [event("gone"), event("other")]);
@@ -265,14 +265,14 @@ fn what_came_meanwhile_keeps_its_rows() {
 fn exports_are_waited_for_so_long_and_a_signal_ends_it() {
     let (_folder, log) = new();
     let export = log.hold_off_sweeps().unwrap();
-    let error = log.keep_exports_out(Duration::ZERO, &mut |_| true).unwrap_err();
+    let error = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap_err();
     let failure = error.downcast_ref::<Failure>().unwrap();
     assert_eq!(failure.exit, Exit::TryAgain);
     assert!(failure.message.starts_with("an export of the log is at work"), "{failure}");
     let long = Duration::from_secs(600);
-    assert!(log.keep_exports_out(long, &mut |_| false).unwrap().is_none());
+    assert!(log.lock_out_exports(long, &mut |_| false).unwrap().is_none());
     drop(export);
-    let alone = log.keep_exports_out(Duration::ZERO, &mut |_| true).unwrap();
+    let alone = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
     assert!(alone.is_some());
 }
 
@@ -283,7 +283,7 @@ fn there_is_one_sweep_and_a_digest_is_none() {
     let sweeping = log.claim_sweep().unwrap();
     assert!(sweeping.is_some());
     assert!(other.claim_sweep().unwrap().is_none());
-    let _digest = other.claim_digest().unwrap().unwrap();
+    let _digest = other.try_lock_digest().unwrap().unwrap();
     let _export = other.hold_off_sweeps().unwrap();
     drop(sweeping);
     assert!(other.claim_sweep().unwrap().is_some());

@@ -130,7 +130,7 @@ impl Sqlite {
         let mut keys = Ids::default();
         let mut after = i64::MIN;
         loop {
-            let page: Vec<i64> = self.snapshot(|connection| {
+            let page: Vec<i64> = self.read_in_snapshot(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
                 statement.query_map([after, limit(PAGE)], |row| row.get(0))?.collect()
             })?;
@@ -150,7 +150,7 @@ impl Sqlite {
     ) -> Result<()> {
         let list: Vec<String> = keys.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
-        let unused: Vec<i64> = self.snapshot(|connection| {
+        let unused: Vec<i64> = self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(dimension.unused)?;
             statement.query_map([&list], |row| row.get(0))?.collect()
         })?;
@@ -179,7 +179,8 @@ impl Sqlite {
             if !go_on() {
                 return Ok(false);
             }
-            let page = self.snapshot(|connection| references(connection, OLDER, before, PAGE))?;
+            let page =
+                self.read_in_snapshot(|connection| references(connection, OLDER, before, PAGE))?;
             let Some(last) = page.last() else { break };
             before = last.id;
             page.iter().for_each(|reference| unmet.meet(reference));
@@ -190,7 +191,8 @@ impl Sqlite {
                 return Ok(false);
             }
             // What came meanwhile, but for the last of it, is looked at outside of the transaction.
-            let page = self.snapshot(|connection| references(connection, NEWER, known, PAGE))?;
+            let page =
+                self.read_in_snapshot(|connection| references(connection, NEWER, known, PAGE))?;
             if let Some(last) = page.last() {
                 known = last.id;
                 page.iter().for_each(|reference| unmet.meet(reference));

@@ -19,9 +19,9 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::error::Doing;
+use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::migrate::Foreign;
+use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::verify::events::Dimensions;
 use crate::store::sqlite::verify::events::Lookup;
 use crate::store::sqlite::verify::events::reading;
@@ -52,7 +52,7 @@ impl Sqlite {
         &self,
         look: impl FnOnce(Snapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        let told = |why: rusqlite::Error| error::told(&self.path, Doing::Read, &why);
+        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
         self.connection.execute_batch(CACHE).map_err(told)?;
         let transaction = self.connection.unchecked_transaction().map_err(told)?;
         // The first read decides which moment it is.
@@ -76,7 +76,7 @@ impl Snapshot<'_> {
     fn trouble(&self, error: &rusqlite::Error) -> Trouble {
         match error::damage_of(error) {
             Some(what) => Trouble::Damage(what),
-            None => Trouble::Failed(error::told(self.path, Doing::Read, error)),
+            None => Trouble::Failed(error::to_failure(self.path, Operation::Read, error)),
         }
     }
 
@@ -87,11 +87,13 @@ impl Snapshot<'_> {
     pub(in crate::store) fn schema(&self) -> Read<Option<String>> {
         let foreign = self.read(foreign)?;
         Ok(foreign.map(|foreign| match foreign {
-            Foreign::Object { kind, name } => format!("the {kind} {name} is not its own"),
-            Foreign::Missing(1) => {
+            SchemaMismatch::Unexpected { kind, name } => {
+                format!("the {kind} {name} is not its own")
+            }
+            SchemaMismatch::Missing(1) => {
                 "one of its tables, indexes, triggers and views is missing".to_owned()
             }
-            Foreign::Missing(count) => {
+            SchemaMismatch::Missing(count) => {
                 format!("{count} of its tables, indexes, triggers and views are missing")
             }
         }))
@@ -270,15 +272,15 @@ fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
 
 /// What is foreign in the log's schema. An older log is compared by what would become of it: its
 /// schema, built anew without its rows, is brought to this version, where it must be ours.
-fn foreign(connection: &Connection) -> rusqlite::Result<Option<Foreign>> {
+fn foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version == migrate::VERSION {
-        return migrate::foreign(connection);
+    if version == migrate::SCHEMA_VERSION {
+        return migrate::schema_mismatch(connection);
     }
     let mut likeness = likeness(connection)?;
     likeness.pragma_update(None, "user_version", version)?;
     migrate::migrate(&mut likeness)?;
-    migrate::foreign(&likeness)
+    migrate::schema_mismatch(&likeness)
 }
 
 /// A database in memory with the same schema and no rows.
@@ -310,11 +312,11 @@ mod tests {
             let likeness = likeness(&log).unwrap();
             let rows = "SELECT count(*) FROM meta";
             assert_eq!(likeness.query_row(rows, [], |row| row.get(0)), Ok(0));
-            migrate::foreign(&likeness).unwrap()
+            migrate::schema_mismatch(&likeness).unwrap()
         };
         assert_eq!(of(""), None);
-        let view = Foreign::Object { kind: "view".to_owned(), name: "v".to_owned() };
+        let view = SchemaMismatch::Unexpected { kind: "view".to_owned(), name: "v".to_owned() };
         assert_eq!(of("CREATE VIEW v AS SELECT 1"), Some(view));
-        assert_eq!(of("DROP TRIGGER event_update"), Some(Foreign::Missing(1)));
+        assert_eq!(of("DROP TRIGGER event_update"), Some(SchemaMismatch::Missing(1)));
     }
 }
