@@ -21,7 +21,7 @@ use crate::store::HeldOff;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
-pub(crate) use crate::store::sqlite::Sweeping;
+pub(crate) use crate::store::sqlite::SweepLock;
 
 /// A set of ids, one bit for each: flat memory for ids that lie close.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,8 +161,8 @@ impl Log {
     ///
     /// # Errors
     /// That the file to lock cannot be opened.
-    pub(crate) fn claim_sweep(&self) -> Result<Option<Sweeping>> {
-        self.engine.claim_sweep()
+    pub(crate) fn claim_sweep(&self) -> Result<Option<SweepLock>> {
+        self.engine.try_lock_sweep()
     }
 
     /// Keeps those out who read the log in many steps, until the guard is dropped. Waits for those
@@ -183,7 +183,7 @@ impl Log {
     /// # Errors
     /// That the log cannot be read.
     pub(crate) fn swept(&self) -> Result<Swept> {
-        self.engine.swept()
+        self.engine.sweep_state()
     }
 
     /// Writes down what is to go, without effect yet. Runs that lie side by side become one; at a head
@@ -193,7 +193,7 @@ impl Log {
     /// The class and the reason; nothing has changed then.
     pub(crate) fn plan_sweep(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         doomed: &Ids,
         go_on: GoOn<'_>,
     ) -> Result<Option<Planned>> {
@@ -207,7 +207,7 @@ impl Log {
     /// As [`Log::append`].
     pub(crate) fn vouch(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         planned: &Planned,
         event: &NewEvent,
         stamp: &Stamp<'_>,
@@ -222,19 +222,19 @@ impl Log {
     /// The class and the reason; what is left is for the next sweep.
     pub(crate) fn remove(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         suspects: Suspects,
         go_on: GoOn<'_>,
     ) -> Result<bool> {
-        self.engine.remove(sweeping, suspects, go_on)
+        self.engine.remove_swept(sweeping, suspects, go_on)
     }
 
     /// Gives free space back to the file system, as far as readers let it; returns the bytes.
     ///
     /// # Errors
     /// The class and the reason; what is left is for the next sweep.
-    pub(crate) fn give_back(&mut self, sweeping: &mut Sweeping, go_on: GoOn<'_>) -> Result<u64> {
-        self.engine.give_back(sweeping, go_on)
+    pub(crate) fn give_back(&mut self, sweeping: &mut SweepLock, go_on: GoOn<'_>) -> Result<u64> {
+        self.engine.reclaim_space(sweeping, go_on)
     }
 }
 

@@ -27,7 +27,7 @@ use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sweep::GoOn;
 use crate::store::sweep::Suspects;
-use crate::store::sweep::Sweeping;
+use crate::store::sweep::SweepLock;
 use crate::time::Span;
 use crate::time::Timestamp;
 use crate::verify;
@@ -100,7 +100,7 @@ pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_
             .into());
     }
     let end = Run { log, job, sweeping: &mut sweeping, began: Instant::now() }.run(report);
-    if let Err(why) = sweeping.restore()
+    if let Err(why) = sweeping.restore_reserve()
         && end.is_ok()
     {
         report(Report::Warning(&why));
@@ -125,7 +125,7 @@ pub(crate) fn clock_ahead(log: &Log, now: Timestamp) -> Result<Option<String>> {
 struct Run<'a> {
     log: &'a mut Log,
     job: &'a Job<'a>,
-    sweeping: &'a mut Sweeping,
+    sweeping: &'a mut SweepLock,
     began: Instant,
 }
 

@@ -62,7 +62,7 @@ pub(super) fn create_log(path: &Path) -> Result<()> {
     draft.publish(path).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     // A log without it is a log all the same, and the next sweep makes one.
-    drop(reserve::make(path));
+    drop(reserve::create_reserve(path));
     Ok(())
 }
 

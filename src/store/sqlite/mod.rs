@@ -52,7 +52,7 @@ pub(super) use crate::store::sqlite::append::SqliteBatch;
 use crate::store::sqlite::error::Operation;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
-pub(crate) use crate::store::sqlite::sweep::reserve::Sweeping;
+pub(crate) use crate::store::sqlite::sweep::reserve::SweepLock;
 pub(super) use crate::store::sqlite::verify::Snapshot;
 
 /// How many candidates are named for the beginning of an `event_id`.

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 
 /// A run of ids that a sweep took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
+pub(super) struct GapRow {
     pub first: i64,
     pub last: i64,
     pub sweep: i64,
@@ -13,11 +13,11 @@ pub(super) struct Gap {
 
 /// A run that is to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct NewGap {
     pub first: i64,
     pub last: i64,
     /// The earlier runs that it takes the place of, in their order.
-    pub instead: Vec<Gap>,
+    pub replaces: Vec<GapRow>,
     /// Whether its last id is that of an event, not that of an earlier run.
     pub ends_in_event: bool,
 }
@@ -25,18 +25,19 @@ pub(super) struct Run {
 /// The runs that `doomed` makes with earlier ones. What lies side by side becomes one run; what is
 /// not touched stays as it is. A run ends at each cut, so that the hash of that event stays known.
 /// All are ascending, and no id is in two of them.
-pub(super) fn joined<'a>(
+pub(super) fn merge_gaps<'a>(
     doomed: impl Iterator<Item = (i64, i64)> + 'a,
-    old: &'a [Gap],
+    old: &'a [GapRow],
     cuts: &'a [i64],
-) -> impl Iterator<Item = Run> + 'a {
-    let mut joining = Joining { doomed: doomed.peekable(), old: old.iter().peekable(), cuts };
+) -> impl Iterator<Item = NewGap> + 'a {
+    let mut joining =
+        GapMerger { removals: doomed.peekable(), existing: old.iter().peekable(), anchors: cuts };
     let mut ready = VecDeque::new();
     std::iter::from_fn(move || {
         while ready.is_empty() {
-            let group = joining.group()?;
-            if group.iter().any(|piece| piece.old.is_none()) {
-                ready = cut(&group, cuts);
+            let group = joining.next_group()?;
+            if group.iter().any(|piece| piece.existing.is_none()) {
+                ready = split_at_anchors(&group, cuts);
             }
         }
         ready.pop_front()
@@ -44,38 +45,38 @@ pub(super) fn joined<'a>(
 }
 
 /// A stretch of ids that goes in one, or is gone.
-struct Piece {
+struct GapPiece {
     first: i64,
     last: i64,
-    old: Option<Gap>,
+    existing: Option<GapRow>,
 }
 
-struct Joining<'a, I: Iterator<Item = (i64, i64)>> {
-    doomed: Peekable<I>,
-    old: Peekable<std::slice::Iter<'a, Gap>>,
-    cuts: &'a [i64],
+struct GapMerger<'a, I: Iterator<Item = (i64, i64)>> {
+    removals: Peekable<I>,
+    existing: Peekable<std::slice::Iter<'a, GapRow>>,
+    anchors: &'a [i64],
 }
 
-impl<I: Iterator<Item = (i64, i64)>> Joining<'_, I> {
+impl<I: Iterator<Item = (i64, i64)>> GapMerger<'_, I> {
     /// The next pieces that lie side by side, with no cut between two of them.
-    fn group(&mut self) -> Option<Vec<Piece>> {
-        let mut group: Vec<Piece> = Vec::new();
+    fn next_group(&mut self) -> Option<Vec<GapPiece>> {
+        let mut group: Vec<GapPiece> = Vec::new();
         loop {
-            let doomed = self.doomed.peek().map(|(first, _)| *first);
-            let old = self.old.peek().map(|gap| gap.first);
+            let doomed = self.removals.peek().map(|(first, _)| *first);
+            let old = self.existing.peek().map(|gap| gap.first);
             let Some(next) = doomed.into_iter().chain(old).min() else { break };
             if let Some(before) = group.last()
                 && (before.last.saturating_add(1) != next
-                    || self.cuts.binary_search(&before.last).is_ok())
+                    || self.anchors.binary_search(&before.last).is_ok())
             {
                 break;
             }
             if doomed == Some(next) {
-                let (first, last) = self.doomed.next()?;
-                group.push(Piece { first, last, old: None });
+                let (first, last) = self.removals.next()?;
+                group.push(GapPiece { first, last, existing: None });
             } else {
-                let gap = *self.old.next()?;
-                group.push(Piece { first: gap.first, last: gap.last, old: Some(gap) });
+                let gap = *self.existing.next()?;
+                group.push(GapPiece { first: gap.first, last: gap.last, existing: Some(gap) });
             }
         }
         (!group.is_empty()).then_some(group)
@@ -83,25 +84,25 @@ impl<I: Iterator<Item = (i64, i64)>> Joining<'_, I> {
 }
 
 /// The runs of a group.
-fn cut(group: &[Piece], cuts: &[i64]) -> VecDeque<Run> {
-    let mut runs: VecDeque<Run> = VecDeque::new();
-    let mut open: Option<Run> = None;
+fn split_at_anchors(group: &[GapPiece], cuts: &[i64]) -> VecDeque<NewGap> {
+    let mut runs: VecDeque<NewGap> = VecDeque::new();
+    let mut open: Option<NewGap> = None;
     for piece in group {
         let mut first = piece.first;
         // Of an earlier run only the last hash is known: it is not cut again.
-        let inner = if piece.old.is_none() { cuts } else { &[] };
+        let inner = if piece.existing.is_none() { cuts } else { &[] };
         let from = inner.partition_point(|cut| *cut < piece.first);
         let inner = inner[from..].iter().copied().take_while(|cut| *cut < piece.last);
         for last in inner.chain([piece.last]) {
-            let run = open.get_or_insert_with(|| Run {
+            let run = open.get_or_insert_with(|| NewGap {
                 first,
                 last,
-                instead: Vec::new(),
+                replaces: Vec::new(),
                 ends_in_event: false,
             });
             run.last = last;
-            run.instead.extend(piece.old);
-            run.ends_in_event = piece.old.is_none();
+            run.replaces.extend(piece.existing);
+            run.ends_in_event = piece.existing.is_none();
             if last < piece.last {
                 runs.extend(open.take());
             }
@@ -111,7 +112,7 @@ fn cut(group: &[Piece], cuts: &[i64]) -> VecDeque<Run> {
     runs.extend(open);
     // What stands already, between two cuts, needs no new row.
     runs.retain(|run| {
-        !matches!(run.instead.as_slice(), [gap] if (gap.first, gap.last) == (run.first, run.last))
+        !matches!(run.replaces.as_slice(), [gap] if (gap.first, gap.last) == (run.first, run.last))
     });
     runs
 }
@@ -124,33 +125,33 @@ mod tests {
 
     use super::*;
 
-    fn gap(first: i64, last: i64) -> Gap {
-        Gap { first, last, sweep: 1 }
+    fn gap(first: i64, last: i64) -> GapRow {
+        GapRow { first, last, sweep: 1 }
     }
 
-    fn spans(doomed: &[(i64, i64)], old: &[Gap], cuts: &[i64]) -> Vec<(i64, i64)> {
-        joined(doomed.iter().copied(), old, cuts).map(|run| (run.first, run.last)).collect()
+    fn merged_ranges(doomed: &[(i64, i64)], old: &[GapRow], cuts: &[i64]) -> Vec<(i64, i64)> {
+        merge_gaps(doomed.iter().copied(), old, cuts).map(|run| (run.first, run.last)).collect()
     }
 
     #[test]
     fn neighbours_become_one_run_and_others_stay() {
         let old = [gap(1, 2), gap(4, 4), gap(9, 9)];
-        assert_eq!(spans(&[(3, 3)], &old, &[]), [(1, 4)]);
-        assert_eq!(spans(&[(5, 6)], &old, &[]), [(4, 6)]);
-        assert_eq!(spans(&[(6, 7)], &old, &[]), [(6, 7)]);
-        assert_eq!(spans(&[], &old, &[]), []);
-        let run = joined([(3, 3), (5, 8)].into_iter(), &old, &[]).next().unwrap();
+        assert_eq!(merged_ranges(&[(3, 3)], &old, &[]), [(1, 4)]);
+        assert_eq!(merged_ranges(&[(5, 6)], &old, &[]), [(4, 6)]);
+        assert_eq!(merged_ranges(&[(6, 7)], &old, &[]), [(6, 7)]);
+        assert_eq!(merged_ranges(&[], &old, &[]), []);
+        let run = merge_gaps([(3, 3), (5, 8)].into_iter(), &old, &[]).next().unwrap();
         assert_eq!((run.first, run.last, run.ends_in_event), (1, 9, false));
-        assert_eq!(run.instead, old);
+        assert_eq!(run.replaces, old);
     }
 
     #[test]
     fn a_run_ends_at_a_cut() {
-        assert_eq!(spans(&[(1, 9)], &[], &[3, 9, 12]), [(1, 3), (4, 9)]);
-        assert_eq!(spans(&[(4, 6)], &[gap(1, 3)], &[3]), [(4, 6)], "the old run stays");
-        assert_eq!(spans(&[(4, 6)], &[gap(1, 3)], &[5]), [(1, 5), (6, 6)]);
-        assert_eq!(spans(&[(4, 6)], &[gap(1, 3)], &[2]), [(1, 6)], "its hash is not known");
-        assert_eq!(spans(&[(1, 3)], &[gap(4, 6)], &[3]), [(1, 3)]);
+        assert_eq!(merged_ranges(&[(1, 9)], &[], &[3, 9, 12]), [(1, 3), (4, 9)]);
+        assert_eq!(merged_ranges(&[(4, 6)], &[gap(1, 3)], &[3]), [(4, 6)], "the old run stays");
+        assert_eq!(merged_ranges(&[(4, 6)], &[gap(1, 3)], &[5]), [(1, 5), (6, 6)]);
+        assert_eq!(merged_ranges(&[(4, 6)], &[gap(1, 3)], &[2]), [(1, 6)], "its hash is not known");
+        assert_eq!(merged_ranges(&[(1, 3)], &[gap(4, 6)], &[3]), [(1, 3)]);
     }
 
     proptest! {
@@ -158,7 +159,7 @@ mod tests {
         fn the_runs_hold_what_was_doomed_and_what_was_gone(
             kinds in proptest::collection::vec((0..4_u8, 0..9_u8), 0..60)
         ) {
-            let (mut doomed, mut old, mut cuts) = (BTreeSet::new(), Vec::<Gap>::new(), Vec::new());
+            let (mut doomed, mut old, mut cuts) = (BTreeSet::new(), Vec::<GapRow>::new(), Vec::new());
             for (id, (kind, cut)) in (1..).zip(kinds) {
                 match kind {
                     0 | 1 => {
@@ -176,8 +177,8 @@ mod tests {
                 }
             }
             let ids: crate::store::sweep::Ids = doomed.iter().copied().collect();
-            let runs: Vec<Run> = joined(ids.runs(), &old, &cuts).collect();
-            let replaced: Vec<Gap> = runs.iter().flat_map(|run| run.instead.clone()).collect();
+            let runs: Vec<NewGap> = merge_gaps(ids.runs(), &old, &cuts).collect();
+            let replaced: Vec<GapRow> = runs.iter().flat_map(|run| run.replaces.clone()).collect();
             let mut after: Vec<(i64, i64)> = runs.iter().map(|run| (run.first, run.last)).collect();
             after.extend(
                 old.iter().filter(|gap| !replaced.contains(gap)).map(|gap| (gap.first, gap.last)),

@@ -32,9 +32,9 @@ use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
-use crate::store::sqlite::sweep::gaps::Gap;
-use crate::store::sqlite::sweep::gaps::Run;
-use crate::store::sqlite::sweep::reserve::Sweeping;
+use crate::store::sqlite::sweep::gaps::GapRow;
+use crate::store::sqlite::sweep::gaps::NewGap;
+use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::wal;
 use crate::store::sweep::GoOn;
 use crate::store::sweep::Ids;
@@ -42,31 +42,33 @@ use crate::store::sweep::Planned;
 use crate::store::sweep::Swept;
 
 /// The least pause after a batch: more than the longest sleep of one who waits for the lock.
-const BREATH: Duration = Duration::from_millis(12);
+const MIN_PAUSE: Duration = Duration::from_millis(12);
 
 /// So many rows of runs are written at once; they are small.
-const ROWS: usize = 400;
+const ROWS_PER_BATCH: usize = 400;
 
 /// Frames in the write-ahead log that no reader lets carry over, from which on the sweep waits:
 /// 64 MiB.
-const FULL: i64 = 16_384;
+const MAX_WAL_FRAMES: i64 = 16_384;
 /// How long it waits then, before each of its batches.
-const READERS: Duration = Duration::from_secs(5);
+const READER_WAIT: Duration = Duration::from_secs(5);
 
 /// How often the end tries to cut the write-ahead log, in which removed events still stand.
-const CUTS: u32 = 20;
+const TRUNCATE_ATTEMPTS: u32 = 20;
 
 /// The runs that count when that sweep is the newest, in the order of ids.
-const COUNTING: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
+const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
     WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
 
 impl Sqlite {
-    pub(in crate::store) fn swept(&self) -> Result<Swept> {
+    pub(in crate::store) fn sweep_state(&self) -> Result<Swept> {
         self.read_in_snapshot(|connection| {
-            let (sweep, done) = numbers(connection)?;
+            let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
-            let runs: Vec<(i64, i64)> =
-                counting(connection, sweep)?.iter().map(|gap| (gap.first, gap.last)).collect();
+            let runs: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
+                .iter()
+                .map(|gap| (gap.first, gap.last))
+                .collect();
             let gone = runs.iter().fold(0_i64, |gone, (first, last)| {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
@@ -77,25 +79,25 @@ impl Sqlite {
 
     pub(in crate::store) fn plan_sweep(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         doomed: &Ids,
         go_on: GoOn<'_>,
     ) -> Result<Option<Planned>> {
-        self.forget_plans(sweeping)?;
+        self.delete_unvouched_plans(sweeping)?;
         let (number, old, anchors) = self.read_in_snapshot(|connection| {
-            let (sweep, _) = numbers(connection)?;
+            let (sweep, _) = sweep_numbers(connection)?;
             let used_up = || error::damage("its newest sweep has the last number that there is");
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
-            Ok((next, counting(connection, sweep)?, anchors(connection)?))
+            Ok((next, effective_gaps(connection, sweep)?, anchor_ids(connection)?))
         })?;
-        let mut runs = gaps::joined(doomed.runs(), &old, &anchors);
+        let mut runs = gaps::merge_gaps(doomed.runs(), &old, &anchors);
         loop {
-            let mut steps: Vec<Run> = Vec::new();
+            let mut steps: Vec<NewGap> = Vec::new();
             let mut rows = 0;
-            while rows < ROWS
+            while rows < ROWS_PER_BATCH
                 && let Some(run) = runs.next()
             {
-                rows += 1 + run.instead.len();
+                rows += 1 + run.replaces.len();
                 steps.push(run);
             }
             if steps.is_empty() {
@@ -104,17 +106,17 @@ impl Sqlite {
             if !go_on(0) {
                 return Ok(None);
             }
-            self.batch(sweeping, |connection| {
-                steps.iter().try_for_each(|run| note(connection, run, number))
+            self.run_batch(sweeping, |connection| {
+                steps.iter().try_for_each(|run| insert_gap(connection, run, number))
             })?;
         }
         self.read_in_snapshot(|connection| {
             let mut digest = GapHasher::new();
             let mut gaps = 0;
-            let mut statement = connection.prepare(COUNTING)?;
+            let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
-                let Gap { first, last, sweep } = gap(row)?;
+                let GapRow { first, last, sweep } = read_gap(row)?;
                 digest.update(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
                 gaps += 1;
             }
@@ -124,7 +126,7 @@ impl Sqlite {
     }
 
     /// Drops what a sweep that never took effect has written down.
-    fn forget_plans(&mut self, sweeping: &mut Sweeping) -> Result<()> {
+    fn delete_unvouched_plans(&mut self, sweeping: &mut SweepLock) -> Result<()> {
         const PLANNED: &str = "SELECT first, last, sweep FROM gap \
             WHERE (sweep > (SELECT sweep FROM head) \
                    OR until > (SELECT sweep FROM head) AND until < 9223372036854775807) \
@@ -145,20 +147,21 @@ impl Sqlite {
     /// Does something to each run that a statement selects behind (first, sweep), so many at a time.
     fn each_gap(
         &self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         select: &str,
-        work: impl Fn(&Connection, &Gap) -> rusqlite::Result<()>,
+        work: impl Fn(&Connection, &GapRow) -> rusqlite::Result<()>,
     ) -> Result<()> {
         let mut after = (i64::MIN, i64::MIN);
         loop {
             let rows = self.read_in_snapshot(|connection| {
                 let mut statement = connection.prepare_cached(select)?;
-                let rows = statement.query_map((after.0, after.1, limit(ROWS)), gap)?;
+                let rows =
+                    statement.query_map((after.0, after.1, sql_limit(ROWS_PER_BATCH)), read_gap)?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.first, last.sweep);
-            self.batch(sweeping, |connection| {
+            self.run_batch(sweeping, |connection| {
                 rows.iter().try_for_each(|row| work(connection, row))
             })?;
         }
@@ -166,14 +169,14 @@ impl Sqlite {
 
     pub(in crate::store) fn vouch(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         planned: &Planned,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
         loop {
             match self.try_vouch(planned, event, stamp) {
-                Err(why) if error::is_full_disk_failure(&why) && sweeping.give_up() => {}
+                Err(why) if error::is_full_disk_failure(&why) && sweeping.release_reserve() => {}
                 done => return done,
             }
         }
@@ -187,7 +190,7 @@ impl Sqlite {
     ) -> Result<bool> {
         let path = self.path.clone();
         let mut batch = self.begin()?;
-        let known = anchors(batch.connection())
+        let known = anchor_ids(batch.connection())
             .map_err(|why| error::to_failure(&path, Operation::Write, &why))?;
         if known != planned.anchors {
             return Ok(false);
@@ -198,19 +201,19 @@ impl Sqlite {
         Ok(true)
     }
 
-    pub(in crate::store) fn give_back(
+    pub(in crate::store) fn reclaim_space(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         go_on: GoOn<'_>,
     ) -> Result<u64> {
         let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
             connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
         };
-        let mut pages = Pace { size: 64, least: 16, most: 1_024 };
+        let mut pages = BatchSizer { size: 64, min: 16, max: 1_024 };
         let mut given = 0;
         while go_on(0) {
             let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
-            let (freed, took) = self.batch(sweeping, |connection| {
+            let (freed, took) = self.run_batch(sweeping, |connection| {
                 if number(connection, "PRAGMA freelist_count")? == 0 {
                     return Ok(0);
                 }
@@ -225,23 +228,23 @@ impl Sqlite {
                 break;
             }
             given += freed.unsigned_abs();
-            pages.took(took);
+            pages.adjust(took);
         }
         let size = self.read_in_snapshot(|connection| number(connection, "PRAGMA page_size"))?;
-        self.cut()?;
+        self.truncate_wal()?;
         Ok(given * size.unsigned_abs())
     }
 
     /// Cuts the write-ahead log, unless readers are in the way for long. While it tries it keeps
     /// nobody waiting.
-    fn cut(&mut self) -> Result<()> {
+    fn truncate_wal(&mut self) -> Result<()> {
         let path = self.path.clone();
         let told = |why: rusqlite::Error| error::to_failure(&path, Operation::Write, &why);
-        for attempt in 0..CUTS {
+        for attempt in 0..TRUNCATE_ATTEMPTS {
             if attempt > 0 {
-                thread::sleep(5 * BREATH);
+                thread::sleep(5 * MIN_PAUSE);
             }
-            self.carry_over().map_err(told)?;
+            self.checkpoint_wal().map_err(told)?;
             if wal::checkpoint_and_truncate(&mut self.connection).map_err(told)? {
                 break;
             }
@@ -251,36 +254,36 @@ impl Sqlite {
 
     /// Carries the write-ahead log into the file, so that the writers between two batches need not.
     /// Where readers hold it up and it has grown large, they are waited for.
-    fn carry_over(&self) -> rusqlite::Result<()> {
+    fn checkpoint_wal(&self) -> rusqlite::Result<()> {
         let began = Instant::now();
         loop {
             wal::checkpoint_if_large(&self.connection)?;
             let left = wal::pages_to_checkpoint(&self.connection)?;
-            if left < FULL || began.elapsed() > READERS {
+            if left < MAX_WAL_FRAMES || began.elapsed() > READER_WAIT {
                 return Ok(());
             }
-            thread::sleep(BREATH);
+            thread::sleep(MIN_PAUSE);
         }
     }
 
     /// Does a piece of work in a transaction of its own, then leaves writers as long as it held the
     /// lock; tells that time. Where the disk is full the reserve is given up, and the work is done again.
-    fn batch<T>(
+    fn run_batch<T>(
         &self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> Result<(T, Duration)> {
         let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
         loop {
-            match self.try_batch(&mut work) {
+            match self.try_run_batch(&mut work) {
                 Ok((done, took)) => {
                     let free = Instant::now();
                     // It takes no lock that a writer needs.
-                    self.carry_over().map_err(told)?;
-                    thread::sleep(took.max(BREATH).saturating_sub(free.elapsed()));
+                    self.checkpoint_wal().map_err(told)?;
+                    thread::sleep(took.max(MIN_PAUSE).saturating_sub(free.elapsed()));
                     return Ok((done, took));
                 }
-                Err(why) if error::is_disk_full(&why) && sweeping.give_up() => {}
+                Err(why) if error::is_disk_full(&why) && sweeping.release_reserve() => {}
                 Err(why) => return Err(told(why)),
             }
         }
@@ -289,17 +292,17 @@ impl Sqlite {
     /// A commit that the power takes back is done again by the next sweep, so it does not wait for the
     /// disk while it holds the lock. The event that vouches was synced before, and stands before it
     /// in the write-ahead log.
-    fn try_batch<T>(
+    fn try_run_batch<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<(T, Duration)> {
         self.connection.execute_batch("PRAGMA synchronous=NORMAL")?;
-        let done = self.try_transaction(work);
+        let done = self.run_immediate_transaction(work);
         self.connection.execute_batch("PRAGMA synchronous=FULL")?;
         done
     }
 
-    fn try_transaction<T>(
+    fn run_immediate_transaction<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<(T, Duration)> {
@@ -313,30 +316,30 @@ impl Sqlite {
 }
 
 /// How much is done at once, so that the lock is held for some 16 ms.
-struct Pace {
+struct BatchSizer {
     size: u32,
-    least: u32,
-    most: u32,
+    min: u32,
+    max: u32,
 }
 
-impl Pace {
-    const AIM: Duration = Duration::from_millis(16);
+impl BatchSizer {
+    const TARGET_TIME: Duration = Duration::from_millis(16);
 
     /// Learns from what as much as this took.
-    fn took(&mut self, took: Duration) {
-        let size = if took > Self::AIM {
+    fn adjust(&mut self, took: Duration) {
+        let size = if took > Self::TARGET_TIME {
             self.size / 2
-        } else if took < Self::AIM / 2 {
+        } else if took < Self::TARGET_TIME / 2 {
             self.size * 2
         } else {
             self.size
         };
-        self.size = size.clamp(self.least, self.most);
+        self.size = size.clamp(self.min, self.max);
     }
 }
 
 /// The number of the newest sweep that counts, and of the newest that has removed all.
-fn numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
+fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let sweep = connection.query_row("SELECT sweep FROM head", [], |row| row.get(0))?;
     let done = connection
         .query_row("SELECT value FROM meta WHERE key = 'swept'", [], |row| row.get(0))
@@ -345,24 +348,24 @@ fn numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
 }
 
 /// The runs that count when that sweep is the newest.
-fn counting(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<Gap>> {
-    let mut statement = connection.prepare(COUNTING)?;
-    statement.query_map([sweep], gap)?.collect()
+fn effective_gaps(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<GapRow>> {
+    let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
+    statement.query_map([sweep], read_gap)?.collect()
 }
 
 /// The ids whose hashes are known outside the log, ascending.
-fn anchors(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
+fn anchor_ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached("SELECT DISTINCT id FROM anchor ORDER BY id")?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
 /// Writes down a run under the number of a sweep that does not count yet.
-fn note(connection: &Connection, run: &Run, number: i64) -> rusqlite::Result<()> {
+fn insert_gap(connection: &Connection, run: &NewGap, number: i64) -> rusqlite::Result<()> {
     const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
     const OLD_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
     const NOTE: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
     const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
-    let hash: [u8; 32] = match run.instead.last().filter(|_| !run.ends_in_event) {
+    let hash: [u8; 32] = match run.replaces.last().filter(|_| !run.ends_in_event) {
         Some(old) => connection
             .prepare_cached(OLD_HASH)?
             .query_row([old.first, old.sweep], |row| row.get(0))?,
@@ -370,17 +373,17 @@ fn note(connection: &Connection, run: &Run, number: i64) -> rusqlite::Result<()>
     };
     connection.prepare_cached(NOTE)?.execute(params![run.first, run.last, hash, number])?;
     let mut mark = connection.prepare_cached(MARK)?;
-    for old in &run.instead {
+    for old in &run.replaces {
         mark.execute([old.first, old.sweep, number])?;
     }
     Ok(())
 }
 
-fn gap(row: &Row<'_>) -> rusqlite::Result<Gap> {
-    Ok(Gap { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
+fn read_gap(row: &Row<'_>) -> rusqlite::Result<GapRow> {
+    Ok(GapRow { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
 }
 
 /// A number of rows, for SQL.
-fn limit(rows: usize) -> i64 {
+fn sql_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }

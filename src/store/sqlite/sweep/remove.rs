@@ -10,56 +10,57 @@ use rusqlite::OptionalExtension;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
-use crate::store::sqlite::sweep::Gap;
-use crate::store::sqlite::sweep::counting;
-use crate::store::sqlite::sweep::numbers;
-use crate::store::sqlite::sweep::reserve::Sweeping;
-use crate::store::sqlite::sweep::unused::Kind;
-use crate::store::sqlite::sweep::unused::Referred;
+use crate::store::sqlite::sweep::GapRow;
+use crate::store::sqlite::sweep::effective_gaps;
+use crate::store::sqlite::sweep::reserve::SweepLock;
+use crate::store::sqlite::sweep::sweep_numbers;
+use crate::store::sqlite::sweep::unused::DimensionKind;
+use crate::store::sqlite::sweep::unused::ReferencedRows;
 use crate::store::sweep::GoOn;
 use crate::store::sweep::Suspects;
 
 /// So many ids go by one statement, after which the time is looked at.
-const STEP: i64 = 32;
+const IDS_PER_STATEMENT: i64 = 32;
 
 /// The time after which a batch is committed. With the commit it is what a writer waits for, beside
 /// its own sleep.
-const BATCH: Duration = Duration::from_millis(10);
+const BATCH_TIME: Duration = Duration::from_millis(10);
 
 impl Sqlite {
-    pub(in crate::store) fn remove(
+    pub(in crate::store) fn remove_swept(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         suspects: Suspects,
         go_on: GoOn<'_>,
     ) -> Result<bool> {
         let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
         // What was removed shall not be found in the free parts of a page.
         self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(told)?;
-        self.drop_joined(sweeping)?;
+        self.delete_replaced_gaps(sweeping)?;
         let (sweep, runs) = self.read_in_snapshot(|connection| {
-            let (sweep, done) = numbers(connection)?;
-            let mut runs = counting(connection, sweep)?;
+            let (sweep, done) = sweep_numbers(connection)?;
+            let mut runs = effective_gaps(connection, sweep)?;
             runs.retain(|run| run.sweep > done);
             Ok((sweep, runs))
         })?;
-        let mut referred = Referred::default();
-        let mut place = Place { run: 0, id: i64::MIN };
+        let mut referred = ReferencedRows::default();
+        let mut place = RemovalCursor { gap: 0, next_id: i64::MIN };
         let mut removed = 0;
-        while place.run < runs.len() {
+        while place.gap < runs.len() {
             if !go_on(removed) {
                 return Ok(false);
             }
-            let (step, _) = self.batch(sweeping, |connection| delete(connection, &runs, place))?;
-            place = step.place;
+            let (step, _) =
+                self.run_batch(sweeping, |connection| delete_batch(connection, &runs, place))?;
+            place = step.cursor;
             removed += step.removed;
-            step.rows.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
+            step.references.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
         }
         self.clear_caches();
         if !self.remove_unused(sweeping, suspects, referred, &mut || go_on(removed))? {
             return Ok(false);
         }
-        self.batch(sweeping, |connection| {
+        self.run_batch(sweeping, |connection| {
             connection
                 .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('swept', ?1)", [sweep])
         })?;
@@ -67,7 +68,7 @@ impl Sqlite {
     }
 
     /// Drops the runs that others have taken the place of.
-    fn drop_joined(&self, sweeping: &mut Sweeping) -> Result<()> {
+    fn delete_replaced_gaps(&self, sweeping: &mut SweepLock) -> Result<()> {
         const JOINED: &str = "SELECT first, last, sweep FROM gap \
             WHERE until <= (SELECT sweep FROM head) AND (first, sweep) > (?1, ?2) \
             ORDER BY first, sweep LIMIT ?3";
@@ -81,62 +82,66 @@ impl Sqlite {
 
 /// How far the runs are done.
 #[derive(Clone, Copy)]
-struct Place {
-    run: usize,
+struct RemovalCursor {
+    gap: usize,
     /// The next id of it to look at.
-    id: i64,
+    next_id: i64,
 }
 
 /// What one batch did.
-struct Step {
-    place: Place,
+struct RemovedBatch {
+    cursor: RemovalCursor,
     removed: u64,
     /// The rows that the removed events referred to.
-    rows: Vec<(Kind, i64)>,
+    references: Vec<(DimensionKind, i64)>,
 }
 
 /// What the columns of a removed event refer to, in the order of `RETURNING`.
-const REFERS: [Kind; 8] = [
-    Kind::Recorder,
-    Kind::Tenant,
-    Kind::Action,
-    Kind::Actor,
-    Kind::Actor,
-    Kind::Target,
-    Kind::Title,
-    Kind::Agent,
+const REFERENCED_DIMENSIONS: [DimensionKind; 8] = [
+    DimensionKind::Recorder,
+    DimensionKind::Tenant,
+    DimensionKind::Action,
+    DimensionKind::Actor,
+    DimensionKind::Actor,
+    DimensionKind::Target,
+    DimensionKind::Title,
+    DimensionKind::Agent,
 ];
 
-fn delete(connection: &Connection, runs: &[Gap], mut place: Place) -> rusqlite::Result<Step> {
+fn delete_batch(
+    connection: &Connection,
+    runs: &[GapRow],
+    mut place: RemovalCursor,
+) -> rusqlite::Result<RemovedBatch> {
     const NEXT: &str = "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
     const DELETE: &str = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 \
         RETURNING recorder, tenant, action, actor, impersonator, target, title, agent";
     let began = Instant::now();
-    let mut step = Step { place, removed: 0, rows: Vec::new() };
+    let mut step = RemovedBatch { cursor: place, removed: 0, references: Vec::new() };
     let mut next = connection.prepare_cached(NEXT)?;
     let mut delete = connection.prepare_cached(DELETE)?;
-    while let Some(run) = runs.get(place.run) {
-        let from = place.id.max(run.first);
+    while let Some(run) = runs.get(place.gap) {
+        let from = place.next_id.max(run.first);
         let there: Option<i64> = next.query_row([from, run.last], |row| row.get(0)).optional()?;
         let Some(first) = there else {
-            place = Place { run: place.run + 1, id: i64::MIN };
+            place = RemovalCursor { gap: place.gap + 1, next_id: i64::MIN };
             continue;
         };
-        let last = first.saturating_add(STEP - 1).min(run.last);
+        let last = first.saturating_add(IDS_PER_STATEMENT - 1).min(run.last);
         let mut rows = delete.query([first, last])?;
         while let Some(row) = rows.next()? {
             step.removed += 1;
-            for (column, kind) in REFERS.into_iter().enumerate() {
+            for (column, kind) in REFERENCED_DIMENSIONS.into_iter().enumerate() {
                 if let Some(key) = row.get(column)? {
-                    step.rows.push((kind, key));
+                    step.references.push((kind, key));
                 }
             }
         }
-        place.id = last.saturating_add(1);
-        if began.elapsed() >= BATCH {
+        place.next_id = last.saturating_add(1);
+        if began.elapsed() >= BATCH_TIME {
             break;
         }
     }
-    step.place = place;
+    step.cursor = place;
     Ok(step)
 }

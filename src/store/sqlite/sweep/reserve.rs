@@ -28,24 +28,24 @@ use crate::store::sqlite::lock::open_or_create;
 use crate::store::sqlite::open::companion_path;
 
 /// The size of the reserve in bytes: a batch of removals with room to spare.
-const SIZE: u64 = 8 << 20;
+const RESERVE_SIZE: u64 = 8 << 20;
 
 /// With less than this left on the disk a sweep does not wait until it is full.
-const TIGHT: u64 = 2 * SIZE;
+const LOW_DISK_SPACE: u64 = 2 * RESERVE_SIZE;
 
 /// Makes the reserve of a new log.
-pub(in crate::store::sqlite) fn make(log: &Path) -> io::Result<()> {
+pub(in crate::store::sqlite) fn create_reserve(log: &Path) -> io::Result<()> {
     let path = companion_path(log, ".reserve");
-    fill(&open_or_create(&path)?)
+    allocate(&open_or_create(&path)?)
 }
 
 /// Gives the file its size on the disk itself. Where that fails it is left empty.
-fn fill(file: &File) -> io::Result<()> {
-    if file.metadata()?.blocks().saturating_mul(512) >= SIZE {
+fn allocate(file: &File) -> io::Result<()> {
+    if file.metadata()?.blocks().saturating_mul(512) >= RESERVE_SIZE {
         return Ok(());
     }
-    let filled = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, SIZE) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_through(file),
+    let filled = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, RESERVE_SIZE) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file),
         done => done.map_err(Into::into),
     };
     if filled.is_err() {
@@ -55,9 +55,9 @@ fn fill(file: &File) -> io::Result<()> {
 }
 
 /// For file systems that cannot set space aside: what was written has its space.
-fn write_through(mut file: &File) -> io::Result<()> {
+fn write_zeros(mut file: &File) -> io::Result<()> {
     let piece = vec![0_u8; 1 << 16];
-    let mut left = SIZE;
+    let mut left = RESERVE_SIZE;
     while left > 0 {
         file.write_all(&piece)?;
         left = left.saturating_sub(piece.len() as u64);
@@ -66,18 +66,18 @@ fn write_through(mut file: &File) -> io::Result<()> {
 }
 
 /// Gives the reserve up before a log is open, unless a sweep is at work; tells whether it did.
-fn give_up_unused(log: &Path) -> bool {
+fn release_if_unlocked(log: &Path) -> bool {
     let path = companion_path(log, ".reserve");
     OpenOptions::new().write(true).open(&path).is_ok_and(|file| {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-            && Sweeping { file, path }.give_up()
+            && SweepLock { file, path }.release_reserve()
     })
 }
 
 /// The one sweep of a log that is at work, while it lives; and the reserve that it may give up.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Sweeping {
+pub(crate) struct SweepLock {
     file: File,
     path: PathBuf,
 }
@@ -85,7 +85,7 @@ pub(crate) struct Sweeping {
 impl Sqlite {
     pub(in crate::store) fn open_to_sweep(path: &Path) -> Result<Self> {
         match Self::open_to_write(path, Create::Never) {
-            Err(why) if error::is_full_disk_failure(&why) && give_up_unused(path) => {
+            Err(why) if error::is_full_disk_failure(&why) && release_if_unlocked(path) => {
                 Self::open_to_write(path, Create::Never)
             }
             opened => opened,
@@ -94,7 +94,7 @@ impl Sqlite {
 
     /// The lock is on another file than [that of exports](super::super::lock), for a sweep is the
     /// only one from its beginning, and keeps exports out only while it removes.
-    pub(in crate::store) fn claim_sweep(&self) -> Result<Option<Sweeping>> {
+    pub(in crate::store) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
         let path = companion_path(&self.path, ".reserve");
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
@@ -110,18 +110,20 @@ impl Sqlite {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(why) => return Err(failed(why.into())),
         }
-        let mut sweeping = Sweeping { file, path };
+        let mut sweeping = SweepLock { file, path };
         let system = rustix::fs::statvfs(&self.path);
-        if system.is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < TIGHT) {
-            sweeping.give_up();
+        if system
+            .is_ok_and(|system| system.f_bavail.saturating_mul(system.f_frsize) < LOW_DISK_SPACE)
+        {
+            sweeping.release_reserve();
         }
         Ok(Some(sweeping))
     }
 }
 
-impl Sweeping {
+impl SweepLock {
     /// Gives the reserve up; tells whether there was one.
-    pub(super) fn give_up(&mut self) -> bool {
+    pub(super) fn release_reserve(&mut self) -> bool {
         self.file.metadata().is_ok_and(|file| file.len() > 0) && self.file.set_len(0).is_ok()
     }
 
@@ -129,10 +131,13 @@ impl Sweeping {
     ///
     /// # Errors
     /// Why not, in one line that names it.
-    pub(crate) fn restore(&self) -> std::result::Result<(), String> {
-        fill(&self.file).map_err(|why| {
+    pub(crate) fn restore_reserve(&self) -> std::result::Result<(), String> {
+        allocate(&self.file).map_err(|why| {
             let (path, why) = (self.path.display(), failure::os_error_message(&why));
-            format!("cannot set {} MiB aside in {path} for the next sweep: {why}", SIZE >> 20)
+            format!(
+                "cannot set {} MiB aside in {path} for the next sweep: {why}",
+                RESERVE_SIZE >> 20
+            )
         })
     }
 }

@@ -15,13 +15,13 @@ use crate::store::sweep::Ids;
 use crate::store::sweep::Suspects;
 use crate::time::Timestamp;
 
-fn new() -> (TempDir, Sqlite) {
+fn new_log() -> (TempDir, Sqlite) {
     let folder = tempfile::tempdir().unwrap();
     let log = Sqlite::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
     (folder, log)
 }
 
-fn append(log: &mut Sqlite, events: impl IntoIterator<Item = NewEvent>) {
+fn append_events(log: &mut Sqlite, events: impl IntoIterator<Item = NewEvent>) {
     let mut batch = log.begin().unwrap();
     for event in events {
         batch.append(&event, &STAMP).unwrap();
@@ -29,31 +29,31 @@ fn append(log: &mut Sqlite, events: impl IntoIterator<Item = NewEvent>) {
     batch.commit().unwrap();
 }
 
-fn ids(all: impl IntoIterator<Item = i64>) -> Ids {
+fn id_set(all: impl IntoIterator<Item = i64>) -> Ids {
     all.into_iter().collect()
 }
 
 /// Vouches for a removal, and removes nothing yet.
-fn vouched(log: &mut Sqlite, doomed: &Ids) {
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
+fn vouch_for(log: &mut Sqlite, doomed: &Ids) {
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     let planned = log.plan_sweep(&mut sweeping, doomed, &mut |_| true).unwrap().unwrap();
     let event = NewEvent { own: true, ..small("retention.sweep") };
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
 }
 
-fn removed(log: &mut Sqlite) {
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
-    assert!(log.remove(&mut sweeping, Suspects::All, &mut |_| true).unwrap());
+fn remove_vouched(log: &mut Sqlite) {
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
+    assert!(log.remove_swept(&mut sweeping, Suspects::All, &mut |_| true).unwrap());
 }
 
-fn gaps(log: &Sqlite) -> Vec<(i64, i64, i64)> {
+fn stored_gaps(log: &Sqlite) -> Vec<(i64, i64, i64)> {
     let mut statement =
         log.connection.prepare("SELECT first, last, sweep FROM gap ORDER BY first").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
 }
 
-fn anchor(log: &mut Sqlite, id: i64, place: &str) {
+fn record_anchor(log: &mut Sqlite, id: i64, place: &str) {
     let event = log.event(crate::event::EventId(id)).unwrap().unwrap();
     let mut batch = log.begin().unwrap();
     batch.record_anchor((event.id, event.hash), Timestamp::from_nanos(0), place).unwrap();
@@ -62,49 +62,49 @@ fn anchor(log: &mut Sqlite, id: i64, place: &str) {
 
 #[test]
 fn a_run_ends_at_a_head_that_is_known_outside() {
-    let (_folder, mut log) = new();
-    append(&mut log, (0..9).map(|_| small("a.b")));
+    let (_folder, mut log) = new_log();
+    append_events(&mut log, (0..9).map(|_| small("a.b")));
     let third = log.event(crate::event::EventId(3)).unwrap().unwrap();
-    anchor(&mut log, 3, "digest");
-    anchor(&mut log, 3, "elsewhere");
-    vouched(&mut log, &ids(1..=5));
-    removed(&mut log);
-    assert_eq!(gaps(&log), [(1, 3, 1), (4, 5, 1)]);
+    record_anchor(&mut log, 3, "digest");
+    record_anchor(&mut log, 3, "elsewhere");
+    vouch_for(&mut log, &id_set(1..=5));
+    remove_vouched(&mut log);
+    assert_eq!(stored_gaps(&log), [(1, 3, 1), (4, 5, 1)]);
     let hash: [u8; 32] = log
         .connection
         .query_row("SELECT hash FROM gap WHERE last = 3", [], |row| row.get(0))
         .unwrap();
     assert_eq!(hash, third.hash.0);
     // What lies before it stays as it is; what comes behind joins on its own side.
-    vouched(&mut log, &ids([6]));
-    removed(&mut log);
-    assert_eq!(gaps(&log), [(1, 3, 1), (4, 6, 2)]);
+    vouch_for(&mut log, &id_set([6]));
+    remove_vouched(&mut log);
+    assert_eq!(stored_gaps(&log), [(1, 3, 1), (4, 6, 2)]);
 }
 
 #[test]
 fn a_head_that_becomes_known_meanwhile_asks_for_another_plan() {
-    let (_folder, mut log) = new();
-    append(&mut log, (0..4).map(|_| small("a.b")));
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
-    let doomed = ids(1..=4);
+    let (_folder, mut log) = new_log();
+    append_events(&mut log, (0..4).map(|_| small("a.b")));
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
+    let doomed = id_set(1..=4);
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
-    anchor(&mut log, 2, "digest");
+    record_anchor(&mut log, 2, "digest");
     let event = small("retention.sweep");
     assert!(!log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
     assert_eq!(log.head().unwrap().0.0, 4, "nothing is recorded");
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
-    assert_eq!(gaps(&log), [(1, 2, 1), (3, 4, 1)]);
+    assert_eq!(stored_gaps(&log), [(1, 2, 1), (3, 4, 1)]);
 }
 
 #[test]
 fn the_digest_of_the_runs_is_that_of_the_page() {
-    let (_folder, mut log) = new();
-    append(&mut log, (0..6).map(|_| small("a.b")));
-    vouched(&mut log, &ids([2]));
-    removed(&mut log);
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
-    let planned = log.plan_sweep(&mut sweeping, &ids([3, 5]), &mut |_| true).unwrap().unwrap();
+    let (_folder, mut log) = new_log();
+    append_events(&mut log, (0..6).map(|_| small("a.b")));
+    vouch_for(&mut log, &id_set([2]));
+    remove_vouched(&mut log);
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
+    let planned = log.plan_sweep(&mut sweeping, &id_set([3, 5]), &mut |_| true).unwrap().unwrap();
     let mut bytes = b"activity-gaps-v1\0".to_vec();
     for (first, last) in [(2_i64, 3_i64), (5, 5)] {
         let event = log.event(crate::event::EventId(last)).unwrap().unwrap();
@@ -119,22 +119,22 @@ fn the_digest_of_the_runs_is_that_of_the_page() {
 
 #[test]
 fn a_plan_that_came_to_nothing_is_forgotten() {
-    let (_folder, mut log) = new();
-    append(&mut log, (0..9).map(|_| small("a.b")));
-    vouched(&mut log, &ids([4]));
-    removed(&mut log);
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
+    let (_folder, mut log) = new_log();
+    append_events(&mut log, (0..9).map(|_| small("a.b")));
+    vouch_for(&mut log, &id_set([4]));
+    remove_vouched(&mut log);
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     // It joins the run that is there, and is never vouched for.
-    drop(log.plan_sweep(&mut sweeping, &ids([3, 7]), &mut |_| true).unwrap().unwrap());
-    assert_eq!(gaps(&log).len(), 3);
+    drop(log.plan_sweep(&mut sweeping, &id_set([3, 7]), &mut |_| true).unwrap().unwrap());
+    assert_eq!(stored_gaps(&log).len(), 3);
     drop(sweeping);
-    vouched(&mut log, &ids([9]));
-    removed(&mut log);
-    assert_eq!(gaps(&log), [(4, 4, 1), (9, 9, 2)]);
+    vouch_for(&mut log, &id_set([9]));
+    remove_vouched(&mut log);
+    assert_eq!(stored_gaps(&log), [(4, 4, 1), (9, 9, 2)]);
 }
 
 /// SQLite's own words for how it looks a row up.
-fn plan_of(log: &Sqlite, sql: &str) -> String {
+fn explain_query_plan(log: &Sqlite, sql: &str) -> String {
     let mut statement = log.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(3));
     rows.unwrap().collect::<rusqlite::Result<Vec<_>>>().unwrap().join("\n")
@@ -142,7 +142,7 @@ fn plan_of(log: &Sqlite, sql: &str) -> String {
 
 #[test]
 fn no_statement_of_a_removal_looks_at_whole_tables() {
-    let (_folder, log) = new();
+    let (_folder, log) = new_log();
     let trigger: String = log
         .connection
         .query_row("SELECT sql FROM sqlite_schema WHERE name = 'event_delete'", [], |row| {
@@ -151,7 +151,7 @@ fn no_statement_of_a_removal_looks_at_whole_tables() {
         .unwrap();
     let (_, select) = trigger.split_once("<= (").unwrap();
     let (select, _) = select.split_once(")) IS NOT TRUE").unwrap();
-    let run = plan_of(&log, &select.replace("OLD.id", "5"));
+    let run = explain_query_plan(&log, &select.replace("OLD.id", "5"));
     assert!(run.contains("SEARCH gap USING PRIMARY KEY (first<?)"), "{run}");
     assert!(!run.contains("TEMP B-TREE"), "{run}");
     for (table, refers) in [
@@ -161,7 +161,7 @@ fn no_statement_of_a_removal_looks_at_whole_tables() {
         ("action", "event.action = d.key"),
         ("tenant", "event.tenant = d.key"),
     ] {
-        let used = plan_of(
+        let used = explain_query_plan(
             &log,
             &format!(
                 "DELETE FROM {table} AS d WHERE d.key = 5 \
@@ -177,9 +177,9 @@ fn no_statement_of_a_removal_looks_at_whole_tables() {
 #[test]
 fn a_removal_costs_no_more_among_many_runs() {
     let steps = |runs: i64| {
-        let (_folder, mut log) = new();
-        append(&mut log, (0..2 * runs + 100).map(|_| small("a.b")));
-        vouched(&mut log, &ids((1..=runs).map(|n| 2 * n)));
+        let (_folder, mut log) = new_log();
+        append_events(&mut log, (0..2 * runs + 100).map(|_| small("a.b")));
+        vouch_for(&mut log, &id_set((1..=runs).map(|n| 2 * n)));
         let mut delete = log.connection.prepare("DELETE FROM event WHERE id = ?1").unwrap();
         for id in [2, runs, 2 * runs].map(|id| id / 2 * 2) {
             delete.execute([id]).unwrap();
@@ -192,7 +192,7 @@ fn a_removal_costs_no_more_among_many_runs() {
 
 #[test]
 fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let event = |actor: &str| NewEvent {
         actor_label: text(actor),
         target_label: text(actor),
@@ -202,19 +202,19 @@ fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
         ..small("a.b")
     };
     let mut bulk = Sqlite::open_to_write(&folder.path().join("log.db"), Create::Never).unwrap();
-    append(&mut bulk, [event("gone")]);
-    append(&mut bulk, [event("gone")]);
-    append(&mut bulk, [event("gone")]);
+    append_events(&mut bulk, [event("gone")]);
+    append_events(&mut bulk, [event("gone")]);
+    append_events(&mut bulk, [event("gone")]);
     let reader = Sqlite::open_to_read(&folder.path().join("log.db")).unwrap();
     let first = reader.event(crate::event::EventId(1)).unwrap().unwrap();
     assert_eq!(first.actor.unwrap().label.as_deref(), Some("gone"));
 
-    vouched(&mut log, &ids(1..=3));
-    removed(&mut log);
+    vouch_for(&mut log, &id_set(1..=3));
+    remove_vouched(&mut log);
     assert_eq!(log.actor_count(), 0);
     // Somebody else gets the key that was free.
-    append(&mut log, [event("other")]);
-    append(&mut bulk, [event("gone"), event("other")]);
+    append_events(&mut log, [event("other")]);
+    append_events(&mut bulk, [event("gone"), event("other")]);
     let labels: Vec<_> = (5..=7)
         .map(|id| {
             let event = reader.event(crate::event::EventId(id)).unwrap().unwrap();
@@ -235,18 +235,18 @@ fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
 
 #[test]
 fn what_came_meanwhile_keeps_its_rows() {
-    let (folder, mut log) = new();
+    let (folder, mut log) = new_log();
     let event = || NewEvent { user_agent: text("curl"), ..small("a.b") };
-    append(&mut log, [event()]);
-    vouched(&mut log, &ids([1]));
+    append_events(&mut log, [event()]);
+    vouch_for(&mut log, &id_set([1]));
     let mut other = Sqlite::open_to_write(&folder.path().join("log.db"), Create::Never).unwrap();
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     let mut asked = 0;
     let done = log
-        .remove(&mut sweeping, Suspects::All, &mut |_| {
+        .remove_swept(&mut sweeping, Suspects::All, &mut |_| {
             asked += 1;
             // Each time the sweep asks whether to go on, somebody writes with the agent.
-            append(&mut other, [event()]);
+            append_events(&mut other, [event()]);
             true
         })
         .unwrap();
@@ -263,7 +263,7 @@ fn what_came_meanwhile_keeps_its_rows() {
 
 #[test]
 fn exports_are_waited_for_so_long_and_a_signal_ends_it() {
-    let (_folder, log) = new();
+    let (_folder, log) = new_log();
     let export = log.hold_off_sweeps().unwrap();
     let error = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap_err();
     let failure = error.downcast_ref::<Failure>().unwrap();
@@ -278,13 +278,13 @@ fn exports_are_waited_for_so_long_and_a_signal_ends_it() {
 
 #[test]
 fn there_is_one_sweep_and_a_digest_is_none() {
-    let (folder, log) = new();
+    let (folder, log) = new_log();
     let other = Sqlite::open_to_write(&folder.path().join("log.db"), Create::Never).unwrap();
-    let sweeping = log.claim_sweep().unwrap();
+    let sweeping = log.try_lock_sweep().unwrap();
     assert!(sweeping.is_some());
-    assert!(other.claim_sweep().unwrap().is_none());
+    assert!(other.try_lock_sweep().unwrap().is_none());
     let _digest = other.try_lock_digest().unwrap().unwrap();
     let _export = other.hold_off_sweeps().unwrap();
     drop(sweeping);
-    assert!(other.claim_sweep().unwrap().is_some());
+    assert!(other.try_lock_sweep().unwrap().is_some());
 }

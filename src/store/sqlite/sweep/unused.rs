@@ -9,20 +9,20 @@ use rusqlite::Connection;
 use rusqlite::Row;
 
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::sweep::ROWS;
-use crate::store::sqlite::sweep::limit;
-use crate::store::sqlite::sweep::reserve::Sweeping;
+use crate::store::sqlite::sweep::ROWS_PER_BATCH;
+use crate::store::sqlite::sweep::reserve::SweepLock;
+use crate::store::sqlite::sweep::sql_limit;
 use crate::store::sweep::Ids;
 use crate::store::sweep::Suspects;
 
 /// So many events are looked at in one read.
-const PAGE: usize = 4_000;
+const EVENTS_PER_READ: usize = 4_000;
 /// So many that came meanwhile may be looked at in a transaction that writes.
-const FEW: usize = 500;
+const MAX_NEW_EVENTS: usize = 500;
 
 /// A dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum DimensionKind {
     Tenant,
     Action,
     Actor,
@@ -34,38 +34,38 @@ pub(super) enum Kind {
 
 /// The rows that removed events referred to.
 #[derive(Default)]
-pub(super) struct Referred([Ids; 7]);
+pub(super) struct ReferencedRows([Ids; 7]);
 
-impl Referred {
-    pub(super) fn insert(&mut self, kind: Kind, key: i64) {
+impl ReferencedRows {
+    pub(super) fn insert(&mut self, kind: DimensionKind, key: i64) {
         self.0[kind as usize].insert(key);
     }
 
-    fn take(&mut self, kind: Kind) -> Ids {
+    fn take(&mut self, kind: DimensionKind) -> Ids {
         std::mem::take(&mut self.0[kind as usize])
     }
 }
 
 /// Statements on a dimension that an index leads to from an event.
-struct Indexed {
-    kind: Kind,
-    all: &'static str,
-    unused: &'static str,
-    delete: &'static str,
+struct IndexedDimension {
+    kind: DimensionKind,
+    select_keys: &'static str,
+    select_unused: &'static str,
+    delete_unused: &'static str,
 }
 
-macro_rules! all {
+macro_rules! select_keys_sql {
     ($table:literal) => {
         concat!("SELECT key FROM ", $table, " WHERE key > ?1 ORDER BY key LIMIT ?2")
     };
 }
 
-macro_rules! indexed {
+macro_rules! indexed_dimension {
     ($kind:expr, $table:literal, $refers:literal) => {
-        Indexed {
+        IndexedDimension {
             kind: $kind,
-            all: all!($table),
-            unused: concat!(
+            select_keys: select_keys_sql!($table),
+            select_unused: concat!(
                 "SELECT d.key FROM json_each(?1) AS k CROSS JOIN ",
                 $table,
                 " AS d ON d.key = k.value WHERE NOT EXISTS (SELECT 1 FROM event WHERE ",
@@ -73,7 +73,7 @@ macro_rules! indexed {
                 ")"
             ),
             // A refusal by the trigger would end the transaction, so it is asked before.
-            delete: concat!(
+            delete_unused: concat!(
                 "DELETE FROM ",
                 $table,
                 " AS d WHERE d.key = ?1 AND NOT EXISTS (SELECT 1 FROM event WHERE ",
@@ -84,34 +84,38 @@ macro_rules! indexed {
     };
 }
 
-static INDEXED: [Indexed; 5] = [
-    indexed!(Kind::Tenant, "tenant", "event.tenant = d.key"),
-    indexed!(Kind::Action, "action", "event.action = d.key"),
-    indexed!(Kind::Actor, "actor", "event.actor = d.key OR event.impersonator = d.key"),
-    indexed!(Kind::Target, "target", "event.target = d.key"),
-    indexed!(Kind::Title, "title", "event.title = d.key"),
+static INDEXED_DIMENSIONS: [IndexedDimension; 5] = [
+    indexed_dimension!(DimensionKind::Tenant, "tenant", "event.tenant = d.key"),
+    indexed_dimension!(DimensionKind::Action, "action", "event.action = d.key"),
+    indexed_dimension!(
+        DimensionKind::Actor,
+        "actor",
+        "event.actor = d.key OR event.impersonator = d.key"
+    ),
+    indexed_dimension!(DimensionKind::Target, "target", "event.target = d.key"),
+    indexed_dimension!(DimensionKind::Title, "title", "event.title = d.key"),
 ];
 
 impl Sqlite {
     /// Removes what nothing refers to; tells whether that is all.
     pub(super) fn remove_unused(
         &mut self,
-        sweeping: &mut Sweeping,
+        sweeping: &mut SweepLock,
         suspects: Suspects,
-        mut referred: Referred,
+        mut referred: ReferencedRows,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
-        for dimension in &INDEXED {
+        for dimension in &INDEXED_DIMENSIONS {
             let mut suspected = match suspects {
                 Suspects::Referred => referred.take(dimension.kind),
-                Suspects::All => self.all(dimension.all)?,
+                Suspects::All => self.dimension_keys(dimension.select_keys)?,
             };
-            if dimension.kind == Kind::Tenant {
+            if dimension.kind == DimensionKind::Tenant {
                 // No tenant is no row to remove.
                 suspected.remove(0);
             }
             let keys: Vec<i64> = suspected.iter().collect();
-            for keys in keys.chunks(ROWS) {
+            for keys in keys.chunks(ROWS_PER_BATCH) {
                 if !go_on() {
                     return Ok(false);
                 }
@@ -119,20 +123,27 @@ impl Sqlite {
             }
         }
         let (agents, recorders) = match suspects {
-            Suspects::Referred => (referred.take(Kind::Agent), referred.take(Kind::Recorder)),
-            Suspects::All => (self.all(all!("agent"))?, self.all(all!("recorder"))?),
+            Suspects::Referred => {
+                (referred.take(DimensionKind::Agent), referred.take(DimensionKind::Recorder))
+            }
+            Suspects::All => (
+                self.dimension_keys(select_keys_sql!("agent"))?,
+                self.dimension_keys(select_keys_sql!("recorder"))?,
+            ),
         };
-        self.remove_unindexed(sweeping, Unmet { agents, recorders }, go_on)
+        self.remove_unindexed(sweeping, CandidateKeys { agents, recorders }, go_on)
     }
 
     /// The keys of a whole dimension.
-    fn all(&self, sql: &'static str) -> Result<Ids> {
+    fn dimension_keys(&self, sql: &'static str) -> Result<Ids> {
         let mut keys = Ids::default();
         let mut after = i64::MIN;
         loop {
             let page: Vec<i64> = self.read_in_snapshot(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
-                statement.query_map([after, limit(PAGE)], |row| row.get(0))?.collect()
+                statement
+                    .query_map([after, sql_limit(EVENTS_PER_READ)], |row| row.get(0))?
+                    .collect()
             })?;
             let Some(last) = page.last() else { return Ok(keys) };
             after = *last;
@@ -144,21 +155,21 @@ impl Sqlite {
 
     fn remove_indexed(
         &mut self,
-        sweeping: &mut Sweeping,
-        dimension: &Indexed,
+        sweeping: &mut SweepLock,
+        dimension: &IndexedDimension,
         keys: &[i64],
     ) -> Result<()> {
         let list: Vec<String> = keys.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
         let unused: Vec<i64> = self.read_in_snapshot(|connection| {
-            let mut statement = connection.prepare_cached(dimension.unused)?;
+            let mut statement = connection.prepare_cached(dimension.select_unused)?;
             statement.query_map([&list], |row| row.get(0))?.collect()
         })?;
         if unused.is_empty() {
             return Ok(());
         }
-        self.batch(sweeping, |connection| {
-            let mut delete = connection.prepare_cached(dimension.delete)?;
+        self.run_batch(sweeping, |connection| {
+            let mut delete = connection.prepare_cached(dimension.delete_unused)?;
             unused.iter().try_for_each(|key| delete.execute([key]).map(drop))
         })?;
         self.clear_caches();
@@ -167,8 +178,8 @@ impl Sqlite {
 
     fn remove_unindexed(
         &mut self,
-        sweeping: &mut Sweeping,
-        mut unmet: Unmet,
+        sweeping: &mut SweepLock,
+        mut unmet: CandidateKeys,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
         const OLDER: &str =
@@ -179,11 +190,12 @@ impl Sqlite {
             if !go_on() {
                 return Ok(false);
             }
-            let page =
-                self.read_in_snapshot(|connection| references(connection, OLDER, before, PAGE))?;
+            let page = self.read_in_snapshot(|connection| {
+                read_unindexed_keys(connection, OLDER, before, EVENTS_PER_READ)
+            })?;
             let Some(last) = page.last() else { break };
             before = last.id;
-            page.iter().for_each(|reference| unmet.meet(reference));
+            page.iter().for_each(|reference| unmet.exclude_used(reference));
         }
         let mut known = head.0;
         while !unmet.is_empty() {
@@ -191,19 +203,21 @@ impl Sqlite {
                 return Ok(false);
             }
             // What came meanwhile, but for the last of it, is looked at outside of the transaction.
-            let page =
-                self.read_in_snapshot(|connection| references(connection, NEWER, known, PAGE))?;
+            let page = self.read_in_snapshot(|connection| {
+                read_unindexed_keys(connection, NEWER_REFERENCES, known, EVENTS_PER_READ)
+            })?;
             if let Some(last) = page.last() {
                 known = last.id;
-                page.iter().for_each(|reference| unmet.meet(reference));
-                if page.len() > FEW {
+                page.iter().for_each(|reference| unmet.exclude_used(reference));
+                if page.len() > MAX_NEW_EVENTS {
                     continue;
                 }
             }
-            let next = unmet.some();
-            let (removed, _) = self.batch(sweeping, |connection| take(connection, known, &next))?;
+            let next = unmet.next_batch();
+            let (removed, _) = self
+                .run_batch(sweeping, |connection| delete_unreferenced(connection, known, &next))?;
             if removed {
-                unmet.without(&next);
+                unmet.exclude_all(&next);
                 self.clear_caches();
             }
         }
@@ -211,40 +225,41 @@ impl Sqlite {
     }
 }
 
-const NEWER: &str = "SELECT id, agent, recorder FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
+const NEWER_REFERENCES: &str =
+    "SELECT id, agent, recorder FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
 
 /// What an event refers to without an index.
-struct Reference {
+struct UnindexedKeys {
     id: i64,
     agent: Option<i64>,
     recorder: i64,
 }
 
-fn references(
+fn read_unindexed_keys(
     connection: &Connection,
     sql: &'static str,
     from: i64,
     most: usize,
-) -> rusqlite::Result<Vec<Reference>> {
+) -> rusqlite::Result<Vec<UnindexedKeys>> {
     let read = |row: &Row<'_>| {
-        Ok(Reference { id: row.get(0)?, agent: row.get(1)?, recorder: row.get(2)? })
+        Ok(UnindexedKeys { id: row.get(0)?, agent: row.get(1)?, recorder: row.get(2)? })
     };
-    connection.prepare_cached(sql)?.query_map([from, limit(most)], read)?.collect()
+    connection.prepare_cached(sql)?.query_map([from, sql_limit(most)], read)?.collect()
 }
 
 /// Rows that no event was met to refer to.
 #[derive(Default)]
-struct Unmet {
+struct CandidateKeys {
     agents: Ids,
     recorders: Ids,
 }
 
-impl Unmet {
+impl CandidateKeys {
     fn is_empty(&self) -> bool {
         self.agents.is_empty() && self.recorders.is_empty()
     }
 
-    fn meet(&mut self, reference: &Reference) {
+    fn exclude_used(&mut self, reference: &UnindexedKeys) {
         if let Some(agent) = reference.agent {
             self.agents.remove(agent);
         }
@@ -252,12 +267,12 @@ impl Unmet {
     }
 
     /// As many as go in one transaction.
-    fn some(&self) -> Self {
-        let some = |ids: &Ids| ids.iter().take(ROWS).collect();
+    fn next_batch(&self) -> Self {
+        let some = |ids: &Ids| ids.iter().take(ROWS_PER_BATCH).collect();
         Self { agents: some(&self.agents), recorders: some(&self.recorders) }
     }
 
-    fn without(&mut self, others: &Self) {
+    fn exclude_all(&mut self, others: &Self) {
         others.agents.iter().for_each(|agent| self.agents.remove(agent));
         others.recorders.iter().for_each(|recorder| self.recorders.remove(recorder));
     }
@@ -265,10 +280,14 @@ impl Unmet {
 
 /// Deletes these rows, but those that events behind `known` refer to. `false`, and nothing was
 /// deleted, where too many came to look at here.
-fn take(connection: &Connection, known: i64, unmet: &Unmet) -> rusqlite::Result<bool> {
+fn delete_unreferenced(
+    connection: &Connection,
+    known: i64,
+    unmet: &CandidateKeys,
+) -> rusqlite::Result<bool> {
     const NOTE: &str = "INSERT INTO unused (kind, key) VALUES (?1, ?2)";
-    let newer = references(connection, NEWER, known, FEW + 1)?;
-    if newer.len() > FEW {
+    let newer = read_unindexed_keys(connection, NEWER_REFERENCES, known, MAX_NEW_EVENTS + 1)?;
+    if newer.len() > MAX_NEW_EVENTS {
         return Ok(false);
     }
     let used_agents: Vec<i64> = newer.iter().filter_map(|reference| reference.agent).collect();
