@@ -126,7 +126,7 @@ impl Log {
 
 /// A log at one moment.
 pub(crate) struct Snapshot<'a> {
-    engine: sqlite::Snapshot<'a>,
+    engine: sqlite::SqliteSnapshot<'a>,
 }
 
 type Read<T> = std::result::Result<T, Trouble>;
@@ -134,12 +134,12 @@ type Read<T> = std::result::Result<T, Trouble>;
 impl Snapshot<'_> {
     /// What is in the schema and not of this program, or the other way round.
     pub(crate) fn schema(&self) -> Read<Option<String>> {
-        self.engine.schema()
+        self.engine.schema_difference()
     }
 
     /// What the engine finds when it compares everything in the file with everything else.
     pub(crate) fn integrity(&self) -> Read<Vec<String>> {
-        self.engine.integrity()
+        self.engine.integrity_findings()
     }
 
     /// The log's own UUID, from which its chain begins.
@@ -153,12 +153,12 @@ impl Snapshot<'_> {
 
     /// The runs that count after that sweep, in the order of ids.
     pub(crate) fn swept(&self, sweep: i64, visit: &mut dyn FnMut(Run)) -> Read<()> {
-        self.engine.swept(sweep, visit)
+        self.engine.each_gap(sweep, visit)
     }
 
     /// The log's own events about sweeps, the newest first.
     pub(crate) fn vouchers(&self, visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>) -> Read<()> {
-        self.engine.vouchers(visit)
+        self.engine.each_sweep_event(visit)
     }
 
     /// Every event from that id on, and the runs that count after that sweep, in the order of ids.
@@ -173,12 +173,12 @@ impl Snapshot<'_> {
 
     /// The heads that were published, in the order of ids.
     pub(crate) fn published(&self, visit: &mut dyn FnMut(Published)) -> Read<()> {
-        self.engine.published(visit)
+        self.engine.each_published_head(visit)
     }
 
     /// What stands at an id, with the runs that count after that sweep.
     pub(crate) fn place(&self, id: EventId, sweep: i64) -> Read<Place> {
-        self.engine.place(id, sweep)
+        self.engine.hash_at(id, sweep)
     }
 }
 

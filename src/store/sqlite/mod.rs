@@ -53,7 +53,7 @@ use crate::store::sqlite::error::Operation;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
 pub(crate) use crate::store::sqlite::sweep::reserve::SweepLock;
-pub(super) use crate::store::sqlite::verify::Snapshot;
+pub(super) use crate::store::sqlite::verify::SqliteSnapshot;
 
 /// How many candidates are named for the beginning of an `event_id`.
 const MAX_CANDIDATES: u8 = 5;

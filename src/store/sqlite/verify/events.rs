@@ -31,13 +31,13 @@ use crate::time::Timestamp;
 type Flaw = String;
 
 /// How many rows of one dimension are remembered.
-const SHELF: usize = 1 << 16;
+const MAX_CACHED_ROWS: usize = 1 << 16;
 
 /// What an event takes from a row of a dimension, by key; `None` where there is no such row.
-type Shelf<T> = HashMap<i64, Option<T>>;
+type CheckedRows<T> = HashMap<i64, Option<T>>;
 
 /// A row that enters the chain by commitment.
-struct Committed {
+struct CheckedCommitment {
     digest: Sha256Digest,
     /// Whether salt and texts are those that it commits to.
     holds: bool,
@@ -45,21 +45,21 @@ struct Committed {
 
 /// The rows that were read.
 #[derive(Default)]
-pub(super) struct Dimensions {
-    recorders: Shelf<String>,
-    tenants: Shelf<String>,
+pub(super) struct CheckedDimensions {
+    recorders: CheckedRows<String>,
+    tenants: CheckedRows<String>,
     /// Slug and module.
-    actions: Shelf<(String, String)>,
-    actors: Shelf<Committed>,
+    actions: CheckedRows<(String, String)>,
+    actors: CheckedRows<CheckedCommitment>,
     /// With the type.
-    targets: Shelf<(String, Committed)>,
+    targets: CheckedRows<(String, CheckedCommitment)>,
     /// The text, and whether words are searched in the same.
-    titles: Shelf<(String, bool)>,
-    agents: Shelf<Committed>,
+    titles: CheckedRows<(String, bool)>,
+    agents: CheckedRows<CheckedCommitment>,
 }
 
 /// The statements that find them.
-pub(super) struct Lookup<'a> {
+pub(super) struct DimensionStatements<'a> {
     recorder: CachedStatement<'a>,
     tenant: CachedStatement<'a>,
     action: CachedStatement<'a>,
@@ -69,7 +69,7 @@ pub(super) struct Lookup<'a> {
     agent: CachedStatement<'a>,
 }
 
-impl<'a> Lookup<'a> {
+impl<'a> DimensionStatements<'a> {
     pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
         let find = |sql| connection.prepare_cached(sql);
         Ok(Self {
@@ -87,15 +87,15 @@ impl<'a> Lookup<'a> {
 }
 
 /// Clears a shelf that is full. Between two events, for one may need two rows of it.
-fn tidy<T>(shelf: &mut Shelf<T>) {
-    if shelf.len() >= SHELF {
+fn clear_if_full<T>(shelf: &mut CheckedRows<T>) {
+    if shelf.len() >= MAX_CACHED_ROWS {
         shelf.clear();
     }
 }
 
 /// Puts the row with that key on its shelf. A row that cannot be what it should is not there.
-fn fetch<T>(
-    shelf: &mut Shelf<T>,
+fn load_row<T>(
+    shelf: &mut CheckedRows<T>,
     key: Option<i64>,
     find: &mut CachedStatement<'_>,
     make: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
@@ -111,29 +111,32 @@ fn fetch<T>(
     Ok(())
 }
 
-fn party(row: &Row<'_>) -> rusqlite::Result<Committed> {
-    committed(row, chain::party_commitment)
+fn read_party(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
+    check_commitment(row, chain::party_commitment)
 }
 
-fn target(row: &Row<'_>) -> rusqlite::Result<(String, Committed)> {
-    Ok((row.get(5)?, committed(row, chain::target_commitment)?))
+fn read_target(row: &Row<'_>) -> rusqlite::Result<(String, CheckedCommitment)> {
+    Ok((row.get(5)?, check_commitment(row, chain::target_commitment)?))
 }
 
-fn committed(
+fn check_commitment(
     row: &Row<'_>,
     digest: impl FnOnce(&chain::RowSalt, Option<&str>, Option<&str>) -> Sha256Digest,
-) -> rusqlite::Result<Committed> {
+) -> rusqlite::Result<CheckedCommitment> {
     let (id, label): (String, String) = (row.get(0)?, row.get(1)?);
     let (salt, stored): (chain::RowSalt, Sha256Digest) = (row.get(2)?, row.get(3)?);
-    let computed = digest(&salt, present(&id), present(&label));
+    let computed = digest(&salt, non_empty(&id), non_empty(&label));
     let folded: String = row.get(4)?;
-    Ok(Committed { digest: stored, holds: computed == stored && is_folded(&label, &folded) })
+    Ok(CheckedCommitment {
+        digest: stored,
+        holds: computed == stored && is_folded(&label, &folded),
+    })
 }
 
-fn agent(row: &Row<'_>) -> rusqlite::Result<Committed> {
+fn read_agent(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
     let (text, salt, stored): (String, chain::RowSalt, Sha256Digest) =
         (row.get(0)?, row.get(1)?, row.get(2)?);
-    Ok(Committed { digest: stored, holds: chain::agent_commitment(&salt, &text) == stored })
+    Ok(CheckedCommitment { digest: stored, holds: chain::agent_commitment(&salt, &text) == stored })
 }
 
 /// Whether words are searched in what is shown. Unicode may fold a letter differently one day, ASCII
@@ -143,7 +146,7 @@ fn is_folded(text: &str, folded: &str) -> bool {
 }
 
 /// Absent text is empty in a dimension.
-fn present(text: &str) -> Option<&str> {
+fn non_empty(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
@@ -151,19 +154,19 @@ fn present(text: &str) -> Option<&str> {
 ///
 /// # Errors
 /// That the file itself cannot be read; what is wrong with the event is a flaw of it.
-pub(super) fn reading(
+pub(super) fn inspect_event(
     row: &Row<'_>,
     id: EventId,
-    dimensions: &mut Dimensions,
-    lookup: &mut Lookup<'_>,
+    dimensions: &mut CheckedDimensions,
+    lookup: &mut DimensionStatements<'_>,
 ) -> rusqlite::Result<Reading> {
-    let hash = value::<[u8; 32]>(row, 24, "hash");
-    let recorded_at = value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
+    let hash = column_value::<[u8; 32]>(row, 24, "hash");
+    let recorded_at = column_value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
     let sealed = |content, hash| ChainLink { id, content, hash };
-    let content = match Keys::read(row) {
+    let content = match ReferencedKeys::read(row) {
         Ok(keys) => {
-            dimensions.fetch(&keys, lookup)?;
-            content(row, &keys, dimensions)
+            dimensions.load_referenced(&keys, lookup)?;
+            content_digest(row, &keys, dimensions)
         }
         Err(flaw) => Err(flaw),
     };
@@ -185,7 +188,7 @@ pub(super) fn reading(
 }
 
 /// What an event refers to.
-struct Keys {
+struct ReferencedKeys {
     recorder: i64,
     tenant: i64,
     action: i64,
@@ -196,53 +199,57 @@ struct Keys {
     agent: Option<i64>,
 }
 
-impl Keys {
+impl ReferencedKeys {
     fn read(row: &Row<'_>) -> StdResult<Self, Flaw> {
         Ok(Self {
-            recorder: value(row, 4, "recorder")?,
-            tenant: value(row, 5, "tenant")?,
-            action: value(row, 8, "action")?,
-            actor: value(row, 9, "actor")?,
-            impersonator: value(row, 10, "impersonator")?,
-            target: value(row, 11, "target")?,
-            title: value(row, 12, "title")?,
-            agent: value(row, 13, "user agent")?,
+            recorder: column_value(row, 4, "recorder")?,
+            tenant: column_value(row, 5, "tenant")?,
+            action: column_value(row, 8, "action")?,
+            actor: column_value(row, 9, "actor")?,
+            impersonator: column_value(row, 10, "impersonator")?,
+            target: column_value(row, 11, "target")?,
+            title: column_value(row, 12, "title")?,
+            agent: column_value(row, 13, "user agent")?,
         })
     }
 }
 
-impl Dimensions {
+impl CheckedDimensions {
     /// Reads the rows that an event refers to and that are not here yet.
-    fn fetch(&mut self, keys: &Keys, lookup: &mut Lookup<'_>) -> rusqlite::Result<()> {
-        tidy(&mut self.recorders);
-        tidy(&mut self.tenants);
-        tidy(&mut self.actions);
-        tidy(&mut self.actors);
-        tidy(&mut self.targets);
-        tidy(&mut self.titles);
-        tidy(&mut self.agents);
-        fetch(&mut self.recorders, Some(keys.recorder), &mut lookup.recorder, |row| row.get(0))?;
-        fetch(&mut self.tenants, Some(keys.tenant), &mut lookup.tenant, |row| row.get(0))?;
-        fetch(&mut self.actions, Some(keys.action), &mut lookup.action, |row| {
+    fn load_referenced(
+        &mut self,
+        keys: &ReferencedKeys,
+        lookup: &mut DimensionStatements<'_>,
+    ) -> rusqlite::Result<()> {
+        clear_if_full(&mut self.recorders);
+        clear_if_full(&mut self.tenants);
+        clear_if_full(&mut self.actions);
+        clear_if_full(&mut self.actors);
+        clear_if_full(&mut self.targets);
+        clear_if_full(&mut self.titles);
+        clear_if_full(&mut self.agents);
+        load_row(&mut self.recorders, Some(keys.recorder), &mut lookup.recorder, |row| row.get(0))?;
+        load_row(&mut self.tenants, Some(keys.tenant), &mut lookup.tenant, |row| row.get(0))?;
+        load_row(&mut self.actions, Some(keys.action), &mut lookup.action, |row| {
             Ok((row.get(0)?, row.get(1)?))
         })?;
-        fetch(&mut self.actors, keys.actor, &mut lookup.actor, party)?;
-        fetch(&mut self.actors, keys.impersonator, &mut lookup.actor, party)?;
-        fetch(&mut self.targets, keys.target, &mut lookup.target, target)?;
-        fetch(&mut self.titles, keys.title, &mut lookup.title, |row| {
+        load_row(&mut self.actors, keys.actor, &mut lookup.actor, read_party)?;
+        load_row(&mut self.actors, keys.impersonator, &mut lookup.actor, read_party)?;
+        load_row(&mut self.targets, keys.target, &mut lookup.target, read_target)?;
+        load_row(&mut self.titles, keys.title, &mut lookup.title, |row| {
             let (text, folded): (String, String) = (row.get(0)?, row.get(1)?);
             let same = is_folded(&text, &folded);
             Ok((text, same))
         })?;
-        fetch(&mut self.agents, keys.agent, &mut lookup.agent, agent)
+        load_row(&mut self.agents, keys.agent, &mut lookup.agent, read_agent)
     }
 }
 
 /// The digest of what an event says, and the first of its rows that does not hold.
-fn content(
+fn content_digest(
     row: &Row<'_>,
-    keys: &Keys,
-    dimensions: &Dimensions,
+    keys: &ReferencedKeys,
+    dimensions: &CheckedDimensions,
 ) -> StdResult<(Sha256Digest, Option<Flaw>), Flaw> {
     let mut flaw = None;
     let mut check = |holds: bool, what: &str| {
@@ -250,63 +257,66 @@ fn content(
             flaw = Some(format!("{what} is not what was hashed"));
         }
     };
-    let actor = maybe_behind(&dimensions.actors, keys.actor, "actor")?;
-    let impersonator = maybe_behind(&dimensions.actors, keys.impersonator, "impersonator")?;
-    let target = maybe_behind(&dimensions.targets, keys.target, "target")?;
-    let title = maybe_behind(&dimensions.titles, keys.title, "title")?;
-    let agent = maybe_behind(&dimensions.agents, keys.agent, "user agent")?;
+    let actor = optional_referenced_row(&dimensions.actors, keys.actor, "actor")?;
+    let impersonator =
+        optional_referenced_row(&dimensions.actors, keys.impersonator, "impersonator")?;
+    let target = optional_referenced_row(&dimensions.targets, keys.target, "target")?;
+    let title = optional_referenced_row(&dimensions.titles, keys.title, "title")?;
+    let agent = optional_referenced_row(&dimensions.agents, keys.agent, "user agent")?;
     check(actor.is_none_or(|row| row.holds), "its actor's id or label");
     check(impersonator.is_none_or(|row| row.holds), "its impersonator's id or label");
     check(target.is_none_or(|(_, row)| row.holds), "its target's id or label");
     check(title.is_none_or(|(_, same)| *same), "the form of its title that words are searched in");
     check(agent.is_none_or(|row| row.holds), "its user agent");
-    let (slug, module) = behind(&dimensions.actions, keys.action, "action")?;
+    let (slug, module) = referenced_row(&dimensions.actions, keys.action, "action")?;
 
     let mut uuid = uuid::Uuid::encode_buffer();
     let event_id = match row.get_ref(1) {
         Ok(ValueRef::Blob(bytes)) => {
-            let id = uuid::Uuid::from_slice(bytes).map_err(|_| odd("event_id"))?;
+            let id = uuid::Uuid::from_slice(bytes).map_err(|_| invalid_value("event_id"))?;
             &*id.hyphenated().encode_lower(&mut uuid)
         }
         // A UUID as text would not be found again by its bytes.
         Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes)
             .ok()
             .filter(|text| chain::parse_canonical_uuid(text).is_none())
-            .ok_or_else(|| odd("event_id"))?,
-        _ => return Err(odd("event_id")),
+            .ok_or_else(|| invalid_value("event_id"))?,
+        _ => return Err(invalid_value("event_id")),
     };
-    let salt: chain::BodySalt = value(row, 23, "salt")?;
+    let salt: chain::BodySalt = column_value(row, 23, "salt")?;
     let body = Body {
         title: title.map(|(text, _)| text.as_str()),
-        description: text(row, 19, "description")?,
-        diff: text(row, 20, "diff")?,
-        payload: text(row, 21, "payload")?,
-        ip: text(row, 17, "ip")?,
-        session_id: text(row, 18, "session_id")?,
+        description: column_text(row, 19, "description")?,
+        diff: column_text(row, 20, "diff")?,
+        payload: column_text(row, 21, "payload")?,
+        ip: column_text(row, 17, "ip")?,
+        session_id: column_text(row, 18, "session_id")?,
     };
-    let one_of = |column, name| value::<u8>(row, column, name).map(usize::from);
-    let own: i64 = value(row, 22, "mark of the log's own")?;
+    let one_of = |column, name| column_value::<u8>(row, column, name).map(usize::from);
+    let own: i64 = column_value(row, 22, "mark of the log's own")?;
     if !matches!(own, 0 | 1) {
-        return Err(odd("mark of the log's own"));
+        return Err(invalid_value("mark of the log's own"));
     }
     let digest = EventContent {
         event_id,
-        occurred_at: Timestamp::from_nanos(value(row, 2, "occurred_at")?),
-        recorded_at: Timestamp::from_nanos(value(row, 3, "recorded_at")?),
-        recorded_by: behind(&dimensions.recorders, keys.recorder, "recorder")?,
-        tenant: present(behind(&dimensions.tenants, keys.tenant, "tenant")?),
-        source: *Source::ALL.get(one_of(6, "source")?).ok_or_else(|| odd("source"))?,
-        severity: *Severity::ALL.get(one_of(7, "severity")?).ok_or_else(|| odd("severity"))?,
-        module: present(module),
+        occurred_at: Timestamp::from_nanos(column_value(row, 2, "occurred_at")?),
+        recorded_at: Timestamp::from_nanos(column_value(row, 3, "recorded_at")?),
+        recorded_by: referenced_row(&dimensions.recorders, keys.recorder, "recorder")?,
+        tenant: non_empty(referenced_row(&dimensions.tenants, keys.tenant, "tenant")?),
+        source: *Source::ALL.get(one_of(6, "source")?).ok_or_else(|| invalid_value("source"))?,
+        severity: *Severity::ALL
+            .get(one_of(7, "severity")?)
+            .ok_or_else(|| invalid_value("severity"))?,
+        module: non_empty(module),
         action: slug,
         actor: actor.map(|row| row.digest),
         impersonator: impersonator.map(|row| row.digest),
-        target_type: target.and_then(|(kind, _)| present(kind)),
+        target_type: target.and_then(|(kind, _)| non_empty(kind)),
         target: target.map(|(_, row)| row.digest),
         agent: agent.map(|row| row.digest),
-        method: text(row, 15, "method")?,
-        endpoint: text(row, 16, "endpoint")?,
-        status_code: value(row, 14, "status_code")?,
+        method: column_text(row, 15, "method")?,
+        endpoint: column_text(row, 16, "endpoint")?,
+        status_code: column_value(row, 14, "status_code")?,
         body: body.digest(&salt),
         own: own == 1,
     }
@@ -314,31 +324,41 @@ fn content(
     Ok((digest, flaw))
 }
 
-fn odd(name: &str) -> Flaw {
+fn invalid_value(name: &str) -> Flaw {
     format!("it has no {name} that there can be")
 }
 
-fn value<T: FromSql>(row: &Row<'_>, column: usize, name: &str) -> StdResult<T, Flaw> {
-    row.get(column).map_err(|_| odd(name))
+fn column_value<T: FromSql>(row: &Row<'_>, column: usize, name: &str) -> StdResult<T, Flaw> {
+    row.get(column).map_err(|_| invalid_value(name))
 }
 
-fn text<'a>(row: &'a Row<'_>, column: usize, name: &str) -> StdResult<Option<&'a str>, Flaw> {
+fn column_text<'a>(
+    row: &'a Row<'_>,
+    column: usize,
+    name: &str,
+) -> StdResult<Option<&'a str>, Flaw> {
     match row.get_ref(column) {
         Ok(ValueRef::Null) => Ok(None),
-        Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes).map(Some).map_err(|_| odd(name)),
-        _ => Err(odd(name)),
+        Ok(ValueRef::Text(bytes)) => {
+            str::from_utf8(bytes).map(Some).map_err(|_| invalid_value(name))
+        }
+        _ => Err(invalid_value(name)),
     }
 }
 
-fn behind<'a, T>(shelf: &'a Shelf<T>, key: i64, name: &str) -> StdResult<&'a T, Flaw> {
+fn referenced_row<'a, T>(
+    shelf: &'a CheckedRows<T>,
+    key: i64,
+    name: &str,
+) -> StdResult<&'a T, Flaw> {
     let found = shelf.get(&key).and_then(Option::as_ref);
     found.ok_or_else(|| format!("the {name} that it refers to is not there, or damaged"))
 }
 
-fn maybe_behind<'a, T>(
-    shelf: &'a Shelf<T>,
+fn optional_referenced_row<'a, T>(
+    shelf: &'a CheckedRows<T>,
     key: Option<i64>,
     name: &str,
 ) -> StdResult<Option<&'a T>, Flaw> {
-    key.map(|key| behind(shelf, key, name)).transpose()
+    key.map(|key| referenced_row(shelf, key, name)).transpose()
 }

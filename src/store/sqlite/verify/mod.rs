@@ -22,9 +22,9 @@ use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
-use crate::store::sqlite::verify::events::Dimensions;
-use crate::store::sqlite::verify::events::Lookup;
-use crate::store::sqlite::verify::events::reading;
+use crate::store::sqlite::verify::events::CheckedDimensions;
+use crate::store::sqlite::verify::events::DimensionStatements;
+use crate::store::sqlite::verify::events::inspect_event;
 use crate::store::verify::Head;
 use crate::store::verify::Place;
 use crate::store::verify::Published;
@@ -34,31 +34,35 @@ use crate::store::verify::Trouble;
 use crate::store::verify::Voucher;
 use crate::time::Timestamp;
 
-type Read<T> = StdResult<T, Trouble>;
+type SnapshotResult<T> = StdResult<T, Trouble>;
 
 /// A log at one moment.
-pub(in crate::store) struct Snapshot<'a> {
+pub(in crate::store) struct SqliteSnapshot<'a> {
     connection: &'a Connection,
     path: &'a Path,
-    rows: RefCell<Dimensions>,
+    dimensions: RefCell<CheckedDimensions>,
 }
 
 /// The integrity check looks each row up in each index: with the 2 MiB that a reader has, half as long
 /// again. More than 16 MiB gains nothing.
-const CACHE: &str = "PRAGMA cache_size=-16384";
+const SET_CACHE_SIZE: &str = "PRAGMA cache_size=-16384";
 
 impl Sqlite {
     pub(in crate::store) fn inspect<T>(
         &self,
-        look: impl FnOnce(Snapshot<'_>) -> Result<T>,
+        look: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
     ) -> Result<T> {
         let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
-        self.connection.execute_batch(CACHE).map_err(told)?;
+        self.connection.execute_batch(SET_CACHE_SIZE).map_err(told)?;
         let transaction = self.connection.unchecked_transaction().map_err(told)?;
         // The first read decides which moment it is.
         self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
         let rows = RefCell::default();
-        let seen = look(Snapshot { connection: &self.connection, path: &self.path, rows });
+        let seen = look(SqliteSnapshot {
+            connection: &self.connection,
+            path: &self.path,
+            dimensions: rows,
+        });
         // Nothing was written, so that it cannot be ended well says nothing.
         drop(transaction);
         seen
@@ -66,26 +70,26 @@ impl Sqlite {
 }
 
 /// The runs that count: the first parameter is the number of the newest sweep.
-macro_rules! runs {
+macro_rules! select_gaps_sql {
     ($rest:literal) => {
         concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
     };
 }
 
-impl Snapshot<'_> {
-    fn trouble(&self, error: &rusqlite::Error) -> Trouble {
+impl SqliteSnapshot<'_> {
+    fn to_read_error(&self, error: &rusqlite::Error) -> Trouble {
         match error::damage_of(error) {
             Some(what) => Trouble::Damage(what),
             None => Trouble::Failed(error::to_failure(self.path, Operation::Read, error)),
         }
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Read<T> {
-        read(self.connection).map_err(|why| self.trouble(&why))
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> SnapshotResult<T> {
+        read(self.connection).map_err(|why| self.to_read_error(&why))
     }
 
-    pub(in crate::store) fn schema(&self) -> Read<Option<String>> {
-        let foreign = self.read(foreign)?;
+    pub(in crate::store) fn schema_difference(&self) -> SnapshotResult<Option<String>> {
+        let foreign = self.read(find_foreign)?;
         Ok(foreign.map(|foreign| match foreign {
             SchemaMismatch::Unexpected { kind, name } => {
                 format!("the {kind} {name} is not its own")
@@ -99,7 +103,7 @@ impl Snapshot<'_> {
         }))
     }
 
-    pub(in crate::store) fn integrity(&self) -> Read<Vec<String>> {
+    pub(in crate::store) fn integrity_findings(&self) -> SnapshotResult<Vec<String>> {
         let mut found = Vec::new();
         let checked = self.read(|connection| {
             let mut check = connection.prepare("PRAGMA integrity_check")?;
@@ -119,12 +123,12 @@ impl Snapshot<'_> {
         Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
     }
 
-    pub(in crate::store) fn uuid(&self) -> Read<[u8; 16]> {
+    pub(in crate::store) fn uuid(&self) -> SnapshotResult<[u8; 16]> {
         const SQL: &str = "SELECT value FROM meta WHERE key = 'uuid'";
         self.read(|connection| connection.query_row(SQL, [], |row| row.get(0)))
     }
 
-    pub(in crate::store) fn head(&self) -> Read<Head> {
+    pub(in crate::store) fn head(&self) -> SnapshotResult<Head> {
         const SQL: &str = "SELECT id, hash, sweep, \
             EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
         self.read(|connection| {
@@ -135,21 +139,25 @@ impl Snapshot<'_> {
         })
     }
 
-    pub(in crate::store) fn swept(&self, sweep: i64, visit: &mut dyn FnMut(Run)) -> Read<()> {
+    pub(in crate::store) fn each_gap(
+        &self,
+        sweep: i64,
+        visit: &mut dyn FnMut(Run),
+    ) -> SnapshotResult<()> {
         self.read(|connection| {
-            let mut statement = connection.prepare(runs!("ORDER BY first, sweep"))?;
+            let mut statement = connection.prepare(select_gaps_sql!("ORDER BY first, sweep"))?;
             let mut rows = statement.query([sweep])?;
             while let Some(row) = rows.next()? {
-                visit(run(row)?);
+                visit(read_gap(row)?);
             }
             Ok(())
         })
     }
 
-    pub(in crate::store) fn vouchers(
+    pub(in crate::store) fn each_sweep_event(
         &self,
         visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>,
-    ) -> Read<()> {
+    ) -> SnapshotResult<()> {
         const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
             AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
             ORDER BY id DESC";
@@ -172,7 +180,7 @@ impl Snapshot<'_> {
         from: EventId,
         sweep: Option<i64>,
         visit: &mut dyn FnMut(Step) -> ControlFlow<()>,
-    ) -> Read<()> {
+    ) -> SnapshotResult<()> {
         // The table itself, and no index that could leave a row out.
         const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
             source, severity, action, actor, impersonator, target, title, agent, status, method, \
@@ -180,18 +188,20 @@ impl Snapshot<'_> {
             FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
         self.read(|connection| {
             let mut runs = sweep
-                .map(|_| connection.prepare(runs!("AND last >= ?2 ORDER BY first, sweep")))
+                .map(|_| {
+                    connection.prepare(select_gaps_sql!("AND last >= ?2 ORDER BY first, sweep"))
+                })
                 .transpose()?;
             let mut runs = match (&mut runs, sweep) {
                 (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
                 _ => None,
             };
             let mut next_run = || -> rusqlite::Result<Option<Run>> {
-                runs.as_mut().map(next_run).transpose().map(Option::flatten)
+                runs.as_mut().map(next_gap).transpose().map(Option::flatten)
             };
             let mut waiting = next_run()?;
-            let mut lookup = Lookup::new(connection)?;
-            let mut dimensions = self.rows.borrow_mut();
+            let mut lookup = DimensionStatements::new(connection)?;
+            let mut dimensions = self.dimensions.borrow_mut();
             let mut events = connection.prepare(EVENTS)?;
             let mut events = events.query([from.0])?;
             while let Some(row) = events.next()? {
@@ -202,7 +212,7 @@ impl Snapshot<'_> {
                     }
                     waiting = next_run()?;
                 }
-                let reading = reading(row, EventId(id), &mut dimensions, &mut lookup)?;
+                let reading = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
                 if visit(Step::Event(reading)).is_break() {
                     return Ok(());
                 }
@@ -217,7 +227,10 @@ impl Snapshot<'_> {
         })
     }
 
-    pub(in crate::store) fn published(&self, visit: &mut dyn FnMut(Published)) -> Read<()> {
+    pub(in crate::store) fn each_published_head(
+        &self,
+        visit: &mut dyn FnMut(Published),
+    ) -> SnapshotResult<()> {
         const SQL: &str = "SELECT id, hash, at, place FROM anchor ORDER BY id, at";
         self.read(|connection| {
             let mut statement = connection.prepare(SQL)?;
@@ -234,11 +247,11 @@ impl Snapshot<'_> {
         })
     }
 
-    pub(in crate::store) fn place(&self, id: EventId, sweep: i64) -> Read<Place> {
+    pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<Place> {
         self.read(|connection| {
             let run = connection
-                .prepare_cached(runs!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
-                .query_row([sweep, id.0], run)
+                .prepare_cached(select_gaps_sql!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
+                .query_row([sweep, id.0], read_gap)
                 .optional()?;
             if let Some(run) = run.filter(|run| run.last >= id) {
                 let end = run.last == id;
@@ -257,7 +270,7 @@ impl Snapshot<'_> {
     }
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+fn read_gap(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
         first: EventId(row.get(0)?),
         last: EventId(row.get(1)?),
@@ -266,25 +279,25 @@ fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
-fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
-    rows.next()?.map(run).transpose()
+fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
+    rows.next()?.map(read_gap).transpose()
 }
 
 /// What is foreign in the log's schema. An older log is compared by what would become of it: its
 /// schema, built anew without its rows, is brought to this version, where it must be ours.
-fn foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
+fn find_foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == migrate::SCHEMA_VERSION {
         return migrate::schema_mismatch(connection);
     }
-    let mut likeness = likeness(connection)?;
+    let mut likeness = copy_schema(connection)?;
     likeness.pragma_update(None, "user_version", version)?;
     migrate::migrate(&mut likeness)?;
     migrate::schema_mismatch(&likeness)
 }
 
 /// A database in memory with the same schema and no rows.
-fn likeness(connection: &Connection) -> rusqlite::Result<Connection> {
+fn copy_schema(connection: &Connection) -> rusqlite::Result<Connection> {
     // SQLite's own tables cannot be made by hand.
     const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
@@ -309,7 +322,7 @@ mod tests {
             log.execute_batch(migrate::SCHEMA).unwrap();
             log.execute_batch("ANALYZE; INSERT INTO meta VALUES ('uuid', zeroblob(16));").unwrap();
             log.execute_batch(by).unwrap();
-            let likeness = likeness(&log).unwrap();
+            let likeness = copy_schema(&log).unwrap();
             let rows = "SELECT count(*) FROM meta";
             assert_eq!(likeness.query_row(rows, [], |row| row.get(0)), Ok(0));
             migrate::schema_mismatch(&likeness).unwrap()
