@@ -8,7 +8,7 @@ use crate::failure::{Exit, Failure};
 use crate::render;
 use crate::store::Cursor;
 use crate::store::Order;
-use crate::store::Page;
+use crate::store::PageRequest;
 
 const LIMIT: u64 = 50;
 
@@ -50,14 +50,14 @@ impl PageArgs {
     /// # Errors
     /// [`Exit::Usage`]: a field that there is not, a cursor that is none, or one beside an order that
     /// it means nothing in.
-    pub(crate) fn page(&self) -> Result<(Page, Next)> {
+    pub(crate) fn page(&self) -> Result<(PageRequest, Next)> {
         let order = self.order()?;
         let limit = self.limit(LIMIT);
         let number = self.page.map_or(1, NonZeroU64::get);
         let after = self.after.as_deref().map(cursor).transpose()?;
         let next = match order {
-            Order::Newest | Order::Oldest => Next::After,
-            Order::By { .. } => Next::Page(number.saturating_add(1)),
+            Order::NewestFirst | Order::OldestFirst => Next::After,
+            Order::ByField { .. } => Next::Page(number.saturating_add(1)),
         };
         if after.is_some() && next != Next::After {
             let sort = self.sort.as_deref().unwrap_or_default();
@@ -68,7 +68,7 @@ impl PageArgs {
             .hint("--page N shows another page in this order")
             .into());
         }
-        let page = Page {
+        let page = PageRequest {
             order,
             after,
             skip: (number - 1).saturating_mul(limit),
@@ -79,7 +79,7 @@ impl PageArgs {
     }
 
     fn order(&self) -> Result<Order> {
-        let Some(sort) = self.sort.as_deref() else { return Ok(Order::Newest) };
+        let Some(sort) = self.sort.as_deref() else { return Ok(Order::NewestFirst) };
         let (name, direction) = sort.split_once(':').unwrap_or((sort, "desc"));
         let ascending = match direction.to_ascii_lowercase().as_str() {
             "asc" => true,
@@ -90,9 +90,9 @@ impl PageArgs {
             }
         };
         Ok(match (render::sort_field(name)?, ascending) {
-            ("occurred_at", true) => Order::Oldest,
-            ("occurred_at", false) => Order::Newest,
-            (field, ascending) => Order::By { field, ascending },
+            ("occurred_at", true) => Order::OldestFirst,
+            ("occurred_at", false) => Order::NewestFirst,
+            (field, ascending) => Order::ByField { field, ascending },
         })
     }
 }

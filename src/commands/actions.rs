@@ -59,7 +59,7 @@ impl Run for ActionsArgs {
                 }
                 row.insert("count".to_owned(), seen.count.into());
                 row.insert("last_seen".to_owned(), seen.last.to_string().into());
-                row.insert("daily".to_owned(), seen.activity.as_slice().into());
+                row.insert("daily".to_owned(), seen.histogram.as_slice().into());
                 if let Some((pace, last)) = quiet {
                     let quiet = json!({"normally": pace.to_string(), "last": last.to_string()});
                     row.insert("gone_quiet".to_owned(), quiet);
@@ -77,7 +77,7 @@ impl Run for ActionsArgs {
                 action: seen.action,
                 count: seen.count,
                 last: seen.last,
-                daily: seen.activity,
+                daily: seen.histogram,
                 remark: quiet.map(|(pace, _)| format!("gone quiet, normally {pace}")),
             })
             .collect();

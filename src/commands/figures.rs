@@ -14,12 +14,12 @@ use crate::query::Query;
 use crate::render;
 use crate::render::Subject;
 use crate::store::Cursor;
+use crate::store::EventSummary;
+use crate::store::Occurrences;
 use crate::store::Order;
-use crate::store::Page;
-use crate::store::Resemblance;
-use crate::store::Seen;
-use crate::store::Side;
-use crate::store::Summary;
+use crate::store::PageRequest;
+use crate::store::Suggestion;
+use crate::store::SuggestionKind;
 use crate::text;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -47,10 +47,10 @@ impl Search<'_> {
     /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
     pub(super) fn resembling(&self, reader: &Reader) -> Result<Vec<String>> {
         let side = match self.subject {
-            Subject::Actor => Side::Actors,
-            Subject::Target => Side::Targets,
+            Subject::Actor => SuggestionKind::Actors,
+            Subject::Target => SuggestionKind::Targets,
         };
-        let told = |Resemblance { id, label, events }: Resemblance| {
+        let told = |Suggestion { id, label, events }: Suggestion| {
             let noun = if events == 1 { "event" } else { "events" };
             let events = format!("{} {noun}", text::format_thousands(events));
             match (label, id) {
@@ -70,31 +70,34 @@ impl Search<'_> {
         zone: &Zone,
     ) -> Result<render::Summary> {
         let edge = |order| -> Result<Option<Timestamp>> {
-            let page = Page { order, after: None, skip: 0, limit: 1, up_to: None };
+            let page = PageRequest { order, after: None, skip: 0, limit: 1, up_to: None };
             let events = reader.page(query, &page)?;
-            Ok(events.first().map(|event| Cursor::of(event).occurred_at))
+            Ok(events.first().map(|event| Cursor::from_event(event).occurred_at))
         };
-        let (first, last) = (edge(Order::Oldest)?, edge(Order::Newest)?);
+        let (first, last) = (edge(Order::OldestFirst)?, edge(Order::NewestFirst)?);
         let months =
             first.zip(last).map_or_else(Vec::new, |(first, last)| zone.month_starts(first, last));
         let figures = reader.summary(query, &months)?;
         let (labels, ids) = match self.subject {
             Subject::Actor => {
                 let parties = figures.actors.iter().chain(&figures.impersonators);
-                let names = parties.map(|seen| (None, &seen.what.id, &seen.what.label, seen.first));
+                let names =
+                    parties.map(|seen| (None, &seen.value.id, &seen.value.label, seen.first));
                 self.names(names)
             }
             Subject::Target => self.names(figures.targets.iter().map(|seen| {
-                let Target { kind, id, label } = &*seen.what;
+                let Target { kind, id, label } = &*seen.value;
                 (kind.as_deref(), id, label, seen.first)
             })),
         };
         let others = match self.subject {
-            Subject::Actor => merged(figures.targets.iter().map(|seen| (record(&seen.what), seen))),
+            Subject::Actor => {
+                merged(figures.targets.iter().map(|seen| (record(&seen.value), seen)))
+            }
             Subject::Target => doers(&figures),
         };
         let types = figures.targets.iter();
-        let types = types.filter_map(|seen| Some((seen.what.kind.as_deref()?, seen.count)));
+        let types = types.filter_map(|seen| Some((seen.value.kind.as_deref()?, seen.count)));
         Ok(render::Summary {
             subject: self.subject,
             asked: self.asked.to_owned(),
@@ -104,10 +107,10 @@ impl Search<'_> {
             labels,
             ids,
             types: counted(types),
-            kinds: counted(figures.kinds.iter().map(|seen| (&*seen.what.slug, seen.count))),
+            kinds: counted(figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count))),
             others_in_all: others.len() as u64,
             others,
-            months: figures.activity,
+            months: figures.histogram,
         })
     }
 
@@ -147,9 +150,9 @@ impl Search<'_> {
 }
 
 /// Who did something, with the events of each, most first; the system and nobody known among them.
-fn doers(figures: &Summary) -> Vec<(Option<String>, u64)> {
+fn doers(figures: &EventSummary) -> Vec<(Option<String>, u64)> {
     let mut doers = merged(figures.actors.iter().map(|seen| {
-        let Party { id, label } = &*seen.what;
+        let Party { id, label } = &*seen.value;
         let of = |first: &Option<String>, second: &Option<String>| {
             first.clone().or_else(|| second.clone()).unwrap_or_default()
         };
@@ -183,7 +186,7 @@ fn typed(kind: Option<&str>, id: &str) -> String {
 
 /// Adds up what is the same under several labels; it is called by the newest.
 fn merged<'a, T: 'a>(
-    rows: impl Iterator<Item = (Named, &'a Seen<T>)>,
+    rows: impl Iterator<Item = (Named, &'a Occurrences<T>)>,
 ) -> Vec<(Option<String>, u64)> {
     let mut sums = HashMap::<String, (String, Timestamp, u64)>::new();
     for (Named { key, name }, seen) in rows {

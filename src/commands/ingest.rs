@@ -25,7 +25,7 @@ use crate::ingest::Source;
 use crate::ingest::Tally;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
-use crate::store::Appended;
+use crate::store::AppendOutcome;
 use crate::store::Create;
 use crate::text;
 use crate::time::Zone;
@@ -121,17 +121,17 @@ impl IngestArgs {
     fn take_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
         let appended = context.write(Create::IfMissing)?.append(event)?;
         match &appended {
-            Appended::Stored { id, event_id } => {
+            AppendOutcome::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
                 self.tell(context, &Summary { ingested: 1, stored, ..Summary::default() })?;
                 Ok(Exit::Success)
             }
-            Appended::Duplicate { id, event_id } => {
+            AppendOutcome::Duplicate { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
                 self.tell(context, &Summary { duplicates: 1, stored, ..Summary::default() })?;
                 Ok(Exit::Success)
             }
-            Appended::Conflict { id, field } => {
+            AppendOutcome::Conflict { id, field } => {
                 self.tell(context, &Summary { rejected: 1, ..Summary::default() })?;
                 let what =
                     format!("rejected: event {id} has the same event_id and another {field}");

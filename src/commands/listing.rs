@@ -27,7 +27,7 @@ use crate::render::Times;
 use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
-use crate::store::Page;
+use crate::store::PageRequest;
 use crate::terminal::DisplayOptions;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
@@ -58,7 +58,7 @@ impl Request<'_> {
         let columns = self.output.columns()?;
         let reader = context.read()?;
         // One more than is shown tells whether there are more.
-        let wanted = Page { limit: page.limit.saturating_add(1), ..page };
+        let wanted = PageRequest { limit: page.limit.saturating_add(1), ..page };
         let mut events = reader.page(&self.query, &wanted)?;
         let more = events.len() > page.limit;
         events.truncate(page.limit);
@@ -75,7 +75,7 @@ impl Request<'_> {
                     shown: events.len() as u64,
                     total,
                     next_page: more.then(|| next_page(context, &events, next)).flatten(),
-                    newest: events.iter().map(Cursor::of).max().map(|newest| newest.id),
+                    newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
                 };
                 let printer = context.printer(zone, self.output.times());
                 let labels = reader.labels(&events)?;
@@ -131,8 +131,8 @@ impl Request<'_> {
         let lasting = context.is_read_by_a_person().then_some(Times::Local);
         let mut printer = context.printer(zone, self.output.times().or(lasting));
         let mut seen = reader.head()?;
-        let newest = Page {
-            order: Order::Newest,
+        let newest = PageRequest {
+            order: Order::NewestFirst,
             after: None,
             skip: 0,
             limit: usize::try_from(self.page.limit(FOLLOWED)).unwrap_or(usize::MAX),
@@ -176,7 +176,7 @@ impl Request<'_> {
         context: &Context,
         zone: &Zone,
         reader: &Reader,
-        page: &Page,
+        page: &PageRequest,
     ) -> Result<Exit> {
         let printer = context.printer(zone, self.output.times());
         let mut meant = Vec::new();
@@ -203,7 +203,9 @@ impl Request<'_> {
 fn next_page(context: &Context, events: &[Event], next: Next) -> Option<Vec<String>> {
     let words = &context.arguments;
     Some(match next {
-        Next::After => words::next_page(words, "--after", &Cursor::of(events.last()?).to_string()),
+        Next::After => {
+            words::next_page(words, "--after", &Cursor::from_event(events.last()?).to_string())
+        }
         Next::Page(number) => words::next_page(words, "--page", &number.to_string()),
     })
 }

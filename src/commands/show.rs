@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
 use crate::render;
-use crate::store::Found;
+use crate::store::EventIdMatch;
 use crate::text;
 
 const EXAMPLES: &str = "\
@@ -64,20 +64,20 @@ impl ShowArgs {
             // A number that no id has room for is one that there is not.
             let id = named.parse().ok().map(EventId);
             let event = id.map(|id| reader.event(id)).transpose()?.flatten();
-            event.map_or(Found::None, |event| Found::One(Box::new(event)))
+            event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
         } else {
             reader.find(named)?
         };
         let quoted = text::escape(named);
         match found {
-            Found::One(event) => Ok(*event),
-            Found::None => {
+            EventIdMatch::One(event) => Ok(*event),
+            EventIdMatch::None => {
                 let what = format!("there is no event {quoted}");
                 Err(Failure::new(Exit::Negative, what)
                     .hint("activity list shows the newest")
                     .into())
             }
-            Found::Several(ids) => {
+            EventIdMatch::Several(ids) => {
                 let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
                 let what = format!("{quoted} is not just one event");
                 let hint = format!("it can be {}: activity show ID", ids.join(", "));

@@ -15,12 +15,12 @@ use crate::query::Query;
 use crate::render::Doomed;
 use crate::render::Labels;
 use crate::retention::RetentionPolicy;
-use crate::store::Found;
+use crate::store::EventIdMatch;
+use crate::store::EventSummary;
 use crate::store::Log;
-use crate::store::Page;
-use crate::store::Resemblance;
-use crate::store::Side;
-use crate::store::Summary;
+use crate::store::PageRequest;
+use crate::store::Suggestion;
+use crate::store::SuggestionKind;
 use crate::sweep;
 use crate::time::Timestamp;
 
@@ -45,7 +45,7 @@ impl Reader {
         query.clone().and(self.scope.clone())
     }
 
-    pub(crate) fn page(&self, query: &Query, page: &Page) -> Result<Vec<Event>> {
+    pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
         self.log.page(&self.within(query), page)
     }
 
@@ -55,7 +55,7 @@ impl Reader {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.log.arrived(&self.within(query), after, limit)
+        self.log.recorded_after(&self.within(query), after, limit)
     }
 
     /// What matches around an event, the oldest first; `None` where the caller knows of no such event.
@@ -75,7 +75,7 @@ impl Reader {
         Ok(Some(count).filter(|count| *count <= most))
     }
 
-    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
         self.log.summary(&self.within(query), edges)
     }
 
@@ -121,8 +121,8 @@ impl Reader {
         digest::report::history(&self.log)
     }
 
-    pub(crate) fn resembling(&self, side: Side, word: &str) -> Result<Vec<Resemblance>> {
-        self.log.resembling(&self.scope, side, word)
+    pub(crate) fn resembling(&self, side: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {
+        self.log.suggestions(&self.scope, side, word)
     }
 
     /// The newest id there is, whoever may see it: where to look for more begins behind it.
@@ -134,8 +134,8 @@ impl Reader {
         Ok(self.log.event(id)?.filter(|event| self.scope.matches(event)))
     }
 
-    pub(crate) fn find(&self, event_id: &str) -> Result<Found> {
-        self.log.find(event_id)
+    pub(crate) fn find(&self, event_id: &str) -> Result<EventIdMatch> {
+        self.log.find_by_event_id(event_id)
     }
 
     /// The names of actors of whom these events give the id alone.
@@ -147,7 +147,7 @@ impl Reader {
         }
         let actors: Vec<_> =
             wanted.iter().map(|(tenant, id)| (tenant.as_deref(), id.as_str())).collect();
-        let found = self.log.labels(&self.scope, &actors)?;
+        let found = self.log.actor_labels(&self.scope, &actors)?;
         for ((tenant, id), label) in actors.into_iter().zip(found) {
             if let Some(label) = label {
                 labels.insert(tenant, id, &label);

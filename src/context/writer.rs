@@ -17,7 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::ingest;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
-use crate::store::Appended;
+use crate::store::AppendOutcome;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
@@ -45,7 +45,7 @@ impl Writer<'_> {
     ///
     /// # Errors
     /// As [`Log::append`]; an action that is the log's own, from a caller who may not write it.
-    pub(crate) fn append(&mut self, event: NewEvent) -> Result<Appended> {
+    pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
         if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
             let what = format!("the action {} is the log's own", event.action);
             return Err(Failure::new(Exit::NoPermission, what)

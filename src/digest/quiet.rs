@@ -14,9 +14,9 @@ use crate::event::Action;
 use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
+use crate::store::ActionUsage;
 use crate::store::Log;
-use crate::store::Vocable;
-use crate::store::digest::Rhythm;
+use crate::store::digest::DailyCounts;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -33,7 +33,7 @@ pub(crate) struct Quiet {
 /// An action, with how often it came and when last, if it has gone quiet.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Heard {
-    pub seen: Vocable,
+    pub seen: ActionUsage,
     pub quiet: Option<(Pace, Timestamp)>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Heard {
 pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Quiet>> {
     let mut by_kind: BTreeMap<usize, Counted> = BTreeMap::new();
     let mut by_action: BTreeMap<String, (Counted, Vec<usize>)> = BTreeMap::new();
-    for counted in log.rhythms(until, rhythm::DAYS)? {
+    for counted in log.daily_counts(until, rhythm::DAYS)? {
         let slug = counted.action.slug.clone();
         let (action, kinds_of_it) = by_action.entry(slug).or_default();
         if let Heading::Kind(kind) = kinds.of_action(&counted.action, counted.failed) {
@@ -75,7 +75,7 @@ pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Qui
 }
 
 /// The actions that are meant, and which of them have gone quiet at `until`. `days` are as in
-/// [`Log::vocabulary`]; of the log's own actions none has a rhythm.
+/// [`Log::action_usage`]; of the log's own actions none has a rhythm.
 ///
 /// # Errors
 /// That the log cannot be read.
@@ -97,9 +97,9 @@ pub(crate) fn by_action(
         };
         edges.windows(2).map(|pair| within(pair[0], pair[1])).collect()
     };
-    let seen = log.vocabulary(query, &all)?.into_iter();
+    let seen = log.action_usage(query, &all)?.into_iter();
     seen.map(|mut seen| {
-        let pace = rhythm::gone_quiet(&counted(&seen.activity, &edges));
+        let pace = rhythm::gone_quiet(&counted(&seen.histogram, &edges));
         let quiet = match pace.filter(|_| !own_events::is_reserved(&seen.action)) {
             Some(pace) if seen.last < until => Some((pace, seen.last)),
             // Something is dated ahead of the clock; the last before that is looked for.
@@ -110,7 +110,7 @@ pub(crate) fn by_action(
             }
             None => None,
         };
-        seen.activity = counted(&seen.activity, days);
+        seen.histogram = counted(&seen.histogram, days);
         Ok(Heard { seen, quiet })
     })
     .collect()
@@ -124,8 +124,8 @@ struct Counted {
 }
 
 impl Counted {
-    fn add(&mut self, rhythm: &Rhythm) {
-        for (sum, count) in self.daily.iter_mut().zip(&rhythm.daily) {
+    fn add(&mut self, rhythm: &DailyCounts) {
+        for (sum, count) in self.daily.iter_mut().zip(&rhythm.counts) {
             *sum += count;
         }
         self.actions.push((Arc::clone(&rhythm.action), rhythm.failed));
@@ -135,7 +135,7 @@ impl Counted {
         let Some(pace) = rhythm::gone_quiet(&self.daily) else { return Ok(None) };
         let mut last = None;
         for (action, failed) in &self.actions {
-            last = last.max(log.last_of(action, *failed, until)?);
+            last = last.max(log.last_occurrence(action, *failed, until)?);
         }
         Ok(last.map(|last| (pace, last)))
     }
@@ -144,11 +144,11 @@ impl Counted {
 /// How often what a query means came, and when last, if it has gone quiet.
 fn of_query(log: &Log, query: &Query, until: Timestamp) -> Result<Option<(Pace, Timestamp)>> {
     let edges = rhythm::edges(until);
-    let seen = log.vocabulary(&within(query, edges[0], until), &edges)?;
+    let seen = log.action_usage(&within(query, edges[0], until), &edges)?;
     let mut daily = [0; rhythm::DAYS];
     let mut last = None;
     for action in seen.iter().filter(|seen| !own_events::is_reserved(&seen.action)) {
-        for (sum, count) in daily.iter_mut().zip(&action.activity) {
+        for (sum, count) in daily.iter_mut().zip(&action.histogram) {
             *sum += count;
         }
         last = last.max(Some(action.last));

@@ -23,9 +23,9 @@ use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Log;
 use crate::store::Order;
-use crate::store::Page;
-use crate::store::digest::Depth;
-use crate::store::digest::Extent;
+use crate::store::PageRequest;
+use crate::store::digest::DetailLevel;
+use crate::store::digest::EventRange;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -79,7 +79,7 @@ impl<'a> Reader<'a> {
         let mut take_own = |event: &Event| {
             if own.len() < OWN { own.push(event.id) } else { more_own += 1 }
         };
-        let within = Extent {
+        let within = EventRange {
             after: EventId(0),
             through: window.through,
             since: window.since,
@@ -110,8 +110,8 @@ impl<'a> Reader<'a> {
         let mut late_listed = Vec::new();
         if self.query.is_none() && window.told < window.through {
             let since = Timestamp::from_nanos(i64::MIN);
-            let extent = Extent { after: window.told, since, until: window.since, ..within };
-            self.log.each_as_it_came(&extent, Depth::Outline, &mut |event| {
+            let extent = EventRange { after: window.told, since, until: window.since, ..within };
+            self.log.each_in_recorded_order(&extent, DetailLevel::Outline, &mut |event| {
                 if event.own {
                     return take_own(&event);
                 }
@@ -122,9 +122,9 @@ impl<'a> Reader<'a> {
             })?;
         }
         let extent =
-            Extent { since: window.until, until: Timestamp::from_nanos(i64::MAX), ..within };
+            EventRange { since: window.until, until: Timestamp::from_nanos(i64::MAX), ..within };
         let ahead = match self.query {
-            None => self.log.tally(&extent)?.iter().map(|tally| tally.count).sum(),
+            None => self.log.action_counts(&extent)?.iter().map(|tally| tally.count).sum(),
             Some(_) => 0,
         };
         let last = if total == 0 { self.log.last_activity(window.until)? } else { None };
@@ -162,7 +162,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Visits the events of an extent that are asked for, the newest first.
-    fn each(&mut self, extent: &Extent, visit: &mut dyn FnMut(&mut Self, Event)) -> Result<()> {
+    fn each(&mut self, extent: &EventRange, visit: &mut dyn FnMut(&mut Self, Event)) -> Result<()> {
         const PAGE: usize = 2_000;
         let (log, depth) = (self.log, self.depth());
         let Some(query) = self.query else {
@@ -172,33 +172,34 @@ impl<'a> Reader<'a> {
         let up_to = Some(extent.through);
         let mut after = None;
         loop {
-            let page = Page { order: Order::Newest, after, skip: 0, limit: PAGE, up_to };
+            let page =
+                PageRequest { order: Order::NewestFirst, after, skip: 0, limit: PAGE, up_to };
             let events = log.page(&query, &page)?;
             let Some(last) = events.last() else { return Ok(()) };
-            after = Some(Cursor::of(last));
+            after = Some(Cursor::from_event(last));
             events.into_iter().for_each(|event| visit(self, event));
         }
     }
 
-    fn depth(&self) -> Depth {
+    fn depth(&self) -> DetailLevel {
         if self.query.is_none() && self.options.kinds.by_action() {
-            Depth::Outline
+            DetailLevel::Outline
         } else {
-            Depth::Whole
+            DetailLevel::Full
         }
     }
 
     /// Counts the window before, as far as it is told: in all, what failed, and by heading.
     fn count_before(&mut self, window: &Window) -> Result<(u64, u64)> {
-        let extent = Extent {
+        let extent = EventRange {
             after: EventId(0),
             through: window.through,
             since: window.before(),
             until: window.since,
         };
         let (mut all, mut failures) = (0, 0);
-        if self.depth() == Depth::Outline {
-            for tally in self.log.tally(&extent)? {
+        if self.depth() == DetailLevel::Outline {
+            for tally in self.log.action_counts(&extent)? {
                 all += tally.count;
                 failures += if tally.failed { tally.count } else { 0 };
                 let heading = self.options.kinds.of_action(&tally.action, tally.failed);
@@ -270,7 +271,7 @@ impl<'a> Reader<'a> {
 
     /// The events with those ids, in their order.
     fn whole(&self, ids: &[EventId]) -> Result<Vec<Event>> {
-        let events = self.log.with_ids(ids)?;
+        let events = self.log.events_by_ids(ids)?;
         let mut events: HashMap<EventId, Event> =
             events.into_iter().map(|event| (event.id, event)).collect();
         Ok(ids.iter().filter_map(|id| events.remove(id)).collect())

@@ -108,7 +108,7 @@ impl Report {
         now: Timestamp,
         options: &Options<'_>,
     ) -> Result<Self> {
-        log.at_one_moment(|| {
+        log.with_snapshot(|| {
             let head = log.head()?;
             let (window, query) = match scope {
                 Scope::Due => {
@@ -138,7 +138,7 @@ pub(super) const PLACE: &str = "digest";
 
 /// The digests that were begun, in the order of the heads that they read.
 fn begun(log: &Log) -> Result<Vec<Begun>> {
-    let published = log.published(PLACE)?;
+    let published = log.published_heads(PLACE)?;
     Ok(published.into_iter().map(|(through, at)| Begun { at, through }).collect())
 }
 
@@ -147,8 +147,8 @@ fn begun(log: &Log) -> Result<Vec<Begun>> {
 /// # Errors
 /// That the log cannot be read.
 pub(crate) fn history(log: &Log) -> Result<Vec<Recorded>> {
-    let mut events = log.own(outcome::SENT)?;
-    events.extend(log.own(outcome::FAILED)?);
+    let mut events = log.own_events(outcome::SENT)?;
+    events.extend(log.own_events(outcome::FAILED)?);
     events.sort_by_key(|event| event.id);
     Ok(events.iter().filter_map(Recorded::of).collect())
 }

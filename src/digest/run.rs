@@ -27,7 +27,7 @@ use crate::digest::view::Setting;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Claim;
+use crate::store::DigestLock;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
@@ -178,7 +178,7 @@ pub(crate) fn send(
 struct Prepared {
     /// Absent where it is open to read alone.
     log: Option<Log>,
-    claim: Option<Claim>,
+    claim: Option<DigestLock>,
     report: Report,
     /// Why the log could not be written.
     unwritten: Option<anyhow::Error>,
@@ -201,7 +201,7 @@ fn prepare(
             return Ok(Some(Prepared { log: None, claim: None, report, unwritten }));
         }
     };
-    let (claim, mut unwritten) = match log.claim_digest() {
+    let (claim, mut unwritten) = match log.try_lock_digest() {
         Ok(Some(claim)) => (Some(claim), None),
         Ok(None) => return Ok(None),
         Err(error) => (None, Some(error)),
@@ -220,7 +220,7 @@ fn prepare(
 fn note(log: &mut Log, report: &Report, job: &Job<'_>) -> Result<()> {
     let place = if job.moves_nothing() { ASIDE } else { PLACE };
     let mut batch = log.begin()?;
-    batch.anchor(report.head, job.now, place)?;
+    batch.record_anchor(report.head, job.now, place)?;
     batch.commit()
 }
 

@@ -23,7 +23,7 @@ use crate::settings::Origin;
 use crate::settings::Sourced;
 use crate::store::Log;
 use crate::store::Order;
-use crate::store::Page;
+use crate::store::PageRequest;
 
 /// What a sweep keeps beside the log, so that it can work on a full disk.
 const RESERVE: u64 = 8 << 20;
@@ -113,17 +113,23 @@ fn failed(error: &anyhow::Error) -> Read {
 
 impl Contents {
     pub(super) fn read(log: &Log) -> Result<Self> {
-        log.at_one_moment(|| {
+        log.with_snapshot(|| {
             let head = log.head()?;
-            let page = Page { order: Order::Newest, after: None, skip: 0, limit: 1, up_to: None };
+            let page = PageRequest {
+                order: Order::NewestFirst,
+                after: None,
+                skip: 0,
+                limit: 1,
+                up_to: None,
+            };
             Ok(Self {
-                schema: log.schema()?,
+                schema: log.schema_version()?,
                 warnings: log.warnings().to_vec(),
                 head,
                 newest: log.event(head.0)?,
                 latest: log.page(&Query::default(), &page)?.pop(),
                 digests: digest::report::history(log)?,
-                sweep: log.own("retention.sweep")?.pop(),
+                sweep: log.own_events("retention.sweep")?.pop(),
             })
         })
     }

@@ -12,8 +12,8 @@ use ring::digest::SHA256;
 
 use crate::codec::InputPosition;
 use crate::ingest::cannot_read;
+use crate::store::FileProgress;
 use crate::store::Log;
-use crate::store::Progress;
 
 /// How many bytes of its beginning a file is known by; fewer where less of it was taken.
 const HEAD: u64 = 4 << 10;
@@ -37,16 +37,16 @@ impl KnownFile {
     pub(super) fn look_up(log: &Log, file: File, name: &str) -> Result<Self> {
         let mut known = Self::left_at(file, None).with_context(|| cannot_read(name))?;
         let head = known.read(0, known.size.min(HEAD)).with_context(|| cannot_read(name))?;
-        let candidates = log.progress(known.size, |length| {
+        let candidates = log.find_progress(known.size, |length| {
             let length = usize::try_from(length)?.min(head.len());
             Ok(sha256(&head[..length]))
         })?;
         for candidate in candidates.iter().filter(|candidate| candidate.head_length <= HEAD) {
             let tail = known
-                .hash_before(candidate.taken, candidate.tail_length)
+                .hash_before(candidate.offset, candidate.tail_length)
                 .with_context(|| cannot_read(name))?;
             if tail == candidate.tail_hash {
-                let place = InputPosition { offset: candidate.taken, lines: candidate.lines };
+                let place = InputPosition { offset: candidate.offset, lines: candidate.lines };
                 known.left = Some((place, candidate.records));
                 break;
             }
@@ -66,13 +66,13 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of reading the file.
-    pub(super) fn progress(&self, place: InputPosition, records: u64) -> io::Result<Progress> {
+    pub(super) fn progress(&self, place: InputPosition, records: u64) -> io::Result<FileProgress> {
         let head_length = place.offset.min(HEAD);
         let tail_length = place.offset.min(TAIL);
-        Ok(Progress {
+        Ok(FileProgress {
             head_length,
             head_hash: self.hash_before(head_length, head_length)?,
-            taken: place.offset,
+            offset: place.offset,
             tail_length,
             tail_hash: self.hash_before(place.offset, tail_length)?,
             records,

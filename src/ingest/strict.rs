@@ -60,7 +60,7 @@ pub(super) fn run(writer: &mut Writer<'_>, log: &mut Log, inputs: &[Input<'_>]) 
             writer.write(&mut batch, &mut current, chunk, &mut batched)?;
         }
         if let Some(progress) = current.progress(place)? {
-            batch.progress(&progress)?;
+            batch.record_progress(&progress)?;
         }
     }
     if batched.tally.rejected > 0 {

@@ -27,10 +27,10 @@ use crate::ingest::parse::From;
 use crate::ingest::parse::Item;
 use crate::ingest::parse::Next;
 use crate::ingest::parse::Parsing;
-use crate::store::Appended;
+use crate::store::AppendOutcome;
 use crate::store::Batch;
+use crate::store::FileProgress;
 use crate::store::Log;
-use crate::store::Progress;
 use crate::store::Stamp;
 use crate::text;
 
@@ -87,7 +87,7 @@ pub(super) struct Batched {
 
 impl Current<'_> {
     /// What to note of a file that was taken to `place`.
-    pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<Progress>> {
+    pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<FileProgress>> {
         let (Some(file), Some(place)) = (&self.file, place) else {
             return Ok(None);
         };
@@ -230,7 +230,7 @@ impl<'a> Writer<'a> {
             }
         }
         if let Some(progress) = current.progress(place)? {
-            batch.progress(&progress)?;
+            batch.record_progress(&progress)?;
         }
         // Rejects first: what counts as taken must not be lost.
         self.flush()?;
@@ -266,9 +266,9 @@ impl<'a> Writer<'a> {
             };
             batched.events += 1;
             match batch.append(event, &stamp)? {
-                Appended::Stored { .. } => batched.tally.ingested += 1,
-                Appended::Duplicate { .. } => batched.tally.duplicates += 1,
-                Appended::Conflict { id, field } => {
+                AppendOutcome::Stored { .. } => batched.tally.ingested += 1,
+                AppendOutcome::Duplicate { .. } => batched.tally.duplicates += 1,
+                AppendOutcome::Conflict { id, field } => {
                     let why = format!("its event_id is that of event {id}, whose {field} differs");
                     self.reject(current, item.line, &why, chunk.raw(item))?;
                     batched.tally.rejected += 1;

@@ -15,89 +15,89 @@ use crate::event::Source;
 use crate::event::field;
 use crate::event::field::FieldValue;
 use crate::event::json::JsonObject;
-use crate::store::Appended;
+use crate::store::AppendOutcome;
 use crate::store::Create;
-use crate::store::Found;
+use crate::store::EventIdMatch;
+use crate::store::FileProgress;
 use crate::store::Log;
-use crate::store::Progress;
 use crate::store::Stamp;
-use crate::store::sweep::Suspects;
-use crate::store::sweep::Swept;
+use crate::store::sweep::CleanupScope;
+use crate::store::sweep::SweepState;
 use crate::time::Timestamp;
 
 pub(super) const STAMP: Stamp<'static> =
     Stamp { recorded_at: Timestamp::from_nanos(1_763_611_201_000_000_000), recorded_by: "root" };
 
-pub(super) fn text(text: &str) -> Option<String> {
+pub(super) fn some_text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
 /// As little as an event can say.
-pub(super) fn small(action: &str) -> NewEvent {
+pub(super) fn minimal_event(action: &str) -> NewEvent {
     NewEvent { action: action.to_owned(), ..NewEvent::default() }
 }
 
 /// An event with every field.
-pub(super) fn full() -> NewEvent {
+pub(super) fn full_event() -> NewEvent {
     NewEvent {
-        event_id: text("01890a5d-ac96-774b-bcce-b302099a8057"),
+        event_id: some_text("01890a5d-ac96-774b-bcce-b302099a8057"),
         occurred_at: Some(Timestamp::from_nanos(1_763_611_200_123_456_789)),
-        tenant: text("s2l"),
+        tenant: some_text("s2l"),
         source: Some(Source::Operator),
         severity: Some(Severity::High),
-        module: text("auth"),
+        module: some_text("auth"),
         action: "user.edit".to_owned(),
-        title: text("User edited"),
-        description: text("By hand"),
-        actor_id: text("17"),
-        actor_label: text("James Compton"),
-        impersonator_id: text("3"),
-        impersonator_label: text("Jerome Cruz"),
-        target_type: text("user"),
-        target_id: text("42"),
-        target_label: text("Zoë"),
+        title: some_text("User edited"),
+        description: some_text("By hand"),
+        actor_id: some_text("17"),
+        actor_label: some_text("James Compton"),
+        impersonator_id: some_text("3"),
+        impersonator_label: some_text("Jerome Cruz"),
+        target_type: some_text("user"),
+        target_id: some_text("42"),
+        target_label: some_text("Zoë"),
         diff: Some(JsonObject::parse(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#, 1).unwrap()),
         payload: Some(JsonObject::parse(r#"{"n":1.10}"#, 1).unwrap()),
-        ip: text("2001:db8::1"),
-        user_agent: text("curl/8.5"),
-        session_id: text("s-1"),
-        method: text("POST"),
-        endpoint: text("/users/42"),
+        ip: some_text("2001:db8::1"),
+        user_agent: some_text("curl/8.5"),
+        session_id: some_text("s-1"),
+        method: some_text("POST"),
+        endpoint: some_text("/users/42"),
         status_code: Some(200),
         own: false,
     }
 }
 
-fn new() -> (TempDir, Log) {
+fn new_log() -> (TempDir, Log) {
     let folder = tempfile::tempdir().unwrap();
-    let log = open(&folder.path().join("log.db"));
+    let log = open_log(&folder.path().join("log.db"));
     (folder, log)
 }
 
-pub(super) fn open(path: &Path) -> Log {
+pub(super) fn open_log(path: &Path) -> Log {
     Log::open_to_write(path, Create::IfMissing).unwrap()
 }
 
-fn stored(appended: &Appended) -> EventId {
+fn stored_id(appended: &AppendOutcome) -> EventId {
     match appended {
-        Appended::Stored { id, .. } => *id,
-        Appended::Duplicate { .. } | Appended::Conflict { .. } => panic!("{appended:?}"),
+        AppendOutcome::Stored { id, .. } => *id,
+        AppendOutcome::Duplicate { .. } | AppendOutcome::Conflict { .. } => panic!("{appended:?}"),
     }
 }
 
-fn with_id(event_id: &str) -> NewEvent {
-    NewEvent { event_id: text(event_id), ..small("a.b") }
+fn event_with_id(event_id: &str) -> NewEvent {
+    NewEvent { event_id: some_text(event_id), ..minimal_event("a.b") }
 }
 
 #[test]
 fn what_is_appended_is_read_back() {
-    let (_folder, mut log) = new();
+    let (_folder, mut log) = new_log();
     assert_eq!(log.head().unwrap().0, EventId(0));
-    let appended = log.append(&[full(), small("cron.run")], &STAMP).unwrap();
-    assert_eq!(appended.iter().map(stored).collect::<Vec<_>>(), [EventId(1), EventId(2)]);
+    let appended = log.append(&[full_event(), minimal_event("cron.run")], &STAMP).unwrap();
+    assert_eq!(appended.iter().map(stored_id).collect::<Vec<_>>(), [EventId(1), EventId(2)]);
 
     let event = log.event(EventId(1)).unwrap().unwrap();
-    assert_eq!(values(&event), FULL);
+    assert_eq!(format_fields(&event), FULL_EVENT_FIELDS);
     assert!(!event.own);
 
     let event = log.event(EventId(2)).unwrap().unwrap();
@@ -108,8 +108,8 @@ fn what_is_appended_is_read_back() {
     assert_eq!(log.event(EventId(3)).unwrap(), None);
 }
 
-/// The values of [`full`], field by field, but for the hash.
-const FULL: &str = "\
+/// The values of [`full_event`], field by field, but for the hash.
+const FULL_EVENT_FIELDS: &str = "\
 id 1
 event_id 01890a5d-ac96-774b-bcce-b302099a8057
 occurred_at 2025-11-20T04:00:00.123456789Z
@@ -139,18 +139,18 @@ endpoint /users/42
 status_code 200
 ";
 
-fn values(event: &Event) -> String {
+fn format_fields(event: &Event) -> String {
     let mut told = String::new();
     for field in field::FIELDS.iter().filter(|field| field.name != "hash") {
         if let Some(value) = (field.get)(event) {
-            writeln!(told, "{} {}", field.name, shown(value)).unwrap();
+            writeln!(told, "{} {}", field.name, format_value(value)).unwrap();
         }
     }
     told
 }
 
 /// A value as text, as people see it in the view `events`.
-pub(super) fn shown(value: FieldValue<'_>) -> String {
+pub(super) fn format_value(value: FieldValue<'_>) -> String {
     match value {
         FieldValue::Integer(number) => number.to_string(),
         FieldValue::Text(text) => text.to_owned(),
@@ -162,38 +162,47 @@ pub(super) fn shown(value: FieldValue<'_>) -> String {
 
 #[test]
 fn a_repeat_is_known() {
-    let (_folder, mut log) = new();
-    let repeat = || with_id("e-1");
-    let appended = log.append(&[repeat(), repeat(), small("a.b")], &STAMP).unwrap();
+    let (_folder, mut log) = new_log();
+    let repeat = || event_with_id("e-1");
+    let appended = log.append(&[repeat(), repeat(), minimal_event("a.b")], &STAMP).unwrap();
     let event_id = "e-1".to_owned();
     let (first, again) = (EventId(1), event_id.clone());
-    assert_eq!(appended[0], Appended::Stored { id: first, event_id });
-    assert_eq!(appended[1], Appended::Duplicate { id: first, event_id: again }, "in one batch");
-    assert_eq!(stored(&appended[2]), EventId(2), "a repeat takes no id");
+    assert_eq!(appended[0], AppendOutcome::Stored { id: first, event_id });
+    assert_eq!(
+        appended[1],
+        AppendOutcome::Duplicate { id: first, event_id: again },
+        "in one batch"
+    );
+    assert_eq!(stored_id(&appended[2]), EventId(2), "a repeat takes no id");
 
     // The first looks for the repeat, the second expects one, the third is new all the same.
     let later = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "nobody" };
-    let appended = log.append(&[repeat(), repeat(), with_id("e-2"), repeat()], &later).unwrap();
-    let kinds: Vec<_> = appended.iter().map(|one| matches!(one, Appended::Stored { .. })).collect();
+    let appended =
+        log.append(&[repeat(), repeat(), event_with_id("e-2"), repeat()], &later).unwrap();
+    let kinds: Vec<_> =
+        appended.iter().map(|one| matches!(one, AppendOutcome::Stored { .. })).collect();
     assert_eq!(kinds, [false, false, true, false], "another now is no other value");
     assert_eq!(log.head().unwrap().0, EventId(3));
 }
 
 #[test]
 fn a_repeat_that_says_something_else_is_a_conflict() {
-    let (_folder, mut log) = new();
-    log.append(&[full()], &STAMP).unwrap();
+    let (_folder, mut log) = new_log();
+    log.append(&[full_event()], &STAMP).unwrap();
     let mut appended = |event: NewEvent| log.append(&[event], &STAMP).unwrap().remove(0);
     let id = EventId(1);
     let said = |change: fn(&mut NewEvent)| {
-        let mut event = full();
+        let mut event = full_event();
         change(&mut event);
         event
     };
-    let conflict = |field| Appended::Conflict { id, field };
-    assert_eq!(appended(said(|event| event.title = text("x"))), conflict("title"));
-    assert_eq!(appended(said(|event| event.actor_label = text("J. C."))), conflict("actor_label"));
-    assert_eq!(appended(said(|event| event.module = text("billing"))), conflict("module"));
+    let conflict = |field| AppendOutcome::Conflict { id, field };
+    assert_eq!(appended(said(|event| event.title = some_text("x"))), conflict("title"));
+    assert_eq!(
+        appended(said(|event| event.actor_label = some_text("J. C."))),
+        conflict("actor_label")
+    );
+    assert_eq!(appended(said(|event| event.module = some_text("billing"))), conflict("module"));
     assert_eq!(appended(said(|event| event.status_code = Some(500))), conflict("status_code"));
     assert_eq!(
         appended(said(|event| event.occurred_at = Some(Timestamp::from_nanos(1)))),
@@ -204,8 +213,8 @@ fn a_repeat_that_says_something_else_is_a_conflict() {
         conflict("payload"),
         "numbers by their text"
     );
-    let event_id = full().event_id.unwrap();
-    let duplicate = Appended::Duplicate { id, event_id };
+    let event_id = full_event().event_id.unwrap();
+    let duplicate = AppendOutcome::Duplicate { id, event_id };
     assert_eq!(
         appended(said(|event| {
             let diff = r#"{"name":{"after":"Zo\u00eb","before":"Zoe"}}"#;
@@ -214,55 +223,63 @@ fn a_repeat_that_says_something_else_is_a_conflict() {
         duplicate,
         "JSON by value"
     );
-    let little = NewEvent { tenant: text("s2l"), event_id: full().event_id, ..small("user.edit") };
+    let little = NewEvent {
+        tenant: some_text("s2l"),
+        event_id: full_event().event_id,
+        ..minimal_event("user.edit")
+    };
     assert_eq!(appended(little), duplicate, "what is not given does not count");
 }
 
 #[test]
 fn a_conflict_leaves_nothing_behind() {
-    let (_folder, mut log) = new();
-    log.append(&[with_id("e-1")], &STAMP).unwrap();
-    let other = NewEvent { actor_label: text("Somebody Else"), ..with_id("e-1") };
+    let (_folder, mut log) = new_log();
+    log.append(&[event_with_id("e-1")], &STAMP).unwrap();
+    let other = NewEvent { actor_label: some_text("Somebody Else"), ..event_with_id("e-1") };
     let appended = log.append(&[other], &STAMP).unwrap();
-    assert_eq!(appended, [Appended::Conflict { id: EventId(1), field: "actor_label" }]);
+    assert_eq!(appended, [AppendOutcome::Conflict { id: EventId(1), field: "actor_label" }]);
     assert_eq!(log.engine.actor_count(), 0);
 }
 
 #[test]
 fn an_event_id_is_known_within_its_tenant() {
-    let (_folder, mut log) = new();
-    let of = |tenant| NewEvent { tenant: text(tenant), ..with_id("e-1") };
-    let events = [with_id("e-1"), of("a"), of("b"), of("a")];
+    let (_folder, mut log) = new_log();
+    let of = |tenant| NewEvent { tenant: some_text(tenant), ..event_with_id("e-1") };
+    let events = [event_with_id("e-1"), of("a"), of("b"), of("a")];
     let appended = log.append(&events, &STAMP).unwrap();
-    assert_eq!(appended[..3].iter().map(stored).count(), 3);
-    assert!(matches!(appended[3], Appended::Duplicate { id: EventId(2), .. }));
+    assert_eq!(appended[..3].iter().map(stored_id).count(), 3);
+    assert!(matches!(appended[3], AppendOutcome::Duplicate { id: EventId(2), .. }));
     let all = [1, 2, 3].map(EventId).to_vec();
-    assert_eq!(log.find("e-1").unwrap(), Found::Several(all));
+    assert_eq!(log.find_by_event_id("e-1").unwrap(), EventIdMatch::Several(all));
 }
 
 #[test]
 fn what_is_not_committed_was_never_there() {
-    let (_folder, mut log) = new();
-    log.append(&[small("a.b")], &STAMP).unwrap();
+    let (_folder, mut log) = new_log();
+    log.append(&[minimal_event("a.b")], &STAMP).unwrap();
     let mut batch = log.begin().unwrap();
-    batch.append(&full(), &STAMP).unwrap();
-    batch.append(&small("c.d"), &STAMP).unwrap();
+    batch.append(&full_event(), &STAMP).unwrap();
+    batch.append(&minimal_event("c.d"), &STAMP).unwrap();
     drop(batch);
     assert_eq!(log.head().unwrap().0, EventId(1));
 
     // What was made for the batch is gone too, so it must not be remembered.
-    let appended = log.append(&[small("c.d"), full()], &STAMP).unwrap();
-    assert_eq!(appended.iter().map(stored).collect::<Vec<_>>(), [EventId(2), EventId(3)]);
+    let appended = log.append(&[minimal_event("c.d"), full_event()], &STAMP).unwrap();
+    assert_eq!(appended.iter().map(stored_id).collect::<Vec<_>>(), [EventId(2), EventId(3)]);
     let event = log.event(EventId(3)).unwrap().unwrap();
-    assert_eq!(values(&event), FULL.replace("id 1\n", "id 3\n"));
+    assert_eq!(format_fields(&event), FULL_EVENT_FIELDS.replace("id 1\n", "id 3\n"));
 }
 
 #[test]
 fn two_writers_take_turns() {
-    let (folder, mut one) = new();
-    let mut other = open(&folder.path().join("log.db"));
+    let (folder, mut one) = new_log();
+    let mut other = open_log(&folder.path().join("log.db"));
     for n in 0..10 {
-        let event = NewEvent { actor_label: text("Jo"), title: text(&n.to_string()), ..full() };
+        let event = NewEvent {
+            actor_label: some_text("Jo"),
+            title: some_text(&n.to_string()),
+            ..full_event()
+        };
         let event = NewEvent { event_id: None, ..event };
         one.append(std::slice::from_ref(&event), &STAMP).unwrap();
         other.append(&[event], &STAMP).unwrap();
@@ -274,7 +291,7 @@ fn two_writers_take_turns() {
 
 #[test]
 fn an_event_is_found_by_the_beginning_of_its_event_id() {
-    let (_folder, mut log) = new();
+    let (_folder, mut log) = new_log();
     let ids = [
         "01890a5d-ac96-774b-bcce-b302099a8057",
         "01890a5d-ac96-774b-bcce-b302099a8058",
@@ -283,11 +300,11 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
         "evt-\u{10ffff}",
         "ffffffff-ffff-4fff-bfff-ffffffffffff",
     ];
-    log.append(&ids.map(with_id), &STAMP).unwrap();
-    let found = |beginning: &str| match log.find(beginning).unwrap() {
-        Found::One(event) => vec![event.id.0],
-        Found::Several(ids) => ids.iter().map(|id| id.0).collect(),
-        Found::None => vec![],
+    log.append(&ids.map(event_with_id), &STAMP).unwrap();
+    let found = |beginning: &str| match log.find_by_event_id(beginning).unwrap() {
+        EventIdMatch::One(event) => vec![event.id.0],
+        EventIdMatch::Several(ids) => ids.iter().map(|id| id.0).collect(),
+        EventIdMatch::None => vec![],
     };
     for (id, number) in ids.iter().zip(1..) {
         assert_eq!(found(id), [number], "the whole of {id:?} is that one alone");
@@ -301,39 +318,41 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
     assert_eq!(found("\u{10ffff}"), [0; 0]);
     assert_eq!(found("f"), [6]);
     assert_eq!(found(""), [0; 0]);
-    let many: Vec<_> = (0..9).map(|n| with_id(&format!("many-{n}"))).collect();
+    let many: Vec<_> = (0..9).map(|n| event_with_id(&format!("many-{n}"))).collect();
     log.append(&many, &STAMP).unwrap();
-    assert!(matches!(log.find("many").unwrap(), Found::Several(ids) if ids.len() == 5));
+    assert!(
+        matches!(log.find_by_event_id("many").unwrap(), EventIdMatch::Several(ids) if ids.len() == 5)
+    );
 }
 
 #[test]
 fn a_file_is_known_by_its_bytes() {
-    let (_folder, mut log) = new();
-    let at = |taken| Progress {
+    let (_folder, mut log) = new_log();
+    let at = |taken| FileProgress {
         head_length: 10,
         head_hash: [1; 32],
-        taken,
+        offset: taken,
         tail_length: 5,
         tail_hash: [2; 32],
         records: 3,
         lines: 4,
     };
-    let other = Progress { head_length: 20, ..at(25) };
+    let other = FileProgress { head_length: 20, ..at(25) };
     let mut batch = log.begin().unwrap();
     for progress in [at(10), at(30), at(30), other.clone()] {
-        batch.progress(&progress).unwrap();
+        batch.record_progress(&progress).unwrap();
     }
     batch.commit().unwrap();
     let mut batch = log.begin().unwrap();
-    batch.progress(&at(1000)).unwrap();
+    batch.record_progress(&at(1000)).unwrap();
     drop(batch);
 
-    let known = |size| log.progress(size, |_| Ok([1; 32])).unwrap();
+    let known = |size| log.find_progress(size, |_| Ok([1; 32])).unwrap();
     assert_eq!(known(1000), [at(30), other, at(10)], "the furthest first");
     assert_eq!(known(24), [at(10)], "no further than the file goes");
     assert_eq!(known(9), []);
     let asked = std::cell::RefCell::new(Vec::new());
-    let unknown = log.progress(1000, |length| {
+    let unknown = log.find_progress(1000, |length| {
         asked.borrow_mut().push(length);
         Ok([0; 32])
     });
@@ -342,69 +361,77 @@ fn a_file_is_known_by_its_bytes() {
 
     let mut batch = log.begin().unwrap();
     for taken in 100..300 {
-        batch.progress(&at(taken)).unwrap();
+        batch.record_progress(&at(taken)).unwrap();
     }
     batch.commit().unwrap();
-    let kept = log.progress(1000, |_| Ok([1; 32])).unwrap();
+    let kept = log.find_progress(1000, |_| Ok([1; 32])).unwrap();
     assert_eq!(kept.len(), 64 + 1, "a file that grows for ever does not fill the log");
     assert_eq!(kept[0], at(299));
 }
 
 /// Sweeps these events away; stops before it removes the first where it is not to go on.
-fn sweep(log: &mut Log, doomed: &[i64], go_on: bool) -> i64 {
-    let mut sweeping = log.claim_sweep().unwrap().expect("no other sweep");
+fn sweep_events(log: &mut Log, doomed: &[i64], go_on: bool) -> i64 {
+    let mut sweeping = log.try_lock_sweep().unwrap().expect("no other sweep");
     let doomed = doomed.iter().copied().collect();
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
-    let event = NewEvent { own: true, ..small("retention.sweep") };
+    let event = NewEvent { own: true, ..minimal_event("retention.sweep") };
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
-    let alone = log.keep_exports_out(Duration::ZERO, &mut |_| true).unwrap();
-    let done = log.remove(&mut sweeping, Suspects::Referred, &mut |_| go_on).unwrap();
+    let alone = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
+    let done =
+        log.remove_swept(&mut sweeping, CleanupScope::RemovedEvents, &mut |_| go_on).unwrap();
     assert_eq!(done, go_on);
     drop(alone);
-    log.give_back(&mut sweeping, &mut |_| true).unwrap();
-    planned.sweep
+    log.reclaim_space(&mut sweeping, &mut |_| true).unwrap();
+    planned.number
 }
 
 #[test]
 fn what_is_swept_is_gone_and_vouched_for() {
-    let (_folder, mut log) = new();
+    let (_folder, mut log) = new_log();
     let ids = ["e-1", "e-2", "e-3", "e-4"];
-    log.append(&ids.map(with_id), &STAMP).unwrap();
-    assert_eq!(log.swept().unwrap(), Swept { events: 4, runs: vec![], unfinished: false });
+    log.append(&ids.map(event_with_id), &STAMP).unwrap();
+    assert_eq!(
+        log.sweep_state().unwrap(),
+        SweepState { event_count: 4, gaps: vec![], unfinished: false }
+    );
     let second = log.event(EventId(2)).unwrap().unwrap();
 
-    assert_eq!(sweep(&mut log, &[2, 3], true), 1);
-    let swept = Swept { events: 3, runs: vec![(2, 3)], unfinished: false };
-    assert_eq!(log.swept().unwrap(), swept);
+    assert_eq!(sweep_events(&mut log, &[2, 3], true), 1);
+    let swept = SweepState { event_count: 3, gaps: vec![(2, 3)], unfinished: false };
+    assert_eq!(log.sweep_state().unwrap(), swept);
     assert_eq!(log.event(EventId(2)).unwrap(), None);
-    assert_eq!(log.find("e-2").unwrap(), Found::None);
+    assert_eq!(log.find_by_event_id("e-2").unwrap(), EventIdMatch::None);
     // The id of the emitter is free, its place is not.
-    let again = log.append(&[with_id("e-2"), with_id("e-1")], &STAMP).unwrap();
-    assert_eq!(stored(&again[0]), EventId(6));
-    assert!(matches!(again[1], Appended::Duplicate { id: EventId(1), .. }));
+    let again = log.append(&[event_with_id("e-2"), event_with_id("e-1")], &STAMP).unwrap();
+    assert_eq!(stored_id(&again[0]), EventId(6));
+    assert!(matches!(again[1], AppendOutcome::Duplicate { id: EventId(1), .. }));
     assert_ne!(log.event(EventId(6)).unwrap().unwrap().hash, second.hash);
 
     // What lies beside is joined; all but the event that vouches may go.
-    assert_eq!(sweep(&mut log, &[1, 4, 5, 6], true), 2);
-    let swept = Swept { events: 1, runs: vec![(1, 6)], unfinished: false };
-    assert_eq!(log.swept().unwrap(), swept);
-    assert_eq!(stored(&log.append(&[small("a.b")], &STAMP).unwrap()[0]), EventId(8));
+    assert_eq!(sweep_events(&mut log, &[1, 4, 5, 6], true), 2);
+    let swept = SweepState { event_count: 1, gaps: vec![(1, 6)], unfinished: false };
+    assert_eq!(log.sweep_state().unwrap(), swept);
+    assert_eq!(stored_id(&log.append(&[minimal_event("a.b")], &STAMP).unwrap()[0]), EventId(8));
     // A sweep of nothing has a number all the same.
-    assert_eq!(sweep(&mut log, &[], true), 3);
-    assert_eq!(log.swept().unwrap().runs, [(1, 6)]);
+    assert_eq!(sweep_events(&mut log, &[], true), 3);
+    assert_eq!(log.sweep_state().unwrap().gaps, [(1, 6)]);
 }
 
 #[test]
 fn a_sweep_that_stopped_is_finished_by_the_next() {
-    let (_folder, mut log) = new();
-    log.append(&["e-1", "e-2", "e-3"].map(with_id), &STAMP).unwrap();
-    sweep(&mut log, &[1, 2], false);
-    let swept = log.swept().unwrap();
-    assert_eq!((swept.events, swept.unfinished), (2, true), "what is vouched for counts as gone");
-    assert!(swept.holds(EventId(2)) && !swept.holds(EventId(3)));
-    let mut sweeping = log.claim_sweep().unwrap().unwrap();
-    assert!(log.remove(&mut sweeping, Suspects::All, &mut |_| true).unwrap());
-    assert!(!log.swept().unwrap().unfinished);
+    let (_folder, mut log) = new_log();
+    log.append(&["e-1", "e-2", "e-3"].map(event_with_id), &STAMP).unwrap();
+    sweep_events(&mut log, &[1, 2], false);
+    let swept = log.sweep_state().unwrap();
+    assert_eq!(
+        (swept.event_count, swept.unfinished),
+        (2, true),
+        "what is vouched for counts as gone"
+    );
+    assert!(swept.is_swept(EventId(2)) && !swept.is_swept(EventId(3)));
+    let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
+    assert!(log.remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| true).unwrap());
+    assert!(!log.sweep_state().unwrap().unfinished);
     assert_eq!(log.event(EventId(1)).unwrap(), None);
     assert_eq!(log.head().unwrap().0, EventId(4), "no other event for it");
 }
@@ -463,12 +490,12 @@ proptest! {
     fn every_event_comes_back_as_it_was_given(
         events in proptest::collection::vec(any_event(), 1..12)
     ) {
-        let (_folder, mut log) = new();
+        let (_folder, mut log) = new_log();
         let appended = log.append(&events, &STAMP).unwrap();
         for (given, appended) in events.iter().zip(appended) {
-            let Appended::Stored { id, event_id } = appended else { continue };
+            let AppendOutcome::Stored { id, event_id } = appended else { continue };
             let event = log.event(id).unwrap().unwrap();
-            prop_assert_eq!(super::conflict(given, &event), None);
+            prop_assert_eq!(super::conflicting_field(given, &event), None);
             prop_assert_eq!(&event.event_id, &event_id);
             prop_assert_eq!(event.own, given.own);
             for field in &field::FIELDS {

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 /// The events with an id after the first and up to the second, that occurred from the third on and
 /// before the fourth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extent {
+pub(crate) struct EventRange {
     pub after: EventId,
     pub through: EventId,
     pub since: Timestamp,
@@ -26,16 +26,16 @@ pub(crate) struct Extent {
 
 /// How much of an event is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depth {
+pub(crate) enum DetailLevel {
     /// Who, what and when, as far as it is kept once for many events: no description, diff,
     /// payload, address, session, method or endpoint, and no title or user agent.
     Outline,
-    Whole,
+    Full,
 }
 
 /// How many events there are of an action, those that failed apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct ActionCount {
     pub action: Arc<Action>,
     pub failed: bool,
     pub count: u64,
@@ -43,10 +43,10 @@ pub(crate) struct Tally {
 
 /// How many events of an action each day has, the oldest day first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rhythm {
+pub(crate) struct DailyCounts {
     pub action: Arc<Action>,
     pub failed: bool,
-    pub daily: Vec<u64>,
+    pub counts: Vec<u64>,
 }
 
 impl Log {
@@ -54,7 +54,7 @@ impl Log {
     ///
     /// # Errors
     /// Those of the reads; that the log cannot be read.
-    pub(crate) fn at_one_moment<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+    pub(crate) fn with_snapshot<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
         self.engine.with_snapshot(read)
     }
 
@@ -64,8 +64,8 @@ impl Log {
     /// That the log cannot be read.
     pub(crate) fn each_newest_first(
         &self,
-        extent: &Extent,
-        depth: Depth,
+        extent: &EventRange,
+        depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         self.engine.each_newest_first(extent, depth, visit)
@@ -76,10 +76,10 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn each_as_it_came(
+    pub(crate) fn each_in_recorded_order(
         &self,
-        extent: &Extent,
-        depth: Depth,
+        extent: &EventRange,
+        depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         self.engine.each_in_recorded_order(extent, depth, visit)
@@ -89,7 +89,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn tally(&self, extent: &Extent) -> Result<Vec<Tally>> {
+    pub(crate) fn action_counts(&self, extent: &EventRange) -> Result<Vec<ActionCount>> {
         self.engine.action_counts(extent)
     }
 
@@ -98,7 +98,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn rhythms(&self, until: Timestamp, days: usize) -> Result<Vec<Rhythm>> {
+    pub(crate) fn daily_counts(&self, until: Timestamp, days: usize) -> Result<Vec<DailyCounts>> {
         self.engine.daily_counts(until, days)
     }
 
@@ -107,7 +107,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn last_of(
+    pub(crate) fn last_occurrence(
         &self,
         action: &Action,
         failed: bool,
@@ -120,7 +120,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn with_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+    pub(crate) fn events_by_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
         self.engine.events_by_ids(ids)
     }
 
@@ -129,7 +129,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn published(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
+    pub(crate) fn published_heads(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
         self.engine.published_heads(place)
     }
 
@@ -137,7 +137,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn own(&self, action: &str) -> Result<Vec<Event>> {
+    pub(crate) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
         self.engine.own_events(action)
     }
 

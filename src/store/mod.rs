@@ -41,16 +41,16 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::field;
 use crate::event::field::FieldValue;
+pub(crate) use crate::store::read::ActionUsage;
 pub(crate) use crate::store::read::Cursor;
+pub(crate) use crate::store::read::EventSummary;
+pub(crate) use crate::store::read::Occurrences;
 pub(crate) use crate::store::read::Order;
-pub(crate) use crate::store::read::Page;
-pub(crate) use crate::store::read::Resemblance;
-pub(crate) use crate::store::read::Seen;
-pub(crate) use crate::store::read::Side;
-pub(crate) use crate::store::read::Summary;
-pub(crate) use crate::store::read::Vocable;
+pub(crate) use crate::store::read::PageRequest;
+pub(crate) use crate::store::read::Suggestion;
+pub(crate) use crate::store::read::SuggestionKind;
 #[cfg(test)]
-pub(crate) use crate::store::read::sortable;
+pub(crate) use crate::store::read::sortable_fields;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 
@@ -70,7 +70,7 @@ pub(crate) struct Stamp<'a> {
 
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Appended {
+pub(crate) enum AppendOutcome {
     Stored {
         id: EventId,
         event_id: String,
@@ -89,7 +89,7 @@ pub(crate) enum Appended {
 
 /// What a person meant by the beginning of an `event_id`.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Found {
+pub(crate) enum EventIdMatch {
     One(Box<Event>),
     /// The first few that it could be.
     Several(Vec<EventId>),
@@ -99,11 +99,11 @@ pub(crate) enum Found {
 /// How far an input file was taken. The file is known by its beginning and by what stands before the
 /// place reached, under any name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Progress {
+pub(crate) struct FileProgress {
     pub head_length: u64,
     pub head_hash: [u8; 32],
     /// The place reached, in bytes.
-    pub taken: u64,
+    pub offset: u64,
     pub tail_length: u64,
     pub tail_hash: [u8; 32],
     /// Records and lines before that place.
@@ -147,7 +147,7 @@ impl Log {
         &mut self,
         events: &[NewEvent],
         stamp: &Stamp<'_>,
-    ) -> Result<Vec<Appended>> {
+    ) -> Result<Vec<AppendOutcome>> {
         let mut batch = self.begin()?;
         let appended =
             events.iter().map(|event| batch.append(event, stamp)).collect::<Result<Vec<_>>>()?;
@@ -164,7 +164,7 @@ impl Log {
     }
 
     /// The version of the schema that the log has.
-    pub(crate) fn schema(&self) -> Result<i64> {
+    pub(crate) fn schema_version(&self) -> Result<i64> {
         self.engine.schema_version()
     }
 
@@ -178,7 +178,7 @@ impl Log {
     }
 
     /// Looks for an `event_id`, or the beginning of one, in every tenant.
-    pub(crate) fn find(&self, event_id: &str) -> Result<Found> {
+    pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
         self.engine.find(event_id)
     }
 
@@ -187,11 +187,11 @@ impl Log {
     ///
     /// # Errors
     /// Those of the log, and of `head_hash`.
-    pub(crate) fn progress(
+    pub(crate) fn find_progress(
         &self,
         size: u64,
         head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
-    ) -> Result<Vec<Progress>> {
+    ) -> Result<Vec<FileProgress>> {
         self.engine.find_progress(size, head_hash)
     }
 
@@ -199,7 +199,7 @@ impl Log {
     ///
     /// # Errors
     /// Try again: a sweep was at work for 30 s.
-    pub(crate) fn hold_off_sweeps(&self) -> Result<HeldOff> {
+    pub(crate) fn hold_off_sweeps(&self) -> Result<ExportLock> {
         self.engine.hold_off_sweeps()
     }
 
@@ -208,7 +208,7 @@ impl Log {
     ///
     /// # Errors
     /// That the file to lock cannot be opened.
-    pub(crate) fn claim_digest(&self) -> Result<Option<Claim>> {
+    pub(crate) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         self.engine.try_lock_digest()
     }
 }
@@ -216,7 +216,7 @@ impl Log {
 /// Keeps sweeps out of a log while it lives.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct HeldOff {
+pub(crate) struct ExportLock {
     /// Absent where the file to lock is missing and cannot be made.
     _lock: Option<std::fs::File>,
 }
@@ -224,11 +224,11 @@ pub(crate) struct HeldOff {
 /// Keeps other digests of a log from being made while it lives.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Claim {
+pub(crate) struct DigestLock {
     _lock: std::fs::File,
 }
 
-/// A transaction that appends. Dropped without [`SqliteBatch::commit`] it leaves the log as it was.
+/// A transaction that appends. Dropped without [`Batch::commit`] it leaves the log as it was.
 pub(crate) struct Batch<'a> {
     engine: sqlite::SqliteBatch<'a>,
 }
@@ -238,7 +238,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// The class and the reason; drop the batch then.
-    pub(crate) fn append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> Result<Appended> {
+    pub(crate) fn append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> Result<AppendOutcome> {
         self.engine.append(event, stamp)
     }
 
@@ -246,7 +246,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// The class and the reason.
-    pub(crate) fn progress(&mut self, progress: &Progress) -> Result<()> {
+    pub(crate) fn record_progress(&mut self, progress: &FileProgress) -> Result<()> {
         self.engine.record_progress(progress)
     }
 
@@ -255,7 +255,7 @@ impl Batch<'_> {
     ///
     /// # Errors
     /// The class and the reason.
-    pub(crate) fn anchor(
+    pub(crate) fn record_anchor(
         &mut self,
         head: (EventId, Hash),
         at: Timestamp,
@@ -275,7 +275,7 @@ impl Batch<'_> {
 
 /// The first field in which the event says something else than the one that is there. Only what was
 /// given counts: a repeat without a time has another "now".
-fn conflict(given: &NewEvent, there: &Event) -> Option<&'static str> {
+fn conflicting_field(given: &NewEvent, there: &Event) -> Option<&'static str> {
     field::FIELDS.iter().find_map(|field| {
         let value = (field.given)(given).filter(|value| *value != FieldValue::Text(""))?;
         ((field.get)(there) != Some(value)).then_some(field.name)

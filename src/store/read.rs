@@ -18,10 +18,10 @@ use crate::time::Timestamp;
 /// The order of a listing. Events of one time are in the order of their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    Newest,
-    Oldest,
+    NewestFirst,
+    OldestFirst,
     /// By a field's name, or `actor` or `target`; what has no value comes last, and what is equal by time.
-    By {
+    ByField {
         field: &'static str,
         ascending: bool,
     },
@@ -29,7 +29,7 @@ pub(crate) enum Order {
 
 /// What an [`Order`] can be by.
 #[cfg(test)]
-pub(crate) fn sortable() -> impl Iterator<Item = &'static str> {
+pub(crate) fn sortable_fields() -> impl Iterator<Item = &'static str> {
     crate::store::sqlite::sortable()
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    pub(crate) fn of(event: &Event) -> Self {
+    pub(crate) fn from_event(event: &Event) -> Self {
         Self { occurred_at: event.occurred_at, id: event.id }
     }
 
@@ -70,7 +70,7 @@ impl fmt::Display for Cursor {
 
 /// A page of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct PageRequest {
     pub order: Order,
     /// The row before it; goes with the orders by time.
     pub after: Option<Cursor>,
@@ -83,8 +83,8 @@ pub(crate) struct Page {
 
 /// Something that events have in common, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen<T> {
-    pub what: Arc<T>,
+pub(crate) struct Occurrences<T> {
+    pub value: Arc<T>,
     pub count: u64,
     pub first: Timestamp,
     pub last: Timestamp,
@@ -92,46 +92,46 @@ pub(crate) struct Seen<T> {
 
 /// What stands at the head of a search. Lists begin with what was seen most.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub(crate) struct EventSummary {
     pub events: u64,
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
     /// Actions of the same name in several modules are several.
-    pub kinds: Vec<Seen<Action>>,
+    pub actions: Vec<Occurrences<Action>>,
     /// An id with another label is another one.
-    pub actors: Vec<Seen<Party>>,
-    pub impersonators: Vec<Seen<Party>>,
-    pub targets: Vec<Seen<Target>>,
+    pub actors: Vec<Occurrences<Party>>,
+    pub impersonators: Vec<Occurrences<Party>>,
+    pub targets: Vec<Occurrences<Target>>,
     /// Events without an actor whose source is `system` or `cron`.
     pub system: u64,
     /// Other events without an actor.
     pub anonymous: u64,
     /// How many between each two of the edges that were asked for.
-    pub activity: Vec<u64>,
+    pub histogram: Vec<u64>,
 }
 
 /// An action that was ever seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Vocable {
+pub(crate) struct ActionUsage {
     pub action: String,
     /// Where it is the same in every event.
     pub module: Option<String>,
     pub count: u64,
     pub last: Timestamp,
     /// How many between each two of the edges that were asked for.
-    pub activity: Vec<u64>,
+    pub histogram: Vec<u64>,
 }
 
 /// Where to look for what a person may have meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(crate) enum SuggestionKind {
     Actors,
     Targets,
 }
 
 /// What a person may have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Resemblance {
+pub(crate) struct Suggestion {
     pub id: Option<String>,
     pub label: Option<String>,
     pub events: u64,
@@ -142,12 +142,12 @@ impl Log {
     ///
     /// # Errors
     /// The class and the reason; usage, when it cannot be sorted so.
-    pub(crate) fn page(&self, query: &Query, page: &Page) -> Result<Vec<Event>> {
+    pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
         self.engine.page(query, page)
     }
 
     /// What was recorded after an event, in the order of recording.
-    pub(crate) fn arrived(
+    pub(crate) fn recorded_after(
         &self,
         query: &Query,
         after: EventId,
@@ -183,18 +183,22 @@ impl Log {
 
     /// Tells what is meant in short. `edges` are ascending points in time, between each two of which
     /// the events are counted.
-    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
         self.engine.summary(query, edges)
     }
 
     /// The actions that are meant, by name, the log's own too; `edges` as in a summary.
-    pub(crate) fn vocabulary(&self, query: &Query, edges: &[Timestamp]) -> Result<Vec<Vocable>> {
+    pub(crate) fn action_usage(
+        &self,
+        query: &Query,
+        edges: &[Timestamp],
+    ) -> Result<Vec<ActionUsage>> {
         self.engine.action_usage(query, edges)
     }
 
     /// For each tenant and actor id the label of the newest event of that actor in that tenant that
     /// has one, as far as `scope` goes.
-    pub(crate) fn labels(
+    pub(crate) fn actor_labels(
         &self,
         scope: &Query,
         actors: &[(Option<&str>, &str)],
@@ -203,12 +207,12 @@ impl Log {
     }
 
     /// The few actors or targets within `scope` whose id or label is most like a word.
-    pub(crate) fn resembling(
+    pub(crate) fn suggestions(
         &self,
         scope: &Query,
-        side: Side,
+        side: SuggestionKind,
         word: &str,
-    ) -> Result<Vec<Resemblance>> {
+    ) -> Result<Vec<Suggestion>> {
         self.engine.suggestions(scope, side, word)
     }
 }

@@ -17,7 +17,7 @@ use anyhow::Result;
 use crate::chain::Sha256Digest;
 use crate::event::EventId;
 use crate::event::NewEvent;
-use crate::store::HeldOff;
+use crate::store::ExportLock;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
@@ -25,14 +25,14 @@ pub(crate) use crate::store::sqlite::SweepLock;
 
 /// A set of ids, one bit for each: flat memory for ids that lie close.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ids {
+pub(crate) struct IdSet {
     /// The bits of 4,096 ids each, by the number of the block.
     blocks: BTreeMap<i64, Box<[u64; 64]>>,
     len: u64,
 }
 
-impl Ids {
-    fn place(id: i64) -> (i64, usize, u64) {
+impl IdSet {
+    fn bit_position(id: i64) -> (i64, usize, u64) {
         // The lower bits of a number of two's complement are its place in the block.
         let within = usize::try_from(id & 4_095).expect("it is below 4,096");
         (id >> 12, within / 64, 1 << (within % 64))
@@ -40,7 +40,7 @@ impl Ids {
 
     /// Puts an id in; tells whether it was not there.
     pub(crate) fn insert(&mut self, id: i64) -> bool {
-        let (block, word, bit) = Self::place(id);
+        let (block, word, bit) = Self::bit_position(id);
         let word = &mut self.blocks.entry(block).or_insert_with(|| Box::new([0; 64]))[word];
         let new = *word & bit == 0;
         *word |= bit;
@@ -49,7 +49,7 @@ impl Ids {
     }
 
     pub(crate) fn remove(&mut self, id: i64) {
-        let (block, word, bit) = Self::place(id);
+        let (block, word, bit) = Self::bit_position(id);
         let Some(words) = self.blocks.get_mut(&block).filter(|words| words[word] & bit != 0) else {
             return;
         };
@@ -80,7 +80,7 @@ impl Ids {
     }
 
     /// The runs of consecutive ids, first and last, ascending.
-    pub(crate) fn runs(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         let mut ids = self.iter().peekable();
         std::iter::from_fn(move || {
             let first = ids.next()?;
@@ -93,7 +93,7 @@ impl Ids {
     }
 }
 
-impl FromIterator<i64> for Ids {
+impl FromIterator<i64> for IdSet {
     fn from_iter<I: IntoIterator<Item = i64>>(all: I) -> Self {
         let mut ids = Self::default();
         for id in all {
@@ -105,47 +105,47 @@ impl FromIterator<i64> for Ids {
 
 /// What earlier sweeps have left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Swept {
+pub(crate) struct SweepState {
     /// How many events there are.
-    pub events: u64,
+    pub event_count: u64,
     /// The runs of ids that are gone, first and last, ascending.
-    pub runs: Vec<(i64, i64)>,
+    pub gaps: Vec<(i64, i64)>,
     /// Whether a sweep was killed before it had removed all that it vouches for.
     pub unfinished: bool,
 }
 
-impl Swept {
+impl SweepState {
     /// Whether an id is in a run that counts.
-    pub(crate) fn holds(&self, id: EventId) -> bool {
-        let after = self.runs.partition_point(|(first, _)| *first <= id.0);
-        after > 0 && id.0 <= self.runs[after - 1].1
+    pub(crate) fn is_swept(&self, id: EventId) -> bool {
+        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
+        after > 0 && id.0 <= self.gaps[after - 1].1
     }
 }
 
 /// What is about to be vouched for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Planned {
+pub(crate) struct PendingSweep {
     /// The number of the sweep.
-    pub sweep: i64,
+    pub number: i64,
     /// How many runs there will be, those of earlier sweeps too.
-    pub gaps: u64,
+    pub gap_count: u64,
     /// The digest of them all.
     pub gaps_sha256: Sha256Digest,
     /// The heads that were known outside the log when the runs were cut.
-    pub(super) anchors: Vec<i64>,
+    pub(super) anchor_ids: Vec<i64>,
 }
 
 /// Of which rows it is asked whether anything still refers to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Suspects {
+pub(crate) enum CleanupScope {
     /// Those of the events that are removed now.
-    Referred,
+    RemovedEvents,
     /// All: nobody knows what a killed sweep had removed.
-    All,
+    AllRows,
 }
 
 /// Whether to go on after so many events were removed.
-pub(crate) type GoOn<'a> = &'a mut dyn FnMut(u64) -> bool;
+pub(crate) type ShouldContinue<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Log {
     /// Opens a log to sweep it: as to write, and on a full disk too where the reserve is left.
@@ -161,7 +161,7 @@ impl Log {
     ///
     /// # Errors
     /// That the file to lock cannot be opened.
-    pub(crate) fn claim_sweep(&self) -> Result<Option<SweepLock>> {
+    pub(crate) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
         self.engine.try_lock_sweep()
     }
 
@@ -170,11 +170,11 @@ impl Log {
     ///
     /// # Errors
     /// Try again: one was at work for as long as `patience`.
-    pub(crate) fn keep_exports_out(
+    pub(crate) fn lock_out_exports(
         &self,
         patience: Duration,
-        go_on: GoOn<'_>,
-    ) -> Result<Option<HeldOff>> {
+        go_on: ShouldContinue<'_>,
+    ) -> Result<Option<ExportLock>> {
         self.engine.lock_out_exports(patience, go_on)
     }
 
@@ -182,7 +182,7 @@ impl Log {
     ///
     /// # Errors
     /// That the log cannot be read.
-    pub(crate) fn swept(&self) -> Result<Swept> {
+    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
         self.engine.sweep_state()
     }
 
@@ -194,9 +194,9 @@ impl Log {
     pub(crate) fn plan_sweep(
         &mut self,
         sweeping: &mut SweepLock,
-        doomed: &Ids,
-        go_on: GoOn<'_>,
-    ) -> Result<Option<Planned>> {
+        doomed: &IdSet,
+        go_on: ShouldContinue<'_>,
+    ) -> Result<Option<PendingSweep>> {
         self.engine.plan_sweep(sweeping, doomed, go_on)
     }
 
@@ -208,7 +208,7 @@ impl Log {
     pub(crate) fn vouch(
         &mut self,
         sweeping: &mut SweepLock,
-        planned: &Planned,
+        planned: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
@@ -220,11 +220,11 @@ impl Log {
     ///
     /// # Errors
     /// The class and the reason; what is left is for the next sweep.
-    pub(crate) fn remove(
+    pub(crate) fn remove_swept(
         &mut self,
         sweeping: &mut SweepLock,
-        suspects: Suspects,
-        go_on: GoOn<'_>,
+        suspects: CleanupScope,
+        go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
         self.engine.remove_swept(sweeping, suspects, go_on)
     }
@@ -233,7 +233,11 @@ impl Log {
     ///
     /// # Errors
     /// The class and the reason; what is left is for the next sweep.
-    pub(crate) fn give_back(&mut self, sweeping: &mut SweepLock, go_on: GoOn<'_>) -> Result<u64> {
+    pub(crate) fn reclaim_space(
+        &mut self,
+        sweeping: &mut SweepLock,
+        go_on: ShouldContinue<'_>,
+    ) -> Result<u64> {
         self.engine.reclaim_space(sweeping, go_on)
     }
 }
@@ -252,7 +256,7 @@ mod tests {
             all in proptest::collection::vec((-5_000_i64..20_000, any::<bool>()), 0..200),
             far in any::<i64>(),
         ) {
-            let (mut ids, mut wanted) = (Ids::default(), BTreeSet::new());
+            let (mut ids, mut wanted) = (IdSet::default(), BTreeSet::new());
             for (id, stays) in all.into_iter().chain([(far, true)]) {
                 if stays {
                     prop_assert_eq!(ids.insert(id), wanted.insert(id));
@@ -263,7 +267,7 @@ mod tests {
             }
             prop_assert!(ids.iter().eq(wanted.iter().copied()));
             prop_assert_eq!(ids.len(), wanted.len() as u64);
-            let runs: Vec<_> = ids.runs().collect();
+            let runs: Vec<_> = ids.ranges().collect();
             prop_assert!(runs.iter().flat_map(|(first, last)| *first..=*last).eq(wanted));
             prop_assert!(runs.windows(2).all(|two| two[0].1 + 1 < two[1].0));
         }
@@ -271,8 +275,8 @@ mod tests {
 
     #[test]
     fn what_is_in_a_run_is_gone() {
-        let swept = Swept { events: 5, runs: vec![(2, 3), (7, 7)], unfinished: false };
-        let gone: Vec<i64> = (0..10).filter(|id| swept.holds(EventId(*id))).collect();
+        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
+        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
         assert_eq!(gone, [2, 3, 7]);
     }
 }

@@ -22,11 +22,11 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
-use crate::store::HeldOff;
+use crate::store::ExportLock;
 use crate::store::Log;
 use crate::store::Stamp;
-use crate::store::sweep::GoOn;
-use crate::store::sweep::Suspects;
+use crate::store::sweep::CleanupScope;
+use crate::store::sweep::ShouldContinue;
 use crate::store::sweep::SweepLock;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -83,7 +83,7 @@ pub(crate) enum Report<'a> {
 /// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
 /// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
 pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
-    let Some(mut sweeping) = log.claim_sweep()? else {
+    let Some(mut sweeping) = log.try_lock_sweep()? else {
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
     };
     if !job.force
@@ -132,10 +132,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn run(&mut self, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
         let interrupt = self.job.interrupt;
-        let go_on: GoOn<'_> = &mut |_| interrupt.signal().is_none();
-        if self.log.swept()?.unfinished {
+        let go_on: ShouldContinue<'_> = &mut |_| interrupt.signal().is_none();
+        if self.log.sweep_state()?.unfinished {
             let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(true)) };
-            if !self.log.remove(self.sweeping, Suspects::All, go_on)? {
+            if !self.log.remove_swept(self.sweeping, CleanupScope::AllRows, go_on)? {
                 return Ok(self.interrupted(true));
             }
             drop(alone);
@@ -157,15 +157,16 @@ impl Run<'_> {
         };
 
         let of = plan.ids.len();
-        let removed = self.log.remove(self.sweeping, Suspects::Referred, &mut |events| {
-            report(Report::Removed { events, of });
-            go_on(0)
-        })?;
+        let removed =
+            self.log.remove_swept(self.sweeping, CleanupScope::RemovedEvents, &mut |events| {
+                report(Report::Removed { events, of });
+                go_on(0)
+            })?;
         drop(alone);
         if !removed {
             return Ok(self.interrupted(true));
         }
-        let given_back = self.log.give_back(self.sweeping, go_on)?;
+        let given_back = self.log.reclaim_space(self.sweeping, go_on)?;
         if !go_on(0) {
             return Ok(self.interrupted(true));
         }
@@ -173,8 +174,8 @@ impl Run<'_> {
     }
 
     /// Keeps exports out; `None` where a signal came meanwhile.
-    fn alone(&self, go_on: GoOn<'_>) -> Result<Option<HeldOff>> {
-        self.log.keep_exports_out(self.job.patience, go_on)
+    fn alone(&self, go_on: ShouldContinue<'_>) -> Result<Option<ExportLock>> {
+        self.log.lock_out_exports(self.job.patience, go_on)
     }
 
     fn interrupted(&self, vouched: bool) -> End {

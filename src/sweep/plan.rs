@@ -14,14 +14,14 @@ use crate::retention::Decider;
 use crate::retention::Horizon;
 use crate::retention::RetentionPolicy;
 use crate::store::Log;
-use crate::store::sweep::Ids;
+use crate::store::sweep::IdSet;
 use crate::sweep::ACTION;
 use crate::time::Timestamp;
 
 /// The events of a log that are too old, and how many they are of what.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub ids: Ids,
+    pub ids: IdSet,
     /// By action, and what decides on it.
     pub counts: BTreeMap<(String, Decider), u64>,
     /// How many are too old and stay, for a mirror has yet to deliver them.
@@ -56,21 +56,21 @@ impl Plan {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<Self>> {
         let (head, _) = log.head()?;
-        let swept = log.swept()?;
+        let swept = log.sweep_state()?;
         let kept = kept(log)?;
         let mut plan = Self {
-            ids: Ids::default(),
+            ids: IdSet::default(),
             counts: BTreeMap::new(),
             held: 0,
             late: 0,
-            events: swept.events,
+            events: swept.event_count,
         };
         for horizon in retention.horizons(now) {
             let read = log.each(&horizon.query, head, &mut |event| {
                 if !go_on() {
                     return Err(anyhow!(Stopped));
                 }
-                let gone = swept.holds(event.id) || kept.contains(&event.id);
+                let gone = swept.is_swept(event.id) || kept.contains(&event.id);
                 if gone || retention.decider(&event) != Some(horizon.decider) {
                     return Ok(());
                 }
@@ -111,8 +111,8 @@ impl Plan {
 /// those that failed since.
 fn kept(log: &Log) -> Result<Vec<EventId>> {
     let mut kept: Vec<EventId> =
-        log.own(ACTION)?.last().map(|event| event.id).into_iter().collect();
-    let sent = log.own(outcome::SENT)?;
+        log.own_events(ACTION)?.last().map(|event| event.id).into_iter().collect();
+    let sent = log.own_events(outcome::SENT)?;
     kept.extend(sent.last().map(|event| event.id));
     let regular = sent
         .iter()
@@ -120,7 +120,7 @@ fn kept(log: &Log) -> Result<Vec<EventId>> {
         .find(|event| Recorded::of(event).is_some_and(|recorded| !recorded.outcome.one_off));
     let since = regular.map_or(EventId(0), |event| event.id);
     kept.extend(regular.map(|event| event.id));
-    let failed = log.own(outcome::FAILED)?;
+    let failed = log.own_events(outcome::FAILED)?;
     kept.extend(failed.iter().map(|event| event.id).filter(|id| *id > since));
     Ok(kept)
 }

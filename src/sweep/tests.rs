@@ -203,7 +203,7 @@ fn many_actions_leave_the_event_small() {
     fixture.event("often", 20);
     fixture.event("often", 20);
     assert_eq!(count(fixture.sweep(10, false)), 1_202);
-    let event = fixture.log.own(ACTION).unwrap().pop().unwrap();
+    let event = fixture.log.own_events(ACTION).unwrap().pop().unwrap();
     let payload = event.payload.unwrap();
     assert!(payload.as_str().len() < 200_000, "{}", payload.as_str().len());
     let payload: serde_json::Value = serde_json::from_str(payload.as_str()).unwrap();

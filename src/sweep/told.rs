@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::retention::Decider;
 use crate::retention::RetentionPolicy;
 use crate::retention::RetentionRule;
-use crate::store::sweep::Planned;
+use crate::store::sweep::PendingSweep;
 use crate::sweep::Plan;
 use crate::text;
 use crate::time::TimeFormat;
@@ -38,7 +38,7 @@ pub(crate) struct Swept {
     rules: Vec<Value>,
     late: u64,
     pub held: u64,
-    vouched: Option<Planned>,
+    vouched: Option<PendingSweep>,
     given_back: Option<u64>,
     took: Option<Duration>,
 }
@@ -48,7 +48,7 @@ impl Swept {
     pub(super) fn new(
         plan: &Plan,
         retention: &RetentionPolicy,
-        planned: &Planned,
+        planned: &PendingSweep,
         now: Timestamp,
     ) -> Self {
         Self { vouched: Some(planned.clone()), ..Self::of(plan, retention, now) }
@@ -126,7 +126,7 @@ impl Swept {
         let mut fields = Map::new();
         let mut add = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
         if let Some(vouched) = &self.vouched {
-            add("sweep", vouched.sweep.into());
+            add("sweep", vouched.number.into());
         }
         add("count", self.count.into());
         add("by_action", Value::Object(by_action));
@@ -137,7 +137,7 @@ impl Swept {
         add("late", self.late.into());
         add("held", self.held.into());
         if let Some(vouched) = &self.vouched {
-            add("gaps", vouched.gaps.into());
+            add("gaps", vouched.gap_count.into());
             let hex = vouched.gaps_sha256.iter().fold(String::new(), |mut hex, byte| {
                 write!(hex, "{byte:02x}").expect("a String takes all");
                 hex

@@ -28,11 +28,11 @@ use crate::chain;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::Log;
-use crate::store::verify::Head;
-use crate::store::verify::Place;
-use crate::store::verify::Published;
+use crate::store::verify::HashLookup;
+use crate::store::verify::LogHead;
+use crate::store::verify::PublishedHead;
+use crate::store::verify::ReadError;
 use crate::store::verify::Snapshot;
-use crate::store::verify::Trouble;
 use crate::text;
 use crate::verify::anchors::Anchor;
 use crate::verify::walk::Walk;
@@ -142,23 +142,24 @@ pub(crate) fn swept_ranges(log: &Log) -> Result<Option<String>> {
 /// # Errors
 /// What says nothing about the log.
 fn or_broken<T>(
-    read: Result<T, Trouble>,
+    read: Result<T, ReadError>,
     report: &mut Report,
     kind: Kind,
     what: &str,
 ) -> Result<Option<T>> {
     match read {
         Ok(value) => Ok(Some(value)),
-        Err(Trouble::Damage(why)) => {
+        Err(ReadError::Damage(why)) => {
             report.broken.push(Broken::of(kind, format!("{what}: {why}")));
             Ok(None)
         }
-        Err(Trouble::Failed(error)) => Err(error),
+        Err(ReadError::Failed(error)) => Err(error),
     }
 }
 
 fn schema(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
-    let foreign = or_broken(log.schema(), report, Kind::Schema, "its schema cannot be read")?;
+    let foreign =
+        or_broken(log.schema_difference(), report, Kind::Schema, "its schema cannot be read")?;
     if let Some(what) = foreign.flatten() {
         report.broken.push(Broken::of(Kind::Schema, format!("its schema was changed: {what}")));
     }
@@ -167,7 +168,8 @@ fn schema(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
 
 fn integrity(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
     const CHECK: &str = "the integrity check fails";
-    let found = or_broken(log.integrity(), report, Kind::Integrity, CHECK)?.unwrap_or_default();
+    let found =
+        or_broken(log.integrity_findings(), report, Kind::Integrity, CHECK)?.unwrap_or_default();
     for what in found.iter().take(FINDINGS) {
         report.broken.push(Broken::of(Kind::Integrity, format!("{CHECK}: {what}")));
     }
@@ -179,7 +181,7 @@ fn integrity(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
 }
 
 /// What must be true where every event holds.
-fn at_the_end(walk: &Walk, head: Option<&Head>, vouched: &sweeps::Vouched, report: &mut Report) {
+fn at_the_end(walk: &Walk, head: Option<&LogHead>, vouched: &sweeps::Vouched, report: &mut Report) {
     let (id, hash) = walk.end();
     if head.is_some_and(|head| head.hash != hash) {
         let what = format!("the head does not have the hash of event {id}");
@@ -194,12 +196,12 @@ fn at_the_end(walk: &Walk, head: Option<&Head>, vouched: &sweeps::Vouched, repor
 
 /// Holds the log against the heads that it knows to be published.
 fn published(log: &Snapshot<'_>, known: &Known, report: &mut Report) -> Result<()> {
-    let mut heads: Vec<Published> = Vec::new();
-    let read = log.published(&mut |head| heads.push(head));
+    let mut heads: Vec<PublishedHead> = Vec::new();
+    let read = log.each_published_head(&mut |head| heads.push(head));
     or_broken(read, report, Kind::Anchor, "the published heads cannot be read")?;
     let mut failed = 0_u64;
     for head in heads {
-        let (id, at, place) = (head.id, head.at, &head.place);
+        let (id, at, place) = (head.id, head.published_at, &head.place);
         let what = match known.place(log, id)? {
             _ if id > known.end => {
                 let missing = text::plural(id.0.abs_diff(known.end.0), "event");
@@ -208,17 +210,17 @@ fn published(log: &Snapshot<'_>, known: &Known, report: &mut Report) -> Result<(
                     known.end
                 )
             }
-            Place::Hash(hash) if hash == head.hash => continue,
-            Place::Hash(_) => {
+            HashLookup::Known(hash) if hash == head.hash => continue,
+            HashLookup::Known(_) => {
                 format!("event {id} is not the one whose hash was published at {at} ({place})")
             }
-            Place::Swept(..) => {
+            HashLookup::Swept(..) => {
                 format!(
                     "event {id} was swept as if its hash had not been published at {at} ({place})"
                 )
             }
             // The walk has told it.
-            Place::Nothing => continue,
+            HashLookup::Missing => continue,
         };
         failed += 1;
         if failed == 1 {
@@ -243,15 +245,15 @@ struct Known {
 }
 
 impl Known {
-    fn place(&self, log: &Snapshot<'_>, id: EventId) -> Result<Place> {
+    fn place(&self, log: &Snapshot<'_>, id: EventId) -> Result<HashLookup> {
         if id.0 == 0 {
-            return Ok(Place::Hash(self.genesis));
+            return Ok(HashLookup::Known(self.genesis));
         }
-        match log.place(id, self.sweep) {
+        match log.hash_at(id, self.sweep) {
             Ok(place) => Ok(place),
             // What cannot be read was told by the walk.
-            Err(Trouble::Damage(_)) => Ok(Place::Nothing),
-            Err(Trouble::Failed(error)) => Err(error),
+            Err(ReadError::Damage(_)) => Ok(HashLookup::Missing),
+            Err(ReadError::Failed(error)) => Err(error),
         }
     }
 
@@ -261,15 +263,15 @@ impl Known {
             return Ok(Verdict::Beyond { end: self.end });
         }
         Ok(match self.place(log, id)? {
-            Place::Hash(hash) if !anchor.is_of(&hash) => Verdict::Another,
-            Place::Hash(_) => match self.broken_at {
+            HashLookup::Known(hash) if !anchor.is_of(&hash) => Verdict::Another,
+            HashLookup::Known(_) => match self.broken_at {
                 Some(broken_at) if id >= broken_at => Verdict::Behind { broken_at },
                 _ => Verdict::Holds,
             },
-            Place::Swept(first, last) => {
+            HashLookup::Swept(first, last) => {
                 Verdict::Swept { before: EventId(first.0.saturating_sub(1)), after: last }
             }
-            Place::Nothing => Verdict::Missing,
+            HashLookup::Missing => Verdict::Missing,
         })
     }
 }

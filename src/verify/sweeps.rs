@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::chain::GapHasher;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::verify::Head;
+use crate::store::verify::LogHead;
 use crate::store::verify::Snapshot;
 use crate::text;
 use crate::time::Timestamp;
@@ -36,27 +36,27 @@ pub(super) struct Vouched {
 ///
 /// # Errors
 /// What says nothing about the log.
-pub(super) fn vouched(log: &Snapshot<'_>, head: &Head, report: &mut Report) -> Result<Vouched> {
+pub(super) fn vouched(log: &Snapshot<'_>, head: &LogHead, report: &mut Report) -> Result<Vouched> {
     let (mut digest, mut ranges) = (GapHasher::new(), 0_u64);
-    let read = log.swept(head.sweep, &mut |run| {
+    let read = log.each_gap(head.newest_sweep, &mut |run| {
         digest.update(run.first, run.last, &run.hash, run.sweep);
         ranges += 1;
     });
     let mut broken = |what: String| report.broken.push(Broken::of(Kind::Gaps, what));
     let counted = text::plural(ranges, "swept range");
-    if head.sweep == 0 {
+    if head.newest_sweep == 0 {
         if ranges > 0 {
             broken(format!("{counted} would count, but no sweep took effect"));
         }
         or_broken(read, report, Kind::Gaps, "the swept ranges cannot be read")?;
         return Ok(Vouched::default());
     }
-    let mut vouched = Vouched { sweep: Some(head.sweep), ..Vouched::default() };
+    let mut vouched = Vouched { sweep: Some(head.newest_sweep), ..Vouched::default() };
     let digest = Hash(digest.finish()).to_string();
     let mut says = None;
-    let found = log.vouchers(&mut |voucher| {
+    let found = log.each_sweep_event(&mut |voucher| {
         let payload: Value = serde_json::from_str(&voucher.payload).unwrap_or_default();
-        if payload["sweep"].as_i64() != Some(head.sweep) {
+        if payload["sweep"].as_i64() != Some(head.newest_sweep) {
             return ControlFlow::Continue(());
         }
         vouched.event = Some(voucher.id);
@@ -66,7 +66,7 @@ pub(super) fn vouched(log: &Snapshot<'_>, head: &Head, report: &mut Report) -> R
         says = Some(payload);
         ControlFlow::Break(())
     });
-    let sweep = head.sweep;
+    let sweep = head.newest_sweep;
     match says {
         None if found.is_ok() => broken(format!("no event vouches for sweep {sweep}")),
         Some(says) if says["gaps_sha256"] != Value::String(digest) => {

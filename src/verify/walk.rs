@@ -10,12 +10,12 @@ use crate::chain::ChainLink;
 use crate::chain::Verifier;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::verify::Head;
-use crate::store::verify::Reading;
-use crate::store::verify::Run;
+use crate::store::verify::ChainEntry;
+use crate::store::verify::InspectedEvent;
+use crate::store::verify::LogHead;
+use crate::store::verify::ReadError;
 use crate::store::verify::Snapshot;
-use crate::store::verify::Step;
-use crate::store::verify::Trouble;
+use crate::store::verify::SweepGap;
 use crate::text;
 use crate::time::Timestamp;
 use crate::verify::Reached;
@@ -33,9 +33,9 @@ const MOVED: i64 = 1_024;
 /// How far the walk is, and what it has seen.
 pub(super) struct Walk {
     verifier: Verifier,
-    head: Option<Head>,
+    head: Option<LogHead>,
     /// The swept run that was reached last, and the walk before it.
-    run: Option<(Run, Verifier)>,
+    run: Option<(SweepGap, Verifier)>,
     /// The last event that is still there within it.
     within: Option<ChainLink>,
     found: Option<Found>,
@@ -65,15 +65,15 @@ pub(super) struct Late {
 struct Found {
     broken: ChainBreak,
     /// The event at which it was seen; absent for a run, or the end.
-    reading: Option<Reading>,
+    reading: Option<InspectedEvent>,
     /// The next id that is there.
     next: Option<EventId>,
     /// The run that does not fit.
-    run: Option<Run>,
+    run: Option<SweepGap>,
 }
 
 impl Walk {
-    pub(super) fn new(uuid: &[u8; 16], head: Option<&Head>) -> Self {
+    pub(super) fn new(uuid: &[u8; 16], head: Option<&LogHead>) -> Self {
         Self {
             verifier: Verifier::new(uuid),
             head: head.copied(),
@@ -130,21 +130,21 @@ impl Walk {
                 reached(Reached::Event { id, of, events: self.events });
             }
             self.found = match step {
-                Step::Swept(run) => self.step_over(run),
-                Step::Event(reading) => self.take(reading),
+                ChainEntry::Gap(run) => self.step_over(run),
+                ChainEntry::Event(reading) => self.take(reading),
             };
             if self.found.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         match walked {
             Ok(()) => {}
-            Err(Trouble::Damage(why)) => {
+            Err(ReadError::Damage(why)) => {
                 self.unread = true;
                 let next = EventId(self.end().0.0.saturating_add(1));
                 let what = format!("event {next} cannot be read: {why}");
                 report.broken.push(Broken::of(Kind::Integrity, what).at(next));
                 return Ok(());
             }
-            Err(Trouble::Failed(error)) => return Err(error),
+            Err(ReadError::Failed(error)) => return Err(error),
         }
         if self.found.is_none()
             && let Some(head) = self.head
@@ -158,7 +158,7 @@ impl Walk {
         Ok(())
     }
 
-    fn step_over(&mut self, run: Run) -> Option<Found> {
+    fn step_over(&mut self, run: SweepGap) -> Option<Found> {
         let before = self.verifier;
         let past = self.head.is_some_and(|head| run.last > head.id);
         let stepped = self.verifier.verify_gap(run.first, run.last, run.hash);
@@ -188,8 +188,8 @@ impl Walk {
         None
     }
 
-    fn take(&mut self, reading: Reading) -> Option<Found> {
-        let event = reading.sealed;
+    fn take(&mut self, reading: InspectedEvent) -> Option<Found> {
+        let event = reading.link;
         if let Some((run, before)) = self.run.filter(|(run, _)| event.id <= run.last) {
             return self.take_left(reading, &run, &before);
         }
@@ -218,9 +218,14 @@ impl Walk {
 
     /// Takes an event that a sweep has yet to remove. What is still known of it must be so: else
     /// events could be put in where others were.
-    fn take_left(&mut self, reading: Reading, run: &Run, before: &Verifier) -> Option<Found> {
-        let event = reading.sealed;
-        if self.head.is_some_and(|head| head.finished) {
+    fn take_left(
+        &mut self,
+        reading: InspectedEvent,
+        run: &SweepGap,
+        before: &Verifier,
+    ) -> Option<Found> {
+        let event = reading.link;
+        if self.head.is_some_and(|head| head.sweep_finished) {
             let broken = ChainBreak::Inserted(event.id);
             return Some(Found { broken, reading: Some(reading), next: None, run: Some(*run) });
         }
@@ -288,7 +293,7 @@ impl Walk {
                 let reading = reading.as_ref();
                 let flaw = reading.and_then(|reading| reading.flaw.as_deref());
                 let search = self.search(log, reading)?;
-                self.altered(id, reading.map(|reading| &reading.sealed), flaw, &search)
+                self.altered(id, reading.map(|reading| &reading.link), flaw, &search)
             }
         })
     }
@@ -333,12 +338,12 @@ impl Walk {
 
     /// Looks behind the break for the event that should come next, and for the place of the one that
     /// is there instead.
-    fn search(&self, log: &Snapshot<'_>, instead: Option<&Reading>) -> Result<Search> {
+    fn search(&self, log: &Snapshot<'_>, instead: Option<&InspectedEvent>) -> Result<Search> {
         let mut search = Search::default();
-        let instead = instead.map(|reading| reading.sealed);
+        let instead = instead.map(|reading| reading.link);
         let from = EventId(self.end().0.0.saturating_add(1));
         let searched = log.walk(from, None, &mut |step| {
-            let Step::Event(Reading { sealed, .. }) = step else {
+            let ChainEntry::Event(InspectedEvent { link: sealed, .. }) = step else {
                 return ControlFlow::Continue(());
             };
             // What is wrong with the event itself is no matter of its place.
@@ -361,8 +366,8 @@ impl Walk {
         });
         match searched {
             // What is behind a page that cannot be read is not found.
-            Ok(()) | Err(Trouble::Damage(_)) => Ok(search),
-            Err(Trouble::Failed(error)) => Err(error),
+            Ok(()) | Err(ReadError::Damage(_)) => Ok(search),
+            Err(ReadError::Failed(error)) => Err(error),
         }
     }
 }

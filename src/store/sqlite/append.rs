@@ -27,8 +27,8 @@ use crate::event::json::JsonObject;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store;
-use crate::store::Appended;
-use crate::store::Progress;
+use crate::store::AppendOutcome;
+use crate::store::FileProgress;
 use crate::store::Stamp;
 use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
@@ -171,13 +171,13 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &NewEvent,
         stamp: &Stamp<'_>,
-    ) -> Result<Appended> {
+    ) -> Result<AppendOutcome> {
         self.attempted += 1;
         self.ensure_open()?;
         self.try_append(event, stamp).map_err(|why| self.fail(&why))
     }
 
-    pub(in crate::store) fn record_progress(&mut self, progress: &Progress) -> Result<()> {
+    pub(in crate::store) fn record_progress(&mut self, progress: &FileProgress) -> Result<()> {
         self.ensure_open()?;
         progress::record(self.connection, progress).map_err(|why| self.fail(&why))
     }
@@ -239,7 +239,11 @@ impl SqliteBatch<'_> {
     /// A repeat is found by the refusal of its insert, for most events are new. It is looked for
     /// first where the one before was a repeat, and where a row of a dimension would have to be made:
     /// what is refused leaves none behind.
-    fn try_append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> rusqlite::Result<Appended> {
+    fn try_append(
+        &mut self,
+        event: &NewEvent,
+        stamp: &Stamp<'_>,
+    ) -> rusqlite::Result<AppendOutcome> {
         let given = event.event_id.as_deref().filter(|id| !id.is_empty());
         let remembered = self.writer.interner.cached_keys(event, stamp.recorded_by);
         if (self.last_was_repeat || remembered.is_none())
@@ -254,7 +258,7 @@ impl SqliteBatch<'_> {
         };
         let event_id = given.map_or_else(|| self.new_event_id(stamp), str::to_owned);
         match self.insert(event, &event_id, stamp, &rows) {
-            Ok(id) => Ok(Appended::Stored { id, event_id }),
+            Ok(id) => Ok(AppendOutcome::Stored { id, event_id }),
             Err(why) if why.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 self.resolve_duplicate(event, given)?.ok_or(why)
             }
@@ -267,7 +271,7 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &NewEvent,
         event_id: Option<&str>,
-    ) -> rusqlite::Result<Option<Appended>> {
+    ) -> rusqlite::Result<Option<AppendOutcome>> {
         const SQL: &str = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
         let Some(event_id) = event_id else {
             return Ok(None);
@@ -278,9 +282,9 @@ impl SqliteBatch<'_> {
         self.last_was_repeat = true;
         let there = rows::select_events(self.connection, self.dimension_cache, SQL, [id.0])?.pop();
         let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok(Some(match store::conflict(event, &there) {
-            Some(field) => Appended::Conflict { id, field },
-            None => Appended::Duplicate { id, event_id: there.event_id },
+        Ok(Some(match store::conflicting_field(event, &there) {
+            Some(field) => AppendOutcome::Conflict { id, field },
+            None => AppendOutcome::Duplicate { id, event_id: there.event_id },
         }))
     }
 

@@ -11,10 +11,10 @@ use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::own_events;
-use crate::store::digest::Depth;
-use crate::store::digest::Extent;
-use crate::store::digest::Rhythm;
-use crate::store::digest::Tally;
+use crate::store::digest::ActionCount;
+use crate::store::digest::DailyCounts;
+use crate::store::digest::DetailLevel;
+use crate::store::digest::EventRange;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
@@ -76,15 +76,15 @@ impl Sqlite {
 
     pub(in crate::store) fn each_newest_first(
         &self,
-        extent: &Extent,
-        depth: Depth,
+        extent: &EventRange,
+        depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            Depth::Outline => newest_first_sql!(outline_columns!()),
-            Depth::Whole => newest_first_sql!(rows::columns!()),
+            DetailLevel::Outline => newest_first_sql!(outline_columns!()),
+            DetailLevel::Full => newest_first_sql!(rows::columns!()),
         };
-        let Extent { after, through, since, until } = *extent;
+        let EventRange { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
         loop {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
@@ -100,15 +100,15 @@ impl Sqlite {
 
     pub(in crate::store) fn each_in_recorded_order(
         &self,
-        extent: &Extent,
-        depth: Depth,
+        extent: &EventRange,
+        depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            Depth::Outline => recorded_order_sql!(outline_columns!()),
-            Depth::Whole => recorded_order_sql!(rows::columns!()),
+            DetailLevel::Outline => recorded_order_sql!(outline_columns!()),
+            DetailLevel::Full => recorded_order_sql!(rows::columns!()),
         };
-        let Extent { mut after, through, since, until } = *extent;
+        let EventRange { mut after, through, since, until } = *extent;
         loop {
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
             let page = self.select_events(sql, params)?;
@@ -118,12 +118,12 @@ impl Sqlite {
         }
     }
 
-    pub(in crate::store) fn action_counts(&self, extent: &Extent) -> Result<Vec<Tally>> {
+    pub(in crate::store) fn action_counts(&self, extent: &EventRange) -> Result<Vec<ActionCount>> {
         const SQL: &str = "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
             FROM event INDEXED BY event_occurred_at \
             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
             GROUP BY action, failed";
-        let Extent { after, through, since, until } = *extent;
+        let EventRange { after, through, since, until } = *extent;
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;
@@ -131,7 +131,7 @@ impl Sqlite {
             let rows = statement.query_map(params, |row| {
                 let action = Arc::clone(action_by_key(&actions, row.get(0)?)?);
                 let failed = row.get(1)?;
-                Ok(Tally {
+                Ok(ActionCount {
                     failed: failed || event::is_failure_action(&action.slug),
                     action,
                     count: row.get::<_, i64>(2)?.cast_unsigned(),
@@ -145,7 +145,7 @@ impl Sqlite {
         &self,
         until: Timestamp,
         days: usize,
-    ) -> Result<Vec<Rhythm>> {
+    ) -> Result<Vec<DailyCounts>> {
         // Both read nothing but their index, and it costs less to count its rows here than to have
         // SQLite group them, for it does not know that days ascend with times.
         const ALL: &str = "SELECT action.key, event.occurred_at \
@@ -187,17 +187,21 @@ impl Sqlite {
                     for (all, failed) in daily.iter_mut().zip(&failed) {
                         *all -= failed;
                     }
-                    rhythms.push(Rhythm {
+                    rhythms.push(DailyCounts {
                         action: Arc::clone(action),
                         failed: true,
-                        daily: failed,
+                        counts: failed,
                     });
                 }
-                rhythms.push(Rhythm { action: Arc::clone(action), failed: names_failure, daily });
+                rhythms.push(DailyCounts {
+                    action: Arc::clone(action),
+                    failed: names_failure,
+                    counts: daily,
+                });
             }
             rhythms.retain(|rhythm| {
                 !own_events::is_reserved(&rhythm.action.slug)
-                    && rhythm.daily.iter().any(|day| *day > 0)
+                    && rhythm.counts.iter().any(|day| *day > 0)
             });
             Ok(rhythms)
         })

@@ -17,26 +17,26 @@ use rustix::fs::FlockOperation;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Claim;
-use crate::store::HeldOff;
+use crate::store::DigestLock;
+use crate::store::ExportLock;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::create;
 use crate::store::sqlite::open::companion_path;
-use crate::store::sweep::GoOn;
+use crate::store::sweep::ShouldContinue;
 
 /// How long a sweep that is at work is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
-    pub(in crate::store) fn hold_off_sweeps(&self) -> Result<HeldOff> {
+    pub(in crate::store) fn hold_off_sweeps(&self) -> Result<ExportLock> {
         lock_shared(&companion_path(&self.path, ".lock"), LOCK_TIMEOUT)
     }
 
     pub(in crate::store) fn lock_out_exports(
         &self,
         patience: Duration,
-        go_on: GoOn<'_>,
-    ) -> Result<Option<HeldOff>> {
+        go_on: ShouldContinue<'_>,
+    ) -> Result<Option<ExportLock>> {
         lock_exclusive(&companion_path(&self.path, ".lock"), patience, go_on)
     }
 }
@@ -44,7 +44,7 @@ impl Sqlite {
 impl Sqlite {
     /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
     /// for its mail service, and an export or a sweep shall not wait for that.
-    pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<Claim>> {
+    pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         let path = companion_path(&self.path, ".lock");
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
@@ -52,7 +52,7 @@ impl Sqlite {
         };
         let file = open_or_create(&path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Claim { _lock: file })),
+            Ok(()) => Ok(Some(DigestLock { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
             Err(why) => Err(failed(why.into())),
         }
@@ -63,8 +63,8 @@ impl Sqlite {
 pub(super) fn lock_exclusive(
     path: &Path,
     patience: Duration,
-    go_on: GoOn<'_>,
-) -> Result<Option<HeldOff>> {
+    go_on: ShouldContinue<'_>,
+) -> Result<Option<ExportLock>> {
     let failed = |why: io::Error| {
         let what = format!("cannot lock {}", path.display());
         anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
@@ -73,7 +73,7 @@ pub(super) fn lock_exclusive(
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Some(HeldOff { _lock: Some(file) })),
+            Ok(()) => return Ok(Some(ExportLock { _lock: Some(file) })),
             Err(rustix::io::Errno::WOULDBLOCK) if !go_on(0) => return Ok(None),
             Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < patience => {
                 thread::sleep(Duration::from_millis(10));
@@ -87,18 +87,18 @@ pub(super) fn lock_exclusive(
     }
 }
 
-pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<HeldOff> {
+pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock> {
     let failed = |why: io::Error| {
         let what = format!("cannot lock {}", path.display());
         anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
     };
     let Some(file) = open_if_possible(path).map_err(failed)? else {
-        return Ok(HeldOff { _lock: None });
+        return Ok(ExportLock { _lock: None });
     };
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => return Ok(HeldOff { _lock: Some(file) }),
+            Ok(()) => return Ok(ExportLock { _lock: Some(file) }),
             Err(rustix::io::Errno::WOULDBLOCK) if began.elapsed() < patience => {
                 thread::sleep(Duration::from_millis(10));
             }

@@ -47,7 +47,7 @@ use rusqlite::Params;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::Found;
+use crate::store::EventIdMatch;
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 use crate::store::sqlite::error::Operation;
 #[cfg(test)]
@@ -118,15 +118,15 @@ impl Sqlite {
         Ok(self.select_events(sql, [id.0])?.pop())
     }
 
-    pub(super) fn find(&self, event_id: &str) -> Result<Found> {
+    pub(super) fn find(&self, event_id: &str) -> Result<EventIdMatch> {
         let exact = self.ids_by_event_id(event_id)?;
         let mut ids = if exact.is_empty() { self.ids_by_prefix(event_id)? } else { exact };
         if ids.len() > 1 {
             ids.sort_unstable();
-            return Ok(Found::Several(ids));
+            return Ok(EventIdMatch::Several(ids));
         }
         let event = ids.pop().map(|id| self.event(id)).transpose()?.flatten();
-        Ok(event.map_or(Found::None, |event| Found::One(Box::new(event))))
+        Ok(event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event))))
     }
 
     fn ids_by_event_id(&self, event_id: &str) -> Result<Vec<EventId>> {

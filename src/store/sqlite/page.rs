@@ -14,7 +14,7 @@ use crate::event::EventId;
 use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Order;
-use crate::store::Page;
+use crate::store::PageRequest;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::plan::AccessPath;
 use crate::store::sqlite::plan::QueryPlan;
@@ -48,11 +48,11 @@ pub(super) struct Slice {
 }
 
 impl Sqlite {
-    pub(in crate::store) fn page(&self, query: &Query, page: &Page) -> Result<Vec<Event>> {
+    pub(in crate::store) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
         let newest_first = match page.order {
-            Order::Newest => true,
-            Order::Oldest => false,
-            Order::By { field, ascending } => {
+            Order::NewestFirst => true,
+            Order::OldestFirst => false,
+            Order::ByField { field, ascending } => {
                 let key = sort::sort_expression(field)?;
                 return self.read_in_snapshot(|connection| {
                     let plan = self.plan(connection, query)?;
@@ -60,7 +60,7 @@ impl Sqlite {
                 });
             }
         };
-        let Page { after, skip, limit, up_to, .. } = *page;
+        let PageRequest { after, skip, limit, up_to, .. } = *page;
         let stretch = Slice { newest_first, after, skip, limit, up_to };
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
@@ -263,7 +263,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        page: &Page,
+        page: &PageRequest,
         key: &'static str,
         ascending: bool,
     ) -> rusqlite::Result<Vec<Event>> {

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use rusqlite::Row;
 use rusqlite::params;
 
-use crate::store::Progress;
+use crate::store::FileProgress;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::damage;
@@ -19,7 +19,7 @@ impl Sqlite {
         &self,
         size: u64,
         mut head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
-    ) -> Result<Vec<Progress>> {
+    ) -> Result<Vec<FileProgress>> {
         // No file is larger than an i64 says.
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let mut found = Vec::new();
@@ -27,7 +27,7 @@ impl Sqlite {
             let hash = head_hash(length)?;
             found.extend(self.progress_by_head(size, length, hash)?);
         }
-        found.sort_by_key(|progress| std::cmp::Reverse(progress.taken));
+        found.sort_by_key(|progress| std::cmp::Reverse(progress.offset));
         Ok(found)
     }
 
@@ -44,17 +44,17 @@ impl Sqlite {
         size: i64,
         head_length: u64,
         head_hash: [u8; 32],
-    ) -> Result<Vec<Progress>> {
+    ) -> Result<Vec<FileProgress>> {
         const SQL: &str = "SELECT taken, tail_length, tail_hash, records, lines FROM progress \
             WHERE head_length = ?1 AND head_hash = ?2 AND taken <= ?3";
         self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let rows =
                 statement.query_map(params![to_i64(head_length), head_hash, size], |row| {
-                    Ok(Progress {
+                    Ok(FileProgress {
                         head_length,
                         head_hash,
-                        taken: get_u64(row, 0)?,
+                        offset: get_u64(row, 0)?,
                         tail_length: get_u64(row, 1)?,
                         tail_hash: row.get(2)?,
                         records: get_u64(row, 3)?,
@@ -67,7 +67,7 @@ impl Sqlite {
 }
 
 /// Notes a place within the transaction that is open.
-pub(super) fn record(connection: &Connection, progress: &Progress) -> rusqlite::Result<()> {
+pub(super) fn record(connection: &Connection, progress: &FileProgress) -> rusqlite::Result<()> {
     const NOTE: &str = "INSERT OR REPLACE INTO progress \
         (head_length, head_hash, taken, tail_length, tail_hash, records, lines) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -77,7 +77,7 @@ pub(super) fn record(connection: &Connection, progress: &Progress) -> rusqlite::
     let changed = connection.prepare_cached(NOTE)?.execute(params![
         to_i64(progress.head_length),
         progress.head_hash,
-        to_i64(progress.taken),
+        to_i64(progress.offset),
         to_i64(progress.tail_length),
         progress.tail_hash,
         to_i64(progress.records),

@@ -17,20 +17,20 @@ use crate::query::samples::try_parse;
 use crate::store::Cursor;
 use crate::store::Log;
 use crate::store::Order;
-use crate::store::Page;
-use crate::store::Resemblance;
-use crate::store::Side;
+use crate::store::PageRequest;
 use crate::store::Stamp;
-use crate::store::conformance::open;
-use crate::store::conformance::small;
-use crate::store::sortable;
+use crate::store::Suggestion;
+use crate::store::SuggestionKind;
+use crate::store::conformance::minimal_event;
+use crate::store::conformance::open_log;
+use crate::store::sortable_fields;
 use crate::store::sqlite::page::Slice;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
 use crate::time::Timestamp;
 
-const FIRST_PAGE: Page =
-    Page { order: Order::Newest, after: None, skip: 0, limit: 50, up_to: None };
+const FIRST_PAGE: PageRequest =
+    PageRequest { order: Order::NewestFirst, after: None, skip: 0, limit: 50, up_to: None };
 
 fn query(text: &str) -> Query {
     try_parse(text).unwrap_or_else(|told| panic!("{told}"))
@@ -72,7 +72,7 @@ fn to_new_event(event: &Event) -> NewEvent {
 /// A log of these events, and the events as they are in it.
 fn log_of(events: &[Event]) -> (tempfile::TempDir, Log, Vec<Event>) {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
     for event in events {
         let stamp = Stamp { recorded_at: event.recorded_at, recorded_by: &event.recorded_by };
@@ -96,12 +96,12 @@ fn expected(events: &[Event], query: &Query, stretch: Slice) -> Vec<i64> {
         .filter(|event| stretch.up_to.is_none_or(|up_to| event.id <= up_to))
         .filter(|event| {
             stretch.after.is_none_or(|after| {
-                let place = Cursor::of(event);
+                let place = Cursor::from_event(event);
                 if stretch.newest_first { place < after } else { place > after }
             })
         })
         .collect();
-    meant.sort_by_key(|event| Cursor::of(event));
+    meant.sort_by_key(|event| Cursor::from_event(event));
     if stretch.newest_first {
         meant.reverse();
     }
@@ -111,9 +111,9 @@ fn expected(events: &[Event], query: &Query, stretch: Slice) -> Vec<i64> {
 
 fn check_slice(log: &Log, events: &[Event], asked: &Query, stretch: Slice) {
     let expected = expected(events, asked, stretch);
-    let order = if stretch.newest_first { Order::Newest } else { Order::Oldest };
+    let order = if stretch.newest_first { Order::NewestFirst } else { Order::OldestFirst };
     let Slice { after, skip, limit, up_to, .. } = stretch;
-    let page = Page { order, after, skip, limit, up_to };
+    let page = PageRequest { order, after, skip, limit, up_to };
     assert_eq!(ids(&log.page(asked, &page).unwrap()), expected, "{asked} by {page:?}");
     let engine = &log.engine;
     let plan = QueryPlan::new(&engine.connection, asked).unwrap();
@@ -141,7 +141,7 @@ fn check_query(log: &Log, events: &[Event], asked: &Query) {
             check_slice(log, events, asked, Slice { skip: 1, ..stretch });
             check_slice(log, events, asked, Slice { up_to: Some(EventId(5)), ..stretch });
             for event in events.iter().step_by(3) {
-                let after = Some(Cursor::of(event));
+                let after = Some(Cursor::from_event(event));
                 check_slice(log, events, asked, Slice { after, ..stretch });
             }
         }
@@ -159,12 +159,12 @@ fn check_query(log: &Log, events: &[Event], asked: &Query) {
     assert_eq!(streamed, meant, "{asked}");
     let mut arrived: Vec<i64> = meant.iter().copied().filter(|id| *id > 3).collect();
     arrived.sort_unstable();
-    assert_eq!(ids(&log.arrived(asked, EventId(3), 1_000).unwrap()), arrived, "{asked}");
+    assert_eq!(ids(&log.recorded_after(asked, EventId(3), 1_000).unwrap()), arrived, "{asked}");
     let summary = log.summary(asked, &[]).unwrap();
     assert_eq!(summary.events, count, "{asked}");
     let with_actor: u64 = summary.actors.iter().map(|seen| seen.count).sum();
     assert_eq!(with_actor + summary.system + summary.anonymous, count, "{asked}");
-    let vocabulary = log.vocabulary(asked, &[]).unwrap();
+    let vocabulary = log.action_usage(asked, &[]).unwrap();
     assert_eq!(vocabulary.iter().map(|vocable| vocable.count).sum::<u64>(), count, "{asked}");
 }
 
@@ -199,11 +199,11 @@ fn every_kind_of_term_is_asked_in_sql() {
             title: (n % 2 == 0).then(|| "ada's day".to_owned()),
             payload: None,
             session_id: text("s"),
-            ..small(if n == 7 { "a.login_failed" } else { "a.b" })
+            ..minimal_event(if n == 7 { "a.login_failed" } else { "a.b" })
         })
         .collect();
     let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let mut log = open_log(&folder.path().join("log.db"));
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let there: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
@@ -234,10 +234,10 @@ fn a_listing_is_sorted_by_any_field() {
         occurred_at: Some(Timestamp::from_nanos(0)),
         actor_label: label.map(str::to_owned),
         status_code: status,
-        ..small("a.b")
+        ..minimal_event("a.b")
     };
     let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let mut log = open_log(&folder.path().join("log.db"));
     let events = [
         event(Some("beta"), Some(404)),
         event(None, None),
@@ -247,17 +247,18 @@ fn a_listing_is_sorted_by_any_field() {
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let by = |field, ascending, asked: &str| {
-        let page = Page { order: Order::By { field, ascending }, ..FIRST_PAGE };
+        let page = PageRequest { order: Order::ByField { field, ascending }, ..FIRST_PAGE };
         ids(&log.page(&query(asked), &page).unwrap())
     };
     assert_eq!(by("actor", true, ""), [3, 1, 4, 2]);
     assert_eq!(by("actor", false, ""), [4, 1, 3, 2]);
     assert_eq!(by("status_code", true, "actor:*"), [3, 4, 1]);
     assert_eq!(by("id", true, "beta"), [1, 4]);
-    for field in sortable() {
+    for field in sortable_fields() {
         assert_eq!(by(field, true, "").len(), 4, "{field}");
     }
-    let page = Page { order: Order::By { field: "actr", ascending: true }, ..FIRST_PAGE };
+    let page =
+        PageRequest { order: Order::ByField { field: "actr", ascending: true }, ..FIRST_PAGE };
     let told = log.page(&Query::default(), &page).unwrap_err();
     assert_eq!(told.to_string(), "cannot sort by actr");
 }
@@ -265,7 +266,7 @@ fn a_listing_is_sorted_by_any_field() {
 /// Many events, so that no index is passed over for smallness.
 fn large_log() -> (tempfile::TempDir, Log) {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     for n in 0..3_000_i64 {
@@ -278,7 +279,9 @@ fn large_log() -> (tempfile::TempDir, Log) {
             target_label: Some(format!("Target {}", n % 300)),
             title: Some(format!("Title {}", n % 100)),
             user_agent: Some("agent".to_owned()),
-            ..small(["user.edit", "user.view", "auth.login"][usize::try_from(n % 3).unwrap()])
+            ..minimal_event(
+                ["user.edit", "user.view", "auth.login"][usize::try_from(n % 3).unwrap()],
+            )
         };
         batch.append(&event, &stamp).unwrap();
     }
@@ -351,30 +354,30 @@ fn a_page_asks_each_dimension_once() {
 #[test]
 fn a_name_that_is_not_there_has_others_like_it() {
     let (_folder, log) = large_log();
-    let like = |side, word: &str, scope: &str| log.resembling(&query(scope), side, word).unwrap();
-    let actor = |id: &str| Resemblance {
+    let like = |side, word: &str, scope: &str| log.suggestions(&query(scope), side, word).unwrap();
+    let actor = |id: &str| Suggestion {
         id: Some(id.to_owned()),
         label: Some(format!("Actor {id}")),
         events: 75,
     };
-    assert_eq!(like(Side::Actors, "ACTOR 3", "")[..2], [actor("3"), actor("30")]);
-    assert_eq!(like(Side::Actors, "actro", "").len(), 3);
-    assert_eq!(like(Side::Actors, "actro", "actor:17"), [actor("17")]);
-    assert_eq!(like(Side::Targets, "user/299", "")[0].events, 10);
-    assert_eq!(like(Side::Actors, "nobody", ""), []);
-    assert_eq!(like(Side::Actors, "", ""), []);
+    assert_eq!(like(SuggestionKind::Actors, "ACTOR 3", "")[..2], [actor("3"), actor("30")]);
+    assert_eq!(like(SuggestionKind::Actors, "actro", "").len(), 3);
+    assert_eq!(like(SuggestionKind::Actors, "actro", "actor:17"), [actor("17")]);
+    assert_eq!(like(SuggestionKind::Targets, "user/299", "")[0].events, 10);
+    assert_eq!(like(SuggestionKind::Actors, "nobody", ""), []);
+    assert_eq!(like(SuggestionKind::Actors, "", ""), []);
 }
 
 #[test]
 fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = open(&folder.path().join("log.db"));
+    let mut log = open_log(&folder.path().join("log.db"));
     let event = |at, tenant: Option<&str>, label: Option<&str>| NewEvent {
         occurred_at: Some(Timestamp::from_nanos(at)),
         tenant: tenant.map(str::to_owned),
         actor_id: Some("17".to_owned()),
         actor_label: label.map(str::to_owned),
-        ..small("a.b")
+        ..minimal_event("a.b")
     };
     let events = [
         event(3, None, Some("Jim")),
@@ -385,7 +388,7 @@ fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let wanted = [(None, "17"), (Some("t"), "17"), (Some("u"), "17"), (None, "18")];
-    let labels = |scope: &str| log.labels(&query(scope), &wanted).unwrap();
+    let labels = |scope: &str| log.actor_labels(&query(scope), &wanted).unwrap();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(labels(""), [some("Jim"), some("Other"), None, None]);
     assert_eq!(labels("tenant:t"), [None, some("Other"), None, None]);
@@ -401,13 +404,16 @@ fn a_summary_tells_what_was_seen_most_first() {
     assert_eq!(summary.events, 2_000);
     assert_eq!(summary.first, Some(Timestamp::from_nanos(0)));
     assert_eq!(summary.last, Some(Timestamp::from_nanos(2_998)));
-    assert_eq!(summary.activity, [667, 333, 1_000]);
-    assert_eq!((summary.kinds.len(), summary.actors.len(), summary.targets.len()), (2, 40, 200));
-    assert_eq!((summary.kinds[0].what.slug.as_str(), summary.kinds[0].count), ("user.view", 1_000));
-    let vocabulary = log.vocabulary(&Query::default(), &edges).unwrap();
+    assert_eq!(summary.histogram, [667, 333, 1_000]);
+    assert_eq!((summary.actions.len(), summary.actors.len(), summary.targets.len()), (2, 40, 200));
+    assert_eq!(
+        (summary.actions[0].value.slug.as_str(), summary.actions[0].count),
+        ("user.view", 1_000)
+    );
+    let vocabulary = log.action_usage(&Query::default(), &edges).unwrap();
     let names: Vec<_> = vocabulary.iter().map(|vocable| vocable.action.as_str()).collect();
     assert_eq!(names, ["auth.login", "user.edit", "user.view"]);
-    assert_eq!(vocabulary[1].activity, [334, 166, 500]);
+    assert_eq!(vocabulary[1].histogram, [334, 166, 500]);
     assert_eq!(vocabulary[1].last, Timestamp::from_nanos(2_997));
 }
 

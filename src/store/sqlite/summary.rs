@@ -13,11 +13,11 @@ use crate::event::Action;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
-use crate::store::Resemblance;
-use crate::store::Seen;
-use crate::store::Side;
-use crate::store::Summary;
-use crate::store::Vocable;
+use crate::store::ActionUsage;
+use crate::store::EventSummary;
+use crate::store::Occurrences;
+use crate::store::Suggestion;
+use crate::store::SuggestionKind;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::plan::QueryPlan;
@@ -63,7 +63,7 @@ impl StatsByKey {
         connection: &Connection,
         sql: &'static str,
         make: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<Seen<T>>> {
+    ) -> rusqlite::Result<Vec<Occurrences<T>>> {
         let keys: KeySet = self.0.keys().copied().collect();
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query([keys.to_json()])?;
@@ -72,7 +72,7 @@ impl StatsByKey {
             let key: i64 = row.get(0)?;
             if let Some(KeyStats { count, first, last }) = self.0.get(&key).copied() {
                 let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
-                all.push((key, Seen { what: Arc::new(make(row)?), count, first, last }));
+                all.push((key, Occurrences { value: Arc::new(make(row)?), count, first, last }));
             }
         }
         // The key, which is the order of arrival, keeps the order the same from run to run.
@@ -100,7 +100,11 @@ impl ActivityHistogram<'_> {
 }
 
 impl Sqlite {
-    pub(in crate::store) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<Summary> {
+    pub(in crate::store) fn summary(
+        &self,
+        query: &Query,
+        edges: &[Timestamp],
+    ) -> Result<EventSummary> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             summarize(connection, &plan, &ActivityHistogram { edges })
@@ -111,7 +115,7 @@ impl Sqlite {
         &self,
         query: &Query,
         edges: &[Timestamp],
-    ) -> Result<Vec<Vocable>> {
+    ) -> Result<Vec<ActionUsage>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             vocabulary(connection, &plan, &ActivityHistogram { edges })
@@ -132,9 +136,9 @@ impl Sqlite {
     pub(in crate::store) fn suggestions(
         &self,
         scope: &Query,
-        side: Side,
+        side: SuggestionKind,
         word: &str,
-    ) -> Result<Vec<Resemblance>> {
+    ) -> Result<Vec<Suggestion>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
             find_similar_names(connection, &plan, side, word)
@@ -146,10 +150,10 @@ fn summarize(
     connection: &Connection,
     plan: &QueryPlan,
     activity: &ActivityHistogram<'_>,
-) -> rusqlite::Result<Summary> {
+) -> rusqlite::Result<EventSummary> {
     const COLUMNS: &str = "SELECT event.occurred_at, event.source, event.action, event.actor, \
         event.impersonator, event.target";
-    let mut told = Summary { activity: activity.empty_counts(), ..Summary::default() };
+    let mut told = EventSummary { histogram: activity.empty_counts(), ..EventSummary::default() };
     let (mut actions, mut actors) = (StatsByKey::default(), StatsByKey::default());
     let (mut impersonators, mut targets) = (StatsByKey::default(), StatsByKey::default());
     let mut span = (i64::MAX, i64::MIN);
@@ -160,7 +164,7 @@ fn summarize(
             let at: i64 = row.get(0)?;
             told.events += 1;
             span = (span.0.min(at), span.1.max(at));
-            activity.record(&mut told.activity, at);
+            activity.record(&mut told.histogram, at);
             actions.record(row.get(2)?, at);
             match row.get(3)? {
                 Some(actor) => actors.record(actor, at),
@@ -186,7 +190,7 @@ fn summarize(
     let party = |row: &Row<'_>| {
         Ok(Party { id: get_optional_text(row, 1)?, label: get_optional_text(row, 2)? })
     };
-    told.kinds = actions.resolve_ranked(connection, SELECT_ACTIONS, read_action)?;
+    told.actions = actions.resolve_ranked(connection, SELECT_ACTIONS, read_action)?;
     told.actors = actors.resolve_ranked(connection, ACTORS, party)?;
     told.impersonators = impersonators.resolve_ranked(connection, ACTORS, party)?;
     told.targets = targets.resolve_ranked(connection, TARGETS, |row| {
@@ -215,7 +219,7 @@ fn vocabulary(
     connection: &Connection,
     plan: &QueryPlan,
     activity: &ActivityHistogram<'_>,
-) -> rusqlite::Result<Vec<Vocable>> {
+) -> rusqlite::Result<Vec<ActionUsage>> {
     let mut actions = StatsByKey::default();
     let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
     for sql in plan.all_statements(connection, "SELECT event.action, event.occurred_at")? {
@@ -230,8 +234,8 @@ fn vocabulary(
     let named = actions.resolve_ranked(connection, SELECT_ACTIONS, |row| {
         Ok((row.get::<_, i64>(0)?, read_action(row)?))
     })?;
-    let mut vocables: Vec<Vocable> = Vec::new();
-    for Seen { what, count, last, .. } in named {
+    let mut vocables: Vec<ActionUsage> = Vec::new();
+    for Occurrences { value: what, count, last, .. } in named {
         let (key, action) = Arc::unwrap_or_clone(what);
         let activity = counts.remove(&key).unwrap_or_else(|| activity.empty_counts());
         match vocables.iter_mut().find(|vocable| vocable.action == action.slug) {
@@ -241,14 +245,14 @@ fn vocabulary(
                 if there.module != action.module {
                     there.module = None;
                 }
-                there.activity.iter_mut().zip(activity).for_each(|(sum, more)| *sum += more);
+                there.histogram.iter_mut().zip(activity).for_each(|(sum, more)| *sum += more);
             }
-            None => vocables.push(Vocable {
+            None => vocables.push(ActionUsage {
                 action: action.slug,
                 module: action.module,
                 count,
                 last,
-                activity,
+                histogram: activity,
             }),
         }
     }
@@ -328,35 +332,35 @@ fn name_distance(word: &str, id: &str, folded_label: &str) -> Option<NameDistanc
 fn find_similar_names(
     connection: &Connection,
     plan: &QueryPlan,
-    side: Side,
+    side: SuggestionKind,
     word: &str,
-) -> rusqlite::Result<Vec<Resemblance>> {
+) -> rusqlite::Result<Vec<Suggestion>> {
     let (rows, events) = match side {
-        Side::Actors => (
+        SuggestionKind::Actors => (
             "SELECT key, id, folded, label FROM actor",
             "SELECT 1 FROM event INDEXED BY event_actor WHERE event.actor = ?",
         ),
-        Side::Targets => (
+        SuggestionKind::Targets => (
             "SELECT key, id, folded, label FROM target",
             "SELECT 1 FROM event INDEXED BY event_target WHERE event.target = ?",
         ),
     };
     // Of TYPE/ID the id is what was mistyped.
     let word = match (side, word.split_once('/')) {
-        (Side::Targets, Some((_, id))) if !id.is_empty() => id,
+        (SuggestionKind::Targets, Some((_, id))) if !id.is_empty() => id,
         _ => word,
     };
     let word = text::fold(word);
     if plan.matches_nothing || word.is_empty() {
         return Ok(Vec::new());
     }
-    let mut near: Vec<(NameDistance, i64, Resemblance)> = Vec::new();
+    let mut near: Vec<(NameDistance, i64, Suggestion)> = Vec::new();
     let mut statement = connection.prepare_cached(rows)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (id, folded) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
         if let Some(nearness) = name_distance(&word, id, folded) {
-            let what = Resemblance {
+            let what = Suggestion {
                 id: get_optional_text(row, 1)?,
                 label: get_optional_text(row, 3)?,
                 events: 0,

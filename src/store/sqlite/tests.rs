@@ -26,14 +26,14 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::conformance::STAMP;
-use crate::store::conformance::full;
-use crate::store::conformance::shown;
-use crate::store::conformance::small;
-use crate::store::conformance::text;
+use crate::store::conformance::format_value;
+use crate::store::conformance::full_event;
+use crate::store::conformance::minimal_event;
+use crate::store::conformance::some_text;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::rows;
-use crate::store::verify::Reading;
-use crate::store::verify::Step;
+use crate::store::verify::ChainEntry;
+use crate::store::verify::InspectedEvent;
 use crate::time::Timestamp;
 
 impl Sqlite {
@@ -52,13 +52,13 @@ impl Sqlite {
             let head = log.head().unwrap();
             let mut walk = Verifier::new(&log.uuid().unwrap());
             let mut told = Ok(());
-            let walked = log.walk(EventId(i64::MIN), Some(head.sweep), &mut |step| {
+            let walked = log.walk(EventId(i64::MIN), Some(head.newest_sweep), &mut |step| {
                 told = match step {
-                    Step::Event(Reading { sealed, flaw: Some(_), .. }) => {
+                    ChainEntry::Event(InspectedEvent { link: sealed, flaw: Some(_), .. }) => {
                         Err(ChainBreak::Altered(sealed.id))
                     }
-                    Step::Event(reading) => walk.verify_event(&reading.sealed),
-                    Step::Swept(run) => walk.verify_gap(run.first, run.last, run.hash),
+                    ChainEntry::Event(reading) => walk.verify_event(&reading.link),
+                    ChainEntry::Gap(run) => walk.verify_gap(run.first, run.last, run.hash),
                 };
                 if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
@@ -168,9 +168,9 @@ fn a_connection_has_its_settings() {
 #[test]
 fn the_chain_tells_who_was_there() {
     let (folder, mut log) = new_log();
-    let other = NewEvent { event_id: text("x"), actor_label: text("Jo"), ..full() };
-    append(&mut log, &[full(), small("a.b"), other]);
-    append(&mut log, &[small("c.d")]);
+    let other = NewEvent { event_id: some_text("x"), actor_label: some_text("Jo"), ..full_event() };
+    append(&mut log, &[full_event(), minimal_event("a.b"), other]);
+    append(&mut log, &[minimal_event("c.d")]);
     log.assert_chain_holds();
 
     let hand = connect_by_hand(&folder);
@@ -210,7 +210,7 @@ fn the_chain_tells_who_was_there() {
 #[test]
 fn nothing_is_changed_by_hand() {
     let (folder, mut log) = new_log();
-    append(&mut log, &[full(), small("c.d")]);
+    append(&mut log, &[full_event(), minimal_event("c.d")]);
     let hand = connect_by_hand(&folder);
     let before = dump(&hand);
     let columns = |table: &str| {
@@ -279,10 +279,13 @@ fn dump(hand: &Connection) -> Vec<String> {
 #[test]
 fn the_view_shows_each_field_as_it_is() {
     let (folder, mut log) = new_log();
-    let at = |nanos| NewEvent { occurred_at: Some(Timestamp::from_nanos(nanos)), ..small("a.b") };
+    let at = |nanos| NewEvent {
+        occurred_at: Some(Timestamp::from_nanos(nanos)),
+        ..minimal_event("a.b")
+    };
     let nanos =
         [0, -1, 1, -1_000_000_000, -1_000_000_001, 999_999_999, 100_000_000, i64::MIN, i64::MAX];
-    let mut events = vec![full(), NewEvent { event_id: text("evt'1"), ..full() }];
+    let mut events = vec![full_event(), NewEvent { event_id: some_text("evt'1"), ..full_event() }];
     events.extend(nanos.map(at));
     append(&mut log, &events);
     let hand = connect_by_hand(&folder);
@@ -298,7 +301,13 @@ fn the_view_shows_each_field_as_it_is() {
             let sql = format!("SELECT CAST({} AS TEXT) FROM events WHERE id = ?1", field.name);
             let seen: Option<String> =
                 hand.query_row(&sql, [event.id.0], |row| row.get(0)).unwrap();
-            assert_eq!(seen, (field.get)(&event).map(shown), "{} of {}", field.name, event.id);
+            assert_eq!(
+                seen,
+                (field.get)(&event).map(format_value),
+                "{} of {}",
+                field.name,
+                event.id
+            );
         }
     }
 }
@@ -312,7 +321,7 @@ fn one_of_many_makers_makes_the_log() {
             let path = &path;
             scope.spawn(move || {
                 let mut log = Sqlite::open_to_write(path, Create::IfMissing).unwrap();
-                append(&mut log, &[small(&format!("a.{n}"))]);
+                append(&mut log, &[minimal_event(&format!("a.{n}"))]);
             });
         }
     });
@@ -340,7 +349,7 @@ fn what_is_made_is_private_but_in_a_shared_folder() {
         fs::set_permissions(&top, Permissions::from_mode(above)).unwrap();
         let path = top.join("new/log.db");
         let mut log = Sqlite::open_to_write(&path, Create::IfMissing).unwrap();
-        append(&mut log, &[small("a.b")]);
+        append(&mut log, &[minimal_event("a.b")]);
         assert_eq!(mode(path.parent().unwrap()), below, "{name}");
         for ending in ["", "-wal", "-shm", ".lock", ".reserve"] {
             let path = path.with_file_name(format!("log.db{ending}"));
@@ -425,7 +434,7 @@ fn a_newer_log_is_left_alone() {
 #[test]
 fn a_log_that_becomes_newer_is_not_written_on() {
     let (folder, mut log) = new_log();
-    append(&mut log, &[small("a.b")]);
+    append(&mut log, &[minimal_event("a.b")]);
     connect_by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     assert_eq!(failure(log.begin()).0, Exit::Config);
 }
@@ -434,7 +443,7 @@ fn a_log_that_becomes_newer_is_not_written_on() {
 fn a_trigger_that_somebody_planted_is_named() {
     let (folder, mut log) = new_log();
     let planted = "CREATE TRIGGER quiet BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END";
-    append(&mut log, &[small("a.b")]);
+    append(&mut log, &[minimal_event("a.b")]);
     connect_by_hand(&folder).execute_batch(planted).unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
@@ -451,8 +460,8 @@ fn a_trigger_that_somebody_planted_is_named() {
 fn an_insert_that_was_swallowed_is_no_duplicate() {
     let (_folder, mut log) = new_log();
     // One who planted it behind the check: on the very connection that writes.
-    append(&mut log, &[small("a.b")]);
-    let event = NewEvent { event_id: text("e"), ..small("a.b") };
+    append(&mut log, &[minimal_event("a.b")]);
+    let event = NewEvent { event_id: some_text("e"), ..minimal_event("a.b") };
     for told in ["IGNORE", "ABORT, 'no'"] {
         let mut batch = log.begin().unwrap();
         let planted = format!(
@@ -490,7 +499,7 @@ fn a_second_name_of_the_log_is_refused_where_it_is_seen() {
     fs::remove_file(&backup).unwrap();
     std::os::unix::fs::symlink(&path, &link).unwrap();
     let mut log = Sqlite::open_to_write(&link, Create::Never).unwrap();
-    append(&mut log, &[small("a.b")]);
+    append(&mut log, &[minimal_event("a.b")]);
     assert_eq!(log.warnings(), [""; 0], "a symbolic link leads to one name");
     assert!(!elsewhere.path().join("link.db-wal").exists());
 }
@@ -501,7 +510,7 @@ fn a_name_is_never_a_uri() {
     let name = "file:x?vfs=unix-none&mode=memory";
     let path = folder.path().join(name);
     let mut log = Sqlite::open_to_write(&path, Create::IfMissing).unwrap();
-    append(&mut log, &[small("a.b")]);
+    append(&mut log, &[minimal_event("a.b")]);
     assert!(path.is_file());
     assert_eq!(Sqlite::open_to_read(&path).unwrap().head().unwrap().0, EventId(1));
 }
@@ -517,13 +526,13 @@ fn a_log_that_is_locked_is_told() {
     assert_eq!(what, format!("the log {} is locked", folder.path().join("log.db").display()));
     assert_eq!(log.head().unwrap().0, EventId(0), "a reader does not wait");
     hand.execute_batch("COMMIT").unwrap();
-    append(&mut log, &[small("a.b")]);
+    append(&mut log, &[minimal_event("a.b")]);
 }
 
 #[test]
 fn damage_is_told_and_never_a_shorter_list() {
     let (folder, mut log) = new_log();
-    append(&mut log, &[full(), small("c.d")]);
+    append(&mut log, &[full_event(), minimal_event("c.d")]);
     let hand = connect_by_hand(&folder);
     hand.execute_batch("DROP TRIGGER actor_delete; DELETE FROM actor WHERE label = 'Jerome Cruz'")
         .unwrap();
@@ -560,7 +569,10 @@ fn the_write_ahead_log_stays_small() {
     let mut longest = 0;
     for n in 0..100 {
         let mut log = Sqlite::open_to_write(&path, Create::Never).unwrap();
-        append(&mut log, &[NewEvent { event_id: None, title: text(&n.to_string()), ..full() }]);
+        append(
+            &mut log,
+            &[NewEvent { event_id: None, title: some_text(&n.to_string()), ..full_event() }],
+        );
         drop(log);
         longest = longest.max(fs::metadata(&wal).unwrap().len());
     }
@@ -568,7 +580,7 @@ fn the_write_ahead_log_stays_small() {
     assert!(longest > 0, "it is kept");
 
     let mut log = Sqlite::open_to_write(&path, Create::Never).unwrap();
-    let many: Vec<_> = (0..2_000).map(|n| small(&format!("a.{n}"))).collect();
+    let many: Vec<_> = (0..2_000).map(|n| minimal_event(&format!("a.{n}"))).collect();
     append(&mut log, &many);
     drop(log);
     assert_eq!(fs::metadata(&wal).unwrap().len(), 0, "cut after a long run");
@@ -591,9 +603,9 @@ fn count_reads(event: TraceEvent<'_>) {
 fn a_page_asks_each_dimension_once() {
     let (folder, mut log) = new_log();
     let event = |n: i32| {
-        let n = text(&n.to_string());
+        let n = some_text(&n.to_string());
         let event =
-            NewEvent { event_id: n.clone(), actor_id: n.clone(), title: n.clone(), ..full() };
+            NewEvent { event_id: n.clone(), actor_id: n.clone(), title: n.clone(), ..full_event() };
         NewEvent { target_id: n.clone(), user_agent: n.clone(), tenant: n, ..event }
     };
     append(&mut log, &(0..50).map(event).collect::<Vec<_>>());

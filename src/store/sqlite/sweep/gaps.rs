@@ -176,8 +176,8 @@ mod tests {
                     cuts.push(id);
                 }
             }
-            let ids: crate::store::sweep::Ids = doomed.iter().copied().collect();
-            let runs: Vec<NewGap> = merge_gaps(ids.runs(), &old, &cuts).collect();
+            let ids: crate::store::sweep::IdSet = doomed.iter().copied().collect();
+            let runs: Vec<NewGap> = merge_gaps(ids.ranges(), &old, &cuts).collect();
             let replaced: Vec<GapRow> = runs.iter().flat_map(|run| run.replaces.clone()).collect();
             let mut after: Vec<(i64, i64)> = runs.iter().map(|run| (run.first, run.last)).collect();
             after.extend(

@@ -36,10 +36,10 @@ use crate::store::sqlite::sweep::gaps::GapRow;
 use crate::store::sqlite::sweep::gaps::NewGap;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::wal;
-use crate::store::sweep::GoOn;
-use crate::store::sweep::Ids;
-use crate::store::sweep::Planned;
-use crate::store::sweep::Swept;
+use crate::store::sweep::IdSet;
+use crate::store::sweep::PendingSweep;
+use crate::store::sweep::ShouldContinue;
+use crate::store::sweep::SweepState;
 
 /// The least pause after a batch: more than the longest sleep of one who waits for the lock.
 const MIN_PAUSE: Duration = Duration::from_millis(12);
@@ -61,7 +61,7 @@ const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FR
     WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
 
 impl Sqlite {
-    pub(in crate::store) fn sweep_state(&self) -> Result<Swept> {
+    pub(in crate::store) fn sweep_state(&self) -> Result<SweepState> {
         self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
@@ -73,16 +73,16 @@ impl Sqlite {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(Swept { events, runs, unfinished: done < sweep })
+            Ok(SweepState { event_count: events, gaps: runs, unfinished: done < sweep })
         })
     }
 
     pub(in crate::store) fn plan_sweep(
         &mut self,
         sweeping: &mut SweepLock,
-        doomed: &Ids,
-        go_on: GoOn<'_>,
-    ) -> Result<Option<Planned>> {
+        doomed: &IdSet,
+        go_on: ShouldContinue<'_>,
+    ) -> Result<Option<PendingSweep>> {
         self.delete_unvouched_plans(sweeping)?;
         let (number, old, anchors) = self.read_in_snapshot(|connection| {
             let (sweep, _) = sweep_numbers(connection)?;
@@ -90,7 +90,7 @@ impl Sqlite {
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
             Ok((next, effective_gaps(connection, sweep)?, anchor_ids(connection)?))
         })?;
-        let mut runs = gaps::merge_gaps(doomed.runs(), &old, &anchors);
+        let mut runs = gaps::merge_gaps(doomed.ranges(), &old, &anchors);
         loop {
             let mut steps: Vec<NewGap> = Vec::new();
             let mut rows = 0;
@@ -121,7 +121,12 @@ impl Sqlite {
                 gaps += 1;
             }
             let gaps_sha256 = digest.finish();
-            Ok(Some(Planned { sweep: number, gaps, gaps_sha256, anchors: anchors.clone() }))
+            Ok(Some(PendingSweep {
+                number,
+                gap_count: gaps,
+                gaps_sha256,
+                anchor_ids: anchors.clone(),
+            }))
         })
     }
 
@@ -170,7 +175,7 @@ impl Sqlite {
     pub(in crate::store) fn vouch(
         &mut self,
         sweeping: &mut SweepLock,
-        planned: &Planned,
+        planned: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
@@ -184,7 +189,7 @@ impl Sqlite {
 
     fn try_vouch(
         &mut self,
-        planned: &Planned,
+        planned: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
@@ -192,11 +197,11 @@ impl Sqlite {
         let mut batch = self.begin()?;
         let known = anchor_ids(batch.connection())
             .map_err(|why| error::to_failure(&path, Operation::Write, &why))?;
-        if known != planned.anchors {
+        if known != planned.anchor_ids {
             return Ok(false);
         }
         batch.append(event, stamp)?;
-        batch.activate_sweep(planned.sweep)?;
+        batch.activate_sweep(planned.number)?;
         batch.commit()?;
         Ok(true)
     }
@@ -204,7 +209,7 @@ impl Sqlite {
     pub(in crate::store) fn reclaim_space(
         &mut self,
         sweeping: &mut SweepLock,
-        go_on: GoOn<'_>,
+        go_on: ShouldContinue<'_>,
     ) -> Result<u64> {
         let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
             connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))

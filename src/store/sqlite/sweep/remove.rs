@@ -16,8 +16,8 @@ use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sweep_numbers;
 use crate::store::sqlite::sweep::unused::DimensionKind;
 use crate::store::sqlite::sweep::unused::ReferencedRows;
-use crate::store::sweep::GoOn;
-use crate::store::sweep::Suspects;
+use crate::store::sweep::CleanupScope;
+use crate::store::sweep::ShouldContinue;
 
 /// So many ids go by one statement, after which the time is looked at.
 const IDS_PER_STATEMENT: i64 = 32;
@@ -30,8 +30,8 @@ impl Sqlite {
     pub(in crate::store) fn remove_swept(
         &mut self,
         sweeping: &mut SweepLock,
-        suspects: Suspects,
-        go_on: GoOn<'_>,
+        suspects: CleanupScope,
+        go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
         let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
         // What was removed shall not be found in the free parts of a page.

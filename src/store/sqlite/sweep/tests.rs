@@ -8,11 +8,11 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::conformance::STAMP;
-use crate::store::conformance::small;
-use crate::store::conformance::text;
+use crate::store::conformance::minimal_event;
+use crate::store::conformance::some_text;
 use crate::store::sqlite::Sqlite;
-use crate::store::sweep::Ids;
-use crate::store::sweep::Suspects;
+use crate::store::sweep::CleanupScope;
+use crate::store::sweep::IdSet;
 use crate::time::Timestamp;
 
 fn new_log() -> (TempDir, Sqlite) {
@@ -29,21 +29,21 @@ fn append_events(log: &mut Sqlite, events: impl IntoIterator<Item = NewEvent>) {
     batch.commit().unwrap();
 }
 
-fn id_set(all: impl IntoIterator<Item = i64>) -> Ids {
+fn id_set(all: impl IntoIterator<Item = i64>) -> IdSet {
     all.into_iter().collect()
 }
 
 /// Vouches for a removal, and removes nothing yet.
-fn vouch_for(log: &mut Sqlite, doomed: &Ids) {
+fn vouch_for(log: &mut Sqlite, doomed: &IdSet) {
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     let planned = log.plan_sweep(&mut sweeping, doomed, &mut |_| true).unwrap().unwrap();
-    let event = NewEvent { own: true, ..small("retention.sweep") };
+    let event = NewEvent { own: true, ..minimal_event("retention.sweep") };
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
 }
 
 fn remove_vouched(log: &mut Sqlite) {
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
-    assert!(log.remove_swept(&mut sweeping, Suspects::All, &mut |_| true).unwrap());
+    assert!(log.remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| true).unwrap());
 }
 
 fn stored_gaps(log: &Sqlite) -> Vec<(i64, i64, i64)> {
@@ -63,7 +63,7 @@ fn record_anchor(log: &mut Sqlite, id: i64, place: &str) {
 #[test]
 fn a_run_ends_at_a_head_that_is_known_outside() {
     let (_folder, mut log) = new_log();
-    append_events(&mut log, (0..9).map(|_| small("a.b")));
+    append_events(&mut log, (0..9).map(|_| minimal_event("a.b")));
     let third = log.event(crate::event::EventId(3)).unwrap().unwrap();
     record_anchor(&mut log, 3, "digest");
     record_anchor(&mut log, 3, "elsewhere");
@@ -84,12 +84,12 @@ fn a_run_ends_at_a_head_that_is_known_outside() {
 #[test]
 fn a_head_that_becomes_known_meanwhile_asks_for_another_plan() {
     let (_folder, mut log) = new_log();
-    append_events(&mut log, (0..4).map(|_| small("a.b")));
+    append_events(&mut log, (0..4).map(|_| minimal_event("a.b")));
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     let doomed = id_set(1..=4);
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
     record_anchor(&mut log, 2, "digest");
-    let event = small("retention.sweep");
+    let event = minimal_event("retention.sweep");
     assert!(!log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
     assert_eq!(log.head().unwrap().0.0, 4, "nothing is recorded");
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
@@ -100,7 +100,7 @@ fn a_head_that_becomes_known_meanwhile_asks_for_another_plan() {
 #[test]
 fn the_digest_of_the_runs_is_that_of_the_page() {
     let (_folder, mut log) = new_log();
-    append_events(&mut log, (0..6).map(|_| small("a.b")));
+    append_events(&mut log, (0..6).map(|_| minimal_event("a.b")));
     vouch_for(&mut log, &id_set([2]));
     remove_vouched(&mut log);
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
@@ -113,14 +113,14 @@ fn the_digest_of_the_runs_is_that_of_the_page() {
         bytes.extend(event.hash.0);
         bytes.extend(2_i64.to_be_bytes());
     }
-    assert_eq!((planned.sweep, planned.gaps), (2, 2));
+    assert_eq!((planned.number, planned.gap_count), (2, 2));
     assert_eq!(planned.gaps_sha256, chain::sha256(&bytes));
 }
 
 #[test]
 fn a_plan_that_came_to_nothing_is_forgotten() {
     let (_folder, mut log) = new_log();
-    append_events(&mut log, (0..9).map(|_| small("a.b")));
+    append_events(&mut log, (0..9).map(|_| minimal_event("a.b")));
     vouch_for(&mut log, &id_set([4]));
     remove_vouched(&mut log);
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
@@ -178,7 +178,7 @@ fn no_statement_of_a_removal_looks_at_whole_tables() {
 fn a_removal_costs_no_more_among_many_runs() {
     let steps = |runs: i64| {
         let (_folder, mut log) = new_log();
-        append_events(&mut log, (0..2 * runs + 100).map(|_| small("a.b")));
+        append_events(&mut log, (0..2 * runs + 100).map(|_| minimal_event("a.b")));
         vouch_for(&mut log, &id_set((1..=runs).map(|n| 2 * n)));
         let mut delete = log.connection.prepare("DELETE FROM event WHERE id = ?1").unwrap();
         for id in [2, runs, 2 * runs].map(|id| id / 2 * 2) {
@@ -194,12 +194,12 @@ fn a_removal_costs_no_more_among_many_runs() {
 fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
     let (folder, mut log) = new_log();
     let event = |actor: &str| NewEvent {
-        actor_label: text(actor),
-        target_label: text(actor),
-        title: text(actor),
-        user_agent: text(actor),
-        tenant: text(actor),
-        ..small("a.b")
+        actor_label: some_text(actor),
+        target_label: some_text(actor),
+        title: some_text(actor),
+        user_agent: some_text(actor),
+        tenant: some_text(actor),
+        ..minimal_event("a.b")
     };
     let mut bulk = Sqlite::open_to_write(&folder.path().join("log.db"), Create::Never).unwrap();
     append_events(&mut bulk, [event("gone")]);
@@ -236,14 +236,14 @@ fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
 #[test]
 fn what_came_meanwhile_keeps_its_rows() {
     let (folder, mut log) = new_log();
-    let event = || NewEvent { user_agent: text("curl"), ..small("a.b") };
+    let event = || NewEvent { user_agent: some_text("curl"), ..minimal_event("a.b") };
     append_events(&mut log, [event()]);
     vouch_for(&mut log, &id_set([1]));
     let mut other = Sqlite::open_to_write(&folder.path().join("log.db"), Create::Never).unwrap();
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     let mut asked = 0;
     let done = log
-        .remove_swept(&mut sweeping, Suspects::All, &mut |_| {
+        .remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| {
             asked += 1;
             // Each time the sweep asks whether to go on, somebody writes with the agent.
             append_events(&mut other, [event()]);

@@ -12,8 +12,8 @@ use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::sweep::ROWS_PER_BATCH;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sql_limit;
-use crate::store::sweep::Ids;
-use crate::store::sweep::Suspects;
+use crate::store::sweep::CleanupScope;
+use crate::store::sweep::IdSet;
 
 /// So many events are looked at in one read.
 const EVENTS_PER_READ: usize = 4_000;
@@ -34,14 +34,14 @@ pub(super) enum DimensionKind {
 
 /// The rows that removed events referred to.
 #[derive(Default)]
-pub(super) struct ReferencedRows([Ids; 7]);
+pub(super) struct ReferencedRows([IdSet; 7]);
 
 impl ReferencedRows {
     pub(super) fn insert(&mut self, kind: DimensionKind, key: i64) {
         self.0[kind as usize].insert(key);
     }
 
-    fn take(&mut self, kind: DimensionKind) -> Ids {
+    fn take(&mut self, kind: DimensionKind) -> IdSet {
         std::mem::take(&mut self.0[kind as usize])
     }
 }
@@ -101,14 +101,14 @@ impl Sqlite {
     pub(super) fn remove_unused(
         &mut self,
         sweeping: &mut SweepLock,
-        suspects: Suspects,
+        suspects: CleanupScope,
         mut referred: ReferencedRows,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
         for dimension in &INDEXED_DIMENSIONS {
             let mut suspected = match suspects {
-                Suspects::Referred => referred.take(dimension.kind),
-                Suspects::All => self.dimension_keys(dimension.select_keys)?,
+                CleanupScope::RemovedEvents => referred.take(dimension.kind),
+                CleanupScope::AllRows => self.dimension_keys(dimension.select_keys)?,
             };
             if dimension.kind == DimensionKind::Tenant {
                 // No tenant is no row to remove.
@@ -123,10 +123,10 @@ impl Sqlite {
             }
         }
         let (agents, recorders) = match suspects {
-            Suspects::Referred => {
+            CleanupScope::RemovedEvents => {
                 (referred.take(DimensionKind::Agent), referred.take(DimensionKind::Recorder))
             }
-            Suspects::All => (
+            CleanupScope::AllRows => (
                 self.dimension_keys(select_keys_sql!("agent"))?,
                 self.dimension_keys(select_keys_sql!("recorder"))?,
             ),
@@ -135,8 +135,8 @@ impl Sqlite {
     }
 
     /// The keys of a whole dimension.
-    fn dimension_keys(&self, sql: &'static str) -> Result<Ids> {
-        let mut keys = Ids::default();
+    fn dimension_keys(&self, sql: &'static str) -> Result<IdSet> {
+        let mut keys = IdSet::default();
         let mut after = i64::MIN;
         loop {
             let page: Vec<i64> = self.read_in_snapshot(|connection| {
@@ -250,8 +250,8 @@ fn read_unindexed_keys(
 /// Rows that no event was met to refer to.
 #[derive(Default)]
 struct CandidateKeys {
-    agents: Ids,
-    recorders: Ids,
+    agents: IdSet,
+    recorders: IdSet,
 }
 
 impl CandidateKeys {
@@ -268,7 +268,7 @@ impl CandidateKeys {
 
     /// As many as go in one transaction.
     fn next_batch(&self) -> Self {
-        let some = |ids: &Ids| ids.iter().take(ROWS_PER_BATCH).collect();
+        let some = |ids: &IdSet| ids.iter().take(ROWS_PER_BATCH).collect();
         Self { agents: some(&self.agents), recorders: some(&self.recorders) }
     }
 

@@ -22,8 +22,8 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::store::verify::InspectedEvent;
 use crate::store::verify::NO_CONTENT;
-use crate::store::verify::Reading;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -159,7 +159,7 @@ pub(super) fn inspect_event(
     id: EventId,
     dimensions: &mut CheckedDimensions,
     lookup: &mut DimensionStatements<'_>,
-) -> rusqlite::Result<Reading> {
+) -> rusqlite::Result<InspectedEvent> {
     let hash = column_value::<[u8; 32]>(row, 24, "hash");
     let recorded_at = column_value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
     let sealed = |content, hash| ChainLink { id, content, hash };
@@ -173,14 +173,14 @@ pub(super) fn inspect_event(
     let none = Hash([0; 32]);
     Ok(match (content, hash, recorded_at) {
         (Ok((content, flaw)), Ok(hash), Ok(recorded_at)) => {
-            Reading { sealed: sealed(content, Hash(hash)), recorded_at, flaw }
+            InspectedEvent { link: sealed(content, Hash(hash)), recorded_at, flaw }
         }
         (content, hash, recorded_at) => {
             let flaw =
                 content.as_ref().err().or(hash.as_ref().err()).or(recorded_at.as_ref().err());
-            Reading {
+            InspectedEvent {
                 flaw: flaw.cloned(),
-                sealed: sealed(NO_CONTENT, hash.map_or(none, Hash)),
+                link: sealed(NO_CONTENT, hash.map_or(none, Hash)),
                 recorded_at: recorded_at.unwrap_or(Timestamp::from_nanos(0)),
             }
         }

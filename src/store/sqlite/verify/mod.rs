@@ -25,16 +25,16 @@ use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::verify::events::CheckedDimensions;
 use crate::store::sqlite::verify::events::DimensionStatements;
 use crate::store::sqlite::verify::events::inspect_event;
-use crate::store::verify::Head;
-use crate::store::verify::Place;
-use crate::store::verify::Published;
-use crate::store::verify::Run;
-use crate::store::verify::Step;
-use crate::store::verify::Trouble;
-use crate::store::verify::Voucher;
+use crate::store::verify::ChainEntry;
+use crate::store::verify::HashLookup;
+use crate::store::verify::LogHead;
+use crate::store::verify::PublishedHead;
+use crate::store::verify::ReadError;
+use crate::store::verify::SweepEvent;
+use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 
-type SnapshotResult<T> = StdResult<T, Trouble>;
+type SnapshotResult<T> = StdResult<T, ReadError>;
 
 /// A log at one moment.
 pub(in crate::store) struct SqliteSnapshot<'a> {
@@ -77,10 +77,10 @@ macro_rules! select_gaps_sql {
 }
 
 impl SqliteSnapshot<'_> {
-    fn to_read_error(&self, error: &rusqlite::Error) -> Trouble {
+    fn to_read_error(&self, error: &rusqlite::Error) -> ReadError {
         match error::damage_of(error) {
-            Some(what) => Trouble::Damage(what),
-            None => Trouble::Failed(error::to_failure(self.path, Operation::Read, error)),
+            Some(what) => ReadError::Damage(what),
+            None => ReadError::Failed(error::to_failure(self.path, Operation::Read, error)),
         }
     }
 
@@ -115,7 +115,7 @@ impl SqliteSnapshot<'_> {
         });
         match checked {
             // It ends so where it has told that a page is damaged.
-            Err(Trouble::Damage(_)) if !found.is_empty() => {}
+            Err(ReadError::Damage(_)) if !found.is_empty() => {}
             checked => checked?,
         }
         let lines = found.iter().flat_map(|told| told.lines());
@@ -128,13 +128,13 @@ impl SqliteSnapshot<'_> {
         self.read(|connection| connection.query_row(SQL, [], |row| row.get(0)))
     }
 
-    pub(in crate::store) fn head(&self) -> SnapshotResult<Head> {
+    pub(in crate::store) fn head(&self) -> SnapshotResult<LogHead> {
         const SQL: &str = "SELECT id, hash, sweep, \
             EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
         self.read(|connection| {
             connection.query_row(SQL, [], |row| {
                 let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
-                Ok(Head { id, hash, sweep: row.get(2)?, finished: row.get(3)? })
+                Ok(LogHead { id, hash, newest_sweep: row.get(2)?, sweep_finished: row.get(3)? })
             })
         })
     }
@@ -142,7 +142,7 @@ impl SqliteSnapshot<'_> {
     pub(in crate::store) fn each_gap(
         &self,
         sweep: i64,
-        visit: &mut dyn FnMut(Run),
+        visit: &mut dyn FnMut(SweepGap),
     ) -> SnapshotResult<()> {
         self.read(|connection| {
             let mut statement = connection.prepare(select_gaps_sql!("ORDER BY first, sweep"))?;
@@ -156,7 +156,7 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn each_sweep_event(
         &self,
-        visit: &mut dyn FnMut(Voucher) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(SweepEvent) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
         const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
             AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
@@ -167,7 +167,7 @@ impl SqliteSnapshot<'_> {
             while let Some(row) = rows.next()? {
                 let payload: Option<String> = row.get(1)?;
                 let payload = payload.unwrap_or_default();
-                if visit(Voucher { id: EventId(row.get(0)?), payload }).is_break() {
+                if visit(SweepEvent { id: EventId(row.get(0)?), payload }).is_break() {
                     break;
                 }
             }
@@ -179,7 +179,7 @@ impl SqliteSnapshot<'_> {
         &self,
         from: EventId,
         sweep: Option<i64>,
-        visit: &mut dyn FnMut(Step) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
         // The table itself, and no index that could leave a row out.
         const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
@@ -196,7 +196,7 @@ impl SqliteSnapshot<'_> {
                 (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
                 _ => None,
             };
-            let mut next_run = || -> rusqlite::Result<Option<Run>> {
+            let mut next_run = || -> rusqlite::Result<Option<SweepGap>> {
                 runs.as_mut().map(next_gap).transpose().map(Option::flatten)
             };
             let mut waiting = next_run()?;
@@ -207,18 +207,18 @@ impl SqliteSnapshot<'_> {
             while let Some(row) = events.next()? {
                 let id = row.get(0)?;
                 while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
-                    if visit(Step::Swept(run)).is_break() {
+                    if visit(ChainEntry::Gap(run)).is_break() {
                         return Ok(());
                     }
                     waiting = next_run()?;
                 }
                 let reading = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(Step::Event(reading)).is_break() {
+                if visit(ChainEntry::Event(reading)).is_break() {
                     return Ok(());
                 }
             }
             while let Some(run) = waiting {
-                if visit(Step::Swept(run)).is_break() {
+                if visit(ChainEntry::Gap(run)).is_break() {
                     return Ok(());
                 }
                 waiting = next_run()?;
@@ -229,17 +229,17 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn each_published_head(
         &self,
-        visit: &mut dyn FnMut(Published),
+        visit: &mut dyn FnMut(PublishedHead),
     ) -> SnapshotResult<()> {
         const SQL: &str = "SELECT id, hash, at, place FROM anchor ORDER BY id, at";
         self.read(|connection| {
             let mut statement = connection.prepare(SQL)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                visit(Published {
+                visit(PublishedHead {
                     id: EventId(row.get(0)?),
                     hash: Hash(row.get(1)?),
-                    at: Timestamp::from_nanos(row.get(2)?),
+                    published_at: Timestamp::from_nanos(row.get(2)?),
                     place: row.get(3)?,
                 });
             }
@@ -247,7 +247,7 @@ impl SqliteSnapshot<'_> {
         })
     }
 
-    pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<Place> {
+    pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<HashLookup> {
         self.read(|connection| {
             let run = connection
                 .prepare_cached(select_gaps_sql!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
@@ -256,22 +256,22 @@ impl SqliteSnapshot<'_> {
             if let Some(run) = run.filter(|run| run.last >= id) {
                 let end = run.last == id;
                 return Ok(if end {
-                    Place::Hash(run.hash)
+                    HashLookup::Known(run.hash)
                 } else {
-                    Place::Swept(run.first, run.last)
+                    HashLookup::Swept(run.first, run.last)
                 });
             }
             let hash = connection
                 .prepare_cached("SELECT hash FROM event WHERE id = ?1")?
                 .query_row([id.0], |row| row.get(0))
                 .optional()?;
-            Ok(hash.map_or(Place::Nothing, |hash| Place::Hash(Hash(hash))))
+            Ok(hash.map_or(HashLookup::Missing, |hash| HashLookup::Known(Hash(hash))))
         })
     }
 }
 
-fn read_gap(row: &Row<'_>) -> rusqlite::Result<Run> {
-    Ok(Run {
+fn read_gap(row: &Row<'_>) -> rusqlite::Result<SweepGap> {
+    Ok(SweepGap {
         first: EventId(row.get(0)?),
         last: EventId(row.get(1)?),
         hash: Hash(row.get(2)?),
@@ -279,7 +279,7 @@ fn read_gap(row: &Row<'_>) -> rusqlite::Result<Run> {
     })
 }
 
-fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Run>> {
+fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<SweepGap>> {
     rows.next()?.map(read_gap).transpose()
 }
 
