@@ -4,9 +4,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
-use crate::render::Columns;
-use crate::render::Times;
-use crate::render::View;
+use crate::render::TableColumns;
+use crate::render::TableView;
+use crate::render::TimeDisplay;
 
 /// The flags that choose the form.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -14,7 +14,7 @@ use crate::render::View;
 pub(crate) struct OutputArgs {
     /// Show the columns of a view: activity or http
     #[arg(long, value_name = "VIEW", hide_possible_values = true)]
-    view: Option<View>,
+    view: Option<TableView>,
     /// Show these columns, or with +NAME,… these besides
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     columns: Option<String>,
@@ -55,25 +55,25 @@ impl OutputArgs {
     ///
     /// # Errors
     /// Usage: a column that there is not.
-    pub(crate) fn columns(&self) -> Result<Columns> {
+    pub(crate) fn columns(&self) -> Result<TableColumns> {
         let view = self.view.unwrap_or_default();
         match &self.columns {
-            Some(names) => Columns::parse(names, view),
-            None => Ok(Columns::of(view)),
+            Some(names) => TableColumns::parse(names, view),
+            None => Ok(TableColumns::from_view(view)),
         }
     }
 
     /// How times are written, where that was said.
-    pub(crate) fn times(&self) -> Option<Times> {
+    pub(crate) fn times(&self) -> Option<TimeDisplay> {
         self.time.map(|time| match time {
-            Time::Relative => Times::Relative,
-            Time::Local => Times::Local,
-            Time::Utc => Times::Utc,
+            Time::Relative => TimeDisplay::Relative,
+            Time::Local => TimeDisplay::Local,
+            Time::Utc => TimeDisplay::Utc,
         })
     }
 }
 
-impl ValueEnum for View {
+impl ValueEnum for TableView {
     fn value_variants<'a>() -> &'a [Self] {
         &[Self::Activity, Self::Http]
     }

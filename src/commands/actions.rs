@@ -73,7 +73,7 @@ impl Run for ActionsArgs {
         let printer = context.printer(&zone, None);
         let vocables: Vec<_> = vocabulary
             .into_iter()
-            .map(|Heard { seen, quiet }| render::Vocable {
+            .map(|Heard { seen, quiet }| render::ActionRow {
                 action: seen.action,
                 count: seen.count,
                 last: seen.last,
@@ -81,7 +81,7 @@ impl Run for ActionsArgs {
                 remark: quiet.map(|(pace, _)| format!("gone quiet, normally {pace}")),
             })
             .collect();
-        context.show(|out| printer.actions(&vocables, out))?;
+        context.show(|out| printer.write_actions(&vocables, out))?;
         Ok(exit)
     }
 }

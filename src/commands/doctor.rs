@@ -50,7 +50,7 @@ impl Run for DoctorArgs {
             let printer = context.printer(&zone, None);
             let (status, words) = diagnosis.verdict();
             let sections = diagnosis.sections();
-            context.show(|out| printer.findings(&sections, (status, &words), out))?;
+            context.show(|out| printer.write_findings(&sections, (status, &words), out))?;
         }
         Ok(if diagnosis.is_well() { Exit::Success } else { Exit::Negative })
     }

@@ -12,7 +12,7 @@ use crate::event::Target;
 use crate::query::Predicate;
 use crate::query::Query;
 use crate::render;
-use crate::render::Subject;
+use crate::render::SearchSubject;
 use crate::store::Cursor;
 use crate::store::EventSummary;
 use crate::store::Occurrences;
@@ -26,7 +26,7 @@ use crate::time::Zone;
 
 /// Who or what is searched for.
 pub(super) struct Search<'a> {
-    pub subject: Subject,
+    pub subject: SearchSubject,
     /// As it was typed.
     pub asked: &'a str,
     /// The same as a query.
@@ -39,16 +39,16 @@ impl Search<'_> {
     /// What was looked for, to say that it was not found.
     pub(super) fn sought(&self) -> String {
         match self.subject {
-            Subject::Actor => format!("by {}", self.asked),
-            Subject::Target => format!("of {}", self.asked),
+            SearchSubject::Actor => format!("by {}", self.asked),
+            SearchSubject::Target => format!("of {}", self.asked),
         }
     }
 
     /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
     pub(super) fn resembling(&self, reader: &Reader) -> Result<Vec<String>> {
         let side = match self.subject {
-            Subject::Actor => SuggestionKind::Actors,
-            Subject::Target => SuggestionKind::Targets,
+            SearchSubject::Actor => SuggestionKind::Actors,
+            SearchSubject::Target => SuggestionKind::Targets,
         };
         let told = |Suggestion { id, label, events }: Suggestion| {
             let noun = if events == 1 { "event" } else { "events" };
@@ -68,7 +68,7 @@ impl Search<'_> {
         reader: &Reader,
         query: &Query,
         zone: &Zone,
-    ) -> Result<render::Summary> {
+    ) -> Result<render::SearchSummary> {
         let edge = |order| -> Result<Option<Timestamp>> {
             let page = PageRequest { order, after: None, skip: 0, limit: 1, up_to: None };
             let events = reader.page(query, &page)?;
@@ -79,38 +79,38 @@ impl Search<'_> {
             first.zip(last).map_or_else(Vec::new, |(first, last)| zone.month_starts(first, last));
         let figures = reader.summary(query, &months)?;
         let (labels, ids) = match self.subject {
-            Subject::Actor => {
+            SearchSubject::Actor => {
                 let parties = figures.actors.iter().chain(&figures.impersonators);
                 let names =
                     parties.map(|seen| (None, &seen.value.id, &seen.value.label, seen.first));
                 self.names(names)
             }
-            Subject::Target => self.names(figures.targets.iter().map(|seen| {
+            SearchSubject::Target => self.names(figures.targets.iter().map(|seen| {
                 let Target { kind, id, label } = &*seen.value;
                 (kind.as_deref(), id, label, seen.first)
             })),
         };
         let others = match self.subject {
-            Subject::Actor => {
+            SearchSubject::Actor => {
                 merged(figures.targets.iter().map(|seen| (record(&seen.value), seen)))
             }
-            Subject::Target => doers(&figures),
+            SearchSubject::Target => doers(&figures),
         };
         let types = figures.targets.iter();
         let types = types.filter_map(|seen| Some((seen.value.kind.as_deref()?, seen.count)));
-        Ok(render::Summary {
+        Ok(render::SearchSummary {
             subject: self.subject,
-            asked: self.asked.to_owned(),
+            search_term: self.asked.to_owned(),
             events: figures.events,
             first: first.unwrap_or(Timestamp::from_nanos(0)),
             last: last.unwrap_or(Timestamp::from_nanos(0)),
             labels,
             ids,
             types: counted(types),
-            kinds: counted(figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count))),
-            others_in_all: others.len() as u64,
+            actions: counted(figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count))),
+            others_total: others.len() as u64,
             others,
-            months: figures.histogram,
+            monthly: figures.histogram,
         })
     }
 

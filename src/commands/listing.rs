@@ -20,10 +20,10 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
 use crate::query::Query;
+use crate::render::EventTable;
 use crate::render::Footer;
-use crate::render::Listing;
 use crate::render::Printer;
-use crate::render::Times;
+use crate::render::TimeDisplay;
 use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
@@ -85,9 +85,9 @@ impl Request<'_> {
                 };
                 print_table(context, &printer, &footer, |out| {
                     if let Some(summary) = &summary {
-                        printer.summary(summary, out)?;
+                        printer.write_summary(summary, out)?;
                     }
-                    Listing::new(&columns).write(&printer, &events, &labels, out)
+                    EventTable::new(&columns).write(&printer, &events, &labels, out)
                 })
             }
         }
@@ -109,7 +109,7 @@ impl Request<'_> {
                 let labels = reader.labels(&events)?;
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
                 print_table(context, &printer, &footer, |out| {
-                    Listing::new(&columns).write(&printer, &events, &labels, out)
+                    EventTable::new(&columns).write(&printer, &events, &labels, out)
                 })
             }
         }
@@ -128,7 +128,7 @@ impl Request<'_> {
         };
         let reader = context.read()?;
         // What stays on the screen for hours must not say "just now".
-        let lasting = context.is_read_by_a_person().then_some(Times::Local);
+        let lasting = context.is_read_by_a_person().then_some(TimeDisplay::Local);
         let mut printer = context.printer(zone, self.output.times().or(lasting));
         let mut seen = reader.head()?;
         let newest = PageRequest {
@@ -140,7 +140,7 @@ impl Request<'_> {
         };
         let mut events = reader.page(&self.query, &newest)?;
         events.reverse();
-        let mut listing = Listing::new(&columns);
+        let mut listing = EventTable::new(&columns);
         loop {
             if as_json {
                 print_json(context, &events)?;
@@ -230,14 +230,15 @@ fn print_table(
     if context.is_read_by_a_person() {
         context.show(|out| {
             draw(out)?;
-            printer.footer(footer, out)
+            printer.write_footer(footer, out)
         })?;
     } else {
         context.show(draw)?;
         // It is coloured where it is told, and cut nowhere: beside a table it is no part of it.
-        let plain = Printer { look: DisplayOptions { colour: false, ..printer.look }, ..*printer };
+        let plain =
+            Printer { display: DisplayOptions { colour: false, ..printer.display }, ..*printer };
         let mut line = Vec::new();
-        plain.footer(footer, &mut line)?;
+        plain.write_footer(footer, &mut line)?;
         context.note(String::from_utf8_lossy(&line).trim_end());
     }
     Ok(Exit::Success)

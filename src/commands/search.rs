@@ -9,7 +9,7 @@ use crate::commands::{Call, Run};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::query::Query;
-use crate::render::Subject;
+use crate::render::SearchSubject;
 
 const ACTOR_EXAMPLES: &str = "\
 Examples:
@@ -66,19 +66,25 @@ struct SearchArgs {
 impl Run for SearchActorArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
-        self.rest.run(context, Subject::Actor, &self.actor, Query::for_person(&self.actor))
+        self.rest.run(context, SearchSubject::Actor, &self.actor, Query::for_person(&self.actor))
     }
 }
 
 impl Run for SearchTargetArgs {
     fn run(self, call: Call) -> Result<Exit> {
         let context = &call.context()?;
-        self.rest.run(context, Subject::Target, &self.target, Query::for_target(&self.target))
+        self.rest.run(context, SearchSubject::Target, &self.target, Query::for_target(&self.target))
     }
 }
 
 impl SearchArgs {
-    fn run(&self, context: &Context, subject: Subject, asked: &str, who: Query) -> Result<Exit> {
+    fn run(
+        &self,
+        context: &Context,
+        subject: SearchSubject,
+        asked: &str,
+        who: Query,
+    ) -> Result<Exit> {
         let zone = context.zone()?;
         let narrowed = self.filter.query(&context.clock(&zone))?;
         listing::Request {

@@ -49,8 +49,8 @@ impl Run for ShowArgs {
         let printer = context.printer(&zone, None);
         let mut nearby = words::beginning(&context.arguments);
         nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
-        let nearby = render::command_line(&nearby);
-        context.show(|out| printer.detail(&event, &nearby, out))?;
+        let nearby = render::shell_command(&nearby);
+        context.show(|out| printer.write_detail(&event, &nearby, out))?;
         Ok(Exit::Success)
     }
 }

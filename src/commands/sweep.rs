@@ -66,7 +66,7 @@ impl Run for SweepArgs {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
                 context.show(|out| {
-                    printer.doomed(&doomed.rows, doomed.swept.held, doomed.events, out)
+                    printer.write_sweep_preview(&doomed.rows, doomed.swept.held, doomed.events, out)
                 })?;
             }
             return Ok(Exit::Success);

@@ -39,7 +39,7 @@ use crate::interrupt::Interrupt;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::render::Printer;
-use crate::render::Times;
+use crate::render::TimeDisplay;
 use crate::retention::RetentionPolicy;
 use crate::settings::Environment;
 use crate::settings::Overrides;
@@ -273,12 +273,12 @@ impl Context {
     }
 
     /// What draws pages for this caller's terminal, or for whatever takes the output.
-    pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<Times>) -> Printer<'a> {
+    pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<TimeDisplay>) -> Printer<'a> {
         let terminal = self.terminal.borrow();
-        let usual = if terminal.is_tty() { Times::Relative } else { Times::Rfc3339 };
+        let usual = if terminal.is_tty() { TimeDisplay::Relative } else { TimeDisplay::Rfc3339 };
         Printer {
-            look: terminal.display_options(),
-            times: times.unwrap_or(usual),
+            display: terminal.display_options(),
+            time_display: times.unwrap_or(usual),
             now: self.now,
             zone,
             system_label: self.settings.system_label(),

@@ -12,8 +12,8 @@ use crate::digest::report::Scope;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
-use crate::render::Doomed;
 use crate::render::Labels;
+use crate::render::SweepPreviewRow;
 use crate::retention::RetentionPolicy;
 use crate::store::EventIdMatch;
 use crate::store::EventSummary;
@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 pub(crate) struct WouldGo {
     pub swept: sweep::Swept,
     /// By action and rule, the most events first.
-    pub rows: Vec<Doomed>,
+    pub rows: Vec<SweepPreviewRow>,
     /// How many events the log has.
     pub events: u64,
 }
@@ -103,7 +103,7 @@ impl Reader {
             .iter()
             .map(|((action, decider), count)| {
                 let rule = sweep::decided_by(retention, *decider);
-                Doomed { action: action.clone(), count: *count, rule }
+                SweepPreviewRow { action: action.clone(), count: *count, rule }
             })
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
@@ -141,7 +141,7 @@ impl Reader {
     /// The names of actors of whom these events give the id alone.
     pub(crate) fn labels(&self, events: &[Event]) -> Result<Labels> {
         let mut labels = Labels::default();
-        let wanted = labels.wanted(events);
+        let wanted = labels.missing(events);
         if wanted.is_empty() {
             return Ok(labels);
         }

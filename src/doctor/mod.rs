@@ -124,7 +124,7 @@ impl Check {
         let name = if self.is_setting { self.name.clone() } else { self.name.replace(' ', "_") };
         check.insert("area".to_owned(), self.area.name().replace(' ', "_").into());
         check.insert("check".to_owned(), name.into());
-        check.insert("status".to_owned(), self.status.word().to_lowercase().into());
+        check.insert("status".to_owned(), self.status.name().to_lowercase().into());
         check.insert("value".to_owned(), self.value.as_str().into());
         if let Some(origin) = self.origin {
             check.insert("origin".to_owned(), origin.to_string().into());

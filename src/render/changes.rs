@@ -8,46 +8,46 @@ use crate::event::json::JsonObject;
 use crate::event::json::parse_string;
 use crate::render::Printer;
 use crate::render::json;
-use crate::render::styled::Styled;
+use crate::render::styled::StyledText;
 use crate::render::table;
+use crate::render::table::Alignment;
 use crate::render::table::Cell;
 use crate::render::table::GAP;
-use crate::render::table::Side;
-use crate::render::theme::Style;
+use crate::render::theme::TextStyle;
 use crate::text;
 
 /// The widest that a field's name gets.
-const NAME: usize = 24;
+const MAX_NAME_WIDTH: usize = 24;
 /// Narrower than this, a value is not shown beside another one.
-const NARROW: usize = 12;
+const MIN_VALUE_WIDTH: usize = 12;
 /// What stands for the side of a field that was not there.
-const NONE: &str = "(none)";
+const ABSENT: &str = "(none)";
 /// Lines around a change that are shown with it.
-const CONTEXT: usize = 2;
+const CONTEXT_LINES: usize = 2;
 /// The largest comparison, in pairs of lines, that is done line by line.
-const COMPARED: usize = 1_000_000;
+const MAX_COMPARED_PAIRS: usize = 1_000_000;
 
 impl Printer<'_> {
     /// The changed fields on lines of at most `page` columns: before → after, those with several
     /// lines or too much for one beneath, line by line; then their number.
-    pub(super) fn changes(&self, diff: &JsonObject, page: Option<usize>) -> Vec<Styled> {
+    pub(super) fn change_lines(&self, diff: &JsonObject, page: Option<usize>) -> Vec<StyledText> {
         let all = diff::changes(diff);
         let changed: Vec<&Change<'_>> =
             all.iter().filter(|change| !change.is_unchanged()).collect();
         let name_room = changed
             .iter()
-            .map(|change| Styled::foreign(Style::Plain, &change.field).width())
+            .map(|change| StyledText::foreign(TextStyle::Plain, &change.field).width())
             .max()
             .unwrap_or(0)
-            .clamp(least_name(page), NAME.max(least_name(page)));
-        let rest = name_room + 3 * GAP + text::width(self.look.arrow());
+            .clamp(min_name_width(page), MAX_NAME_WIDTH.max(min_name_width(page)));
+        let rest = name_room + 3 * GAP + text::width(self.display.arrow());
         let room = page.map(|page| page.saturating_sub(rest));
         let (beside, beneath): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
-            changed.iter().partition(|change| goes_beside(change, room));
-        let mut lines = self.beside(&beside, name_room, room);
+            changed.iter().partition(|change| is_inline(change, room));
+        let mut lines = self.inline_changes(&beside, name_room, room);
         for change in beneath {
-            lines.extend(indented(&Styled::foreign(Style::Plain, &change.field), 0, page));
-            for line in self.beneath(change) {
+            lines.extend(indented(&StyledText::foreign(TextStyle::Plain, &change.field), 0, page));
+            for line in self.multiline_change(change) {
                 lines.extend(indented(&line, 2, page));
             }
         }
@@ -55,19 +55,24 @@ impl Printer<'_> {
             0 => "no field changed".to_owned(),
             some => format!("{} changed", text::plural(some as u64, "field")),
         };
-        lines.push(Styled::own(Style::Faint, &count));
+        lines.push(StyledText::own(TextStyle::Faint, &count));
         lines
     }
 
-    fn beside(&self, changes: &[&Change<'_>], names: usize, room: Option<usize>) -> Vec<Styled> {
-        let values: Vec<(Styled, Styled)> = changes
+    fn inline_changes(
+        &self,
+        changes: &[&Change<'_>],
+        names: usize,
+        room: Option<usize>,
+    ) -> Vec<StyledText> {
+        let values: Vec<(StyledText, StyledText)> = changes
             .iter()
             .map(|change| {
                 let [before, after] = [change.before, change.after];
-                (value(before, Style::Before), value(after, Style::After))
+                (styled_side(before, TextStyle::Before), styled_side(after, TextStyle::After))
             })
             .collect();
-        let widest = |side: fn(&(Styled, Styled)) -> &Styled| {
+        let widest = |side: fn(&(StyledText, StyledText)) -> &StyledText| {
             values.iter().map(|pair| side(pair).width()).max().unwrap_or(0)
         };
         let (left, right) = (widest(|pair| &pair.0), widest(|pair| &pair.1));
@@ -85,94 +90,95 @@ impl Printer<'_> {
             .zip(&values)
             .map(|(change, (before, after))| {
                 vec![
-                    Styled::foreign(Style::Plain, &change.field).wrap(names),
+                    StyledText::foreign(TextStyle::Plain, &change.field).wrap(names),
                     before.wrap(left),
-                    vec![Styled::plain(self.look.arrow())],
+                    vec![StyledText::plain(self.display.arrow())],
                     after.wrap(right),
                 ]
             })
             .collect();
-        table::arrange(&rows, &[Side::Left; 4], &[names, 0, 0, 0])
+        table::arrange(&rows, &[Alignment::Left; 4], &[names, 0, 0, 0])
     }
 
     /// The lines that went and that came, those around them, and a mark where others are left out.
-    fn beneath(&self, change: &Change<'_>) -> Vec<Styled> {
+    fn multiline_change(&self, change: &Change<'_>) -> Vec<StyledText> {
         let (before, after) = (value_lines(change.before), value_lines(change.after));
-        let steps = steps(&before, &after);
+        let steps = diff_lines(&before, &after);
         let near = |at: usize| {
-            let around = &steps[at.saturating_sub(CONTEXT)..(at + CONTEXT + 1).min(steps.len())];
-            around.iter().any(|step| !matches!(step, Step::Same(_)))
+            let around =
+                &steps[at.saturating_sub(CONTEXT_LINES)..(at + CONTEXT_LINES + 1).min(steps.len())];
+            around.iter().any(|step| !matches!(step, DiffLine::Same(_)))
         };
         let mut lines = Vec::new();
         let mut hidden = 0;
         for (at, step) in steps.iter().enumerate() {
             let (mark, style, text) = match step {
-                Step::Same(_) if !near(at) => {
+                DiffLine::Same(_) if !near(at) => {
                     hidden += 1;
                     continue;
                 }
-                Step::Same(text) => ("  ", Style::Plain, text),
-                Step::Gone(text) => ("- ", Style::Before, text),
-                Step::New(text) => ("+ ", Style::After, text),
+                DiffLine::Same(text) => ("  ", TextStyle::Plain, text),
+                DiffLine::Removed(text) => ("- ", TextStyle::Before, text),
+                DiffLine::Added(text) => ("+ ", TextStyle::After, text),
             };
-            lines.extend(self.left_out(hidden));
+            lines.extend(self.omission_mark(hidden));
             hidden = 0;
-            let mut line = Styled::own(style, mark);
+            let mut line = StyledText::own(style, mark);
             line.push_foreign(style, text);
             lines.push(line);
         }
-        lines.extend(self.left_out(hidden));
+        lines.extend(self.omission_mark(hidden));
         lines
     }
 
-    fn left_out(&self, lines: u64) -> Option<Styled> {
+    fn omission_mark(&self, lines: u64) -> Option<StyledText> {
         let told =
-            || format!("  {} {} the same", self.look.ellipsis(), text::plural(lines, "line"));
-        (lines > 0).then(|| Styled::own(Style::Faint, &told()))
+            || format!("  {} {} the same", self.display.ellipsis(), text::plural(lines, "line"));
+        (lines > 0).then(|| StyledText::own(TextStyle::Faint, &told()))
     }
 }
 
 /// How wide the names are at least: as the labels above them, where there is room.
-fn least_name(page: Option<usize>) -> usize {
-    if page.is_some_and(|page| page < 60) { 0 } else { super::detail::LABEL }
+fn min_name_width(page: Option<usize>) -> usize {
+    if page.is_some_and(|page| page < 60) { 0 } else { super::detail::LABEL_WIDTH }
 }
 
 /// Whether both values stand on the line of their field: short ones, and texts that wrap well.
-fn goes_beside(change: &Change<'_>, room: Option<usize>) -> bool {
+fn is_inline(change: &Change<'_>, room: Option<usize>) -> bool {
     let sides = || [change.before, change.after].into_iter().flatten();
-    if sides().any(|raw| plain_text(raw).is_some_and(|text| text.contains('\n'))) {
+    if sides().any(|raw| string_text(raw).is_some_and(|text| text.contains('\n'))) {
         return false;
     }
     let Some(room) = room else { return true };
-    let width: usize = sides().map(|raw| value(Some(raw), Style::Plain).width()).sum();
+    let width: usize = sides().map(|raw| styled_side(Some(raw), TextStyle::Plain).width()).sum();
     let nested = sides().any(|raw| raw.starts_with(['{', '[']));
-    width <= room || (room >= 2 * NARROW && !nested)
+    width <= room || (room >= 2 * MIN_VALUE_WIDTH && !nested)
 }
 
 /// One side on one line.
-fn value(raw: Option<&str>, style: Style) -> Styled {
-    let Some(raw) = raw else { return Styled::own(Style::Faint, NONE) };
-    match plain_text(raw) {
+fn styled_side(raw: Option<&str>, style: TextStyle) -> StyledText {
+    let Some(raw) = raw else { return StyledText::own(TextStyle::Faint, ABSENT) };
+    match string_text(raw) {
         // Text that looks like a number, or like what it is not, keeps its quotes.
-        Some(text) if is_text(&text) => Styled::foreign(style, &text),
-        Some(_) | None => json::line(raw).restyled(style),
+        Some(text) if is_unambiguous_text(&text) => StyledText::foreign(style, &text),
+        Some(_) | None => json::single_line(raw).restyled(style),
     }
 }
 
 /// Whether a text cannot be taken for another value when it stands without its quotes.
-fn is_text(text: &str) -> bool {
+fn is_unambiguous_text(text: &str) -> bool {
     let edge = text.is_empty() || text.starts_with(' ') || text.ends_with(' ');
-    !edge && text != NONE && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+    !edge && text != ABSENT && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
 }
 
-fn plain_text(raw: &str) -> Option<Cow<'_, str>> {
+fn string_text(raw: &str) -> Option<Cow<'_, str>> {
     if raw.starts_with('"') { parse_string(raw).ok() } else { None }
 }
 
 /// One side over several lines: a text's own, else those of the value.
 fn value_lines(raw: Option<&str>) -> Vec<String> {
     let Some(raw) = raw else { return Vec::new() };
-    match plain_text(raw) {
+    match string_text(raw) {
         Some(text) => text.split('\n').map(str::to_owned).collect(),
         None => json::pretty(raw).lines().map(json::escaped).collect(),
     }
@@ -180,15 +186,15 @@ fn value_lines(raw: Option<&str>) -> Vec<String> {
 
 /// What happened to a line.
 #[derive(Debug, PartialEq, Eq)]
-enum Step<'a> {
+enum DiffLine<'a> {
     Same(&'a str),
-    Gone(&'a str),
-    New(&'a str),
+    Removed(&'a str),
+    Added(&'a str),
 }
 
 /// The way from one text to the other with the fewest lines changed; where that takes too long to
 /// find, all between the first and the last changed line is another.
-fn steps<'a>(before: &'a [String], after: &'a [String]) -> Vec<Step<'a>> {
+fn diff_lines<'a>(before: &'a [String], after: &'a [String]) -> Vec<DiffLine<'a>> {
     let pairs = || before.iter().zip(after);
     let head = pairs().take_while(|(was, is)| was == is).count();
     let shorter = before.len().min(after.len()) - head;
@@ -196,18 +202,19 @@ fn steps<'a>(before: &'a [String], after: &'a [String]) -> Vec<Step<'a>> {
     let tail = backwards.take(shorter).take_while(|(was, is)| was == is).count();
     let (old, new) = (&before[head..before.len() - tail], &after[head..after.len() - tail]);
 
-    let mut steps: Vec<Step<'a>> = before[..head].iter().map(|line| Step::Same(line)).collect();
-    if old.len().saturating_mul(new.len()) <= COMPARED {
-        push_steps(&mut steps, old, new);
+    let mut steps: Vec<DiffLine<'a>> =
+        before[..head].iter().map(|line| DiffLine::Same(line)).collect();
+    if old.len().saturating_mul(new.len()) <= MAX_COMPARED_PAIRS {
+        push_diff_lines(&mut steps, old, new);
     } else {
-        steps.extend(old.iter().map(|line| Step::Gone(line)));
-        steps.extend(new.iter().map(|line| Step::New(line)));
+        steps.extend(old.iter().map(|line| DiffLine::Removed(line)));
+        steps.extend(new.iter().map(|line| DiffLine::Added(line)));
     }
-    steps.extend(before[before.len() - tail..].iter().map(|line| Step::Same(line)));
+    steps.extend(before[before.len() - tail..].iter().map(|line| DiffLine::Same(line)));
     steps
 }
 
-fn push_steps<'a>(steps: &mut Vec<Step<'a>>, old: &'a [String], new: &'a [String]) {
+fn push_diff_lines<'a>(steps: &mut Vec<DiffLine<'a>>, old: &'a [String], new: &'a [String]) {
     // The most lines that can stay from each pair of places on.
     let across = new.len() + 1;
     let mut stay = vec![0_u32; (old.len() + 1) * across];
@@ -223,30 +230,30 @@ fn push_steps<'a>(steps: &mut Vec<Step<'a>>, old: &'a [String], new: &'a [String
     let (mut i, mut j) = (0, 0);
     while i < old.len() || j < new.len() {
         if i < old.len() && j < new.len() && old[i] == new[j] {
-            steps.push(Step::Same(&old[i]));
+            steps.push(DiffLine::Same(&old[i]));
             (i, j) = (i + 1, j + 1);
         } else if i < old.len()
             && (j == new.len() || stay[(i + 1) * across + j] >= stay[i * across + j + 1])
         {
-            steps.push(Step::Gone(&old[i]));
+            steps.push(DiffLine::Removed(&old[i]));
             i += 1;
         } else {
-            steps.push(Step::New(&new[j]));
+            steps.push(DiffLine::Added(&new[j]));
             j += 1;
         }
     }
 }
 
 /// A line on a page, `by` blanks in, its continuations under its own beginning and two further.
-pub(super) fn indented(line: &Styled, by: usize, page: Option<usize>) -> Vec<Styled> {
+pub(super) fn indented(line: &StyledText, by: usize, page: Option<usize>) -> Vec<StyledText> {
     let own = line.text().len() - line.text().trim_start_matches(' ').len();
-    let blanks = |count: usize| Styled::plain(&" ".repeat(count));
-    let whole = |rest: &Styled, by: usize| {
+    let blanks = |count: usize| StyledText::plain(&" ".repeat(count));
+    let whole = |rest: &StyledText, by: usize| {
         let mut whole = blanks(by);
         whole.append(rest);
         whole
     };
-    let first_room = page.map_or(usize::MAX, |page| page.saturating_sub(by).max(NARROW));
+    let first_room = page.map_or(usize::MAX, |page| page.saturating_sub(by).max(MIN_VALUE_WIDTH));
     if line.width() <= first_room {
         return vec![whole(line, by)];
     }

@@ -11,15 +11,15 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render::Labels;
 use crate::render::Printer;
-use crate::render::fit::Give;
-use crate::render::styled::Styled;
-use crate::render::table::Side;
-use crate::render::theme::Style;
+use crate::render::column_widths::Flexibility;
+use crate::render::styled::StyledText;
+use crate::render::table::Alignment;
+use crate::render::theme::TextStyle;
 use crate::text;
 
 /// A set of columns that has a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum View {
+pub(crate) enum TableView {
     #[default]
     Activity,
     Http,
@@ -27,7 +27,7 @@ pub(crate) enum View {
 
 /// What a column shows of an event.
 #[derive(Clone, Copy)]
-enum Content {
+enum ColumnContent {
     When,
     Actor,
     Action,
@@ -40,51 +40,69 @@ enum Content {
 }
 
 /// A column that is known by a name of its own.
-struct Named {
+struct NamedColumn {
     name: &'static str,
-    content: Content,
+    content: ColumnContent,
     /// The field that it sorts by.
+    sort_field: &'static str,
+    alignment: Alignment,
+    can_truncate: bool,
+}
+
+const fn fixed_column(
+    name: &'static str,
+    content: ColumnContent,
     sorts: &'static str,
-    side: Side,
-    cut: bool,
+) -> NamedColumn {
+    NamedColumn {
+        name,
+        content,
+        sort_field: sorts,
+        alignment: Alignment::Left,
+        can_truncate: false,
+    }
 }
 
-const fn named(name: &'static str, content: Content, sorts: &'static str) -> Named {
-    Named { name, content, sorts, side: Side::Left, cut: false }
+const fn truncated_column(
+    name: &'static str,
+    content: ColumnContent,
+    sorts: &'static str,
+) -> NamedColumn {
+    NamedColumn { can_truncate: true, ..fixed_column(name, content, sorts) }
 }
 
-const fn cut(name: &'static str, content: Content, sorts: &'static str) -> Named {
-    Named { cut: true, ..named(name, content, sorts) }
+const fn right_aligned_column(
+    name: &'static str,
+    content: ColumnContent,
+    sorts: &'static str,
+) -> NamedColumn {
+    NamedColumn { alignment: Alignment::Right, ..fixed_column(name, content, sorts) }
 }
 
-const fn right(name: &'static str, content: Content, sorts: &'static str) -> Named {
-    Named { side: Side::Right, ..named(name, content, sorts) }
-}
-
-const NAMED: [Named; 12] = [
-    right("id", Content::Field("id"), "id"),
-    named("when", Content::When, "occurred_at"),
-    cut("actor", Content::Actor, "actor"),
-    named("action", Content::Action, "action"),
-    cut("target", Content::Target, "target"),
-    named("source", Content::Field("source"), "source"),
-    cut("title", Content::Title, "title"),
-    cut("user", Content::Actor, "actor"),
-    named("method", Content::Method, "method"),
-    cut("endpoint", Content::Field("endpoint"), "endpoint"),
-    right("status", Content::Status, "status_code"),
-    named("module", Content::Field("module"), "module"),
+const NAMED_COLUMNS: [NamedColumn; 12] = [
+    right_aligned_column("id", ColumnContent::Field("id"), "id"),
+    fixed_column("when", ColumnContent::When, "occurred_at"),
+    truncated_column("actor", ColumnContent::Actor, "actor"),
+    fixed_column("action", ColumnContent::Action, "action"),
+    truncated_column("target", ColumnContent::Target, "target"),
+    fixed_column("source", ColumnContent::Field("source"), "source"),
+    truncated_column("title", ColumnContent::Title, "title"),
+    truncated_column("user", ColumnContent::Actor, "actor"),
+    fixed_column("method", ColumnContent::Method, "method"),
+    truncated_column("endpoint", ColumnContent::Field("endpoint"), "endpoint"),
+    right_aligned_column("status", ColumnContent::Status, "status_code"),
+    fixed_column("module", ColumnContent::Field("module"), "module"),
 ];
 
 /// The columns of each view, in order, with the rank in which they leave a page that is too narrow.
-const ACTIVITY: [(&str, Option<u8>); 5] = [
+const ACTIVITY_COLUMNS: [(&str, Option<u8>); 5] = [
     ("when", None),
     ("actor", Some(3)),
     ("action", None),
     ("target", Some(2)),
     ("source", Some(1)),
 ];
-const HTTP: [(&str, Option<u8>); 8] = [
+const HTTP_COLUMNS: [(&str, Option<u8>); 8] = [
     ("when", None),
     ("title", Some(2)),
     ("action", None),
@@ -97,26 +115,26 @@ const HTTP: [(&str, Option<u8>); 8] = [
 
 /// One column of a table.
 #[derive(Clone)]
-pub(crate) struct Column {
+pub(crate) struct TableColumn {
     name: &'static str,
-    content: Content,
-    pub(super) side: Side,
-    pub(super) give: Give,
+    content: ColumnContent,
+    pub(super) alignment: Alignment,
+    pub(super) flexibility: Flexibility,
 }
 
 /// The columns of a table, in order.
 #[derive(Clone)]
-pub(crate) struct Columns(pub(super) Vec<Column>);
+pub(crate) struct TableColumns(pub(super) Vec<TableColumn>);
 
-impl Columns {
-    pub(crate) fn of(view: View) -> Self {
+impl TableColumns {
+    pub(crate) fn from_view(view: TableView) -> Self {
         let names: &[(&str, Option<u8>)] = match view {
-            View::Activity => &ACTIVITY,
-            View::Http => &HTTP,
+            TableView::Activity => &ACTIVITY_COLUMNS,
+            TableView::Http => &HTTP_COLUMNS,
         };
         let column = |(name, leaves): &(&str, Option<u8>)| {
-            let mut column = Column::named(name).expect("a view's columns have names");
-            column.give.leaves = *leaves;
+            let mut column = TableColumn::find(name).expect("a view's columns have names");
+            column.flexibility.drop_rank = *leaves;
             column
         };
         Self(names.iter().map(column).collect())
@@ -127,15 +145,17 @@ impl Columns {
     ///
     /// # Errors
     /// A [`Failure`] of usage for an unknown name, with the nearest one.
-    pub(crate) fn parse(spec: &str, view: View) -> anyhow::Result<Self> {
+    pub(crate) fn parse(spec: &str, view: TableView) -> anyhow::Result<Self> {
         let Some(more) = spec.trim_start().strip_prefix('+') else {
-            return Ok(Self(spec.split(',').map(Column::parse).collect::<anyhow::Result<_>>()?));
+            return Ok(Self(
+                spec.split(',').map(TableColumn::parse).collect::<anyhow::Result<_>>()?,
+            ));
         };
-        let Self(mut columns) = Self::of(view);
+        let Self(mut columns) = Self::from_view(view);
         let mut ids = 0;
         for name in more.split(',') {
             let name = name.trim_start();
-            let column = Column::parse(name.strip_prefix('+').unwrap_or(name))?;
+            let column = TableColumn::parse(name.strip_prefix('+').unwrap_or(name))?;
             columns.retain(|known| known.name != column.name);
             if column.name == "id" {
                 columns.insert(ids, column);
@@ -148,50 +168,59 @@ impl Columns {
     }
 }
 
-impl Column {
+impl TableColumn {
     fn parse(name: &str) -> anyhow::Result<Self> {
         let name = name.trim();
-        Self::named(&name.to_ascii_lowercase())
-            .ok_or_else(|| unknown("--columns", "column", name).into())
+        Self::find(&name.to_ascii_lowercase())
+            .ok_or_else(|| unknown_name("--columns", "column", name).into())
     }
 
     /// The column of that name, which is that of one of ours or of a field.
-    fn named(name: &str) -> Option<Self> {
-        if let Some(ours) = NAMED.iter().find(|ours| ours.name == name) {
-            let give = Give { way: ours.cut, leaves: None };
-            return Some(Self { name: ours.name, content: ours.content, side: ours.side, give });
+    fn find(name: &str) -> Option<Self> {
+        if let Some(ours) = NAMED_COLUMNS.iter().find(|ours| ours.name == name) {
+            let give = Flexibility { can_truncate: ours.can_truncate, drop_rank: None };
+            return Some(Self {
+                name: ours.name,
+                content: ours.content,
+                alignment: ours.alignment,
+                flexibility: give,
+            });
         }
         let field = field::by_name(name)?;
         Some(Self {
             name: field.name,
-            content: Content::Field(field.name),
-            side: if field.kind == FieldKind::Status { Side::Right } else { Side::Left },
-            give: Give { way: may_be_long(field), leaves: None },
+            content: ColumnContent::Field(field.name),
+            alignment: if field.kind == FieldKind::Status {
+                Alignment::Right
+            } else {
+                Alignment::Left
+            },
+            flexibility: Flexibility { can_truncate: may_be_long(field), drop_rank: None },
         })
     }
 
-    pub(super) fn header(&self) -> Styled {
-        Styled::own(Style::Head, &self.name.to_ascii_uppercase())
+    pub(super) fn header(&self) -> StyledText {
+        StyledText::own(TextStyle::Heading, &self.name.to_ascii_uppercase())
     }
 
     /// What stands in the column for an event.
-    pub(super) fn cell(&self, event: &Event, labels: &Labels, printer: &Printer<'_>) -> Styled {
+    pub(super) fn cell(&self, event: &Event, labels: &Labels, printer: &Printer<'_>) -> StyledText {
         match self.content {
-            Content::When => Styled::plain(&printer.when(event.occurred_at)),
-            Content::Actor => printer.actor(event, labels),
-            Content::Action => action(event, printer),
-            Content::Target => printer.target(event),
-            Content::Title => {
-                Styled::foreign(Style::Title, event.title.as_deref().unwrap_or_default())
+            ColumnContent::When => StyledText::plain(&printer.format_time(event.occurred_at)),
+            ColumnContent::Actor => printer.styled_actor(event, labels),
+            ColumnContent::Action => styled_action(event, printer),
+            ColumnContent::Target => printer.styled_target(event),
+            ColumnContent::Title => {
+                StyledText::foreign(TextStyle::Title, event.title.as_deref().unwrap_or_default())
             }
-            Content::Method => event.method.as_deref().map(method).unwrap_or_default(),
-            Content::Status => event.status_code.map(status).unwrap_or_default(),
-            Content::Field("severity") => {
-                Styled::own(severity_style(event.severity), event.severity.name())
+            ColumnContent::Method => event.method.as_deref().map(styled_method).unwrap_or_default(),
+            ColumnContent::Status => event.status_code.map(styled_status).unwrap_or_default(),
+            ColumnContent::Field("severity") => {
+                StyledText::own(severity_style(event.severity), event.severity.name())
             }
-            Content::Field(name) => field::by_name(name)
+            ColumnContent::Field(name) => field::by_name(name)
                 .and_then(|field| (field.get)(event))
-                .map(|value| printer.value(value))
+                .map(|value| printer.styled_value(value))
                 .unwrap_or_default(),
         }
     }
@@ -204,15 +233,16 @@ impl Column {
 /// A [`Failure`] of usage for an unknown name, with the nearest one.
 pub(crate) fn sort_field(name: &str) -> anyhow::Result<&'static str> {
     let lower = name.to_ascii_lowercase();
-    let column = NAMED.iter().find(|column| column.name == lower).map(|column| column.sorts);
+    let column =
+        NAMED_COLUMNS.iter().find(|column| column.name == lower).map(|column| column.sort_field);
     column
         .or_else(|| field::by_name(&lower).map(|field| field.name))
-        .ok_or_else(|| unknown("--sort", "field", name).into())
+        .ok_or_else(|| unknown_name("--sort", "field", name).into())
 }
 
-fn unknown(flag: &str, what: &str, name: &str) -> Failure {
+fn unknown_name(flag: &str, what: &str, name: &str) -> Failure {
     let names = || {
-        let ours = NAMED.iter().map(|column| column.name);
+        let ours = NAMED_COLUMNS.iter().map(|column| column.name);
         ours.chain(FIELDS.iter().map(|field| field.name))
     };
     let failure =
@@ -247,54 +277,54 @@ fn may_be_long(field: &Field) -> bool {
 }
 
 /// The action in the colour of its severity, behind a mark when it failed.
-pub(super) fn action(event: &Event, printer: &Printer<'_>) -> Styled {
-    let mut action = Styled::default();
+pub(super) fn styled_action(event: &Event, printer: &Printer<'_>) -> StyledText {
+    let mut action = StyledText::default();
     if event.is_failed() {
-        action.push(Style::Failed, printer.look.cross());
-        action.push(Style::Plain, " ");
+        action.push(TextStyle::Failed, printer.display.failure_mark());
+        action.push(TextStyle::Plain, " ");
     }
     action.push_foreign(severity_style(event.severity), &event.action.slug);
     action
 }
 
-pub(super) fn severity_style(severity: Severity) -> Style {
+pub(super) fn severity_style(severity: Severity) -> TextStyle {
     match severity {
-        Severity::Critical => Style::Critical,
-        Severity::High => Style::High,
-        Severity::Medium | Severity::Low | Severity::Info => Style::Plain,
+        Severity::Critical => TextStyle::Critical,
+        Severity::High => TextStyle::High,
+        Severity::Medium | Severity::Low | Severity::Info => TextStyle::Plain,
     }
 }
 
-pub(super) fn method(method: &str) -> Styled {
+pub(super) fn styled_method(method: &str) -> StyledText {
     let style = match method {
-        "GET" => Style::Reads,
-        "POST" => Style::Makes,
-        "PUT" | "PATCH" => Style::Changes,
-        "DELETE" => Style::Deletes,
-        _ => Style::Plain,
+        "GET" => TextStyle::HttpRead,
+        "POST" => TextStyle::HttpCreate,
+        "PUT" | "PATCH" => TextStyle::HttpUpdate,
+        "DELETE" => TextStyle::HttpDelete,
+        _ => TextStyle::Plain,
     };
-    Styled::foreign(style, method)
+    StyledText::foreign(style, method)
 }
 
-pub(super) fn status(status: u16) -> Styled {
+pub(super) fn styled_status(status: u16) -> StyledText {
     let style = match status {
-        200..=299 => Style::Success,
-        400..=499 => Style::ClientError,
-        500..=599 => Style::ServerError,
-        _ => Style::Faint,
+        200..=299 => TextStyle::Success,
+        400..=499 => TextStyle::ClientError,
+        500..=599 => TextStyle::ServerError,
+        _ => TextStyle::Faint,
     };
-    Styled::own(style, &status.to_string())
+    StyledText::own(style, &status.to_string())
 }
 
 impl Printer<'_> {
     /// A field's value on one line.
-    pub(super) fn value(&self, value: FieldValue<'_>) -> Styled {
+    pub(super) fn styled_value(&self, value: FieldValue<'_>) -> StyledText {
         match value {
-            FieldValue::Integer(number) => Styled::plain(&number.to_string()),
-            FieldValue::Text(text) => Styled::foreign(Style::Plain, text),
-            FieldValue::Time(at) => Styled::plain(&self.when(at)),
-            FieldValue::Json(json) => super::json::line(json.as_str()),
-            FieldValue::Hash(hash) => Styled::plain(&hash.to_string()),
+            FieldValue::Integer(number) => StyledText::plain(&number.to_string()),
+            FieldValue::Text(text) => StyledText::foreign(TextStyle::Plain, text),
+            FieldValue::Time(at) => StyledText::plain(&self.format_time(at)),
+            FieldValue::Json(json) => super::json::single_line(json.as_str()),
+            FieldValue::Hash(hash) => StyledText::plain(&hash.to_string()),
         }
     }
 }
@@ -304,11 +334,16 @@ mod tests {
     use super::*;
 
     fn names(spec: &str) -> Vec<&'static str> {
-        Columns::parse(spec, View::Activity).unwrap().0.iter().map(|column| column.name).collect()
+        TableColumns::parse(spec, TableView::Activity)
+            .unwrap()
+            .0
+            .iter()
+            .map(|column| column.name)
+            .collect()
     }
 
     fn refusal(spec: &str) -> (Exit, String, String) {
-        let error = Columns::parse(spec, View::Activity).err().unwrap();
+        let error = TableColumns::parse(spec, TableView::Activity).err().unwrap();
         let failure: &Failure = error.downcast_ref().unwrap();
         (failure.exit, failure.message.clone(), failure.hint.clone().unwrap())
     }
@@ -345,7 +380,7 @@ mod tests {
     #[test]
     fn every_field_is_a_column_and_sorts() {
         for field in &FIELDS {
-            assert!(Column::named(field.name).is_some(), "{}", field.name);
+            assert!(TableColumn::find(field.name).is_some(), "{}", field.name);
             assert_eq!(sort_field(field.name).unwrap(), field.name);
         }
         assert_eq!(sort_field("WHEN").unwrap(), "occurred_at");

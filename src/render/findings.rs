@@ -4,12 +4,12 @@ use std::io;
 use std::io::Write;
 
 use crate::render::Printer;
-use crate::render::styled::Styled;
+use crate::render::styled::StyledText;
 use crate::render::table;
+use crate::render::table::Alignment;
 use crate::render::table::Cell;
 use crate::render::table::GAP;
-use crate::render::table::Side;
-use crate::render::theme::Style;
+use crate::render::theme::TextStyle;
 
 /// Whether all is well with what was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub(crate) enum Status {
 
 impl Status {
     /// The word for it, which says all that its colour says.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Note => "note",
@@ -30,11 +30,11 @@ impl Status {
         }
     }
 
-    fn style(self) -> Style {
+    fn style(self) -> TextStyle {
         match self {
-            Self::Ok => Style::Success,
-            Self::Note => Style::ClientError,
-            Self::Bad => Style::Critical,
+            Self::Ok => TextStyle::Success,
+            Self::Note => TextStyle::ClientError,
+            Self::Bad => TextStyle::Critical,
         }
     }
 }
@@ -59,13 +59,13 @@ pub(crate) struct Section {
 
 const INDENT: &str = "  ";
 /// Lines longer than this are hard to follow.
-const READABLE: usize = 110;
+const MAX_WIDTH: usize = 110;
 /// Less than this is no column.
-const NARROWEST: usize = 24;
+const MIN_VALUE_WIDTH: usize = 24;
 
 impl Printer<'_> {
     /// Writes the sections, and below them what it comes to.
-    pub(crate) fn findings(
+    pub(crate) fn write_findings(
         &self,
         sections: &[Section],
         verdict: (Status, &str),
@@ -73,50 +73,53 @@ impl Printer<'_> {
     ) -> io::Result<()> {
         let all = || sections.iter().flat_map(|section| &section.findings);
         let widest = |width: fn(&Finding) -> usize| all().map(width).max().unwrap_or(0);
-        let status = widest(|finding| finding.status.map_or(0, |status| status.word().len()));
-        let name = widest(|finding| Styled::foreign(Style::Plain, &finding.name).width());
+        let status = widest(|finding| finding.status.map_or(0, |status| status.name().len()));
+        let name = widest(|finding| StyledText::foreign(TextStyle::Plain, &finding.name).width());
         let before = INDENT.len() + status + GAP + name + GAP;
-        let page = self.look.width.map(|width| width.min(READABLE));
-        let column = page.map(|page| page.saturating_sub(before).max(NARROWEST));
+        let page = self.display.width.map(|width| width.min(MAX_WIDTH));
+        let column = page.map(|page| page.saturating_sub(before).max(MIN_VALUE_WIDTH));
         for section in sections {
-            self.write_line(&Styled::own(Style::Head, section.name), out)?;
-            let rows: Vec<Vec<Cell>> =
-                section.findings.iter().map(|finding| self.finding(finding, column)).collect();
-            for line in table::arrange(&rows, &[Side::Left; 3], &[status, name, 0]) {
-                let mut indented = Styled::plain(INDENT);
+            self.write_line(&StyledText::own(TextStyle::Heading, section.name), out)?;
+            let rows: Vec<Vec<Cell>> = section
+                .findings
+                .iter()
+                .map(|finding| self.finding_cells(finding, column))
+                .collect();
+            for line in table::arrange(&rows, &[Alignment::Left; 3], &[status, name, 0]) {
+                let mut indented = StyledText::plain(INDENT);
                 indented.append(&line);
                 self.write_line(&indented, out)?;
             }
-            self.write_line(&Styled::default(), out)?;
+            self.write_line(&StyledText::default(), out)?;
         }
         let (status, words) = verdict;
-        self.write_line(&Styled::own(status.style(), words), out)
+        self.write_line(&StyledText::own(status.style(), words), out)
     }
 
-    fn finding(&self, finding: &Finding, column: Option<usize>) -> Vec<Cell> {
-        let wrapped = |text: &Styled, columns: Option<usize>| match columns {
+    fn finding_cells(&self, finding: &Finding, column: Option<usize>) -> Vec<Cell> {
+        let wrapped = |text: &StyledText, columns: Option<usize>| match columns {
             Some(columns) => text.wrap(columns),
             None => vec![text.clone()],
         };
-        let status = finding.status.map(|status| Styled::own(status.style(), status.word()));
+        let status = finding.status.map(|status| StyledText::own(status.style(), status.name()));
         // What there is nothing to do about stands back.
-        let style = if status.is_some() { Style::Plain } else { Style::Faint };
-        let mut value = wrapped(&Styled::foreign(style, &finding.value), column);
+        let style = if status.is_some() { TextStyle::Plain } else { TextStyle::Faint };
+        let mut value = wrapped(&StyledText::foreign(style, &finding.value), column);
         if let Some(advice) = &finding.advice {
             // What follows is indented as far as the arrow is wide.
-            let arrow = format!("{} ", self.look.arrow());
+            let arrow = format!("{} ", self.display.arrow());
             let blank = " ".repeat(arrow.chars().count());
             let inner = column.map(|column| column - blank.len());
-            let advice = wrapped(&Styled::foreign(Style::Plain, advice), inner);
+            let advice = wrapped(&StyledText::foreign(TextStyle::Plain, advice), inner);
             value.extend(advice.iter().enumerate().map(|(number, line)| {
-                let mut led = Styled::plain(if number == 0 { &arrow } else { &blank });
+                let mut led = StyledText::plain(if number == 0 { &arrow } else { &blank });
                 led.append(line);
                 led
             }));
         }
         vec![
             status.into_iter().collect(),
-            vec![Styled::foreign(Style::Plain, &finding.name)],
+            vec![StyledText::foreign(TextStyle::Plain, &finding.name)],
             value,
         ]
     }

@@ -6,8 +6,8 @@ use std::io::Write;
 
 use crate::event::EventId;
 use crate::render::Printer;
-use crate::render::styled::Styled;
-use crate::render::theme::Style;
+use crate::render::styled::StyledText;
+use crate::render::theme::TextStyle;
 use crate::text;
 
 /// What a footer knows of the page above it.
@@ -24,7 +24,7 @@ pub(crate) struct Footer {
 
 impl Printer<'_> {
     /// Writes the footer of a table: how many, and how to get more.
-    pub(crate) fn footer(&self, footer: &Footer, out: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn write_footer(&self, footer: &Footer, out: &mut dyn Write) -> io::Result<()> {
         let shown = text::format_thousands(footer.shown);
         let count = match footer.total.filter(|total| *total > footer.shown) {
             Some(total) => format!("{shown} of {} events", text::format_thousands(total)),
@@ -33,7 +33,7 @@ impl Printer<'_> {
         };
         let mut parts = vec![count];
         match (&footer.next_page, footer.newest) {
-            (Some(words), _) => parts.push(format!("next page: {}", command_line(words))),
+            (Some(words), _) => parts.push(format!("next page: {}", shell_command(words))),
             (None, Some(newest)) => {
                 parts.push(format!("activity show {newest} for the newest in full"));
                 parts.push("--help for filters".to_owned());
@@ -41,11 +41,13 @@ impl Printer<'_> {
             (None, None) => {}
         }
         // A command is to be taken as it is, so the line is not cut; what is only advice may go.
-        let line = |parts: &[String]| Styled::foreign(Style::Faint, &parts.join(self.look.dot()));
+        let line = |parts: &[String]| {
+            StyledText::foreign(TextStyle::Faint, &parts.join(self.display.separator()))
+        };
         let mut drawn = line(&parts);
         while footer.next_page.is_none()
             && parts.len() > 1
-            && self.look.width.is_some_and(|width| drawn.width() > width)
+            && self.display.width.is_some_and(|width| drawn.width() > width)
         {
             parts.pop();
             drawn = line(&parts);
@@ -61,7 +63,7 @@ impl Printer<'_> {
             line.push_str(part);
         }
         if let Some((last, others)) = meant.split_last() {
-            line.push_str(self.look.dot());
+            line.push_str(self.display.separator());
             line.push_str("did you mean ");
             if !others.is_empty() {
                 line.push_str(&others.join(", "));
@@ -75,12 +77,12 @@ impl Printer<'_> {
 }
 
 /// Words as a shell takes them.
-pub(crate) fn command_line<S: AsRef<str>>(words: &[S]) -> String {
-    let quoted: Vec<Cow<'_, str>> = words.iter().map(|word| quote(word.as_ref())).collect();
+pub(crate) fn shell_command<S: AsRef<str>>(words: &[S]) -> String {
+    let quoted: Vec<Cow<'_, str>> = words.iter().map(|word| shell_quote(word.as_ref())).collect();
     quoted.join(" ")
 }
 
-fn quote(word: &str) -> Cow<'_, str> {
+fn shell_quote(word: &str) -> Cow<'_, str> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./:,=@%+".contains(&byte);
     if !word.is_empty() && word.bytes().all(safe) {
         Cow::Borrowed(word)
@@ -95,7 +97,7 @@ mod tests {
     use crate::render::sample;
 
     fn footer(footer: &Footer, width: usize) -> String {
-        sample::drawn(Some(width), |printer, out| printer.footer(footer, out))
+        sample::drawn(Some(width), |printer, out| printer.write_footer(footer, out))
     }
 
     #[test]
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn words_are_quoted_for_a_shell() {
         assert_eq!(
-            command_line(&["a-b=c", "", "it's", "user.*", "é"]),
+            shell_command(&["a-b=c", "", "it's", "user.*", "é"]),
             r"a-b=c '' 'it'\''s' 'user.*' 'é'"
         );
     }

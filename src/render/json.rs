@@ -1,15 +1,15 @@
 //! JSON for people: the text as it came, numbers and order of keys untouched, over several lines.
 
-use crate::render::styled::Styled;
-use crate::render::theme::Style;
+use crate::render::styled::StyledText;
+use crate::render::theme::TextStyle;
 use crate::text;
 
 /// An array of plain values up to this long stays on one line.
-const SHORT: usize = 60;
+const MAX_FLAT_LENGTH: usize = 60;
 
 /// The text on one line, with what a terminal would not show as `\uXXXX`.
-pub(crate) fn line(raw: &str) -> Styled {
-    Styled::foreign(Style::Plain, &escaped(raw))
+pub(crate) fn single_line(raw: &str) -> StyledText {
+    StyledText::foreign(TextStyle::Plain, &escaped(raw))
 }
 
 pub(crate) fn escaped(raw: &str) -> String {
@@ -19,8 +19,8 @@ pub(crate) fn escaped(raw: &str) -> String {
 }
 
 /// The lines of a value, each level indented by two blanks.
-pub(crate) fn lines(raw: &str) -> Vec<Styled> {
-    pretty(raw).lines().map(line).collect()
+pub(crate) fn pretty_lines(raw: &str) -> Vec<StyledText> {
+    pretty(raw).lines().map(single_line).collect()
 }
 
 /// The text over several lines, not escaped.
@@ -30,13 +30,13 @@ pub(crate) fn pretty(raw: &str) -> String {
     let mut rest = raw;
     while let Some(c) = rest.chars().next() {
         let token = match c {
-            '"' => string(rest),
+            '"' => leading_string(rest),
             _ => &rest[..c.len_utf8()],
         };
         let mut taken = token.len();
         match c {
             '{' | '[' => {
-                if let Some(flat) = flat(rest) {
+                if let Some(flat) = leading_flat_container(rest) {
                     taken = flat.len();
                     push_flat(&mut out, flat);
                 } else {
@@ -69,7 +69,7 @@ fn new_line(out: &mut String, depth: usize) {
 }
 
 /// The string that `text` begins with, its quotes included.
-fn string(text: &str) -> &str {
+fn leading_string(text: &str) -> &str {
     let mut escaped = false;
     for (place, byte) in text.bytes().enumerate().skip(1) {
         match byte {
@@ -84,16 +84,16 @@ fn string(text: &str) -> &str {
 
 /// The container that `text` begins with, if it goes on one line: an empty one, or a short array of
 /// plain values.
-fn flat(text: &str) -> Option<&str> {
+fn leading_flat_container(text: &str) -> Option<&str> {
     if text.starts_with("{}") || text.starts_with("[]") {
         return Some(&text[..2]);
     }
     let mut place = text.starts_with('[').then_some(1)?;
-    while place < SHORT {
+    while place < MAX_FLAT_LENGTH {
         match text.as_bytes().get(place)? {
             b']' => return Some(&text[..=place]),
             b'{' | b'[' => return None,
-            b'"' => place += string(&text[place..]).len(),
+            b'"' => place += leading_string(&text[place..]).len(),
             _ => place += 1,
         }
     }
@@ -103,7 +103,7 @@ fn flat(text: &str) -> Option<&str> {
 fn push_flat(out: &mut String, flat: &str) {
     let mut rest = flat;
     while let Some(c) = rest.chars().next() {
-        let token = if c == '"' { string(rest) } else { &rest[..c.len_utf8()] };
+        let token = if c == '"' { leading_string(rest) } else { &rest[..c.len_utf8()] };
         match c {
             ',' => out.push_str(", "),
             ' ' | '\n' | '\r' | '\t' => {}
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_a_terminal_obeys_is_written_out() {
-        let lines = lines("{\"k\\u001b\":\"\u{202e}x\u{9b}\"}");
+        let lines = pretty_lines("{\"k\\u001b\":\"\u{202e}x\u{9b}\"}");
         assert_eq!(lines[1].text(), r#"  "k\u001b": "\u202ex\u009b""#);
     }
 

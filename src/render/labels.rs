@@ -7,10 +7,10 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::event::Party;
 
-/// The newest label for an id within its tenant. The caller asks the log for what is [`wanted`] and
+/// The newest label for an id within its tenant. The caller asks the log for what is [`missing`] and
 /// puts in what he may see.
 ///
-/// [`wanted`]: Labels::wanted
+/// [`missing`]: Labels::missing
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels(HashMap<Option<String>, HashMap<String, String>>);
 
@@ -22,7 +22,7 @@ impl Labels {
 
     /// The tenants and ids that these events give no label for and that are not known here, each
     /// once.
-    pub(crate) fn wanted(&self, events: &[Event]) -> Vec<(Option<Arc<str>>, String)> {
+    pub(crate) fn missing(&self, events: &[Event]) -> Vec<(Option<Arc<str>>, String)> {
         let mut seen = HashSet::new();
         let mut wanted = Vec::new();
         for event in events {
@@ -57,11 +57,11 @@ mod tests {
         let events = [nameless("a"), nameless("a"), nameless("b"), sample::edit()];
         let mut labels = Labels::default();
         assert_eq!(
-            labels.wanted(&events),
+            labels.missing(&events),
             [(Some("a".into()), "17".into()), (Some("b".into()), "17".into())]
         );
         labels.insert(Some("a"), "17", "James Compton");
-        assert_eq!(labels.wanted(&events), [(Some("b".into()), "17".into())]);
+        assert_eq!(labels.missing(&events), [(Some("b".into()), "17".into())]);
         assert_eq!(labels.get(Some("b"), "17"), None, "another tenant's 17 is somebody else");
     }
 }

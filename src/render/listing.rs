@@ -4,28 +4,28 @@ use std::io;
 use std::io::Write;
 
 use crate::event::Event;
-use crate::render::Columns;
 use crate::render::Labels;
 use crate::render::Printer;
-use crate::render::fit;
-use crate::render::fit::Give;
-use crate::render::styled::Styled;
+use crate::render::TableColumns;
+use crate::render::column_widths;
+use crate::render::column_widths::Flexibility;
+use crate::render::styled::StyledText;
 use crate::render::table;
+use crate::render::table::Alignment;
 use crate::render::table::Cell;
 use crate::render::table::GAP;
-use crate::render::table::Side;
 
 /// A table that can go on: the columns of what comes later are those of the first page, only wider
 /// where they must be.
-pub(crate) struct Listing<'a> {
-    columns: &'a Columns,
+pub(crate) struct EventTable<'a> {
+    columns: &'a TableColumns,
     /// How wide each column would like to be; empty before the first page.
-    natural: Vec<usize>,
+    natural_widths: Vec<usize>,
 }
 
-impl<'a> Listing<'a> {
-    pub(crate) fn new(columns: &'a Columns) -> Self {
-        Self { columns, natural: Vec::new() }
+impl<'a> EventTable<'a> {
+    pub(crate) fn new(columns: &'a TableColumns) -> Self {
+        Self { columns, natural_widths: Vec::new() }
     }
 
     /// Writes the events, under a header if they are the first.
@@ -37,22 +37,22 @@ impl<'a> Listing<'a> {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let columns = &self.columns.0;
-        let mut rows: Vec<Vec<Styled>> = Vec::with_capacity(events.len() + 1);
-        if self.natural.is_empty() {
+        let mut rows: Vec<Vec<StyledText>> = Vec::with_capacity(events.len() + 1);
+        if self.natural_widths.is_empty() {
             rows.push(columns.iter().map(|column| column.header()).collect());
-            self.natural = vec![0; columns.len()];
+            self.natural_widths = vec![0; columns.len()];
         }
         rows.extend(events.iter().map(|event| {
             columns.iter().map(|column| column.cell(event, labels, printer)).collect()
         }));
         for row in &rows {
-            for (natural, cell) in self.natural.iter_mut().zip(row) {
+            for (natural, cell) in self.natural_widths.iter_mut().zip(row) {
                 *natural = cell.width().max(*natural);
             }
         }
-        let look = &printer.look;
-        let gives: Vec<Give> = columns.iter().map(|column| column.give).collect();
-        let widths = fit::widths(&self.natural, &gives, GAP, look.width);
+        let look = &printer.display;
+        let gives: Vec<Flexibility> = columns.iter().map(|column| column.flexibility).collect();
+        let widths = column_widths::fit_columns(&self.natural_widths, &gives, GAP, look.width);
         let rows: Vec<Vec<Cell>> = rows
             .iter()
             .map(|row| {
@@ -62,7 +62,7 @@ impl<'a> Listing<'a> {
             })
             .collect();
         let shown = columns.iter().zip(&widths).filter(|(_, width)| width.is_some());
-        let sides: Vec<Side> = shown.map(|(column, _)| column.side).collect();
+        let sides: Vec<Alignment> = shown.map(|(column, _)| column.alignment).collect();
         let widths: Vec<usize> = widths.into_iter().flatten().collect();
         printer.write_lines(&table::arrange(&rows, &sides, &widths), out)
     }

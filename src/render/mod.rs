@@ -7,19 +7,19 @@
 
 mod actions;
 mod changes;
+mod column_widths;
 mod columns;
 mod detail;
-mod doomed;
 mod findings;
-mod fit;
 mod footer;
 mod json;
 mod labels;
 mod listing;
 mod sentence;
-mod spark;
+mod sparkline;
 mod styled;
 mod summary;
+mod sweep_preview;
 mod table;
 mod theme;
 
@@ -35,26 +35,26 @@ use crate::event::Event;
 use crate::event::Party;
 use crate::event::Target;
 use crate::event::diff;
-use crate::render::styled::Styled;
-use crate::render::theme::Style;
+use crate::render::styled::StyledText;
+use crate::render::theme::TextStyle;
 use crate::terminal::DisplayOptions;
 use crate::text;
 use crate::time;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use crate::render::actions::Vocable;
-pub(crate) use crate::render::columns::{Columns, View, sort_field};
-pub(crate) use crate::render::doomed::Doomed;
+pub(crate) use crate::render::actions::ActionRow;
+pub(crate) use crate::render::columns::{TableColumns, TableView, sort_field};
 pub(crate) use crate::render::findings::{Finding, Section, Status};
-pub(crate) use crate::render::footer::{Footer, command_line};
+pub(crate) use crate::render::footer::{Footer, shell_command};
 pub(crate) use crate::render::labels::Labels;
-pub(crate) use crate::render::listing::Listing;
-pub(crate) use crate::render::summary::{Subject, Summary};
+pub(crate) use crate::render::listing::EventTable;
+pub(crate) use crate::render::summary::{SearchSubject, SearchSummary};
+pub(crate) use crate::render::sweep_preview::SweepPreviewRow;
 
 /// How times are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Times {
+pub(crate) enum TimeDisplay {
     /// `2 min ago`: what a person at a terminal gets.
     Relative,
     /// `2026-11-20 14:28:09 SAST`.
@@ -67,8 +67,8 @@ pub(crate) enum Times {
 
 /// Draws pages.
 pub(crate) struct Printer<'a> {
-    pub look: DisplayOptions,
-    pub times: Times,
+    pub display: DisplayOptions,
+    pub time_display: TimeDisplay,
     pub now: Timestamp,
     pub zone: &'a Zone,
     /// Who stands for an event of the system that names nobody: `(system)`.
@@ -77,99 +77,109 @@ pub(crate) struct Printer<'a> {
 
 impl Printer<'_> {
     /// A time as it stands in a table.
-    fn when(&self, at: Timestamp) -> String {
-        match self.times {
-            Times::Relative => time::format_relative(at, self.now, self.zone),
-            Times::Local => {
+    fn format_time(&self, at: Timestamp) -> String {
+        match self.time_display {
+            TimeDisplay::Relative => time::format_relative(at, self.now, self.zone),
+            TimeDisplay::Local => {
                 self.zone.format(at.truncate_to_second(), time::TimeFormat::DateTimeExact)
             }
-            Times::Rfc3339 => self.zone.format(at, time::TimeFormat::Rfc3339),
-            Times::Utc => at.to_string(),
+            TimeDisplay::Rfc3339 => self.zone.format(at, time::TimeFormat::Rfc3339),
+            TimeDisplay::Utc => at.to_string(),
         }
     }
 
     /// A day, where relative times would be too vague.
-    fn day(&self, at: Timestamp) -> String {
-        match self.times {
-            Times::Relative | Times::Local => self.zone.format(at, time::TimeFormat::DayMonthYear),
-            Times::Rfc3339 | Times::Utc => self.when(at),
+    fn format_day(&self, at: Timestamp) -> String {
+        match self.time_display {
+            TimeDisplay::Relative | TimeDisplay::Local => {
+                self.zone.format(at, time::TimeFormat::DayMonthYear)
+            }
+            TimeDisplay::Rfc3339 | TimeDisplay::Utc => self.format_time(at),
         }
     }
 
     /// Who did it, as a table has it: `James Compton (by Jerome Cruz)`.
-    fn actor(&self, event: &Event, labels: &Labels) -> Styled {
+    fn styled_actor(&self, event: &Event, labels: &Labels) -> StyledText {
         let mut who = match &event.actor {
-            Some(actor) => self.party(actor, event, labels),
-            None if event.source.is_system() => Styled::foreign(Style::Faint, self.system_label),
-            None => Styled::own(Style::Faint, "(anonymous)"),
+            Some(actor) => self.styled_party(actor, event, labels),
+            None if event.source.is_system() => {
+                StyledText::foreign(TextStyle::Faint, self.system_label)
+            }
+            None => StyledText::own(TextStyle::Faint, "(anonymous)"),
         };
         if let Some(impersonator) = &event.impersonator {
-            who.push(Style::Plain, " (by ");
-            who.append(&self.party(impersonator, event, labels));
-            who.push(Style::Plain, ")");
+            who.push(TextStyle::Plain, " (by ");
+            who.append(&self.styled_party(impersonator, event, labels));
+            who.push(TextStyle::Plain, ")");
         }
         who
     }
 
     /// A label; else the newest known one, marked; else the id, cut short.
-    fn party(&self, party: &Party, event: &Event, labels: &Labels) -> Styled {
+    fn styled_party(&self, party: &Party, event: &Event, labels: &Labels) -> StyledText {
         let known = || labels.get(event.tenant.as_deref(), party.id.as_deref()?);
         match (&party.label, known(), &party.id) {
-            (Some(label), _, _) => Styled::foreign(Style::Plain, label),
+            (Some(label), _, _) => StyledText::foreign(TextStyle::Plain, label),
             (None, Some(label), _) => {
-                let mut marked = Styled::own(Style::Faint, "~");
-                marked.push_foreign(Style::Plain, label);
+                let mut marked = StyledText::own(TextStyle::Faint, "~");
+                marked.push_foreign(TextStyle::Plain, label);
                 marked
             }
             (None, None, Some(id)) => self.short_id(id),
-            (None, None, None) => Styled::default(),
+            (None, None, None) => StyledText::default(),
         }
     }
 
     /// An id that stands for a label: of a UUID or another long number the beginning tells enough,
     /// of other ids some more is needed.
-    fn short_id(&self, id: &str) -> Styled {
-        const WHOLE: usize = 16;
-        let styled = Styled::foreign(Style::Plain, id);
-        let Some(_) = self.look.width.filter(|_| styled.width() > WHOLE) else { return styled };
+    fn short_id(&self, id: &str) -> StyledText {
+        const MAX_WHOLE_ID: usize = 16;
+        let styled = StyledText::foreign(TextStyle::Plain, id);
+        let Some(_) = self.display.width.filter(|_| styled.width() > MAX_WHOLE_ID) else {
+            return styled;
+        };
         let opaque = id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        styled.cut(if opaque { 8 + text::width(self.look.ellipsis()) } else { 24 }, &self.look)
+        styled
+            .cut(if opaque { 8 + text::width(self.display.ellipsis()) } else { 24 }, &self.display)
     }
 
     /// The record as a table has it: its label, else its type and id, and the field that changed
     /// where it is the only one.
-    fn target(&self, event: &Event) -> Styled {
+    fn styled_target(&self, event: &Event) -> StyledText {
         let mut target = event.target.as_deref().map(target_name).unwrap_or_default();
         if let Some(field) = sole_change(event)
             && !target.is_empty()
         {
-            target.push(Style::Plain, &format!(" {} ", self.look.arrow()));
-            target.push_foreign(Style::Plain, &field);
+            target.push(TextStyle::Plain, &format!(" {} ", self.display.arrow()));
+            target.push_foreign(TextStyle::Plain, &field);
         }
         target
     }
 
     /// Writes a line.
-    fn write_line(&self, line: &Styled, out: &mut dyn Write) -> io::Result<()> {
+    fn write_line(&self, line: &StyledText, out: &mut dyn Write) -> io::Result<()> {
         let mut painted = String::new();
-        line.trim_end().paint_into(&mut painted, &self.look);
+        line.trim_end().paint_into(&mut painted, &self.display);
         painted.push('\n');
         out.write_all(painted.as_bytes())
     }
 
-    fn write_lines(&self, lines: &[Styled], out: &mut dyn Write) -> io::Result<()> {
+    fn write_lines(&self, lines: &[StyledText], out: &mut dyn Write) -> io::Result<()> {
         lines.iter().try_for_each(|line| self.write_line(line, out))
     }
 }
 
 /// The label of a record, else `type/id`, else what there is of the two.
-fn target_name(target: &Target) -> Styled {
+fn target_name(target: &Target) -> StyledText {
     match (&target.label, &target.kind, &target.id) {
-        (Some(label), _, _) => Styled::foreign(Style::Plain, label),
-        (None, Some(kind), Some(id)) => Styled::foreign(Style::Plain, &format!("{kind}/{id}")),
-        (None, kind, id) => {
-            Styled::foreign(Style::Plain, kind.as_deref().or(id.as_deref()).unwrap_or_default())
+        (Some(label), _, _) => StyledText::foreign(TextStyle::Plain, label),
+        (None, Some(kind), Some(id)) => {
+            StyledText::foreign(TextStyle::Plain, &format!("{kind}/{id}"))
         }
+        (None, kind, id) => StyledText::foreign(
+            TextStyle::Plain,
+            kind.as_deref().or(id.as_deref()).unwrap_or_default(),
+        ),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::event::Source;
 use crate::event::Target;
 use crate::event::json::JsonObject;
 use crate::render::Printer;
-use crate::render::Times;
+use crate::render::TimeDisplay;
 use crate::terminal::DisplayOptions;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -100,8 +100,8 @@ pub(crate) fn bare(slug: &str, occurred_at: &str) -> Event {
 pub(crate) fn with_printer<T>(width: Option<usize>, run: impl FnOnce(&Printer<'_>) -> T) -> T {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     run(&Printer {
-        look: DisplayOptions { colour: false, utf8: true, width },
-        times: Times::Relative,
+        display: DisplayOptions { colour: false, utf8: true, width },
+        time_display: TimeDisplay::Relative,
         now: at(NOW),
         zone: &zone,
         system_label: "(system)",

@@ -3,12 +3,12 @@
 use crate::event::Event;
 use crate::render::Labels;
 use crate::render::Printer;
-use crate::render::styled::Styled;
+use crate::render::styled::StyledText;
 use crate::render::target_name;
-use crate::render::theme::Style;
+use crate::render::theme::TextStyle;
 
 /// The last part of an action, as it is named before and after the fact.
-const ACTS: [(&str, &str); 40] = [
+const VERBS: [(&str, &str); 40] = [
     ("add", "added"),
     ("approve", "approved"),
     ("archive", "archived"),
@@ -52,7 +52,7 @@ const ACTS: [(&str, &str); 40] = [
 ];
 
 /// Acts that are done to no record.
-const ALONE: [(&str, &str); 5] = [
+const VERBS_WITHOUT_TARGET: [(&str, &str); 5] = [
     ("login", "signed in"),
     ("signin", "signed in"),
     ("logout", "signed out"),
@@ -63,23 +63,23 @@ const ALONE: [(&str, &str); 5] = [
 impl Printer<'_> {
     /// The title; without one who did what to which record, where the action says so in English.
     /// Nothing is said to have been done that failed.
-    pub(super) fn sentence(&self, event: &Event) -> Styled {
+    pub(super) fn sentence(&self, event: &Event) -> StyledText {
         if let Some(title) = &event.title {
-            return Styled::foreign(Style::Plain, title);
+            return StyledText::foreign(TextStyle::Plain, title);
         }
         let target = event.target.as_deref().map(target_name).unwrap_or_default();
         let act = event.action.slug.rsplit('.').next().unwrap_or_default();
-        let mut sentence = self.actor(event, &Labels::default());
+        let mut sentence = self.styled_actor(event, &Labels::default());
         let done = |acts: &[(&str, &'static str)]| {
             let known = acts.iter().find(|(name, past)| *name == act || *past == act);
             known.map(|(_, past)| *past).filter(|_| !event.is_failed())
         };
-        if let Some(done) = done(&ALONE) {
-            sentence.push(Style::Plain, " ");
-            sentence.push(Style::Plain, done);
+        if let Some(done) = done(&VERBS_WITHOUT_TARGET) {
+            sentence.push(TextStyle::Plain, " ");
+            sentence.push(TextStyle::Plain, done);
         } else if !target.is_empty() {
-            let link = done(&ACTS).map(|done| format!(" {done} "));
-            sentence.push(Style::Plain, link.as_deref().unwrap_or(self.look.dot()));
+            let link = done(&VERBS).map(|done| format!(" {done} "));
+            sentence.push(TextStyle::Plain, link.as_deref().unwrap_or(self.display.separator()));
             sentence.append(&target);
         }
         sentence
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn acts_are_in_order_and_each_there_once() {
-        assert!(ACTS.is_sorted());
-        assert!(ACTS.windows(2).all(|pair| pair[0].0 != pair[1].0));
+        assert!(VERBS.is_sorted());
+        assert!(VERBS.windows(2).all(|pair| pair[0].0 != pair[1].0));
     }
 }

@@ -7,38 +7,38 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::render::theme::Style;
+use crate::render::theme::TextStyle;
 use crate::terminal::DisplayOptions;
 use crate::text;
 
 /// A line, or a piece of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Styled {
+pub(crate) struct StyledText {
     text: String,
     /// Each run's style, and where in the text it ends.
-    runs: Vec<(usize, Style)>,
+    runs: Vec<(usize, TextStyle)>,
 }
 
-impl Styled {
+impl StyledText {
     /// A text of our own.
-    pub(crate) fn own(style: Style, text: &str) -> Self {
+    pub(crate) fn own(style: TextStyle, text: &str) -> Self {
         let mut styled = Self::default();
         styled.push(style, text);
         styled
     }
 
     /// A text of somebody else's, escaped.
-    pub(crate) fn foreign(style: Style, text: &str) -> Self {
+    pub(crate) fn foreign(style: TextStyle, text: &str) -> Self {
         let mut styled = Self::default();
         styled.push_foreign(style, text);
         styled
     }
 
     pub(crate) fn plain(text: &str) -> Self {
-        Self::own(Style::Plain, text)
+        Self::own(TextStyle::Plain, text)
     }
 
-    pub(crate) fn push(&mut self, style: Style, text: &str) {
+    pub(crate) fn push(&mut self, style: TextStyle, text: &str) {
         if text.is_empty() {
             return;
         }
@@ -49,14 +49,14 @@ impl Styled {
         }
     }
 
-    pub(crate) fn push_foreign(&mut self, style: Style, text: &str) {
+    pub(crate) fn push_foreign(&mut self, style: TextStyle, text: &str) {
         for (escaped, part) in text::escape_parts(text) {
-            self.push(if escaped { Style::Escaped } else { style }, &part);
+            self.push(if escaped { TextStyle::Escaped } else { style }, &part);
         }
     }
 
     pub(crate) fn append(&mut self, other: &Self) {
-        for (style, text) in other.pieces() {
+        for (style, text) in other.styled_runs() {
             self.push(style, text);
         }
     }
@@ -87,10 +87,10 @@ impl Styled {
 
     /// The text in another style; what was written out stays marked.
     #[must_use]
-    pub(crate) fn restyled(&self, style: Style) -> Self {
+    pub(crate) fn restyled(&self, style: TextStyle) -> Self {
         let mut out = Self::default();
-        for (was, text) in self.pieces() {
-            out.push(if was == Style::Escaped { was } else { style }, text);
+        for (was, text) in self.styled_runs() {
+            out.push(if was == TextStyle::Escaped { was } else { style }, text);
         }
         out
     }
@@ -108,7 +108,7 @@ impl Styled {
         let kept = cut.strip_suffix('…').unwrap_or_default().trim_end_matches(' ').len();
         let mut out = self.slice(0..kept);
         let style = self.style_at(kept);
-        out.push(if style == Style::Escaped { Style::Plain } else { style }, &mark);
+        out.push(if style == TextStyle::Escaped { TextStyle::Plain } else { style }, &mark);
         out
     }
 
@@ -144,18 +144,18 @@ impl Styled {
 
     /// Appends the text, painted where there is colour.
     pub(crate) fn paint_into(&self, out: &mut String, look: &DisplayOptions) {
-        for (style, text) in self.pieces() {
+        for (style, text) in self.styled_runs() {
             style.paint_into(out, text, look.colour);
         }
     }
 
-    fn pieces(&self) -> impl Iterator<Item = (Style, &str)> {
+    fn styled_runs(&self) -> impl Iterator<Item = (TextStyle, &str)> {
         let starts = std::iter::once(0).chain(self.runs.iter().map(|(end, _)| *end));
         starts.zip(&self.runs).map(|(start, (end, style))| (*style, &self.text[start..*end]))
     }
 
-    fn style_at(&self, place: usize) -> Style {
-        self.runs.iter().find(|(end, _)| place < *end).map_or(Style::Plain, |(_, style)| *style)
+    fn style_at(&self, place: usize) -> TextStyle {
+        self.runs.iter().find(|(end, _)| place < *end).map_or(TextStyle::Plain, |(_, style)| *style)
     }
 
     /// The part between two places on the boundary of a character.
@@ -185,7 +185,7 @@ mod tests {
     const LOOK: DisplayOptions = DisplayOptions { colour: true, utf8: true, width: None };
     const ASCII: DisplayOptions = DisplayOptions { utf8: false, ..LOOK };
 
-    fn painted(styled: &Styled) -> String {
+    fn painted(styled: &StyledText) -> String {
         let mut out = String::new();
         styled.paint_into(&mut out, &LOOK);
         out
@@ -193,14 +193,14 @@ mod tests {
 
     #[test]
     fn escapes_are_drawn_in_reverse_video() {
-        let styled = Styled::foreign(Style::High, "a\u{1b}[2Jb");
+        let styled = StyledText::foreign(TextStyle::High, "a\u{1b}[2Jb");
         assert_eq!(painted(&styled), "\x1b[31ma\x1b[0m\x1b[7m\\e\x1b[0m\x1b[31m[2Jb\x1b[0m");
         assert_eq!(styled.width(), 7);
     }
 
     #[test]
     fn a_cut_ends_in_a_mark_of_the_locale() {
-        let name = Styled::own(Style::High, "Jerome Cruz");
+        let name = StyledText::own(TextStyle::High, "Jerome Cruz");
         assert_eq!(name.cut(11, &LOOK).text(), "Jerome Cruz");
         assert_eq!(name.cut(10, &LOOK).text(), "Jerome Cr…");
         assert_eq!(name.cut(8, &LOOK).text(), "Jerome…", "no blank before the mark");
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn lines_break_at_blanks_and_long_words_anywhere() {
         let lines = |text: &str, columns| -> Vec<String> {
-            Styled::plain(text).wrap(columns).iter().map(|line| line.text.clone()).collect()
+            StyledText::plain(text).wrap(columns).iter().map(|line| line.text.clone()).collect()
         };
         assert_eq!(lines("one two three", 8), ["one two", "three"]);
         assert_eq!(lines("one two three", 7), ["one two", "three"]);
@@ -227,7 +227,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_cut_or_wrapped_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
-            let styled = Styled::foreign(Style::Plain, &text);
+            let styled = StyledText::foreign(TextStyle::Plain, &text);
             for look in [&LOOK, &ASCII] {
                 prop_assert!(styled.cut(columns, look).width() <= columns);
             }

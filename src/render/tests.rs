@@ -14,15 +14,15 @@ use crate::event::diff;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
 use crate::event::json::JsonObject;
-use crate::render::Columns;
+use crate::render::ActionRow;
+use crate::render::EventTable;
 use crate::render::Labels;
-use crate::render::Listing;
 use crate::render::Printer;
-use crate::render::Subject;
-use crate::render::Summary;
-use crate::render::Times;
-use crate::render::View;
-use crate::render::Vocable;
+use crate::render::SearchSubject;
+use crate::render::SearchSummary;
+use crate::render::TableColumns;
+use crate::render::TableView;
+use crate::render::TimeDisplay;
 use crate::render::sample;
 use crate::render::sample::action;
 use crate::render::sample::at;
@@ -120,9 +120,9 @@ fn requests() -> Vec<Event> {
     ]
 }
 
-fn list(events: &[Event], columns: &Columns, width: Option<usize>) -> String {
+fn list(events: &[Event], columns: &TableColumns, width: Option<usize>) -> String {
     drawn(width, |printer, out| {
-        Listing::new(columns).write(printer, events, &Labels::default(), out)
+        EventTable::new(columns).write(printer, events, &Labels::default(), out)
     })
 }
 
@@ -130,15 +130,15 @@ fn list(events: &[Event], columns: &Columns, width: Option<usize>) -> String {
 fn coloured(draw: impl FnOnce(&Printer<'_>, &mut Vec<u8>)) -> String {
     let mut out = Vec::new();
     sample::with_printer(Some(120), |printer| {
-        let look = DisplayOptions { colour: true, ..printer.look };
-        draw(&Printer { look, ..*printer }, &mut out);
+        let look = DisplayOptions { colour: true, ..printer.display };
+        draw(&Printer { display: look, ..*printer }, &mut out);
     });
     String::from_utf8(out).unwrap().replace("\x1b[0m", "}").replace("\x1b[", "{")
 }
 
 #[test]
 fn a_listing_is_as_wide_as_what_it_shows() {
-    assert_snapshot!(list(&activity(), &Columns::of(View::Activity), Some(96)), @"
+    assert_snapshot!(list(&activity(), &TableColumns::from_view(TableView::Activity), Some(96)), @"
     WHEN        ACTOR                           ACTION               TARGET               SOURCE
     2 min ago   Jerome Cruz                     user.edit            James Compton        operator
     14 min ago  (system)                        backup.created       site-snapshot        cron
@@ -152,7 +152,7 @@ fn a_listing_is_as_wide_as_what_it_shows() {
 
 #[test]
 fn a_narrow_listing_cuts_names_and_leaves_the_source_out() {
-    assert_snapshot!(list(&activity(), &Columns::of(View::Activity), Some(72)), @"
+    assert_snapshot!(list(&activity(), &TableColumns::from_view(TableView::Activity), Some(72)), @"
     WHEN        ACTOR                ACTION               TARGET
     2 min ago   Jerome Cruz          user.edit            James Compton
     14 min ago  (system)             backup.created       site-snapshot
@@ -162,7 +162,7 @@ fn a_narrow_listing_cuts_names_and_leaves_the_source_out() {
     yesterday   (system)             cache.purge          all surfaces
     12 Nov      (anonymous)          ✗ auth.login_failed
     ");
-    assert_snapshot!(list(&activity(), &Columns::of(View::Activity), Some(60)), @"
+    assert_snapshot!(list(&activity(), &TableColumns::from_view(TableView::Activity), Some(60)), @"
     WHEN        ACTOR          ACTION               TARGET
     2 min ago   Jerome Cruz    user.edit            James Compt…
     14 min ago  (system)       backup.created       site-snapsh…
@@ -172,7 +172,7 @@ fn a_narrow_listing_cuts_names_and_leaves_the_source_out() {
     yesterday   (system)       cache.purge          all surfaces
     12 Nov      (anonymous)    ✗ auth.login_failed
     ");
-    assert_snapshot!(list(&activity(), &Columns::of(View::Activity), Some(40)), @"
+    assert_snapshot!(list(&activity(), &TableColumns::from_view(TableView::Activity), Some(40)), @"
     WHEN        ACTION
     2 min ago   user.edit
     14 min ago  backup.created
@@ -186,19 +186,19 @@ fn a_narrow_listing_cuts_names_and_leaves_the_source_out() {
 
 #[test]
 fn requests_have_a_view_of_their_own() {
-    assert_snapshot!(list(&requests(), &Columns::of(View::Http), Some(120)), @"
+    assert_snapshot!(list(&requests(), &TableColumns::from_view(TableView::Http), Some(120)), @"
     WHEN       TITLE           ACTION       USER                         METHOD  ENDPOINT                     STATUS  MODULE
     3 min ago  User logged in  login        Maria Reyes                  POST    /v1/auth/login                  200  auth
     5 min ago  Submitted quiz  submit_quiz  Ravi Naidoo (by Jerome Cru…  PUT     /v1/quizzes/71f0a3b2/submi…     302  quiz
     9 min ago  Profile update  ✗ edit       4c1d8e2a…                    DELETE  /v1/users/4c1d8e2a-77b1-4c…     422  web
     ");
-    assert_snapshot!(list(&requests(), &Columns::of(View::Http), Some(80)), @"
+    assert_snapshot!(list(&requests(), &TableColumns::from_view(TableView::Http), Some(80)), @"
     WHEN       TITLE         ACTION       USER          METHOD  ENDPOINT      STATUS
     3 min ago  User logged…  login        Maria Reyes   POST    /v1/auth/lo…     200
     5 min ago  Submitted q…  submit_quiz  Ravi Naidoo…  PUT     /v1/quizzes…     302
     9 min ago  Profile upd…  ✗ edit       4c1d8e2a…     DELETE  /v1/users/4…     422
     ");
-    assert_snapshot!(list(&requests(), &Columns::of(View::Http), Some(60)), @"
+    assert_snapshot!(list(&requests(), &TableColumns::from_view(TableView::Http), Some(60)), @"
     WHEN       ACTION       USER       METHOD  ENDPOINT   STATUS
     3 min ago  login        Maria Re…  POST    /v1/auth…     200
     5 min ago  submit_quiz  Ravi Nai…  PUT     /v1/quiz…     302
@@ -208,7 +208,7 @@ fn requests_have_a_view_of_their_own() {
 
 #[test]
 fn off_a_terminal_nothing_is_cut() {
-    assert_snapshot!(list(&requests(), &Columns::of(View::Http), None), @"
+    assert_snapshot!(list(&requests(), &TableColumns::from_view(TableView::Http), None), @"
     WHEN       TITLE           ACTION       USER                                  METHOD  ENDPOINT                                        STATUS  MODULE
     3 min ago  User logged in  login        Maria Reyes                           POST    /v1/auth/login                                     200  auth
     5 min ago  Submitted quiz  submit_quiz  Ravi Naidoo (by Jerome Cruz)          PUT     /v1/quizzes/71f0a3b2/submissions                   302  quiz
@@ -220,11 +220,11 @@ fn off_a_terminal_nothing_is_cut() {
 fn colour_follows_meaning() {
     let listed = |events: &[Event], view| {
         coloured(|printer, out| {
-            let columns = Columns::of(view);
-            Listing::new(&columns).write(printer, events, &Labels::default(), out).unwrap();
+            let columns = TableColumns::from_view(view);
+            EventTable::new(&columns).write(printer, events, &Labels::default(), out).unwrap();
         })
     };
-    assert_snapshot!(listed(&activity(), View::Activity), @"
+    assert_snapshot!(listed(&activity(), TableView::Activity), @"
     {1mWHEN}        {1mACTOR}                           {1mACTION}               {1mTARGET}               {1mSOURCE}
     2 min ago   Jerome Cruz                     user.edit            James Compton        operator
     14 min ago  {2m(system)}                        backup.created       site-snapshot        cron
@@ -234,7 +234,7 @@ fn colour_follows_meaning() {
     yesterday   {2m(system)}                        cache.purge          all surfaces         system
     12 Nov      {2m(anonymous)}                     {31m✗} auth.login_failed                       api
     ");
-    assert_snapshot!(listed(&requests(), View::Http), @"
+    assert_snapshot!(listed(&requests(), TableView::Http), @"
     {1mWHEN}       {1mTITLE}           {1mACTION}       {1mUSER}                         {1mMETHOD}  {1mENDPOINT}                     {1mSTATUS}  {1mMODULE}
     3 min ago  {1mUser logged in}  login        Maria Reyes                  {32mPOST}    /v1/auth/login                  {32m200}  auth
     5 min ago  {1mSubmitted quiz}  submit_quiz  Ravi Naidoo (by Jerome Cru…  {33mPUT}     /v1/quizzes/71f0a3b2/submi…     {2m302}  quiz
@@ -244,7 +244,8 @@ fn colour_follows_meaning() {
 
 #[test]
 fn any_field_can_be_a_column() {
-    let columns = Columns::parse("id,occurred_at,status,diff,payload", View::Activity).unwrap();
+    let columns =
+        TableColumns::parse("id,occurred_at,status,diff,payload", TableView::Activity).unwrap();
     assert_snapshot!(list(&[edit(), requests().remove(0)], &columns, None), @r#"
        ID  OCCURRED_AT  STATUS  DIFF                                                                                                                                               PAYLOAD
     48213  2 min ago            {"phone":{"before":"+27 82 555 0100","after":"+27 82 555 0199"},"locale":{"before":"en","after":"en"},"newsletter":{"before":true,"after":false}}  {"request_id":"0d9e","via":"admin"}
@@ -256,16 +257,16 @@ fn any_field_can_be_a_column() {
 fn a_missing_label_is_filled_in_and_marked() {
     let mut labels = Labels::default();
     labels.insert(None, "4c1d8e2a-77b1-4c0e-9a55-0d2b6f3c7e11", "Thandi Mokoena");
-    let columns = Columns::parse("user", View::Http).unwrap();
+    let columns = TableColumns::parse("user", TableView::Http).unwrap();
     let page = drawn(Some(80), |printer, out| {
-        Listing::new(&columns).write(printer, &requests()[2..], &labels, out)
+        EventTable::new(&columns).write(printer, &requests()[2..], &labels, out)
     });
     assert_eq!(page, "USER\n~Thandi Mokoena\n");
 }
 
 #[test]
 fn ids_are_cut_as_short_as_they_tell_enough() {
-    let columns = Columns::parse("user", View::Activity).unwrap();
+    let columns = TableColumns::parse("user", TableView::Activity).unwrap();
     let shown = |id: &str, width| {
         let actor = Some(Arc::new(Party { id: Some(id.into()), label: None }));
         let page = list(&[Event { actor, ..edit() }], &columns, width);
@@ -280,10 +281,10 @@ fn ids_are_cut_as_short_as_they_tell_enough() {
 
 #[test]
 fn a_listing_goes_on_in_the_columns_that_it_has() {
-    let columns = Columns::of(View::Activity);
+    let columns = TableColumns::from_view(TableView::Activity);
     let events = activity();
     let page = drawn(Some(96), |printer, out| {
-        let mut listing = Listing::new(&columns);
+        let mut listing = EventTable::new(&columns);
         listing.write(printer, &events[4..5], &Labels::default(), out)?;
         listing.write(printer, &events[..1], &Labels::default(), out)
     });
@@ -299,18 +300,18 @@ fn times_are_written_as_asked() {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     let shown = |times| {
         sample::with_printer(Some(80), |printer| {
-            Printer { times, zone: &zone, ..*printer }.when(edit().occurred_at)
+            Printer { time_display: times, zone: &zone, ..*printer }.format_time(edit().occurred_at)
         })
     };
-    assert_eq!(shown(Times::Relative), "2 min ago");
-    assert_eq!(shown(Times::Local), "2026-11-20 14:28:09 SAST");
-    assert_eq!(shown(Times::Rfc3339), "2026-11-20T14:28:09.551+02:00");
-    assert_eq!(shown(Times::Utc), "2026-11-20T12:28:09.551Z");
+    assert_eq!(shown(TimeDisplay::Relative), "2 min ago");
+    assert_eq!(shown(TimeDisplay::Local), "2026-11-20 14:28:09 SAST");
+    assert_eq!(shown(TimeDisplay::Rfc3339), "2026-11-20T14:28:09.551+02:00");
+    assert_eq!(shown(TimeDisplay::Utc), "2026-11-20T12:28:09.551Z");
 }
 
 fn show(event: &Event, width: Option<usize>) -> String {
     drawn(width, |printer, out| {
-        printer.detail(event, &format!("activity list --around {}", event.id), out)
+        printer.write_detail(event, &format!("activity list --around {}", event.id), out)
     })
 }
 
@@ -478,8 +479,8 @@ fn off_a_terminal_a_detail_is_exact() {
     let zone = Zone::utc();
     let mut out = Vec::new();
     sample::with_printer(None, |printer| {
-        Printer { times: Times::Rfc3339, zone: &zone, ..*printer }
-            .detail(&full(), "activity list --around 48213", &mut out)
+        Printer { time_display: TimeDisplay::Rfc3339, zone: &zone, ..*printer }
+            .write_detail(&full(), "activity list --around 48213", &mut out)
             .unwrap();
     });
     assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
@@ -525,7 +526,7 @@ fn off_a_terminal_a_detail_is_exact() {
 
 #[test]
 fn before_is_red_and_after_green() {
-    let page = coloured(|printer, out| printer.detail(&full(), "", out).unwrap());
+    let page = coloured(|printer, out| printer.write_detail(&full(), "", out).unwrap());
     let changes: Vec<&str> = page.lines().skip_while(|line| !line.contains("phone")).collect();
     assert_snapshot!(changes[..16].join("\n"), @r#"
     phone         {31m+27 82 555 0100}  →  {32m+27 82 555 0199 or, when nobody answers, the office}
@@ -556,8 +557,8 @@ fn no_field_is_left_out_of_a_detail() {
         let zone = Zone::utc();
         let mut out = Vec::new();
         sample::with_printer(width, |printer| {
-            let printer = Printer { times: Times::Utc, zone: &zone, ..*printer };
-            printer.detail(&event, "", &mut out).unwrap();
+            let printer = Printer { time_display: TimeDisplay::Utc, zone: &zone, ..*printer };
+            printer.write_detail(&event, "", &mut out).unwrap();
         });
         let page = String::from_utf8(out).unwrap();
         for field in &FIELDS {
@@ -580,9 +581,9 @@ fn no_field_is_left_out_of_a_detail() {
 
 #[test]
 fn a_head_tells_about_a_record() {
-    let summary = Summary {
-        subject: Subject::Target,
-        asked: "user/17".into(),
+    let summary = SearchSummary {
+        subject: SearchSubject::Target,
+        search_term: "user/17".into(),
         events: 214,
         first: at("2025-11-02T10:00:00Z"),
         last: at("2026-11-20T12:28:09Z"),
@@ -592,7 +593,7 @@ fn a_head_tells_about_a_record() {
         ],
         ids: vec!["user/17".into()],
         types: vec![("user".into(), 214)],
-        kinds: [
+        actions: [
             ("user.edit", 1200),
             ("auth.login_failed", 41),
             ("user.suspend", 2),
@@ -607,11 +608,12 @@ fn a_head_tells_about_a_record() {
             (Some("Maria Reyes".into()), 20),
             (Some("Ravi Naidoo".into()), 2),
         ],
-        others_in_all: 9,
-        months: vec![1, 1, 4, 1, 1, 6, 1, 0, 1, 3, 9, 14],
+        others_total: 9,
+        monthly: vec![1, 1, 4, 1, 1, 6, 1, 0, 1, 3, 9, 14],
     };
-    let head =
-        |summary: &Summary, width| drawn(Some(width), |printer, out| printer.summary(summary, out));
+    let head = |summary: &SearchSummary, width| {
+        drawn(Some(width), |printer, out| printer.write_summary(summary, out))
+    };
     assert_snapshot!(head(&summary, 120), @"
     user/17  James Compton
       labels     James Compton since 2 Mar 2026, before that Jim Compton
@@ -630,17 +632,17 @@ fn a_head_tells_about_a_record() {
                  user.suspend 2 · 2 more
       activity   ▂▂▃▂▂▄▂▁▂▃▆█ by month
     ");
-    let actor = Summary {
-        subject: Subject::Actor,
-        asked: "3".into(),
+    let actor = SearchSummary {
+        subject: SearchSubject::Actor,
+        search_term: "3".into(),
         events: 1,
         labels: vec![("Jerome Cruz".into(), at("2026-03-02T10:00:00Z"))],
         ids: vec!["3".into(), "u_3".into()],
         types: vec![("user".into(), 140), ("post".into(), 1)],
-        kinds: vec![("user.edit".into(), 1)],
+        actions: vec![("user.edit".into(), 1)],
         others: vec![(Some("James Compton".into()), 1)],
-        others_in_all: 1,
-        months: vec![1; 100],
+        others_total: 1,
+        monthly: vec![1; 100],
         ..summary
     };
     assert_snapshot!(head(&actor, 80), @"
@@ -656,7 +658,7 @@ fn a_head_tells_about_a_record() {
 
 #[test]
 fn the_vocabulary_has_a_rhythm() {
-    let vocable = |action: &str, count, last, daily: [u64; 14], remark: Option<&str>| Vocable {
+    let vocable = |action: &str, count, last, daily: [u64; 14], remark: Option<&str>| ActionRow {
         action: action.into(),
         count,
         last: at(last),
@@ -679,7 +681,7 @@ fn the_vocabulary_has_a_rhythm() {
             Some("gone quiet, normally 14 a day"),
         ),
     ];
-    assert_snapshot!(drawn(Some(80), |printer, out| printer.actions(&vocables, out)), @"
+    assert_snapshot!(drawn(Some(80), |printer, out| printer.write_actions(&vocables, out)), @"
     ACTION             EVENTS  LAST SEEN  RHYTHM
     auth.login         41,220  2 min ago  █▃▃▇▇█▇▇▂▂
     signin.email_sent     902  11 Nov     █▁▁▁▁▁▁▁▁▁   gone quiet, normally 14 a day
@@ -690,14 +692,14 @@ fn the_vocabulary_has_a_rhythm() {
 fn without_utf8_our_own_glyphs_are_ascii() {
     let mut out = Vec::new();
     sample::with_printer(Some(60), |printer| {
-        let look = DisplayOptions { utf8: false, ..printer.look };
-        let printer = Printer { look, ..*printer };
-        let columns = Columns::of(View::Activity);
+        let look = DisplayOptions { utf8: false, ..printer.display };
+        let printer = Printer { display: look, ..*printer };
+        let columns = TableColumns::from_view(TableView::Activity);
         let mut events = activity();
         events[6].recorded_at = at("2026-11-12T09:00:00.000001Z");
-        Listing::new(&columns).write(&printer, &events, &Labels::default(), &mut out).unwrap();
-        printer.detail(&full(), "", &mut out).unwrap();
-        printer.detail(&events[6], "", &mut out).unwrap();
+        EventTable::new(&columns).write(&printer, &events, &Labels::default(), &mut out).unwrap();
+        printer.write_detail(&full(), "", &mut out).unwrap();
+        printer.write_detail(&events[6], "", &mut out).unwrap();
     });
     let page = String::from_utf8(out).unwrap();
     assert!(page.is_ascii(), "{page}");
@@ -743,8 +745,10 @@ fn last_columns(page: &str) -> Vec<usize> {
 }
 
 fn holds_for(event: &Event, width: Option<usize>) -> Result<(), String> {
-    let columns =
-        Columns::parse("when,actor,target,title,user_agent,payload,diff,source", View::Http);
+    let columns = TableColumns::parse(
+        "when,actor,target,title,user_agent,payload,diff,source",
+        TableView::Http,
+    );
     let columns = columns.map_err(|error| error.to_string())?;
     let table = list(&[event.clone(), edit()], &columns, width);
     let places = last_columns(&table);
@@ -783,7 +787,7 @@ fn an_event_as_large_as_they_come_is_drawn_in_time_that_grows_with_it() {
     event.payload = json(&format!(r#"{{"k":["{}"]}}"#, "b ".repeat(1 << 19)));
     // Quadratic in its runs or lines this would take minutes.
     assert!(show(&event, Some(80)).len() > 2 << 20);
-    let columns = Columns::parse("+payload,description", View::Activity).unwrap();
+    let columns = TableColumns::parse("+payload,description", TableView::Activity).unwrap();
     assert!(list(&[event], &columns, None).len() > 2 << 20);
 }
 
@@ -797,7 +801,7 @@ proptest! {
     #[test]
     fn a_listing_keeps_to_its_page(texts in prop::collection::vec("\\PC{1,60}", 1..5), width in 60usize..140) {
         let events: Vec<Event> = texts.iter().map(|text| hostile(text)).collect();
-        let page = list(&events, &Columns::of(View::Activity), Some(width));
+        let page = list(&events, &TableColumns::from_view(TableView::Activity), Some(width));
         for line in page.lines() {
             prop_assert!(text::width(line) <= width, "{} > {width}: {line}", text::width(line));
             prop_assert!(!line.ends_with(' '));

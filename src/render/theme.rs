@@ -8,11 +8,11 @@ use crate::terminal::DisplayOptions;
 
 /// What a run of text means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Style {
+pub(crate) enum TextStyle {
     #[default]
     Plain,
     /// The head of a column, or what a page is about.
-    Head,
+    Heading,
     /// A headline within a page.
     Title,
     /// What is said beside the data: footers, labels that nobody has.
@@ -30,13 +30,13 @@ pub(crate) enum Style {
     /// A value as it became.
     After,
     /// An HTTP method that reads.
-    Reads,
+    HttpRead,
     /// An HTTP method that makes.
-    Makes,
+    HttpCreate,
     /// An HTTP method that changes.
-    Changes,
+    HttpUpdate,
     /// An HTTP method that deletes.
-    Deletes,
+    HttpDelete,
     /// An HTTP status 2xx.
     Success,
     /// An HTTP status 4xx.
@@ -45,19 +45,19 @@ pub(crate) enum Style {
     ServerError,
 }
 
-impl Style {
+impl TextStyle {
     /// The parameters of "select graphic rendition"; empty where nothing is to be done.
     fn sgr(self) -> &'static str {
         match self {
             Self::Plain => "",
-            Self::Head | Self::Title => "1",
+            Self::Heading | Self::Title => "1",
             Self::Faint => "2",
             Self::Escaped => "7",
             Self::Critical => "1;31",
-            Self::High | Self::Failed | Self::Before | Self::Deletes | Self::ServerError => "31",
-            Self::After | Self::Makes | Self::Success => "32",
-            Self::Changes | Self::ClientError => "33",
-            Self::Reads => "34",
+            Self::High | Self::Failed | Self::Before | Self::HttpDelete | Self::ServerError => "31",
+            Self::After | Self::HttpCreate | Self::Success => "32",
+            Self::HttpUpdate | Self::ClientError => "33",
+            Self::HttpRead => "34",
         }
     }
 
@@ -82,7 +82,7 @@ impl DisplayOptions {
     }
 
     /// What stands between remarks on one line.
-    pub(crate) fn dot(&self) -> &'static str {
+    pub(crate) fn separator(&self) -> &'static str {
         if self.utf8 { " · " } else { " - " }
     }
 
@@ -92,7 +92,7 @@ impl DisplayOptions {
     }
 
     /// The mark of what did not succeed.
-    pub(crate) fn cross(&self) -> &'static str {
+    pub(crate) fn failure_mark(&self) -> &'static str {
         if self.utf8 { "✗" } else { "x" }
     }
 }

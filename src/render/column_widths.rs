@@ -2,25 +2,25 @@
 
 /// What a column does when room is short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Give {
+pub(crate) struct Flexibility {
     /// Whether it may be cut.
-    pub way: bool,
+    pub can_truncate: bool,
     /// When it is left out: 1 goes first; absent: never.
-    pub leaves: Option<u8>,
+    pub drop_rank: Option<u8>,
 }
 
 #[cfg(test)]
-impl Give {
+impl Flexibility {
     /// A column that is always whole.
-    pub(crate) const NOTHING: Self = Self { way: false, leaves: None };
+    pub(crate) const FIXED: Self = Self { can_truncate: false, drop_rank: None };
     /// A column that is cut but always there.
-    pub(crate) const WAY: Self = Self { way: true, leaves: None };
+    pub(crate) const TRUNCATED: Self = Self { can_truncate: true, drop_rank: None };
 }
 
 /// Columns that give way keep this much while others can still be left out.
-const COMFORTABLE: usize = 16;
+const COMFORTABLE_WIDTH: usize = 16;
 /// What they keep however narrow the page is.
-const LEAST: usize = 8;
+const MIN_WIDTH: usize = 8;
 
 /// Decides on the width of each column, `None` for one that is left out. `natural` is how wide each
 /// would like to be, `gap` what stands between two.
@@ -28,29 +28,29 @@ const LEAST: usize = 8;
 /// The widest that may be cut gives way first, each to 16 columns; then the first column that may
 /// leave does. On a page too narrow even so each gives way to 8, and more columns leave. What is
 /// then still too wide is as wide as it is: those columns are never cut.
-pub(crate) fn widths(
+pub(crate) fn fit_columns(
     natural: &[usize],
-    gives: &[Give],
+    gives: &[Flexibility],
     gap: usize,
     page: Option<usize>,
 ) -> Vec<Option<usize>> {
     let mut kept: Vec<Option<usize>> = natural.iter().copied().map(Some).collect();
     let Some(page) = page else { return kept };
-    let mut ranks: Vec<u8> = gives.iter().filter_map(|give| give.leaves).collect();
+    let mut ranks: Vec<u8> = gives.iter().filter_map(|give| give.drop_rank).collect();
     ranks.sort_unstable();
     ranks.dedup();
     // What has left so far, and the least that the others keep.
     let first = ranks.first().copied().unwrap_or(0);
-    let stages = [(0, COMFORTABLE), (first, COMFORTABLE), (first, LEAST)]
+    let stages = [(0, COMFORTABLE_WIDTH), (first, COMFORTABLE_WIDTH), (first, MIN_WIDTH)]
         .into_iter()
-        .chain(ranks.iter().skip(1).map(|rank| (*rank, LEAST)));
+        .chain(ranks.iter().skip(1).map(|rank| (*rank, MIN_WIDTH)));
     for (left, least) in stages {
         kept = natural
             .iter()
             .zip(gives)
-            .map(|(width, give)| give.leaves.is_none_or(|rank| rank > left).then_some(*width))
+            .map(|(width, give)| give.drop_rank.is_none_or(|rank| rank > left).then_some(*width))
             .collect();
-        if shrink(&mut kept, gives, least, gap, page) {
+        if shrink_to_page(&mut kept, gives, least, gap, page) {
             break;
         }
     }
@@ -58,16 +58,16 @@ pub(crate) fn widths(
 }
 
 /// Takes columns off the widest that may be cut until all fit; whether they do.
-fn shrink(
+fn shrink_to_page(
     kept: &mut [Option<usize>],
-    gives: &[Give],
+    gives: &[Flexibility],
     least: usize,
     gap: usize,
     page: usize,
 ) -> bool {
     // Wider than the page is no use to any column.
     for (width, give) in kept.iter_mut().zip(gives) {
-        if let Some(width) = width.as_mut().filter(|_| give.way) {
+        if let Some(width) = width.as_mut().filter(|_| give.can_truncate) {
             *width = (*width).min(page.max(least));
         }
     }
@@ -80,7 +80,7 @@ fn shrink(
         let widest = kept
             .iter_mut()
             .zip(gives)
-            .filter(|(_, give)| give.way)
+            .filter(|(_, give)| give.can_truncate)
             .filter_map(|(width, _)| width.as_mut().filter(|width| **width > least))
             .max_by_key(|width| **width);
         match widest {
@@ -95,22 +95,22 @@ mod tests {
     use super::*;
 
     /// WHEN ACTOR ACTION TARGET SOURCE as SCREENS has them.
-    const LIST: [Give; 5] = [
-        Give::NOTHING,
-        Give { way: true, leaves: Some(3) },
-        Give::NOTHING,
-        Give { way: true, leaves: Some(2) },
-        Give { way: false, leaves: Some(1) },
+    const LIST: [Flexibility; 5] = [
+        Flexibility::FIXED,
+        Flexibility { can_truncate: true, drop_rank: Some(3) },
+        Flexibility::FIXED,
+        Flexibility { can_truncate: true, drop_rank: Some(2) },
+        Flexibility { can_truncate: false, drop_rank: Some(1) },
     ];
 
     fn list(natural: [usize; 5], page: usize) -> Vec<Option<usize>> {
-        widths(&natural, &LIST, 2, Some(page))
+        fit_columns(&natural, &LIST, 2, Some(page))
     }
 
     #[test]
     fn without_a_page_to_keep_to_nothing_gives_way() {
         let wide = [1_000; 5];
-        assert_eq!(widths(&wide, &LIST, 2, None), wide.map(Some));
+        assert_eq!(fit_columns(&wide, &LIST, 2, None), wide.map(Some));
     }
 
     #[test]
@@ -141,7 +141,10 @@ mod tests {
 
     #[test]
     fn columns_that_were_asked_for_stay() {
-        let gives = [Give::WAY, Give::NOTHING, Give::WAY];
-        assert_eq!(widths(&[500_000, 10, 9], &gives, 2, Some(20)), [Some(8), Some(10), Some(8)]);
+        let gives = [Flexibility::TRUNCATED, Flexibility::FIXED, Flexibility::TRUNCATED];
+        assert_eq!(
+            fit_columns(&[500_000, 10, 9], &gives, 2, Some(20)),
+            [Some(8), Some(10), Some(8)]
+        );
     }
 }

@@ -3,17 +3,17 @@
 use crate::terminal::DisplayOptions;
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-const ASCII: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
+const ASCII_BARS: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
 /// Draws each count as a bar; the greatest is the tallest, and only nothing is the lowest.
-pub(crate) fn line(counts: &[u64], look: &DisplayOptions) -> String {
-    let bars = if look.utf8 { BARS } else { ASCII };
+pub(crate) fn draw(counts: &[u64], look: &DisplayOptions) -> String {
+    let bars = if look.utf8 { BARS } else { ASCII_BARS };
     let greatest = counts.iter().copied().max().unwrap_or(0);
-    counts.iter().map(|count| bars[height(*count, greatest)]).collect()
+    counts.iter().map(|count| bars[bar_height(*count, greatest)]).collect()
 }
 
 /// From 0 for nothing to 7 for the greatest.
-fn height(count: u64, greatest: u64) -> usize {
+fn bar_height(count: u64, greatest: u64) -> usize {
     if greatest == 0 {
         return 0;
     }
@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn the_greatest_is_the_tallest_and_one_is_more_than_none() {
-        assert_eq!(line(&[0, 1, 50, 100], &LOOK), "▁▂▅█");
-        assert_eq!(line(&[0, 0], &LOOK), "▁▁");
-        assert_eq!(line(&[3, 3], &LOOK), "██");
-        assert_eq!(line(&[u64::MAX, 1, 0], &LOOK), "█▂▁");
-        assert_eq!(line(&[], &LOOK), "");
-        assert_eq!(line(&[0, 1, 50, 100], &DisplayOptions { utf8: false, ..LOOK }), "_.=#");
+        assert_eq!(draw(&[0, 1, 50, 100], &LOOK), "▁▂▅█");
+        assert_eq!(draw(&[0, 0], &LOOK), "▁▁");
+        assert_eq!(draw(&[3, 3], &LOOK), "██");
+        assert_eq!(draw(&[u64::MAX, 1, 0], &LOOK), "█▂▁");
+        assert_eq!(draw(&[], &LOOK), "");
+        assert_eq!(draw(&[0, 1, 50, 100], &DisplayOptions { utf8: false, ..LOOK }), "_.=#");
     }
 
     #[test]
