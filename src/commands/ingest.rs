@@ -19,10 +19,10 @@ use crate::event::NewEvent;
 use crate::export;
 use crate::failure;
 use crate::failure::{Exit, Failure};
-use crate::ingest::End;
+use crate::ingest::IngestCounts;
+use crate::ingest::IngestEnd;
 use crate::ingest::Input;
-use crate::ingest::Source;
-use crate::ingest::Tally;
+use crate::ingest::InputSource;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
 use crate::store::AppendOutcome;
@@ -203,16 +203,16 @@ impl IngestArgs {
             again: self.again,
             interrupt: &interrupt,
         };
-        let mut tally = Tally::default();
+        let mut tally = IngestCounts::default();
         let end = context.write(Create::IfMissing).and_then(|mut writer| {
             let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
             writer.ingest(&inputs, &how, rejects, &mut tally)
         });
-        let Tally { ingested, duplicates, rejected, known, .. } = tally;
+        let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = tally;
         let summary = Summary { ingested, duplicates, rejected, known, stored: None };
         match end {
-            Ok(End::Done) => self.tell(context, &summary)?,
-            Ok(End::Interrupted(signal)) => {
+            Ok(IngestEnd::Completed) => self.tell(context, &summary)?,
+            Ok(IngestEnd::Interrupted(signal)) => {
                 self.tell(context, &summary)?;
                 interrupt::reraise(signal)?;
             }
@@ -244,7 +244,7 @@ impl IngestArgs {
             export::refuse_log(path, log)?;
             check(path)?;
             let open = move || match File::open(path) {
-                Ok(file) => Ok(Source::File(file)),
+                Ok(file) => Ok(InputSource::File(file)),
                 Err(error) => Err(cannot_read(path, error)),
             };
             let name = text::escape_bytes(path.as_os_str().as_bytes());
@@ -278,7 +278,7 @@ fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
     }
     let open = || {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
-        Ok(Source::Stream(Box::new(File::from(stdin))))
+        Ok(InputSource::Stream(Box::new(File::from(stdin))))
     };
     Ok(Input { name: "standard input".to_owned(), open: Box::new(open) })
 }

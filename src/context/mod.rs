@@ -331,11 +331,11 @@ impl Context {
     }
 
     /// The line that tells how far an input was taken, with the input's name.
-    fn progress(&self, reached: &ingest::Reached<'_>) -> (String, ProgressLine) {
+    fn progress(&self, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
         let progress = self
             .terminal
             .borrow_mut()
-            .start_progress(reached.input, ProgressTotal::Events(reached.of));
+            .start_progress(reached.input, ProgressTotal::Events(reached.total_bytes));
         (reached.input.to_owned(), progress)
     }
 

@@ -69,26 +69,26 @@ impl Writer<'_> {
         inputs: &[ingest::Input<'_>],
         how: &How<'_>,
         rejects: Option<&mut dyn Write>,
-        tally: &mut ingest::Tally,
-    ) -> Result<ingest::End> {
+        tally: &mut ingest::IngestCounts,
+    ) -> Result<ingest::IngestEnd> {
         let context = self.context;
         let recorded_by = context.caller.recorded_by();
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let options = ingest::Options {
-            reading: how.reading,
+        let options = ingest::IngestOptions {
+            decode_options: how.reading,
             strict: how.strict,
-            again: how.again,
-            reserved: context.caller.may_write_reserved(),
+            reread_files: how.again,
+            accept_reserved: context.caller.may_write_reserved(),
             recorded_by: &recorded_by,
             clock: &Timestamp::now,
             // Where the log has room, there is room for what goes into it.
-            spool: folder.unwrap_or(Path::new(".")),
+            spool_folder: folder.unwrap_or(Path::new(".")),
             interrupt: how.interrupt,
         };
         let mut shown: Option<(String, ProgressLine)> = None;
-        let mut report = |report: ingest::Report<'_>| match report {
-            ingest::Report::Told(line) => context.warn(line),
-            ingest::Report::Reached(reached) => {
+        let mut report = |report: ingest::IngestUpdate<'_>| match report {
+            ingest::IngestUpdate::Message(line) => context.warn(line),
+            ingest::IngestUpdate::Progress(reached) => {
                 let (name, progress) = shown.get_or_insert_with(|| context.progress(&reached));
                 if *name == reached.input {
                     progress.update(reached.bytes, reached.events);

@@ -8,11 +8,11 @@
 //! Memory is flat: whatever an input holds, only some records of it are here at a time. The
 //! exception is on disk: a stream that is to be taken whole or not at all is kept in a file first.
 
-mod known;
-mod parse;
+mod known_file;
+mod parser;
 mod spool;
 mod strict;
-mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,7 @@ use anyhow::Result;
 use crate::codec::DecodeOptions;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::ingest::write::Writer;
+use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
 use crate::store::Log;
 use crate::text;
@@ -39,46 +39,46 @@ pub(crate) struct Input<'a> {
     /// Its name for messages, as the user wrote it.
     pub name: String,
     /// May be called twice, for an input that is taken whole or not at all is read twice.
-    pub open: Box<dyn Fn() -> Result<Source> + 'a>,
+    pub open: Box<dyn Fn() -> Result<InputSource> + 'a>,
 }
 
 /// Where an input comes from.
-pub(crate) enum Source {
+pub(crate) enum InputSource {
     /// A file that was opened; what is no regular file is read as a stream.
     File(File),
     Stream(Box<dyn Read + Send>),
 }
 
 /// How to take the inputs.
-pub(crate) struct Options<'a> {
-    pub reading: DecodeOptions,
+pub(crate) struct IngestOptions<'a> {
+    pub decode_options: DecodeOptions,
     /// Nothing lands if one record is bad.
     pub strict: bool,
     /// Files are taken from their beginning, whatever is known of them.
-    pub again: bool,
+    pub reread_files: bool,
     /// The log's own actions are taken too: the caller is root or an administrator.
-    pub reserved: bool,
+    pub accept_reserved: bool,
     /// Who runs the program, for every event.
     pub recorded_by: &'a str,
     pub clock: &'a dyn Fn() -> Timestamp,
     /// A folder where a stream may be kept for a while. Only `strict` needs it.
-    pub spool: &'a Path,
+    pub spool_folder: &'a Path,
     pub interrupt: &'a Interrupt,
 }
 
 /// What happened so far. Only what is durable counts as ingested or as a duplicate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
+pub(crate) struct IngestCounts {
     pub ingested: u64,
     pub duplicates: u64,
     pub rejected: u64,
     /// Records of files that an earlier run took.
-    pub known: u64,
+    pub already_ingested: u64,
     /// How many of the rejected had an action that is the log's own.
     pub reserved: u64,
 }
 
-impl Tally {
+impl IngestCounts {
     /// How a run ends that came to this.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -92,34 +92,34 @@ impl Tally {
         self.ingested += other.ingested;
         self.duplicates += other.duplicates;
         self.rejected += other.rejected;
-        self.known += other.known;
+        self.already_ingested += other.already_ingested;
         self.reserved += other.reserved;
     }
 }
 
 /// What a user may want to see while it happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report<'a> {
+pub(crate) enum IngestUpdate<'a> {
     /// One line about a record, escaped.
-    Told(&'a str),
-    Reached(Reached<'a>),
+    Message(&'a str),
+    Progress(InputProgress<'a>),
 }
 
 /// How far an input was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reached<'a> {
+pub(crate) struct InputProgress<'a> {
     pub input: &'a str,
     pub bytes: u64,
     /// The size of a file.
-    pub of: Option<u64>,
+    pub total_bytes: Option<u64>,
     /// Events of all inputs so far, those that are not committed yet too.
     pub events: u64,
 }
 
 /// How a run ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    Done,
+pub(crate) enum IngestEnd {
+    Completed,
     /// By this signal: what had been read was finished first.
     Interrupted(i32),
 }
@@ -133,25 +133,29 @@ pub(crate) enum End {
 pub(crate) fn run<'a>(
     log: &mut Log,
     inputs: &[Input<'_>],
-    options: &'a Options<'a>,
+    options: &'a IngestOptions<'a>,
     rejects: Option<&'a mut dyn Write>,
-    report: &'a mut dyn FnMut(Report<'_>),
-    tally: &'a mut Tally,
-) -> Result<End> {
-    run_with(Writer::new(options, rejects, report, tally), log, inputs)
+    report: &'a mut dyn FnMut(IngestUpdate<'_>),
+    tally: &'a mut IngestCounts,
+) -> Result<IngestEnd> {
+    run_with(IngestWriter::new(options, rejects, report, tally), log, inputs)
 }
 
-fn run_with(mut writer: Writer<'_>, log: &mut Log, inputs: &[Input<'_>]) -> Result<End> {
+fn run_with(
+    mut writer: IngestWriter<'_>,
+    log: &mut Log,
+    inputs: &[Input<'_>],
+) -> Result<IngestEnd> {
     let result = if writer.options.strict {
         strict::run(&mut writer, log, inputs)
     } else {
         writer.run(log, inputs)
     };
-    writer.tell_the_rest();
+    writer.report_suppressed();
     match result {
-        Ok(()) => Ok(End::Done),
+        Ok(()) => Ok(IngestEnd::Completed),
         Err(error) => match error.downcast_ref() {
-            Some(Interrupted(signal)) => Ok(End::Interrupted(*signal)),
+            Some(Interrupted(signal)) => Ok(IngestEnd::Interrupted(*signal)),
             None => Err(error),
         },
     }
@@ -173,6 +177,6 @@ fn is_regular(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
-fn cannot_read(name: &str) -> Failure {
+fn read_failure(name: &str) -> Failure {
     Failure::new(Exit::Io, format!("cannot read {}", text::escape(name)))
 }

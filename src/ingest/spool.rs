@@ -15,13 +15,13 @@ use rustix::fs::OFlags;
 ///
 /// # Errors
 /// Those of reading, and of making and writing the file.
-pub(super) fn keep(stream: &mut dyn Read, folder: &Path) -> io::Result<File> {
-    let mut file = unnamed(folder)?;
+pub(super) fn spool_to_file(stream: &mut dyn Read, folder: &Path) -> io::Result<File> {
+    let mut file = create_unnamed(folder)?;
     io::copy(stream, &mut file)?;
     Ok(file)
 }
 
-fn unnamed(folder: &Path) -> io::Result<File> {
+fn create_unnamed(folder: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     if let Ok(file) = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
         return Ok(file.into());

@@ -20,21 +20,21 @@ use crate::codec::EventFormat;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::Exit;
-use crate::ingest::End;
+use crate::ingest::IngestCounts;
+use crate::ingest::IngestEnd;
+use crate::ingest::IngestOptions;
+use crate::ingest::IngestUpdate;
 use crate::ingest::Input;
-use crate::ingest::Options;
-use crate::ingest::Report;
-use crate::ingest::Source;
-use crate::ingest::Tally;
+use crate::ingest::InputSource;
 use crate::ingest::run_with;
-use crate::ingest::write::Writer;
+use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
 use crate::store::Create;
 use crate::store::Log;
 use crate::time::Timestamp;
 
 /// A log, a folder for inputs, and how to run.
-struct Sandbox {
+struct IngestSandbox {
     folder: TempDir,
     reading: DecodeOptions,
     strict: bool,
@@ -49,22 +49,23 @@ struct Sandbox {
 
 /// What a run came to.
 #[derive(Debug)]
-struct Run {
-    tally: Tally,
-    end: End,
-    told: Vec<String>,
+struct IngestRun {
+    tally: IngestCounts,
+    end: IngestEnd,
+    messages: Vec<String>,
     rejects: Vec<u8>,
 }
 
-impl Run {
+impl IngestRun {
     #[track_caller]
     fn assert(&self, ingested: u64, duplicates: u64, rejected: u64, known: u64) {
-        let expected = Tally { ingested, duplicates, rejected, known, ..self.tally };
+        let expected =
+            IngestCounts { ingested, duplicates, rejected, already_ingested: known, ..self.tally };
         assert_eq!(self.tally, expected, "{self:?}");
     }
 }
 
-impl Sandbox {
+impl IngestSandbox {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
@@ -96,52 +97,53 @@ impl Sandbox {
         Log::open_to_write(&self.path("log.db"), Create::IfMissing).unwrap()
     }
 
-    fn ingest(&self, names: &[&str]) -> Run {
+    fn ingest(&self, names: &[&str]) -> IngestRun {
         let inputs: Vec<Input<'_>> = names
             .iter()
             .map(|name| Input {
                 name: (*name).to_owned(),
-                open: Box::new(|| Ok(Source::File(File::open(self.path(name))?))),
+                open: Box::new(|| Ok(InputSource::File(File::open(self.path(name))?))),
             })
             .collect();
         self.run(&inputs)
     }
 
-    fn stream(&self, bytes: &[u8]) -> Run {
-        let stream = || Ok(Source::Stream(Box::new(io::Cursor::new(bytes.to_vec())) as Box<_>));
+    fn stream(&self, bytes: &[u8]) -> IngestRun {
+        let stream =
+            || Ok(InputSource::Stream(Box::new(io::Cursor::new(bytes.to_vec())) as Box<_>));
         self.run(&[Input { name: "-".to_owned(), open: Box::new(stream) }])
     }
 
-    fn run(&self, inputs: &[Input<'_>]) -> Run {
-        let (mut tally, mut told, mut rejects) = (Tally::default(), Vec::new(), Vec::new());
+    fn run(&self, inputs: &[Input<'_>]) -> IngestRun {
+        let (mut tally, mut told, mut rejects) = (IngestCounts::default(), Vec::new(), Vec::new());
         let chunks = std::cell::Cell::new(0);
         let clock = || {
             assert!(chunks.get() != self.killed_at, "killed");
             chunks.set(chunks.get() + 1);
             Timestamp::from_nanos(1_763_611_201_000_000_000)
         };
-        let options = Options {
-            reading: self.reading,
+        let options = IngestOptions {
+            decode_options: self.reading,
             strict: self.strict,
-            again: self.again,
-            reserved: self.reserved,
+            reread_files: self.again,
+            accept_reserved: self.reserved,
             recorded_by: "root",
             clock: &clock,
-            spool: self.folder.path(),
+            spool_folder: self.folder.path(),
             interrupt: &self.interrupt,
         };
-        let mut report = |report: Report<'_>| match report {
-            Report::Told(line) => told.push(line.to_owned()),
-            Report::Reached(reached) => {
-                assert!(reached.of.is_none_or(|size| reached.bytes <= size));
+        let mut report = |report: IngestUpdate<'_>| match report {
+            IngestUpdate::Message(line) => told.push(line.to_owned()),
+            IngestUpdate::Progress(reached) => {
+                assert!(reached.total_bytes.is_none_or(|size| reached.bytes <= size));
             }
         };
         let rejects_to: Option<&mut dyn Write> =
             if self.keeps_rejects { Some(&mut rejects) } else { None };
-        let mut writer = Writer::new(&options, rejects_to, &mut report, &mut tally);
-        writer.batch = self.batch;
+        let mut writer = IngestWriter::new(&options, rejects_to, &mut report, &mut tally);
+        writer.batch_events = self.batch;
         let end = run_with(writer, &mut self.log(), inputs).unwrap();
-        Run { tally, end, told, rejects }
+        IngestRun { tally, end, messages: told, rejects }
     }
 
     /// Every event of the log, oldest first.
@@ -168,14 +170,17 @@ fn expected(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[test]
 fn every_format_lands() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("a.jsonl", "{\"action\":\"a\"}\n");
     sandbox.write("b.json", "[{\"action\":\"b\"},\n{\"action\":\"c\"}]");
     sandbox.write("c.csv", "action,title\nd,x\n");
     sandbox.write("d.log", "[2026-11-20T04:00:00Z] site.INFO: m {\"Code\":1000} []\n");
     let run = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
     run.assert(5, 0, 0, 0);
-    assert_eq!((run.end, run.tally.exit(), run.told.len()), (End::Done, Exit::Success, 0));
+    assert_eq!(
+        (run.end, run.tally.exit(), run.messages.len()),
+        (IngestEnd::Completed, Exit::Success, 0)
+    );
     assert_eq!(sandbox.actions(), ["a", "b", "c", "d", "wsal.1000"]);
     let again = sandbox.ingest(&["a.jsonl", "b.json", "c.csv", "d.log"]);
     again.assert(0, 0, 0, 5);
@@ -194,7 +199,7 @@ fn a_killed_run_is_completed_by_the_same_call() {
     for make in [&str::to_owned as &dyn Fn(&str) -> String, &array, &table] {
         let mut killed = 0;
         for killed_at in 0..4 {
-            let mut sandbox = Sandbox::new();
+            let mut sandbox = IngestSandbox::new();
             sandbox.write("in", make(&lines(0..LINES)));
             sandbox.killed_at = killed_at;
             let run = std::panic::catch_unwind(AssertUnwindSafe(|| sandbox.ingest(&["in"])));
@@ -211,7 +216,7 @@ fn a_killed_run_is_completed_by_the_same_call() {
 
 #[test]
 fn a_file_is_known_when_it_grew_and_under_any_name() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("a", lines(0..3));
     sandbox.ingest(&["a"]).assert(3, 0, 0, 0);
     sandbox.append("a", lines(3..5));
@@ -225,14 +230,14 @@ fn a_file_is_known_when_it_grew_and_under_any_name() {
     sandbox.append("b", "\n\n{\"action\":\"last\",\"ip\":1}\n");
     let run = sandbox.ingest(&["b"]);
     run.assert(0, 0, 1, 999);
-    assert_eq!(run.told, ["b:1002: ip: must be text, not a number"]);
+    assert_eq!(run.messages, ["b:1002: ip: must be text, not a number"]);
     sandbox.ingest(&["b"]).assert(0, 0, 0, 1000);
     assert_eq!(sandbox.actions(), expected(0..1000));
 }
 
 #[test]
 fn a_file_that_only_begins_alike_is_another() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("a", lines(0..1000));
     sandbox.ingest(&["a"]).assert(1000, 0, 0, 0);
     sandbox.write("b", lines(0..900) + &lines(2000..2200));
@@ -242,19 +247,19 @@ fn a_file_that_only_begins_alike_is_another() {
 
 #[test]
 fn a_table_and_an_array_grow_too() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("t", "title,action\r\n\"two\r\nlines\",a\r\n");
     sandbox.ingest(&["t"]).assert(1, 0, 0, 0);
     sandbox.append("t", ",b\r\nc\r\n");
     let run = sandbox.ingest(&["t"]);
     run.assert(1, 0, 1, 1);
-    assert_eq!(run.told, ["t:5: has 1 cells, and the header has 2"]);
+    assert_eq!(run.messages, ["t:5: has 1 cells, and the header has 2"]);
     assert_eq!(run.rejects, b"title,action\r\nc\r\n");
 
     sandbox.write("j", "[{\"action\":\"d\"}\n");
     let run = sandbox.ingest(&["j"]);
     run.assert(1, 0, 0, 0);
-    assert_eq!(run.told, ["j:2: the array does not end; left for the next run"]);
+    assert_eq!(run.messages, ["j:2: the array does not end; left for the next run"]);
     sandbox.append("j", ",{\"action\":\"e\"},\n{\"action\":\"f\"}]\n");
     sandbox.ingest(&["j"]).assert(2, 0, 0, 1);
     sandbox.write(
@@ -267,7 +272,7 @@ fn a_table_and_an_array_grow_too() {
 
 #[test]
 fn again_takes_a_file_from_its_beginning() {
-    let mut sandbox = Sandbox::new();
+    let mut sandbox = IngestSandbox::new();
     sandbox.write("a", "{\"action\":\"a\",\"event_id\":\"1\"}\n{\"action\":\"b\"}\n");
     sandbox.ingest(&["a"]).assert(2, 0, 0, 0);
     sandbox.again = true;
@@ -278,11 +283,14 @@ fn again_takes_a_file_from_its_beginning() {
 
 #[test]
 fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("a", "{\"action\":\"a\"}\n{\"action\":\"b");
     let run = sandbox.ingest(&["a"]);
     run.assert(1, 0, 0, 0);
-    assert_eq!(run.told, ["a:2: EOF while parsing a string at column 12; left for the next run"]);
+    assert_eq!(
+        run.messages,
+        ["a:2: EOF while parsing a string at column 12; left for the next run"]
+    );
     assert_eq!(run.tally.exit(), Exit::Success);
     sandbox.append("a", "\"}");
     sandbox.ingest(&["a"]).assert(1, 0, 0, 1);
@@ -292,28 +300,28 @@ fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
 
     let run = sandbox.stream(b"{\"action\":\"d\"}\n{\"action\":\"e");
     run.assert(1, 0, 1, 0);
-    assert_eq!(run.told, ["-:2: EOF while parsing a string at column 12"]);
+    assert_eq!(run.messages, ["-:2: EOF while parsing a string at column 12"]);
     assert_eq!(run.rejects, b"{\"action\":\"e\n");
     assert_eq!(run.tally.exit(), Exit::Data);
 }
 
 #[test]
 fn repeats_are_counted_and_contradictions_rejected() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     let input = b"{\"action\":\"a\",\"event_id\":\"1\",\"title\":\"x\"}\n\
         {\"event_id\":\"1\",\"action\":\"A\"}\n\
         {\"action\":\"a\", \"event_id\":\"1\",\"title\":\"y\"}\r\n\
         {\"action\":\"a\",\"event_id\":\"1\",\"tenant\":\"t\"}\n";
     let run = sandbox.stream(input);
     run.assert(2, 1, 1, 0);
-    assert_eq!(run.told, ["-:3: its event_id is that of event 1, whose title differs"]);
+    assert_eq!(run.messages, ["-:3: its event_id is that of event 1, whose title differs"]);
     assert_eq!(run.rejects, b"{\"action\":\"a\", \"event_id\":\"1\",\"title\":\"y\"}\r\n");
     sandbox.stream(input).assert(0, 3, 1, 0);
 }
 
 #[test]
 fn rejects_are_kept_byte_by_byte() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     let long = [b"{\"title\":\"", &vec![b'x'; 20 << 20][..], b"\"}\n"].concat();
     let bad: [&[u8]; 5] = [b" {\"action\":\"\xC3\x28\"}\r\n", b"[1]\n", &long, b"\0\n", b"x\n"];
     let good = b"{\"action\":\"a\"}\n";
@@ -321,33 +329,33 @@ fn rejects_are_kept_byte_by_byte() {
     let run = sandbox.stream(&input);
     run.assert(5, 0, 5, 0);
     assert!(run.rejects == bad.concat(), "the rejects differ");
-    assert_eq!(run.told[2], "-:5: longer than 1 MiB");
+    assert_eq!(run.messages[2], "-:5: longer than 1 MiB");
 
     let run = sandbox.stream(b"[{\"action\":\n\"b\"}, {\"title\":\n\"c\"}\n, 7]");
     assert_eq!(run.rejects, b"{\"title\": \"c\"}\n7\n");
-    assert_eq!(run.told, ["-:2: action is missing", "-:4: must be an object, not a number"]);
+    assert_eq!(run.messages, ["-:2: action is missing", "-:4: must be an object, not a number"]);
 }
 
 #[test]
 fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
-    let mut sandbox = Sandbox::new();
+    let mut sandbox = IngestSandbox::new();
     sandbox.write("utf16", b"\xFF\xFE{\0}\0");
     sandbox.write("array", "[{\"action\":\"a\"} {\"action\":\"b\"}]");
     sandbox.write("open", "action,title\nb,\"x\ny,z\n");
     sandbox.write("good", "{\"action\":\"c\"}\n");
-    let table = Sandbox {
+    let table = IngestSandbox {
         reading: DecodeOptions { format: Some(EventFormat::Csv), ..DecodeOptions::default() },
-        ..Sandbox::new()
+        ..IngestSandbox::new()
     };
     let run = table.stream(b"title,user\nx,y\n");
     run.assert(0, 0, 1, 0);
-    assert_eq!(run.told, ["-:1: no column of the header is action"]);
+    assert_eq!(run.messages, ["-:1: no column of the header is action"]);
     assert_eq!(run.rejects, b"title,user\nx,y\n");
     for _ in 0..2 {
         let run = sandbox.ingest(&["utf16", "array", "open"]);
         assert_eq!(run.tally.rejected, 3);
         assert_eq!(
-            run.told,
+            run.messages,
             [
                 "utf16:1: UTF-16; convert to UTF-8",
                 "array:1: a comma or ] is missing behind an element",
@@ -359,36 +367,36 @@ fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
     sandbox.keeps_rejects = false;
     let run = sandbox.ingest(&["utf16", "open", "good"]);
     run.assert(1, 0, 2, 0);
-    assert_eq!(run.told.len(), 2);
+    assert_eq!(run.messages.len(), 2);
     assert_eq!(sandbox.actions(), ["a", "c"]);
 }
 
 #[test]
 fn twenty_bad_lines_are_told_and_then_their_number() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     let run = sandbox.stream("{}\n".repeat(1_030).as_bytes());
     run.assert(0, 0, 1_030, 0);
-    assert_eq!(run.told.len(), 21);
-    assert_eq!(run.told[19], "-:20: action is missing");
-    assert_eq!(run.told[20], "and 1,010 more");
+    assert_eq!(run.messages.len(), 21);
+    assert_eq!(run.messages[19], "-:20: action is missing");
+    assert_eq!(run.messages[20], "and 1,010 more");
 }
 
 #[test]
 fn names_and_values_are_told_escaped() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     sandbox.write("\x1b[1m\n", "{\"action\":\"\\u001b\"}\n");
     let run = sandbox.ingest(&["\x1b[1m\n"]);
-    assert_eq!(run.told.len(), 1);
-    assert!(!run.told[0].contains(['\x1b', '\n']), "{:?}", run.told[0]);
+    assert_eq!(run.messages.len(), 1);
+    assert!(!run.messages[0].contains(['\x1b', '\n']), "{:?}", run.messages[0]);
 }
 
 #[test]
 fn the_logs_own_actions_are_not_for_everybody() {
-    let mut sandbox = Sandbox::new();
+    let mut sandbox = IngestSandbox::new();
     let input = b"{\"action\":\"a\"}\n{\"action\":\"Retention.sweep\"}\n";
     let run = sandbox.stream(input);
     run.assert(1, 0, 1, 0);
-    assert_eq!(run.told, ["-:2: action retention.sweep is the log's own"]);
+    assert_eq!(run.messages, ["-:2: action retention.sweep is the log's own"]);
     assert_eq!(run.rejects, b"{\"action\":\"Retention.sweep\"}\n");
     assert_eq!(run.tally.exit(), Exit::NoPermission);
     sandbox.reserved = true;
@@ -398,14 +406,14 @@ fn the_logs_own_actions_are_not_for_everybody() {
 
 #[test]
 fn strictly_all_lands_or_nothing() {
-    let mut sandbox = Sandbox::new();
+    let mut sandbox = IngestSandbox::new();
     sandbox.strict = true;
     sandbox.write("good", lines(0..3000));
     sandbox.write("bad", lines(3000..6000) + "{}\n");
     let run = sandbox.ingest(&["good", "bad"]);
     run.assert(0, 0, 1, 0);
     assert_eq!(
-        (run.told, run.rejects),
+        (run.messages, run.rejects),
         (vec!["bad:3001: action is missing".to_owned()], b"{}\n".to_vec())
     );
     assert_eq!(sandbox.events().len(), 0);
@@ -414,7 +422,7 @@ fn strictly_all_lands_or_nothing() {
     sandbox.append("good", "{\"act");
     let run = sandbox.ingest(&["good"]);
     run.assert(1, 0, 0, 3000);
-    assert_eq!(run.told.len(), 1, "{:?}", run.told);
+    assert_eq!(run.messages.len(), 1, "{:?}", run.messages);
 
     let run = sandbox.stream(b"{\"action\":\"b\",\"event_id\":\"1\"}\n{\"action\":\"torn");
     run.assert(0, 0, 1, 0);
@@ -446,13 +454,13 @@ impl Read for Pipe {
 #[test]
 fn a_signal_ends_the_run_though_the_pipe_is_open() {
     for strict in [false, true] {
-        let mut sandbox = Sandbox::new();
+        let mut sandbox = IngestSandbox::new();
         sandbox.strict = strict;
         let (sender, receiver) = mpsc::channel();
         let receiver = std::cell::Cell::new(Some(receiver));
         let interrupt = sandbox.interrupt.clone();
         sender.send(b"{\"action\":\"a\"}\n{\"action\":\"b".to_vec()).unwrap();
-        let open = || Ok(Source::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
+        let open = || Ok(InputSource::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
         let signal = std::thread::spawn({
             let path = sandbox.path("log.db");
             move || {
@@ -464,7 +472,7 @@ fn a_signal_ends_the_run_though_the_pipe_is_open() {
         });
         let run = sandbox.run(&[Input { name: "-".to_owned(), open: Box::new(open) }]);
         signal.join().unwrap();
-        assert_eq!(run.end, End::Interrupted(15));
+        assert_eq!(run.end, IngestEnd::Interrupted(15));
         run.assert(u64::from(!strict), 0, 0, 0);
         assert_eq!(sandbox.events().len(), usize::from(!strict));
         drop(sender);
@@ -473,10 +481,10 @@ fn a_signal_ends_the_run_though_the_pipe_is_open() {
 
 #[test]
 fn a_line_from_an_open_pipe_is_committed_while_the_next_is_waited_for() {
-    let sandbox = Sandbox::new();
+    let sandbox = IngestSandbox::new();
     let (sender, receiver) = mpsc::channel();
     let receiver = std::cell::Cell::new(Some(receiver));
-    let open = || Ok(Source::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
+    let open = || Ok(InputSource::Stream(Box::new(Pipe(receiver.take().unwrap())) as Box<_>));
     let path = sandbox.path("log.db");
     let writer = std::thread::spawn(move || {
         for events in 1..=3 {

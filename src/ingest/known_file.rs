@@ -11,22 +11,22 @@ use ring::digest;
 use ring::digest::SHA256;
 
 use crate::codec::InputPosition;
-use crate::ingest::cannot_read;
+use crate::ingest::read_failure;
 use crate::store::FileProgress;
 use crate::store::Log;
 
 /// How many bytes of its beginning a file is known by; fewer where less of it was taken.
-const HEAD: u64 = 4 << 10;
+const HEAD_BYTES: u64 = 4 << 10;
 
 /// How many bytes before the place reached must still be there.
-const TAIL: u64 = 64 << 10;
+const TAIL_BYTES: u64 = 64 << 10;
 
 /// A regular file that is being taken.
 pub(super) struct KnownFile {
     file: File,
     pub(super) size: u64,
     /// Where it was left, and how many records were before that place.
-    pub(super) left: Option<(InputPosition, u64)>,
+    pub(super) resume_point: Option<(InputPosition, u64)>,
 }
 
 impl KnownFile {
@@ -35,19 +35,19 @@ impl KnownFile {
     /// # Errors
     /// Those of the log and of reading the file.
     pub(super) fn look_up(log: &Log, file: File, name: &str) -> Result<Self> {
-        let mut known = Self::left_at(file, None).with_context(|| cannot_read(name))?;
-        let head = known.read(0, known.size.min(HEAD)).with_context(|| cannot_read(name))?;
+        let mut known = Self::with_resume_point(file, None).with_context(|| read_failure(name))?;
+        let head = known.read(0, known.size.min(HEAD_BYTES)).with_context(|| read_failure(name))?;
         let candidates = log.find_progress(known.size, |length| {
             let length = usize::try_from(length)?.min(head.len());
             Ok(sha256(&head[..length]))
         })?;
-        for candidate in candidates.iter().filter(|candidate| candidate.head_length <= HEAD) {
+        for candidate in candidates.iter().filter(|candidate| candidate.head_length <= HEAD_BYTES) {
             let tail = known
                 .hash_before(candidate.offset, candidate.tail_length)
-                .with_context(|| cannot_read(name))?;
+                .with_context(|| read_failure(name))?;
             if tail == candidate.tail_hash {
                 let place = InputPosition { offset: candidate.offset, lines: candidate.lines };
-                known.left = Some((place, candidate.records));
+                known.resume_point = Some((place, candidate.records));
                 break;
             }
         }
@@ -58,8 +58,11 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn left_at(file: File, left: Option<(InputPosition, u64)>) -> io::Result<Self> {
-        Ok(Self { size: file.metadata()?.len(), file, left })
+    pub(super) fn with_resume_point(
+        file: File,
+        left: Option<(InputPosition, u64)>,
+    ) -> io::Result<Self> {
+        Ok(Self { size: file.metadata()?.len(), file, resume_point: left })
     }
 
     /// What the log has to note when the file was taken to `place`, `records` records into it.
@@ -67,8 +70,8 @@ impl KnownFile {
     /// # Errors
     /// Those of reading the file.
     pub(super) fn progress(&self, place: InputPosition, records: u64) -> io::Result<FileProgress> {
-        let head_length = place.offset.min(HEAD);
-        let tail_length = place.offset.min(TAIL);
+        let head_length = place.offset.min(HEAD_BYTES);
+        let tail_length = place.offset.min(TAIL_BYTES);
         Ok(FileProgress {
             head_length,
             head_hash: self.hash_before(head_length, head_length)?,
@@ -81,7 +84,7 @@ impl KnownFile {
     }
 
     fn hash_before(&self, end: u64, length: u64) -> io::Result<[u8; 32]> {
-        let length = length.min(TAIL);
+        let length = length.min(TAIL_BYTES);
         Ok(sha256(&self.read(end.saturating_sub(length), length)?))
     }
 

@@ -23,17 +23,17 @@ use crate::event::NewEvent;
 use crate::event::own_events;
 
 /// How many chunks may wait.
-const WAITING: usize = 3;
+const MAX_QUEUED_CHUNKS: usize = 3;
 
 /// The bytes from which on a chunk is handed over, though more could be parsed at once.
-const FULL: u64 = 1 << 20;
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// What was found next to each other in an input.
 #[derive(Default)]
-pub(super) struct Chunk {
-    pub(super) items: Vec<Item>,
+pub(super) struct ParsedChunk {
+    pub(super) items: Vec<ParsedItem>,
     /// The place behind the last record that counts as taken, and how many those are.
-    pub(super) taken: Option<InputPosition>,
+    pub(super) end_position: Option<InputPosition>,
     pub(super) records: u64,
     /// What the records looked like, where rejects are kept.
     raw: Vec<u8>,
@@ -44,58 +44,58 @@ pub(super) struct Chunk {
 }
 
 /// One thing that was found.
-pub(super) struct Item {
+pub(super) struct ParsedItem {
     pub(super) line: u64,
-    pub(super) found: Found,
+    pub(super) outcome: ParseOutcome,
     raw: Range<usize>,
 }
 
-pub(super) enum Found {
+pub(super) enum ParseOutcome {
     Event(Box<NewEvent>),
     Rejected(String),
     /// An event with an action of the log's own, which may not be taken.
     Reserved(String),
     /// A record whose end is missing.
-    Torn(String),
+    Truncated(String),
     /// The input cannot be read from there on.
     Unreadable(String),
     /// Only bytes, of what is rejected before or behind.
     Excess,
 }
 
-impl Chunk {
-    pub(super) fn raw(&self, item: &Item) -> &[u8] {
+impl ParsedChunk {
+    pub(super) fn raw(&self, item: &ParsedItem) -> &[u8] {
         &self.raw[item.raw.clone()]
     }
 
-    fn push(&mut self, line: u64, found: Found, bytes: &[u8], keep: Keep) {
+    fn push(&mut self, line: u64, found: ParseOutcome, bytes: &[u8], keep: RawForm) {
         let start = self.raw.len();
         match keep {
-            Keep::Nothing => {}
-            Keep::AsItIs => self.raw.extend_from_slice(bytes),
-            Keep::Line => {
+            RawForm::Discarded => {}
+            RawForm::Verbatim => self.raw.extend_from_slice(bytes),
+            RawForm::Line => {
                 self.raw.extend_from_slice(bytes);
                 if !bytes.is_empty() && !bytes.ends_with(b"\n") {
                     self.raw.push(b'\n');
                 }
             }
             // Only blanks between the tokens of JSON can be line feeds.
-            Keep::Element => {
+            RawForm::Element => {
                 let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
                 self.raw.extend(bytes.iter().map(blank));
                 self.raw.push(b'\n');
             }
         }
-        self.items.push(Item { line, found, raw: start..self.raw.len() });
+        self.items.push(ParsedItem { line, outcome: found, raw: start..self.raw.len() });
         self.bytes += bytes.len() as u64;
     }
 }
 
 /// How the bytes of a record are kept for the rejects.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    Nothing,
-    AsItIs,
+enum RawForm {
+    Discarded,
+    Verbatim,
     /// As they are, on lines of their own.
     Line,
     /// On one line of their own.
@@ -103,53 +103,53 @@ enum Keep {
 }
 
 /// What comes from the thread.
-enum Message {
-    Chunk(Chunk),
+enum ParserMessage {
+    Chunk(ParsedChunk),
     Failed(io::Error),
     End,
 }
 
 /// What there is to do next.
-pub(super) enum Next {
-    Chunk(Chunk),
+pub(super) enum ParserOutput {
+    Chunk(ParsedChunk),
     /// Nothing came in time.
-    Nothing,
+    TimedOut,
     End,
 }
 
 /// How an input is parsed.
 #[derive(Clone, Copy)]
-pub(super) struct Parsing {
-    pub(super) reading: DecodeOptions,
-    pub(super) reserved: bool,
+pub(super) struct ParseOptions {
+    pub(super) decode_options: DecodeOptions,
+    pub(super) accept_reserved: bool,
     pub(super) keep_raw: bool,
 }
 
 /// What a thread reads from.
-pub(super) enum From {
+pub(super) enum ParserInput {
     /// A regular file, and the place where an earlier run left it.
     File(File, Option<InputPosition>),
     Stream(Box<dyn Read + Send>),
 }
 
 /// An input that is being parsed.
-pub(super) struct Feed {
-    receiver: Receiver<Message>,
+pub(super) struct ParserThread {
+    receiver: Receiver<ParserMessage>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Feed {
+impl ParserThread {
     /// Starts the thread. When the feed is dropped the thread ends as soon as it has read what it
     /// waits for, and is not waited for.
     ///
     /// # Errors
     /// Those of the system.
-    pub(super) fn start(from: From, parsing: Parsing) -> io::Result<Self> {
-        let (sender, receiver) = mpsc::sync_channel(WAITING);
+    pub(super) fn start(from: ParserInput, parsing: ParseOptions) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::sync_channel(MAX_QUEUED_CHUNKS);
         let thread = thread::Builder::new().name("parse".to_owned()).spawn(move || {
-            let ended = decoder(from, parsing.reading).map_or_else(
-                |error| Some(Message::Failed(error)),
-                |decoder| parse(decoder, parsing, &sender),
+            let ended = open_decoder(from, parsing.decode_options).map_or_else(
+                |error| Some(ParserMessage::Failed(error)),
+                |decoder| parse_to_end(decoder, parsing, &sender),
             );
             // Nobody listens any more where the run was interrupted.
             if let Some(message) = ended {
@@ -163,30 +163,30 @@ impl Feed {
     ///
     /// # Errors
     /// Those of reading the input.
-    pub(super) fn next(&mut self, patience: Duration) -> io::Result<Next> {
+    pub(super) fn next(&mut self, patience: Duration) -> io::Result<ParserOutput> {
         match self.receiver.recv_timeout(patience) {
-            Ok(Message::Chunk(chunk)) => Ok(Next::Chunk(chunk)),
-            Ok(Message::Failed(error)) => Err(error),
-            Ok(Message::End) => Ok(Next::End),
-            Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
+            Ok(ParserMessage::Chunk(chunk)) => Ok(ParserOutput::Chunk(chunk)),
+            Ok(ParserMessage::Failed(error)) => Err(error),
+            Ok(ParserMessage::End) => Ok(ParserOutput::End),
+            Err(RecvTimeoutError::Timeout) => Ok(ParserOutput::TimedOut),
             // It says when it ends, so it did not come to its end.
             Err(RecvTimeoutError::Disconnected) => match self.thread.take().map(JoinHandle::join) {
                 Some(Err(panic)) => std::panic::resume_unwind(panic),
-                Some(Ok(())) | None => Ok(Next::End),
+                Some(Ok(())) | None => Ok(ParserOutput::End),
             },
         }
     }
 }
 
-type Any = Box<dyn Read + Send>;
+type InputReader = Box<dyn Read + Send>;
 
-fn decoder(from: From, reading: DecodeOptions) -> io::Result<Decoder<Any>> {
+fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder<InputReader>> {
     match from {
-        From::Stream(stream) => Ok(Decoder::new(stream, reading)),
-        From::File(mut file, left) => {
+        ParserInput::Stream(stream) => Ok(Decoder::new(stream, reading)),
+        ParserInput::File(mut file, left) => {
             file.seek(SeekFrom::Start(0))?;
             let mut again = file.try_clone()?;
-            let mut decoder: Decoder<Any> = Decoder::new(Box::new(file), reading);
+            let mut decoder: Decoder<InputReader> = Decoder::new(Box::new(file), reading);
             if let Some(place) = left {
                 decoder.resume(place, |place| {
                     again.seek(SeekFrom::Start(place.offset))?;
@@ -199,54 +199,56 @@ fn decoder(from: From, reading: DecodeOptions) -> io::Result<Decoder<Any>> {
 }
 
 /// Parses to the end; `None` when nobody listens any more.
-fn parse(
-    mut decoder: Decoder<Any>,
-    parsing: Parsing,
-    sender: &SyncSender<Message>,
-) -> Option<Message> {
-    let mut chunk = Chunk::default();
+fn parse_to_end(
+    mut decoder: Decoder<InputReader>,
+    parsing: ParseOptions,
+    sender: &SyncSender<ParserMessage>,
+) -> Option<ParserMessage> {
+    let mut chunk = ParsedChunk::default();
     let mut header_sent = false;
     loop {
         let keep = match (parsing.keep_raw, decoder.is_array()) {
-            (false, _) => Keep::Nothing,
-            (true, true) => Keep::Element,
-            (true, false) => Keep::Line,
+            (false, _) => RawForm::Discarded,
+            (true, true) => RawForm::Element,
+            (true, false) => RawForm::Line,
         };
         let ended = match decoder.next() {
             DecodeStep::Record(record) => {
                 let (found, keep) = match record.outcome {
                     DecodeOutcome::Event(event) => {
-                        if !parsing.reserved && own_events::is_reserved(&event.action) {
-                            (Found::Reserved(event.action), keep)
+                        if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
+                            (ParseOutcome::Reserved(event.action), keep)
                         } else {
-                            (Found::Event(event), keep)
+                            (ParseOutcome::Event(event), keep)
                         }
                     }
-                    DecodeOutcome::Rejected(why) => (Found::Rejected(why), keep),
-                    DecodeOutcome::Truncated(why) => (Found::Torn(why), keep),
-                    DecodeOutcome::Unreadable(why) => (Found::Unreadable(why), Keep::Nothing),
+                    DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
+                    DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
+                    DecodeOutcome::Unreadable(why) => {
+                        (ParseOutcome::Unreadable(why), RawForm::Discarded)
+                    }
                 };
-                if !matches!(found, Found::Torn(_) | Found::Unreadable(_)) {
-                    chunk.taken = Some(record.end);
+                if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
+                    chunk.end_position = Some(record.end);
                     chunk.records += 1;
                 }
-                let is_over = matches!(found, Found::Unreadable(_)) && !parsing.keep_raw;
+                let is_over = matches!(found, ParseOutcome::Unreadable(_)) && !parsing.keep_raw;
                 chunk.push(record.line, found, record.bytes, keep);
                 is_over
             }
             DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
-                    chunk.push(0, Found::Excess, bytes, Keep::AsItIs);
+                    chunk.push(0, ParseOutcome::Excess, bytes, RawForm::Verbatim);
                 }
                 false
             }
             DecodeStep::NeedsInput => {
                 // It may be long until there is more.
-                if !hand_over(&mut chunk, sender) {
+                if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
                 if let Err(error) = decoder.fill() {
-                    return Some(Message::Failed(error));
+                    return Some(ParserMessage::Failed(error));
                 }
                 false
             }
@@ -256,16 +258,16 @@ fn parse(
             chunk.header = decoder.header().map(<[u8]>::to_vec);
             header_sent = true;
         }
-        if (ended || chunk.bytes >= FULL) && !hand_over(&mut chunk, sender) {
+        if (ended || chunk.bytes >= CHUNK_BYTES) && !send_chunk(&mut chunk, sender) {
             return None;
         }
         if ended {
-            return Some(Message::End);
+            return Some(ParserMessage::End);
         }
     }
 }
 
 /// Whether somebody took it, if there was anything.
-fn hand_over(chunk: &mut Chunk, sender: &SyncSender<Message>) -> bool {
-    chunk.items.is_empty() || sender.send(Message::Chunk(std::mem::take(chunk))).is_ok()
+fn send_chunk(chunk: &mut ParsedChunk, sender: &SyncSender<ParserMessage>) -> bool {
+    chunk.items.is_empty() || sender.send(ParserMessage::Chunk(std::mem::take(chunk))).is_ok()
 }
