@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
 use crate::commands::{Call, Run};
-use crate::export::Format;
+use crate::export::ExportFormat;
 use crate::failure::{Exit, Failure};
 use crate::store::Create;
 
@@ -51,19 +51,19 @@ impl Run for ExportArgs {
 }
 
 impl ExportArgs {
-    fn format(&self) -> Result<Format, Failure> {
-        let by_name = || self.output.as_deref().and_then(Format::of_name);
+    fn format(&self) -> Result<ExportFormat, Failure> {
+        let by_name = || self.output.as_deref().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
-            (true, _) => Some(Format::Csv { raw: self.raw }),
-            (_, true) => Some(Format::JsonLines),
+            (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
+            (_, true) => Some(ExportFormat::JsonLines),
             _ => by_name(),
         };
         match format {
-            Some(Format::Csv { .. }) => Ok(Format::Csv { raw: self.raw }),
-            Some(Format::JsonLines) if self.raw => {
+            Some(ExportFormat::Csv { .. }) => Ok(ExportFormat::Csv { raw: self.raw }),
+            Some(ExportFormat::JsonLines) if self.raw => {
                 Err(Failure::new(Exit::Usage, "--raw is for CSV alone"))
             }
-            Some(Format::JsonLines) => Ok(Format::JsonLines),
+            Some(ExportFormat::JsonLines) => Ok(ExportFormat::JsonLines),
             None => {
                 let name = self.output.as_ref().map(|path| path.display());
                 let what = match name {

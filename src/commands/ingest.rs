@@ -259,7 +259,7 @@ impl IngestArgs {
         export::refuse_log(path, log)?;
         let standard_input = [PathBuf::from(STDIN)];
         let inputs = if self.files.is_empty() { &standard_input } else { self.files.as_slice() };
-        if inputs.iter().any(|input| export::is_same(input, path)) {
+        if inputs.iter().any(|input| export::is_same_file(input, path)) {
             let what = format!("{}: would overwrite the input", path.display());
             return Err(Failure::new(Exit::Usage, what).into());
         }

@@ -314,9 +314,9 @@ impl Context {
     /// Writes a file, whole or not at all, that the caller alone can read.
     ///
     /// # Errors
-    /// As [`export::Target::file`].
+    /// As [`export::Destination::file`].
     pub(crate) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut target = export::Target::file(path, &self.settings.db()?.value)?;
+        let mut target = export::Destination::file(path, &self.settings.db()?.value)?;
         target.write_all(bytes)?;
         target.finish()
     }

@@ -123,7 +123,7 @@ impl Writer<'_> {
     pub(crate) fn export(
         self,
         query: &Query,
-        format: export::Format,
+        format: export::ExportFormat,
         output: Option<&Path>,
     ) -> Result<()> {
         let query = query.clone().and(self.scope.clone());
@@ -133,31 +133,31 @@ impl Writer<'_> {
     /// Exports the events that a listing shows, as CSV on standard output.
     ///
     /// # Errors
-    /// As [`export::shown`].
+    /// As [`export::export_page`].
     pub(crate) fn export_shown(self, query: &Query, events: &[Event]) -> Result<()> {
-        let format = export::Format::Csv { raw: false };
+        let format = export::ExportFormat::Csv { raw: false };
         self.outgoing(query, format, None, |log, _, request, target| {
-            export::shown(log, events, request, target)
+            export::export_page(log, events, request, target)
         })
     }
 
     fn outgoing(
         self,
         query: &Query,
-        format: export::Format,
+        format: export::ExportFormat,
         output: Option<&Path>,
-        run: impl FnOnce(Log, &Path, &export::Request<'_>, export::Target) -> Result<()>,
+        run: impl FnOnce(Log, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
     ) -> Result<()> {
         // It is named in the log for whoever reads it from elsewhere.
         let name = output.map(std::path::absolute).transpose()?;
         let name = name.as_deref().map(Path::to_string_lossy);
         let target = match output {
-            Some(path) => export::Target::file(path, &self.path)?,
-            None => export::Target::stdout(Box::new(UnbufferedStdout), &self.path)?,
+            Some(path) => export::Destination::file(path, &self.path)?,
+            None => export::Destination::stdout(Box::new(UnbufferedStdout), &self.path)?,
         };
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();
-        let request = export::Request {
+        let request = export::ExportRequest {
             query,
             format,
             output: name.as_deref(),

@@ -9,7 +9,7 @@
 //!
 //! Who may export what is decided above; how a row is written is `codec`'s.
 
-mod target;
+mod destination;
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -30,16 +30,16 @@ use crate::store::Stamp;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use target::{Target, is_same, refuse_log};
+pub(crate) use destination::{Destination, is_same_file, refuse_log};
 
 /// How many events are read at a time.
-const STEP: usize = 1_000;
+const BATCH_SIZE: usize = 1_000;
 /// How many such steps may wait for the writer: memory stays flat however slow it is.
-const AHEAD: usize = 4;
+const QUEUED_BATCHES: usize = 4;
 
 /// In which form events go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum ExportFormat {
     /// `raw` leaves cells as they are that a spreadsheet would run.
     Csv {
         raw: bool,
@@ -47,9 +47,9 @@ pub(crate) enum Format {
     JsonLines,
 }
 
-impl Format {
+impl ExportFormat {
     /// The format that a file's name asks for by its ending.
-    pub(crate) fn of_name(path: &Path) -> Option<Self> {
+    pub(crate) fn from_path(path: &Path) -> Option<Self> {
         let ending = path.extension()?.to_str()?.to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Some(Self::Csv { raw: false }),
@@ -65,14 +65,14 @@ impl Format {
         }
     }
 
-    fn head(self, out: &mut Vec<u8>) {
+    fn write_header(self, out: &mut Vec<u8>) {
         match self {
             Self::Csv { .. } => codec::csv::encode_header(out),
             Self::JsonLines => {}
         }
     }
 
-    fn row(self, event: &Event, line: &mut String, out: &mut Vec<u8>) {
+    fn write_row(self, event: &Event, line: &mut String, out: &mut Vec<u8>) {
         match self {
             Self::Csv { raw } => codec::csv::encode(event, raw, out),
             Self::JsonLines => {
@@ -86,9 +86,9 @@ impl Format {
 }
 
 /// What is exported, and on whose behalf.
-pub(crate) struct Request<'a> {
+pub(crate) struct ExportRequest<'a> {
     pub query: &'a Query,
-    pub format: Format,
+    pub format: ExportFormat,
     /// The file's name, for the event.
     pub output: Option<&'a str>,
     /// The user's name: who he is in the log.
@@ -100,11 +100,16 @@ pub(crate) struct Request<'a> {
 ///
 /// # Errors
 /// Those of the log, in which case nothing went out, and those of the target.
-pub(crate) fn run(mut log: Log, path: &Path, request: &Request<'_>, target: Target) -> Result<()> {
+pub(crate) fn run(
+    mut log: Log,
+    path: &Path,
+    request: &ExportRequest<'_>,
+    target: Destination,
+) -> Result<()> {
     let held_off = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
-    let rows = count(&log, request.query, head)?;
-    record(&mut log, request, rows, head)?;
+    let rows = count_up_to(&log, request.query, head)?;
+    record_export(&mut log, request, rows, head)?;
     // A writer keeps many pages at hand, which one walk through the log has no use for.
     drop(log);
     let written = stream(&Log::open_to_read(path)?, request, head, target)?;
@@ -122,26 +127,26 @@ pub(crate) fn run(mut log: Log, path: &Path, request: &Request<'_>, target: Targ
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn shown(
+pub(crate) fn export_page(
     mut log: Log,
     events: &[Event],
-    request: &Request<'_>,
-    mut target: Target,
+    request: &ExportRequest<'_>,
+    mut target: Destination,
 ) -> Result<()> {
     let (head, _) = log.head()?;
-    record(&mut log, request, events.len() as u64, head)?;
+    record_export(&mut log, request, events.len() as u64, head)?;
     let mut out = Vec::new();
     let mut line = String::new();
-    request.format.head(&mut out);
+    request.format.write_header(&mut out);
     for event in events {
-        request.format.row(event, &mut line, &mut out);
+        request.format.write_row(event, &mut line, &mut out);
     }
     target.write_all(&out)?;
     target.finish()
 }
 
 /// How many events up to that id match.
-fn count(log: &Log, query: &Query, head: EventId) -> Result<u64> {
+fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
     if head.0 == 0 {
         return Ok(0);
     }
@@ -152,7 +157,12 @@ fn count(log: &Log, query: &Query, head: EventId) -> Result<u64> {
 }
 
 /// Tells the log who takes what out of it.
-fn record(log: &mut Log, request: &Request<'_>, rows: u64, head: EventId) -> Result<()> {
+fn record_export(
+    log: &mut Log,
+    request: &ExportRequest<'_>,
+    rows: u64,
+    head: EventId,
+) -> Result<()> {
     let query = request.query.to_string();
     let what = own_events::ExportPayload {
         format: request.format.name(),
@@ -169,23 +179,28 @@ fn record(log: &mut Log, request: &Request<'_>, rows: u64, head: EventId) -> Res
 }
 
 /// Reads on this thread, and encodes and writes on another.
-fn stream(log: &Log, request: &Request<'_>, head: EventId, mut target: Target) -> Result<u64> {
+fn stream(
+    log: &Log,
+    request: &ExportRequest<'_>,
+    head: EventId,
+    mut target: Destination,
+) -> Result<u64> {
     let format = request.format;
     thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(AHEAD);
+        let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
         let writer = scope.spawn(move || -> Result<u64> {
             let mut written = 0;
             let mut line = String::new();
             let mut out = Vec::with_capacity(1 << 20);
-            format.head(&mut out);
+            format.write_header(&mut out);
             for step in receiver {
-                let Step::Events(events) = step else {
+                let ExportBatch::Events(events) = step else {
                     target.write_all(&out)?;
                     target.finish()?;
                     break;
                 };
                 for event in &events {
-                    format.row(event, &mut line, &mut out);
+                    format.write_row(event, &mut line, &mut out);
                 }
                 target.write_all(&out)?;
                 out.clear();
@@ -193,7 +208,7 @@ fn stream(log: &Log, request: &Request<'_>, head: EventId, mut target: Target) -
             }
             Ok(written)
         });
-        let read = read(log, request.query, head, &sender);
+        let read = send_batches(log, request.query, head, &sender);
         drop(sender);
         let written = writer.join().expect("the writer does not panic");
         read.and(written)
@@ -201,26 +216,31 @@ fn stream(log: &Log, request: &Request<'_>, head: EventId, mut target: Target) -
 }
 
 /// What goes to the writer.
-enum Step {
+enum ExportBatch {
     Events(Vec<Event>),
     /// That was all: without it the export broke off, and must not be taken for a whole.
     End,
 }
 
 /// Sends what the query matches in steps. That nobody takes it any more is the writer's to tell.
-fn read(log: &Log, query: &Query, head: EventId, sender: &SyncSender<Step>) -> Result<()> {
-    let mut events = Vec::with_capacity(STEP);
+fn send_batches(
+    log: &Log,
+    query: &Query,
+    head: EventId,
+    sender: &SyncSender<ExportBatch>,
+) -> Result<()> {
+    let mut events = Vec::with_capacity(BATCH_SIZE);
     let mut taken = true;
     log.each(query, head, &mut |event| {
         events.push(event);
-        if events.len() == STEP {
-            let full = std::mem::replace(&mut events, Vec::with_capacity(STEP));
-            taken = sender.send(Step::Events(full)).is_ok();
+        if events.len() == BATCH_SIZE {
+            let full = std::mem::replace(&mut events, Vec::with_capacity(BATCH_SIZE));
+            taken = sender.send(ExportBatch::Events(full)).is_ok();
         }
         if taken { Ok(()) } else { bail!("nobody takes the export any more") }
     })
     .or_else(|error| if taken { Err(error) } else { Ok(()) })?;
-    for step in [Step::Events(events), Step::End] {
+    for step in [ExportBatch::Events(events), ExportBatch::End] {
         taken = taken && sender.send(step).is_ok();
     }
     Ok(())

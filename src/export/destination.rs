@@ -15,30 +15,30 @@ use crate::replacement::{AtomicFile, parent_folder};
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
 
 /// Where bytes go.
-pub(crate) struct Target {
-    to: To,
+pub(crate) struct Destination {
+    kind: DestinationKind,
     /// For messages; absent for standard output.
     name: Option<String>,
 }
 
-enum To {
+enum DestinationKind {
     Stdout(Box<dyn Write + Send>),
     /// What is no regular file is written into and never replaced.
-    There(File),
-    New(AtomicFile),
+    SpecialFile(File),
+    AtomicFile(AtomicFile),
 }
 
-impl Target {
+impl Destination {
     /// Standard output, which writes into `stdout`.
     ///
     /// # Errors
     /// [`Exit::Usage`] where it was redirected into the log.
     pub(crate) fn stdout(stdout: Box<dyn Write + Send>, log: &Path) -> Result<Self> {
         let out = rustix::fs::fstat(io::stdout()).map(|out| (out.st_dev, out.st_ino));
-        if out.ok().is_some_and(|out| identity(log) == Some(out)) {
-            return Err(overwrites("standard output", log).into());
+        if out.ok().is_some_and(|out| device_and_inode(log) == Some(out)) {
+            return Err(overwrite_failure("standard output", log).into());
         }
-        Ok(Self { to: To::Stdout(stdout), name: None })
+        Ok(Self { kind: DestinationKind::Stdout(stdout), name: None })
     }
 
     /// Makes ready to write a file.
@@ -48,33 +48,33 @@ impl Target {
     pub(crate) fn file(path: &Path, log: &Path) -> Result<Self> {
         refuse_log(path, log)?;
         let name = path.display().to_string();
-        let to = to(path).map_err(|error| {
+        let to = open(path).map_err(|error| {
             let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
             anyhow::Error::new(error).context(failure)
         })?;
-        Ok(Self { to, name: Some(name) })
+        Ok(Self { kind: to, name: Some(name) })
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = match &mut self.to {
-            To::Stdout(stdout) => stdout.write_all(bytes),
-            To::There(file) => file.write_all(bytes),
-            To::New(replacement) => replacement.file.write_all(bytes),
+        let written = match &mut self.kind {
+            DestinationKind::Stdout(stdout) => stdout.write_all(bytes),
+            DestinationKind::SpecialFile(file) => file.write_all(bytes),
+            DestinationKind::AtomicFile(replacement) => replacement.file.write_all(bytes),
         };
-        self.told(written)
+        self.add_context(written)
     }
 
     /// Brings everything to its place.
     pub(crate) fn finish(mut self) -> Result<()> {
-        let finished = match &mut self.to {
-            To::Stdout(stdout) => stdout.flush(),
-            To::There(file) => file.flush(),
-            To::New(replacement) => replacement.persist(),
+        let finished = match &mut self.kind {
+            DestinationKind::Stdout(stdout) => stdout.flush(),
+            DestinationKind::SpecialFile(file) => file.flush(),
+            DestinationKind::AtomicFile(replacement) => replacement.persist(),
         };
-        self.told(finished)
+        self.add_context(finished)
     }
 
-    fn told(&self, result: io::Result<()>) -> Result<()> {
+    fn add_context(&self, result: io::Result<()>) -> Result<()> {
         match &self.name {
             Some(name) => {
                 result.with_context(|| Failure::new(Exit::Io, format!("cannot write {name}")))
@@ -85,7 +85,7 @@ impl Target {
     }
 }
 
-fn to(path: &Path) -> io::Result<To> {
+fn open(path: &Path) -> io::Result<DestinationKind> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if there.file_type().is_socket() => {
@@ -93,11 +93,12 @@ fn to(path: &Path) -> io::Result<To> {
         }
         // Through a symbolic link the file is replaced, and the link stays.
         Ok(there) if there.is_file() => {
-            AtomicFile::create(&fs::canonicalize(path)?, Some(there.mode())).map(To::New)
+            AtomicFile::create(&fs::canonicalize(path)?, Some(there.mode()))
+                .map(DestinationKind::AtomicFile)
         }
-        Ok(_) => OpenOptions::new().write(true).open(path).map(To::There),
+        Ok(_) => OpenOptions::new().write(true).open(path).map(DestinationKind::SpecialFile),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            AtomicFile::create(path, None).map(To::New)
+            AtomicFile::create(path, None).map(DestinationKind::AtomicFile)
         }
         Err(error) => Err(error),
     }
@@ -115,29 +116,31 @@ pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
         name.push(ending);
         PathBuf::from(name)
     });
-    if beside.iter().any(|companion| is_same(path, companion)) {
-        return Err(overwrites(&path.display().to_string(), &log));
+    if beside.iter().any(|companion| is_same_file(path, companion)) {
+        return Err(overwrite_failure(&path.display().to_string(), &log));
     }
     Ok(())
 }
 
-fn overwrites(what: &str, log: &Path) -> Failure {
+fn overwrite_failure(what: &str, log: &Path) -> Failure {
     Failure::new(Exit::Usage, format!("{what}: would overwrite the log {}", log.display()))
 }
 
 /// Whether both names lead to one file; where none is there yet, whether both would make the same.
-pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
-    match (identity(a), identity(b)) {
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
+    match (device_and_inode(a), device_and_inode(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {
-            let lies = identity(parent_folder(a));
-            a.file_name() == b.file_name() && lies.is_some() && lies == identity(parent_folder(b))
+            let lies = device_and_inode(parent_folder(a));
+            a.file_name() == b.file_name()
+                && lies.is_some()
+                && lies == device_and_inode(parent_folder(b))
         }
         _ => false,
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
 }
 
@@ -160,7 +163,7 @@ mod tests {
     fn a_file_appears_whole_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
-        let mut target = Target::file(&path, &folder.path().join("log.db")).unwrap();
+        let mut target = Destination::file(&path, &folder.path().join("log.db")).unwrap();
         target.write_all(b"row").unwrap();
         assert!(!path.exists());
         target.finish().unwrap();
@@ -175,12 +178,12 @@ mod tests {
         let path = folder.path().join("out.csv");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let mut target = Target::file(&path, Path::new("log.db")).unwrap();
+        let mut target = Destination::file(&path, Path::new("log.db")).unwrap();
         target.write_all(b"new").unwrap();
         drop(target);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["out.csv"]);
-        Target::file(&path, Path::new("log.db")).unwrap().finish().unwrap();
+        Destination::file(&path, Path::new("log.db")).unwrap().finish().unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
     }
 
@@ -190,8 +193,8 @@ mod tests {
         let path = folder.path().join("out.csv");
         fs::write(folder.path().join(".out.csv.abc234"), "left").unwrap();
         fs::write(folder.path().join(".out.csv.notours"), "kept").unwrap();
-        let running = Target::file(&path, Path::new("log.db")).unwrap();
-        let second = Target::file(&path, Path::new("log.db")).unwrap();
+        let running = Destination::file(&path, Path::new("log.db")).unwrap();
+        let second = Destination::file(&path, Path::new("log.db")).unwrap();
         let left = names(folder.path());
         assert!(left.contains(&".out.csv.notours".to_owned()), "{left:?}");
         assert!(!left.contains(&".out.csv.abc234".to_owned()));
@@ -207,7 +210,7 @@ mod tests {
         let link = folder.path().join("link.csv");
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut target = Target::file(&link, Path::new("log.db")).unwrap();
+        let mut target = Destination::file(&link, Path::new("log.db")).unwrap();
         target.write_all(b"new").unwrap();
         target.finish().unwrap();
         assert!(link.is_symlink());
@@ -238,7 +241,7 @@ mod tests {
     fn what_cannot_be_made_is_told_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("none/out.csv"), "".into()] {
-            let Err(error) = Target::file(&path, Path::new("log.db")) else { panic!("made") };
+            let Err(error) = Destination::file(&path, Path::new("log.db")) else { panic!("made") };
             let failure = error.downcast_ref::<Failure>().unwrap();
             assert_eq!(failure.exit, Exit::CantCreate, "{}", path.display());
         }
