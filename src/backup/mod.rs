@@ -28,7 +28,7 @@ pub(crate) enum Reached {
         bytes: u64,
         of: u64,
     },
-    Verified(verify::Reached),
+    Verified(verify::VerifyProgress),
 }
 
 /// What was copied.
@@ -80,7 +80,7 @@ pub(crate) fn run(
         size = of;
         reached(Reached::Copied { bytes, of });
     })?;
-    let request = verify::Request { quick: false, anchors: &[] };
+    let request = verify::VerifyOptions { quick: false, anchors: &[] };
     let report = {
         let copy = Log::open_copy(&temporary)?;
         verify::run(&copy, &request, &mut |at| reached(Reached::Verified(at)))?

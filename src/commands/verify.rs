@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::commands::{Call, Run};
 use crate::failure::Exit;
-use crate::verify::Request;
+use crate::verify::VerifyOptions;
 use crate::verify::anchors::Anchor;
 
 const EXAMPLES: &str = "\
@@ -46,15 +46,15 @@ impl Run for VerifyArgs {
         for file in &self.anchors {
             anchors.extend(context.anchors_in(file)?);
         }
-        let report = context.verify(&Request { quick: self.quick, anchors: &anchors })?;
+        let report = context.verify(&VerifyOptions { quick: self.quick, anchors: &anchors })?;
         if self.json {
-            context.print(format!("{}\n", report.json()).as_bytes())?;
+            context.print(format!("{}\n", report.to_json()).as_bytes())?;
         } else {
             context.print(format!("{}\n", report.lines().join("\n")).as_bytes())?;
             for note in report.notes() {
                 context.note(&format!("note: {note}"));
             }
         }
-        Ok(if report.is_all_well() { Exit::Success } else { Exit::Negative })
+        Ok(if report.is_fully_verified() { Exit::Success } else { Exit::Negative })
     }
 }

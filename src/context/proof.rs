@@ -15,8 +15,8 @@ use crate::store::Log;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
 use crate::verify;
-use crate::verify::Report;
-use crate::verify::Request;
+use crate::verify::VerifyOptions;
+use crate::verify::VerifyReport;
 use crate::verify::anchors;
 use crate::verify::anchors::Anchor;
 
@@ -29,7 +29,7 @@ impl Context {
     ///
     /// # Errors
     /// As [`verify::run`].
-    pub(crate) fn verify(&self, request: &Request<'_>) -> Result<Report> {
+    pub(crate) fn verify(&self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
         let log = Log::open_to_read(&self.settings.db()?.value)?;
         let mut line = Line::default();
         let report = verify::run(&log, request, &mut |reached| self.verified(&mut line, reached));
@@ -78,7 +78,7 @@ impl Context {
             let what = format!("{name}: longer than {} MiB", LONGEST >> 20);
             return Err(Failure::new(Exit::Data, what).into());
         }
-        let anchors = anchors::all_in(&bytes);
+        let anchors = anchors::find_anchors(&bytes);
         if anchors.is_empty() {
             let what = format!("{name}: no ID:HASH in it");
             let hint = "a digest mail has one at its end, `activity verify` prints one";
@@ -87,12 +87,12 @@ impl Context {
         Ok(anchors)
     }
 
-    fn verified(&self, line: &mut Line, reached: verify::Reached) {
+    fn verified(&self, line: &mut Line, reached: verify::VerifyProgress) {
         match reached {
-            verify::Reached::Integrity => {
+            verify::VerifyProgress::Integrity => {
                 drop(self.on(line, "integrity check", ProgressTotal::Unknown))
             }
-            verify::Reached::Event { id, of, events } => {
+            verify::VerifyProgress::Event { id, of, events } => {
                 self.on(line, "chain", ProgressTotal::Events(Some(of))).update(id, events);
             }
         }

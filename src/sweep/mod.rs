@@ -94,7 +94,7 @@ pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_
             .into());
     }
     // The digest that is recorded next would vouch for ranges that a hand has put in, too.
-    if let Some(what) = verify::swept_ranges(log)? {
+    if let Some(what) = verify::check_gaps(log)? {
         return Err(Failure::new(Exit::Io, format!("nothing is swept: {what}"))
             .hint("`activity verify` tells all that is wrong with the log")
             .into());

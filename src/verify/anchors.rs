@@ -4,19 +4,19 @@ use std::collections::HashMap;
 
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::verify::mail;
+use crate::verify::mime;
 
 /// How many hex digits are enough.
-const LEAST: usize = 16;
+const MIN_DIGITS: usize = 16;
 /// How many there are.
-const ALL: usize = 64;
+const MAX_DIGITS: usize = 64;
 
 /// A head that was noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub id: EventId,
     /// The beginning of its hash, in lower case.
-    digits: String,
+    hash_prefix: String,
 }
 
 impl Anchor {
@@ -25,37 +25,37 @@ impl Anchor {
     /// # Errors
     /// What it should be.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let anchor = text.split_once(':').and_then(|(id, digits)| Self::of(id, digits));
+        let anchor = text.split_once(':').and_then(|(id, digits)| Self::from_parts(id, digits));
         anchor.ok_or_else(|| "not ID:HASH, a number and 16 to 64 hex digits".to_owned())
     }
 
-    fn of(id: &str, digits: &str) -> Option<Self> {
+    fn from_parts(id: &str, digits: &str) -> Option<Self> {
         let is_number = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
-        let is_hash = (LEAST..=ALL).contains(&digits.len())
+        let is_hash = (MIN_DIGITS..=MAX_DIGITS).contains(&digits.len())
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let id = id.parse().ok().filter(|_| is_number && is_hash)?;
-        Some(Self { id: EventId(id), digits: digits.to_ascii_lowercase() })
+        Some(Self { id: EventId(id), hash_prefix: digits.to_ascii_lowercase() })
     }
 
     /// Whether the other says all that this one does.
-    fn is_in(&self, other: &Self) -> bool {
-        self.id == other.id && other.digits.starts_with(&self.digits)
+    fn is_implied_by(&self, other: &Self) -> bool {
+        self.id == other.id && other.hash_prefix.starts_with(&self.hash_prefix)
     }
 
-    pub(crate) fn is_of(&self, hash: &Hash) -> bool {
-        hash.to_string().starts_with(&self.digits)
+    pub(crate) fn matches(&self, hash: &Hash) -> bool {
+        hash.to_string().starts_with(&self.hash_prefix)
     }
 }
 
 /// Every anchor in a text or a mail, each once. In the HTML part of our mail its hash is in pieces.
-pub(crate) fn all_in(bytes: &[u8]) -> Vec<Anchor> {
+pub(crate) fn find_anchors(bytes: &[u8]) -> Vec<Anchor> {
     let mut found: Vec<Anchor> = Vec::new();
     // Looked up by id: a file may have millions of them.
     let mut of_id: HashMap<EventId, Vec<usize>> = HashMap::new();
-    for part in mail::texts(bytes) {
-        for anchor in in_text(&part) {
+    for part in mime::decoded_texts(bytes) {
+        for anchor in find_in_text(&part) {
             let others = of_id.entry(anchor.id).or_default();
-            if !others.iter().any(|other| anchor.is_in(&found[*other])) {
+            if !others.iter().any(|other| anchor.is_implied_by(&found[*other])) {
                 others.push(found.len());
                 found.push(anchor);
             }
@@ -65,11 +65,11 @@ pub(crate) fn all_in(bytes: &[u8]) -> Vec<Anchor> {
 }
 
 /// The anchors of a plain text. A number or a hash that is part of a longer word is none.
-fn in_text(text: &[u8]) -> impl Iterator<Item = Anchor> {
+fn find_in_text(text: &[u8]) -> impl Iterator<Item = Anchor> {
     let words = text.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b':'));
     words.filter_map(|word| {
         let (id, digits) = str::from_utf8(word).ok()?.split_once(':')?;
-        Anchor::of(id, digits)
+        Anchor::from_parts(id, digits)
     })
 }
 
@@ -85,10 +85,10 @@ mod tests {
         let told = hash.to_string();
         for digits in [16, 17, 63, 64] {
             let anchor = Anchor::parse(&format!("12:{}", &told[..digits])).unwrap();
-            assert!(anchor.id == EventId(12) && anchor.is_of(&hash), "{digits}");
+            assert!(anchor.id == EventId(12) && anchor.matches(&hash), "{digits}");
         }
-        assert!(Anchor::parse(&format!("12:{}", told.to_uppercase())).unwrap().is_of(&hash));
-        assert!(!Anchor::parse(&format!("12:{HASH}")).unwrap().is_of(&hash));
+        assert!(Anchor::parse(&format!("12:{}", told.to_uppercase())).unwrap().matches(&hash));
+        assert!(!Anchor::parse(&format!("12:{HASH}")).unwrap().matches(&hash));
         for wrong in [
             format!("12:{}", &told[..15]),
             format!("12:{told}0"),
@@ -112,16 +112,16 @@ mod tests {
         let many = 1_000_000;
         let text = (1..=many).fold(String::new(), |mut text, id| {
             use std::fmt::Write;
-            writeln!(text, "{id}:{}", &HASH[..LEAST]).unwrap();
+            writeln!(text, "{id}:{}", &HASH[..MIN_DIGITS]).unwrap();
             text
         });
-        assert_eq!(all_in((text.clone() + &text).as_bytes()).len(), many);
+        assert_eq!(find_anchors((text.clone() + &text).as_bytes()).len(), many);
     }
 
     #[test]
     fn a_text_may_say_anything_else_around_it() {
         let found = |text: &str| -> Vec<i64> {
-            all_in(text.as_bytes()).into_iter().map(|anchor| anchor.id.0).collect()
+            find_anchors(text.as_bytes()).into_iter().map(|anchor| anchor.id.0).collect()
         };
         assert_eq!(found(&format!("1:{HASH}")), [1]);
         assert_eq!(

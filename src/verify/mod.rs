@@ -17,7 +17,7 @@
 //! as it is held, the write-ahead log does not start over and grows by what is written.
 
 pub(crate) mod anchors;
-mod mail;
+mod mime;
 mod report;
 mod sweeps;
 mod walk;
@@ -35,19 +35,19 @@ use crate::store::verify::ReadError;
 use crate::store::verify::Snapshot;
 use crate::text;
 use crate::verify::anchors::Anchor;
-use crate::verify::walk::Walk;
+use crate::verify::walk::ChainWalk;
 
-pub(crate) use crate::verify::report::Broken;
-pub(crate) use crate::verify::report::Kind;
-pub(crate) use crate::verify::report::Report;
-pub(crate) use crate::verify::report::Verdict;
+pub(crate) use crate::verify::report::AnchorVerdict;
+pub(crate) use crate::verify::report::VerifyReport;
+pub(crate) use crate::verify::report::Violation;
+pub(crate) use crate::verify::report::ViolationKind;
 
 /// How many findings of the integrity check are told one by one.
-const FINDINGS: usize = 10;
+const MAX_FINDINGS: usize = 10;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reached {
+pub(crate) enum VerifyProgress {
     Integrity,
     /// At this id of so many, with so many events that hold.
     Event {
@@ -58,7 +58,7 @@ pub(crate) enum Reached {
 }
 
 /// How much is looked at.
-pub(crate) struct Request<'a> {
+pub(crate) struct VerifyOptions<'a> {
     /// Without the engine's own integrity check.
     pub quick: bool,
     /// Heads that were noted outside the log.
@@ -71,48 +71,50 @@ pub(crate) struct Request<'a> {
 /// That it cannot be read, where that says nothing about the log itself.
 pub(crate) fn run(
     log: &Log,
-    request: &Request<'_>,
-    reached: &mut dyn FnMut(Reached),
-) -> Result<Report> {
+    request: &VerifyOptions<'_>,
+    reached: &mut dyn FnMut(VerifyProgress),
+) -> Result<VerifyReport> {
     log.inspect(|log| {
-        let mut report = Report { quick: request.quick, ..Report::default() };
-        schema(log, &mut report)?;
+        let mut report = VerifyReport { quick: request.quick, ..VerifyReport::default() };
+        check_schema(log, &mut report)?;
         if request.quick {
             report.notes.push("--quick left the integrity check out".to_owned());
         } else {
-            reached(Reached::Integrity);
-            integrity(log, &mut report)?;
+            reached(VerifyProgress::Integrity);
+            check_integrity(log, &mut report)?;
         }
-        let head = or_broken(log.head(), &mut report, Kind::Head, "its head cannot be read")?;
-        let uuid = or_broken(log.uuid(), &mut report, Kind::Head, "its UUID cannot be read")?;
+        let head =
+            or_violation(log.head(), &mut report, ViolationKind::Head, "its head cannot be read")?;
+        let uuid =
+            or_violation(log.uuid(), &mut report, ViolationKind::Head, "its UUID cannot be read")?;
         let vouched = match &head {
-            Some(head) => sweeps::vouched(log, head, &mut report)?,
-            None => sweeps::Vouched::default(),
+            Some(head) => sweeps::check_newest_sweep(log, head, &mut report)?,
+            None => sweeps::NewestSweep::default(),
         };
         let Some(uuid) = uuid else {
             return Ok(report);
         };
-        let mut walk = Walk::new(&uuid, head.as_ref());
+        let mut walk = ChainWalk::new(&uuid, head.as_ref());
         if let Some(event) = vouched.event {
-            walk.ask(event);
+            walk.watch(event);
         }
-        walk.late = vouched.horizon.map(|after| walk::Late { after, events: 0 });
-        walk.run(log, vouched.sweep, reached, &mut report)?;
-        let end = walk.end();
-        if walk.is_whole() {
-            at_the_end(&walk, head.as_ref(), &vouched, &mut report);
+        walk.late = vouched.latest_cutoff.map(|after| walk::LateRemovals { after, events: 0 });
+        walk.run(log, vouched.number, reached, &mut report)?;
+        let end = walk.verified_head();
+        if walk.is_intact() {
+            check_head(&walk, head.as_ref(), &vouched, &mut report);
         }
         report.events = walk.events;
         report.head = end;
         report.swept = walk.swept;
-        sweeps::note(&walk, &vouched, &mut report);
-        let known = Known {
+        sweeps::add_notes(&walk, &vouched, &mut report);
+        let known = AnchorChecker {
             genesis: chain::genesis_hash(&uuid),
-            sweep: vouched.sweep.unwrap_or(-1),
-            end: if walk.is_whole() { end.0 } else { head.map_or(end.0, |head| head.id) },
-            broken_at: (!walk.is_whole()).then_some(EventId(end.0.0.saturating_add(1))),
+            sweep: vouched.number.unwrap_or(-1),
+            newest_id: if walk.is_intact() { end.0 } else { head.map_or(end.0, |head| head.id) },
+            broken_at: (!walk.is_intact()).then_some(EventId(end.0.0.saturating_add(1))),
         };
-        published(log, &known, &mut report)?;
+        check_published_heads(log, &known, &mut report)?;
         for anchor in request.anchors {
             let verdict = known.verdict(log, anchor)?;
             report.anchors.push((anchor.clone(), verdict));
@@ -126,14 +128,15 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// That the log cannot be read.
-pub(crate) fn swept_ranges(log: &Log) -> Result<Option<String>> {
+pub(crate) fn check_gaps(log: &Log) -> Result<Option<String>> {
     log.inspect(|log| {
-        let mut report = Report::default();
-        let head = or_broken(log.head(), &mut report, Kind::Head, "its head cannot be read")?;
+        let mut report = VerifyReport::default();
+        let head =
+            or_violation(log.head(), &mut report, ViolationKind::Head, "its head cannot be read")?;
         if let Some(head) = head {
-            sweeps::vouched(log, &head, &mut report)?;
+            sweeps::check_newest_sweep(log, &head, &mut report)?;
         }
-        Ok(report.broken.into_iter().next().map(|broken| broken.what))
+        Ok(report.violations.into_iter().next().map(|broken| broken.message))
     })
 }
 
@@ -141,73 +144,92 @@ pub(crate) fn swept_ranges(log: &Log) -> Result<Option<String>> {
 ///
 /// # Errors
 /// What says nothing about the log.
-fn or_broken<T>(
+fn or_violation<T>(
     read: Result<T, ReadError>,
-    report: &mut Report,
-    kind: Kind,
+    report: &mut VerifyReport,
+    kind: ViolationKind,
     what: &str,
 ) -> Result<Option<T>> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(ReadError::Damage(why)) => {
-            report.broken.push(Broken::of(kind, format!("{what}: {why}")));
+            report.violations.push(Violation::new(kind, format!("{what}: {why}")));
             Ok(None)
         }
         Err(ReadError::Failed(error)) => Err(error),
     }
 }
 
-fn schema(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
-    let foreign =
-        or_broken(log.schema_difference(), report, Kind::Schema, "its schema cannot be read")?;
+fn check_schema(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
+    let foreign = or_violation(
+        log.schema_difference(),
+        report,
+        ViolationKind::Schema,
+        "its schema cannot be read",
+    )?;
     if let Some(what) = foreign.flatten() {
-        report.broken.push(Broken::of(Kind::Schema, format!("its schema was changed: {what}")));
+        report
+            .violations
+            .push(Violation::new(ViolationKind::Schema, format!("its schema was changed: {what}")));
     }
     Ok(())
 }
 
-fn integrity(log: &Snapshot<'_>, report: &mut Report) -> Result<()> {
+fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
     const CHECK: &str = "the integrity check fails";
-    let found =
-        or_broken(log.integrity_findings(), report, Kind::Integrity, CHECK)?.unwrap_or_default();
-    for what in found.iter().take(FINDINGS) {
-        report.broken.push(Broken::of(Kind::Integrity, format!("{CHECK}: {what}")));
+    let found = or_violation(log.integrity_findings(), report, ViolationKind::Integrity, CHECK)?
+        .unwrap_or_default();
+    for what in found.iter().take(MAX_FINDINGS) {
+        report
+            .violations
+            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {what}")));
     }
-    if found.len() > FINDINGS {
-        let more = text::plural((found.len() - FINDINGS) as u64, "finding");
-        report.broken.push(Broken::of(Kind::Integrity, format!("{CHECK}: {more} more")));
+    if found.len() > MAX_FINDINGS {
+        let more = text::plural((found.len() - MAX_FINDINGS) as u64, "finding");
+        report
+            .violations
+            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {more} more")));
     }
     Ok(())
 }
 
 /// What must be true where every event holds.
-fn at_the_end(walk: &Walk, head: Option<&LogHead>, vouched: &sweeps::Vouched, report: &mut Report) {
-    let (id, hash) = walk.end();
+fn check_head(
+    walk: &ChainWalk,
+    head: Option<&LogHead>,
+    vouched: &sweeps::NewestSweep,
+    report: &mut VerifyReport,
+) {
+    let (id, hash) = walk.verified_head();
     if head.is_some_and(|head| head.hash != hash) {
         let what = format!("the head does not have the hash of event {id}");
-        report.broken.push(Broken::of(Kind::Head, what));
+        report.violations.push(Violation::new(ViolationKind::Head, what));
     }
     // Rows within a swept run are not held against anything, so none of them can vouch.
-    if let Some(voucher) = vouched.event.filter(|id| walk.is_swept(*id)) {
+    if let Some(voucher) = vouched.event.filter(|id| walk.is_watched_swept(*id)) {
         let what = format!("event {voucher}, which vouches for what was swept, was swept itself");
-        report.broken.push(Broken::of(Kind::Gaps, what));
+        report.violations.push(Violation::new(ViolationKind::Gaps, what));
     }
 }
 
 /// Holds the log against the heads that it knows to be published.
-fn published(log: &Snapshot<'_>, known: &Known, report: &mut Report) -> Result<()> {
+fn check_published_heads(
+    log: &Snapshot<'_>,
+    known: &AnchorChecker,
+    report: &mut VerifyReport,
+) -> Result<()> {
     let mut heads: Vec<PublishedHead> = Vec::new();
     let read = log.each_published_head(&mut |head| heads.push(head));
-    or_broken(read, report, Kind::Anchor, "the published heads cannot be read")?;
+    or_violation(read, report, ViolationKind::Anchor, "the published heads cannot be read")?;
     let mut failed = 0_u64;
     for head in heads {
         let (id, at, place) = (head.id, head.published_at, &head.place);
-        let what = match known.place(log, id)? {
-            _ if id > known.end => {
-                let missing = text::plural(id.0.abs_diff(known.end.0), "event");
+        let what = match known.hash_at(log, id)? {
+            _ if id > known.newest_id => {
+                let missing = text::plural(id.0.abs_diff(known.newest_id.0), "event");
                 format!(
                     "the log ends at {}, {missing} missing: head {id} was published at {at} ({place})",
-                    known.end
+                    known.newest_id
                 )
             }
             HashLookup::Known(hash) if hash == head.hash => continue,
@@ -224,28 +246,30 @@ fn published(log: &Snapshot<'_>, known: &Known, report: &mut Report) -> Result<(
         };
         failed += 1;
         if failed == 1 {
-            report.broken.push(Broken::of(Kind::Anchor, what).at(id));
+            report.violations.push(Violation::new(ViolationKind::Anchor, what).with_id(id));
         }
     }
     if failed > 1 {
         let more = text::plural(failed - 1, "published head");
-        report.broken.push(Broken::of(Kind::Anchor, format!("{more} more fail like it")));
+        report
+            .violations
+            .push(Violation::new(ViolationKind::Anchor, format!("{more} more fail like it")));
     }
     Ok(())
 }
 
 /// What anchors are held against.
-struct Known {
+struct AnchorChecker {
     genesis: Hash,
     sweep: i64,
     /// The newest event.
-    end: EventId,
+    newest_id: EventId,
     /// The first that does not hold.
     broken_at: Option<EventId>,
 }
 
-impl Known {
-    fn place(&self, log: &Snapshot<'_>, id: EventId) -> Result<HashLookup> {
+impl AnchorChecker {
+    fn hash_at(&self, log: &Snapshot<'_>, id: EventId) -> Result<HashLookup> {
         if id.0 == 0 {
             return Ok(HashLookup::Known(self.genesis));
         }
@@ -257,21 +281,21 @@ impl Known {
         }
     }
 
-    fn verdict(&self, log: &Snapshot<'_>, anchor: &Anchor) -> Result<Verdict> {
+    fn verdict(&self, log: &Snapshot<'_>, anchor: &Anchor) -> Result<AnchorVerdict> {
         let id = anchor.id;
-        if id > self.end {
-            return Ok(Verdict::Beyond { end: self.end });
+        if id > self.newest_id {
+            return Ok(AnchorVerdict::BeyondEnd { end: self.newest_id });
         }
-        Ok(match self.place(log, id)? {
-            HashLookup::Known(hash) if !anchor.is_of(&hash) => Verdict::Another,
+        Ok(match self.hash_at(log, id)? {
+            HashLookup::Known(hash) if !anchor.matches(&hash) => AnchorVerdict::HashDiffers,
             HashLookup::Known(_) => match self.broken_at {
-                Some(broken_at) if id >= broken_at => Verdict::Behind { broken_at },
-                _ => Verdict::Holds,
+                Some(broken_at) if id >= broken_at => AnchorVerdict::AfterBreak { broken_at },
+                _ => AnchorVerdict::Holds,
             },
             HashLookup::Swept(first, last) => {
-                Verdict::Swept { before: EventId(first.0.saturating_sub(1)), after: last }
+                AnchorVerdict::Swept { before: EventId(first.0.saturating_sub(1)), after: last }
             }
-            HashLookup::Missing => Verdict::Missing,
+            HashLookup::Missing => AnchorVerdict::Missing,
         })
     }
 }

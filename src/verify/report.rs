@@ -9,11 +9,11 @@ use crate::text;
 use crate::verify::anchors::Anchor;
 
 /// How many anchors that hold are told one by one.
-const ANCHORS: usize = 3;
+const MAX_LISTED_ANCHORS: usize = 3;
 
 /// What does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ViolationKind {
     Event,
     Schema,
     Integrity,
@@ -22,7 +22,7 @@ pub(crate) enum Kind {
     Anchor,
 }
 
-impl Kind {
+impl ViolationKind {
     fn name(self) -> &'static str {
         match self {
             Self::Event => "event",
@@ -37,52 +37,52 @@ impl Kind {
 
 /// What became of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum ViolationReason {
     Altered,
     Removed,
-    PutIn,
-    Order,
+    Inserted,
+    OutOfOrder,
 }
 
-impl Why {
+impl ViolationReason {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Altered => "altered",
             Self::Removed => "removed",
-            Self::PutIn => "put in",
-            Self::Order => "order",
+            Self::Inserted => "put in",
+            Self::OutOfOrder => "order",
         }
     }
 }
 
 /// Something that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    pub kind: Kind,
+pub(crate) struct Violation {
+    pub kind: ViolationKind,
     pub id: Option<EventId>,
-    pub why: Option<Why>,
-    pub what: String,
+    pub reason: Option<ViolationReason>,
+    pub message: String,
 }
 
-impl Broken {
-    pub(super) fn of(kind: Kind, what: String) -> Self {
-        Self { kind, id: None, why: None, what }
+impl Violation {
+    pub(super) fn new(kind: ViolationKind, what: String) -> Self {
+        Self { kind, id: None, reason: None, message: what }
     }
 
-    pub(super) fn at(self, id: EventId) -> Self {
+    pub(super) fn with_id(self, id: EventId) -> Self {
         Self { id: Some(id), ..self }
     }
 
     /// An event; `more` says what is known beyond the reason.
-    pub(super) fn event(id: EventId, why: Why, more: &str) -> Self {
+    pub(super) fn of_event(id: EventId, why: ViolationReason, more: &str) -> Self {
         let what = format!("{}{more}", why.name());
-        Self { kind: Kind::Event, id: Some(id), why: Some(why), what }
+        Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message: what }
     }
 
-    fn line(&self) -> String {
-        let what = text::escape_lines(&self.what);
+    fn to_line(&self) -> String {
+        let what = text::escape_lines(&self.message);
         match (self.kind, self.id) {
-            (Kind::Event, Some(id)) => format!("broken at event {id}: {what}"),
+            (ViolationKind::Event, Some(id)) => format!("broken at event {id}: {what}"),
             _ => format!("broken: {what}"),
         }
     }
@@ -90,12 +90,12 @@ impl Broken {
 
 /// What became of a head that was noted outside the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum AnchorVerdict {
     Holds,
     /// The event with that id has another hash.
-    Another,
+    HashDiffers,
     /// The log ends before it.
-    Beyond {
+    BeyondEnd {
         end: EventId,
     },
     /// The event is gone, and its hash with it: the nearest ids whose hashes are still known.
@@ -106,26 +106,26 @@ pub(crate) enum Verdict {
     /// The event is not there, and no sweep took it.
     Missing,
     /// The hash is the one that was noted, but the log is broken before it.
-    Behind {
+    AfterBreak {
         broken_at: EventId,
     },
 }
 
-impl Verdict {
+impl AnchorVerdict {
     fn name(self) -> &'static str {
         match self {
             Self::Holds => "holds",
-            Self::Another | Self::Beyond { .. } | Self::Missing => "broken",
-            Self::Swept { .. } | Self::Behind { .. } => "cannot tell",
+            Self::HashDiffers | Self::BeyondEnd { .. } | Self::Missing => "broken",
+            Self::Swept { .. } | Self::AfterBreak { .. } => "cannot tell",
         }
     }
 
-    fn line(self, anchor: &Anchor) -> String {
+    fn to_line(self, anchor: &Anchor) -> String {
         let id = anchor.id;
         match self {
             Self::Holds => format!("anchor {id} holds"),
-            Self::Another => format!("broken: event {id} is not the one that was noted"),
-            Self::Beyond { end } => {
+            Self::HashDiffers => format!("broken: event {id} is not the one that was noted"),
+            Self::BeyondEnd { end } => {
                 let missing = text::plural(id.0.abs_diff(end.0), "event");
                 format!("broken: the log ends at {end}, {missing} missing")
             }
@@ -134,7 +134,7 @@ impl Verdict {
                  {before} and {after}"
             ),
             Self::Missing => format!("broken: event {id}, which was noted, is not there"),
-            Self::Behind { broken_at } => format!(
+            Self::AfterBreak { broken_at } => format!(
                 "cannot tell: event {id} has the hash that was noted, but the log is broken at \
                  event {broken_at}"
             ),
@@ -144,7 +144,7 @@ impl Verdict {
 
 /// What sweeps took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Swept {
+pub(crate) struct SweptTotals {
     pub events: u64,
     /// Runs of ids; those that touch are one.
     pub ranges: u64,
@@ -152,25 +152,25 @@ pub(crate) struct Swept {
 
 /// What was found.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub(crate) struct VerifyReport {
     /// Events that are there and hold.
     pub events: u64,
     /// How far it holds.
     pub head: (EventId, Hash),
-    pub broken: Vec<Broken>,
-    pub swept: Swept,
+    pub violations: Vec<Violation>,
+    pub swept: SweptTotals,
     pub notes: Vec<String>,
-    pub anchors: Vec<(Anchor, Verdict)>,
+    pub anchors: Vec<(Anchor, AnchorVerdict)>,
     pub quick: bool,
 }
 
-impl Default for Report {
+impl Default for VerifyReport {
     fn default() -> Self {
         Self {
             events: 0,
             head: (EventId(0), Hash([0; 32])),
-            broken: Vec::new(),
-            swept: Swept::default(),
+            violations: Vec::new(),
+            swept: SweptTotals::default(),
             notes: Vec::new(),
             anchors: Vec::new(),
             quick: false,
@@ -178,36 +178,37 @@ impl Default for Report {
     }
 }
 
-impl Report {
+impl VerifyReport {
     /// Whether everything holds that can be held against something.
     pub(crate) fn holds(&self) -> bool {
-        let failed = |(_, verdict): &(Anchor, Verdict)| verdict.name() == "broken";
-        self.broken.is_empty() && !self.anchors.iter().any(failed)
+        let failed = |(_, verdict): &(Anchor, AnchorVerdict)| verdict.name() == "broken";
+        self.violations.is_empty() && !self.anchors.iter().any(failed)
     }
 
     /// Whether the events hold among themselves, whatever became of the file and of noted heads.
     fn chain_holds(&self) -> bool {
-        let of_the_file = |broken: &Broken| {
-            matches!(broken.kind, Kind::Schema | Kind::Integrity) && broken.id.is_none()
+        let of_the_file = |broken: &Violation| {
+            matches!(broken.kind, ViolationKind::Schema | ViolationKind::Integrity)
+                && broken.id.is_none()
         };
-        self.broken.iter().all(of_the_file)
+        self.violations.iter().all(of_the_file)
     }
 
     /// Whether everything that was asked could be told, and holds.
-    pub(crate) fn is_all_well(&self) -> bool {
-        self.holds() && self.anchors.iter().all(|(_, verdict)| *verdict == Verdict::Holds)
+    pub(crate) fn is_fully_verified(&self) -> bool {
+        self.holds() && self.anchors.iter().all(|(_, verdict)| *verdict == AnchorVerdict::Holds)
     }
 
     /// The lines for standard output: that the log holds, or each thing that does not.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<_> = self.broken.iter().map(Broken::line).collect();
+        let mut lines: Vec<_> = self.violations.iter().map(Violation::to_line).collect();
         if self.holds() {
             let (id, hash) = self.head;
             // Scripts read it: whatever the number, the words stay.
             lines.push(format!("holds: {} events, head {id}:{hash}", self.events));
         }
-        let told = self.anchors.iter().filter(|(_, verdict)| *verdict != Verdict::Holds);
-        lines.extend(told.map(|(anchor, verdict)| verdict.line(anchor)));
+        let told = self.anchors.iter().filter(|(_, verdict)| *verdict != AnchorVerdict::Holds);
+        lines.extend(told.map(|(anchor, verdict)| verdict.to_line(anchor)));
         lines
     }
 
@@ -219,42 +220,42 @@ impl Report {
             notes.push(format!("the chain of its {} events holds, head {id}:{hash}", self.events));
         }
         let holding: Vec<_> =
-            self.anchors.iter().filter(|(_, verdict)| *verdict == Verdict::Holds).collect();
+            self.anchors.iter().filter(|(_, verdict)| *verdict == AnchorVerdict::Holds).collect();
         match holding.iter().map(|(anchor, _)| anchor.id).max() {
-            Some(newest) if holding.len() > ANCHORS => {
+            Some(newest) if holding.len() > MAX_LISTED_ANCHORS => {
                 notes.push(format!("{} anchors hold, the newest is {newest}", holding.len()));
             }
-            _ => notes.extend(holding.iter().map(|(anchor, verdict)| verdict.line(anchor))),
+            _ => notes.extend(holding.iter().map(|(anchor, verdict)| verdict.to_line(anchor))),
         }
         notes
     }
 
     /// All of it as one object.
-    pub(crate) fn json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let (id, hash) = self.head;
-        let broken = |broken: &Broken| {
+        let broken = |broken: &Violation| {
             let mut object = json!({"kind": broken.kind.name()});
             if let Some(id) = broken.id {
                 object["id"] = id.0.into();
             }
-            if let Some(why) = broken.why {
+            if let Some(why) = broken.reason {
                 object["why"] = why.name().into();
             }
-            object["what"] = broken.what.clone().into();
+            object["what"] = broken.message.clone().into();
             object
         };
-        let anchor = |(anchor, verdict): &(Anchor, Verdict)| {
+        let anchor = |(anchor, verdict): &(Anchor, AnchorVerdict)| {
             json!({
                 "id": anchor.id.0,
                 "verdict": verdict.name(),
-                "what": verdict.line(anchor),
+                "what": verdict.to_line(anchor),
             })
         };
         let report = json!({
             "holds": self.holds(),
             "events": self.events,
             "head": {"id": id.0, "hash": hash.to_string()},
-            "broken": self.broken.iter().map(broken).collect::<Vec<Value>>(),
+            "broken": self.violations.iter().map(broken).collect::<Vec<Value>>(),
             "swept": {"events": self.swept.events, "ranges": self.swept.ranges},
             "notes": self.notes,
             "anchors": self.anchors.iter().map(anchor).collect::<Vec<Value>>(),

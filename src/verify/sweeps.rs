@@ -12,21 +12,21 @@ use crate::store::verify::LogHead;
 use crate::store::verify::Snapshot;
 use crate::text;
 use crate::time::Timestamp;
-use crate::verify::or_broken;
-use crate::verify::report::Broken;
-use crate::verify::report::Kind;
-use crate::verify::report::Report;
-use crate::verify::walk::Walk;
+use crate::verify::or_violation;
+use crate::verify::report::VerifyReport;
+use crate::verify::report::Violation;
+use crate::verify::report::ViolationKind;
+use crate::verify::walk::ChainWalk;
 
 /// What the newest sweep says of itself.
 #[derive(Default)]
-pub(super) struct Vouched {
+pub(super) struct NewestSweep {
     /// The number of the sweep whose runs count; `None`: none does.
-    pub sweep: Option<i64>,
+    pub number: Option<i64>,
     /// The event that says so.
     pub event: Option<EventId>,
     /// No rule takes what occurred after this.
-    pub horizon: Option<Timestamp>,
+    pub latest_cutoff: Option<Timestamp>,
     /// How many came in already older than their horizon, of how many.
     pub late: u64,
     pub count: u64,
@@ -36,22 +36,27 @@ pub(super) struct Vouched {
 ///
 /// # Errors
 /// What says nothing about the log.
-pub(super) fn vouched(log: &Snapshot<'_>, head: &LogHead, report: &mut Report) -> Result<Vouched> {
+pub(super) fn check_newest_sweep(
+    log: &Snapshot<'_>,
+    head: &LogHead,
+    report: &mut VerifyReport,
+) -> Result<NewestSweep> {
     let (mut digest, mut ranges) = (GapHasher::new(), 0_u64);
     let read = log.each_gap(head.newest_sweep, &mut |run| {
         digest.update(run.first, run.last, &run.hash, run.sweep);
         ranges += 1;
     });
-    let mut broken = |what: String| report.broken.push(Broken::of(Kind::Gaps, what));
+    let mut broken =
+        |what: String| report.violations.push(Violation::new(ViolationKind::Gaps, what));
     let counted = text::plural(ranges, "swept range");
     if head.newest_sweep == 0 {
         if ranges > 0 {
             broken(format!("{counted} would count, but no sweep took effect"));
         }
-        or_broken(read, report, Kind::Gaps, "the swept ranges cannot be read")?;
-        return Ok(Vouched::default());
+        or_violation(read, report, ViolationKind::Gaps, "the swept ranges cannot be read")?;
+        return Ok(NewestSweep::default());
     }
-    let mut vouched = Vouched { sweep: Some(head.newest_sweep), ..Vouched::default() };
+    let mut vouched = NewestSweep { number: Some(head.newest_sweep), ..NewestSweep::default() };
     let digest = Hash(digest.finish()).to_string();
     let mut says = None;
     let found = log.each_sweep_event(&mut |voucher| {
@@ -60,7 +65,7 @@ pub(super) fn vouched(log: &Snapshot<'_>, head: &LogHead, report: &mut Report) -
             return ControlFlow::Continue(());
         }
         vouched.event = Some(voucher.id);
-        vouched.horizon = horizon(&payload);
+        vouched.latest_cutoff = parse_latest_cutoff(&payload);
         vouched.late = payload["late"].as_u64().unwrap_or(0);
         vouched.count = payload["count"].as_u64().unwrap_or(0);
         says = Some(payload);
@@ -77,27 +82,27 @@ pub(super) fn vouched(log: &Snapshot<'_>, head: &LogHead, report: &mut Report) -
         }
         _ => {}
     }
-    or_broken(read, report, Kind::Gaps, "the swept ranges cannot be read")?;
-    or_broken(found, report, Kind::Gaps, "the events of sweeps cannot be read")?;
+    or_violation(read, report, ViolationKind::Gaps, "the swept ranges cannot be read")?;
+    or_violation(found, report, ViolationKind::Gaps, "the events of sweeps cannot be read")?;
     Ok(vouched)
 }
 
 /// The latest of the times before which the sweep took what had occurred: each rule has its own.
-fn horizon(payload: &Value) -> Option<Timestamp> {
+fn parse_latest_cutoff(payload: &Value) -> Option<Timestamp> {
     let rules = payload["rules"].as_array().into_iter().flatten();
     let cutoffs = rules.map(|rule| &rule["cutoff"]).chain([&payload["cutoff"]]);
     cutoffs.filter_map(|cutoff| Timestamp::parse_rfc3339(cutoff.as_str()?).ok()).max()
 }
 
 /// Tells what is no break, but good to know.
-pub(super) fn note(walk: &Walk, vouched: &Vouched, report: &mut Report) {
+pub(super) fn add_notes(walk: &ChainWalk, vouched: &NewestSweep, report: &mut VerifyReport) {
     let mut note = |what: String| report.notes.push(what);
     if walk.swept.ranges > 0 {
         let (events, ranges) =
             (text::plural(walk.swept.events, "event"), text::plural(walk.swept.ranges, "range"));
         note(format!("{events} swept in {ranges}"));
     }
-    if let Some(sweep) = vouched.sweep.filter(|_| vouched.late > 0) {
+    if let Some(sweep) = vouched.number.filter(|_| vouched.late > 0) {
         let (late, count) = (vouched.late, text::plural(vouched.count, "event"));
         note(format!("{late} of the {count} of sweep {sweep} came in already too old to keep"));
     }
@@ -106,11 +111,11 @@ pub(super) fn note(walk: &Walk, vouched: &Vouched, report: &mut Report) {
         let events = text::plural(late.events, "removed event");
         note(format!("{events} or more came in after the cutoff, {}", late.after));
     }
-    if walk.left > 0 {
-        let left = text::plural(walk.left, "event");
+    if walk.unremoved > 0 {
+        let left = text::plural(walk.unremoved, "event");
         note(format!("an unfinished removal: {left}, the next sweep finishes it"));
     }
-    if let Some((times, first)) = walk.steps_back {
+    if let Some((times, first)) = walk.clock_steps_back {
         let times = text::plural(times, "time");
         note(format!("the clock stepped back {times}, first at event {first}"));
     }

@@ -12,36 +12,36 @@ use base64::engine::GeneralPurposeConfig;
 use quoted_printable::ParseMode;
 
 /// How deep parts may lie within parts.
-const DEPTH: u8 = 8;
+const MAX_DEPTH: u8 = 8;
 
 /// Headers of which a mail has one at least.
-const HEADERS: [&str; 7] =
+const MAIL_HEADERS: [&str; 7] =
     ["content-type", "date", "from", "message-id", "mime-version", "received", "subject"];
 
 /// The texts of a mail, of each mail of a mailbox, or the one text that it is.
-pub(super) fn texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
+pub(super) fn decoded_texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut texts = Vec::new();
     if bytes.starts_with(b"From ") {
-        let starts = lines(bytes).filter(|(_, line)| line.starts_with(b"From "));
+        let starts = lines_with_offsets(bytes).filter(|(_, line)| line.starts_with(b"From "));
         let mut starts: Vec<_> = starts.map(|(at, line)| (at, at + line.len())).collect();
         starts.push((bytes.len(), bytes.len()));
         for pair in starts.windows(2) {
-            read(&bytes[pair[0].1..pair[1].0], DEPTH, &mut texts);
+            collect_texts(&bytes[pair[0].1..pair[1].0], MAX_DEPTH, &mut texts);
         }
     } else {
-        read(bytes, DEPTH, &mut texts);
+        collect_texts(bytes, MAX_DEPTH, &mut texts);
     }
     texts
 }
 
-fn read<'a>(bytes: &'a [u8], depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
-    let entity = Entity::of(bytes);
-    let is_mail = HEADERS.iter().any(|name| entity.header(name).is_some());
+fn collect_texts<'a>(bytes: &'a [u8], depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
+    let entity = Entity::parse(bytes);
+    let is_mail = MAIL_HEADERS.iter().any(|name| entity.header(name).is_some());
     // A part has no header of its own at times.
-    if !is_mail && (depth == DEPTH || entity.headers.is_empty()) {
+    if !is_mail && (depth == MAX_DEPTH || entity.headers.is_empty()) {
         texts.push(Cow::Borrowed(bytes));
     } else {
-        entity.read(depth, texts);
+        entity.collect_texts(depth, texts);
     }
 }
 
@@ -53,9 +53,9 @@ struct Entity<'a> {
 }
 
 impl<'a> Entity<'a> {
-    fn of(bytes: &'a [u8]) -> Self {
+    fn parse(bytes: &'a [u8]) -> Self {
         let mut headers: Vec<(String, String)> = Vec::new();
-        for (at, line) in lines(bytes) {
+        for (at, line) in lines_with_offsets(bytes) {
             let text = String::from_utf8_lossy(line);
             let text = text.trim_end();
             if text.is_empty() {
@@ -65,7 +65,9 @@ impl<'a> Entity<'a> {
                 if let Some((_, value)) = headers.last_mut() {
                     value.push_str(text);
                 }
-            } else if let Some((name, value)) = text.split_once(':').filter(|(n, _)| is_name(n)) {
+            } else if let Some((name, value)) =
+                text.split_once(':').filter(|(n, _)| is_header_name(n))
+            {
                 headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
             } else {
                 break;
@@ -78,24 +80,24 @@ impl<'a> Entity<'a> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    fn read(&self, depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
+    fn collect_texts(&self, depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
         let kind = self.header("content-type").unwrap_or("text/plain");
         let is = |prefix: &str| {
             kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
-        let boundary = if is("multipart/") { parameter(kind, "boundary") } else { None };
+        let boundary = if is("multipart/") { header_parameter(kind, "boundary") } else { None };
         match boundary.filter(|_| depth > 0) {
             Some(boundary) => {
-                for part in parts(self.body, &boundary) {
-                    read(part, depth - 1, texts);
+                for part in multipart_parts(self.body, &boundary) {
+                    collect_texts(part, depth - 1, texts);
                 }
             }
-            None if is("message/") && depth > 0 => read(self.body, depth - 1, texts),
-            None => texts.push(self.decoded()),
+            None if is("message/") && depth > 0 => collect_texts(self.body, depth - 1, texts),
+            None => texts.push(self.decoded_body()),
         }
     }
 
-    fn decoded(&self) -> Cow<'a, [u8]> {
+    fn decoded_body(&self) -> Cow<'a, [u8]> {
         let encoding = self.header("content-transfer-encoding").unwrap_or("");
         match encoding.to_ascii_lowercase().as_str() {
             "quoted-printable" => quoted_printable::decode(self.body, ParseMode::Robust).ok(),
@@ -115,13 +117,13 @@ impl<'a> Entity<'a> {
 
 /// Whether a header can have that name. An anchor on a line of its own looks like one whose name is a
 /// number.
-fn is_name(name: &str) -> bool {
+fn is_header_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_graphic())
         && !name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The lines with where they begin, ends included.
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+fn lines_with_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     bytes.split_inclusive(|byte| *byte == b'\n').scan(0, |at, line| {
         let begins = *at;
         *at += line.len();
@@ -130,7 +132,7 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
 }
 
 /// A parameter of a header's value, out of its quotes.
-fn parameter(value: &str, name: &str) -> Option<String> {
+fn header_parameter(value: &str, name: &str) -> Option<String> {
     value.split(';').skip(1).find_map(|parameter| {
         let (other, value) = parameter.split_once('=')?;
         let value = value.trim();
@@ -140,11 +142,11 @@ fn parameter(value: &str, name: &str) -> Option<String> {
 }
 
 /// What stands between the lines of a boundary.
-fn parts<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
+fn multipart_parts<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
     let line = format!("--{boundary}");
     let mut parts = Vec::new();
     let mut begins = None;
-    for (at, text) in lines(body) {
+    for (at, text) in lines_with_offsets(body) {
         let Some(rest) = text.strip_prefix(line.as_bytes()) else { continue };
         let rest = rest.trim_ascii();
         if !matches!(rest, b"" | b"--") {
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     fn read(mail: &str) -> Vec<String> {
-        let texts = texts(mail.as_bytes());
+        let texts = decoded_texts(mail.as_bytes());
         texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
     }
 
@@ -227,8 +229,8 @@ behind\r\n";
     proptest! {
         #[test]
         fn nothing_is_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..200), text in "(From |Subject: x|Content-Type: multipart/x; boundary=b|--b|--b--|\r?\n| )*") {
-            texts(&bytes);
-            texts(text.as_bytes());
+            decoded_texts(&bytes);
+            decoded_texts(text.as_bytes());
         }
     }
 }
