@@ -22,7 +22,7 @@ use crate::verify;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Reached {
+pub(crate) enum BackupProgress {
     /// So many bytes of so many are copied.
     Copied {
         bytes: u64,
@@ -33,15 +33,15 @@ pub(crate) enum Reached {
 
 /// What was copied.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Copied {
+pub(crate) struct BackupSummary {
     pub events: u64,
     pub head: (EventId, Hash),
     pub bytes: u64,
 }
 
-impl Copied {
+impl BackupSummary {
     /// All of it as one object; `file` is the copy's name.
-    pub(crate) fn json(&self, file: &str) -> String {
+    pub(crate) fn to_json(&self, file: &str) -> String {
         let (id, hash) = self.head;
         let object = serde_json::json!({
             "file": file,
@@ -65,12 +65,13 @@ pub(crate) fn run(
     log: &Log,
     path: &Path,
     file: &Path,
-    reached: &mut dyn FnMut(Reached),
-) -> Result<Copied> {
+    reached: &mut dyn FnMut(BackupProgress),
+) -> Result<BackupSummary> {
     export::refuse_log(file, path)?;
     let name = file.display().to_string();
-    let mut replacement =
-        place(file).and_then(|place| AtomicFile::create_named(&place)).map_err(|why| {
+    let mut replacement = resolve_destination(file)
+        .and_then(|place| AtomicFile::create_named(&place))
+        .map_err(|why| {
             let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
             anyhow::Error::new(why).context(failure)
         })?;
@@ -78,12 +79,12 @@ pub(crate) fn run(
     let mut size = 0;
     log.copy_to(&temporary, &name, &mut |bytes, of| {
         size = of;
-        reached(Reached::Copied { bytes, of });
+        reached(BackupProgress::Copied { bytes, of });
     })?;
     let request = verify::VerifyOptions { quick: false, anchors: &[] };
     let report = {
         let copy = Log::open_copy(&temporary)?;
-        verify::run(&copy, &request, &mut |at| reached(Reached::Verified(at)))?
+        verify::run(&copy, &request, &mut |at| reached(BackupProgress::Verified(at)))?
     };
     if !report.holds() {
         let what = report.lines().into_iter().next().unwrap_or_default();
@@ -94,11 +95,11 @@ pub(crate) fn run(
     replacement.persist().map_err(|why| {
         anyhow::Error::new(why).context(Failure::new(Exit::Io, format!("cannot write {name}")))
     })?;
-    Ok(Copied { events: report.events, head: report.head, bytes: size })
+    Ok(BackupSummary { events: report.events, head: report.head, bytes: size })
 }
 
 /// Where the copy goes: through a symbolic link to what it leads to.
-fn place(file: &Path) -> io::Result<PathBuf> {
+fn resolve_destination(file: &Path) -> io::Result<PathBuf> {
     match fs::metadata(file) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
         Ok(there) if !there.is_file() => {

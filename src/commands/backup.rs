@@ -36,7 +36,7 @@ impl Run for BackupArgs {
         let copied = context.back_up(&self.file)?;
         let name = self.file.display().to_string();
         let line = if self.json {
-            copied.json(&name)
+            copied.to_json(&name)
         } else {
             let (id, hash) = copied.head;
             let (events, size) =

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::backup;
-use crate::backup::Copied;
+use crate::backup::BackupSummary;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::store::Log;
@@ -41,15 +41,15 @@ impl Context {
     ///
     /// # Errors
     /// As [`backup::run`].
-    pub(crate) fn back_up(&self, file: &Path) -> Result<Copied> {
+    pub(crate) fn back_up(&self, file: &Path) -> Result<BackupSummary> {
         let path = self.settings.db()?.value;
         let log = Log::open_to_read(&path)?;
         let mut line = Line::default();
         let copied = backup::run(&log, &path, file, &mut |reached| match reached {
-            backup::Reached::Copied { bytes, of } => {
+            backup::BackupProgress::Copied { bytes, of } => {
                 self.on(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
-            backup::Reached::Verified(reached) => self.verified(&mut line, reached),
+            backup::BackupProgress::Verified(reached) => self.verified(&mut line, reached),
         });
         line.clear();
         copied
