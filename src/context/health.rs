@@ -43,7 +43,8 @@ impl Context {
         let pause = &mut thread::sleep;
         let sent = deliver::deliver(&post.transport, &mail, &post.terms, self.now, pause)?;
         if let Some(refused) = sent.refused.first() {
-            let what = format!("the mail was not taken for {}: {}", refused.address, refused.why);
+            let what =
+                format!("the mail was not taken for {}: {}", refused.address, refused.reason);
             return Err(Failure::new(Exit::Unavailable, what));
         }
         let id = sent.message_id.as_deref().unwrap_or(&mail.message_id);

@@ -9,10 +9,10 @@ use std::time::Duration;
 use crate::config;
 use crate::digest::deliver::Mail;
 use crate::digest::deliver::Mailbox;
+use crate::digest::deliver::RetryPolicy;
 use crate::digest::deliver::SendGrid;
 use crate::digest::deliver::Sendmail;
 use crate::digest::deliver::Smtp;
-use crate::digest::deliver::Terms;
 use crate::digest::deliver::Transport;
 use crate::digest::page::Page;
 use crate::failure::Exit;
@@ -36,7 +36,7 @@ pub(crate) struct Keys<'a> {
 #[derive(Debug)]
 pub(crate) struct Post {
     pub transport: Transport,
-    pub terms: Terms,
+    pub terms: RetryPolicy,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
@@ -68,10 +68,12 @@ impl Post {
                 ..failure
             })?
         };
-        let usual = Terms::default();
-        let terms = Terms {
+        let usual = RetryPolicy::default();
+        let terms = RetryPolicy {
             attempts: config.attempts.unwrap_or(usual.attempts),
-            wait: config.wait.map_or(usual.wait, |span| Duration::from_secs(span.as_seconds())),
+            first_wait: config
+                .wait
+                .map_or(usual.first_wait, |span| Duration::from_secs(span.as_seconds())),
             ..usual
         };
         Ok(Self { transport: transport(config, keys)?, terms, from, to })
@@ -85,13 +87,13 @@ impl Post {
     /// A page as the mail that carries it. No other mail is called `unique`.
     pub(crate) fn mail(&self, page: Page, window: String, unique: &str) -> Mail {
         Mail {
-            message_id: Mail::id(unique, &self.from),
+            message_id: Mail::new_message_id(unique, &self.from),
             from: self.from.clone(),
             to: self.to.clone(),
             subject: page.subject,
             text: page.text,
             html: page.html,
-            window,
+            window_id: window,
         }
     }
 }

@@ -13,7 +13,7 @@ use anyhow::Result;
 use crate::config;
 use crate::digest::deliver;
 use crate::digest::deliver::Delivery;
-use crate::digest::deliver::Failed;
+use crate::digest::deliver::DeliveryFailure;
 use crate::digest::kinds::Kinds;
 use crate::digest::outcome::Outcome;
 use crate::digest::page::Page;
@@ -269,7 +269,7 @@ fn told_by_mail(error: anyhow::Error, job: &Job<'_>, pause: &mut dyn FnMut(Durat
 fn outcome(
     job: &Job<'_>,
     report: &Report,
-    sent: &Result<Delivery, Failed>,
+    sent: &Result<Delivery, DeliveryFailure>,
     message_id: &str,
 ) -> Outcome {
     let window = &report.window;
@@ -318,7 +318,7 @@ fn outcome(
 /// Who did not get the mail that others got.
 fn turned_away(delivery: &Delivery) -> Option<Failure> {
     let each =
-        delivery.refused.iter().map(|refused| format!("{}: {}", refused.address, refused.why));
+        delivery.refused.iter().map(|refused| format!("{}: {}", refused.address, refused.reason));
     let each: Vec<_> = each.collect();
     let what = format!("the mail was not taken for {}", each.join("; "));
     (!each.is_empty()).then(|| Failure::new(Exit::Unavailable, what))

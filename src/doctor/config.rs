@@ -1,6 +1,6 @@
 //! The config: its file, what holds and who says so.
 
-use crate::digest::deliver::Terms;
+use crate::digest::deliver::RetryPolicy;
 use crate::digest::run;
 use crate::digest::view::bytes;
 use crate::doctor::Area;
@@ -97,8 +97,8 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
     if let Ok(zone) = settings.zone() {
         all.push(Check::setting("tz", zone.value.name(), zone.origin));
     }
-    let terms = Terms::default();
-    let wait = Span::from_seconds(terms.wait.as_secs()).to_string();
+    let terms = RetryPolicy::default();
+    let wait = Span::from_seconds(terms.first_wait.as_secs()).to_string();
     let built_in = || "built-in".to_owned();
     for (key, value) in [
         ("site", settings.site()),

@@ -21,14 +21,14 @@ use crate::time::Timestamp;
 /// The header by which a mail that came twice can be told.
 pub(super) const WINDOW_HEADER: &str = "X-Activity-Window";
 /// Keeps notes of absence from answering (RFC 3834).
-pub(super) const AUTO_HEADER: &str = "Auto-Submitted";
-pub(super) const AUTO: &str = "auto-generated";
+pub(super) const AUTO_SUBMITTED_HEADER: &str = "Auto-Submitted";
+pub(super) const AUTO_GENERATED: &str = "auto-generated";
 
 /// The longest subject in characters; mail programs show less.
-const SUBJECT: usize = 200;
+const MAX_SUBJECT_CHARS: usize = 200;
 const NO_SUBJECT: &str = "(no subject)";
 /// The longest header of a text of ours, far below the 998 characters of a line.
-const TOKEN: usize = 200;
+const MAX_TOKEN_CHARS: usize = 200;
 
 /// A sender or recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,13 +44,13 @@ impl Mailbox {
     ///
     /// [`Exit::Config`] with the text and what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        Self::read(text.trim()).map_err(|why| {
+        Self::parse_parts(text.trim()).map_err(|why| {
             let quoted = text::escape(text);
             Failure::new(Exit::Config, format!("\"{quoted}\" is no mail address: {why}"))
         })
     }
 
-    fn read(text: &str) -> Result<Self, &'static str> {
+    fn parse_parts(text: &str) -> Result<Self, &'static str> {
         if text.contains(char::is_control) {
             return Err("it holds a control character");
         }
@@ -131,40 +131,40 @@ pub(crate) struct Mail {
     pub text: String,
     pub html: Option<String>,
     /// The own id of the window: a mail that came twice has it twice.
-    pub window: String,
-    /// The same over all tries; see [`Mail::id`].
+    pub window_id: String,
+    /// The same over all tries; see [`Mail::new_message_id`].
     pub message_id: String,
 }
 
 impl Mail {
     /// Returns a Message-ID that no other mail has, when nothing else is called `unique`.
-    pub(crate) fn id(unique: &str, from: &Mailbox) -> String {
-        format!("<{}@{}>", token(unique), from.domain())
+    pub(crate) fn new_message_id(unique: &str, from: &Mailbox) -> String {
+        format!("<{}@{}>", header_token(unique), from.domain())
     }
 
     /// The subject on one line: a label that holds a line feed and a header is text as any other.
-    pub(super) fn subject(&self) -> String {
+    pub(super) fn subject_line(&self) -> String {
         let plain: String =
-            self.subject.chars().map(|c| if is_break(c) { ' ' } else { c }).collect();
+            self.subject.chars().map(|c| if is_line_break(c) { ' ' } else { c }).collect();
         // Only what was encoded here is to be decoded by whoever shows it.
         let plain = plain.replace("=?", "= ?");
         let plain = plain.trim();
         if plain.is_empty() {
             return NO_SUBJECT.to_owned();
         }
-        if plain.chars().count() <= SUBJECT {
+        if plain.chars().count() <= MAX_SUBJECT_CHARS {
             return plain.to_owned();
         }
-        let cut: String = plain.chars().take(SUBJECT - 1).collect();
+        let cut: String = plain.chars().take(MAX_SUBJECT_CHARS - 1).collect();
         format!("{}…", cut.trim_end())
     }
 
-    pub(super) fn window(&self) -> String {
-        token(&self.window)
+    pub(super) fn window_token(&self) -> String {
+        header_token(&self.window_id)
     }
 
     /// Each recipient once: a service refuses a mail that names one twice.
-    pub(super) fn recipients(&self) -> Vec<&Mailbox> {
+    pub(super) fn unique_recipients(&self) -> Vec<&Mailbox> {
         let mut each: Vec<&Mailbox> = Vec::with_capacity(self.to.len());
         for mailbox in &self.to {
             let same = |known: &&Mailbox| known.address().eq_ignore_ascii_case(mailbox.address());
@@ -178,42 +178,42 @@ impl Mail {
 
 /// A mail made ready for SMTP or `sendmail`: the same bytes in every try.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
-    pub id: String,
+pub(super) struct EncodedMail {
+    pub message_id: String,
     pub from: Address,
     pub to: Vec<Address>,
     pub bytes: Vec<u8>,
 }
 
-impl Letter {
+impl EncodedMail {
     pub(super) fn new(mail: &Mail, now: Timestamp) -> Result<Self, Failure> {
-        let id = format!("<{}>", token(mail.message_id.trim_matches(['<', '>'])));
+        let id = format!("<{}>", header_token(mail.message_id.trim_matches(['<', '>'])));
         let mut message = Message::builder()
             .from(mail.from.to_header())
-            .subject(mail.subject())
+            .subject(mail.subject_line())
             .message_id(Some(id.clone()))
             .date(UNIX_EPOCH + Duration::from_nanos(now.as_nanos().try_into().unwrap_or_default()))
             .header(MIME_VERSION_1_0)
-            .raw_header(header(WINDOW_HEADER, mail.window()))
-            .raw_header(header(AUTO_HEADER, AUTO.to_owned()));
-        let recipients = mail.recipients();
+            .raw_header(raw_header(WINDOW_HEADER, mail.window_token()))
+            .raw_header(raw_header(AUTO_SUBMITTED_HEADER, AUTO_GENERATED.to_owned()));
+        let recipients = mail.unique_recipients();
         for mailbox in &recipients {
             message = message.to(mailbox.to_header());
         }
-        let plain = part(ContentType::TEXT_PLAIN, &mail.text);
+        let plain = text_part(ContentType::TEXT_PLAIN, &mail.text);
         let message = match &mail.html {
             None => message.singlepart(plain),
             Some(html) => message.multipart(
                 MultiPart::alternative()
                     .singlepart(plain)
-                    .singlepart(part(ContentType::TEXT_HTML, html)),
+                    .singlepart(text_part(ContentType::TEXT_HTML, html)),
             ),
         };
         let message = message.map_err(|error| {
             Failure::new(Exit::Software, format!("the mail cannot be built: {error}"))
         })?;
         Ok(Self {
-            id,
+            message_id: id,
             from: mail.from.address.clone(),
             to: recipients.into_iter().map(|mailbox| mailbox.address.clone()).collect(),
             bytes: message.formatted(),
@@ -222,23 +222,26 @@ impl Letter {
 }
 
 /// Quoted-printable whatever it holds: no line is too long for a server, and nothing but ASCII.
-fn part(kind: ContentType, text: &str) -> SinglePart {
+fn text_part(kind: ContentType, text: &str) -> SinglePart {
     let body = Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
         .expect("quoted-printable takes any text");
     SinglePart::builder().header(kind).body(body)
 }
 
-fn header(name: &'static str, value: String) -> HeaderValue {
+fn raw_header(name: &'static str, value: String) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
 }
 
 /// Takes out what would end a token of a header: all but visible ASCII, brackets too.
-fn token(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic() && !"<>".contains(*c)).take(TOKEN).collect()
+fn header_token(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_graphic() && !"<>".contains(*c))
+        .take(MAX_TOKEN_CHARS)
+        .collect()
 }
 
 /// C0, C1, and what some mail programs take for the end of a line.
-fn is_break(c: char) -> bool {
+fn is_line_break(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
@@ -259,14 +262,14 @@ mod tests {
             subject: subject.to_owned(),
             text: "one\n.\ntwo".to_owned(),
             html: Some("<p>one</p>".to_owned()),
-            window: "w-1".to_owned(),
+            window_id: "w-1".to_owned(),
             message_id: "<w-1@example.org>".to_owned(),
         }
     }
 
-    fn letter(mail: &Mail) -> String {
+    fn encoded(mail: &Mail) -> String {
         let now = Timestamp::parse_rfc3339("2026-11-20T04:00:02Z").unwrap();
-        String::from_utf8(Letter::new(mail, now).unwrap().bytes).unwrap()
+        String::from_utf8(EncodedMail::new(mail, now).unwrap().bytes).unwrap()
     }
 
     /// The headers, unfolded, as (name, value).
@@ -280,14 +283,14 @@ mod tests {
         head.split("\r\n").map(pair).collect()
     }
 
-    const NAMES: [&str; 9] = [
+    const HEADER_NAMES: [&str; 9] = [
         "From",
         "Subject",
         "Message-ID",
         "Date",
         "MIME-Version",
         WINDOW_HEADER,
-        AUTO_HEADER,
+        AUTO_SUBMITTED_HEADER,
         "To",
         "Content-Type",
     ];
@@ -341,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_subject_is_one_line_and_not_long() {
-        let subject = |text: &str| mail(text).subject();
+        let subject = |text: &str| mail(text).subject_line();
         assert_eq!(subject("x\r\nBcc: evil@x"), "x  Bcc: evil@x");
         assert_eq!(subject("a\u{0}b\u{85}c\u{9b}d\u{2028}e\u{7f}f"), "a b c d e f");
         assert_eq!(subject(" \n "), "(no subject)");
@@ -352,10 +355,10 @@ mod tests {
 
     #[test]
     fn a_letter_has_its_headers_and_two_parts() {
-        let letter = letter(&mail("s2l.online: 19 events – 2026-11-20"));
+        let letter = encoded(&mail("s2l.online: 19 events – 2026-11-20"));
         let found = headers(&letter);
         let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, NAMES);
+        assert_eq!(names, HEADER_NAMES);
         let value = |name: &str| found.iter().find(|(found, _)| found == name).unwrap().1.clone();
         assert_eq!(value("From"), "\"Site activity\" <notifications@example.org>");
         assert_eq!(value("To"), "ops@example.org, Hello <hello@example.org>");
@@ -363,7 +366,7 @@ mod tests {
         assert_eq!(value("Message-ID"), "<w-1@example.org>");
         assert_eq!(value("Date"), "Fri, 20 Nov 2026 04:00:02 +0000");
         assert_eq!(value(WINDOW_HEADER), "w-1");
-        assert_eq!(value(AUTO_HEADER), "auto-generated");
+        assert_eq!(value(AUTO_SUBMITTED_HEADER), "auto-generated");
         let plain = letter.find("Content-Type: text/plain; charset=utf-8").unwrap();
         assert!(plain < letter.find("Content-Type: text/html; charset=utf-8").unwrap());
     }
@@ -372,15 +375,15 @@ mod tests {
     fn a_recipient_is_named_once() {
         let mut mail = mail("x");
         mail.to.push(mailbox("OPS@example.org"));
-        assert_eq!(mail.recipients().len(), 2);
-        assert_eq!(letter(&mail).to_ascii_lowercase().matches("ops@example.org").count(), 1);
+        assert_eq!(mail.unique_recipients().len(), 2);
+        assert_eq!(encoded(&mail).to_ascii_lowercase().matches("ops@example.org").count(), 1);
     }
 
     #[test]
     fn a_message_id_is_a_token() {
         let from = mailbox("a@example.org");
-        assert_eq!(Mail::id("0198-x", &from), "<0198-x@example.org>");
-        assert_eq!(Mail::id("a> \r\nBcc: <b", &from), "<aBcc:b@example.org>");
+        assert_eq!(Mail::new_message_id("0198-x", &from), "<0198-x@example.org>");
+        assert_eq!(Mail::new_message_id("a> \r\nBcc: <b", &from), "<aBcc:b@example.org>");
     }
 
     proptest! {
@@ -394,16 +397,16 @@ mod tests {
         ) {
             let mut mail = mail(&subject);
             mail.to[0].name = Some(name);
-            mail.window = format!("{window}\r\nBcc: evil@x");
+            mail.window_id = format!("{window}\r\nBcc: evil@x");
             mail.message_id = format!("{id}\r\nBcc: evil@x");
             mail.subject.push_str("\r\nBcc: evil@x\n\nbody");
             mail.text = format!("{text}\r\n.\r\n.\n{}", "x".repeat(2000));
-            let letter = letter(&mail);
+            let letter = encoded(&mail);
             prop_assert!(letter.is_ascii());
             prop_assert!(letter.split("\r\n").all(|line| line.len() <= 998));
             prop_assert!(!letter.replace("\r\n", "").contains(['\r', '\n', '\0']));
             let names: Vec<String> = headers(&letter).into_iter().map(|(name, _)| name).collect();
-            prop_assert_eq!(names, NAMES);
+            prop_assert_eq!(names, HEADER_NAMES);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Sends a mail: through SendGrid, SMTP or `sendmail`.
 //!
-//! [`deliver`] tries as often as the [`Terms`] say, waits between the tries, and returns what became
+//! [`deliver`] tries as often as the [`RetryPolicy`] say, waits between the tries, and returns what became
 //! of the mail as data. Inputs are plain: which transport, whose key and how often comes from the
 //! settings, what is in the mail from the page, and the outcome is recorded and told by the caller.
 //!
@@ -15,9 +15,9 @@ mod sendmail;
 mod smtp;
 
 #[cfg(test)]
-mod tests;
+mod fake_servers;
 #[cfg(test)]
-mod wire;
+mod tests;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
@@ -32,7 +32,7 @@ use crate::retry;
 use crate::text;
 use crate::time::Timestamp;
 
-use mail::Letter;
+use mail::EncodedMail;
 
 pub(crate) use mail::{Mail, Mailbox};
 pub(crate) use sendgrid::SendGrid;
@@ -40,8 +40,8 @@ pub(crate) use sendmail::Sendmail;
 pub(crate) use smtp::Smtp;
 
 /// The longest text of a service that is passed on, in columns.
-const TOLD: usize = 300;
-const SECOND: i64 = 1_000_000_000;
+const MAX_FOREIGN_COLUMNS: usize = 300;
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// The way a mail goes.
 #[derive(Clone, Debug)]
@@ -64,21 +64,21 @@ impl Transport {
 
 /// How often a send is tried and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct RetryPolicy {
     /// Tries in all; none counts as one.
     pub attempts: u32,
     /// The wait before the second try, which doubles.
-    pub wait: Duration,
+    pub first_wait: Duration,
     /// The time-outs of one try.
-    pub limits: Timeouts,
+    pub timeouts: Timeouts,
 }
 
-impl Default for Terms {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts: 4,
-            wait: Duration::from_secs(2),
-            limits: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(60) },
+            first_wait: Duration::from_secs(2),
+            timeouts: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(60) },
         }
     }
 }
@@ -94,19 +94,19 @@ pub(crate) struct Delivery {
     /// Whether an earlier try may have sent it too.
     pub maybe_duplicate: bool,
     /// Recipients that the service did not take, each with its answer; never all of them.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RefusedRecipient>,
 }
 
 /// A recipient that did not get the mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
+pub(crate) struct RefusedRecipient {
     pub address: String,
-    pub why: String,
+    pub reason: String,
 }
 
 /// A mail that was not sent, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failed {
+pub(crate) struct DeliveryFailure {
     /// [`Exit::TryAgain`], or [`Exit::Unavailable`] when another try is no use; [`Exit::Config`].
     pub exit: Exit,
     /// What the service answered, or why there was no answer: one line, escaped.
@@ -118,7 +118,7 @@ pub(crate) struct Failed {
     pub maybe_sent: bool,
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for DeliveryFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)?;
         if self.attempts > 1 {
@@ -131,10 +131,10 @@ impl fmt::Display for Failed {
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for DeliveryFailure {}
 
-impl From<Failed> for Failure {
-    fn from(failed: Failed) -> Self {
+impl From<DeliveryFailure> for Failure {
+    fn from(failed: DeliveryFailure) -> Self {
         Self::new(failed.exit, format!("the mail was not sent: {failed}"))
     }
 }
@@ -143,82 +143,90 @@ impl From<Failed> for Failure {
 pub(crate) fn deliver(
     transport: &Transport,
     mail: &Mail,
-    terms: &Terms,
+    terms: &RetryPolicy,
     now: Timestamp,
     pause: &mut dyn FnMut(Duration),
-) -> Result<Delivery, Failed> {
+) -> Result<Delivery, DeliveryFailure> {
     if mail.to.is_empty() {
         let failure = Failure::new(Exit::Config, "there is no recipient");
-        return Err(Failed::before(failure));
+        return Err(DeliveryFailure::without_attempt(failure));
     }
     let begun = Instant::now();
     let seconds = || {
         let elapsed = i64::try_from(begun.elapsed().as_secs()).unwrap_or_default();
-        now.as_nanos().div_euclid(SECOND).saturating_add(elapsed)
+        now.as_nanos().div_euclid(NANOS_PER_SECOND).saturating_add(elapsed)
     };
     match transport {
         Transport::SendGrid(sendgrid) => {
-            let request = sendgrid.request(mail);
-            let client = sendgrid.client(terms.limits);
-            tries(terms, &[], pause, &mut |_| sendgrid.attempt(&client, &request, seconds()))
+            let request = sendgrid.request_body(mail);
+            let client = sendgrid.client(terms.timeouts);
+            deliver_with_retries(terms, &[], pause, &mut |_| {
+                sendgrid.attempt(&client, &request, seconds())
+            })
         }
         Transport::Smtp(smtp) => {
-            let letter = Letter::new(mail, now).map_err(Failed::before)?;
-            tries(terms, &letter.to, pause, &mut |to| smtp.attempt(&letter, to, terms.limits))
+            let letter = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
+            deliver_with_retries(terms, &letter.to, pause, &mut |to| {
+                smtp.attempt(&letter, to, terms.timeouts)
+            })
         }
         Transport::Sendmail(sendmail) => {
-            let letter = Letter::new(mail, now).map_err(Failed::before)?;
-            tries(terms, &[], pause, &mut |_| sendmail.attempt(&letter, terms.limits.total))
+            let letter = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
+            deliver_with_retries(terms, &[], pause, &mut |_| {
+                sendmail.attempt(&letter, terms.timeouts.total)
+            })
         }
     }
 }
 
 /// What became of one try.
 #[derive(Debug)]
-enum Attempt {
-    Sent(Sent),
+enum AttemptResult {
+    Sent(AcceptedMail),
     /// Another try may help.
-    Later(Trouble),
+    TemporaryFailure(AttemptFailure),
     /// It would not.
-    Never(Exit, Trouble),
+    PermanentFailure(Exit, AttemptFailure),
 }
 
-impl Attempt {
+impl AttemptResult {
     /// Says whom a refusal is about.
-    fn about(self, address: &Address) -> Self {
-        let about =
-            |trouble: Trouble| Trouble { why: format!("{address}: {}", trouble.why), ..trouble };
+    fn for_recipient(self, address: &Address) -> Self {
+        let about = |trouble: AttemptFailure| AttemptFailure {
+            reason: format!("{address}: {}", trouble.reason),
+            ..trouble
+        };
         match self {
             Self::Sent(sent) => Self::Sent(sent),
-            Self::Later(trouble) => Self::Later(about(trouble)),
-            Self::Never(exit, trouble) => Self::Never(exit, about(trouble)),
+            Self::TemporaryFailure(trouble) => Self::TemporaryFailure(about(trouble)),
+            Self::PermanentFailure(exit, trouble) => Self::PermanentFailure(exit, about(trouble)),
         }
     }
 }
 
 #[derive(Debug, Default)]
-struct Sent {
+struct AcceptedMail {
     status: String,
     message_id: Option<String>,
     /// Recipients turned away for good.
-    refused: Vec<Refused>,
+    refused: Vec<RefusedRecipient>,
     /// Recipients turned away for now: the next try is for them alone.
-    put_off: Vec<(Address, String)>,
+    deferred: Vec<(Address, String)>,
 }
 
 #[derive(Debug, Default)]
-struct Trouble {
-    why: String,
+struct AttemptFailure {
+    reason: String,
     status: Option<String>,
     /// The wait that the service asked for.
-    wait: Option<Duration>,
+    retry_after: Option<Duration>,
     /// Whether the mail may have been taken.
-    unclear: bool,
+    maybe_sent: bool,
 }
 
-impl Failed {
+impl DeliveryFailure {
     /// A mail that no try was made for.
-    fn before(failure: Failure) -> Self {
+    fn without_attempt(failure: Failure) -> Self {
         Self {
             exit: failure.exit,
             error: failure.message,
@@ -230,12 +238,12 @@ impl Failed {
 }
 
 /// Tries until the mail is sent to everyone in `to`, or refused, or the tries are used up.
-fn tries(
-    terms: &Terms,
+fn deliver_with_retries(
+    terms: &RetryPolicy,
     to: &[Address],
     pause: &mut dyn FnMut(Duration),
-    attempt: &mut dyn FnMut(&[Address]) -> Attempt,
-) -> Result<Delivery, Failed> {
+    attempt: &mut dyn FnMut(&[Address]) -> AttemptResult,
+) -> Result<Delivery, DeliveryFailure> {
     let mut to = to.to_vec();
     let mut taken: Option<Delivery> = None;
     let mut put_off: Vec<(Address, String)> = Vec::new();
@@ -243,7 +251,7 @@ fn tries(
     for count in 1.. {
         let last = count >= terms.attempts;
         let (exit, trouble) = match attempt(&to) {
-            Attempt::Sent(sent) => {
+            AttemptResult::Sent(sent) => {
                 let delivery = taken.get_or_insert_with(|| Delivery {
                     status: sent.status,
                     message_id: sent.message_id,
@@ -254,42 +262,42 @@ fn tries(
                 delivery.attempts = count;
                 delivery.maybe_duplicate = unclear;
                 delivery.refused.extend(sent.refused);
-                to = sent.put_off.iter().map(|(address, _)| address.clone()).collect();
-                put_off = sent.put_off;
-                (None, Trouble::default())
+                to = sent.deferred.iter().map(|(address, _)| address.clone()).collect();
+                put_off = sent.deferred;
+                (None, AttemptFailure::default())
             }
-            Attempt::Later(trouble) => {
-                unclear |= trouble.unclear;
+            AttemptResult::TemporaryFailure(trouble) => {
+                unclear |= trouble.maybe_sent;
                 (last.then_some(Exit::TryAgain), trouble)
             }
-            Attempt::Never(exit, trouble) => (Some(exit), trouble),
+            AttemptResult::PermanentFailure(exit, trouble) => (Some(exit), trouble),
         };
         if let Some(mut delivery) = taken.take_if(|_| put_off.is_empty() || last || exit.is_some())
         {
-            delivery.refused.extend(
-                put_off.into_iter().map(|(address, why)| Refused {
-                    address: address.to_string(),
-                    why: told(&why),
-                }),
-            );
+            delivery.refused.extend(put_off.into_iter().map(|(address, why)| RefusedRecipient {
+                address: address.to_string(),
+                reason: sanitize(&why),
+            }));
             return Ok(delivery);
         }
         if let Some(exit) = exit {
-            return Err(Failed {
+            return Err(DeliveryFailure {
                 exit,
-                error: trouble.why,
+                error: trouble.reason,
                 status: trouble.status,
                 attempts: count,
                 maybe_sent: unclear,
             });
         }
         let noise = RandomState::new().hash_one(count);
-        pause(trouble.wait.unwrap_or_else(|| retry::backoff(terms.wait, count, noise)));
+        pause(
+            trouble.retry_after.unwrap_or_else(|| retry::backoff(terms.first_wait, count, noise)),
+        );
     }
     unreachable!("the last try returns")
 }
 
 /// Foreign text as it may stand in a line: escaped and cut.
-fn told(foreign: &str) -> String {
-    text::truncate(&text::escape(foreign.trim()), TOLD).into_owned()
+fn sanitize(foreign: &str) -> String {
+    text::truncate(&text::escape(foreign.trim()), MAX_FOREIGN_COLUMNS).into_owned()
 }

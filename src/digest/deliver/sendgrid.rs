@@ -8,39 +8,39 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mail::{AUTO, AUTO_HEADER, Mail, Mailbox, WINDOW_HEADER};
-use super::{Attempt, Sent, Trouble, told};
+use super::mail::{AUTO_GENERATED, AUTO_SUBMITTED_HEADER, Mail, Mailbox, WINDOW_HEADER};
+use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
 use crate::failure::{Exit, Failure};
 use crate::http::{Client, Endpoint, Response, Timeouts};
 use crate::secret::Secret;
 use crate::text;
 
-const PATH: &str = "v3/mail/send";
+const SEND_PATH: &str = "v3/mail/send";
 /// The longest id of theirs that is kept.
-const ID: usize = 200;
+const MAX_ID_CHARS: usize = 200;
 
 /// An account at SendGrid.
 #[derive(Clone, Debug)]
 pub(crate) struct SendGrid {
     endpoint: Endpoint,
     authorization: Secret,
-    key: Secret,
+    api_key: Secret,
 }
 
 #[derive(Serialize)]
-struct Request<'a> {
+struct SendGridRequest<'a> {
     personalizations: [Personalization<'a>; 1],
-    from: Person<'a>,
+    from: SendGridAddress<'a>,
     subject: String,
     /// Text before HTML: other orders are refused.
-    content: Vec<Content<'a>>,
+    content: Vec<SendGridContent<'a>>,
     headers: BTreeMap<&'static str, String>,
     tracking_settings: TrackingSettings,
 }
 
 #[derive(Serialize)]
 struct Personalization<'a> {
-    to: Vec<Person<'a>>,
+    to: Vec<SendGridAddress<'a>>,
     custom_args: CustomArgs,
 }
 
@@ -50,20 +50,20 @@ struct CustomArgs {
 }
 
 #[derive(Serialize)]
-struct Person<'a> {
+struct SendGridAddress<'a> {
     email: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
 }
 
-impl<'a> Person<'a> {
+impl<'a> SendGridAddress<'a> {
     fn new(mailbox: &'a Mailbox) -> Self {
         Self { email: mailbox.address(), name: mailbox.name() }
     }
 }
 
 #[derive(Serialize)]
-struct Content<'a> {
+struct SendGridContent<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     value: &'a str,
@@ -72,7 +72,7 @@ struct Content<'a> {
 #[derive(Serialize)]
 struct TrackingSettings {
     click_tracking: ClickTracking,
-    open_tracking: Tracking,
+    open_tracking: OpenTracking,
 }
 
 #[derive(Serialize)]
@@ -82,7 +82,7 @@ struct ClickTracking {
 }
 
 #[derive(Serialize)]
-struct Tracking {
+struct OpenTracking {
     enable: bool,
 }
 
@@ -105,7 +105,7 @@ impl SendGrid {
             ));
         }
         let authorization = Secret::new(&format!("Bearer {}", key.reveal()), "SendGrid's key")?;
-        Ok(Self { endpoint: base.join_path(PATH), authorization, key })
+        Ok(Self { endpoint: base.join_path(SEND_PATH), authorization, api_key: key })
     }
 
     pub(super) fn client(&self, limits: Timeouts) -> Client {
@@ -113,76 +113,80 @@ impl SendGrid {
     }
 
     /// The body of the request: the same in every try.
-    pub(super) fn request(&self, mail: &Mail) -> Vec<u8> {
-        let plain = Content { kind: "text/plain", value: &mail.text };
-        let html = mail.html.as_ref().map(|value| Content { kind: "text/html", value });
-        let request = Request {
+    pub(super) fn request_body(&self, mail: &Mail) -> Vec<u8> {
+        let plain = SendGridContent { kind: "text/plain", value: &mail.text };
+        let html = mail.html.as_ref().map(|value| SendGridContent { kind: "text/html", value });
+        let request = SendGridRequest {
             personalizations: [Personalization {
-                to: mail.recipients().into_iter().map(Person::new).collect(),
-                custom_args: CustomArgs { window: mail.window() },
+                to: mail.unique_recipients().into_iter().map(SendGridAddress::new).collect(),
+                custom_args: CustomArgs { window: mail.window_token() },
             }],
-            from: Person::new(&mail.from),
-            subject: mail.subject(),
+            from: SendGridAddress::new(&mail.from),
+            subject: mail.subject_line(),
             content: [plain].into_iter().chain(html).collect(),
             headers: BTreeMap::from([
-                (AUTO_HEADER, AUTO.to_owned()),
-                (WINDOW_HEADER, mail.window()),
+                (AUTO_SUBMITTED_HEADER, AUTO_GENERATED.to_owned()),
+                (WINDOW_HEADER, mail.window_token()),
             ]),
             tracking_settings: TrackingSettings {
                 click_tracking: ClickTracking { enable: false, enable_text: false },
-                open_tracking: Tracking { enable: false },
+                open_tracking: OpenTracking { enable: false },
             },
         };
         serde_json::to_vec(&request).expect("texts and lists are JSON")
     }
 
     /// One try at `now`, in seconds since 1970.
-    pub(super) fn attempt(&self, client: &Client, request: &[u8], now: i64) -> Attempt {
+    pub(super) fn attempt(&self, client: &Client, request: &[u8], now: i64) -> AttemptResult {
         let headers =
             [("Authorization", self.authorization.reveal()), ("Content-Type", "application/json")];
         match client.post(&headers, request) {
-            Ok(answer) => self.sort(answer, now),
-            Err(broken) => Attempt::Later(Trouble {
-                why: format!("{}: {}", self.endpoint.host(), self.told(&broken.reason)),
-                unclear: broken.fully_sent,
-                ..Trouble::default()
+            Ok(answer) => self.classify_response(answer, now),
+            Err(broken) => AttemptResult::TemporaryFailure(AttemptFailure {
+                reason: format!("{}: {}", self.endpoint.host(), self.sanitize(&broken.reason)),
+                maybe_sent: broken.fully_sent,
+                ..AttemptFailure::default()
             }),
         }
     }
 
-    fn sort(&self, answer: Response, now: i64) -> Attempt {
+    fn classify_response(&self, answer: Response, now: i64) -> AttemptResult {
         let status = answer.status();
         if status == 202 {
-            return Attempt::Sent(Sent {
+            return AttemptResult::Sent(AcceptedMail {
                 status: status.to_string(),
-                message_id: answer.header("X-Message-Id").map(|id| self.id(id)),
-                ..Sent::default()
+                message_id: answer.header("X-Message-Id").map(|id| self.sanitize_id(id)),
+                ..AcceptedMail::default()
             });
         }
         let passing = answer.is_temporary();
-        let mut trouble = Trouble {
-            why: format!("SendGrid answered {status}"),
+        let mut trouble = AttemptFailure {
+            reason: format!("SendGrid answered {status}"),
             status: Some(status.to_string()),
-            wait: answer.retry_after(now),
-            unclear: answer.is_gateway_failure(),
+            retry_after: answer.retry_after(now),
+            maybe_sent: answer.is_gateway_failure(),
         };
         if answer.is_redirect() {
-            trouble.why.push_str(", a redirect, which is not followed");
+            trouble.reason.push_str(", a redirect, which is not followed");
         } else if let Some(error) = first_error(&answer.into_body()) {
-            trouble.why.push_str(": ");
-            trouble.why.push_str(&self.told(&error));
+            trouble.reason.push_str(": ");
+            trouble.reason.push_str(&self.sanitize(&error));
         } else if status < 300 {
-            trouble.why.push_str(" and not 202");
+            trouble.reason.push_str(" and not 202");
         }
-        if passing { Attempt::Later(trouble) } else { Attempt::Never(Exit::Unavailable, trouble) }
+        if passing {
+            AttemptResult::TemporaryFailure(trouble)
+        } else {
+            AttemptResult::PermanentFailure(Exit::Unavailable, trouble)
+        }
     }
 
-    fn id(&self, id: &str) -> String {
-        self.key.redact(id).chars().filter(char::is_ascii_graphic).take(ID).collect()
+    fn sanitize_id(&self, id: &str) -> String {
+        self.api_key.redact(id).chars().filter(char::is_ascii_graphic).take(MAX_ID_CHARS).collect()
     }
 
-    fn told(&self, foreign: &str) -> String {
-        told(&self.key.redact(foreign))
+    fn sanitize(&self, foreign: &str) -> String {
+        sanitize(&self.api_key.redact(foreign))
     }
 }
 

@@ -16,16 +16,16 @@ use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::mail::Letter;
-use super::{Attempt, Sent, Trouble, told};
+use super::mail::EncodedMail;
+use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
 use crate::failure::{self, Exit, Failure};
 use crate::text;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// `EX_TEMPFAIL` of `sysexits.h`.
-const TEMPFAIL: i32 = 75;
+const EX_TEMPFAIL: i32 = 75;
 /// As much of standard error as is looked at.
-const ERROR: u64 = 4096;
+const MAX_STDERR_BYTES: u64 = 4096;
 
 /// A command of this host.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct Sendmail {
 }
 
 /// How a command ended.
-enum Ended {
+enum CommandEnd {
     Exited(ExitStatus),
     TimedOut,
 }
@@ -57,10 +57,12 @@ impl Sendmail {
         &self.program
     }
 
-    pub(super) fn attempt(&self, letter: &Letter, limit: Duration) -> Attempt {
+    pub(super) fn attempt(&self, letter: &EncodedMail, limit: Duration) -> AttemptResult {
         let program = text::escape(&self.program);
-        let trouble =
-            |why: String| Trouble { why: format!("{program} {why}"), ..Trouble::default() };
+        let trouble = |why: String| AttemptFailure {
+            reason: format!("{program} {why}"),
+            ..AttemptFailure::default()
+        };
         let (ended, error) = match self.run(&letter.bytes, limit) {
             Ok(ended) => ended,
             Err(error) => {
@@ -69,25 +71,28 @@ impl Sendmail {
                     io::ErrorKind::NotFound
                     | io::ErrorKind::PermissionDenied
                     | io::ErrorKind::InvalidInput => {
-                        Attempt::Never(Exit::Unavailable, trouble(why))
+                        AttemptResult::PermanentFailure(Exit::Unavailable, trouble(why))
                     }
-                    _ => Attempt::Later(trouble(why)),
+                    _ => AttemptResult::TemporaryFailure(trouble(why)),
                 };
             }
         };
         let status = match ended {
-            Ended::Exited(status) => status,
+            CommandEnd::Exited(status) => status,
             // It may have queued the letter before it hung.
-            Ended::TimedOut => {
+            CommandEnd::TimedOut => {
                 let why = format!("did not end within {} s", limit.as_secs_f32());
-                return Attempt::Later(Trouble { unclear: true, ..trouble(why) });
+                return AttemptResult::TemporaryFailure(AttemptFailure {
+                    maybe_sent: true,
+                    ..trouble(why)
+                });
             }
         };
         if status.success() {
-            return Attempt::Sent(Sent {
+            return AttemptResult::Sent(AcceptedMail {
                 status: "0".to_owned(),
-                message_id: Some(letter.id.clone()),
-                ..Sent::default()
+                message_id: Some(letter.message_id.clone()),
+                ..AcceptedMail::default()
             });
         }
         let mut why = match (status.code(), status.signal()) {
@@ -97,13 +102,13 @@ impl Sendmail {
         };
         if let Some(line) = error.lines().find(|line| !line.trim().is_empty()) {
             why.push_str(": ");
-            why.push_str(&told(line));
+            why.push_str(&sanitize(line));
         }
         let trouble =
-            Trouble { status: status.code().map(|code| code.to_string()), ..trouble(why) };
+            AttemptFailure { status: status.code().map(|code| code.to_string()), ..trouble(why) };
         match status.code() {
-            Some(TEMPFAIL) => Attempt::Later(trouble),
-            _ => Attempt::Never(Exit::Unavailable, trouble),
+            Some(EX_TEMPFAIL) => AttemptResult::TemporaryFailure(trouble),
+            _ => AttemptResult::PermanentFailure(Exit::Unavailable, trouble),
         }
     }
 
@@ -111,11 +116,11 @@ impl Sendmail {
     ///
     /// The letter and the errors are files in memory: nothing can wait for the other end of a pipe,
     /// not even a child of the command that stays behind.
-    fn run(&self, letter: &[u8], limit: Duration) -> io::Result<(Ended, String)> {
-        let mut input = memory()?;
+    fn run(&self, letter: &[u8], limit: Duration) -> io::Result<(CommandEnd, String)> {
+        let mut input = memory_file()?;
         input.write_all(letter)?;
         input.rewind()?;
-        let mut errors = memory()?;
+        let mut errors = memory_file()?;
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -127,8 +132,8 @@ impl Sendmail {
             .stderr(Stdio::from(errors.try_clone()?))
             .process_group(0);
         let mut child = command.spawn()?;
-        let ended = match wait(&child, limit) {
-            Ok(true) => Ended::Exited(child.wait()?),
+        let ended = match wait_for_exit(&child, limit) {
+            Ok(true) => CommandEnd::Exited(child.wait()?),
             waited => {
                 // It has not been waited for, so its number is still its own.
                 let killed = kill_process_group(Pid::from_child(&child), Signal::KILL);
@@ -136,22 +141,22 @@ impl Sendmail {
                     child.kill()?;
                 }
                 child.wait()?;
-                waited.map(|_| Ended::TimedOut)?
+                waited.map(|_| CommandEnd::TimedOut)?
             }
         };
         errors.rewind()?;
         let mut told = Vec::new();
-        errors.take(ERROR).read_to_end(&mut told)?;
+        errors.take(MAX_STDERR_BYTES).read_to_end(&mut told)?;
         Ok((ended, String::from_utf8_lossy(&told).into_owned()))
     }
 }
 
-fn memory() -> io::Result<File> {
+fn memory_file() -> io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create("letter", MemfdFlags::CLOEXEC)?))
 }
 
 /// Waits until the child has ended, and tells whether it has within the limit.
-fn wait(child: &Child, limit: Duration) -> io::Result<bool> {
+fn wait_for_exit(child: &Child, limit: Duration) -> io::Result<bool> {
     let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let begun = Instant::now();
     loop {

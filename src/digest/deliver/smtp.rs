@@ -25,29 +25,29 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
 use url::Url;
 
-use super::mail::Letter;
-use super::{Attempt, Refused, Sent, Trouble, told};
+use super::mail::EncodedMail;
+use super::{AcceptedMail, AttemptFailure, AttemptResult, RefusedRecipient, sanitize};
 use crate::failure::{Exit, Failure};
 use crate::http::{self, Timeouts};
 use crate::secret::Secret;
 use crate::text;
 
-const PORT: u16 = 25;
-const PORT_TLS: u16 = 465;
+const SMTP_PORT: u16 = 25;
+const SMTPS_PORT: u16 = 465;
 /// Some servers let a client wait before they greet it.
-const GREETING: Duration = Duration::from_secs(30);
+const GREETING_TIMEOUT: Duration = Duration::from_secs(30);
 /// The letter is taken; a server that is slow to say good-bye is left.
-const FAREWELL: Duration = Duration::from_secs(2);
-const HOST_NAME: &str = "/proc/sys/kernel/hostname";
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Security {
+enum TlsMode {
     /// TLS from the first byte.
-    Wrapped,
+    Implicit,
     /// STARTTLS, or no mail.
     Required,
     /// STARTTLS if the server has it, whoever it is.
-    Offered,
+    Opportunistic,
 }
 
 /// A mail server.
@@ -55,7 +55,7 @@ enum Security {
 pub(crate) struct Smtp {
     host: String,
     port: u16,
-    security: Security,
+    tls_mode: TlsMode,
     login: Option<Login>,
 }
 
@@ -72,18 +72,18 @@ impl Smtp {
     ///
     /// [`Exit::Config`], with the URL but never a password in it.
     pub(crate) fn new(url: &str, password: Option<Secret>) -> Result<Self, Failure> {
-        Self::read(url, password).map_err(|why| {
+        Self::parse(url, password).map_err(|why| {
             let quoted = text::escape(&http::without_login(url)).into_owned();
             Failure::new(Exit::Config, format!("the SMTP url \"{quoted}\" {why}"))
         })
     }
 
-    fn read(text: &str, password: Option<Secret>) -> Result<Self, String> {
+    fn parse(text: &str, password: Option<Secret>) -> Result<Self, String> {
         let url = Url::parse(text).map_err(|error| format!("does not parse: {error}"))?;
         let Some(host) = url.host() else { return Err("names no host".to_owned()) };
         let (mut security, port) = match url.scheme() {
-            "smtp" => (Security::Offered, PORT),
-            "smtps" => (Security::Wrapped, PORT_TLS),
+            "smtp" => (TlsMode::Opportunistic, SMTP_PORT),
+            "smtps" => (TlsMode::Implicit, SMTPS_PORT),
             _ => return Err("begins neither with smtp:// nor with smtps://".to_owned()),
         };
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
@@ -91,14 +91,14 @@ impl Smtp {
         }
         match url.query() {
             None => {}
-            Some("tls=required") if security == Security::Wrapped => {}
-            Some("tls=required") => security = Security::Required,
+            Some("tls=required") if security == TlsMode::Implicit => {}
+            Some("tls=required") => security = TlsMode::Required,
             Some(_) => return Err("has options other than ?tls=required".to_owned()),
         }
         if url.password().is_some() {
             return Err("holds a password, which belongs in a file".to_owned());
         }
-        let user = percent_decoded(url.username())?;
+        let user = percent_decode(url.username())?;
         let login = match (user.is_empty(), password) {
             (true, None) => None,
             (false, Some(password)) => Some(Login { user, password }),
@@ -106,21 +106,26 @@ impl Smtp {
             (false, None) => return Err("names a user, but there is no password".to_owned()),
         };
         // The password is not for everybody on the way.
-        if security == Security::Offered && login.is_some() && !http::is_loopback(&host) {
-            security = Security::Required;
+        if security == TlsMode::Opportunistic && login.is_some() && !http::is_loopback(&host) {
+            security = TlsMode::Required;
         }
         let host = host.to_string();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Ok(Self { host, port: url.port().unwrap_or(port), security, login })
+        Ok(Self { host, port: url.port().unwrap_or(port), tls_mode: security, login })
     }
 
     /// One try for the recipients in `to`.
-    pub(super) fn attempt(&self, letter: &Letter, to: &[Address], limits: Timeouts) -> Attempt {
-        let stage = Arc::new(Stage::default());
+    pub(super) fn attempt(
+        &self,
+        letter: &EncodedMail,
+        to: &[Address],
+        limits: Timeouts,
+    ) -> AttemptResult {
+        let stage = Arc::new(TransferStage::default());
         let (answer, answered) = mpsc::sync_channel(1);
-        let talk = Talk {
+        let talk = SmtpSession {
             smtp: self.clone(),
-            letter: letter.clone(),
+            mail: letter.clone(),
             to: to.to_vec(),
             limits,
             stage: Arc::clone(&stage),
@@ -132,62 +137,62 @@ impl Smtp {
             });
         });
         if let Err(error) = spawned {
-            return self.later(&error, false);
+            return self.temporary_failure(&error, false);
         }
         match answered.recv_timeout(limits.total) {
             Ok(attempt) => {
                 // The end of the thread closes the channel.
-                drop(answered.recv_timeout(FAREWELL));
+                drop(answered.recv_timeout(QUIT_TIMEOUT));
                 attempt
             }
-            Err(_) => self.later(&"no answer, timed out", stage.give_up()),
+            Err(_) => self.temporary_failure(&"no answer, timed out", stage.give_up()),
         }
     }
 
-    fn later(&self, why: &dyn fmt::Display, unclear: bool) -> Attempt {
-        Attempt::Later(Trouble {
-            why: format!("{}: {}", self.host, self.told(&why.to_string())),
-            unclear,
-            ..Trouble::default()
+    fn temporary_failure(&self, why: &dyn fmt::Display, unclear: bool) -> AttemptResult {
+        AttemptResult::TemporaryFailure(AttemptFailure {
+            reason: format!("{}: {}", self.host, self.sanitize(&why.to_string())),
+            maybe_sent: unclear,
+            ..AttemptFailure::default()
         })
     }
 
     /// What an error means before the letter went out.
-    fn sort(&self, error: &Error) -> Attempt {
+    fn classify_error(&self, error: &Error) -> AttemptResult {
         if error.status().is_none() && !error.is_client() {
-            return self.later(&cause(error), false);
+            return self.temporary_failure(&error_cause(error), false);
         }
-        let trouble = Trouble {
-            why: self.answer(error),
+        let trouble = AttemptFailure {
+            reason: self.describe_error(error),
             status: error.status().map(|code| code.to_string()),
-            ..Trouble::default()
+            ..AttemptFailure::default()
         };
         if error.is_transient() {
-            Attempt::Later(trouble)
+            AttemptResult::TemporaryFailure(trouble)
         } else {
-            Attempt::Never(Exit::Unavailable, trouble)
+            AttemptResult::PermanentFailure(Exit::Unavailable, trouble)
         }
     }
 
     /// An error as one line: `mail.example.org answered 550: no such user`.
-    fn answer(&self, error: &Error) -> String {
-        let cause = self.told(&cause(error));
+    fn describe_error(&self, error: &Error) -> String {
+        let cause = self.sanitize(&error_cause(error));
         match error.status() {
             Some(code) => format!("{} answered {code}: {cause}", self.host),
             None => format!("{}: {cause}", self.host),
         }
     }
 
-    fn told(&self, foreign: &str) -> String {
+    fn sanitize(&self, foreign: &str) -> String {
         match &self.login {
-            Some(login) => told(&login.redacted(foreign)),
-            None => told(foreign),
+            Some(login) => sanitize(&login.redact(foreign)),
+            None => sanitize(foreign),
         }
     }
 
-    fn tls(&self) -> Result<TlsParameters, Error> {
+    fn tls_parameters(&self) -> Result<TlsParameters, Error> {
         let builder: TlsParametersBuilder = TlsParameters::builder(self.host.clone());
-        if self.security == Security::Offered {
+        if self.tls_mode == TlsMode::Opportunistic {
             return builder
                 .certificate_store(CertificateStore::None)
                 .dangerous_accept_invalid_certs(true)
@@ -205,7 +210,7 @@ impl Smtp {
 
 impl Login {
     /// Takes the password out, also as AUTH PLAIN and LOGIN write it.
-    fn redacted(&self, foreign: &str) -> String {
+    fn redact(&self, foreign: &str) -> String {
         let plain = format!("\0{}\0{}", self.user, self.password.reveal());
         let mut text = self.password.redact(foreign);
         for encoded in [base64(plain.as_bytes()), base64(self.password.reveal().as_bytes())] {
@@ -219,17 +224,17 @@ impl Login {
 
 /// How far a talk has come: whether the letter may have gone out when it is given up.
 #[derive(Default)]
-struct Stage(AtomicU8);
+struct TransferStage(AtomicU8);
 
-impl Stage {
-    const TALKING: u8 = 0;
+impl TransferStage {
+    const NEGOTIATING: u8 = 0;
     const SENDING: u8 = 1;
     const GIVEN_UP: u8 = 2;
 
     /// Tells whether the letter may be sent: nobody has given up yet.
-    fn send(&self) -> bool {
+    fn try_begin_sending(&self) -> bool {
         self.0
-            .compare_exchange(Self::TALKING, Self::SENDING, Ordering::SeqCst, Ordering::SeqCst)
+            .compare_exchange(Self::NEGOTIATING, Self::SENDING, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     }
 
@@ -240,34 +245,34 @@ impl Stage {
 }
 
 /// One connection.
-struct Talk {
+struct SmtpSession {
     smtp: Smtp,
-    letter: Letter,
+    mail: EncodedMail,
     to: Vec<Address>,
     limits: Timeouts,
-    stage: Arc<Stage>,
+    stage: Arc<TransferStage>,
 }
 
-impl Talk {
+impl SmtpSession {
     /// Hands over what became of it before it says good-bye.
-    fn run(&self, hand_over: &mut dyn FnMut(Attempt)) {
+    fn run(&self, hand_over: &mut dyn FnMut(AttemptResult)) {
         match self.connect() {
             Ok(mut connection) => {
                 hand_over(self.send(&mut connection));
                 drop(connection.quit());
             }
-            Err(error) => hand_over(self.smtp.sort(&error)),
+            Err(error) => hand_over(self.smtp.classify_error(&error)),
         }
     }
 
     fn connect(&self) -> Result<SmtpConnection, Error> {
         let smtp = &self.smtp;
-        let hello = hello();
-        let tls = smtp.tls()?;
-        let wrapped = (smtp.security == Security::Wrapped).then_some(&tls);
+        let hello = client_id();
+        let tls = smtp.tls_parameters()?;
+        let wrapped = (smtp.tls_mode == TlsMode::Implicit).then_some(&tls);
         let mut connection = SmtpConnection::connect(
             (smtp.host.as_str(), smtp.port),
-            Some(GREETING.min(self.limits.total)),
+            Some(GREETING_TIMEOUT.min(self.limits.total)),
             &hello,
             wrapped,
             None,
@@ -275,10 +280,10 @@ impl Talk {
         if connection.set_timeout(Some(self.limits.total)).is_err() {
             connection.abort();
         }
-        let upgrade = match smtp.security {
-            Security::Wrapped => false,
-            Security::Required => true,
-            Security::Offered => connection.can_starttls(),
+        let upgrade = match smtp.tls_mode {
+            TlsMode::Implicit => false,
+            TlsMode::Required => true,
+            TlsMode::Opportunistic => connection.can_starttls(),
         };
         if upgrade {
             connection.starttls(&tls, &hello)?;
@@ -290,62 +295,64 @@ impl Talk {
         Ok(connection)
     }
 
-    fn send(&self, connection: &mut SmtpConnection) -> Attempt {
-        if let Err(error) = connection.command(Mail::new(Some(self.letter.from.clone()), vec![])) {
-            return self.smtp.sort(&error);
+    fn send(&self, connection: &mut SmtpConnection) -> AttemptResult {
+        if let Err(error) = connection.command(Mail::new(Some(self.mail.from.clone()), vec![])) {
+            return self.smtp.classify_error(&error);
         }
-        let mut sent = Sent::default();
-        let mut first: Option<Attempt> = None;
+        let mut sent = AcceptedMail::default();
+        let mut first: Option<AttemptResult> = None;
         for address in &self.to {
             let Err(error) = connection.command(Rcpt::new(address.clone(), vec![])) else {
                 continue;
             };
-            let why = self.smtp.answer(&error);
+            let why = self.smtp.describe_error(&error);
             if error.is_permanent() {
-                sent.refused.push(Refused { address: address.to_string(), why });
+                sent.refused.push(RefusedRecipient { address: address.to_string(), reason: why });
             } else if error.is_transient() {
-                sent.put_off.push((address.clone(), why));
+                sent.deferred.push((address.clone(), why));
             } else {
-                return self.smtp.sort(&error);
+                return self.smtp.classify_error(&error);
             }
             // One who may be taken later keeps the mail from being refused for good.
             if first.is_none() || error.is_transient() {
-                first = Some(self.smtp.sort(&error).about(address));
+                first = Some(self.smtp.classify_error(&error).for_recipient(address));
             }
         }
-        if sent.refused.len() + sent.put_off.len() == self.to.len()
+        if sent.refused.len() + sent.deferred.len() == self.to.len()
             && let Some(attempt) = first
         {
             return attempt;
         }
         if let Err(error) = connection.command(Data) {
-            return self.smtp.sort(&error);
+            return self.smtp.classify_error(&error);
         }
-        if !self.stage.send() {
-            return self.smtp.later(&"timed out", false);
+        if !self.stage.try_begin_sending() {
+            return self.smtp.temporary_failure(&"timed out", false);
         }
-        match connection.message(&self.letter.bytes) {
+        match connection.message(&self.mail.bytes) {
             Ok(response) => {
                 sent.status = response.code().to_string();
-                sent.message_id = Some(self.letter.id.clone());
-                Attempt::Sent(sent)
+                sent.message_id = Some(self.mail.message_id.clone());
+                AttemptResult::Sent(sent)
             }
-            Err(error) if error.status().is_none() => self.smtp.later(&cause(&error), true),
-            Err(error) => self.smtp.sort(&error),
+            Err(error) if error.status().is_none() => {
+                self.smtp.temporary_failure(&error_cause(&error), true)
+            }
+            Err(error) => self.smtp.classify_error(&error),
         }
     }
 }
 
 /// What is behind an error: the server's own words, or the system's.
-fn cause(error: &Error) -> String {
+fn error_cause(error: &Error) -> String {
     let Some(source) = std::error::Error::source(error) else { return error.to_string() };
     let told = source.to_string();
     told.split_once(" (os error").map_or(told.as_str(), |(told, _)| told).to_owned()
 }
 
 /// The name to greet with: this host's where it is a whole one, for servers refuse half a name.
-fn hello() -> ClientId {
-    std::fs::read_to_string(HOST_NAME)
+fn client_id() -> ClientId {
+    std::fs::read_to_string(HOST_NAME_FILE)
         .ok()
         .map(|name| name.trim().to_owned())
         .filter(|name| {
@@ -356,7 +363,7 @@ fn hello() -> ClientId {
 }
 
 /// The user of a URL, in which an `@` is written `%40`.
-fn percent_decoded(text: &str) -> Result<String, String> {
+fn percent_decode(text: &str) -> Result<String, String> {
     let wrong = || "has a user with a broken %-escape".to_owned();
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -378,14 +385,14 @@ fn percent_decoded(text: &str) -> Result<String, String> {
 
 /// Base64, to find a password in what a server echoes.
 fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
         let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or_default());
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let index = usize::try_from(bits >> (18 - 6 * place) & 63).expect("six bits");
-            out.push(if place > three.len() { '=' } else { char::from(LETTERS[index]) });
+            out.push(if place > three.len() { '=' } else { char::from(ALPHABET[index]) });
         }
     }
     out

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use super::wire::{Dialogue, HttpServer, Reply, Request, SmtpServer};
+use super::fake_servers::{FakeHttpServer, FakeReply, FakeSmtpServer, RecordedRequest, SmtpScript};
 use super::*;
 use crate::secret::Secret;
 
@@ -24,30 +24,33 @@ fn mail() -> Mail {
         subject: "s2l.online: 19 events\r\nBcc: evil@example.org".to_owned(),
         text: "19 events\n.\nBye".to_owned(),
         html: Some("<p>19 events</p>".to_owned()),
-        window: "2026-11-19T04:00Z".to_owned(),
+        window_id: "2026-11-19T04:00Z".to_owned(),
         message_id: "<w-1@example.org>".to_owned(),
     }
 }
 
-fn terms() -> Terms {
-    Terms {
-        limits: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(20) },
-        ..Terms::default()
+fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
+        timeouts: Timeouts { connect: Duration::from_secs(10), total: Duration::from_secs(20) },
+        ..RetryPolicy::default()
     }
 }
 
 /// A try that is expected to time out.
-fn short() -> Terms {
+fn one_short_attempt() -> RetryPolicy {
     let limits = Timeouts { connect: Duration::from_secs(1), total: Duration::from_secs(1) };
-    Terms { attempts: 1, limits, ..Terms::default() }
+    RetryPolicy { attempts: 1, timeouts: limits, ..RetryPolicy::default() }
 }
 
 /// Sends, and returns what came of it with the waits between the tries.
 ///
 /// Whatever came of it, no key is in it.
-fn send(transport: &Transport, terms: &Terms) -> (Result<Delivery, Failed>, Vec<Duration>) {
+fn send(
+    transport: &Transport,
+    terms: &RetryPolicy,
+) -> (Result<Delivery, DeliveryFailure>, Vec<Duration>) {
     let mut waits = Vec::new();
-    let now = Timestamp::from_nanos(NOW * SECOND);
+    let now = Timestamp::from_nanos(NOW * NANOS_PER_SECOND);
     let result = deliver(transport, &mail(), terms, now, &mut |wait| waits.push(wait));
     let failure = result.clone().err().map(|failed| Failure::from(failed).to_string());
     let shown = format!("{transport:?} {result:?} {failure:?}");
@@ -61,7 +64,7 @@ fn seconds(waits: &[Duration]) -> Vec<u64> {
     waits.iter().map(Duration::as_secs).collect()
 }
 
-fn failed(result: Result<Delivery, Failed>) -> (Exit, String) {
+fn failed(result: Result<Delivery, DeliveryFailure>) -> (Exit, String) {
     let failed = result.unwrap_err();
     (failed.exit, failed.to_string())
 }
@@ -73,14 +76,14 @@ mod sendgrid {
         Transport::SendGrid(SendGrid::new(base_url, Secret::new(KEY, "key").unwrap()).unwrap())
     }
 
-    fn serve(replies: Vec<Reply>) -> (HttpServer, Transport) {
-        let server = HttpServer::start(replies);
+    fn serve(replies: Vec<FakeReply>) -> (FakeHttpServer, Transport) {
+        let server = FakeHttpServer::start(replies);
         let transport = account(&format!("http://{}", server.address));
         (server, transport)
     }
 
-    fn taken() -> Reply {
-        Reply::status("202 Accepted\r\nX-Message-Id: 14c5d75ce93")
+    fn accepted() -> FakeReply {
+        FakeReply::status("202 Accepted\r\nX-Message-Id: 14c5d75ce93")
     }
 
     /// The fields that we use, after "Mail Send" in SendGrid's v3 API reference: what else would be
@@ -136,8 +139,8 @@ mod sendgrid {
 
     #[test]
     fn a_taken_mail_has_the_id_that_sendgrid_gave_it() {
-        let (server, transport) = serve(vec![taken()]);
-        let (result, waits) = send(&transport, &terms());
+        let (server, transport) = serve(vec![accepted()]);
+        let (result, waits) = send(&transport, &retry_policy());
         assert_eq!(
             result.unwrap(),
             Delivery {
@@ -153,9 +156,9 @@ mod sendgrid {
 
     #[test]
     fn the_request_is_what_the_reference_describes() {
-        let (server, transport) = serve(vec![taken()]);
-        send(&transport, &terms()).0.unwrap();
-        let Request { head, body } = server.requests().remove(0);
+        let (server, transport) = serve(vec![accepted()]);
+        send(&transport, &retry_policy()).0.unwrap();
+        let RecordedRequest { head, body } = server.requests().remove(0);
         let mut lines = head.split("\r\n");
         assert_eq!(lines.next(), Some("POST /v3/mail/send HTTP/1.1"));
         let mut headers: Vec<(String, &str)> = lines
@@ -223,8 +226,8 @@ mod sendgrid {
             ("200 OK", "{}", "200 and not 202"),
             ("204 No Content", "", "204 and not 202"),
         ] {
-            let (server, transport) = serve(vec![Reply::json(status, body)]);
-            let (result, waits) = send(&transport, &terms());
+            let (server, transport) = serve(vec![FakeReply::json(status, body)]);
+            let (result, waits) = send(&transport, &retry_policy());
             let failed = result.unwrap_err();
             assert_eq!(failed.exit, Exit::Unavailable, "{status}");
             assert_eq!(failed.to_string(), format!("SendGrid answered {told}"));
@@ -241,8 +244,8 @@ mod sendgrid {
         let target = elsewhere.local_addr().unwrap();
         for status in ["301", "302", "303", "307", "308"] {
             let head = format!("{status} Elsewhere\r\nLocation: http://{target}/v3/mail/send");
-            let (server, transport) = serve(vec![Reply::status(&head)]);
-            let (exit, error) = failed(send(&transport, &terms()).0);
+            let (server, transport) = serve(vec![FakeReply::status(&head)]);
+            let (exit, error) = failed(send(&transport, &retry_policy()).0);
             assert_eq!(exit, Exit::Unavailable);
             assert_eq!(
                 error,
@@ -265,9 +268,9 @@ mod sendgrid {
             (format!("{date}X-RateLimit-Reset: {}", 1_763_611_200 + 11), 11),
             (format!("Retry-After: 3\r\nX-RateLimit-Reset: {}", NOW + 5), 3),
         ] {
-            let busy = Reply::status(&format!("429 Too Many Requests\r\n{asked}"));
-            let (server, transport) = serve(vec![busy, taken()]);
-            let (result, waits) = send(&transport, &terms());
+            let busy = FakeReply::status(&format!("429 Too Many Requests\r\n{asked}"));
+            let (server, transport) = serve(vec![busy, accepted()]);
+            let (result, waits) = send(&transport, &retry_policy());
             let delivery = result.unwrap();
             assert_eq!((delivery.attempts, delivery.maybe_duplicate), (2, false), "{asked}");
             // A second may have passed on the way.
@@ -281,9 +284,10 @@ mod sendgrid {
 
     #[test]
     fn a_service_that_is_down_is_tried_with_growing_waits_and_given_up() {
-        let down = Reply::json("503 Service Unavailable", r#"{"errors":[{"message":"later"}]}"#);
+        let down =
+            FakeReply::json("503 Service Unavailable", r#"{"errors":[{"message":"later"}]}"#);
         let (server, transport) = serve(vec![down; 4]);
-        let (result, waits) = send(&transport, &terms());
+        let (result, waits) = send(&transport, &retry_policy());
         let failed = result.unwrap_err();
         assert_eq!(failed.exit, Exit::TryAgain);
         assert_eq!(failed.to_string(), "SendGrid answered 503: later (4 tries)");
@@ -300,32 +304,33 @@ mod sendgrid {
     #[test]
     fn the_reset_of_a_limit_counts_for_429_alone() {
         let head = format!("503 Down\r\nX-RateLimit-Reset: {}", NOW + 50);
-        let (_server, transport) = serve(vec![Reply::status(&head), taken()]);
-        assert_eq!(seconds(&send(&transport, &terms()).1), [2]);
+        let (_server, transport) = serve(vec![FakeReply::status(&head), accepted()]);
+        assert_eq!(seconds(&send(&transport, &retry_policy()).1), [2]);
     }
 
     #[test]
     fn no_attempts_are_one() {
-        let (server, transport) = serve(vec![Reply::status("503 Down")]);
-        let (result, waits) = send(&transport, &Terms { attempts: 0, ..terms() });
+        let (server, transport) = serve(vec![FakeReply::status("503 Down")]);
+        let (result, waits) = send(&transport, &RetryPolicy { attempts: 0, ..retry_policy() });
         assert_eq!((result.unwrap_err().attempts, waits.len()), (1, 0));
         assert_eq!(server.requests().len(), 1);
     }
 
     #[test]
     fn an_answer_that_never_came_may_mean_a_second_mail() {
-        let garbage = Reply::Text("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned());
-        let gateway = Reply::status("504 Gateway Timeout");
-        for lost in [Reply::Reset, Reply::Close, garbage, gateway] {
-            let (server, transport) = serve(vec![lost.clone(), taken()]);
-            let (result, waits) = send(&transport, &terms());
+        let garbage = FakeReply::Text("SSH-2.0-OpenSSH_9.2\r\n\r\n".to_owned());
+        let gateway = FakeReply::status("504 Gateway Timeout");
+        for lost in [FakeReply::Reset, FakeReply::Close, garbage, gateway] {
+            let (server, transport) = serve(vec![lost.clone(), accepted()]);
+            let (result, waits) = send(&transport, &retry_policy());
             let delivery = result.unwrap();
             assert_eq!((delivery.attempts, delivery.maybe_duplicate), (2, true), "{lost:?}");
             assert_eq!(seconds(&waits), [2]);
             assert_eq!(server.requests()[0].body, server.requests()[1].body);
 
             let (_server, transport) = serve(vec![lost.clone(); 2]);
-            let failed = send(&transport, &Terms { attempts: 2, ..terms() }).0.unwrap_err();
+            let failed =
+                send(&transport, &RetryPolicy { attempts: 2, ..retry_policy() }).0.unwrap_err();
             assert_eq!((failed.exit, failed.maybe_sent), (Exit::TryAgain, true), "{lost:?}");
             let tail = " (2 tries); a try without an answer may have sent it";
             assert!(failed.to_string().ends_with(tail), "{failed}");
@@ -334,16 +339,17 @@ mod sendgrid {
 
     #[test]
     fn a_refusal_after_a_lost_answer_keeps_the_doubt() {
-        let (_server, transport) = serve(vec![Reply::Close, Reply::status("401 Unauthorized")]);
-        let failed = send(&transport, &terms()).0.unwrap_err();
+        let (_server, transport) =
+            serve(vec![FakeReply::Close, FakeReply::status("401 Unauthorized")]);
+        let failed = send(&transport, &retry_policy()).0.unwrap_err();
         assert_eq!((failed.exit, failed.attempts), (Exit::Unavailable, 2));
         assert!(failed.maybe_sent);
     }
 
     #[test]
     fn a_tarpit_is_left_after_the_time_out() {
-        let (_server, transport) = serve(vec![Reply::Hang]);
-        let failed = send(&transport, &short()).0.unwrap_err();
+        let (_server, transport) = serve(vec![FakeReply::Hang]);
+        let failed = send(&transport, &one_short_attempt()).0.unwrap_err();
         assert_eq!(failed.exit, Exit::TryAgain);
         assert_eq!(
             failed.to_string(),
@@ -354,12 +360,12 @@ mod sendgrid {
     #[test]
     fn the_body_of_an_answer_is_not_waited_for() {
         let head = |status: &str| {
-            Reply::Partly(format!("HTTP/1.1 {status}\r\nContent-Length: 99\r\n\r\n"))
+            FakeReply::Partial(format!("HTTP/1.1 {status}\r\nContent-Length: 99\r\n\r\n"))
         };
         let (_server, transport) = serve(vec![head("202 Accepted")]);
-        assert_eq!(send(&transport, &terms()).0.unwrap().status, "202");
+        assert_eq!(send(&transport, &retry_policy()).0.unwrap().status, "202");
         let (_server, transport) = serve(vec![head("401 Unauthorized")]);
-        let (exit, error) = failed(send(&transport, &short()).0);
+        let (exit, error) = failed(send(&transport, &one_short_attempt()).0);
         assert_eq!((exit, error.as_str()), (Exit::Unavailable, "SendGrid answered 401"));
     }
 
@@ -367,7 +373,7 @@ mod sendgrid {
     fn a_service_that_is_not_there_is_tried_again() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let transport = account(&format!("http://127.0.0.1:{port}"));
-        let (result, waits) = send(&transport, &terms());
+        let (result, waits) = send(&transport, &retry_policy());
         assert_eq!(waits.len(), 3);
         let failed = result.unwrap_err();
         assert_eq!((failed.exit, failed.maybe_sent, failed.status), (Exit::TryAgain, false, None));
@@ -387,7 +393,8 @@ mod sendgrid {
             heard[..length].to_vec()
         });
         let transport = account(&format!("https://127.0.0.1:{port}"));
-        let failed = send(&transport, &Terms { attempts: 1, ..terms() }).0.unwrap_err();
+        let failed =
+            send(&transport, &RetryPolicy { attempts: 1, ..retry_policy() }).0.unwrap_err();
         assert_eq!((failed.exit, failed.maybe_sent), (Exit::TryAgain, false), "{failed}");
         assert_eq!(plain.join().unwrap()[0], 0x16, "a TLS handshake");
     }
@@ -434,7 +441,7 @@ mod sendgrid {
         let transport = account("http://127.0.0.1:1");
         let nobody = Mail { to: vec![], ..mail() };
         let now = Timestamp::from_nanos(0);
-        let result = deliver(&transport, &nobody, &terms(), now, &mut |_| unreachable!());
+        let result = deliver(&transport, &nobody, &retry_policy(), now, &mut |_| unreachable!());
         assert_eq!(failed(result), (Exit::Config, "there is no recipient".to_owned()));
     }
 }
@@ -442,8 +449,8 @@ mod sendgrid {
 mod smtp {
     use super::*;
 
-    fn serve(dialogues: Vec<Dialogue>) -> (SmtpServer, Transport) {
-        let server = SmtpServer::start(dialogues);
+    fn serve(dialogues: Vec<SmtpScript>) -> (FakeSmtpServer, Transport) {
+        let server = FakeSmtpServer::start(dialogues);
         let transport = relay(&format!("smtp://{}", server.address), None);
         (server, transport)
     }
@@ -453,14 +460,14 @@ mod smtp {
         Transport::Smtp(Smtp::new(url, password).unwrap())
     }
 
-    fn text(reply: &str) -> Reply {
-        Reply::Text(reply.to_owned())
+    fn text(reply: &str) -> FakeReply {
+        FakeReply::Text(reply.to_owned())
     }
 
     #[test]
     fn a_letter_goes_to_each_recipient_as_it_stands() {
-        let (server, transport) = serve(vec![Dialogue::default()]);
-        let (result, waits) = send(&transport, &terms());
+        let (server, transport) = serve(vec![SmtpScript::default()]);
+        let (result, waits) = send(&transport, &retry_policy());
         assert_eq!(
             result.unwrap(),
             Delivery {
@@ -472,7 +479,7 @@ mod smtp {
             }
         );
         assert!(waits.is_empty());
-        let talked = server.talked().remove(0);
+        let talked = server.sessions().remove(0);
         assert!(talked.commands[0].starts_with("EHLO "), "{talked:?}");
         assert_eq!(
             talked.commands[1..],
@@ -484,43 +491,45 @@ mod smtp {
                 "QUIT"
             ]
         );
-        assert!(talked.letter.contains("\r\nMessage-ID: <w-1@example.org>\r\n"));
-        assert!(talked.letter.contains("\r\nX-Activity-Window: 2026-11-19T04:00Z\r\n"));
-        assert!(talked.letter.contains("19 events\r\n..\r\nBye\r\n"), "{}", talked.letter);
+        assert!(talked.message.contains("\r\nMessage-ID: <w-1@example.org>\r\n"));
+        assert!(talked.message.contains("\r\nX-Activity-Window: 2026-11-19T04:00Z\r\n"));
+        assert!(talked.message.contains("19 events\r\n..\r\nBye\r\n"), "{}", talked.message);
     }
 
     #[test]
     fn a_refusal_for_now_is_tried_again_with_the_same_letter() {
-        let later = Dialogue { letter: text("451 4.3.0 later\r\n"), ..Dialogue::default() };
-        let greeted = Dialogue { greeting: text("421 4.3.2 busy\r\n"), ..Dialogue::default() };
-        let (server, transport) = serve(vec![later, greeted, Dialogue::default()]);
-        let (result, waits) = send(&transport, &terms());
+        let later = SmtpScript { message: text("451 4.3.0 later\r\n"), ..SmtpScript::default() };
+        let greeted = SmtpScript { greeting: text("421 4.3.2 busy\r\n"), ..SmtpScript::default() };
+        let (server, transport) = serve(vec![later, greeted, SmtpScript::default()]);
+        let (result, waits) = send(&transport, &retry_policy());
         let delivery = result.unwrap();
         assert_eq!((delivery.attempts, delivery.maybe_duplicate), (3, false));
         assert_eq!(seconds(&waits), [2, 4]);
-        let talked = server.talked();
-        assert_eq!(talked[0].letter, talked[2].letter);
+        let talked = server.sessions();
+        assert_eq!(talked[0].message, talked[2].message);
 
-        let later = Dialogue { letter: text("451 4.3.0 later\r\n"), ..Dialogue::default() };
+        let later = SmtpScript { message: text("451 4.3.0 later\r\n"), ..SmtpScript::default() };
         let (_server, transport) = serve(vec![later; 4]);
-        let failed = send(&transport, &terms()).0.unwrap_err();
+        let failed = send(&transport, &retry_policy()).0.unwrap_err();
         assert_eq!((failed.exit, failed.status.as_deref()), (Exit::TryAgain, Some("451")));
         assert_eq!(failed.to_string(), "127.0.0.1 answered 451: 4.3.0 later (4 tries)");
     }
 
     #[test]
     fn a_refusal_for_good_is_final() {
-        let greeted = Dialogue { greeting: text("554 5.7.1 go away\r\n"), ..Dialogue::default() };
-        let letter = Dialogue { letter: text("552 5.3.4 too\x1b[2J big\r\n"), ..greeted.clone() };
-        let letter = Dialogue { greeting: Dialogue::default().greeting, ..letter };
-        let nobody = Dialogue { rcpt: |_| "550 5.1.1 no such user\r\n", ..Dialogue::default() };
+        let greeted =
+            SmtpScript { greeting: text("554 5.7.1 go away\r\n"), ..SmtpScript::default() };
+        let letter =
+            SmtpScript { message: text("552 5.3.4 too\x1b[2J big\r\n"), ..greeted.clone() };
+        let letter = SmtpScript { greeting: SmtpScript::default().greeting, ..letter };
+        let nobody = SmtpScript { rcpt: |_| "550 5.1.1 no such user\r\n", ..SmtpScript::default() };
         for (dialogue, told) in [
             (greeted, "127.0.0.1 answered 554: 5.7.1 go away"),
             (letter, r"127.0.0.1 answered 552: 5.3.4 too\e[2J big"),
             (nobody, "ops@example.org: 127.0.0.1 answered 550: 5.1.1 no such user"),
         ] {
             let (_server, transport) = serve(vec![dialogue]);
-            let (result, waits) = send(&transport, &terms());
+            let (result, waits) = send(&transport, &retry_policy());
             assert_eq!(failed(result), (Exit::Unavailable, told.to_owned()));
             assert!(waits.is_empty());
         }
@@ -528,76 +537,77 @@ mod smtp {
 
     #[test]
     fn who_was_refused_is_told_and_the_others_get_it() {
-        let dialogue = Dialogue {
+        let dialogue = SmtpScript {
             rcpt: |line| {
                 if line.contains("ops@") { "550 5.1.1 no such user\r\n" } else { "250 Ok\r\n" }
             },
-            ..Dialogue::default()
+            ..SmtpScript::default()
         };
         let (_server, transport) = serve(vec![dialogue]);
-        let delivery = send(&transport, &terms()).0.unwrap();
+        let delivery = send(&transport, &retry_policy()).0.unwrap();
         assert_eq!((delivery.status.as_str(), delivery.attempts), ("250", 1));
         assert_eq!(
             delivery.refused,
-            [Refused {
+            [RefusedRecipient {
                 address: "ops@example.org".to_owned(),
-                why: "127.0.0.1 answered 550: 5.1.1 no such user".to_owned(),
+                reason: "127.0.0.1 answered 550: 5.1.1 no such user".to_owned(),
             }]
         );
     }
 
     #[test]
     fn who_was_put_off_is_tried_again_alone() {
-        let greylist = Dialogue {
+        let greylist = SmtpScript {
             rcpt: |line| if line.contains("hello@") { "450 4.2.0 grey\r\n" } else { "250 Ok\r\n" },
-            ..Dialogue::default()
+            ..SmtpScript::default()
         };
-        let (server, transport) = serve(vec![greylist.clone(), Dialogue::default()]);
-        let delivery = send(&transport, &terms()).0.unwrap();
+        let (server, transport) = serve(vec![greylist.clone(), SmtpScript::default()]);
+        let delivery = send(&transport, &retry_policy()).0.unwrap();
         assert_eq!((delivery.attempts, delivery.refused), (2, vec![]));
         let rcpts = |at: usize| {
-            let commands = server.talked()[at].commands.clone();
+            let commands = server.sessions()[at].commands.clone();
             commands.into_iter().filter(|line| line.starts_with("RCPT")).collect::<Vec<_>>()
         };
         assert_eq!(rcpts(0).len(), 2);
         assert_eq!(rcpts(1), ["RCPT TO:<hello@example.org>"]);
 
         let (_server, transport) = serve(vec![greylist; 4]);
-        let (result, waits) = send(&transport, &terms());
+        let (result, waits) = send(&transport, &retry_policy());
         let delivery = result.unwrap();
         assert_eq!((delivery.attempts, waits.len()), (1, 3));
-        assert_eq!(delivery.refused[0].why, "127.0.0.1 answered 450: 4.2.0 grey");
+        assert_eq!(delivery.refused[0].reason, "127.0.0.1 answered 450: 4.2.0 grey");
     }
 
     #[test]
     fn an_answer_that_never_came_may_mean_a_second_mail() {
-        let lost = Dialogue { letter: Reply::Close, ..Dialogue::default() };
-        let (server, transport) = serve(vec![lost, Dialogue::default()]);
-        let delivery = send(&transport, &terms()).0.unwrap();
+        let lost = SmtpScript { message: FakeReply::Close, ..SmtpScript::default() };
+        let (server, transport) = serve(vec![lost, SmtpScript::default()]);
+        let delivery = send(&transport, &retry_policy()).0.unwrap();
         assert_eq!((delivery.attempts, delivery.maybe_duplicate), (2, true));
-        let talked = server.talked();
-        assert_eq!(talked[0].letter, talked[1].letter);
+        let talked = server.sessions();
+        assert_eq!(talked[0].message, talked[1].message);
     }
 
     #[test]
     fn a_connection_that_breaks_before_the_letter_leaves_no_doubt() {
-        for greeting in [Reply::Close, text("HTTP/1.1 400 Bad Request\r\n\r\n")] {
-            let broken = Dialogue { greeting, ..Dialogue::default() };
-            let (_server, transport) = serve(vec![broken, Dialogue::default()]);
-            let delivery = send(&transport, &terms()).0.unwrap();
+        for greeting in [FakeReply::Close, text("HTTP/1.1 400 Bad Request\r\n\r\n")] {
+            let broken = SmtpScript { greeting, ..SmtpScript::default() };
+            let (_server, transport) = serve(vec![broken, SmtpScript::default()]);
+            let delivery = send(&transport, &retry_policy()).0.unwrap();
             assert_eq!((delivery.attempts, delivery.maybe_duplicate), (2, false));
         }
     }
 
     #[test]
     fn a_tarpit_is_left_after_the_time_out() {
-        let silent = Dialogue { greeting: Reply::Hang, ..Dialogue::default() };
-        let drip = Dialogue { greeting: Reply::Partly("x".to_owned()), ..Dialogue::default() };
-        let late = Dialogue { letter: Reply::Hang, ..Dialogue::default() };
+        let silent = SmtpScript { greeting: FakeReply::Hang, ..SmtpScript::default() };
+        let drip =
+            SmtpScript { greeting: FakeReply::Partial("x".to_owned()), ..SmtpScript::default() };
+        let late = SmtpScript { message: FakeReply::Hang, ..SmtpScript::default() };
         for (dialogue, maybe_sent) in [(silent, false), (drip, false), (late, true)] {
             let (_server, transport) = serve(vec![dialogue]);
             let begun = Instant::now();
-            let failed = send(&transport, &short()).0.unwrap_err();
+            let failed = send(&transport, &one_short_attempt()).0.unwrap_err();
             assert!(begun.elapsed() < Duration::from_secs(15));
             assert_eq!((failed.exit, failed.maybe_sent), (Exit::TryAgain, maybe_sent), "{failed}");
         }
@@ -606,7 +616,8 @@ mod smtp {
     #[test]
     fn a_server_that_is_not_there_is_tried_again() {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (result, waits) = send(&relay(&format!("smtp://127.0.0.1:{port}"), None), &terms());
+        let (result, waits) =
+            send(&relay(&format!("smtp://127.0.0.1:{port}"), None), &retry_policy());
         assert_eq!(waits.len(), 3);
         let told = "127.0.0.1: Connection refused (4 tries)".to_owned();
         assert_eq!(failed(result), (Exit::TryAgain, told));
@@ -617,27 +628,30 @@ mod smtp {
         // base64("\0user@x\0open sesame") and base64("open sesame"), as a server may echo them.
         let echo = "535 5.7.8 open sesame AHVzZXJAeABvcGVuIHNlc2FtZQ== b3BlbiBzZXNhbWU= bad\r\n";
         let hello = "250-mail.example.org\r\n250 AUTH PLAIN LOGIN\r\n";
-        let open = Dialogue { hello, ..Dialogue::default() };
-        let refused = Dialogue { auth: echo, ..open.clone() };
-        let server = SmtpServer::start(vec![refused, open, Dialogue::default()]);
+        let open = SmtpScript { hello, ..SmtpScript::default() };
+        let refused = SmtpScript { auth: echo, ..open.clone() };
+        let server = FakeSmtpServer::start(vec![refused, open, SmtpScript::default()]);
         let transport = relay(&format!("smtp://user%40x@{}", server.address), Some(PASSWORD));
         let told = "127.0.0.1 answered 535: 5.7.8 [secret] [secret] [secret] bad";
-        assert_eq!(failed(send(&transport, &terms()).0), (Exit::Unavailable, told.to_owned()));
-        assert_eq!(send(&transport, &terms()).0.unwrap().attempts, 1);
-        assert_eq!(server.talked()[1].commands[1], "AUTH PLAIN AHVzZXJAeABvcGVuIHNlc2FtZQ==");
-        let (exit, error) = failed(send(&transport, &terms()).0);
+        assert_eq!(
+            failed(send(&transport, &retry_policy()).0),
+            (Exit::Unavailable, told.to_owned())
+        );
+        assert_eq!(send(&transport, &retry_policy()).0.unwrap().attempts, 1);
+        assert_eq!(server.sessions()[1].commands[1], "AUTH PLAIN AHVzZXJAeABvcGVuIHNlc2FtZQ==");
+        let (exit, error) = failed(send(&transport, &retry_policy()).0);
         assert_eq!(exit, Exit::Unavailable);
         assert_eq!(error, "127.0.0.1: No compatible authentication mechanism was found");
     }
 
     #[test]
     fn tls_that_is_required_and_not_offered_is_a_refusal() {
-        let server = SmtpServer::start(vec![Dialogue::default()]);
+        let server = FakeSmtpServer::start(vec![SmtpScript::default()]);
         let transport = relay(&format!("smtp://{}?tls=required", server.address), None);
-        let (exit, error) = failed(send(&transport, &terms()).0);
+        let (exit, error) = failed(send(&transport, &retry_policy()).0);
         assert_eq!(exit, Exit::Unavailable);
         assert_eq!(error, "127.0.0.1: STARTTLS is not supported on this server");
-        let commands = &server.talked()[0].commands;
+        let commands = &server.sessions()[0].commands;
         assert!(!commands.iter().any(|line| line.starts_with("MAIL")), "{commands:?}");
     }
 
@@ -673,12 +687,12 @@ mod sendmail {
     use super::*;
 
     /// A shell script in the place of `sendmail`, with a folder `$D` to leave things in.
-    struct Script {
+    struct SendmailScript {
         folder: tempfile::TempDir,
         transport: Transport,
     }
 
-    impl Script {
+    impl SendmailScript {
         fn new(script: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("sendmail");
@@ -689,23 +703,23 @@ mod sendmail {
             Self { folder, transport }
         }
 
-        fn left(&self, name: &str) -> String {
+        fn read_left_file(&self, name: &str) -> String {
             fs::read_to_string(self.folder.path().join(name)).unwrap()
         }
     }
 
     #[test]
     fn a_letter_is_all_that_the_command_gets() {
-        let script = Script::new(
+        let script = SendmailScript::new(
             r#"printf '%s\n' "$@" > $D/argv; cat /proc/$$/environ > $D/env; cat > $D/letter; pwd > $D/pwd"#,
         );
-        let delivery = send(&script.transport, &terms()).0.unwrap();
+        let delivery = send(&script.transport, &retry_policy()).0.unwrap();
         assert_eq!(delivery.status, "0");
         assert_eq!(delivery.message_id.as_deref(), Some("<w-1@example.org>"));
-        assert_eq!(script.left("argv"), "-t\n-i\n");
-        assert_eq!(script.left("env"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin\0");
-        assert_eq!(script.left("pwd"), "/\n");
-        let letter = script.left("letter");
+        assert_eq!(script.read_left_file("argv"), "-t\n-i\n");
+        assert_eq!(script.read_left_file("env"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin\0");
+        assert_eq!(script.read_left_file("pwd"), "/\n");
+        let letter = script.read_left_file("letter");
         assert!(letter.contains("\r\nTo: ops@example.org, Hello <hello@example.org>\r\n"));
         let (head, _) = letter.split_once("\r\n\r\n").unwrap();
         assert!(!head.lines().any(|line| line.to_ascii_lowercase().starts_with("bcc")), "{head}");
@@ -713,15 +727,15 @@ mod sendmail {
 
     #[test]
     fn exit_75_is_tried_again_and_no_other() {
-        let script = Script::new(
+        let script = SendmailScript::new(
             "echo x >> $D/count; [ $(wc -l < $D/count) -gt 2 ] || { echo 'queue full' >&2; exit 75; }",
         );
-        let (result, waits) = send(&script.transport, &terms());
+        let (result, waits) = send(&script.transport, &retry_policy());
         let delivery = result.unwrap();
         assert_eq!((delivery.attempts, delivery.maybe_duplicate), (3, false));
         assert_eq!(seconds(&waits), [2, 4]);
         fs::remove_file(script.folder.path().join("count")).unwrap();
-        let result = send(&script.transport, &Terms { attempts: 2, ..terms() }).0;
+        let result = send(&script.transport, &RetryPolicy { attempts: 2, ..retry_policy() }).0;
         let told = "/bin/sh exited with 75: queue full (2 tries)".to_owned();
         assert_eq!(failed(result), (Exit::TryAgain, told));
 
@@ -730,7 +744,7 @@ mod sendmail {
             ("exit 1", "exited with 1"),
             ("kill -9 $$", "was killed by signal 9"),
         ] {
-            let (result, waits) = send(&Script::new(script).transport, &terms());
+            let (result, waits) = send(&SendmailScript::new(script).transport, &retry_policy());
             assert_eq!(failed(result), (Exit::Unavailable, format!("/bin/sh {told}")));
             assert!(waits.is_empty());
         }
@@ -741,7 +755,7 @@ mod sendmail {
         let command = ["/nonexistent/send\nmail".to_owned()];
         let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
         let told = r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
-        assert_eq!(failed(send(&transport, &terms()).0), (Exit::Unavailable, told));
+        assert_eq!(failed(send(&transport, &retry_policy()).0), (Exit::Unavailable, told));
         for empty in [&[][..], &[String::new()]] {
             assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
         }
@@ -750,8 +764,8 @@ mod sendmail {
     #[test]
     fn a_command_that_hangs_is_ended() {
         let begun = Instant::now();
-        let script = Script::new("sleep 600 & echo $! > $D/child; wait");
-        let failed = send(&script.transport, &short()).0.unwrap_err();
+        let script = SendmailScript::new("sleep 600 & echo $! > $D/child; wait");
+        let failed = send(&script.transport, &one_short_attempt()).0.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(60));
         assert_eq!((failed.exit, failed.maybe_sent), (Exit::TryAgain, true));
         assert_eq!(failed.error, "/bin/sh did not end within 1 s");
@@ -760,8 +774,8 @@ mod sendmail {
     #[test]
     fn nothing_waits_for_a_child_that_the_command_left_behind() {
         let begun = Instant::now();
-        let script = Script::new("sleep 30 & exit 0");
-        assert!(send(&script.transport, &terms()).0.is_ok());
+        let script = SendmailScript::new("sleep 30 & exit 0");
+        assert!(send(&script.transport, &retry_policy()).0.is_ok());
         assert!(begun.elapsed() < Duration::from_secs(15));
     }
 }

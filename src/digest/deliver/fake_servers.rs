@@ -9,10 +9,10 @@ use std::time::Duration;
 
 /// What is done once a request, or a letter, is there.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub(super) enum FakeReply {
     Text(String),
     /// The text, and the connection stays open.
-    Partly(String),
+    Partial(String),
     /// The connection is closed, orderly.
     Close,
     /// The connection is reset, the request unread.
@@ -21,7 +21,7 @@ pub(super) enum Reply {
     Hang,
 }
 
-impl Reply {
+impl FakeReply {
     /// An answer with a status line, headers and an empty body.
     pub(super) fn status(head: &str) -> Self {
         Self::Text(format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
@@ -37,22 +37,22 @@ impl Reply {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Request {
+pub(super) struct RecordedRequest {
     pub head: String,
     pub body: Vec<u8>,
 }
 
 /// Takes one connection per reply, in their order.
-pub(super) struct HttpServer {
+pub(super) struct FakeHttpServer {
     pub address: SocketAddr,
-    requests: Arc<Mutex<Vec<Request>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
 }
 
-impl HttpServer {
-    pub(super) fn start(replies: Vec<Reply>) -> Self {
+impl FakeHttpServer {
+    pub(super) fn start(replies: Vec<FakeReply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let requests = Arc::<Mutex<Vec<RecordedRequest>>>::default();
         let taken = Arc::clone(&requests);
         thread::spawn(move || {
             let mut kept = Vec::new();
@@ -61,19 +61,19 @@ impl HttpServer {
                 let request = peek_request(&stream);
                 let length = request.head.len() + 4 + request.body.len();
                 taken.lock().unwrap().push(request);
-                if matches!(reply, Reply::Reset) {
+                if matches!(reply, FakeReply::Reset) {
                     // What is unread when a connection is closed resets it.
                     continue;
                 }
                 stream.read_exact(&mut vec![0; length]).unwrap();
                 match reply {
-                    Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
-                    Reply::Partly(text) => {
+                    FakeReply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+                    FakeReply::Partial(text) => {
                         stream.write_all(text.as_bytes()).unwrap();
                         kept.push(stream);
                     }
-                    Reply::Hang => kept.push(stream),
-                    Reply::Close | Reply::Reset => {}
+                    FakeReply::Hang => kept.push(stream),
+                    FakeReply::Close | FakeReply::Reset => {}
                 }
             }
             // The open connections stay so until the listener is gone, with the whole process.
@@ -82,13 +82,13 @@ impl HttpServer {
         Self { address, requests }
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         self.requests.lock().unwrap().clone()
     }
 }
 
 /// Waits for a whole request without taking it out of the socket.
-fn peek_request(stream: &TcpStream) -> Request {
+fn peek_request(stream: &TcpStream) -> RecordedRequest {
     let mut buffer = vec![0; 1 << 20];
     loop {
         let length = stream.peek(&mut buffer).unwrap();
@@ -105,7 +105,7 @@ fn peek_request(stream: &TcpStream) -> Request {
             })
             .expect("the request says how long it is");
         if length >= end + 4 + expected {
-            return Request { head, body: buffer[end + 4..end + 4 + expected].to_vec() };
+            return RecordedRequest { head, body: buffer[end + 4..end + 4 + expected].to_vec() };
         }
         thread::yield_now();
     }
@@ -113,72 +113,76 @@ fn peek_request(stream: &TcpStream) -> Request {
 
 /// One connection of an SMTP server: what it answers to whom.
 #[derive(Clone)]
-pub(super) struct Dialogue {
-    pub greeting: Reply,
+pub(super) struct SmtpScript {
+    pub greeting: FakeReply,
     pub hello: &'static str,
     pub auth: &'static str,
     pub rcpt: fn(&str) -> &'static str,
-    pub letter: Reply,
+    pub message: FakeReply,
 }
 
-impl Default for Dialogue {
+impl Default for SmtpScript {
     fn default() -> Self {
         Self {
-            greeting: Reply::Text("220 mail.example.org ESMTP\r\n".to_owned()),
+            greeting: FakeReply::Text("220 mail.example.org ESMTP\r\n".to_owned()),
             hello: "250-mail.example.org\r\n250 8BITMIME\r\n",
             auth: "235 2.7.0 good\r\n",
             rcpt: |_| "250 2.1.5 Ok\r\n",
-            letter: Reply::Text("250 2.0.0 Ok: queued as 4XYZ\r\n".to_owned()),
+            message: FakeReply::Text("250 2.0.0 Ok: queued as 4XYZ\r\n".to_owned()),
         }
     }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Talked {
+pub(super) struct RecordedSession {
     pub commands: Vec<String>,
-    pub letter: String,
+    pub message: String,
 }
 
-pub(super) struct SmtpServer {
+pub(super) struct FakeSmtpServer {
     pub address: SocketAddr,
-    talked: Arc<Mutex<Vec<Talked>>>,
+    sessions: Arc<Mutex<Vec<RecordedSession>>>,
 }
 
-impl SmtpServer {
-    pub(super) fn start(dialogues: Vec<Dialogue>) -> Self {
+impl FakeSmtpServer {
+    pub(super) fn start(dialogues: Vec<SmtpScript>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let talked = Arc::<Mutex<Vec<Talked>>>::default();
+        let talked = Arc::<Mutex<Vec<RecordedSession>>>::default();
         let kept = Arc::clone(&talked);
         thread::spawn(move || {
             let mut open = Vec::new();
             for dialogue in dialogues {
                 let (stream, _) = listener.accept().unwrap();
-                kept.lock().unwrap().push(Talked::default());
-                open.extend(talk(stream, &dialogue, &kept));
+                kept.lock().unwrap().push(RecordedSession::default());
+                open.extend(run_script(stream, &dialogue, &kept));
             }
             drop(listener.accept());
         });
-        Self { address, talked }
+        Self { address, sessions: talked }
     }
 
-    pub(super) fn talked(&self) -> Vec<Talked> {
-        self.talked.lock().unwrap().clone()
+    pub(super) fn sessions(&self) -> Vec<RecordedSession> {
+        self.sessions.lock().unwrap().clone()
     }
 }
 
 /// Returns the connection if it is to stay open.
-fn talk(stream: TcpStream, dialogue: &Dialogue, talked: &Mutex<Vec<Talked>>) -> Option<TcpStream> {
+fn run_script(
+    stream: TcpStream,
+    dialogue: &SmtpScript,
+    talked: &Mutex<Vec<RecordedSession>>,
+) -> Option<TcpStream> {
     let mut lines = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     match &dialogue.greeting {
-        Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
-        Reply::Partly(text) => {
+        FakeReply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+        FakeReply::Partial(text) => {
             drip(&mut stream, text);
             return None;
         }
-        Reply::Hang => return Some(stream),
-        Reply::Close | Reply::Reset => return None,
+        FakeReply::Hang => return Some(stream),
+        FakeReply::Close | FakeReply::Reset => return None,
     }
     let mut line = String::new();
     loop {
@@ -203,11 +207,11 @@ fn talk(stream: TcpStream, dialogue: &Dialogue, talked: &Mutex<Vec<Talked>>) -> 
             while !letter.ends_with("\r\n.\r\n") {
                 assert!(lines.read_line(&mut letter).unwrap() > 0, "the letter is cut off");
             }
-            talked.lock().unwrap().last_mut().unwrap().letter = letter;
-            match &dialogue.letter {
-                Reply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
-                Reply::Hang => return Some(stream),
-                Reply::Partly(_) | Reply::Close | Reply::Reset => return None,
+            talked.lock().unwrap().last_mut().unwrap().message = letter;
+            match &dialogue.message {
+                FakeReply::Text(text) => stream.write_all(text.as_bytes()).unwrap(),
+                FakeReply::Hang => return Some(stream),
+                FakeReply::Partial(_) | FakeReply::Close | FakeReply::Reset => return None,
             }
         }
     }
