@@ -2,7 +2,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use crate::commands::{Call, Run};
-use crate::digest::quiet::Heard;
+use crate::digest::quiet::ActionActivity;
 use crate::failure::Exit;
 use crate::render;
 use crate::text;
@@ -51,7 +51,7 @@ impl Run for ActionsArgs {
         let exit = if self.stale { Exit::Negative } else { Exit::Success };
         if self.json {
             let mut lines = String::new();
-            for Heard { seen, quiet } in &vocabulary {
+            for ActionActivity { usage: seen, quiet } in &vocabulary {
                 let mut row = Map::new();
                 row.insert("action".to_owned(), seen.action.as_str().into());
                 if let Some(module) = &seen.module {
@@ -73,7 +73,7 @@ impl Run for ActionsArgs {
         let printer = context.printer(&zone, None);
         let vocables: Vec<_> = vocabulary
             .into_iter()
-            .map(|Heard { seen, quiet }| render::ActionRow {
+            .map(|ActionActivity { usage: seen, quiet }| render::ActionRow {
                 action: seen.action,
                 count: seen.count,
                 last: seen.last,

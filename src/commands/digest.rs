@@ -5,9 +5,9 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::codec::jsonl;
 use crate::commands::{Call, Run};
-use crate::digest::page::Page;
-use crate::digest::report::Scope;
-use crate::digest::run::Brief;
+use crate::digest::rendered_mail::RenderedMail;
+use crate::digest::report::Coverage;
+use crate::digest::run::DigestOptions;
 use crate::failure::{Exit, Failure};
 use crate::query::Query;
 
@@ -59,7 +59,7 @@ impl Run for DigestArgs {
             let mut lines = String::new();
             for recorded in context.read()?.digests()? {
                 lines.push_str(&match self.json {
-                    true => recorded.json(),
+                    true => recorded.to_json(),
                     false => recorded.history_line(&zone),
                 });
                 lines.push('\n');
@@ -72,8 +72,8 @@ impl Run for DigestArgs {
             true => None,
             false => Some(self.filter.query(&context.clock(&zone))?),
         };
-        let scope = query.as_ref().map_or(Scope::Due, Scope::OneOff);
-        let brief = Brief::new(&context.settings.config.digest)?;
+        let scope = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
+        let brief = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
         let setting = context.setting(&site, &zone);
 
@@ -81,25 +81,25 @@ impl Run for DigestArgs {
             let post = context.post(&self.to)?;
             let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
             context.print(format!("{}\n", done.line).as_bytes())?;
-            return done.trouble.map_or(Ok(Exit::Success), Err);
+            return done.error.map_or(Ok(Exit::Success), Err);
         }
 
-        let report = context.read()?.report(scope, context.now, &brief.options())?;
+        let report = context.read()?.report(scope, context.now, &brief.report_options())?;
         if self.json {
-            let line = report.json(&site, jsonl::encode);
+            let line = report.to_json(&site, jsonl::encode);
             context.print(format!("{line}\n").as_bytes())?;
         }
         if !self.dry_run && self.preview.is_none() {
             return Ok(Exit::Success);
         }
-        let page = Page::render(&report, &setting, &brief.templates);
+        let page = RenderedMail::render(&report, &setting, &brief.templates);
         if self.dry_run {
             context.print(format!("Subject: {}\n\n{}", page.subject, page.text).as_bytes())?;
         }
         if let (Some(path), Some(html)) = (&self.preview, &page.html) {
             context.write_file(path, html.as_bytes())?;
         }
-        match page.fault {
+        match page.template_error {
             Some(why) => {
                 let what = format!("the templates are broken: {why}");
                 Err(Failure::new(Exit::Config, what).into())

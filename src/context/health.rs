@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::context::left_beside;
 use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
-use crate::digest::page::Page;
+use crate::digest::rendered_mail::RenderedMail;
 use crate::doctor;
 use crate::doctor::Diagnosis;
 use crate::doctor::Host;
@@ -37,11 +37,14 @@ impl Context {
         let host = rustix::system::uname();
         let from =
             format!("{} on {}", self.caller.recorded_by(), host.nodename().to_string_lossy());
-        let page = Page::test(&self.settings.site(), &from, self.now, &zone);
-        let mail =
-            post.mail(page, format!("test,{}", self.now), &format!("{}.test", self.now.as_nanos()));
+        let page = RenderedMail::test_mail(&self.settings.site(), &from, self.now, &zone);
+        let mail = post.compose(
+            page,
+            format!("test,{}", self.now),
+            &format!("{}.test", self.now.as_nanos()),
+        );
         let pause = &mut thread::sleep;
-        let sent = deliver::deliver(&post.transport, &mail, &post.terms, self.now, pause)?;
+        let sent = deliver::deliver(&post.transport, &mail, &post.retry_policy, self.now, pause)?;
         if let Some(refused) = sent.refused.first() {
             let what =
                 format!("the mail was not taken for {}: {}", refused.address, refused.reason);

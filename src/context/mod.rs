@@ -22,15 +22,15 @@ use anyhow::{Context as _, Result};
 use crate::caller;
 use crate::caller::Caller;
 use crate::digest;
-use crate::digest::post::Keys;
-use crate::digest::post::Post;
-use crate::digest::report::Scope;
-use crate::digest::run::Brief;
-use crate::digest::run::Done;
-use crate::digest::run::Doors;
-use crate::digest::run::Job;
-use crate::digest::view::Setting;
-use crate::digest::view::Space;
+use crate::digest::mail_settings::MailCredentials;
+use crate::digest::mail_settings::MailSettings;
+use crate::digest::report::Coverage;
+use crate::digest::run::DigestOptions;
+use crate::digest::run::DigestRequest;
+use crate::digest::run::DigestRunSummary;
+use crate::digest::run::LogOpener;
+use crate::digest::template_context::LowDiskSpace;
+use crate::digest::template_context::RenderOptions;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -136,34 +136,34 @@ impl Context {
     }
 
     /// What a digest is written by: names, zone, and whether space is short.
-    pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> Setting<'a> {
+    pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> RenderOptions<'a> {
         // That no log is named is told where it is opened.
         let log = self.settings.db().ok();
         let wanted = self.settings.space_left().value;
         let free = log.and_then(|log| left_beside(&log.value)).filter(|free| *free < wanted);
-        Setting {
+        RenderOptions {
             site,
             zone,
             system_label: self.settings.system_label(),
-            space: free.map(|free| Space { free, wanted }),
-            unwritten: None,
+            low_disk_space: free.map(|free| LowDiskSpace { free, required: wanted }),
+            write_failure_notice: None,
         }
     }
 
     /// Who gets the digest and how it goes; `to` stands for the config's recipients.
     ///
     /// # Errors
-    /// As [`Post::new`].
-    pub(crate) fn post(&self, to: &[String]) -> Result<Post, Failure> {
-        Post::new(&self.settings.config.digest, to, self.keys())
+    /// As [`MailSettings::new`].
+    pub(crate) fn post(&self, to: &[String]) -> Result<MailSettings, Failure> {
+        MailSettings::new(&self.settings.config.digest, to, self.keys())
     }
 
-    fn keys(&self) -> Keys<'_> {
+    fn keys(&self) -> MailCredentials<'_> {
         let environment = &self.settings.environment;
-        Keys {
-            sendgrid: environment.text("SENDGRID_API_KEY"),
-            smtp: environment.text("ACTIVITY_SMTP_PASSWORD"),
-            uid: self.caller.real.uid,
+        MailCredentials {
+            sendgrid_api_key: environment.text("SENDGRID_API_KEY"),
+            smtp_password: environment.text("ACTIVITY_SMTP_PASSWORD"),
+            trusted_uid: self.caller.real.uid,
         }
     }
 
@@ -173,26 +173,26 @@ impl Context {
     /// As [`digest::run::send`].
     pub(crate) fn send_digest(
         &self,
-        brief: &Brief,
-        post: &Post,
-        setting: Setting<'_>,
-        scope: Scope<'_>,
+        brief: &DigestOptions,
+        post: &MailSettings,
+        setting: RenderOptions<'_>,
+        scope: Coverage<'_>,
         one_off: bool,
-    ) -> Result<Done> {
+    ) -> Result<DigestRunSummary> {
         let recorded_by = self.caller.recorded_by();
-        let job = Job {
-            brief,
-            post,
-            setting,
-            scope,
+        let job = DigestRequest {
+            options: brief,
+            mail_settings: post,
+            render_options: setting,
+            coverage: scope,
             one_off,
             now: self.now,
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
-        let doors = Doors {
-            write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
-            read: || Log::open_to_read(&self.settings.db()?.value),
+        let doors = LogOpener {
+            open_to_write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
+            open_to_read: || Log::open_to_read(&self.settings.db()?.value),
         };
         digest::run::send(doors, &job, &mut thread::sleep)
     }

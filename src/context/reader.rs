@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result};
 
 use crate::digest;
-use crate::digest::outcome::Recorded;
+use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet;
-use crate::digest::quiet::Heard;
-use crate::digest::report::Options;
-use crate::digest::report::Report;
-use crate::digest::report::Scope;
+use crate::digest::quiet::ActionActivity;
+use crate::digest::report::Coverage;
+use crate::digest::report::DigestReport;
+use crate::digest::report::ReportOptions;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
@@ -80,18 +80,22 @@ impl Reader {
     }
 
     /// The actions of the log, and which of them have gone quiet.
-    pub(crate) fn vocabulary(&self, days: &[Timestamp], now: Timestamp) -> Result<Vec<Heard>> {
-        quiet::by_action(&self.log, &self.scope, days, now)
+    pub(crate) fn vocabulary(
+        &self,
+        days: &[Timestamp],
+        now: Timestamp,
+    ) -> Result<Vec<ActionActivity>> {
+        quiet::activity_by_action(&self.log, &self.scope, days, now)
     }
 
     /// What a digest of the log tells.
     pub(crate) fn report(
         &self,
-        scope: Scope<'_>,
+        scope: Coverage<'_>,
         now: Timestamp,
-        options: &Options<'_>,
-    ) -> Result<Report> {
-        Report::read(&self.log, scope, now, options)
+        options: &ReportOptions<'_>,
+    ) -> Result<DigestReport> {
+        DigestReport::read(&self.log, scope, now, options)
     }
 
     /// What a sweep would remove now.
@@ -117,7 +121,7 @@ impl Reader {
     }
 
     /// What became of the digests of the log, the oldest first.
-    pub(crate) fn digests(&self) -> Result<Vec<Recorded>> {
+    pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
         digest::report::history(&self.log)
     }
 

@@ -3,15 +3,15 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::digest::report::Report;
+use crate::digest::report::DigestReport;
 use crate::event::Event;
 use crate::event::Party;
 use crate::text;
 
-impl Report {
+impl DigestReport {
     /// The report as one object. Times are RFC 3339 in UTC, what is absent is left out; `encode`
     /// writes an event as a listing would.
-    pub(crate) fn json(&self, site: &str, encode: impl Fn(&Event, &mut String)) -> String {
+    pub(crate) fn to_json(&self, site: &str, encode: impl Fn(&Event, &mut String)) -> String {
         let events = |events: &[Event]| -> Value {
             let event = |event: &Event| {
                 let mut line = String::new();
@@ -39,56 +39,56 @@ impl Report {
             "unrecorded": unrecorded,
             "query": self.query.as_ref().map(ToString::to_string),
             "total": self.total,
-            "before": self.before,
+            "before": self.previous_total,
             "kinds": self.groups.iter().map(|group| json!({
                 "name": group.name,
                 "query": group.query,
                 "count": group.count,
-                "before": group.before,
+                "before": group.previous_count,
                 "events": events(&group.listed),
             })).collect::<Vec<_>>(),
-            "late": {"count": self.late, "events": events(&self.late_listed)},
-            "ahead": self.ahead,
+            "late": {"count": self.late_count, "events": events(&self.late_events)},
+            "ahead": self.ahead_count,
             "failures": {
                 "count": self.failures,
-                "before": self.failures_before,
-                "by": self.failed.iter().map(|failed| present(json!({
+                "before": self.previous_failures,
+                "by": self.failed_attempts.iter().map(|failed| without_nulls(json!({
                     "action": failed.action,
-                    "who": failed.who.as_ref().map(party),
+                    "who": failed.who.as_ref().map(party_to_json),
                     "count": failed.count,
                     "last": failed.last.to_string(),
                 }))).collect::<Vec<_>>(),
             },
             "critical": self.critical,
             "people": self.people.iter().map(|person| json!({
-                "who": party(&person.who),
+                "who": party_to_json(&person.who),
                 "count": person.count,
             })).collect::<Vec<_>>(),
-            "impersonations": self.impersonations.iter().map(|one| present(json!({
-                "by": party(&one.by),
-                "as": one.seen_as.as_ref().map(party),
+            "impersonations": self.impersonations.iter().map(|one| without_nulls(json!({
+                "by": party_to_json(&one.impersonator),
+                "as": one.actor.as_ref().map(party_to_json),
                 "count": one.count,
             }))).collect::<Vec<_>>(),
-            "own": events(&self.own),
-            "gone_quiet": self.quiet.iter().map(|quiet| json!({
+            "own": events(&self.own_events),
+            "gone_quiet": self.gone_quiet.iter().map(|quiet| json!({
                 "name": quiet.name,
                 "last": quiet.last.to_string(),
-                "normally": quiet.pace.to_string(),
+                "normally": quiet.frequency.to_string(),
             })).collect::<Vec<_>>(),
             "head": format!("{}:{}", self.head.0, self.head.1),
         });
         let mut out = String::new();
-        text::json_escape_into(&mut out, &present(report).to_string());
+        text::json_escape_into(&mut out, &without_nulls(report).to_string());
         out
     }
 }
 
-fn party(party: &Party) -> Value {
-    present(json!({"id": party.id, "label": party.label}))
+fn party_to_json(party: &Party) -> Value {
+    without_nulls(json!({"id": party.id, "label": party.label}))
 }
 
 /// An object without its members that are null; those deeper down may be an event's own.
-fn present(mut object: Value) -> Value {
+fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }

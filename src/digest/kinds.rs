@@ -23,7 +23,7 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The built-in kinds and their queries.
-const BUILT_IN: [(&str, &str); 10] = [
+const BUILT_IN_KINDS: [(&str, &str); 10] = [
     ("Sign-ups", "action:*.signup,*.register,*.account_created,signup,register,account_created"),
     ("Sign-ins", "action:*.signin,*.login,signin,login,magic.* -is:failed"),
     ("Comments", "action:comment.create*,comment.post*"),
@@ -38,17 +38,17 @@ const BUILT_IN: [(&str, &str); 10] = [
 
 /// A named query.
 #[derive(Clone, Debug)]
-pub(crate) struct Kind {
+pub(crate) struct ActivityKind {
     pub name: String,
     /// The query as it is written.
-    pub written: String,
+    pub query_text: String,
     pub query: Query,
     pub built_in: bool,
     /// Whether the action, and whether it failed, decide.
-    pub by_action: bool,
+    pub decided_by_action: bool,
 }
 
-impl Kind {
+impl ActivityKind {
     fn new(name: &str, written: &str, built_in: bool) -> Result<Self, QueryError> {
         // A kind says nothing about time, which whoever reads the config has made sure of.
         let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
@@ -59,7 +59,7 @@ impl Kind {
             _ => false,
         });
         let (name, written) = (name.to_owned(), written.trim().to_owned());
-        Ok(Self { name, written, query, built_in, by_action })
+        Ok(Self { name, query_text: written, query, built_in, decided_by_action: by_action })
     }
 }
 
@@ -72,11 +72,11 @@ pub(crate) enum Heading {
 
 /// The kinds in the order in which they are tried.
 #[derive(Clone, Debug)]
-pub(crate) struct Kinds {
-    all: Vec<Kind>,
+pub(crate) struct ActivityKinds {
+    all: Vec<ActivityKind>,
 }
 
-impl Kinds {
+impl ActivityKinds {
     /// The config's kinds, by name and query in their order, and the built-in ones.
     ///
     /// # Errors
@@ -84,29 +84,33 @@ impl Kinds {
     pub(crate) fn new<'a>(
         configured: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, (String, QueryError)> {
-        let mut all: Vec<Kind> = Vec::new();
+        let mut all: Vec<ActivityKind> = Vec::new();
         for (name, written) in configured {
-            all.push(Kind::new(name, written, false).map_err(|why| (name.to_owned(), why))?);
+            all.push(
+                ActivityKind::new(name, written, false).map_err(|why| (name.to_owned(), why))?,
+            );
         }
         let configured = all.len();
-        for (name, written) in BUILT_IN {
+        for (name, written) in BUILT_IN_KINDS {
             if !all[..configured].iter().any(|kind| kind.name == name) {
-                all.push(Kind::new(name, written, true).expect("the built-in queries parse"));
+                all.push(
+                    ActivityKind::new(name, written, true).expect("the built-in queries parse"),
+                );
             }
         }
         Ok(Self { all })
     }
 
-    pub(crate) fn all(&self) -> &[Kind] {
+    pub(crate) fn all(&self) -> &[ActivityKind] {
         &self.all
     }
 
     /// Whether an action and whether it failed decide the kind, so that counts of them suffice.
-    pub(crate) fn by_action(&self) -> bool {
-        self.all.iter().all(|kind| kind.by_action)
+    pub(crate) fn decided_by_action(&self) -> bool {
+        self.all.iter().all(|kind| kind.decided_by_action)
     }
 
-    pub(crate) fn kind(&self, heading: &Heading) -> Option<&Kind> {
+    pub(crate) fn kind(&self, heading: &Heading) -> Option<&ActivityKind> {
         match heading {
             Heading::Kind(place) => self.all.get(*place),
             Heading::Action(_) => None,
@@ -114,7 +118,7 @@ impl Kinds {
     }
 
     /// What a heading is called, and whether that is an action's name.
-    pub(crate) fn name(&self, heading: Heading) -> (String, bool) {
+    pub(crate) fn heading_name(&self, heading: Heading) -> (String, bool) {
         match heading {
             Heading::Kind(place) => (self.all[place].name.clone(), false),
             Heading::Action(slug) => (slug, true),
@@ -122,16 +126,16 @@ impl Kinds {
     }
 
     /// Where an event stands: under the first kind that it fits.
-    pub(crate) fn of(&self, event: &Event) -> Heading {
-        self.first(event, |_| true)
+    pub(crate) fn heading_of(&self, event: &Event) -> Heading {
+        self.first_heading(event, |_| true)
     }
 
     /// Where such events stand, as far as their action decides.
-    pub(crate) fn of_action(&self, action: &Arc<Action>, failed: bool) -> Heading {
-        self.first(&standing_for(action, failed), |kind| kind.by_action)
+    pub(crate) fn heading_of_action(&self, action: &Arc<Action>, failed: bool) -> Heading {
+        self.first_heading(&representative_event(action, failed), |kind| kind.decided_by_action)
     }
 
-    fn first(&self, event: &Event, eligible: impl Fn(&Kind) -> bool) -> Heading {
+    fn first_heading(&self, event: &Event, eligible: impl Fn(&ActivityKind) -> bool) -> Heading {
         self.all
             .iter()
             .position(|kind| eligible(kind) && kind.query.matches(event))
@@ -139,34 +143,38 @@ impl Kinds {
     }
 
     /// A sorter of events, which asks about each action once where that decides.
-    pub(crate) fn sorter(&self) -> Sorter<'_> {
-        Sorter { kinds: self, by_action: self.by_action(), known: HashMap::new() }
+    pub(crate) fn classifier(&self) -> Classifier<'_> {
+        Classifier {
+            kinds: self,
+            decided_by_action: self.decided_by_action(),
+            cache: HashMap::new(),
+        }
     }
 }
 
 /// Sorts many events by kind.
-pub(crate) struct Sorter<'a> {
-    kinds: &'a Kinds,
-    by_action: bool,
-    known: HashMap<(Arc<Action>, bool), Heading>,
+pub(crate) struct Classifier<'a> {
+    kinds: &'a ActivityKinds,
+    decided_by_action: bool,
+    cache: HashMap<(Arc<Action>, bool), Heading>,
 }
 
-impl Sorter<'_> {
-    pub(crate) fn of(&mut self, event: &Event) -> Heading {
-        if !self.by_action {
-            return self.kinds.of(event);
+impl Classifier<'_> {
+    pub(crate) fn classify(&mut self, event: &Event) -> Heading {
+        if !self.decided_by_action {
+            return self.kinds.heading_of(event);
         }
         let key = (Arc::clone(&event.action), event.is_failed());
         let heading = self
-            .known
+            .cache
             .entry(key)
-            .or_insert_with_key(|(action, failed)| self.kinds.of_action(action, *failed));
+            .or_insert_with_key(|(action, failed)| self.kinds.heading_of_action(action, *failed));
         heading.clone()
     }
 }
 
 /// An event that says nothing but what was done and whether it failed.
-fn standing_for(action: &Arc<Action>, failed: bool) -> Event {
+fn representative_event(action: &Arc<Action>, failed: bool) -> Event {
     Event {
         id: EventId(0),
         event_id: String::new(),
@@ -199,16 +207,16 @@ fn standing_for(action: &Arc<Action>, failed: bool) -> Event {
 mod tests {
     use super::*;
 
-    fn kind(kinds: &Kinds, slug: &str, failed: bool) -> String {
+    fn kind(kinds: &ActivityKinds, slug: &str, failed: bool) -> String {
         let action = Arc::new(Action { slug: slug.to_owned(), module: None });
-        let heading = kinds.of_action(&action, failed);
-        assert_eq!(heading, kinds.of(&standing_for(&action, failed)));
-        kinds.name(heading).0
+        let heading = kinds.heading_of_action(&action, failed);
+        assert_eq!(heading, kinds.heading_of(&representative_event(&action, failed)));
+        kinds.heading_name(heading).0
     }
 
     #[test]
     fn the_built_in_kinds_have_the_actions_of_the_contract() {
-        let kinds = Kinds::new([]).unwrap();
+        let kinds = ActivityKinds::new([]).unwrap();
         let expected = [
             ("Sign-ups", "user.signup member.register x.account_created signup register"),
             ("Sign-ins", "auth.login user.signin login signin magic.link_used"),
@@ -233,12 +241,12 @@ mod tests {
         assert_eq!(kind(&kinds, "auth.login", true), "auth.login");
         assert_eq!(kind(&kinds, "auth.login_failed", false), "auth.login_failed");
         assert_eq!(kind(&kinds, "order.paid", true), "Purchases");
-        assert!(kinds.by_action());
+        assert!(kinds.decided_by_action());
     }
 
     #[test]
     fn configured_kinds_come_first_and_take_the_place_of_built_in_ones() {
-        let kinds = Kinds::new([
+        let kinds = ActivityKinds::new([
             ("Deploys", "action:deploy.*"),
             ("Sign-ins", "action:auth.login,magic.*"),
             ("Paid", "action:order.*"),
@@ -254,18 +262,18 @@ mod tests {
 
     #[test]
     fn a_kind_that_asks_for_more_than_the_action_is_asked_of_each_event() {
-        let kinds = Kinds::new([("By hand", "action:deploy.* source:operator")]).unwrap();
-        assert!(!kinds.by_action());
+        let kinds = ActivityKinds::new([("By hand", "action:deploy.* source:operator")]).unwrap();
+        assert!(!kinds.decided_by_action());
         let action = Arc::new(Action { slug: "deploy.done".to_owned(), module: None });
-        let mut event = standing_for(&action, false);
-        assert_eq!(kinds.sorter().of(&event), Heading::Action("deploy.done".to_owned()));
+        let mut event = representative_event(&action, false);
+        assert_eq!(kinds.classifier().classify(&event), Heading::Action("deploy.done".to_owned()));
         event.source = Source::Operator;
-        assert_eq!(kinds.sorter().of(&event), Heading::Kind(0));
+        assert_eq!(kinds.classifier().classify(&event), Heading::Kind(0));
     }
 
     #[test]
     fn a_query_that_does_not_parse_is_told_with_its_kind() {
-        let (name, _) = Kinds::new([("Odd", "acton:x")]).unwrap_err();
+        let (name, _) = ActivityKinds::new([("Odd", "acton:x")]).unwrap_err();
         assert_eq!(name, "Odd");
     }
 }

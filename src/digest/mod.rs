@@ -1,21 +1,21 @@
 //! The daily digest: what happened in a log, read into a report and written as a mail.
 
 pub(crate) mod deliver;
+mod event_lines;
 mod json;
 pub(crate) mod kinds;
-mod lines;
+pub(crate) mod mail_settings;
 pub(crate) mod outcome;
-pub(crate) mod page;
-pub(crate) mod post;
 pub(crate) mod quiet;
 mod reader;
+pub(crate) mod rendered_mail;
 pub(crate) mod report;
 pub(crate) mod rhythm;
 pub(crate) mod run;
+mod sentences;
 pub(crate) mod tally;
-pub(crate) mod view;
+pub(crate) mod template_context;
 pub(crate) mod window;
-mod words;
 
 #[cfg(test)]
 mod tests;

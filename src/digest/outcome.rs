@@ -16,13 +16,13 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The action of a digest that was sent.
-pub(crate) const SENT: &str = "digest.sent";
+pub(crate) const SENT_ACTION: &str = "digest.sent";
 /// The action of one that could not be.
-pub(crate) const FAILED: &str = "digest.failed";
+pub(crate) const FAILED_ACTION: &str = "digest.failed";
 
 /// What became of one digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct DigestOutcome {
     pub sent: bool,
     pub since: Timestamp,
     pub until: Timestamp,
@@ -46,15 +46,18 @@ pub(crate) struct Outcome {
 
 /// An outcome that the log has recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
+pub(crate) struct RecordedOutcome {
     pub id: EventId,
     pub at: Timestamp,
-    pub outcome: Outcome,
+    pub outcome: DigestOutcome,
 }
 
-impl Outcome {
+impl DigestOutcome {
     pub(crate) fn to_event(&self) -> NewEvent {
-        own_events::system_event(if self.sent { SENT } else { FAILED }, &self.payload())
+        own_events::system_event(
+            if self.sent { SENT_ACTION } else { FAILED_ACTION },
+            &self.payload(),
+        )
     }
 
     /// What the log keeps of it.
@@ -86,7 +89,7 @@ impl Outcome {
 
     /// One line for the program's own log file, or for `--history` with what became of it instead
     /// of the word `digest`.
-    fn line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
+    fn format_line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
         let [at, since, until] = [
             zone.format(at.truncate_to_second(), TimeFormat::Rfc3339),
             zone.format(self.since, TimeFormat::Rfc3339Minute),
@@ -122,16 +125,16 @@ impl Outcome {
 
     /// What a run says on standard output.
     pub(crate) fn run_line(&self, at: Timestamp) -> String {
-        self.line(at, &Zone::utc(), if self.sent { "digest" } else { "digest failed" })
+        self.format_line(at, &Zone::utc(), if self.sent { "digest" } else { "digest failed" })
     }
 }
 
-impl Recorded {
+impl RecordedOutcome {
     /// Reads the log's own event; another event, or one that a digest cannot have written, is none.
-    pub(crate) fn of(event: &Event) -> Option<Self> {
+    pub(crate) fn from_event(event: &Event) -> Option<Self> {
         let sent = match event.action.slug.as_str() {
-            SENT => true,
-            FAILED => false,
+            SENT_ACTION => true,
+            FAILED_ACTION => false,
             _ => return None,
         };
         let payload = event.payload.as_ref().filter(|_| event.own)?;
@@ -146,7 +149,7 @@ impl Recorded {
         Some(Self {
             id: event.id,
             at: event.occurred_at,
-            outcome: Outcome {
+            outcome: DigestOutcome {
                 sent,
                 since: time("since")?,
                 until: time("until")?,
@@ -166,12 +169,12 @@ impl Recorded {
 
     /// A line of `--history`.
     pub(crate) fn history_line(&self, zone: &Zone) -> String {
-        self.outcome.line(self.at, zone, if self.outcome.sent { "sent" } else { "failed" })
+        self.outcome.format_line(self.at, zone, if self.outcome.sent { "sent" } else { "failed" })
     }
 
     /// One line of JSON for `--history`: the id and time of its event, what became of it, and what
     /// the event says.
-    pub(crate) fn json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         let sent = if self.outcome.sent { "sent" } else { "failed" };
         let mut row = json!({"id": self.id.0, "at": self.at.to_string(), "outcome": sent});
         if let (Some(row), Value::Object(payload)) = (row.as_object_mut(), self.outcome.payload()) {
@@ -227,8 +230,8 @@ pub(crate) mod tests {
         Timestamp::parse_rfc3339(text).unwrap()
     }
 
-    pub(crate) fn outcome() -> Outcome {
-        Outcome {
+    pub(crate) fn outcome() -> DigestOutcome {
+        DigestOutcome {
             sent: true,
             since: time("2026-11-19T04:00:01.5Z"),
             until: time("2026-11-20T04:00:02.25Z"),
@@ -247,7 +250,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_outcome_reads_back_from_its_event() {
-        let failed = Outcome {
+        let failed = DigestOutcome {
             sent: false,
             status: None,
             error: Some("cannot reach \u{1b}[31mmail.example.org".to_owned()),
@@ -259,9 +262,9 @@ pub(crate) mod tests {
         };
         for outcome in [outcome(), failed] {
             let event = stored(7, outcome.until, &outcome.to_event());
-            let back = Recorded::of(&event).unwrap();
-            assert_eq!(back, Recorded { id: EventId(7), at: outcome.until, outcome });
-            assert_eq!(Recorded::of(&Event { own: false, ..event }), None);
+            let back = RecordedOutcome::from_event(&event).unwrap();
+            assert_eq!(back, RecordedOutcome { id: EventId(7), at: outcome.until, outcome });
+            assert_eq!(RecordedOutcome::from_event(&Event { own: false, ..event }), None);
         }
     }
 
@@ -275,11 +278,11 @@ pub(crate) mod tests {
     #[test]
     fn a_run_and_the_history_tell_it_in_one_line() {
         insta::assert_snapshot!(outcome().run_line(time("2026-11-20T04:00:02.9Z")), @r#"2026-11-20T04:00:02Z digest window 2026-11-19T04:00Z..2026-11-20T04:00Z events 19 to ops@example.org,hello@example.org sendgrid 202 id 14c5d75ce93"#);
-        let failed = Outcome { sent: false, attempts: 4, one_off: true, ..outcome() };
+        let failed = DigestOutcome { sent: false, attempts: 4, one_off: true, ..outcome() };
         let error = Some("503 Service\nUnavailable".to_owned());
         let status = Some("503".to_owned());
-        let failed = Outcome { status, error, message_id: None, ..failed };
-        let failed = Recorded { id: EventId(7), at: failed.until, outcome: failed };
+        let failed = DigestOutcome { status, error, message_id: None, ..failed };
+        let failed = RecordedOutcome { id: EventId(7), at: failed.until, outcome: failed };
         let zone = Zone::parse("Africa/Johannesburg").unwrap();
         insta::assert_snapshot!(failed.history_line(&zone), @r#"2026-11-20T06:00:02+02:00 failed window 2026-11-19T06:00+02:00..2026-11-20T06:00+02:00 events 19 to ops@example.org,hello@example.org sendgrid 503 attempts 4 one-off: 503 Service\nUnavailable"#);
     }

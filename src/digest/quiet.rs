@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::digest::kinds::ActivityKinds;
 use crate::digest::kinds::Heading;
-use crate::digest::kinds::Kinds;
-use crate::digest::reader::within;
+use crate::digest::reader::with_time_range;
 use crate::digest::rhythm;
-use crate::digest::rhythm::Pace;
+use crate::digest::rhythm::Frequency;
 use crate::event::Action;
 use crate::event::own_events;
 use crate::query::Clock;
@@ -22,19 +22,19 @@ use crate::time::Zone;
 
 /// A kind that used to come and has stopped.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Quiet {
+pub(crate) struct QuietActivity {
     pub name: String,
     /// Whether the name is an action's.
     pub is_action: bool,
-    pub pace: Pace,
+    pub frequency: Frequency,
     pub last: Timestamp,
 }
 
 /// An action, with how often it came and when last, if it has gone quiet.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Heard {
-    pub seen: ActionUsage,
-    pub quiet: Option<(Pace, Timestamp)>,
+pub(crate) struct ActionActivity {
+    pub usage: ActionUsage,
+    pub quiet: Option<(Frequency, Timestamp)>,
 }
 
 /// Finds what has gone quiet at `until`: the kinds in their order, then the actions that have, where
@@ -42,34 +42,41 @@ pub(crate) struct Heard {
 ///
 /// A kind that asks for more than the action has the events that it means, and leaves those of
 /// other kinds as they are.
-pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Quiet>> {
-    let mut by_kind: BTreeMap<usize, Counted> = BTreeMap::new();
-    let mut by_action: BTreeMap<String, (Counted, Vec<usize>)> = BTreeMap::new();
-    for counted in log.daily_counts(until, rhythm::DAYS)? {
+pub(super) fn find_quiet(
+    log: &Log,
+    kinds: &ActivityKinds,
+    until: Timestamp,
+) -> Result<Vec<QuietActivity>> {
+    let mut by_kind: BTreeMap<usize, DailyTotals> = BTreeMap::new();
+    let mut by_action: BTreeMap<String, (DailyTotals, Vec<usize>)> = BTreeMap::new();
+    for counted in log.daily_counts(until, rhythm::OBSERVED_DAYS)? {
         let slug = counted.action.slug.clone();
         let (action, kinds_of_it) = by_action.entry(slug).or_default();
-        if let Heading::Kind(kind) = kinds.of_action(&counted.action, counted.failed) {
+        if let Heading::Kind(kind) = kinds.heading_of_action(&counted.action, counted.failed) {
             by_kind.entry(kind).or_default().add(&counted);
             kinds_of_it.push(kind);
         }
         action.add(&counted);
     }
-    let mut quiet: BTreeMap<Heading, (Pace, Timestamp)> = BTreeMap::new();
-    for (place, kind) in kinds.all().iter().enumerate().filter(|(_, kind)| !kind.by_action) {
-        let found = of_query(log, &kind.query, until)?;
+    let mut quiet: BTreeMap<Heading, (Frequency, Timestamp)> = BTreeMap::new();
+    for (place, kind) in kinds.all().iter().enumerate().filter(|(_, kind)| !kind.decided_by_action)
+    {
+        let found = query_gone_quiet(log, &kind.query, until)?;
         quiet.extend(found.map(|found| (Heading::Kind(place), found)));
     }
     for (kind, counted) in by_kind {
-        quiet.extend(counted.quiet(log, until)?.map(|found| (Heading::Kind(kind), found)));
+        quiet.extend(counted.gone_quiet(log, until)?.map(|found| (Heading::Kind(kind), found)));
     }
     for (slug, (counted, its_kinds)) in by_action {
         if !its_kinds.iter().any(|kind| quiet.contains_key(&Heading::Kind(*kind))) {
-            quiet.extend(counted.quiet(log, until)?.map(|found| (Heading::Action(slug), found)));
+            quiet.extend(
+                counted.gone_quiet(log, until)?.map(|found| (Heading::Action(slug), found)),
+            );
         }
     }
     let named = quiet.into_iter().map(|(heading, (pace, last))| {
-        let (name, is_action) = kinds.name(heading);
-        Quiet { name, is_action, pace, last }
+        let (name, is_action) = kinds.heading_name(heading);
+        QuietActivity { name, is_action, frequency: pace, last }
     });
     Ok(named.collect())
 }
@@ -79,13 +86,13 @@ pub(super) fn find(log: &Log, kinds: &Kinds, until: Timestamp) -> Result<Vec<Qui
 ///
 /// # Errors
 /// That the log cannot be read.
-pub(crate) fn by_action(
+pub(crate) fn activity_by_action(
     log: &Log,
     query: &Query,
     days: &[Timestamp],
     until: Timestamp,
-) -> Result<Vec<Heard>> {
-    let edges = rhythm::edges(until);
+) -> Result<Vec<ActionActivity>> {
+    let edges = rhythm::day_boundaries(until);
     // One pass over the events counts both: between the edges of either there are those of the other.
     let mut all = [days, &edges].concat();
     all.sort_unstable();
@@ -106,24 +113,24 @@ pub(crate) fn by_action(
             Some(_) => {
                 let clock = Clock { now: until, zone: &Zone::utc() };
                 let named = Query::parse(&format!("action:\"{}\"", seen.action), &clock);
-                of_query(log, &query.clone().and(named.expect("a slug reads back")), until)?
+                query_gone_quiet(log, &query.clone().and(named.expect("a slug reads back")), until)?
             }
             None => None,
         };
         seen.histogram = counted(&seen.histogram, days);
-        Ok(Heard { seen, quiet })
+        Ok(ActionActivity { usage: seen, quiet })
     })
     .collect()
 }
 
 /// How many events came on each day, and of which actions.
 #[derive(Default)]
-struct Counted {
-    daily: [u64; rhythm::DAYS],
+struct DailyTotals {
+    daily: [u64; rhythm::OBSERVED_DAYS],
     actions: Vec<(Arc<Action>, bool)>,
 }
 
-impl Counted {
+impl DailyTotals {
     fn add(&mut self, rhythm: &DailyCounts) {
         for (sum, count) in self.daily.iter_mut().zip(&rhythm.counts) {
             *sum += count;
@@ -131,7 +138,7 @@ impl Counted {
         self.actions.push((Arc::clone(&rhythm.action), rhythm.failed));
     }
 
-    fn quiet(&self, log: &Log, until: Timestamp) -> Result<Option<(Pace, Timestamp)>> {
+    fn gone_quiet(&self, log: &Log, until: Timestamp) -> Result<Option<(Frequency, Timestamp)>> {
         let Some(pace) = rhythm::gone_quiet(&self.daily) else { return Ok(None) };
         let mut last = None;
         for (action, failed) in &self.actions {
@@ -142,10 +149,14 @@ impl Counted {
 }
 
 /// How often what a query means came, and when last, if it has gone quiet.
-fn of_query(log: &Log, query: &Query, until: Timestamp) -> Result<Option<(Pace, Timestamp)>> {
-    let edges = rhythm::edges(until);
-    let seen = log.action_usage(&within(query, edges[0], until), &edges)?;
-    let mut daily = [0; rhythm::DAYS];
+fn query_gone_quiet(
+    log: &Log,
+    query: &Query,
+    until: Timestamp,
+) -> Result<Option<(Frequency, Timestamp)>> {
+    let edges = rhythm::day_boundaries(until);
+    let seen = log.action_usage(&with_time_range(query, edges[0], until), &edges)?;
+    let mut daily = [0; rhythm::OBSERVED_DAYS];
     let mut last = None;
     for action in seen.iter().filter(|seen| !own_events::is_reserved(&seen.action)) {
         for (sum, count) in daily.iter_mut().zip(&action.histogram) {

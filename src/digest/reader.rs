@@ -6,15 +6,15 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use crate::digest::kinds::Classifier;
 use crate::digest::kinds::Heading;
-use crate::digest::kinds::Sorter;
 use crate::digest::quiet;
-use crate::digest::report::Group;
-use crate::digest::report::Options;
-use crate::digest::report::Report;
-use crate::digest::tally::Acts;
-use crate::digest::window::Window;
-use crate::digest::words;
+use crate::digest::report::ActivityGroup;
+use crate::digest::report::DigestReport;
+use crate::digest::report::ReportOptions;
+use crate::digest::sentences;
+use crate::digest::tally::PeopleTally;
+use crate::digest::window::DigestWindow;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
@@ -30,54 +30,58 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// How many events are listed in all: some mail programs show no more than 100 kB of a mail.
-const LISTED: usize = 300;
+const MAX_LISTED: usize = 300;
 /// How many actions stand under their own names.
-const ACTIONS: usize = 100;
+const MAX_ACTION_GROUPS: usize = 100;
 /// How many of the log's own events are listed.
-const OWN: usize = 20;
+const MAX_OWN_LISTED: usize = 20;
 
 /// What is counted under a heading.
 #[derive(Clone, Debug, Default)]
-struct Count {
-    now: u64,
-    before: u64,
-    listed: Vec<EventId>,
+struct HeadingCount {
+    current: u64,
+    previous: u64,
+    listed_ids: Vec<EventId>,
     /// The actions of this window, each with whether only those that failed are here.
     actions: BTreeMap<String, bool>,
 }
 
 /// What is counted, under its headings.
-struct Grouped {
-    groups: Vec<Group>,
-    more_groups: (u64, u64),
-    empty: Vec<String>,
+struct ReportGroups {
+    groups: Vec<ActivityGroup>,
+    omitted_groups: (u64, u64),
+    empty_kinds: Vec<String>,
 }
 
 /// Reads one report.
-pub(super) struct Reader<'a> {
+pub(super) struct ReportReader<'a> {
     log: &'a Log,
-    options: &'a Options<'a>,
+    options: &'a ReportOptions<'a>,
     query: Option<&'a Query>,
-    sorter: Sorter<'a>,
-    counts: HashMap<Heading, Count>,
+    classifier: Classifier<'a>,
+    counts: HashMap<Heading, HeadingCount>,
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(log: &'a Log, options: &'a Options<'a>, query: Option<&'a Query>) -> Self {
-        Self { log, options, query, sorter: options.kinds.sorter(), counts: HashMap::new() }
+impl<'a> ReportReader<'a> {
+    pub(super) fn new(
+        log: &'a Log,
+        options: &'a ReportOptions<'a>,
+        query: Option<&'a Query>,
+    ) -> Self {
+        Self { log, options, query, classifier: options.kinds.classifier(), counts: HashMap::new() }
     }
 
     pub(super) fn read(
         mut self,
         now: Timestamp,
-        window: Window,
+        window: DigestWindow,
         head: (EventId, Hash),
-    ) -> Result<Report> {
-        let mut acts = Acts::default();
+    ) -> Result<DigestReport> {
+        let mut acts = PeopleTally::default();
         let mut own = Vec::new();
         let mut more_own = 0;
         let mut take_own = |event: &Event| {
-            if own.len() < OWN { own.push(event.id) } else { more_own += 1 }
+            if own.len() < MAX_OWN_LISTED { own.push(event.id) } else { more_own += 1 }
         };
         let within = EventRange {
             after: EventId(0),
@@ -87,16 +91,16 @@ impl<'a> Reader<'a> {
         };
         let per_kind = self.options.per_kind;
         let mut total = 0;
-        self.each(&within, &mut |reader, event| {
+        self.visit_events(&within, &mut |reader, event| {
             if event.own {
                 return take_own(&event);
             }
             total += 1;
-            let heading = reader.sorter.of(&event);
+            let heading = reader.classifier.classify(&event);
             let count = reader.counts.entry(heading).or_default();
-            count.now += 1;
-            if count.listed.len() < per_kind {
-                count.listed.push(event.id);
+            count.current += 1;
+            if count.listed_ids.len() < per_kind {
+                count.listed_ids.push(event.id);
             }
             let failed = event.is_failed();
             match count.actions.get_mut(event.action.slug.as_str()) {
@@ -105,12 +109,13 @@ impl<'a> Reader<'a> {
             }
             acts.add(&event);
         })?;
-        let (before, failures_before) = self.count_before(&window)?;
+        let (before, failures_before) = self.count_previous(&window)?;
         let mut late = 0;
         let mut late_listed = Vec::new();
-        if self.query.is_none() && window.told < window.through {
+        if self.query.is_none() && window.covered_through < window.through {
             let since = Timestamp::from_nanos(i64::MIN);
-            let extent = EventRange { after: window.told, since, until: window.since, ..within };
+            let extent =
+                EventRange { after: window.covered_through, since, until: window.since, ..within };
             self.log.each_in_recorded_order(&extent, DetailLevel::Outline, &mut |event| {
                 if event.own {
                     return take_own(&event);
@@ -131,44 +136,50 @@ impl<'a> Reader<'a> {
         // A part of the log has no rhythm of its own.
         let whole = self.query.is_none_or(|query| query.terms().next().is_none());
         let kinds = self.options.kinds;
-        let quiet = if whole { quiet::find(self.log, kinds, window.until)? } else { Vec::new() };
-        let Grouped { groups, more_groups, empty } = self.groups()?;
+        let quiet =
+            if whole { quiet::find_quiet(self.log, kinds, window.until)? } else { Vec::new() };
+        let ReportGroups { groups, omitted_groups: more_groups, empty_kinds: empty } =
+            self.take_groups()?;
         let (people, all_people) = acts.people(self.options.top);
-        Ok(Report {
+        Ok(DigestReport {
             made_at: now,
             query: self.query.cloned(),
             total,
-            before,
+            previous_total: before,
             groups,
-            more_groups,
-            empty,
+            omitted_groups: more_groups,
+            empty_kinds: empty,
             failures: acts.failures(),
-            failures_before,
+            previous_failures: failures_before,
             critical: acts.critical(),
-            failed: acts.failed(),
+            failed_attempts: acts.failed_attempts(),
             people,
-            all_people,
+            people_count: all_people,
             impersonations: acts.impersonations(),
-            own: self.whole(&own)?,
-            more_own,
-            late,
-            late_listed: self.whole(&late_listed)?,
-            ahead,
-            quiet,
-            last,
+            own_events: self.fetch_events(&own)?,
+            more_own_events: more_own,
+            late_count: late,
+            late_events: self.fetch_events(&late_listed)?,
+            ahead_count: ahead,
+            gone_quiet: quiet,
+            last_event: last,
             head,
             window,
         })
     }
 
     /// Visits the events of an extent that are asked for, the newest first.
-    fn each(&mut self, extent: &EventRange, visit: &mut dyn FnMut(&mut Self, Event)) -> Result<()> {
+    fn visit_events(
+        &mut self,
+        extent: &EventRange,
+        visit: &mut dyn FnMut(&mut Self, Event),
+    ) -> Result<()> {
         const PAGE: usize = 2_000;
         let (log, depth) = (self.log, self.depth());
         let Some(query) = self.query else {
             return log.each_newest_first(extent, depth, &mut |event| visit(self, event));
         };
-        let query = within(query, extent.since, extent.until);
+        let query = with_time_range(query, extent.since, extent.until);
         let up_to = Some(extent.through);
         let mut after = None;
         loop {
@@ -182,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     fn depth(&self) -> DetailLevel {
-        if self.query.is_none() && self.options.kinds.by_action() {
+        if self.query.is_none() && self.options.kinds.decided_by_action() {
             DetailLevel::Outline
         } else {
             DetailLevel::Full
@@ -190,11 +201,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Counts the window before, as far as it is told: in all, what failed, and by heading.
-    fn count_before(&mut self, window: &Window) -> Result<(u64, u64)> {
+    fn count_previous(&mut self, window: &DigestWindow) -> Result<(u64, u64)> {
         let extent = EventRange {
             after: EventId(0),
             through: window.through,
-            since: window.before(),
+            since: window.previous_since(),
             until: window.since,
         };
         let (mut all, mut failures) = (0, 0);
@@ -202,16 +213,16 @@ impl<'a> Reader<'a> {
             for tally in self.log.action_counts(&extent)? {
                 all += tally.count;
                 failures += if tally.failed { tally.count } else { 0 };
-                let heading = self.options.kinds.of_action(&tally.action, tally.failed);
-                self.counts.entry(heading).or_default().before += tally.count;
+                let heading = self.options.kinds.heading_of_action(&tally.action, tally.failed);
+                self.counts.entry(heading).or_default().previous += tally.count;
             }
         } else {
-            self.each(&extent, &mut |reader, event| {
+            self.visit_events(&extent, &mut |reader, event| {
                 if !event.own {
                     all += 1;
                     failures += u64::from(event.is_failed());
-                    let heading = reader.sorter.of(&event);
-                    reader.counts.entry(heading).or_default().before += 1;
+                    let heading = reader.classifier.classify(&event);
+                    reader.counts.entry(heading).or_default().previous += 1;
                 }
             })?;
         }
@@ -219,7 +230,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The groups in their order with the newest events of each, the empty kinds, and what is left.
-    fn groups(&mut self) -> Result<Grouped> {
+    fn take_groups(&mut self) -> Result<ReportGroups> {
         let mut counts = std::mem::take(&mut self.counts);
         let mut chosen = Vec::new();
         let mut empty = Vec::new();
@@ -229,48 +240,62 @@ impl<'a> Reader<'a> {
                 None => empty.push(kind.name.clone()),
             }
         }
-        let mut actions: Vec<_> = counts.into_iter().filter(|(_, count)| count.now > 0).collect();
-        actions.sort_by(|(a, x), (b, y)| (Reverse(x.now), a).cmp(&(Reverse(y.now), b)));
-        let rest = actions.split_off(actions.len().min(ACTIONS));
-        let more_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.now).sum());
+        let mut actions: Vec<_> =
+            counts.into_iter().filter(|(_, count)| count.current > 0).collect();
+        actions.sort_by(|(a, x), (b, y)| (Reverse(x.current), a).cmp(&(Reverse(y.current), b)));
+        let rest = actions.split_off(actions.len().min(MAX_ACTION_GROUPS));
+        let more_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
         chosen.append(&mut actions);
-        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed.len()).collect();
-        let each = share(&listed);
+        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed_ids.len()).collect();
+        let each = listed_per_group(&listed);
         let groups = chosen.into_iter().map(|(heading, mut count)| {
-            count.listed.truncate(each);
-            self.group(heading, &count)
+            count.listed_ids.truncate(each);
+            self.to_group(heading, &count)
         });
-        Ok(Grouped { groups: groups.collect::<Result<_>>()?, more_groups, empty })
+        Ok(ReportGroups {
+            groups: groups.collect::<Result<_>>()?,
+            omitted_groups: more_groups,
+            empty_kinds: empty,
+        })
     }
 
-    fn group(&self, heading: Heading, count: &Count) -> Result<Group> {
-        let query = self.asks_for(&heading, count);
-        let (name, is_action) = self.options.kinds.name(heading);
-        let listed = self.whole(&count.listed)?;
-        Ok(Group { name, is_action, query, count: count.now, before: count.before, listed })
+    fn to_group(&self, heading: Heading, count: &HeadingCount) -> Result<ActivityGroup> {
+        let query = self.heading_query(&heading, count);
+        let (name, is_action) = self.options.kinds.heading_name(heading);
+        let listed = self.fetch_events(&count.listed_ids)?;
+        Ok(ActivityGroup {
+            name,
+            is_action,
+            query,
+            count: count.current,
+            previous_count: count.previous,
+            listed,
+        })
     }
 
     /// The query for all that stands under a heading, times aside.
-    fn asks_for(&self, heading: &Heading, count: &Count) -> String {
+    fn heading_query(&self, heading: &Heading, count: &HeadingCount) -> String {
         // Longer lists of actions are harder to read than the globs that they came from.
-        const ACTIONS: usize = 6;
+        const MAX_QUERY_ACTIONS: usize = 6;
         let kind = self.options.kinds.kind(heading);
         let slugs: Vec<&str> = count.actions.keys().map(String::as_str).collect();
         let named = format!("action:{}", slugs.join(","));
         let asked = match (kind, self.query) {
-            (Some(kind), None) if !kind.built_in || slugs.len() > ACTIONS => kind.written.clone(),
-            (Some(kind), _) if kind.written.ends_with(" -is:failed") => named + " -is:failed",
+            (Some(kind), None) if !kind.built_in || slugs.len() > MAX_QUERY_ACTIONS => {
+                kind.query_text.clone()
+            }
+            (Some(kind), _) if kind.query_text.ends_with(" -is:failed") => named + " -is:failed",
             // Those that went well may stand under a kind.
             (None, _) if count.actions.values().all(|only_failed| *only_failed) => {
                 named + " is:failed"
             }
             _ => named,
         };
-        words::narrowed(&asked, self.query)
+        sentences::narrow_query(&asked, self.query)
     }
 
     /// The events with those ids, in their order.
-    fn whole(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+    fn fetch_events(&self, ids: &[EventId]) -> Result<Vec<Event>> {
         let events = self.log.events_by_ids(ids)?;
         let mut events: HashMap<EventId, Event> =
             events.into_iter().map(|event| (event.id, event)).collect();
@@ -279,17 +304,17 @@ impl<'a> Reader<'a> {
 }
 
 /// What a query means, in another span of time than its own.
-pub(super) fn within(query: &Query, since: Timestamp, until: Timestamp) -> Query {
+pub(super) fn with_time_range(query: &Query, since: Timestamp, until: Timestamp) -> Query {
     let clock = Clock { now: until, zone: &Zone::utc() };
     let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
     query.clone().without_times().and(span.expect("times read back"))
 }
 
-/// How many events each group may list, for all to list no more than [`LISTED`] together.
-fn share(listed: &[usize]) -> usize {
+/// How many events each group may list, for all to list no more than [`MAX_LISTED`] together.
+fn listed_per_group(listed: &[usize]) -> usize {
     let most = listed.iter().copied().max().unwrap_or(0);
     (1..=most)
         .rev()
-        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= LISTED)
+        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= MAX_LISTED)
         .unwrap_or(1)
 }

@@ -31,33 +31,33 @@ use crate::time::Span;
 use crate::time::Timestamp;
 
 /// How many days are looked at.
-pub(crate) const DAYS: usize = 28;
+pub(crate) const OBSERVED_DAYS: usize = 28;
 /// A day, as it is counted here.
 pub(crate) const DAY: Span = Span::from_seconds(86_400);
 
-const WEEK: usize = 7;
+const DAYS_PER_WEEK: usize = 7;
 /// The days from the first event on that make a history.
-const LEAST_HISTORY: usize = 10;
+const MIN_HISTORY_DAYS: usize = 10;
 /// The days with an event in it.
-const LEAST_ACTIVE: usize = 3;
+const MIN_ACTIVE_DAYS: usize = 3;
 /// The days with an event that make one of no regular form.
-const LEAST_IRREGULAR: usize = 6;
+const MIN_IRREGULAR_DAYS: usize = 6;
 /// The silent days that are enough where every day, or every working day, had its events.
-const MISSED: usize = 2;
+const QUIET_AFTER_DAYS: usize = 2;
 /// What must have been expected of a single silent day: at random, none of eight comes once in
 /// 3,000 days.
-const EXPECTED: u64 = 8;
+const MIN_EXPECTED_EVENTS: u64 = 8;
 /// A day of rest has less than this part of what a working day has.
-const REST: u64 = 4;
+const REST_DAY_DIVISOR: u64 = 4;
 
 /// How often a kind of event comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+pub(crate) enum Frequency {
     PerDay(u64),
     PerWeek(u64),
 }
 
-impl fmt::Display for Pace {
+impl fmt::Display for Frequency {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PerDay(count) => write!(f, "{count} a day"),
@@ -67,59 +67,64 @@ impl fmt::Display for Pace {
 }
 
 /// The ends of the days up to `until`, and the beginning of the first: between each two is one day.
-pub(crate) fn edges(until: Timestamp) -> [Timestamp; DAYS + 1] {
+pub(crate) fn day_boundaries(until: Timestamp) -> [Timestamp; OBSERVED_DAYS + 1] {
     std::array::from_fn(|place| {
-        until.saturating_sub(Span::from_seconds(DAY.as_seconds() * (DAYS - place) as u64))
+        until.saturating_sub(Span::from_seconds(DAY.as_seconds() * (OBSERVED_DAYS - place) as u64))
     })
 }
 
 /// How often a kind of event came before it went quiet, or `None` where it has not. `daily` are the
-/// counts of [`DAYS`] days, the oldest first.
-pub(crate) fn gone_quiet(daily: &[u64]) -> Option<Pace> {
+/// counts of [`OBSERVED_DAYS`] days, the oldest first.
+pub(crate) fn gone_quiet(daily: &[u64]) -> Option<Frequency> {
     let silence = daily.iter().rev().take_while(|count| **count == 0).count();
     let first = daily.iter().position(|count| *count > 0)?;
     // Days are numbered from the end here, so that the weekdays of both parts are the same.
     let history = &daily[first..daily.len() - silence];
     let active = history.iter().filter(|count| **count > 0).count();
-    if silence == 0 || history.len() < LEAST_HISTORY || active < LEAST_ACTIVE {
+    if silence == 0 || history.len() < MIN_HISTORY_DAYS || active < MIN_ACTIVE_DAYS {
         return None;
     }
-    let quiet = match Sort::of(history) {
-        Sort::Daily => silence >= MISSED || mean(history) >= EXPECTED,
-        Sort::Weekly { rest, longest } => {
-            let working = |day: &usize| !rest[(history.len() + day) % WEEK];
-            let missed = (0..silence).filter(working).count();
-            missed >= MISSED || missed > 0 && silence > longest + 1
+    let quiet = match Regularity::classify(history) {
+        Regularity::Daily => {
+            silence >= QUIET_AFTER_DAYS || mean_per_day(history) >= MIN_EXPECTED_EVENTS
         }
-        Sort::Irregular { longest } => active >= LEAST_IRREGULAR && silence > 3 * longest,
+        Regularity::Weekly { rest_days: rest, longest_silence: longest } => {
+            let working = |day: &usize| !rest[(history.len() + day) % DAYS_PER_WEEK];
+            let missed = (0..silence).filter(working).count();
+            missed >= QUIET_AFTER_DAYS || missed > 0 && silence > longest + 1
+        }
+        Regularity::Irregular { longest_silence: longest } => {
+            active >= MIN_IRREGULAR_DAYS && silence > 3 * longest
+        }
     };
-    quiet.then(|| pace(history))
+    quiet.then(|| frequency_of(history))
 }
 
 /// What kind of rhythm a history has.
-enum Sort {
+enum Regularity {
     Daily,
     Weekly {
         /// Which weekdays are days of rest, counted from the history's first day.
-        rest: [bool; WEEK],
-        longest: usize,
+        rest_days: [bool; DAYS_PER_WEEK],
+        longest_silence: usize,
     },
     /// The days of its longest silence.
     Irregular {
-        longest: usize,
+        longest_silence: usize,
     },
 }
 
-impl Sort {
-    fn of(history: &[u64]) -> Self {
+impl Regularity {
+    fn classify(history: &[u64]) -> Self {
         let longest = history.split(|count| *count > 0).map(<[u64]>::len).max().unwrap_or(0);
         if longest == 0 {
             return Self::Daily;
         }
-        let weekdays: [Vec<u64>; WEEK] = std::array::from_fn(|weekday| {
-            history.iter().skip(weekday).step_by(WEEK).copied().collect()
+        let weekdays: [Vec<u64>; DAYS_PER_WEEK] = std::array::from_fn(|weekday| {
+            history.iter().skip(weekday).step_by(DAYS_PER_WEEK).copied().collect()
         });
-        let rest: [bool; WEEK] = std::array::from_fn(|weekday| weekdays[weekday].contains(&0));
+        let rest: [bool; DAYS_PER_WEEK] =
+            std::array::from_fn(|weekday| weekdays[weekday].contains(&0));
         // Of means: a weekday may have come once more often than another.
         let sum = |rested: bool| {
             let days = || weekdays.iter().zip(rest).filter(move |(_, rest)| *rest == rested);
@@ -128,32 +133,32 @@ impl Sort {
         };
         let (worked, working_days) = sum(false);
         let each_is_calm = weekdays.iter().zip(rest).filter(|(_, rest)| *rest).all(|(day, _)| {
-            REST * day.iter().sum::<u64>() * working_days < worked * day.len() as u64
+            REST_DAY_DIVISOR * day.iter().sum::<u64>() * working_days < worked * day.len() as u64
         });
         let told_twice = weekdays.iter().all(|day| day.len() > 1);
         if each_is_calm && told_twice {
-            Self::Weekly { rest, longest }
+            Self::Weekly { rest_days: rest, longest_silence: longest }
         } else {
-            Self::Irregular { longest }
+            Self::Irregular { longest_silence: longest }
         }
     }
 }
 
 /// The events of a day, rounded.
-fn mean(history: &[u64]) -> u64 {
-    rounded(history.iter().sum(), history.len())
+fn mean_per_day(history: &[u64]) -> u64 {
+    rounded_mean(history.iter().sum(), history.len())
 }
 
-fn pace(history: &[u64]) -> Pace {
+fn frequency_of(history: &[u64]) -> Frequency {
     let sum: u64 = history.iter().sum();
     if sum >= history.len() as u64 {
-        Pace::PerDay(mean(history))
+        Frequency::PerDay(mean_per_day(history))
     } else {
-        Pace::PerWeek(rounded(sum * WEEK as u64, history.len()).max(1))
+        Frequency::PerWeek(rounded_mean(sum * DAYS_PER_WEEK as u64, history.len()).max(1))
     }
 }
 
-fn rounded(sum: u64, days: usize) -> u64 {
+fn rounded_mean(sum: u64, days: usize) -> u64 {
     let days = days as u64;
     (2 * sum + days) / (2 * days)
 }
@@ -166,14 +171,14 @@ mod tests {
 
     /// Reads days as a person writes them, the oldest first: a digit or a dot for none; what is
     /// missing at the front had none either.
-    fn days(text: &str) -> [u64; DAYS] {
+    fn days(text: &str) -> [u64; OBSERVED_DAYS] {
         let digits: Vec<u64> = text
             .chars()
             .filter(|c| *c != ' ')
             .map(|c| c.to_digit(36).unwrap_or(0).into())
             .collect();
-        let mut daily = [0; DAYS];
-        daily[DAYS - digits.len()..].copy_from_slice(&digits);
+        let mut daily = [0; OBSERVED_DAYS];
+        daily[OBSERVED_DAYS - digits.len()..].copy_from_slice(&digits);
         daily
     }
 
@@ -230,14 +235,14 @@ mod tests {
 
     #[test]
     fn a_silence_is_named_for_two_weeks_and_more() {
-        let named: Vec<usize> = (0..DAYS)
+        let named: Vec<usize> = (0..OBSERVED_DAYS)
             .filter(|silence| {
-                let mut daily = [14; DAYS];
-                daily[DAYS - silence..].fill(0);
+                let mut daily = [14; OBSERVED_DAYS];
+                daily[OBSERVED_DAYS - silence..].fill(0);
                 gone_quiet(&daily).is_some()
             })
             .collect();
-        assert_eq!(named, (1..=DAYS - LEAST_HISTORY).collect::<Vec<_>>());
+        assert_eq!(named, (1..=OBSERVED_DAYS - MIN_HISTORY_DAYS).collect::<Vec<_>>());
     }
 
     /// How often in twenty years of random days, `mean` events each, a kind is said to go quiet.
@@ -264,7 +269,7 @@ mod tests {
             })
             .collect();
         let quiet = |window: &[u64]| gone_quiet(window).is_some();
-        let told: Vec<bool> = days.windows(DAYS).map(quiet).collect();
+        let told: Vec<bool> = days.windows(OBSERVED_DAYS).map(quiet).collect();
         told.windows(2).filter(|pair| !pair[0] && pair[1]).count()
     }
 
@@ -282,7 +287,7 @@ mod tests {
             mut daily in prop::array::uniform28(0_u64..50),
             last in 1_u64..50,
         ) {
-            daily[DAYS - 1] = last;
+            daily[OBSERVED_DAYS - 1] = last;
             prop_assert_eq!(gone_quiet(&daily), None);
         }
 
@@ -293,7 +298,7 @@ mod tests {
             rest in prop::array::uniform7(any::<bool>()),
         ) {
             for (day, count) in daily.iter_mut().enumerate() {
-                if rest[day % WEEK] {
+                if rest[day % DAYS_PER_WEEK] {
                     *count = 0;
                 }
             }
@@ -303,9 +308,9 @@ mod tests {
         #[test]
         fn every_daily_kind_that_stops_is_missed(
             mut daily in prop::array::uniform28(1_u64..50),
-            silence in MISSED..=DAYS - LEAST_HISTORY,
+            silence in QUIET_AFTER_DAYS..=OBSERVED_DAYS - MIN_HISTORY_DAYS,
         ) {
-            daily[DAYS - silence..].fill(0);
+            daily[OBSERVED_DAYS - silence..].fill(0);
             prop_assert!(gone_quiet(&daily).is_some());
         }
     }

@@ -3,17 +3,17 @@
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::digest::kinds::Kinds;
-use crate::digest::outcome::Outcome;
-use crate::digest::page::Page;
-use crate::digest::page::Templates;
-use crate::digest::report::Options;
-use crate::digest::report::Report;
-use crate::digest::report::Scope;
+use crate::digest::kinds::ActivityKinds;
+use crate::digest::outcome::DigestOutcome;
+use crate::digest::rendered_mail::RenderedMail;
+use crate::digest::rendered_mail::Templates;
+use crate::digest::report::Coverage;
+use crate::digest::report::DigestReport;
+use crate::digest::report::ReportOptions;
 use crate::digest::report::history;
-use crate::digest::view::Setting;
-use crate::digest::view::Space;
-use crate::digest::view::View;
+use crate::digest::template_context::LowDiskSpace;
+use crate::digest::template_context::RenderOptions;
+use crate::digest::template_context::TemplateContext;
 use crate::event::Action;
 use crate::event::NewEvent;
 use crate::event::Severity;
@@ -35,12 +35,12 @@ fn time(text: &str) -> Timestamp {
 }
 
 /// A log in a folder of its own.
-struct Sample {
+struct SampleLog {
     _folder: TempDir,
     log: Log,
 }
 
-impl Sample {
+impl SampleLog {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
@@ -52,27 +52,27 @@ impl Sample {
         self.log.append(&[event], &Stamp { recorded_at: time(at), recorded_by: "root" }).unwrap();
     }
 
-    fn report(&self, now: &str) -> Report {
-        self.report_with(now, &Kinds::new([]).unwrap(), Scope::Due)
+    fn report(&self, now: &str) -> DigestReport {
+        self.report_with(now, &ActivityKinds::new([]).unwrap(), Coverage::Due)
     }
 
-    fn report_with(&self, now: &str, kinds: &Kinds, scope: Scope<'_>) -> Report {
-        let options = Options { kinds, top: 6, per_kind: 4 };
-        Report::read(&self.log, scope, time(now), &options).unwrap()
+    fn report_with(&self, now: &str, kinds: &ActivityKinds, scope: Coverage<'_>) -> DigestReport {
+        let options = ReportOptions { kinds, top: 6, per_kind: 4 };
+        DigestReport::read(&self.log, scope, time(now), &options).unwrap()
     }
 
     /// Records what became of the digest that a report is.
-    fn record(&mut self, at: &str, report: &Report, sent: bool) {
-        let outcome = Outcome {
+    fn record(&mut self, at: &str, report: &DigestReport, sent: bool) {
+        let outcome = DigestOutcome {
             sent,
             since: report.window.since,
             until: report.window.until,
             through: report.window.through,
-            events: report.events(),
+            events: report.event_count(),
             recipients: vec!["ops@example.org".to_owned()],
             transport: "sendgrid".to_owned(),
-            status: text(if sent { "202" } else { "503" }),
-            error: if sent { None } else { text("503 Service Unavailable") },
+            status: some_text(if sent { "202" } else { "503" }),
+            error: if sent { None } else { some_text("503 Service Unavailable") },
             message_id: None,
             attempts: 1,
             maybe_duplicate: false,
@@ -82,18 +82,18 @@ impl Sample {
     }
 }
 
-fn text(text: &str) -> Option<String> {
+fn some_text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn did(actor: (&str, &str), action: &str, target: (&str, &str, &str)) -> NewEvent {
+fn event_by(actor: (&str, &str), action: &str, target: (&str, &str, &str)) -> NewEvent {
     NewEvent {
         action: action.to_owned(),
-        actor_id: text(actor.0),
-        actor_label: text(actor.1),
-        target_type: text(target.0),
-        target_id: text(target.1),
-        target_label: text(target.2),
+        actor_id: some_text(actor.0),
+        actor_label: some_text(actor.1),
+        target_type: some_text(target.0),
+        target_id: some_text(target.1),
+        target_label: some_text(target.2),
         ..NewEvent::default()
     }
 }
@@ -104,8 +104,8 @@ const JAMES: (&str, &str) = ("17", "James Compton");
 const SITE: (&str, &str, &str) = ("course", "c-1", "Rust for auditors");
 
 /// A day as SCREENS.md has it, more or less.
-fn a_day() -> Sample {
-    let mut sample = Sample::new();
+fn a_day() -> SampleLog {
+    let mut sample = SampleLog::new();
     // An e-mail service that stopped nine days ago.
     for day in 0..19_u64 {
         for n in 0..14_u64 {
@@ -117,47 +117,47 @@ fn a_day() -> Sample {
             );
         }
     }
-    sample.add("2026-11-18T10:00:00Z", did(RAVI, "lesson.complete", SITE));
+    sample.add("2026-11-18T10:00:00Z", event_by(RAVI, "lesson.complete", SITE));
     for n in 0..6 {
-        sample.add(&format!("2026-11-18T1{n}:30:00Z"), did(MARIA, "auth.login", SITE));
+        sample.add(&format!("2026-11-18T1{n}:30:00Z"), event_by(MARIA, "auth.login", SITE));
     }
-    sample.add("2026-11-18T12:30:00Z", did(RAVI, "comment.create", SITE));
+    sample.add("2026-11-18T12:30:00Z", event_by(RAVI, "comment.create", SITE));
     for (n, who) in [MARIA, RAVI, MARIA, JAMES, MARIA, RAVI, MARIA, MARIA].into_iter().enumerate() {
         let event = NewEvent {
             action: "auth.login".to_owned(),
-            title: text("magic link"),
-            actor_id: text(who.0),
-            actor_label: text(who.1),
-            ip: text("105.3.77.1"),
+            title: some_text("magic link"),
+            actor_id: some_text(who.0),
+            actor_label: some_text(who.1),
+            ip: some_text("105.3.77.1"),
             ..NewEvent::default()
         };
         sample.add(&format!("2026-11-19T1{n}:41:00Z"), event);
     }
     for n in 0..4 {
-        sample.add(&format!("2026-11-19T2{n}:10:00Z"), did(RAVI, "course.enrol", SITE));
+        sample.add(&format!("2026-11-19T2{n}:10:00Z"), event_by(RAVI, "course.enrol", SITE));
     }
     for n in 0..5 {
         sample.add(
             &format!("2026-11-20T0{n}:05:00Z").replace("04:05", "03:55"),
-            did(MARIA, "lesson.complete", SITE),
+            event_by(MARIA, "lesson.complete", SITE),
         );
     }
     for minute in [10, 12] {
         let event = NewEvent {
             action: "auth.login_failed".to_owned(),
             source: Some(Source::Api),
-            target_type: text("user"),
-            target_id: text("17"),
-            target_label: text("James Compton"),
+            target_type: some_text("user"),
+            target_id: some_text("17"),
+            target_label: some_text("James Compton"),
             status_code: Some(401),
             ..NewEvent::default()
         };
         sample.add(&format!("2026-11-20T03:{minute}:00Z"), event);
     }
     let event = NewEvent {
-        impersonator_id: text("3"),
-        impersonator_label: text("Jerome Cruz"),
-        ..did(JAMES, "page.delete", ("page", "p-8", "Old pricing"))
+        impersonator_id: some_text("3"),
+        impersonator_label: some_text("Jerome Cruz"),
+        ..event_by(JAMES, "page.delete", ("page", "p-8", "Old pricing"))
     };
     sample.add("2026-11-20T02:30:00Z", event);
     let export = own_events::ExportPayload {
@@ -178,27 +178,27 @@ fn a_day() -> Sample {
     sample
 }
 
-fn page(report: &Report) -> Page {
+fn page(report: &DigestReport) -> RenderedMail {
     page_by(report, &Templates::default())
 }
 
-fn page_by(report: &Report, templates: &Templates) -> Page {
+fn page_by(report: &DigestReport, templates: &Templates) -> RenderedMail {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
-    let setting = Setting {
+    let setting = RenderOptions {
         site: "s2l.online",
         zone: &zone,
         system_label: "(system)",
-        space: None,
-        unwritten: None,
+        low_disk_space: None,
+        write_failure_notice: None,
     };
-    Page::render(report, &setting, templates)
+    RenderedMail::render(report, &setting, templates)
 }
 
 #[test]
 fn a_day_reads_well() {
     let page = page(&a_day().report(NOW));
     assert_eq!(page.subject, "s2l.online: 20 events on 2026-11-20");
-    assert_eq!(page.fault, None);
+    assert_eq!(page.template_error, None);
     let (body, head) = page.text.split_once("head,\n").unwrap();
     let (hash, _) = head.split_once('\n').unwrap();
     assert_eq!(hash.len(), "298:".len() + 64);
@@ -267,7 +267,7 @@ Keep this mail: `activity verify --anchor` can hold the log against its
 
 #[test]
 fn a_quiet_day_is_told_with_the_last_sign_of_life() {
-    let mut sample = Sample::new();
+    let mut sample = SampleLog::new();
     sample.add(
         "2026-11-17T09:00:00Z",
         NewEvent { action: "backup.created".to_owned(), ..NewEvent::default() },
@@ -288,26 +288,26 @@ AT A GLANCE                  today  before
 
 #[test]
 fn a_new_log_has_a_digest_too() {
-    let page = page(&Sample::new().report(NOW));
+    let page = page(&SampleLog::new().report(NOW));
     assert!(page.text.contains("No activity in 24 hours. The log has no events yet."));
     assert!(!page.text.contains("Keep this mail"));
 }
 
 #[test]
 fn what_was_not_sent_is_made_up_for_and_named() {
-    let mut sample = Sample::new();
-    sample.add("2026-11-16T12:00:00Z", did(MARIA, "user.edit", SITE));
+    let mut sample = SampleLog::new();
+    sample.add("2026-11-16T12:00:00Z", event_by(MARIA, "user.edit", SITE));
     let first = sample.report("2026-11-17T04:00:00Z");
     sample.record("2026-11-17T04:00:01Z", &first, true);
-    sample.add("2026-11-17T12:00:00Z", did(MARIA, "user.edit", SITE));
+    sample.add("2026-11-17T12:00:00Z", event_by(MARIA, "user.edit", SITE));
     let second = sample.report("2026-11-18T04:00:00Z");
     sample.record("2026-11-18T04:00:01Z", &second, false);
-    sample.add("2026-11-19T12:00:00Z", did(RAVI, "user.edit", SITE));
+    sample.add("2026-11-19T12:00:00Z", event_by(RAVI, "user.edit", SITE));
     // It came in late: the first digest has told of the day before.
-    sample.add("2026-11-15T12:00:00Z", did(JAMES, "user.edit", SITE));
-    sample.add("2026-12-15T12:00:00Z", did(JAMES, "user.view", SITE));
+    sample.add("2026-11-15T12:00:00Z", event_by(JAMES, "user.edit", SITE));
+    sample.add("2026-12-15T12:00:00Z", event_by(JAMES, "user.view", SITE));
     let third = sample.report(NOW);
-    assert_eq!((third.total, third.late, third.ahead), (2, 1, 1));
+    assert_eq!((third.total, third.late_count, third.ahead_count), (2, 1, 1));
     let page = page(&third);
     assert_eq!(page.subject, "[covers 3 days] s2l.online: 2 events on 2026-11-20");
     let (body, _) = page.text.split_once("\nKeep").unwrap();
@@ -348,8 +348,8 @@ fn a_one_off_digest_is_about_what_its_query_means() {
     let now = time(NOW);
     let clock = Clock { now, zone: &Zone::utc() };
     let query = Query::parse("actor:9 since:2026-11-18 action:auth.*,lesson.*", &clock).unwrap();
-    let kinds = Kinds::new([]).unwrap();
-    let report = sample.report_with(NOW, &kinds, Scope::OneOff(&query));
+    let kinds = ActivityKinds::new([]).unwrap();
+    let report = sample.report_with(NOW, &kinds, Coverage::OneOff(&query));
     let (body, _) = { page(&report).text }
         .split_once("\nKeep")
         .map(|(a, b)| (a.to_owned(), b.to_owned()))
@@ -385,16 +385,16 @@ MOST ACTIVE      Maria Reyes 16
 #[test]
 fn kinds_that_ask_for_more_than_the_action_are_counted_exactly() {
     let sample = a_day();
-    let kinds = Kinds::new([
+    let kinds = ActivityKinds::new([
         ("Of Maria's", "actor:9 -action:auth.*"),
         ("Sign-ins", "action:auth.login,magic.*"),
     ])
     .unwrap();
-    let report = sample.report_with(NOW, &kinds, Scope::Due);
+    let report = sample.report_with(NOW, &kinds, Coverage::Due);
     let counts: Vec<_> = report
         .groups
         .iter()
-        .map(|group| (group.name.as_str(), group.count, group.before))
+        .map(|group| (group.name.as_str(), group.count, group.previous_count))
         .collect();
     assert_eq!(
         counts,
@@ -410,20 +410,20 @@ fn kinds_that_ask_for_more_than_the_action_are_counted_exactly() {
     );
     assert_eq!(report.groups[0].query, "actor:9 -action:auth.*");
     assert_eq!(report.total, counts.iter().map(|(_, count, _)| count).sum::<u64>());
-    assert_eq!(report.before, counts.iter().map(|(_, _, before)| before).sum::<u64>());
+    assert_eq!(report.previous_total, counts.iter().map(|(_, _, before)| before).sum::<u64>());
 }
 
 #[test]
 fn a_report_is_one_object_for_programs() {
-    let mut sample = Sample::new();
-    sample.add("2026-11-19T12:00:00Z", did(MARIA, "user.edit", SITE));
+    let mut sample = SampleLog::new();
+    sample.add("2026-11-19T12:00:00Z", event_by(MARIA, "user.edit", SITE));
     let event = NewEvent {
-        impersonator_label: text("Jerome\u{202e}"),
+        impersonator_label: some_text("Jerome\u{202e}"),
         status_code: Some(403),
         ..NewEvent { action: "user.edit".to_owned(), ..NewEvent::default() }
     };
     sample.add("2026-11-19T13:00:00Z", event);
-    let json = sample.report(NOW).json("s2l.online", |event, out| {
+    let json = sample.report(NOW).to_json("s2l.online", |event, out| {
         out.push_str(&serde_json::json!({"id": event.id.0, "diff": {"a": null}}).to_string());
     });
     let (json, head) = json.split_once("\"head\":\"2:").unwrap();
@@ -433,9 +433,9 @@ fn a_report_is_one_object_for_programs() {
 
 #[test]
 fn a_rhythm_counts_what_failed_apart() {
-    let mut sample = Sample::new();
+    let mut sample = SampleLog::new();
     let mut add = |at: &str, action: &str, status| {
-        let event = NewEvent { status_code: status, ..did(MARIA, action, SITE) };
+        let event = NewEvent { status_code: status, ..event_by(MARIA, action, SITE) };
         sample.add(at, event);
     };
     add("2026-11-18T03:59:59Z", "auth.login", None);
@@ -475,14 +475,14 @@ fn a_rhythm_counts_what_failed_apart() {
 
 #[test]
 fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
-    let mut sample = Sample::new();
+    let mut sample = SampleLog::new();
     for day in 0..20 {
         let at = |hour: u32| {
             let day = Span::from_seconds(86_400 * (20 - day));
             format!("{}T{hour:02}:00:00Z", &time(NOW).saturating_sub(day).to_string()[..10])
         };
         let mut add = |hour, action, status| {
-            let event = NewEvent { status_code: status, ..did(MARIA, action, SITE) };
+            let event = NewEvent { status_code: status, ..event_by(MARIA, action, SITE) };
             sample.add(&at(hour), event);
         };
         add(6, "page.view", None);
@@ -493,7 +493,8 @@ fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
             add(10, "order.paid", None);
         }
     }
-    let quiet: Vec<_> = sample.report(NOW).quiet.into_iter().map(|it| (it.name, it.last)).collect();
+    let quiet: Vec<_> =
+        sample.report(NOW).gone_quiet.into_iter().map(|it| (it.name, it.last)).collect();
     let expected = [
         ("Purchases", "2026-11-16T10:00:00Z"),
         // People still sign in, by other means.
@@ -506,9 +507,14 @@ fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
 fn every_variable_of_a_template_is_documented() {
     let guide = include_str!("../../docs/digest.md");
     let zone = Zone::utc();
-    let setting =
-        Setting { site: "x", zone: &zone, system_label: "(system)", space: None, unwritten: None };
-    let view = serde_json::to_value(View::new(&a_day().report(NOW), &setting)).unwrap();
+    let setting = RenderOptions {
+        site: "x",
+        zone: &zone,
+        system_label: "(system)",
+        low_disk_space: None,
+        write_failure_notice: None,
+    };
+    let view = serde_json::to_value(TemplateContext::new(&a_day().report(NOW), &setting)).unwrap();
     let mut objects = vec![&view, &view["late"]];
     objects.extend(["glance", "kinds", "people"].map(|list| &view[list][0]));
     objects.push(&view["kinds"][0]["events"][0]);
@@ -521,17 +527,17 @@ fn every_variable_of_a_template_is_documented() {
 
 /// What may happen to a log in the life of its digests, in hours.
 #[derive(Clone, Debug)]
-enum Step {
+enum DigestStep {
     Event { before: i64 },
     Clock(i64),
     Digest { sent: bool },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = DigestStep> {
     prop_oneof![
-        5 => (-30_i64..60).prop_map(|before| Step::Event { before }),
-        2 => (-20_i64..40).prop_map(Step::Clock),
-        3 => any::<bool>().prop_map(|sent| Step::Digest { sent }),
+        5 => (-30_i64..60).prop_map(|before| DigestStep::Event { before }),
+        2 => (-20_i64..40).prop_map(DigestStep::Clock),
+        3 => any::<bool>().prop_map(|sent| DigestStep::Digest { sent }),
     ]
 }
 
@@ -542,24 +548,24 @@ proptest! {
     #[test]
     fn sent_digests_tell_of_every_event_once(steps in prop::collection::vec(step(), 1..30)) {
         const HOUR: i64 = 3_600_000_000_000;
-        let mut sample = Sample::new();
+        let mut sample = SampleLog::new();
         let mut now = time(NOW).as_nanos();
         let at = |now: i64| Timestamp::from_nanos(now).to_string();
         let first = sample.report(&at(now));
         sample.record(&at(now), &first, true);
         let (mut events, mut told) = (0, 0);
-        let end = [Step::Clock(100_000), Step::Digest { sent: true }];
+        let end = [DigestStep::Clock(100_000), DigestStep::Digest { sent: true }];
         for step in steps.into_iter().chain(end) {
             match step {
-                Step::Event { before } => {
+                DigestStep::Event { before } => {
                     events += 1;
-                    sample.add(&at(now - before * HOUR), did(MARIA, "user.edit", SITE));
+                    sample.add(&at(now - before * HOUR), event_by(MARIA, "user.edit", SITE));
                 }
-                Step::Clock(hours) => now += hours * HOUR,
-                Step::Digest { sent } => {
+                DigestStep::Clock(hours) => now += hours * HOUR,
+                DigestStep::Digest { sent } => {
                     let report = sample.report(&at(now));
                     if sent {
-                        told += report.events();
+                        told += report.event_count();
                     }
                     sample.record(&at(now), &report, sent);
                 }
@@ -579,22 +585,22 @@ const HOSTILE: [&str; 6] = [
     "'; DROP TABLE event; --<!--",
 ];
 
-fn hostile() -> Sample {
-    let mut sample = Sample::new();
+fn hostile() -> SampleLog {
+    let mut sample = SampleLog::new();
     for (n, bad) in HOSTILE.into_iter().enumerate() {
         let event = NewEvent {
-            tenant: text(bad),
+            tenant: some_text(bad),
             severity: Some(Severity::Critical),
-            module: text(bad),
-            title: text(bad),
-            description: text(bad),
-            impersonator_id: text(bad),
-            impersonator_label: text(bad),
-            session_id: text(bad),
-            method: text(bad),
-            endpoint: text(bad),
+            module: some_text(bad),
+            title: some_text(bad),
+            description: some_text(bad),
+            impersonator_id: some_text(bad),
+            impersonator_label: some_text(bad),
+            session_id: some_text(bad),
+            method: some_text(bad),
+            endpoint: some_text(bad),
             status_code: Some(500),
-            ..did((bad, bad), "auth.login", (bad, bad, bad))
+            ..event_by((bad, bad), "auth.login", (bad, bad, bad))
         };
         for second in [1, 2] {
             sample.add(&format!("2026-11-19T1{n}:00:0{second}Z"), event.clone());
@@ -627,12 +633,14 @@ fn elements(html: &str) -> Vec<String> {
 #[test]
 fn nothing_of_an_events_becomes_markup_or_a_header() {
     let kinds = HOSTILE.map(|name| (name, "action:nothing"));
-    let kinds = Kinds::new(kinds).unwrap();
-    let report = hostile().report_with(NOW, &kinds, Scope::Due);
-    let templates =
-        Templates::read(None, text("{% for one in people %}{{ one.name }}\r\nBcc: {% endfor %}"));
+    let kinds = ActivityKinds::new(kinds).unwrap();
+    let report = hostile().report_with(NOW, &kinds, Coverage::Due);
+    let templates = Templates::read(
+        None,
+        some_text("{% for one in people %}{{ one.name }}\r\nBcc: {% endfor %}"),
+    );
     let page = page_by(&report, &templates);
-    assert_eq!(page.fault, None);
+    assert_eq!(page.template_error, None);
     assert!(!page.subject.contains(char::is_control), "{:?}", page.subject);
     assert!(page.text.contains("onerror"), "the label is there, escaped");
 
@@ -661,7 +669,7 @@ fn templates_that_do_not_work_are_told_in_the_first_line() {
     let rendered = |subject: Option<String>| {
         let page = page_by(&report, &Templates::read(Some(folder.path()), subject));
         let line = page.text.lines().next().unwrap().to_owned();
-        (line, page.fault)
+        (line, page.template_error)
     };
     let built_in = "The configured templates do not work, this is the built-in mail: ";
     let fault = format!("{} has neither digest.txt nor digest.html", folder.path().display());
@@ -672,10 +680,13 @@ fn templates_that_do_not_work_are_told_in_the_first_line() {
         "{{ site }}: {{ total }}\n{% for kind in kinds %}{{ kind.name }}\n{% endfor %}",
     );
     assert_eq!(rendered(None), ("s2l.online: 20".to_owned(), None));
-    assert_eq!(rendered(text("{{ nobody }}")).1.as_deref(), Some("the subject:1: undefined value"));
+    assert_eq!(
+        rendered(some_text("{{ nobody }}")).1.as_deref(),
+        Some("the subject:1: undefined value")
+    );
     write("digest.txt", "{{ site }}\n{{ totl }}\n");
     let fault = "digest.txt:2: undefined value";
-    assert_eq!(rendered(None), (format!("{built_in}{fault}"), text(fault)));
+    assert_eq!(rendered(None), (format!("{built_in}{fault}"), some_text(fault)));
     write("digest.txt", "{% for kind in kinds %}");
     assert!(rendered(None).1.unwrap().starts_with("digest.txt:1: syntax error: "));
     std::fs::remove_file(folder.path().join("digest.txt")).unwrap();
@@ -696,7 +707,7 @@ fn html_is_escaped_in_a_template_of_the_users() {
 
 #[test]
 fn a_digest_that_cannot_be_made_is_a_plain_mail() {
-    let page = Page::fallback(
+    let page = RenderedMail::fallback(
         "s2l.online",
         "cannot read the log /x: it is damaged",
         time(NOW),
@@ -718,13 +729,13 @@ called on the host of the log, say more.
 
 #[test]
 fn what_is_listed_is_capped_and_what_is_counted_is_not() {
-    let mut sample = Sample::new();
+    let mut sample = SampleLog::new();
     let event = |n: u64| {
         let at = time("2026-11-19T05:00:00Z").saturating_add(Span::from_seconds(n * 3));
         let action = ["auth.login", "user.view", "course.enrol"][(n % 3) as usize];
         NewEvent {
             occurred_at: Some(at),
-            ..did(("9", "Maria"), action, ("page", &n.to_string(), "A page"))
+            ..event_by(("9", "Maria"), action, ("page", &n.to_string(), "A page"))
         }
     };
     let events: Vec<_> = (0..20_000).map(event).collect();
@@ -747,14 +758,14 @@ fn what_is_listed_is_capped_and_what_is_counted_is_not() {
 #[test]
 fn little_space_is_the_first_that_needs_a_look() {
     let report = a_day().report(NOW);
-    let setting = Setting {
+    let setting = RenderOptions {
         site: "s2l.online",
         zone: &Zone::utc(),
         system_label: "(system)",
-        space: Some(Space { free: 117_440_512, wanted: 268_435_456 }),
-        unwritten: None,
+        low_disk_space: Some(LowDiskSpace { free: 117_440_512, required: 268_435_456 }),
+        write_failure_notice: None,
     };
-    let page = Page::render(&report, &setting, &Templates::default());
+    let page = RenderedMail::render(&report, &setting, &Templates::default());
     let (_, looks) = page.text.split_once("NEEDS A LOOK\n").unwrap();
     let first = looks.lines().next().unwrap();
     assert_eq!(first, "  Only 112 MiB are left for the log, less than the 256 MiB asked for.");

@@ -13,51 +13,51 @@
 //!
 //! All of it is pure; the log's own events are the state (see [`outcome`](super::outcome)).
 
-use crate::digest::outcome::Recorded;
+use crate::digest::outcome::RecordedOutcome;
 use crate::event::EventId;
 use crate::time::Span;
 use crate::time::Timestamp;
 
 /// What the first digest covers, and what every other is meant to.
-pub(crate) const LENGTH: Span = Span::from_seconds(24 * 3_600);
+pub(crate) const USUAL_LENGTH: Span = Span::from_seconds(24 * 3_600);
 /// A window longer than this covers a gap: the day on which clocks are set back has 25 hours, and
 /// cron begins its lines within a minute.
-pub(crate) const LONGEST: Span = Span::from_seconds(25 * 3_600 + 60);
+pub(crate) const LONGEST_WITHOUT_GAP: Span = Span::from_seconds(25 * 3_600 + 60);
 
 /// What one digest covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct DigestWindow {
     pub since: Timestamp,
     pub until: Timestamp,
     /// The newest id that it covers.
     pub through: EventId,
     /// What occurred before `since` has been told of up to this id.
-    pub told: EventId,
-    pub gap: Option<Gap>,
+    pub covered_through: EventId,
+    pub gap: Option<DigestGap>,
 }
 
 /// A digest of which the log knows the beginning: the head that its mail was to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Begun {
+pub(crate) struct BegunDigest {
     pub at: Timestamp,
     pub through: EventId,
 }
 
 /// Why a window has more to cover than its day.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
+pub(crate) struct DigestGap {
     /// The digests of it that could not be sent, the oldest first. None where none was tried.
-    pub failed: Vec<Recorded>,
+    pub failed: Vec<RecordedOutcome>,
     /// When digests of it were begun of which no outcome is known, the oldest first.
     pub unrecorded: Vec<Timestamp>,
     /// Whether the window is longer than a day.
-    pub longer: bool,
+    pub longer_than_a_day: bool,
 }
 
 /// Where an event belongs.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum WindowPlacement {
     Within,
     /// It occurred before the window and was not told of.
     Late,
@@ -67,52 +67,54 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-impl Window {
+impl DigestWindow {
     /// The window of the digest that is due at `now` in a log whose newest event is `head`, after
     /// what became of the earlier ones, in the order of their ids. One that was `begun` and has no
     /// outcome may not have been sent.
     pub(crate) fn next(
-        history: &[Recorded],
-        begun: &[Begun],
+        history: &[RecordedOutcome],
+        begun: &[BegunDigest],
         now: Timestamp,
         head: EventId,
     ) -> Self {
-        let due = |recorded: &&Recorded| !recorded.outcome.one_off;
+        let due = |recorded: &&RecordedOutcome| !recorded.outcome.one_off;
         let sent = history.iter().rev().filter(due).find(|recorded| recorded.outcome.sent);
         let after = sent.map_or(EventId(0), |sent| sent.id);
-        let failed: Vec<Recorded> = history
+        let failed: Vec<RecordedOutcome> = history
             .iter()
             .filter(due)
             .filter(|recorded| !recorded.outcome.sent && recorded.id > after)
             .cloned()
             .collect();
-        let has_outcome =
-            |begun: &Begun| failed.iter().any(|failed| failed.outcome.through == begun.through);
+        let has_outcome = |begun: &BegunDigest| {
+            failed.iter().any(|failed| failed.outcome.through == begun.through)
+        };
         let seen = sent.map_or(EventId(0), |sent| sent.outcome.through);
-        let unrecorded: Vec<&Begun> =
+        let unrecorded: Vec<&BegunDigest> =
             begun.iter().filter(|begun| begun.through > seen && !has_outcome(begun)).collect();
         // Without any that was sent, the first that was tried has taken all older as covered.
         let tried = failed.first().map(|first| (first.outcome.through, first.outcome.since));
-        let lost = unrecorded.first().map(|begun| (begun.through, begun.at.saturating_sub(LENGTH)));
+        let lost =
+            unrecorded.first().map(|begun| (begun.through, begun.at.saturating_sub(USUAL_LENGTH)));
         let (since, told) = match (sent, tried.into_iter().chain(lost).min()) {
             (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
             (None, Some((through, since))) => (since, through),
-            (None, None) => (now.saturating_sub(LENGTH), head),
+            (None, None) => (now.saturating_sub(USUAL_LENGTH), head),
         };
         let until = now.max(since);
-        let longer = until > since.saturating_add(LONGEST);
+        let longer = until > since.saturating_add(LONGEST_WITHOUT_GAP);
         let unrecorded: Vec<_> = unrecorded.iter().map(|begun| begun.at).collect();
-        let gap = (longer || !failed.is_empty() || !unrecorded.is_empty()).then_some(Gap {
+        let gap = (longer || !failed.is_empty() || !unrecorded.is_empty()).then_some(DigestGap {
             failed,
             unrecorded,
-            longer,
+            longer_than_a_day: longer,
         });
-        Self { since, until, through: head, told, gap }
+        Self { since, until, through: head, covered_through: told, gap }
     }
 
     /// The window of a digest that moves nothing: what occurred from `since` on, before `until`.
     pub(crate) fn one_off(since: Timestamp, until: Timestamp, head: EventId) -> Self {
-        Self { since, until: until.max(since), through: head, told: head, gap: None }
+        Self { since, until: until.max(since), through: head, covered_through: head, gap: None }
     }
 
     /// The own id of what it covers: a mail that came twice has it twice.
@@ -121,27 +123,27 @@ impl Window {
     }
 
     /// The length of the window, of which there may be none.
-    pub(crate) fn nanos(&self) -> i64 {
+    pub(crate) fn length_nanos(&self) -> i64 {
         self.until.as_nanos().saturating_sub(self.since.as_nanos())
     }
 
     /// Where the window begins that the counts are held against: as long a time before.
-    pub(crate) fn before(&self) -> Timestamp {
-        Timestamp::from_nanos(self.since.as_nanos().saturating_sub(self.nanos()))
+    pub(crate) fn previous_since(&self) -> Timestamp {
+        Timestamp::from_nanos(self.since.as_nanos().saturating_sub(self.length_nanos()))
     }
 
     #[cfg(test)]
-    pub(crate) fn place(&self, id: EventId, occurred_at: Timestamp) -> Place {
+    pub(crate) fn placement_of(&self, id: EventId, occurred_at: Timestamp) -> WindowPlacement {
         if id > self.through {
-            Place::Elsewhere
+            WindowPlacement::Elsewhere
         } else if occurred_at >= self.until {
-            Place::Ahead
+            WindowPlacement::Ahead
         } else if occurred_at >= self.since {
-            Place::Within
-        } else if id > self.told {
-            Place::Late
+            WindowPlacement::Within
+        } else if id > self.covered_through {
+            WindowPlacement::Late
         } else {
-            Place::Elsewhere
+            WindowPlacement::Elsewhere
         }
     }
 }
@@ -153,58 +155,82 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::outcome::Outcome;
+    use crate::digest::outcome::DigestOutcome;
     use crate::digest::outcome::tests::outcome;
     use crate::digest::outcome::tests::time;
 
-    fn recorded(id: i64, window: &Window, sent: bool) -> Recorded {
-        let Window { since, until, through, .. } = *window;
-        let outcome = Outcome { sent, since, until, through, ..outcome() };
-        Recorded { id: EventId(id), at: until, outcome }
+    fn recorded(id: i64, window: &DigestWindow, sent: bool) -> RecordedOutcome {
+        let DigestWindow { since, until, through, .. } = *window;
+        let outcome = DigestOutcome { sent, since, until, through, ..outcome() };
+        RecordedOutcome { id: EventId(id), at: until, outcome }
     }
 
     #[test]
     fn the_first_covers_a_day_and_takes_all_older_as_covered() {
         let now = time("2026-11-20T04:00:02Z");
-        let window = Window::next(&[], &[], now, EventId(10));
+        let window = DigestWindow::next(&[], &[], now, EventId(10));
         assert_eq!(window.since, time("2026-11-19T04:00:02Z"));
         assert_eq!((window.until, window.through, &window.gap), (now, EventId(10), &None));
-        assert_eq!(window.place(EventId(3), time("2026-11-19T04:00:01Z")), Place::Elsewhere);
-        assert_eq!(window.before(), time("2026-11-18T04:00:02Z"));
+        assert_eq!(
+            window.placement_of(EventId(3), time("2026-11-19T04:00:01Z")),
+            WindowPlacement::Elsewhere
+        );
+        assert_eq!(window.previous_since(), time("2026-11-18T04:00:02Z"));
     }
 
     #[test]
     fn the_next_begins_where_the_last_ended() {
-        let first = Window::next(&[], &[], time("2026-11-20T04:00:01Z"), EventId(10));
+        let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:01Z"), EventId(10));
         let history = [recorded(11, &first, true)];
-        let next = Window::next(&history, &[], time("2026-11-21T04:00:03Z"), EventId(20));
-        assert_eq!((next.since, next.told), (first.until, EventId(10)));
+        let next = DigestWindow::next(&history, &[], time("2026-11-21T04:00:03Z"), EventId(20));
+        assert_eq!((next.since, next.covered_through), (first.until, EventId(10)));
         assert_eq!(next.gap, None);
-        assert_eq!(next.place(EventId(12), time("2026-11-20T04:00:00Z")), Place::Late);
-        assert_eq!(next.place(EventId(10), time("2026-11-20T04:00:00Z")), Place::Elsewhere);
+        assert_eq!(
+            next.placement_of(EventId(12), time("2026-11-20T04:00:00Z")),
+            WindowPlacement::Late
+        );
+        assert_eq!(
+            next.placement_of(EventId(10), time("2026-11-20T04:00:00Z")),
+            WindowPlacement::Elsewhere
+        );
         // Dated ahead when the last was read.
-        assert_eq!(next.place(EventId(10), time("2026-11-20T05:00:00Z")), Place::Within);
-        assert_eq!(next.place(EventId(20), time("2026-11-22T05:00:00Z")), Place::Ahead);
-        assert_eq!(next.place(EventId(21), time("2026-11-20T05:00:00Z")), Place::Elsewhere);
+        assert_eq!(
+            next.placement_of(EventId(10), time("2026-11-20T05:00:00Z")),
+            WindowPlacement::Within
+        );
+        assert_eq!(
+            next.placement_of(EventId(20), time("2026-11-22T05:00:00Z")),
+            WindowPlacement::Ahead
+        );
+        assert_eq!(
+            next.placement_of(EventId(21), time("2026-11-20T05:00:00Z")),
+            WindowPlacement::Elsewhere
+        );
     }
 
     #[test]
     fn a_gap_is_covered_and_named() {
-        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
         let mut history = vec![recorded(11, &first, true)];
-        let gap =
-            |history: &[Recorded], now| Window::next(history, &[], time(now), EventId(20)).gap;
+        let gap = |history: &[RecordedOutcome], now| {
+            DigestWindow::next(history, &[], time(now), EventId(20)).gap
+        };
         // The day on which clocks are set back, cron's minute late; and more than that.
         assert_eq!(gap(&history, "2026-11-21T05:00:59Z"), None);
-        let longer = Gap { failed: Vec::new(), unrecorded: Vec::new(), longer: true };
+        let longer =
+            DigestGap { failed: Vec::new(), unrecorded: Vec::new(), longer_than_a_day: true };
         assert_eq!(gap(&history, "2026-11-21T05:01:00.1Z"), Some(longer));
-        let second = Window::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
+        let second = DigestWindow::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
         history.push(recorded(21, &second, false));
-        let again = Window::next(&history, &[], time("2026-11-21T04:10:00Z"), EventId(21));
+        let again = DigestWindow::next(&history, &[], time("2026-11-21T04:10:00Z"), EventId(21));
         assert_eq!(again.since, first.until);
         assert_eq!(
             again.gap,
-            Some(Gap { failed: vec![history[1].clone()], unrecorded: Vec::new(), longer: false })
+            Some(DigestGap {
+                failed: vec![history[1].clone()],
+                unrecorded: Vec::new(),
+                longer_than_a_day: false
+            })
         );
         history.push(recorded(22, &again, true));
         assert_eq!(gap(&history, "2026-11-22T04:00:00Z"), None);
@@ -212,39 +238,40 @@ mod tests {
 
     #[test]
     fn the_first_that_fails_is_made_up_for() {
-        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
-        let second = Window::next(
+        let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let second = DigestWindow::next(
             &[recorded(11, &first, false)],
             &[],
             time("2026-11-21T04:00:00Z"),
             EventId(20),
         );
-        assert_eq!((second.since, second.told), (first.since, EventId(10)));
-        assert!(second.gap.is_some_and(|gap| gap.longer));
+        assert_eq!((second.since, second.covered_through), (first.since, EventId(10)));
+        assert!(second.gap.is_some_and(|gap| gap.longer_than_a_day));
     }
 
     #[test]
     fn one_without_an_outcome_is_covered_again_and_named() {
-        let begun = |at: &str, through| Begun { at: time(at), through: EventId(through) };
+        let begun = |at: &str, through| BegunDigest { at: time(at), through: EventId(through) };
         // The first of all, and the one after it.
         let lost = [begun("2026-11-20T04:00:00Z", 10), begun("2026-11-21T04:00:00Z", 20)];
-        let next = Window::next(&[], &lost, time("2026-11-21T05:00:00Z"), EventId(25));
-        assert_eq!((next.since, next.told), (time("2026-11-19T04:00:00Z"), EventId(10)));
+        let next = DigestWindow::next(&[], &lost, time("2026-11-21T05:00:00Z"), EventId(25));
+        assert_eq!((next.since, next.covered_through), (time("2026-11-19T04:00:00Z"), EventId(10)));
         let gap = next.gap.clone().unwrap();
-        assert_eq!((gap.unrecorded, gap.longer), (vec![lost[0].at, lost[1].at], true));
+        assert_eq!((gap.unrecorded, gap.longer_than_a_day), (vec![lost[0].at, lost[1].at], true));
         // It is sent, and nothing is left to name; its own beginning neither.
         let history = [recorded(26, &next, true)];
         let begun = [lost[0], lost[1], begun("2026-11-21T05:00:00Z", 25)];
-        let after = Window::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
+        let after = DigestWindow::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
         assert_eq!((after.since, after.gap), (next.until, None));
         // One that failed has an outcome; the one after it has none.
-        let failed = Window::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
+        let failed =
+            DigestWindow::next(&history, &begun, time("2026-11-22T05:00:00Z"), EventId(30));
         let history = [history[0].clone(), recorded(31, &failed, false)];
         let begun = [
-            Begun { at: failed.until, through: failed.through },
-            Begun { at: time("2026-11-22T05:05:00Z"), through: EventId(31) },
+            BegunDigest { at: failed.until, through: failed.through },
+            BegunDigest { at: time("2026-11-22T05:05:00Z"), through: EventId(31) },
         ];
-        let next = Window::next(&history, &begun, time("2026-11-22T05:10:00Z"), EventId(31));
+        let next = DigestWindow::next(&history, &begun, time("2026-11-22T05:10:00Z"), EventId(31));
         let gap = next.gap.unwrap();
         assert_eq!((gap.failed.len(), gap.unrecorded), (1, vec![begun[1].at]));
         assert_eq!(next.since, failed.since);
@@ -252,18 +279,18 @@ mod tests {
 
     #[test]
     fn a_one_off_moves_nothing() {
-        let first = Window::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
         let mut one_off = recorded(12, &first, true);
         one_off.outcome.one_off = true;
         one_off.outcome.until = time("2026-11-20T12:00:00Z");
         let history = [recorded(11, &first, true), one_off];
-        let next = Window::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
-        assert_eq!((next.since, next.told), (first.until, EventId(10)));
+        let next = DigestWindow::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
+        assert_eq!((next.since, next.covered_through), (first.until, EventId(10)));
     }
 
     /// What may happen to a log in the life of a digest.
     #[derive(Clone, Debug)]
-    enum Step {
+    enum WindowStep {
         /// An event comes in that occurred so long before the clock, or after it.
         Event { before: i64 },
         /// The clock goes on, or steps back.
@@ -272,14 +299,14 @@ mod tests {
         Digest { meanwhile: u8, sent: bool, one_off: bool, killed: bool },
     }
 
-    fn step() -> impl Strategy<Value = Step> {
+    fn step() -> impl Strategy<Value = WindowStep> {
         prop_oneof![
-            4 => (-40_i64..60).prop_map(|before| Step::Event { before }),
-            2 => (0_i64..40).prop_map(Step::Clock),
-            1 => (-60_i64..0).prop_map(Step::Clock),
+            4 => (-40_i64..60).prop_map(|before| WindowStep::Event { before }),
+            2 => (0_i64..40).prop_map(WindowStep::Clock),
+            1 => (-60_i64..0).prop_map(WindowStep::Clock),
             3 => (0_u8..3, any::<bool>(), prop::bool::weighted(0.1), prop::bool::weighted(0.1))
                 .prop_map(|(meanwhile, sent, one_off, killed)| {
-                    Step::Digest { meanwhile, sent, one_off, killed }
+                    WindowStep::Digest { meanwhile, sent, one_off, killed }
                 }),
         ]
     }
@@ -292,25 +319,25 @@ mod tests {
             const HOUR: i64 = 3_600_000_000_000;
             // A digest before all of it takes what is older as covered.
             let mut now = 1_000 * HOUR;
-            let first = Window::next(&[], &[], Timestamp::from_nanos(now), EventId(0));
+            let first = DigestWindow::next(&[], &[], Timestamp::from_nanos(now), EventId(0));
             let mut head = 1;
             let mut history = vec![recorded(head, &first, true)];
-            let mut begun: Vec<Begun> = Vec::new();
+            let mut begun: Vec<BegunDigest> = Vec::new();
             let mut events: HashMap<EventId, Timestamp> = HashMap::new();
             let mut told: HashMap<EventId, usize> = HashMap::new();
             // At the end the clock has passed all that was dated ahead.
-            let last = Step::Digest { meanwhile: 0, sent: true, one_off: false, killed: false };
-            let end = [Step::Clock(10_000), last];
+            let last = WindowStep::Digest { meanwhile: 0, sent: true, one_off: false, killed: false };
+            let end = [WindowStep::Clock(10_000), last];
             for step in steps.into_iter().chain(end) {
                 match step {
-                    Step::Event { before } => {
+                    WindowStep::Event { before } => {
                         head += 1;
                         events.insert(EventId(head), Timestamp::from_nanos(now - before * HOUR));
                     }
-                    Step::Clock(hours) => now += hours * HOUR,
-                    Step::Digest { meanwhile, sent, one_off, killed } => {
+                    WindowStep::Clock(hours) => now += hours * HOUR,
+                    WindowStep::Digest { meanwhile, sent, one_off, killed } => {
                         let clock = Timestamp::from_nanos(now);
-                        let window = Window::next(&history, &begun, clock, EventId(head));
+                        let window = DigestWindow::next(&history, &begun, clock, EventId(head));
                         let last = history.iter().rev().find(|last| last.outcome.sent && !last.outcome.one_off);
                         prop_assert!(last.is_none_or(|last| window.until >= last.outcome.until));
                         for _ in 0..meanwhile {
@@ -318,11 +345,11 @@ mod tests {
                             events.insert(EventId(head), Timestamp::from_nanos(now - HOUR));
                         }
                         if !one_off && begun.last().is_none_or(|last| last.through < EventId(head)) {
-                            begun.push(Begun { at: clock, through: window.through });
+                            begun.push(BegunDigest { at: clock, through: window.through });
                         }
                         if sent && !one_off && !killed {
                             for (id, at) in &events {
-                                let covered = matches!(window.place(*id, *at), Place::Within | Place::Late);
+                                let covered = matches!(window.placement_of(*id, *at), WindowPlacement::Within | WindowPlacement::Late);
                                 *told.entry(*id).or_default() += usize::from(covered);
                             }
                         }

@@ -2,7 +2,7 @@
 
 use crate::digest::deliver::RetryPolicy;
 use crate::digest::run;
-use crate::digest::view::bytes;
+use crate::digest::template_context::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::Subject;
@@ -60,7 +60,7 @@ fn file(subject: &Subject<'_>) -> Check {
     let value = format!("{path}, {}", owner.told());
     let check = if owner.is_shared_to_write() {
         check(Status::Bad, value).advise("others may say what is run and mailed: chmod go-w")
-    } else if owner.uid != 0 && owner.uid != subject.keys.uid {
+    } else if owner.uid != 0 && owner.uid != subject.keys.trusted_uid {
         check(Status::Bad, value).advise("it belongs neither to root nor to you: chown root")
     } else {
         check(Status::Ok, value)
@@ -103,13 +103,13 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
     for (key, value) in [
         ("site", settings.site()),
         ("system_label", settings.system_label().to_owned()),
-        ("space_left", bytes(settings.space_left().value)),
+        ("space_left", format_bytes(settings.space_left().value)),
         ("digest.subject", built_in()),
         ("digest.templates", built_in()),
         ("digest.attempts", terms.attempts.to_string()),
         ("digest.wait", wait),
-        ("digest.top", run::TOP.to_string()),
-        ("digest.per_kind", run::PER_KIND.to_string()),
+        ("digest.top", run::DEFAULT_TOP.to_string()),
+        ("digest.per_kind", run::DEFAULT_PER_KIND.to_string()),
     ] {
         if !is_written(key) {
             all.push(Check::setting(key, value, Origin::Default));
@@ -117,8 +117,8 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
     }
     let keys = subject.keys;
     for (variable, is_set) in [
-        ("SENDGRID_API_KEY", keys.sendgrid.is_some()),
-        ("ACTIVITY_SMTP_PASSWORD", keys.smtp.is_some()),
+        ("SENDGRID_API_KEY", keys.sendgrid_api_key.is_some()),
+        ("ACTIVITY_SMTP_PASSWORD", keys.smtp_password.is_some()),
     ] {
         if is_set {
             all.push(Check::setting("key", "[secret]", Origin::Variable(variable)));

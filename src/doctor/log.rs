@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::digest;
-use crate::digest::outcome::Recorded;
-use crate::digest::view::bytes;
+use crate::digest::outcome::RecordedOutcome;
+use crate::digest::template_context::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::Subject;
@@ -63,7 +63,7 @@ pub(super) struct Contents {
     pub newest: Option<Event>,
     /// What occurred last, by its own word.
     pub latest: Option<Event>,
-    pub digests: Vec<Recorded>,
+    pub digests: Vec<RecordedOutcome>,
     pub sweep: Option<Event>,
 }
 
@@ -152,18 +152,20 @@ pub(super) fn judge(found: &Found, subject: &Subject<'_>) -> Vec<Check> {
         return checks;
     }
     checks.push(match found.reserve {
-        Some(size @ RESERVE..) => check("reserve", Status::Ok, bytes(size)),
-        Some(size) => {
-            check("reserve", Status::Note, format!("{}, less than {}", bytes(size), bytes(RESERVE)))
-                .advise("the next sweep makes it anew")
-        }
+        Some(size @ RESERVE..) => check("reserve", Status::Ok, format_bytes(size)),
+        Some(size) => check(
+            "reserve",
+            Status::Note,
+            format!("{}, less than {}", format_bytes(size), format_bytes(RESERVE)),
+        )
+        .advise("the next sweep makes it anew"),
         None => {
             check("reserve", Status::Note, "none: a sweep could not work on a full disk".to_owned())
                 .advise("the next sweep makes it")
         }
     });
     if found.wal > LARGE_WAL {
-        let value = format!("{} are not yet taken in", bytes(found.wal));
+        let value = format!("{} are not yet taken in", format_bytes(found.wal));
         checks.push(
             check("wal", Status::Note, value)
                 .advise("something has read the log for long: `fuser` on the log names it"),
@@ -189,7 +191,7 @@ fn file(found: &Found) -> Check {
                 Read::Whole(contents) => format!(", schema {}", contents.schema),
                 Read::Not | Read::Failed(..) => String::new(),
             };
-            let value = format!("{path}, {}, {}{schema}", file.told(), bytes(file.size));
+            let value = format!("{path}, {}, {}{schema}", file.told(), format_bytes(file.size));
             match read {
                 Read::Not => check(Status::Note, value)
                     .advise("it is not read, for who may do so stands in the config"),
@@ -226,13 +228,13 @@ fn ending(contents: &Contents, subject: &Subject<'_>) -> Vec<Check> {
 fn space(subject: &Subject<'_>) -> Check {
     let wanted = subject.settings.space_left();
     let check = |status, value: String| Check::new(Area::Log, "space", status, value);
-    let asked = format!("{} asked for", bytes(wanted.value));
+    let asked = format!("{} asked for", format_bytes(wanted.value));
     let check = match subject.free {
         Some(free) if free < wanted.value => {
-            check(Status::Bad, format!("only {} free, {asked}", bytes(free)))
+            check(Status::Bad, format!("only {} free, {asked}", format_bytes(free)))
                 .advise("`activity sweep` gives back what is past its time")
         }
-        Some(free) => check(Status::Ok, format!("{} free, {asked}", bytes(free))),
+        Some(free) => check(Status::Ok, format!("{} free, {asked}", format_bytes(free))),
         None => check(Status::Note, "the system does not tell how much is free".to_owned()),
     };
     check.from(wanted.origin)

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::digest::deliver::Transport;
-use crate::digest::page::Page;
-use crate::digest::post::Post;
-use crate::digest::report::Report;
-use crate::digest::report::Scope;
-use crate::digest::run::Brief;
+use crate::digest::mail_settings::MailSettings;
+use crate::digest::rendered_mail::RenderedMail;
+use crate::digest::report::Coverage;
+use crate::digest::report::DigestReport;
+use crate::digest::run::DigestOptions;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::Subject;
@@ -28,7 +28,7 @@ pub(super) fn judge(subject: &Subject<'_>, is_tried: bool) -> Vec<Check> {
     let mut checks = vec![transport(subject, is_tried)];
     let digest = &subject.settings.config.digest;
     for file in [&digest.sendgrid_key_file, &digest.smtp_password_file].into_iter().flatten() {
-        checks.push(key_file(file, subject.keys.uid));
+        checks.push(key_file(file, subject.keys.trusted_uid));
     }
     checks.extend(templates(subject));
     checks
@@ -37,7 +37,7 @@ pub(super) fn judge(subject: &Subject<'_>, is_tried: bool) -> Vec<Check> {
 fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
     let check = |status, value: String| Check::new(Area::Mail, "transport", status, value);
     let digest = &subject.settings.config.digest;
-    let post = match Post::new(digest, &[], subject.keys) {
+    let post = match MailSettings::new(digest, &[], subject.keys) {
         Ok(post) => post,
         Err(failure) => return Check::failed(Area::Mail, "transport", failure),
     };
@@ -53,11 +53,12 @@ fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
             None
         }
         Transport::SendGrid(_) => {
-            let only = subject.keys.sendgrid.is_some() && digest.sendgrid_key_file.is_none();
+            let only =
+                subject.keys.sendgrid_api_key.is_some() && digest.sendgrid_key_file.is_none();
             only.then_some(("SENDGRID_API_KEY", "digest.sendgrid.api_key_file"))
         }
         Transport::Smtp(_) => {
-            let only = subject.keys.smtp.is_some() && digest.smtp_password_file.is_none();
+            let only = subject.keys.smtp_password.is_some() && digest.smtp_password_file.is_none();
             only.then_some(("ACTIVITY_SMTP_PASSWORD", "digest.smtp.password_file"))
         }
     };
@@ -100,17 +101,24 @@ fn templates(subject: &Subject<'_>) -> Option<Check> {
         |folder| folder.display().to_string(),
     );
     let check = |status, value: String| Check::new(Area::Mail, "templates", status, value);
-    let brief = match Brief::new(digest) {
+    let brief = match DigestOptions::new(digest) {
         Ok(brief) => brief,
         Err(failure) => return Some(Check::failed(Area::Mail, "templates", failure)),
     };
     let report = subject.log.as_ref().and_then(|log| log.as_ref().ok()).map(|log| {
-        Report::read(log, Scope::OneOff(&Query::default()), subject.now, &brief.options())
+        DigestReport::read(
+            log,
+            Coverage::OneOff(&Query::default()),
+            subject.now,
+            &brief.report_options(),
+        )
     });
     let fault = match report {
-        Some(Ok(report)) => Page::render(&report, &subject.setting, &brief.templates).fault,
+        Some(Ok(report)) => {
+            RenderedMail::render(&report, &subject.setting, &brief.templates).template_error
+        }
         // Without a log there is nothing to write about.
-        Some(Err(_)) | None => brief.templates.fault().map(str::to_owned),
+        Some(Err(_)) | None => brief.templates.read_error().map(str::to_owned),
     };
     Some(match fault {
         Some(why) => check(Status::Bad, why)

@@ -22,9 +22,9 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::digest::outcome::Recorded;
-use crate::digest::post::Keys;
-use crate::digest::view::Setting;
+use crate::digest::mail_settings::MailCredentials;
+use crate::digest::outcome::RecordedOutcome;
+use crate::digest::template_context::RenderOptions;
 use crate::failure;
 use crate::failure::Failure;
 use crate::render::Finding;
@@ -145,8 +145,8 @@ pub(crate) struct Subject<'a> {
     pub log: Option<Result<Log>>,
     /// The bytes that are left beside the log, where the system tells.
     pub free: Option<u64>,
-    pub keys: Keys<'a>,
-    pub setting: Setting<'a>,
+    pub keys: MailCredentials<'a>,
+    pub setting: RenderOptions<'a>,
     pub now: Timestamp,
     pub host: &'a Host<'a>,
 }
@@ -161,7 +161,7 @@ pub(crate) fn examine(subject: &Subject<'_>) -> Diagnosis {
     let found = log::look(subject);
     let mut checks = log::judge(&found, subject);
     checks.extend(config::judge(subject));
-    let is_sent = |digest: &Recorded| digest.outcome.sent;
+    let is_sent = |digest: &RecordedOutcome| digest.outcome.sent;
     let is_tried = found.contents().is_some_and(|log| log.digests.iter().any(is_sent));
     checks.extend(mail::judge(subject, is_tried));
     let wants = config::Wants::of(subject.settings);

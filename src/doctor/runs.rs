@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::digest::outcome::Recorded;
+use crate::digest::outcome::RecordedOutcome;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::config::Wants;
@@ -38,7 +38,7 @@ pub(super) fn judge(contents: &Contents, wants: &Wants, now: Timestamp, zone: &Z
 }
 
 /// `wanted`: whether somebody is to get it.
-fn digest(digests: &[Recorded], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
+fn digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "digest", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Note };
     let Some(last) = digests.iter().rev().find(|digest| !digest.outcome.one_off) else {

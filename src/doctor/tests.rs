@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 use super::*;
-use crate::digest::outcome::Outcome;
+use crate::digest::outcome::DigestOutcome;
 use crate::doctor::config::Wants;
 use crate::doctor::crontab::Job;
 use crate::doctor::log::Contents;
@@ -223,7 +223,7 @@ fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents
         append(recorded_at, crate::event::NewEvent { occurred_at, ..event });
     }
     for (at, sent) in digests {
-        let outcome = Outcome {
+        let outcome = DigestOutcome {
             sent: *sent,
             since: time(at).saturating_sub(Span::from_seconds(86_400)),
             until: time(at),

@@ -7,7 +7,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 
 use crate::digest::outcome;
-use crate::digest::outcome::Recorded;
+use crate::digest::outcome::RecordedOutcome;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::retention::Decider;
@@ -112,15 +112,14 @@ impl Plan {
 fn kept(log: &Log) -> Result<Vec<EventId>> {
     let mut kept: Vec<EventId> =
         log.own_events(ACTION)?.last().map(|event| event.id).into_iter().collect();
-    let sent = log.own_events(outcome::SENT)?;
+    let sent = log.own_events(outcome::SENT_ACTION)?;
     kept.extend(sent.last().map(|event| event.id));
-    let regular = sent
-        .iter()
-        .rev()
-        .find(|event| Recorded::of(event).is_some_and(|recorded| !recorded.outcome.one_off));
+    let regular = sent.iter().rev().find(|event| {
+        RecordedOutcome::from_event(event).is_some_and(|recorded| !recorded.outcome.one_off)
+    });
     let since = regular.map_or(EventId(0), |event| event.id);
     kept.extend(regular.map(|event| event.id));
-    let failed = log.own_events(outcome::FAILED)?;
+    let failed = log.own_events(outcome::FAILED_ACTION)?;
     kept.extend(failed.iter().map(|event| event.id).filter(|id| *id > since));
     Ok(kept)
 }

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::digest::outcome::Outcome;
+use crate::digest::outcome::DigestOutcome;
 use crate::digest::outcome::tests::outcome;
 use crate::event::NewEvent;
 use crate::event::own_events;
@@ -116,7 +116,7 @@ fn a_clock_that_is_far_ahead_of_the_log_sweeps_nothing() {
 #[test]
 fn the_state_of_the_digests_stays_whatever_its_age() {
     let mut fixture = Fixture::new();
-    let digest = |sent, one_off| Outcome { sent, one_off, ..outcome() }.to_event();
+    let digest = |sent, one_off| DigestOutcome { sent, one_off, ..outcome() }.to_event();
     let imported = NewEvent { own: false, ..digest(true, false) };
     for event in [
         digest(true, false),

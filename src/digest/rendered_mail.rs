@@ -2,7 +2,7 @@
 //!
 //! The templates are those of `templates/`, or the user's own. They are strict (what is not there is
 //! an error, never a blank) and the HTML one escapes whatever it is called; what they see has been
-//! made safe before, in [`view`](super::view). A template that does not work never keeps a mail from
+//! made safe before, in [`view`](super::template_context). A template that does not work never keeps a mail from
 //! being sent: the built-in ones take its place, and the first line tells why.
 
 use std::fs::File;
@@ -18,24 +18,24 @@ use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-use crate::digest::lines;
-use crate::digest::report::Report;
-use crate::digest::view::Setting;
-use crate::digest::view::View;
+use crate::digest::event_lines;
+use crate::digest::report::DigestReport;
+use crate::digest::template_context::RenderOptions;
+use crate::digest::template_context::TemplateContext;
 use crate::text;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-const TEXT: &str = include_str!("../../templates/digest.txt");
-const HTML: &str = include_str!("../../templates/digest.html");
-const SUBJECT: &str =
+const DEFAULT_TEXT_TEMPLATE: &str = include_str!("../../templates/digest.txt");
+const DEFAULT_HTML_TEMPLATE: &str = include_str!("../../templates/digest.html");
+const DEFAULT_SUBJECT_TEMPLATE: &str =
     "{{ site }}: {% if total %}{{ events }}{% else %}no activity{% endif %} on {{ day }}";
 
 /// No template that a person wrote is longer.
-const LONGEST: u64 = 1 << 20;
+const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
 /// The characters of a subject; longer ones are cut by mail programs, and headers have limits.
-const SUBJECT_LENGTH: usize = 200;
+const MAX_SUBJECT_COLUMNS: usize = 200;
 
 /// What the parts of a mail are written by.
 #[derive(Clone, Debug, Default)]
@@ -45,30 +45,31 @@ pub(crate) struct Templates {
     text: Option<String>,
     html: Option<String>,
     /// Why the user's templates cannot be read.
-    fault: Option<String>,
+    read_error: Option<String>,
 }
 
 /// A mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Page {
+pub(crate) struct RenderedMail {
     /// One line without control characters, not yet encoded for a header.
     pub subject: String,
     pub text: String,
     /// Absent where the mail is plain.
     pub html: Option<String>,
     /// What is wrong with the templates, for the error after the mail is sent.
-    pub fault: Option<String>,
+    pub template_error: Option<String>,
 }
 
 impl Templates {
     /// The built-in templates, or those of the folder: `digest.txt` and `digest.html`, each in the
     /// place of the built-in one where it is there. What is wrong with them is told by
-    /// [`Page::render`].
+    /// [`RenderedMail::render`].
     pub(crate) fn read(folder: Option<&Path>, subject: Option<String>) -> Self {
         let mut templates = Self { subject, ..Self::default() };
         let Some(folder) = folder else { return templates };
         let read = || -> Result<_, String> {
-            let (text, html) = (template(folder, "digest.txt")?, template(folder, "digest.html")?);
+            let (text, html) =
+                (read_template(folder, "digest.txt")?, read_template(folder, "digest.html")?);
             if text.is_none() && html.is_none() {
                 let folder = text::escape_bytes(folder.as_os_str().as_encoded_bytes());
                 return Err(format!("{folder} has neither digest.txt nor digest.html"));
@@ -77,24 +78,25 @@ impl Templates {
         };
         match read() {
             Ok((text, html)) => (templates.text, templates.html) = (text, html),
-            Err(why) => templates.fault = Some(why),
+            Err(why) => templates.read_error = Some(why),
         }
         templates
     }
 
     /// Why the user's templates cannot be read.
-    pub(crate) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    pub(crate) fn read_error(&self) -> Option<&str> {
+        self.read_error.as_deref()
     }
 }
 
 /// Reads a template, if it is there.
-fn template(folder: &Path, name: &str) -> Result<Option<String>, String> {
+fn read_template(folder: &Path, name: &str) -> Result<Option<String>, String> {
     let path = folder.join(name);
     let mut text = String::new();
-    let read = File::open(&path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    let read = File::open(&path)
+        .and_then(|file| file.take(MAX_TEMPLATE_BYTES + 1).read_to_string(&mut text));
     let why = match read {
-        Ok(length) if length as u64 <= LONGEST => return Ok(Some(text)),
+        Ok(length) if length as u64 <= MAX_TEMPLATE_BYTES => return Ok(Some(text)),
         Ok(_) => "it is longer than 1 MiB".to_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => error.to_string(),
@@ -102,26 +104,30 @@ fn template(folder: &Path, name: &str) -> Result<Option<String>, String> {
     Err(format!("cannot read {}: {why}", text::escape_bytes(path.as_os_str().as_encoded_bytes())))
 }
 
-impl Page {
+impl RenderedMail {
     /// Writes a report by the templates; by the built-in ones where those don't work.
-    pub(crate) fn render(report: &Report, setting: &Setting<'_>, templates: &Templates) -> Self {
-        let mut view = View::new(report, setting);
-        let fault = match &templates.fault {
+    pub(crate) fn render(
+        report: &DigestReport,
+        setting: &RenderOptions<'_>,
+        templates: &Templates,
+    ) -> Self {
+        let mut view = TemplateContext::new(report, setting);
+        let fault = match &templates.read_error {
             Some(fault) => fault.clone(),
-            None => match written(&view, templates) {
+            None => match render_parts(&view, templates) {
                 Ok(page) => return page,
                 Err(fault) => fault,
             },
         };
         view.notice =
             format!("The configured templates do not work, this is the built-in mail: {fault}");
-        let page = written(&view, &Templates::default()).expect("the built-in templates work");
-        Self { fault: Some(fault), ..page }
+        let page = render_parts(&view, &Templates::default()).expect("the built-in templates work");
+        Self { template_error: Some(fault), ..page }
     }
 
     /// A plain mail in the place of a digest that cannot be made. `reason` has been escaped.
     pub(crate) fn fallback(site: &str, reason: &str, now: Timestamp, zone: &Zone) -> Self {
-        let site = lines::shown(site, lines::LABEL);
+        let site = event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS);
         let text = format!(
             "The digest of {site} could not be made: {reason}\n\n\
              It was due at {}. The next digest that can be made\n\
@@ -130,12 +136,15 @@ impl Page {
             zone.format(now, TimeFormat::DateTimeMinute)
         );
         let subject = one_line(&format!("{site}: the digest could not be made: {reason}"));
-        Self { subject, text, html: None, fault: None }
+        Self { subject, text, html: None, template_error: None }
     }
 
     /// A plain mail that tries the way of the digest. `from` is who sends it, and from where.
-    pub(crate) fn test(site: &str, from: &str, now: Timestamp, zone: &Zone) -> Self {
-        let (site, from) = (lines::shown(site, lines::LABEL), lines::shown(from, lines::LABEL));
+    pub(crate) fn test_mail(site: &str, from: &str, now: Timestamp, zone: &Zone) -> Self {
+        let (site, from) = (
+            event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
+            event_lines::escape_and_truncate(from, event_lines::LABEL_COLUMNS),
+        );
         let text = format!(
             "This mail tries the way that the digest of {site} goes.\n\n\
              `activity doctor --mail` was called by {from} at {}.\n\
@@ -143,36 +152,56 @@ impl Page {
             zone.format(now, TimeFormat::DateTimeMinute)
         );
         let subject = one_line(&format!("{site}: a test of the digest's mail"));
-        Self { subject, text, html: None, fault: None }
+        Self { subject, text, html: None, template_error: None }
     }
 }
 
 /// Writes all parts, or says what is wrong with which template.
-fn written(view: &View, templates: &Templates) -> Result<Page, String> {
-    let text = part("digest.txt", templates.text.as_deref().unwrap_or(TEXT), Format::Plain, view)?;
-    let html = part("digest.html", templates.html.as_deref().unwrap_or(HTML), Format::Html, view)?;
-    let subject = templates.subject.as_deref().unwrap_or(SUBJECT);
-    let subject = part("the subject", subject, Format::Plain, view)?;
+fn render_parts(view: &TemplateContext, templates: &Templates) -> Result<RenderedMail, String> {
+    let text = render_part(
+        "digest.txt",
+        templates.text.as_deref().unwrap_or(DEFAULT_TEXT_TEMPLATE),
+        PartFormat::Plain,
+        view,
+    )?;
+    let html = render_part(
+        "digest.html",
+        templates.html.as_deref().unwrap_or(DEFAULT_HTML_TEMPLATE),
+        PartFormat::Html,
+        view,
+    )?;
+    let subject = templates.subject.as_deref().unwrap_or(DEFAULT_SUBJECT_TEMPLATE);
+    let subject = render_part("the subject", subject, PartFormat::Plain, view)?;
     let subject = match view.gap.as_str() {
         "" => one_line(&subject),
         gap => one_line(&format!("[{gap}] {subject}")),
     };
-    Ok(Page { subject, text: tidy(&text), html: Some(html), fault: None })
+    Ok(RenderedMail {
+        subject,
+        text: collapse_blank_lines(&text),
+        html: Some(html),
+        template_error: None,
+    })
 }
 
 /// What a template writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
+enum PartFormat {
     Plain,
     Html,
 }
 
-fn part(name: &'static str, template: &str, format: Format, view: &View) -> Result<String, String> {
+fn render_part(
+    name: &'static str,
+    template: &str,
+    format: PartFormat,
+    view: &TemplateContext,
+) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(move |_| match format {
-        Format::Plain => AutoEscape::None,
-        Format::Html => AutoEscape::Html,
+        PartFormat::Plain => AutoEscape::None,
+        PartFormat::Html => AutoEscape::Html,
     });
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
@@ -190,18 +219,18 @@ fn part(name: &'static str, template: &str, format: Format, view: &View) -> Resu
     environment
         .template_from_named_str(name, template)
         .and_then(|template| template.render(Value::from(Serde(view))))
-        .map_err(|error| reason(name, &error))
+        .map_err(|error| describe_error(name, &error))
 }
 
 /// One line: which template, where, what.
-fn reason(name: &str, error: &Error) -> String {
+fn describe_error(name: &str, error: &Error) -> String {
     let line = error.line().map(|line| format!(":{line}")).unwrap_or_default();
     let kind = error.kind().to_string();
     let why = match error.detail() {
         Some(detail) => format!("{kind}: {detail}"),
         None => kind,
     };
-    lines::shown(&format!("{name}{line}: {why}"), lines::SENTENCE)
+    event_lines::escape_and_truncate(&format!("{name}{line}: {why}"), event_lines::SENTENCE_COLUMNS)
 }
 
 /// What a header bears: no line break or other control character, and not too long.
@@ -209,11 +238,11 @@ fn one_line(text: &str) -> String {
     let blank = |c: char| if c.is_control() { ' ' } else { c };
     let line: String = text.chars().map(blank).collect();
     let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
-    text::truncate(&words.join(" "), SUBJECT_LENGTH).into_owned()
+    text::truncate(&words.join(" "), MAX_SUBJECT_COLUMNS).into_owned()
 }
 
 /// Without blanks at the ends of lines, and never two empty lines in a row.
-fn tidy(text: &str) -> String {
+fn collapse_blank_lines(text: &str) -> String {
     let mut tidy = String::with_capacity(text.len());
     for line in text.trim_start_matches('\n').lines().map(str::trim_end) {
         if !(line.is_empty() && tidy.ends_with("\n\n")) {

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use crate::digest::lines;
-use crate::digest::lines::Lines;
-use crate::digest::quiet::Quiet;
-use crate::digest::report::Report;
-use crate::digest::view;
-use crate::digest::view::Setting;
-use crate::digest::view::Space;
+use crate::digest::event_lines;
+use crate::digest::event_lines::EventLineFormatter;
+use crate::digest::quiet::QuietActivity;
+use crate::digest::report::DigestReport;
+use crate::digest::template_context;
+use crate::digest::template_context::LowDiskSpace;
+use crate::digest::template_context::RenderOptions;
 use crate::digest::window;
-use crate::digest::window::Gap;
-use crate::digest::window::Window;
+use crate::digest::window::DigestGap;
+use crate::digest::window::DigestWindow;
 use crate::event::Party;
 use crate::query::Predicate;
 use crate::query::Query;
@@ -29,27 +29,27 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
 /// How many sign-ins fail for one person before somebody should look.
-const FAILED_SIGN_INS: u64 = 2;
+const MIN_FAILED_SIGN_INS: u64 = 2;
 /// How many people, and how many failed digests, are named among what needs a look.
-const NAMED: usize = 5;
+const MAX_NAMED: usize = 5;
 
 /// `18,412 events`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub(super) fn format_count(count: u64, noun: &str) -> String {
     let worded = text::plural(count, noun);
     let noun = worded.trim_start_matches(|c: char| c.is_ascii_digit());
     format!("{}{noun}", text::format_thousands(count))
 }
 
 /// Whether the window is a day, give or take a change of the clocks and what cron is late.
-pub(super) fn is_a_day(window: &Window) -> bool {
-    let longest = window::LONGEST.as_seconds();
-    let shortest = 2 * window::LENGTH.as_seconds() - longest;
-    (shortest..=longest).contains(&(window.nanos().unsigned_abs() / SECOND))
+pub(super) fn is_a_day(window: &DigestWindow) -> bool {
+    let longest = window::LONGEST_WITHOUT_GAP.as_seconds();
+    let shortest = 2 * window::USUAL_LENGTH.as_seconds() - longest;
+    (shortest..=longest).contains(&(window.length_nanos().unsigned_abs() / SECOND))
 }
 
 /// The length of the window in words: `24 hours`, `3 days`, `20 minutes`.
-pub(super) fn length(window: &Window) -> String {
-    let nanos = window.nanos().unsigned_abs();
+pub(super) fn format_length(window: &DigestWindow) -> String {
+    let nanos = window.length_nanos().unsigned_abs();
     let hours = (nanos + HOUR / 2) / HOUR;
     if nanos < HOUR {
         text::plural(nanos / MINUTE, "minute")
@@ -61,7 +61,7 @@ pub(super) fn length(window: &Window) -> String {
 }
 
 /// `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
-pub(super) fn span(window: &Window, zone: &Zone) -> String {
+pub(super) fn format_span(window: &DigestWindow, zone: &Zone) -> String {
     let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
     let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
     let change = if before == after { String::new() } else { format!(" {before}") };
@@ -74,11 +74,13 @@ pub(super) fn span(window: &Window, zone: &Zone) -> String {
 }
 
 /// What stands in front of the subject when there is a gap: `covers 3 days`.
-pub(super) fn gap(window: &Window) -> String {
+pub(super) fn gap_prefix(window: &DigestWindow) -> String {
     match &window.gap {
         None => String::new(),
-        Some(Gap { longer: true, .. }) => format!("covers {}", length(window)),
-        Some(Gap { failed, unrecorded, longer: false }) => {
+        Some(DigestGap { longer_than_a_day: true, .. }) => {
+            format!("covers {}", format_length(window))
+        }
+        Some(DigestGap { failed, unrecorded, longer_than_a_day: false }) => {
             let (count, sort) = match failed.len() {
                 0 => (unrecorded.len(), "unrecorded"),
                 count => (count, "failed"),
@@ -93,17 +95,17 @@ pub(super) fn gap(window: &Window) -> String {
 }
 
 /// The sentence of a window without an event.
-pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
+pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String {
     if report.total > 0 {
         return String::new();
     }
-    let length = length(&report.window);
-    match &report.last {
+    let length = format_length(&report.window);
+    match &report.last_event {
         Some(_) if report.query.is_some() => format!("No activity of that sort in {length}."),
         Some(last) => format!(
             "No activity in {length}. The log is alive: its last event came {} ({}).",
             time::format_ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
-            lines::shown(&last.action.slug, lines::LABEL),
+            event_lines::escape_and_truncate(&last.action.slug, event_lines::LABEL_COLUMNS),
         ),
         None if report.head.0.0 > 0 => {
             format!("No activity in {length}. The log has no events but its own.")
@@ -113,21 +115,24 @@ pub(super) fn quiet_day(report: &Report, zone: &Zone) -> String {
 }
 
 /// What a one-off digest is about.
-pub(super) fn query(query: &Query, zone: &Zone) -> String {
-    lines::shown(&query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)), lines::SENTENCE)
+pub(super) fn describe_query(query: &Query, zone: &Zone) -> String {
+    event_lines::escape_and_truncate(
+        &query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)),
+        event_lines::SENTENCE_COLUMNS,
+    )
 }
 
 /// `And 3 actions more with 12 events.`
-pub(super) fn more_kinds((actions, events): (u64, u64)) -> String {
+pub(super) fn omitted_actions_sentence((actions, events): (u64, u64)) -> String {
     if actions == 0 {
         return String::new();
     }
-    format!("And {} more with {}.", counted(actions, "action"), counted(events, "event"))
+    format!("And {} more with {}.", format_count(actions, "action"), format_count(events, "event"))
 }
 
 /// `No sign-ups, comments or bookings.`
-pub(super) fn nothing(names: &[String]) -> String {
-    let names: Vec<String> = names.iter().map(|name| in_a_sentence(name)).collect();
+pub(super) fn empty_kinds_sentence(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| uncapitalize(name)).collect();
     match names.as_slice() {
         [] => String::new(),
         [only] => format!("No {only}."),
@@ -136,8 +141,8 @@ pub(super) fn nothing(names: &[String]) -> String {
 }
 
 /// A name without its capital, unless it is an abbreviation.
-fn in_a_sentence(name: &str) -> String {
-    let name = lines::shown(name, lines::LABEL);
+fn uncapitalize(name: &str) -> String {
+    let name = event_lines::escape_and_truncate(name, event_lines::LABEL_COLUMNS);
     let mut letters = name.chars();
     match (letters.next(), letters.clone().next()) {
         (Some(first), Some(second)) if !second.is_uppercase() => {
@@ -147,7 +152,7 @@ fn in_a_sentence(name: &str) -> String {
     }
 }
 
-pub(super) fn ahead(count: u64) -> String {
+pub(super) fn ahead_sentence(count: u64) -> String {
     match count {
         0 => String::new(),
         1 => "1 event is dated after the end of this window; a later digest has it.".to_owned(),
@@ -159,7 +164,11 @@ pub(super) fn ahead(count: u64) -> String {
 }
 
 /// The command that shows what a query finds, times in full so that the counts agree.
-pub(super) fn command(query: &str, since: Option<Timestamp>, until: Option<Timestamp>) -> String {
+pub(super) fn list_command(
+    query: &str,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> String {
     let mut command = format!("activity list '{}'", text::escape(query).replace('\'', r"'\''"));
     for (flag, at) in [("since", since), ("until", until)] {
         if let Some(at) = at {
@@ -170,84 +179,101 @@ pub(super) fn command(query: &str, since: Option<Timestamp>, until: Option<Times
 }
 
 /// `asked`, which may name actions, and all that a one-off digest is about but times and actions.
-pub(super) fn narrowed(asked: &str, query: Option<&Query>) -> String {
+pub(super) fn narrow_query(asked: &str, query: Option<&Query>) -> String {
     let is_other = |term: &&Term| !matches!(term.predicate, Predicate::Text(TextField::Action, _));
     let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
     terms.fold(asked.to_owned(), |all, term| format!("{all} {term}"))
 }
 
 /// What needs a look, the gravest first.
-pub(super) fn looks(report: &Report, setting: &Setting<'_>, lines: &Lines<'_>) -> Vec<String> {
+pub(super) fn needs_a_look(
+    report: &DigestReport,
+    setting: &RenderOptions<'_>,
+    lines: &EventLineFormatter<'_>,
+) -> Vec<String> {
     let window = &report.window;
     let mut looks = Vec::new();
-    looks.extend(setting.unwritten.map(|sentence| lines::shown(sentence, lines::SENTENCE)));
-    if let Some(Space { free, wanted }) = setting.space {
-        let (free, wanted) = (view::bytes(free), view::bytes(wanted));
+    looks.extend(
+        setting.write_failure_notice.map(|sentence| {
+            event_lines::escape_and_truncate(sentence, event_lines::SENTENCE_COLUMNS)
+        }),
+    );
+    if let Some(LowDiskSpace { free, required: wanted }) = setting.low_disk_space {
+        let (free, wanted) =
+            (template_context::format_bytes(free), template_context::format_bytes(wanted));
         looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));
     }
     looks.extend(gap_sentences(window, setting.zone));
-    looks.extend(report.quiet.iter().map(|quiet| gone_quiet(quiet, report.made_at, setting.zone)));
+    looks.extend(
+        report
+            .gone_quiet
+            .iter()
+            .map(|quiet| gone_quiet_sentence(quiet, report.made_at, setting.zone)),
+    );
     if report.critical > 0 {
-        let asked = narrowed("severity:critical", report.query.as_ref());
-        let command = command(&asked, Some(window.since), Some(window.until));
-        looks.push(format!("{}: {command}", counted(report.critical, "critical event")));
+        let asked = narrow_query("severity:critical", report.query.as_ref());
+        let command = list_command(&asked, Some(window.since), Some(window.until));
+        looks.push(format!("{}: {command}", format_count(report.critical, "critical event")));
     }
-    looks.extend(failed_sign_ins(report));
+    looks.extend(failed_sign_in_sentences(report));
     let is_trouble = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
-    let trouble = report.own.iter().filter(|event| is_trouble(&event.action.slug)).take(NAMED);
-    looks.extend(trouble.map(|event| sentence(&lines.own(event))));
+    let trouble =
+        report.own_events.iter().filter(|event| is_trouble(&event.action.slug)).take(MAX_NAMED);
+    looks.extend(trouble.map(|event| to_sentence(&lines.format_own_event(event))));
     looks
 }
 
-fn gap_sentences(window: &Window, zone: &Zone) -> Vec<String> {
+fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
     let Some(gap) = &window.gap else { return Vec::new() };
     let mut sentences = Vec::new();
-    if gap.longer {
+    if gap.longer_than_a_day {
         sentences.push(format!(
             "No digest was sent since {}: this one covers {}.",
             zone.format(window.since, TimeFormat::WeekdayTime),
-            length(window)
+            format_length(window)
         ));
     }
-    for failed in gap.failed.iter().take(NAMED) {
+    for failed in gap.failed.iter().take(MAX_NAMED) {
         let why = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
-        let why = why.map(|why| lines::shown(why, lines::LABEL)).unwrap_or_default();
+        let why = why
+            .map(|why| event_lines::escape_and_truncate(why, event_lines::LABEL_COLUMNS))
+            .unwrap_or_default();
         sentences.push(format!(
             "The digest of {} could not be sent ({}: {why}); this one has its events.",
             zone.format(failed.at, TimeFormat::WeekdayTime),
-            lines::shown(&failed.outcome.transport, lines::LABEL),
+            event_lines::escape_and_truncate(&failed.outcome.transport, event_lines::LABEL_COLUMNS),
         ));
     }
-    if let Some(more @ 1..) = gap.failed.len().checked_sub(NAMED) {
+    if let Some(more @ 1..) = gap.failed.len().checked_sub(MAX_NAMED) {
         sentences.push(format!("Nor could {more} more digests."));
     }
-    for at in gap.unrecorded.iter().take(NAMED) {
+    for at in gap.unrecorded.iter().take(MAX_NAMED) {
         sentences.push(format!(
             "The digest of {} has no record and may have been sent; this one has its events again.",
             zone.format(*at, TimeFormat::WeekdayTime)
         ));
     }
-    if let Some(more @ 1..) = gap.unrecorded.len().checked_sub(NAMED) {
+    if let Some(more @ 1..) = gap.unrecorded.len().checked_sub(MAX_NAMED) {
         sentences.push(format!("Nor have {more} more digests."));
     }
     sentences
 }
 
-fn gone_quiet(quiet: &Quiet, now: Timestamp, zone: &Zone) -> String {
+fn gone_quiet_sentence(quiet: &QuietActivity, now: Timestamp, zone: &Zone) -> String {
     format!(
         "{} {} stopped: the last was {} ({}), normally {}.",
-        lines::shown(&quiet.name, lines::LABEL),
+        event_lines::escape_and_truncate(&quiet.name, event_lines::LABEL_COLUMNS),
         if quiet.is_action { "has" } else { "have" },
         time::format_ago(quiet.last, now.max(quiet.last), zone),
         zone.format(quiet.last, TimeFormat::WeekdayTime),
-        quiet.pace
+        quiet.frequency
     )
 }
 
-fn failed_sign_ins(report: &Report) -> Vec<String> {
+fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
     let mut people: Vec<(Option<&Party>, u64)> = Vec::new();
     let mut places: HashMap<Option<&str>, usize> = HashMap::new();
-    for failed in report.failed.iter().filter(|failed| failed.is_sign_in()) {
+    for failed in report.failed_attempts.iter().filter(|failed| failed.is_sign_in()) {
         let who = failed.who.as_ref();
         // One person may have failed at several actions.
         let name = who.and_then(|who| who.id.as_deref().or(who.label.as_deref()));
@@ -257,26 +283,27 @@ fn failed_sign_ins(report: &Report) -> Vec<String> {
         });
         people[place].1 += failed.count;
     }
-    people.retain(|(_, count)| *count >= FAILED_SIGN_INS);
+    people.retain(|(_, count)| *count >= MIN_FAILED_SIGN_INS);
     people.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut sentences: Vec<String> = people
         .iter()
-        .take(NAMED)
+        .take(MAX_NAMED)
         .map(|(who, count)| {
-            let who = who.map_or_else(|| "nobody in particular".to_owned(), lines::party);
-            format!("{} for {who}.", counted(*count, "failed sign-in"))
+            let who =
+                who.map_or_else(|| "nobody in particular".to_owned(), event_lines::format_party);
+            format!("{} for {who}.", format_count(*count, "failed sign-in"))
         })
         .collect();
-    if people.len() > NAMED {
-        let rest = &people[NAMED..];
+    if people.len() > MAX_NAMED {
+        let rest = &people[MAX_NAMED..];
         let count = rest.iter().map(|(_, count)| count).sum();
-        let others = counted(rest.len() as u64, "other");
-        sentences.push(format!("{} for {others}.", counted(count, "failed sign-in")));
+        let others = format_count(rest.len() as u64, "other");
+        sentences.push(format!("{} for {others}.", format_count(count, "failed sign-in")));
     }
     sentences
 }
 
-fn sentence(words: &str) -> String {
+fn to_sentence(words: &str) -> String {
     let mut letters = words.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(['.']).collect()

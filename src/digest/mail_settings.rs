@@ -14,34 +14,34 @@ use crate::digest::deliver::SendGrid;
 use crate::digest::deliver::Sendmail;
 use crate::digest::deliver::Smtp;
 use crate::digest::deliver::Transport;
-use crate::digest::page::Page;
+use crate::digest::rendered_mail::RenderedMail;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::secret::Secret;
 
-const SENDGRID: &str = "https://api.sendgrid.com";
-const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "-t", "-i"];
+const SENDGRID_URL: &str = "https://api.sendgrid.com";
+const SENDMAIL_COMMAND: [&str; 3] = ["/usr/sbin/sendmail", "-t", "-i"];
 
 /// The keys that the environment holds, and whose key files are trusted besides root's.
 #[derive(Clone, Copy)]
-pub(crate) struct Keys<'a> {
+pub(crate) struct MailCredentials<'a> {
     /// `SENDGRID_API_KEY`.
-    pub sendgrid: Option<&'a str>,
+    pub sendgrid_api_key: Option<&'a str>,
     /// `ACTIVITY_SMTP_PASSWORD`.
-    pub smtp: Option<&'a str>,
-    pub uid: u32,
+    pub smtp_password: Option<&'a str>,
+    pub trusted_uid: u32,
 }
 
 /// All that a mail needs besides what is in it.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct MailSettings {
     pub transport: Transport,
-    pub terms: RetryPolicy,
+    pub retry_policy: RetryPolicy,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
 
-impl Post {
+impl MailSettings {
     /// `to` stands for the recipients of the config, where it names any.
     ///
     /// # Errors
@@ -50,16 +50,16 @@ impl Post {
     pub(crate) fn new(
         config: &config::DigestConfig,
         to: &[String],
-        keys: Keys<'_>,
+        keys: MailCredentials<'_>,
     ) -> Result<Self, Failure> {
-        let from = config.from.as_deref().ok_or_else(|| missing("from"))?;
-        let from = Mailbox::parse(from).map_err(|failure| at("from", failure))?;
+        let from = config.from.as_deref().ok_or_else(|| missing_key("from"))?;
+        let from = Mailbox::parse(from).map_err(|failure| with_key("from", failure))?;
         let to = if to.is_empty() {
             if config.to.is_empty() {
-                return Err(missing("to"));
+                return Err(missing_key("to"));
             }
             let parsed = config.to.iter().map(|text| Mailbox::parse(text));
-            parsed.collect::<Result<_, _>>().map_err(|failure| at("to", failure))?
+            parsed.collect::<Result<_, _>>().map_err(|failure| with_key("to", failure))?
         } else {
             let parsed = to.iter().map(|text| Mailbox::parse(text));
             parsed.collect::<Result<_, _>>().map_err(|failure| Failure {
@@ -76,7 +76,7 @@ impl Post {
                 .map_or(usual.first_wait, |span| Duration::from_secs(span.as_seconds())),
             ..usual
         };
-        Ok(Self { transport: transport(config, keys)?, terms, from, to })
+        Ok(Self { transport: read_transport(config, keys)?, retry_policy: terms, from, to })
     }
 
     /// The addresses that the mail goes to.
@@ -85,7 +85,7 @@ impl Post {
     }
 
     /// A page as the mail that carries it. No other mail is called `unique`.
-    pub(crate) fn mail(&self, page: Page, window: String, unique: &str) -> Mail {
+    pub(crate) fn compose(&self, page: RenderedMail, window: String, unique: &str) -> Mail {
         Mail {
             message_id: Mail::new_message_id(unique, &self.from),
             from: self.from.clone(),
@@ -98,52 +98,60 @@ impl Post {
     }
 }
 
-fn transport(config: &config::DigestConfig, keys: Keys<'_>) -> Result<Transport, Failure> {
+fn read_transport(
+    config: &config::DigestConfig,
+    keys: MailCredentials<'_>,
+) -> Result<Transport, Failure> {
     match config.transport.as_deref() {
         Some("sendgrid") => {
-            let key = match (keys.sendgrid, &config.sendgrid_key_file) {
+            let key = match (keys.sendgrid_api_key, &config.sendgrid_key_file) {
                 (Some(key), _) => Secret::new(key, "SENDGRID_API_KEY")?,
-                (None, Some(file)) => secret("sendgrid.api_key_file", file, keys.uid)?,
+                (None, Some(file)) => read_secret("sendgrid.api_key_file", file, keys.trusted_uid)?,
                 (None, None) => {
-                    return Err(missing("sendgrid.api_key_file").hint(
+                    return Err(missing_key("sendgrid.api_key_file").hint(
                         "or set SENDGRID_API_KEY; a key is never an argument, for all can see those",
                     ));
                 }
             };
-            let url = config.sendgrid_url.as_deref().unwrap_or(SENDGRID);
-            let sendgrid = SendGrid::new(url, key).map_err(|failure| at("sendgrid", failure))?;
+            let url = config.sendgrid_url.as_deref().unwrap_or(SENDGRID_URL);
+            let sendgrid =
+                SendGrid::new(url, key).map_err(|failure| with_key("sendgrid", failure))?;
             Ok(Transport::SendGrid(sendgrid))
         }
         Some("smtp") => {
-            let url = config.smtp_url.as_deref().ok_or_else(|| missing("smtp.url"))?;
-            let password = match (keys.smtp, &config.smtp_password_file) {
+            let url = config.smtp_url.as_deref().ok_or_else(|| missing_key("smtp.url"))?;
+            let password = match (keys.smtp_password, &config.smtp_password_file) {
                 (Some(password), _) => Some(Secret::new(password, "ACTIVITY_SMTP_PASSWORD")?),
-                (None, Some(file)) => Some(secret("smtp.password_file", file, keys.uid)?),
+                (None, Some(file)) => {
+                    Some(read_secret("smtp.password_file", file, keys.trusted_uid)?)
+                }
                 (None, None) => None,
             };
-            let smtp = Smtp::new(url, password).map_err(|failure| at("smtp", failure))?;
+            let smtp = Smtp::new(url, password).map_err(|failure| with_key("smtp", failure))?;
             Ok(Transport::Smtp(smtp))
         }
         Some("sendmail") => {
-            let usual = || SENDMAIL.map(str::to_owned).to_vec();
+            let usual = || SENDMAIL_COMMAND.map(str::to_owned).to_vec();
             let command = config.sendmail_command.clone().unwrap_or_else(usual);
             let sendmail = Sendmail::new(&command);
-            Ok(Transport::Sendmail(sendmail.map_err(|failure| at("sendmail.command", failure))?))
+            Ok(Transport::Sendmail(
+                sendmail.map_err(|failure| with_key("sendmail.command", failure))?,
+            ))
         }
-        _ => Err(missing("transport").hint("sendgrid, smtp or sendmail")),
+        _ => Err(missing_key("transport").hint("sendgrid, smtp or sendmail")),
     }
 }
 
-fn secret(key: &str, file: &Path, uid: u32) -> Result<Secret, Failure> {
-    Secret::read(file, uid).map_err(|failure| at(key, failure))
+fn read_secret(key: &str, file: &Path, uid: u32) -> Result<Secret, Failure> {
+    Secret::read(file, uid).map_err(|failure| with_key(key, failure))
 }
 
-fn missing(key: &str) -> Failure {
+fn missing_key(key: &str) -> Failure {
     let failure = Failure::new(Exit::Config, format!("config: digest.{key} is missing"));
     failure.hint("no mail can be sent without; --dry-run shows the digest all the same")
 }
 
-fn at(key: &str, failure: Failure) -> Failure {
+fn with_key(key: &str, failure: Failure) -> Failure {
     Failure { message: format!("config: digest.{key}: {}", failure.message), ..failure }
 }
 
@@ -151,7 +159,8 @@ fn at(key: &str, failure: Failure) -> Failure {
 mod tests {
     use super::*;
 
-    const NO_KEYS: Keys<'_> = Keys { sendgrid: None, smtp: None, uid: 0 };
+    const NO_CREDENTIALS: MailCredentials<'_> =
+        MailCredentials { sendgrid_api_key: None, smtp_password: None, trusted_uid: 0 };
 
     fn complete(transport: &str) -> config::DigestConfig {
         config::DigestConfig {
@@ -162,8 +171,8 @@ mod tests {
         }
     }
 
-    fn refused(config: &config::DigestConfig, keys: Keys<'_>) -> String {
-        let failure = Post::new(config, &[], keys).unwrap_err();
+    fn refusal(config: &config::DigestConfig, keys: MailCredentials<'_>) -> String {
+        let failure = MailSettings::new(config, &[], keys).unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{failure}");
         failure.message
     }
@@ -178,7 +187,10 @@ mod tests {
             (complete("sendgrid"), "sendgrid.api_key_file"),
             (complete("smtp"), "smtp.url"),
         ] {
-            assert_eq!(refused(&config, NO_KEYS), format!("config: digest.{key} is missing"));
+            assert_eq!(
+                refusal(&config, NO_CREDENTIALS),
+                format!("config: digest.{key} is missing")
+            );
         }
     }
 
@@ -188,20 +200,20 @@ mod tests {
             from: Some(from.to_owned()),
             ..complete("sendmail")
         };
-        assert!(refused(&with_from("nobody"), NO_KEYS).starts_with("config: digest.from: "));
+        assert!(refusal(&with_from("nobody"), NO_CREDENTIALS).starts_with("config: digest.from: "));
         let plain = config::DigestConfig {
             sendgrid_url: Some("http://example.org".to_owned()),
             ..complete("sendgrid")
         };
-        let keys = Keys { sendgrid: Some("SG.hush"), ..NO_KEYS };
-        let told = refused(&plain, keys);
+        let keys = MailCredentials { sendgrid_api_key: Some("SG.hush"), ..NO_CREDENTIALS };
+        let told = refusal(&plain, keys);
         assert!(told.starts_with("config: digest.sendgrid: "), "{told}");
         let absent = config::DigestConfig {
             smtp_url: Some("smtps://u@example.org".to_owned()),
             smtp_password_file: Some("/nowhere/x".into()),
             ..complete("smtp")
         };
-        let told = refused(&absent, NO_KEYS);
+        let told = refusal(&absent, NO_CREDENTIALS);
         assert!(told.starts_with("config: digest.smtp.password_file: "), "{told}");
     }
 
@@ -211,8 +223,8 @@ mod tests {
             sendgrid_key_file: Some("/nowhere/key".into()),
             ..complete("sendgrid")
         };
-        let keys = Keys { sendgrid: Some("SG.hush"), ..NO_KEYS };
-        let post = Post::new(&config, &[], keys).unwrap();
+        let keys = MailCredentials { sendgrid_api_key: Some("SG.hush"), ..NO_CREDENTIALS };
+        let post = MailSettings::new(&config, &[], keys).unwrap();
         assert_eq!(post.transport.name(), "sendgrid");
         assert!(!format!("{post:?}").contains("SG.hush"));
     }
@@ -220,9 +232,10 @@ mod tests {
     #[test]
     fn addresses_of_the_call_take_the_place_of_the_configs() {
         let to = ["Ann <ann@example.org>".to_owned()];
-        let post = Post::new(&complete("sendmail"), &to, NO_KEYS).unwrap();
+        let post = MailSettings::new(&complete("sendmail"), &to, NO_CREDENTIALS).unwrap();
         assert_eq!(post.recipients(), ["ann@example.org"]);
-        let failure = Post::new(&complete("sendmail"), &["ann".to_owned()], NO_KEYS).unwrap_err();
+        let failure = MailSettings::new(&complete("sendmail"), &["ann".to_owned()], NO_CREDENTIALS)
+            .unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         assert!(failure.message.starts_with("--to: "), "{failure}");
     }

@@ -1,0 +1,193 @@
+//! One line for one event: when, who, what, where. The log's own events in words.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::digest::outcome;
+use crate::digest::sentences;
+use crate::digest::tally::FailedAttempts;
+use crate::digest::template_context::RenderOptions;
+use crate::digest::window::DigestWindow;
+use crate::event::Event;
+use crate::event::Party;
+use crate::event::Source;
+use crate::event::Target;
+use crate::text;
+use crate::time::TimeFormat;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The columns that a name or a label gets, and a sentence.
+pub(super) const LABEL_COLUMNS: usize = 48;
+pub(super) const SENTENCE_COLUMNS: usize = 240;
+/// An id in the place of a label is cut to so many.
+const ID_COLUMNS: usize = 16;
+
+/// An event.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EventLine {
+    /// `05:41`, with its day where the window is longer than one.
+    pub time: String,
+    /// `James Compton (by Jerome Cruz)`.
+    pub who: String,
+    /// The title, else the action, with the status where it failed: `Signed in (401)`.
+    pub what: String,
+    /// The record, else where it came from; may be empty.
+    pub target: String,
+    pub failed: bool,
+}
+
+/// Writes the lines of one digest.
+pub(super) struct EventLineFormatter<'a> {
+    zone: &'a Zone,
+    system_label: &'a str,
+    time_style: TimeFormat,
+}
+
+/// Text that is not ours, safe to show and not too long.
+pub(super) fn escape_and_truncate(text: &str, columns: usize) -> String {
+    text::truncate(&text::escape(text), columns).into_owned()
+}
+
+/// A person by the label, else by the id.
+pub(super) fn format_party(party: &Party) -> String {
+    match (&party.label, &party.id) {
+        (Some(label), _) => escape_and_truncate(label, LABEL_COLUMNS),
+        (None, Some(id)) => escape_and_truncate(id, ID_COLUMNS),
+        (None, None) => "(anonymous)".to_owned(),
+    }
+}
+
+impl<'a> EventLineFormatter<'a> {
+    pub(super) fn new(setting: &RenderOptions<'a>, window: &DigestWindow) -> Self {
+        let clock = if sentences::is_a_day(window) {
+            TimeFormat::TimeOfDay
+        } else {
+            TimeFormat::WeekdayTime
+        };
+        Self { zone: setting.zone, system_label: setting.system_label, time_style: clock }
+    }
+
+    pub(super) fn format_event(&self, event: &Event) -> EventLine {
+        self.format_event_in_style(event, self.time_style)
+    }
+
+    /// With the day and the clock, for what occurred outside the window.
+    pub(super) fn format_event_with_day(&self, event: &Event) -> EventLine {
+        self.format_event_in_style(event, TimeFormat::WeekdayTime)
+    }
+
+    fn format_event_in_style(&self, event: &Event, clock: TimeFormat) -> EventLine {
+        let failed = event.is_failed();
+        let what = event.title.as_deref().unwrap_or(&event.action.slug);
+        let mut what = escape_and_truncate(what, LABEL_COLUMNS);
+        if let Some(status) = event.status_code.filter(|_| failed) {
+            write!(what, " ({status})").expect("a String takes all");
+        } else if failed && event.title.is_some() {
+            what.push_str(" (failed)");
+        }
+        let target = event
+            .target
+            .as_deref()
+            .map(format_target)
+            .or_else(|| event.ip.as_deref().map(format_network));
+        EventLine {
+            time: self.zone.format(event.occurred_at, clock),
+            who: self.format_actor(event),
+            what,
+            target: target.unwrap_or_default(),
+            failed,
+        }
+    }
+
+    fn format_actor(&self, event: &Event) -> String {
+        let actor = match (&event.actor, event.source) {
+            (Some(actor), _) => format_party(actor),
+            (None, Source::System | Source::Cron) => {
+                escape_and_truncate(self.system_label, LABEL_COLUMNS)
+            }
+            (None, Source::Operator | Source::Api) => "(anonymous)".to_owned(),
+        };
+        match &event.impersonator {
+            Some(impersonator) => format!("{actor} (by {})", format_party(impersonator)),
+            None => actor,
+        }
+    }
+
+    /// `auth.login_failed by James Compton, last at 05:12`.
+    pub(super) fn format_failed_attempts(&self, failed: &FailedAttempts) -> String {
+        let action = escape_and_truncate(&failed.action, LABEL_COLUMNS);
+        let who =
+            failed.who.as_ref().map_or_else(String::new, |who| format!(", {}", format_party(who)));
+        format!("{action}{who}, last at {}", self.zone.format(failed.last, self.time_style))
+    }
+
+    pub(super) fn format_time(&self, at: Timestamp) -> String {
+        self.zone.format(at, self.time_style)
+    }
+
+    /// What the log did about itself, in words: `export of 412 events by alice at 16:20`.
+    pub(super) fn format_own_event(&self, event: &Event) -> String {
+        let payload = event.payload.as_ref().map(|payload| payload.as_str()).unwrap_or("{}");
+        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+        let at = self.format_time(event.occurred_at);
+        let number = |key: &str| payload[key].as_u64().unwrap_or(0);
+        let name =
+            |key: &str| escape_and_truncate(payload[key].as_str().unwrap_or("?"), LABEL_COLUMNS);
+        match event.action.slug.as_str() {
+            "log.export" => {
+                let by = event.actor.as_deref().map(format_party).unwrap_or_default();
+                format!(
+                    "export of {} by {by} at {at}",
+                    sentences::format_count(number("rows"), "event")
+                )
+            }
+            "retention.sweep" => {
+                format!("sweep at {at} removed {}", text::format_thousands(number("count")))
+            }
+            outcome::SENT_ACTION => match payload["one_off"].as_bool() {
+                Some(true) => format!("one-off digest at {at} sent"),
+                _ => format!("digest at {at} sent"),
+            },
+            outcome::FAILED_ACTION => format!("digest at {at} failed"),
+            "mirror.failing" => format!("mirror {} failing since {at}", name("mirror")),
+            "mirror.recovered" => format!("mirror {} recovered at {at}", name("mirror")),
+            "mirror.dead" => format!("mirror {} gave up on an event at {at}", name("mirror")),
+            other => format!("{} at {at}", escape_and_truncate(other, LABEL_COLUMNS)),
+        }
+    }
+}
+
+fn format_target(target: &Target) -> String {
+    match (&target.label, &target.kind, &target.id) {
+        (Some(label), ..) => escape_and_truncate(label, LABEL_COLUMNS),
+        (None, Some(kind), Some(id)) => format!(
+            "{}/{}",
+            escape_and_truncate(kind, ID_COLUMNS),
+            escape_and_truncate(id, LABEL_COLUMNS)
+        ),
+        (None, Some(text), None) | (None, None, Some(text)) => {
+            escape_and_truncate(text, LABEL_COLUMNS)
+        }
+        (None, None, None) => String::new(),
+    }
+}
+
+/// The network of an address: a mail lies about for years, and where somebody lives is nobody's
+/// business there.
+fn format_network(ip: &str) -> String {
+    match ip.parse() {
+        Ok(IpAddr::V4(ip)) => {
+            let [a, b, ..] = ip.octets();
+            format!("{a}.{b}.x.x")
+        }
+        Ok(IpAddr::V6(ip)) => {
+            let [a, b, ..] = ip.segments();
+            format!("{a:x}:{b:x}:…")
+        }
+        Err(_) => escape_and_truncate(ip, ID_COLUMNS),
+    }
+}

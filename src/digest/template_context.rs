@@ -1,0 +1,305 @@
+//! A report as a template sees it: texts that are safe to show, and times in a zone.
+//!
+//! Every text that comes from an event or the config is escaped as for a terminal and cut to a
+//! length that a line bears, here and once: a template cannot get at it any other way. What HTML
+//! needs besides is done by the [page](super::rendered_mail). The fields are what users' own templates are
+//! written against: `docs/digest.md` lists them all.
+
+use serde::Serialize;
+
+use crate::digest::event_lines;
+use crate::digest::event_lines::EventLine;
+use crate::digest::event_lines::EventLineFormatter;
+use crate::digest::report::ActivityGroup;
+use crate::digest::report::DigestReport;
+use crate::digest::sentences;
+use crate::text;
+use crate::time::TimeFormat;
+use crate::time::Zone;
+
+/// How many squares the longest bar of the text part has.
+const MAX_BAR_SQUARES: u64 = 20;
+/// How many lines name who failed, or who acted as somebody else.
+const MAX_NAMED: usize = 10;
+
+/// The most columns for who and for what in the text part.
+const MAX_COLUMN_WIDTH: usize = 36;
+
+/// How a page is written.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RenderOptions<'a> {
+    /// What names the log.
+    pub site: &'a str,
+    pub zone: &'a Zone,
+    /// Who acts where nobody does.
+    pub system_label: &'a str,
+    /// Given when less is left for the log than should be.
+    pub low_disk_space: Option<LowDiskSpace>,
+    /// The sentence that says that the log cannot be written, and why.
+    pub write_failure_notice: Option<&'a str>,
+}
+
+/// The bytes that are left for the log, and those that the config asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LowDiskSpace {
+    pub free: u64,
+    pub required: u64,
+}
+
+/// What a template sees. A text is empty where there is nothing to say.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TemplateContext {
+    pub site: String,
+    pub notice: String,
+    pub day: String,
+    pub since: String,
+    pub until: String,
+    pub span: String,
+    pub length: String,
+    pub zone: String,
+    pub total: u64,
+    pub before: u64,
+    pub events: String,
+    pub now: String,
+    pub query: String,
+    pub gap: String,
+    pub quiet_day: String,
+    pub looks: Vec<String>,
+    pub glance: Vec<GlanceRow>,
+    pub more_kinds: String,
+    pub nothing: String,
+    pub kinds: Vec<KindSection>,
+    pub late: LateSection,
+    pub ahead: String,
+    pub people: Vec<NamedCount>,
+    pub more_people: u64,
+    pub failures: u64,
+    pub failed: Vec<NamedCount>,
+    pub more_failed: u64,
+    pub failed_command: String,
+    pub impersonations: Vec<NamedCount>,
+    pub more_impersonations: u64,
+    pub own: Vec<String>,
+    pub more_own: u64,
+    pub head: String,
+}
+
+/// A line of the counts at a glance.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct GlanceRow {
+    pub name: String,
+    pub count: u64,
+    pub before: u64,
+    /// The length of its bar, from 0 to 100.
+    pub percent: u64,
+    /// The bar of the text part.
+    pub bar: String,
+}
+
+/// A kind of activity with its events.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct KindSection {
+    pub name: String,
+    /// The name as the text part heads it.
+    pub heading: String,
+    pub count: u64,
+    #[serde(flatten)]
+    pub listing: EventListing,
+}
+
+/// What occurred before the window and came in since the last digest.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct LateSection {
+    pub count: u64,
+    #[serde(flatten)]
+    pub listing: EventListing,
+}
+
+/// Events in lines.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct EventListing {
+    pub events: Vec<EventLine>,
+    /// The columns that the text part needs for who and for what.
+    pub who_columns: usize,
+    pub what_columns: usize,
+    /// How many are not listed, and what shows all.
+    pub more: u64,
+    pub command: String,
+}
+
+/// Somebody, or something that they did, and how often.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NamedCount {
+    pub name: String,
+    pub count: u64,
+}
+
+impl TemplateContext {
+    pub(crate) fn new(report: &DigestReport, setting: &RenderOptions<'_>) -> Self {
+        let RenderOptions { site, zone, .. } = *setting;
+        let window = &report.window;
+        let lines = EventLineFormatter::new(setting, window);
+        let whole =
+            |query: &str| sentences::list_command(query, Some(window.since), Some(window.until));
+        let failed = report.failed_attempts.iter().take(MAX_NAMED).map(|failed| NamedCount {
+            name: lines.format_failed_attempts(failed),
+            count: failed.count,
+        });
+        let people = report.people.iter().map(|person| NamedCount {
+            name: event_lines::format_party(&person.who),
+            count: person.count,
+        });
+        let impersonations = report.impersonations.iter().take(MAX_NAMED).map(|impersonation| {
+            let seen_as = impersonation.actor.as_ref().map(event_lines::format_party);
+            let name = format!(
+                "{} as {}",
+                event_lines::format_party(&impersonation.impersonator),
+                seen_as.as_deref().unwrap_or("nobody")
+            );
+            NamedCount { name, count: impersonation.count }
+        });
+        let late_query =
+            format!("id:{}-{}", window.covered_through.0.saturating_add(1), window.through);
+        Self {
+            site: event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
+            notice: String::new(),
+            day: zone.format(window.until, TimeFormat::Date),
+            since: zone.format(window.since, TimeFormat::WeekdayTime),
+            until: zone.format(window.until, TimeFormat::WeekdayTime),
+            span: sentences::format_span(window, zone),
+            length: sentences::format_length(window),
+            zone: zone.name().into_owned(),
+            total: report.total,
+            before: report.previous_total,
+            events: sentences::format_count(report.total, "event"),
+            now: if sentences::is_a_day(window) { "today" } else { "now" }.to_owned(),
+            query: report
+                .query
+                .as_ref()
+                .map(|query| sentences::describe_query(query, zone))
+                .unwrap_or_default(),
+            gap: sentences::gap_prefix(window),
+            quiet_day: sentences::no_activity_sentence(report, zone),
+            looks: sentences::needs_a_look(report, setting, &lines),
+            glance: glance_rows(report),
+            more_kinds: sentences::omitted_actions_sentence(report.omitted_groups),
+            nothing: if report.query.is_some() {
+                String::new()
+            } else {
+                sentences::empty_kinds_sentence(&report.empty_kinds)
+            },
+            kinds: report.groups.iter().map(|group| kind_section(group, &lines, &whole)).collect(),
+            late: LateSection {
+                count: report.late_count,
+                listing: EventListing::new(
+                    report
+                        .late_events
+                        .iter()
+                        .map(|event| lines.format_event_with_day(event))
+                        .collect(),
+                    report.late_count,
+                    sentences::list_command(&late_query, None, Some(window.since)),
+                ),
+            },
+            ahead: sentences::ahead_sentence(report.ahead_count),
+            people: people.collect(),
+            more_people: remaining(report.people_count, report.people.len()),
+            failures: report.failures,
+            failed: failed.collect(),
+            more_failed: remaining(report.failed_attempts.len() as u64, MAX_NAMED),
+            failed_command: whole(&sentences::narrow_query("is:failed", report.query.as_ref())),
+            impersonations: impersonations.collect(),
+            more_impersonations: remaining(report.impersonations.len() as u64, MAX_NAMED),
+            own: report.own_events.iter().map(|event| lines.format_own_event(event)).collect(),
+            more_own: report.more_own_events,
+            // What the log could not note is no promise.
+            head: match report.head {
+                (id, hash) if id.0 > 0 && setting.write_failure_notice.is_none() => {
+                    format!("{id}:{hash}")
+                }
+                _ => String::new(),
+            },
+        }
+    }
+}
+
+impl EventListing {
+    fn new(events: Vec<EventLine>, count: u64, command: String) -> Self {
+        let columns = |text: fn(&EventLine) -> &str| {
+            events
+                .iter()
+                .map(|line| text::width(text(line)).min(MAX_COLUMN_WIDTH))
+                .max()
+                .unwrap_or(0)
+        };
+        let (who_columns, what_columns) = (columns(|line| &line.who), columns(|line| &line.what));
+        let more = remaining(count, events.len());
+        Self { events, who_columns, what_columns, more, command }
+    }
+}
+
+fn glance_rows(report: &DigestReport) -> Vec<GlanceRow> {
+    let most = report.groups.iter().map(|group| group.count).chain([report.failures]).max();
+    let most = most.unwrap_or(0);
+    let row = |name: &str, count, before| GlanceRow {
+        name: event_lines::escape_and_truncate(name, event_lines::LABEL_COLUMNS),
+        count,
+        before,
+        percent: scale(count, most, 100),
+        bar: "█"
+            .repeat(usize::try_from(scale(count, most, MAX_BAR_SQUARES.min(most))).unwrap_or(0)),
+    };
+    let mut rows: Vec<GlanceRow> = report
+        .groups
+        .iter()
+        .map(|group| row(&group.name, group.count, group.previous_count))
+        .collect();
+    if report.failures + report.previous_failures > 0 {
+        rows.push(row("Failures", report.failures, report.previous_failures));
+    }
+    rows
+}
+
+/// The part of `whole` that `count` is of `most`, rounded; nothing for nothing alone.
+fn scale(count: u64, most: u64, whole: u64) -> u64 {
+    if count == 0 {
+        return 0;
+    }
+    let (count, most, whole) = (u128::from(count), u128::from(most), u128::from(whole));
+    u64::try_from((2 * count * whole + most) / (2 * most)).unwrap_or(0).max(1)
+}
+
+fn remaining(all: u64, shown: usize) -> u64 {
+    all.saturating_sub(shown as u64)
+}
+
+fn kind_section(
+    group: &ActivityGroup,
+    lines: &EventLineFormatter<'_>,
+    command: &impl Fn(&str) -> String,
+) -> KindSection {
+    let name = event_lines::escape_and_truncate(&group.name, event_lines::LABEL_COLUMNS);
+    KindSection {
+        heading: if group.is_action { name.clone() } else { name.to_uppercase() },
+        name,
+        count: group.count,
+        listing: EventListing::new(
+            group.listed.iter().map(|event| lines.format_event(event)).collect(),
+            group.count,
+            command(&group.query),
+        ),
+    }
+}
+
+/// Bytes as a person reads them: `112 MiB`.
+pub(crate) fn format_bytes(count: u64) -> String {
+    let unit = ["KiB", "MiB", "GiB", "TiB"]
+        .into_iter()
+        .zip([10, 20, 30, 40])
+        .rev()
+        .find(|(_, shift)| count >> shift > 0);
+    match unit {
+        Some((unit, shift)) => format!("{} {unit}", count >> shift),
+        None => text::plural(count, "byte"),
+    }
+}
