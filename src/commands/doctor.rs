@@ -44,7 +44,7 @@ impl Run for DoctorArgs {
         let (context, fault) = &call.context_despite_config()?;
         let diagnosis = context.diagnosis(fault.as_ref())?;
         if self.json {
-            context.print(format!("{}\n", diagnosis.json()).as_bytes())?;
+            context.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;
         } else {
             let zone = context.zone()?;
             let printer = context.printer(&zone, None);
@@ -52,6 +52,6 @@ impl Run for DoctorArgs {
             let sections = diagnosis.sections();
             context.show(|out| printer.write_findings(&sections, (status, &words), out))?;
         }
-        Ok(if diagnosis.is_well() { Exit::Success } else { Exit::Negative })
+        Ok(if diagnosis.is_healthy() { Exit::Success } else { Exit::Negative })
     }
 }

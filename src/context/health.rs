@@ -13,9 +13,9 @@ use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::doctor;
+use crate::doctor::CheckInputs;
 use crate::doctor::Diagnosis;
 use crate::doctor::Host;
-use crate::doctor::Subject;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Log;
@@ -79,13 +79,13 @@ impl Context {
             is_root,
             own_crontab: if is_root { None } else { own_crontab() },
         };
-        Ok(doctor::examine(&Subject {
+        Ok(doctor::examine(&CheckInputs {
             settings: &self.settings,
-            config_fault,
+            config_error: config_fault,
             log,
-            free: db.ok().and_then(|db| left_beside(&db.value)),
-            keys: self.keys(),
-            setting: self.setting(&site, &zone),
+            free_bytes: db.ok().and_then(|db| left_beside(&db.value)),
+            credentials: self.keys(),
+            page_setting: self.setting(&site, &zone),
             now: self.now,
             host: &host,
         }))

@@ -5,9 +5,9 @@ use crate::digest::run;
 use crate::digest::template_context::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
-use crate::doctor::Subject;
-use crate::doctor::owner::Owner;
-use crate::doctor::reason;
+use crate::doctor::CheckInputs;
+use crate::doctor::file_access::FileAccess;
+use crate::doctor::reason_and_hint;
 use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Settings;
@@ -16,15 +16,15 @@ use crate::time::Span;
 
 /// What the config asks of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Wants {
+pub(super) struct ConfiguredJobs {
     /// Whether somebody is to get a digest.
     pub digest: bool,
     /// Whether anything is ever to be removed.
     pub retention: bool,
 }
 
-impl Wants {
-    pub(super) fn of(settings: &Settings) -> Self {
+impl ConfiguredJobs {
+    pub(super) fn from_settings(settings: &Settings) -> Self {
         let config = &settings.config;
         let retention = &config.retention;
         Self {
@@ -34,41 +34,41 @@ impl Wants {
     }
 }
 
-pub(super) fn judge(subject: &Subject<'_>) -> Vec<Check> {
-    let mut checks = vec![file(subject)];
-    if subject.config_fault.is_none() {
-        checks.push(retention(subject.settings));
+pub(super) fn evaluate(subject: &CheckInputs<'_>) -> Vec<Check> {
+    let mut checks = vec![check_file(subject)];
+    if subject.config_error.is_none() {
+        checks.push(check_retention(subject.settings));
     }
-    checks.extend(settings(subject));
+    checks.extend(setting_checks(subject));
     checks
 }
 
-fn file(subject: &Subject<'_>) -> Check {
+fn check_file(subject: &CheckInputs<'_>) -> Check {
     let check = |status, value: String| Check::new(Area::Config, "file", status, value);
-    if let Some(error) = subject.config_fault {
-        let (what, hint) = reason(error);
+    if let Some(error) = subject.config_error {
+        let (what, hint) = reason_and_hint(error);
         return Check { advice: hint, ..check(Status::Bad, what) };
     }
     let Some(file) = &subject.settings.config_file else {
         return check(Status::Note, "none, so the defaults hold".to_owned())
-            .advise("/etc/activity/config.toml is where it is looked for");
+            .with_advice("/etc/activity/config.toml is where it is looked for");
     };
     let path = file.value.display();
-    let Some(owner) = Owner::of(&file.value) else {
-        return check(Status::Ok, path.to_string()).from(file.origin);
+    let Some(owner) = FileAccess::read(&file.value) else {
+        return check(Status::Ok, path.to_string()).with_origin(file.origin);
     };
-    let value = format!("{path}, {}", owner.told());
-    let check = if owner.is_shared_to_write() {
-        check(Status::Bad, value).advise("others may say what is run and mailed: chmod go-w")
-    } else if owner.uid != 0 && owner.uid != subject.keys.trusted_uid {
-        check(Status::Bad, value).advise("it belongs neither to root nor to you: chown root")
+    let value = format!("{path}, {}", owner.describe());
+    let check = if owner.is_writable_by_group_or_others() {
+        check(Status::Bad, value).with_advice("others may say what is run and mailed: chmod go-w")
+    } else if owner.uid != 0 && owner.uid != subject.credentials.trusted_uid {
+        check(Status::Bad, value).with_advice("it belongs neither to root nor to you: chown root")
     } else {
         check(Status::Ok, value)
     };
-    check.from(file.origin)
+    check.with_origin(file.origin)
 }
 
-fn retention(settings: &Settings) -> Check {
+fn check_retention(settings: &Settings) -> Check {
     let check = |status, value: String| Check::new(Area::Config, "retention", status, value);
     let retention = &settings.config.retention;
     let rules = retention.rules.len() as u64;
@@ -76,21 +76,22 @@ fn retention(settings: &Settings) -> Check {
     let told: Vec<String> =
         keep.into_iter().chain((rules > 0).then(|| text::plural(rules, "rule"))).collect();
     if told.is_empty() {
-        return check(Status::Note, "none, so nothing is removed".to_owned())
-            .advise("[retention] keep = \"365d\" in the config sets how long events are kept");
+        return check(Status::Note, "none, so nothing is removed".to_owned()).with_advice(
+            "[retention] keep = \"365d\" in the config sets how long events are kept",
+        );
     }
     check(Status::Ok, told.join(", "))
 }
 
 /// What holds, each key with who says so.
-fn settings(subject: &Subject<'_>) -> Vec<Check> {
+fn setting_checks(subject: &CheckInputs<'_>) -> Vec<Check> {
     let settings = subject.settings;
     let config = &settings.config;
     let written = config.entries();
     let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
     // Without its config nobody knows which log is meant, but for one that the call names.
-    let is_known = subject.config_fault.is_none() || settings.has_explicit_log();
+    let is_known = subject.config_error.is_none() || settings.has_explicit_log();
     if let Some(db) = settings.db().ok().filter(|_| is_known) {
         all.push(Check::setting("db", db.value.display().to_string(), db.origin));
     }
@@ -115,7 +116,7 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
             all.push(Check::setting(key, value, Origin::Default));
         }
     }
-    let keys = subject.keys;
+    let keys = subject.credentials;
     for (variable, is_set) in [
         ("SENDGRID_API_KEY", keys.sendgrid_api_key.is_some()),
         ("ACTIVITY_SMTP_PASSWORD", keys.smtp_password.is_some()),
@@ -131,7 +132,7 @@ fn settings(subject: &Subject<'_>) -> Vec<Check> {
 }
 
 /// What this call was told and a schedule is not.
-pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
+pub(super) fn check_overrides(settings: &Settings) -> Option<Check> {
     let db = settings.db().ok().map(|db| db.origin);
     let config = settings.config_file.as_ref().map(|file| file.origin);
     let told: Vec<String> = [db, config]
@@ -144,11 +145,11 @@ pub(super) fn of_this_call(settings: &Settings) -> Option<Check> {
     let value = format!("{} of this call {verb} what is looked at here", told.join(" and "));
     let check = Check::new(Area::Schedules, "this call", Status::Note, value);
     let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
-    (!told.is_empty()).then(|| check.advise(advice))
+    (!told.is_empty()).then(|| check.with_advice(advice))
 }
 
 /// What is to be passed on, which this version does not do.
-pub(super) fn mirrors(settings: &Settings) -> Vec<Check> {
+pub(super) fn check_mirrors(settings: &Settings) -> Vec<Check> {
     let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
     let written = settings.config.entries();
     let of = |list: &'static str| {

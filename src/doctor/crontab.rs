@@ -5,47 +5,47 @@
 
 /// What a schedule runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Job {
+pub(super) enum ScheduledJob {
     Digest,
     Sweep,
 }
 
 /// A call of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Call {
-    pub job: Job,
+pub(super) struct ProgramCall {
+    pub job: ScheduledJob,
     /// As it is written: a path, or a name that is looked for.
     pub program: String,
 }
 
 /// A line of a crontab.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct CrontabLine {
     /// From 1 up.
     pub number: usize,
     /// `0 4 * * *`, or `@daily`.
-    pub when: String,
+    pub schedule: String,
     pub command: String,
     /// The folders in which cron looks for programs, as the lines before set them.
-    pub path: Option<String>,
+    pub search_path: Option<String>,
 }
 
 /// Whose crontab it is: one of the system names a user in each line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum CrontabKind {
     User,
     System,
 }
 
 /// The fields that say when.
-const FIELDS: usize = 5;
-const PROGRAM: &str = "activity";
+const TIME_FIELDS: usize = 5;
+const PROGRAM_NAME: &str = "activity";
 /// The flags of every command that are followed by a value.
-const VALUED: [&str; 4] = ["--db", "--config", "--tz", "--color"];
-const GLOBAL: [&str; 2] = ["--quiet", "--no-pager"];
+const FLAGS_WITH_VALUE: [&str; 4] = ["--db", "--config", "--tz", "--color"];
+const FLAGS_WITHOUT_VALUE: [&str; 2] = ["--quiet", "--no-pager"];
 
 /// The lines that run something, again and again.
-pub(super) fn lines(text: &str, form: Form) -> Vec<Line> {
+pub(super) fn parse_lines(text: &str, form: CrontabKind) -> Vec<CrontabLine> {
     let mut lines = Vec::new();
     let mut path = None;
     for (place, line) in text.lines().enumerate() {
@@ -69,21 +69,26 @@ pub(super) fn lines(text: &str, form: Form) -> Vec<Line> {
         };
         let when = match first {
             '@' => word().to_owned(),
-            _ => (0..FIELDS).map(|_| word()).collect::<Vec<_>>().join(" "),
+            _ => (0..TIME_FIELDS).map(|_| word()).collect::<Vec<_>>().join(" "),
         };
-        if form == Form::System {
+        if form == CrontabKind::System {
             word();
         }
         if when != "@reboot" && !rest.is_empty() {
-            let command = before_percent(rest);
-            lines.push(Line { number: place + 1, when, command, path: path.clone() });
+            let command = shell_command(rest);
+            lines.push(CrontabLine {
+                number: place + 1,
+                schedule: when,
+                command,
+                search_path: path.clone(),
+            });
         }
     }
     lines
 }
 
 /// What cron gives to the shell: it ends at a percent sign that has no backslash before it.
-fn before_percent(command: &str) -> String {
+fn shell_command(command: &str) -> String {
     let mut plain = String::with_capacity(command.len());
     let mut chars = command.chars().peekable();
     while let Some(c) = chars.next() {
@@ -97,48 +102,50 @@ fn before_percent(command: &str) -> String {
 }
 
 /// The calls in a command of the shell, those within quotes too.
-pub(super) fn calls(command: &str) -> Vec<Call> {
+pub(super) fn find_calls(command: &str) -> Vec<ProgramCall> {
     let mut calls = Vec::new();
     for simple in simple_commands(command) {
-        calls.extend((0..simple.len()).filter_map(|place| call(&simple[place..])));
+        calls.extend((0..simple.len()).filter_map(|place| parse_call(&simple[place..])));
         let quoted = simple.iter().filter(|word| word.contains(char::is_whitespace));
         // It is shorter than the whole, so this ends.
         calls.extend(
-            quoted.filter(|word| word.len() < command.len()).flat_map(|word| self::calls(word)),
+            quoted.filter(|word| word.len() < command.len()).flat_map(|word| find_calls(word)),
         );
     }
     calls
 }
 
 /// Every word of a command, as a shell would have it: for scripts that it calls.
-pub(super) fn words(command: &str) -> Vec<String> {
+pub(super) fn shell_words(command: &str) -> Vec<String> {
     simple_commands(command).into_iter().flatten().collect()
 }
 
-fn call(words: &[String]) -> Option<Call> {
+fn parse_call(words: &[String]) -> Option<ProgramCall> {
     let (program, mut rest) = words.split_first()?;
-    if program.rsplit('/').next() != Some(PROGRAM) {
+    if program.rsplit('/').next() != Some(PROGRAM_NAME) {
         return None;
     }
     let mut job = None;
     while let Some((word, after)) = rest.split_first() {
         rest = after;
         match (word.as_str(), job) {
-            (word, _) if VALUED.contains(&word) => rest = after.get(1..).unwrap_or_default(),
-            (word, _) if GLOBAL.contains(&word) => {}
-            (word, _) if VALUED.iter().any(|flag| is_assigned(word, flag)) => {}
-            ("digest", None) => job = Some(Job::Digest),
-            ("sweep", None) => job = Some(Job::Sweep),
+            (word, _) if FLAGS_WITH_VALUE.contains(&word) => {
+                rest = after.get(1..).unwrap_or_default()
+            }
+            (word, _) if FLAGS_WITHOUT_VALUE.contains(&word) => {}
+            (word, _) if FLAGS_WITH_VALUE.iter().any(|flag| is_flag_with_value(word, flag)) => {}
+            ("digest", None) => job = Some(ScheduledJob::Digest),
+            ("sweep", None) => job = Some(ScheduledJob::Sweep),
             // One that only shows something, or a digest of a part, stands for no daily run.
-            (_, Some(Job::Digest)) | ("--dry-run", _) | (_, None) => return None,
-            (_, Some(Job::Sweep)) => {}
+            (_, Some(ScheduledJob::Digest)) | ("--dry-run", _) | (_, None) => return None,
+            (_, Some(ScheduledJob::Sweep)) => {}
         }
     }
-    Some(Call { job: job?, program: program.clone() })
+    Some(ProgramCall { job: job?, program: program.clone() })
 }
 
 /// Whether a word is `--flag=value`.
-fn is_assigned(word: &str, flag: &str) -> bool {
+fn is_flag_with_value(word: &str, flag: &str) -> bool {
     word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
 }
 
@@ -197,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    fn jobs(command: &str) -> Vec<(Job, String)> {
-        calls(command).into_iter().map(|call| (call.job, call.program)).collect()
+    fn jobs(command: &str) -> Vec<(ScheduledJob, String)> {
+        find_calls(command).into_iter().map(|call| (call.job, call.program)).collect()
     }
 
     #[test]
@@ -216,13 +223,13 @@ mod tests {
             "(activity digest)",
             "activity digest # every night",
         ] {
-            assert_eq!(jobs(command), [(Job::Digest, "activity".to_owned())], "{command}");
+            assert_eq!(jobs(command), [(ScheduledJob::Digest, "activity".to_owned())], "{command}");
         }
         assert_eq!(
             jobs("/usr/local/bin/activity digest; /opt/activity sweep --json"),
             [
-                (Job::Digest, "/usr/local/bin/activity".to_owned()),
-                (Job::Sweep, "/opt/activity".to_owned())
+                (ScheduledJob::Digest, "/usr/local/bin/activity".to_owned()),
+                (ScheduledJob::Sweep, "/opt/activity".to_owned())
             ]
         );
     }
@@ -252,10 +259,10 @@ mod tests {
         let text = "# 0 1 * * * activity digest\n\nPATH = \"/opt/bin:/bin\"\nMAILTO=root\n\
                     0 4 * * * activity digest\n  @daily\tactivity sweep %x\n@reboot activity digest\n\
                     5 3 * * 1-5 date +\\%F > x; activity sweep\n0 4 * * *\nnonsense\n";
-        let lines = lines(text, Form::User);
+        let lines = parse_lines(text, CrontabKind::User);
         let told: Vec<_> = lines
             .iter()
-            .map(|line| (line.number, line.when.as_str(), line.command.as_str()))
+            .map(|line| (line.number, line.schedule.as_str(), line.command.as_str()))
             .collect();
         assert_eq!(
             told,
@@ -265,24 +272,25 @@ mod tests {
                 (8, "5 3 * * 1-5", "date +%F > x; activity sweep"),
             ]
         );
-        assert!(lines.iter().all(|line| line.path.as_deref() == Some("/opt/bin:/bin")));
-        let system = super::lines("0 4 * * * root activity digest\n@daily root x\n", Form::System);
+        assert!(lines.iter().all(|line| line.search_path.as_deref() == Some("/opt/bin:/bin")));
+        let system =
+            parse_lines("0 4 * * * root activity digest\n@daily root x\n", CrontabKind::System);
         assert_eq!(system[0].command, "activity digest");
         assert_eq!(system[1].command, "x");
-        assert_eq!(system[0].path, None);
+        assert_eq!(system[0].search_path, None);
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "[-a-z '\"\\\\<>&|;()#%=@*0-9\n]{0,60}|\\PC{0,40}") {
-            calls(&text);
-            lines(&text, Form::System);
+            find_calls(&text);
+            parse_lines(&text, CrontabKind::System);
         }
 
         #[test]
         fn a_call_is_found_behind_any_plain_command(before in "[a-z./ ]{0,20}") {
             let command = format!("{before}; activity digest");
-            prop_assert!(calls(&command).iter().any(|call| call.job == Job::Digest));
+            prop_assert!(find_calls(&command).iter().any(|call| call.job == ScheduledJob::Digest));
         }
     }
 }

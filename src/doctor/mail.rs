@@ -12,34 +12,34 @@ use crate::digest::report::DigestReport;
 use crate::digest::run::DigestOptions;
 use crate::doctor::Area;
 use crate::doctor::Check;
-use crate::doctor::Subject;
-use crate::doctor::owner::Owner;
+use crate::doctor::CheckInputs;
+use crate::doctor::file_access::FileAccess;
 use crate::failure::Exit;
 use crate::query::Query;
 use crate::render::Status;
 use crate::secret::Secret;
 
 /// `is_tried`: whether a digest was ever sent.
-pub(super) fn judge(subject: &Subject<'_>, is_tried: bool) -> Vec<Check> {
+pub(super) fn evaluate(subject: &CheckInputs<'_>, is_tried: bool) -> Vec<Check> {
     // What the config says of mail is not known.
-    if subject.config_fault.is_some() {
+    if subject.config_error.is_some() {
         return Vec::new();
     }
-    let mut checks = vec![transport(subject, is_tried)];
+    let mut checks = vec![check_transport(subject, is_tried)];
     let digest = &subject.settings.config.digest;
     for file in [&digest.sendgrid_key_file, &digest.smtp_password_file].into_iter().flatten() {
-        checks.push(key_file(file, subject.keys.trusted_uid));
+        checks.push(check_key_file(file, subject.credentials.trusted_uid));
     }
-    checks.extend(templates(subject));
+    checks.extend(check_templates(subject));
     checks
 }
 
-fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
+fn check_transport(subject: &CheckInputs<'_>, is_tried: bool) -> Check {
     let check = |status, value: String| Check::new(Area::Mail, "transport", status, value);
     let digest = &subject.settings.config.digest;
-    let post = match MailSettings::new(digest, &[], subject.keys) {
+    let post = match MailSettings::new(digest, &[], subject.credentials) {
         Ok(post) => post,
-        Err(failure) => return Check::failed(Area::Mail, "transport", failure),
+        Err(failure) => return Check::from_failure(Area::Mail, "transport", failure),
     };
     let value = format!("{} to {}", post.transport.name(), post.recipients().join(", "));
     let variable = match &post.transport {
@@ -48,49 +48,50 @@ fn transport(subject: &Subject<'_>, is_tried: bool) -> Check {
             if program.is_absolute() && !is_executable(program) {
                 let value = format!("{value}: there is no program {}", program.display());
                 return check(Status::Bad, value)
-                    .advise("install a mail server, or name another digest.sendmail.command");
+                    .with_advice("install a mail server, or name another digest.sendmail.command");
             }
             None
         }
         Transport::SendGrid(_) => {
-            let only =
-                subject.keys.sendgrid_api_key.is_some() && digest.sendgrid_key_file.is_none();
+            let only = subject.credentials.sendgrid_api_key.is_some()
+                && digest.sendgrid_key_file.is_none();
             only.then_some(("SENDGRID_API_KEY", "digest.sendgrid.api_key_file"))
         }
         Transport::Smtp(_) => {
-            let only = subject.keys.smtp_password.is_some() && digest.smtp_password_file.is_none();
+            let only =
+                subject.credentials.smtp_password.is_some() && digest.smtp_password_file.is_none();
             only.then_some(("ACTIVITY_SMTP_PASSWORD", "digest.smtp.password_file"))
         }
     };
     match variable {
         Some((variable, key)) => {
             check(Status::Note, format!("{value}, with the key of {variable}"))
-                .advise(format!("a schedule has no such variable: set {key}"))
+                .with_advice(format!("a schedule has no such variable: set {key}"))
         }
         None if is_tried => check(Status::Ok, value),
         None => check(Status::Ok, value)
-            .advise("`activity doctor --mail ADDRESS` sends a test this way"),
+            .with_advice("`activity doctor --mail ADDRESS` sends a test this way"),
     }
 }
 
-fn key_file(path: &Path, uid: u32) -> Check {
-    let told = |owner: Owner| format!("{}, {}", path.display(), owner.told());
+fn check_key_file(path: &Path, uid: u32) -> Check {
+    let told = |owner: FileAccess| format!("{}, {}", path.display(), owner.describe());
     match Secret::read(path, uid) {
         Ok(_) => {
-            let value = Owner::of(path).map_or_else(|| path.display().to_string(), told);
+            let value = FileAccess::read(path).map_or_else(|| path.display().to_string(), told);
             Check::new(Area::Mail, "key file", Status::Ok, value)
         }
         // It is good that not everybody can read it; whoever sends the digest must.
         Err(failure) if failure.exit == Exit::NoPermission => {
             Check::new(Area::Mail, "key file", Status::Note, failure.message)
-                .advise("who sends the digest must be able to: call it as that user")
+                .with_advice("who sends the digest must be able to: call it as that user")
         }
-        Err(failure) => Check::failed(Area::Mail, "key file", failure),
+        Err(failure) => Check::from_failure(Area::Mail, "key file", failure),
     }
 }
 
 /// Writes a page of the last day by the user's own templates; the built-in ones work.
-fn templates(subject: &Subject<'_>) -> Option<Check> {
+fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
     let digest = &subject.settings.config.digest;
     let (templates, own_subject) = (&digest.templates, digest.subject.is_some());
     if templates.is_none() && !own_subject {
@@ -103,7 +104,7 @@ fn templates(subject: &Subject<'_>) -> Option<Check> {
     let check = |status, value: String| Check::new(Area::Mail, "templates", status, value);
     let brief = match DigestOptions::new(digest) {
         Ok(brief) => brief,
-        Err(failure) => return Some(Check::failed(Area::Mail, "templates", failure)),
+        Err(failure) => return Some(Check::from_failure(Area::Mail, "templates", failure)),
     };
     let report = subject.log.as_ref().and_then(|log| log.as_ref().ok()).map(|log| {
         DigestReport::read(
@@ -115,14 +116,14 @@ fn templates(subject: &Subject<'_>) -> Option<Check> {
     });
     let fault = match report {
         Some(Ok(report)) => {
-            RenderedMail::render(&report, &subject.setting, &brief.templates).template_error
+            RenderedMail::render(&report, &subject.page_setting, &brief.templates).template_error
         }
         // Without a log there is nothing to write about.
         Some(Err(_)) | None => brief.templates.read_error().map(str::to_owned),
     };
     Some(match fault {
         Some(why) => check(Status::Bad, why)
-            .advise("the digest is sent by the built-in ones until they are mended"),
+            .with_advice("the digest is sent by the built-in ones until they are mended"),
         None => check(Status::Ok, format!("{what}, and they work")),
     })
 }

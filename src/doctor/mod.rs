@@ -7,12 +7,12 @@
 
 mod config;
 mod crontab;
+mod file_access;
+mod last_runs;
 mod log;
 mod mail;
-mod owner;
-mod runs;
 mod schedule;
-mod units;
+mod systemd_units;
 
 #[cfg(test)]
 mod tests;
@@ -106,20 +106,20 @@ impl Check {
         Self { origin: Some(origin), is_setting: true, ..check }
     }
 
-    fn from(self, origin: Origin) -> Self {
+    fn with_origin(self, origin: Origin) -> Self {
         Self { origin: Some(origin), ..self }
     }
 
-    fn advise(self, advice: impl Into<String>) -> Self {
+    fn with_advice(self, advice: impl Into<String>) -> Self {
         Self { advice: Some(advice.into()), ..self }
     }
 
     /// What failed, with its hint for an advice.
-    fn failed(area: Area, name: &str, failure: Failure) -> Self {
+    fn from_failure(area: Area, name: &str, failure: Failure) -> Self {
         Self { advice: failure.hint, ..Self::new(area, name, Status::Bad, failure.message) }
     }
 
-    fn json(&self) -> Value {
+    fn to_json(&self) -> Value {
         let mut check = Map::new();
         let name = if self.is_setting { self.name.clone() } else { self.name.replace(' ', "_") };
         check.insert("area".to_owned(), self.area.name().replace(' ', "_").into());
@@ -137,16 +137,16 @@ impl Check {
 }
 
 /// What is looked at.
-pub(crate) struct Subject<'a> {
+pub(crate) struct CheckInputs<'a> {
     pub settings: &'a Settings,
     /// Why the config cannot be read; the settings are then those without it.
-    pub config_fault: Option<&'a anyhow::Error>,
+    pub config_error: Option<&'a anyhow::Error>,
     /// The log, or why it cannot be opened. Absent where nobody knows who may read it.
     pub log: Option<Result<Log>>,
     /// The bytes that are left beside the log, where the system tells.
-    pub free: Option<u64>,
-    pub keys: MailCredentials<'a>,
-    pub setting: RenderOptions<'a>,
+    pub free_bytes: Option<u64>,
+    pub credentials: MailCredentials<'a>,
+    pub page_setting: RenderOptions<'a>,
     pub now: Timestamp,
     pub host: &'a Host<'a>,
 }
@@ -157,27 +157,36 @@ pub(crate) struct Diagnosis {
 }
 
 /// Looks at everything.
-pub(crate) fn examine(subject: &Subject<'_>) -> Diagnosis {
-    let found = log::look(subject);
-    let mut checks = log::judge(&found, subject);
-    checks.extend(config::judge(subject));
+pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
+    let found = log::inspect(subject);
+    let mut checks = log::evaluate(&found, subject);
+    checks.extend(config::evaluate(subject));
     let is_sent = |digest: &RecordedOutcome| digest.outcome.sent;
     let is_tried = found.contents().is_some_and(|log| log.digests.iter().any(is_sent));
-    checks.extend(mail::judge(subject, is_tried));
-    let wants = config::Wants::of(subject.settings);
-    checks.extend(schedule::judge(&schedule::look(subject.host), wants.retention, subject.host));
-    checks.extend(config::of_this_call(subject.settings));
+    checks.extend(mail::evaluate(subject, is_tried));
+    let wants = config::ConfiguredJobs::from_settings(subject.settings);
+    checks.extend(schedule::evaluate(
+        &schedule::inspect(subject.host),
+        wants.retention,
+        subject.host,
+    ));
+    checks.extend(config::check_overrides(subject.settings));
     if let Some(contents) = found.contents() {
-        checks.extend(runs::judge(contents, &wants, subject.now, subject.setting.zone));
-        checks.extend(runs::clock(contents, subject.now, subject.setting.zone));
+        checks.extend(last_runs::evaluate(
+            contents,
+            &wants,
+            subject.now,
+            subject.page_setting.zone,
+        ));
+        checks.extend(last_runs::check_clocks(contents, subject.now, subject.page_setting.zone));
     }
-    checks.extend(config::mirrors(subject.settings));
+    checks.extend(config::check_mirrors(subject.settings));
     Diagnosis { checks }
 }
 
 impl Diagnosis {
     /// Whether nothing is bad.
-    pub(crate) fn is_well(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         self.count(Status::Bad) == 0
     }
 
@@ -186,12 +195,12 @@ impl Diagnosis {
     }
 
     /// One JSON object, for a program.
-    pub(crate) fn json(&self) -> String {
-        let checks: Vec<Value> = self.checks.iter().map(Check::json).collect();
+    pub(crate) fn to_json(&self) -> String {
+        let checks: Vec<Value> = self.checks.iter().map(Check::to_json).collect();
         let mut out = String::new();
         text::json_escape_into(
             &mut out,
-            &json!({"ok": self.is_well(), "checks": checks}).to_string(),
+            &json!({"ok": self.is_healthy(), "checks": checks}).to_string(),
         );
         out
     }
@@ -201,8 +210,8 @@ impl Diagnosis {
         let of = |area: Area| self.checks.iter().filter(move |check| check.area == area);
         let sections = Area::ALL.map(|area| {
             let checks = of(area).filter(|check| !check.is_setting);
-            let mut findings: Vec<Finding> = checks.map(finding).collect();
-            findings.extend(settings(of(area).filter(|check| check.is_setting)));
+            let mut findings: Vec<Finding> = checks.map(to_finding).collect();
+            findings.extend(setting_findings(of(area).filter(|check| check.is_setting)));
             Section { name: area.name(), findings }
         });
         sections.into_iter().filter(|section| !section.findings.is_empty()).collect()
@@ -222,7 +231,7 @@ impl Diagnosis {
     }
 }
 
-fn finding(check: &Check) -> Finding {
+fn to_finding(check: &Check) -> Finding {
     let origin = check.origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
     Finding {
         status: Some(check.status),
@@ -233,7 +242,7 @@ fn finding(check: &Check) -> Finding {
 }
 
 /// What only tells what holds, a line for each sort of place that says so.
-fn settings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
+fn setting_findings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
     let mut lines = ["flag", "variable", "config", "default"].map(|place| (place, Vec::new()));
     for check in checks {
         let told = format!("{} = {}", check.name, check.value);
@@ -256,7 +265,7 @@ fn settings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
 }
 
 /// An error on one line.
-fn reason(error: &anyhow::Error) -> (String, Option<String>) {
+fn reason_and_hint(error: &anyhow::Error) -> (String, Option<String>) {
     let hint = error.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone());
     (failure::describe(error), hint)
 }

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::digest::outcome::DigestOutcome;
-use crate::doctor::config::Wants;
-use crate::doctor::crontab::Job;
-use crate::doctor::log::Contents;
+use crate::doctor::config::ConfiguredJobs;
+use crate::doctor::crontab::ScheduledJob;
+use crate::doctor::log::LogContents;
 use crate::event::EventId;
 use crate::event::own_events;
 use crate::store::Create;
@@ -22,28 +22,28 @@ const TIMER: &str = "[Timer]\nOnCalendar=*-*-* 04:00:00 UTC\n[Install]\nWantedBy
 const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/activity digest\n";
 
 /// A host that is made of files.
-struct Made(TempDir);
+struct FakeHost(TempDir);
 
-impl Made {
+impl FakeHost {
     fn new() -> Self {
         let made = Self(tempfile::tempdir().unwrap());
-        made.file(PROGRAM, "");
-        made.executable(PROGRAM);
+        made.write(PROGRAM, "");
+        made.make_executable(PROGRAM);
         made
     }
 
-    fn file(&self, path: &str, text: &str) {
+    fn write(&self, path: &str, text: &str) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    fn executable(&self, path: &str) {
+    fn make_executable(&self, path: &str) {
         let mode = fs::Permissions::from_mode(0o755);
         fs::set_permissions(self.0.path().join(path), mode).unwrap();
     }
 
-    fn link(&self, path: &str) {
+    fn symlink_at(&self, path: &str) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink("/somewhere", path).unwrap();
@@ -53,19 +53,19 @@ impl Made {
         Host { root: self.0.path(), home: None, is_root: true, own_crontab: None }
     }
 
-    fn look(&self) -> schedule::Schedules {
-        schedule::look(&self.host())
+    fn schedules(&self) -> schedule::Schedules {
+        schedule::inspect(&self.host())
     }
 
     /// What is said of the digest's schedule, and of what runs it.
-    fn told(&self) -> Vec<(Status, String)> {
-        let checks = schedule::judge(&self.look(), true, &self.host());
+    fn digest_checks(&self) -> Vec<(Status, String)> {
+        let checks = schedule::evaluate(&self.schedules(), true, &self.host());
         let told = checks.into_iter().filter(|check| check.name != "sweep");
         told.map(|check| (check.status, check.value)).collect()
     }
 
     fn with_cron(self) -> Self {
-        self.file("proc/17/comm", "cron\n");
+        self.write("proc/17/comm", "cron\n");
         self
     }
 }
@@ -85,27 +85,27 @@ fn crontabs_are_found_wherever_cron_has_them() {
         ("etc/crontab", system),
         ("etc/cron.d/activity", system),
     ] {
-        let made = Made::new().with_cron();
-        made.file(path, &format!("# activity\n{text}"));
-        assert_eq!(made.told(), ok(&format!("/{path}:2: 0 4 * * *")));
+        let made = FakeHost::new().with_cron();
+        made.write(path, &format!("# activity\n{text}"));
+        assert_eq!(made.digest_checks(), ok(&format!("/{path}:2: 0 4 * * *")));
     }
-    let made = Made::new().with_cron();
-    made.file("etc/cron.daily/activity", "#!/bin/sh\nactivity digest\n");
-    made.executable("etc/cron.daily/activity");
-    assert_eq!(made.told(), ok("/etc/cron.daily/activity:2: /etc/cron.daily"));
+    let made = FakeHost::new().with_cron();
+    made.write("etc/cron.daily/activity", "#!/bin/sh\nactivity digest\n");
+    made.make_executable("etc/cron.daily/activity");
+    assert_eq!(made.digest_checks(), ok("/etc/cron.daily/activity:2: /etc/cron.daily"));
 }
 
 #[test]
 fn the_callers_own_crontab_counts_and_scripts_are_looked_into() {
-    let made = Made::new().with_cron();
-    made.file("opt/nightly", "#!/bin/sh\nset -e\nactivity sweep; activity digest\n");
-    made.executable("opt/nightly");
+    let made = FakeHost::new().with_cron();
+    made.write("opt/nightly", "#!/bin/sh\nset -e\nactivity sweep; activity digest\n");
+    made.make_executable("opt/nightly");
     let own_crontab = Some("0 4 * * * /opt/nightly\n".to_owned());
-    let found = schedule::look(&Host { own_crontab, is_root: false, ..made.host() });
-    let jobs: Vec<Job> = found.entries.iter().map(|entry| entry.job).collect();
-    assert_eq!(jobs, [Job::Sweep, Job::Digest]);
+    let found = schedule::inspect(&Host { own_crontab, is_root: false, ..made.host() });
+    let jobs: Vec<ScheduledJob> = found.entries.iter().map(|entry| entry.job).collect();
+    assert_eq!(jobs, [ScheduledJob::Sweep, ScheduledJob::Digest]);
     assert!(found.entries.iter().all(|entry| entry.fault.is_none()), "{found:?}");
-    assert_eq!(found.entries[0].place, "crontab -l:1");
+    assert_eq!(found.entries[0].location, "crontab -l:1");
 }
 
 #[test]
@@ -121,24 +121,24 @@ fn an_entry_that_cannot_run_is_bad_and_says_why() {
         ("etc/cron.daily/activity.sh", "activity digest", "such a name"),
         ("etc/cron.daily/activity", "activity digest", "not executable"),
     ] {
-        let made = Made::new().with_cron();
-        made.file(path, text);
-        let told = made.told();
+        let made = FakeHost::new().with_cron();
+        made.write(path, text);
+        let told = made.digest_checks();
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!(told[0].0, Status::Bad, "{told:?}");
         assert!(told[0].1.contains(why), "{told:?}");
     }
-    let made = Made::new().with_cron();
-    made.file("etc/crontab", "PATH=/usr/local/bin:/bin\n0 4 * * * root activity digest\n");
-    assert_eq!(made.told(), ok("/etc/crontab:2: 0 4 * * *"));
+    let made = FakeHost::new().with_cron();
+    made.write("etc/crontab", "PATH=/usr/local/bin:/bin\n0 4 * * * root activity digest\n");
+    assert_eq!(made.digest_checks(), ok("/etc/crontab:2: 0 4 * * *"));
 }
 
 #[test]
 fn a_crontab_without_a_daemon_is_bad() {
-    let made = Made::new();
-    made.file("etc/crontab", "0 4 * * * root /usr/local/bin/activity digest\n");
-    made.file("proc/17/comm", "crontab\n");
-    let told = made.told();
+    let made = FakeHost::new();
+    made.write("etc/crontab", "0 4 * * * root /usr/local/bin/activity digest\n");
+    made.write("proc/17/comm", "crontab\n");
+    let told = made.digest_checks();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0].0, Status::Ok);
     assert_eq!(told[1].0, Status::Bad);
@@ -147,45 +147,45 @@ fn a_crontab_without_a_daemon_is_bad() {
 
 #[test]
 fn a_timer_counts_when_it_is_enabled() {
-    let made = Made::new();
-    made.file("etc/systemd/system/activity-digest.service", SERVICE);
-    let none = made.told();
+    let made = FakeHost::new();
+    made.write("etc/systemd/system/activity-digest.service", SERVICE);
+    let none = made.digest_checks();
     assert!(none[0].1.contains("no crontab or timer"), "a service alone never runs: {none:?}");
-    made.file("etc/systemd/system/activity-digest.timer", TIMER);
-    let told = made.told();
+    made.write("etc/systemd/system/activity-digest.timer", TIMER);
+    let told = made.digest_checks();
     assert_eq!(told[0].0, Status::Bad);
     assert!(told[0].1.ends_with("but the timer is not enabled"), "{told:?}");
-    made.link("etc/systemd/system/timers.target.wants/activity-digest.timer");
+    made.symlink_at("etc/systemd/system/timers.target.wants/activity-digest.timer");
     let place = "/etc/systemd/system/activity-digest.timer: *-*-* 04:00:00 UTC";
-    let told = made.told();
+    let told = made.digest_checks();
     assert_eq!(told[0], (Status::Ok, place.to_owned()));
     assert!(told[1].1.contains("systemd does not run"), "{told:?}");
     fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
-    assert_eq!(made.told(), ok(place));
+    assert_eq!(made.digest_checks(), ok(place));
 }
 
 #[test]
 fn a_timer_may_name_its_service_and_a_user_may_have_one() {
-    let made = Made::new();
+    let made = FakeHost::new();
     fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
-    made.file("home/.config/systemd/user/night.service", SERVICE);
-    made.file(
+    made.write("home/.config/systemd/user/night.service", SERVICE);
+    made.write(
         "home/.config/systemd/user/any.timer",
         "[Timer]\nOnCalendar=daily\nUnit=night.service\n",
     );
-    made.link("home/.config/systemd/user/timers.target.wants/any.timer");
+    made.symlink_at("home/.config/systemd/user/timers.target.wants/any.timer");
     let home = made.0.path().join("home");
     let host = Host { home: Some(&home), ..made.host() };
-    let found = schedule::look(&host);
+    let found = schedule::inspect(&host);
     assert_eq!(found.entries.len(), 1, "{found:?}");
-    assert_eq!((found.entries[0].when.as_str(), &found.entries[0].fault), ("daily", &None));
+    assert_eq!((found.entries[0].schedule.as_str(), &found.entries[0].fault), ("daily", &None));
 }
 
 #[test]
 fn a_sweep_is_missed_only_where_there_is_something_to_remove() {
-    let made = Made::new();
+    let made = FakeHost::new();
     let status = |retention| {
-        let checks = schedule::judge(&made.look(), retention, &made.host());
+        let checks = schedule::evaluate(&made.schedules(), retention, &made.host());
         checks.iter().find(|check| check.name == "sweep").unwrap().status
     };
     assert_eq!(status(false), Status::Note);
@@ -194,24 +194,24 @@ fn a_sweep_is_missed_only_where_there_is_something_to_remove() {
 
 #[test]
 fn odd_files_are_passed_over() {
-    let made = Made::new();
+    let made = FakeHost::new();
     fs::create_dir_all(made.0.path().join("etc/cron.d/folder")).unwrap();
     let fifo = made.0.path().join("etc/crontab");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from(0o600)).unwrap();
     fs::write(made.0.path().join("etc/cron.d/bytes"), b"\xff\0 activity digest").unwrap();
-    assert!(made.look().entries.is_empty());
+    assert!(made.schedules().entries.is_empty());
 }
 
-fn time(text: &str) -> Timestamp {
+fn timestamp(text: &str) -> Timestamp {
     Timestamp::parse_rfc3339(text).unwrap()
 }
 
 /// The contents of a log, read from a real one.
-fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents {
+fn log_contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> LogContents {
     let folder = tempfile::tempdir().unwrap();
     let mut log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
     let mut append = |at: &str, event| {
-        let stamp = Stamp { recorded_at: time(at), recorded_by: "root" };
+        let stamp = Stamp { recorded_at: timestamp(at), recorded_by: "root" };
         log.append(&[event], &stamp).unwrap();
     };
     for (recorded_at, occurred_at, action) in events {
@@ -219,14 +219,14 @@ fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents
             "retention.sweep" => own_events::system_event(action, &json!({"count": 18_204})),
             _ => crate::event::NewEvent { action: (*action).to_owned(), ..Default::default() },
         };
-        let occurred_at = Some(time(occurred_at));
+        let occurred_at = Some(timestamp(occurred_at));
         append(recorded_at, crate::event::NewEvent { occurred_at, ..event });
     }
     for (at, sent) in digests {
         let outcome = DigestOutcome {
             sent: *sent,
-            since: time(at).saturating_sub(Span::from_seconds(86_400)),
-            until: time(at),
+            since: timestamp(at).saturating_sub(Span::from_seconds(86_400)),
+            until: timestamp(at),
             through: EventId(1),
             events: 19,
             recipients: vec!["ops@example.org".to_owned()],
@@ -239,21 +239,21 @@ fn contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> Contents
             one_off: false,
         };
         let event = outcome.to_event();
-        append(at, crate::event::NewEvent { occurred_at: Some(time(at)), ..event });
+        append(at, crate::event::NewEvent { occurred_at: Some(timestamp(at)), ..event });
     }
-    Contents::read(&log).unwrap()
+    LogContents::read(&log).unwrap()
 }
 
 const NOW: &str = "2026-11-20T12:00:00Z";
 
-fn run(contents: &Contents, wants: Wants, name: &str) -> (Status, String) {
-    let checks = runs::judge(contents, &wants, time(NOW), &Zone::utc());
+fn last_run(contents: &LogContents, wants: ConfiguredJobs, name: &str) -> (Status, String) {
+    let checks = last_runs::evaluate(contents, &wants, timestamp(NOW), &Zone::utc());
     let check = checks.into_iter().find(|check| check.name == name).unwrap();
     (check.status, check.value)
 }
 
-const BOTH: Wants = Wants { digest: true, retention: true };
-const NEITHER: Wants = Wants { digest: false, retention: false };
+const BOTH: ConfiguredJobs = ConfiguredJobs { digest: true, retention: true };
+const NEITHER: ConfiguredJobs = ConfiguredJobs { digest: false, retention: false };
 
 #[test]
 fn a_digest_is_missed_after_26_hours() {
@@ -271,7 +271,7 @@ fn a_digest_is_missed_after_26_hours() {
         (&[], BOTH, Status::Bad, "none yet"),
         (&[], NEITHER, Status::Note, "none yet"),
     ] {
-        let (found, told) = run(&contents(&[], digests), wants, "digest");
+        let (found, told) = last_run(&log_contents(&[], digests), wants, "digest");
         assert_eq!(found, status, "{digests:?} {told}");
         assert!(told.contains(part), "{told}");
     }
@@ -286,21 +286,22 @@ fn a_sweep_is_missed_after_48_hours() {
         (at("2026-11-18T11:59:59Z"), BOTH, Status::Bad),
         (at("2026-11-18T11:59:59Z"), NEITHER, Status::Ok),
     ] {
-        let (found, told) = run(&contents(&[event], &[]), wants, "sweep");
+        let (found, told) = last_run(&log_contents(&[event], &[]), wants, "sweep");
         assert_eq!(found, status, "{event:?} {told}");
         assert!(
             told.starts_with("removed 18,204 events ") || told.starts_with("removed 18204 "),
             "{told}"
         );
     }
-    assert_eq!(run(&contents(&[], &[]), BOTH, "sweep").0, Status::Bad);
-    assert_eq!(run(&contents(&[], &[]), NEITHER, "sweep").0, Status::Ok);
+    assert_eq!(last_run(&log_contents(&[], &[]), BOTH, "sweep").0, Status::Bad);
+    assert_eq!(last_run(&log_contents(&[], &[]), NEITHER, "sweep").0, Status::Ok);
 }
 
 #[test]
 fn a_clock_behind_the_log_and_one_ahead_of_it_are_told() {
     let statuses = |events: &[(&str, &str, &str)]| -> Vec<(String, Status)> {
-        let checks = runs::clock(&contents(events, &[]), time(NOW), &Zone::utc());
+        let checks =
+            last_runs::check_clocks(&log_contents(events, &[]), timestamp(NOW), &Zone::utc());
         checks.into_iter().map(|check| (check.name, check.status)).collect()
     };
     let told = |name: &str, status| (name.to_owned(), status);
@@ -327,6 +328,6 @@ fn all_is_well_unless_something_is_bad() {
     assert_eq!(verdict(&[Status::Ok]), "all is well");
     assert_eq!(verdict(&[Status::Ok, Status::Note]), "all is well, 1 note");
     assert_eq!(verdict(&[Status::Bad, Status::Note, Status::Note]), "1 thing is BAD, 2 notes");
-    assert!(diagnosis(&[Status::Note]).is_well());
-    assert!(!diagnosis(&[Status::Ok, Status::Bad]).is_well());
+    assert!(diagnosis(&[Status::Note]).is_healthy());
+    assert!(!diagnosis(&[Status::Ok, Status::Bad]).is_healthy());
 }

@@ -5,8 +5,8 @@ use serde_json::Value;
 use crate::digest::outcome::RecordedOutcome;
 use crate::doctor::Area;
 use crate::doctor::Check;
-use crate::doctor::config::Wants;
-use crate::doctor::log::Contents;
+use crate::doctor::config::ConfiguredJobs;
+use crate::doctor::log::LogContents;
 use crate::event::Event;
 use crate::render::Status;
 use crate::text;
@@ -17,41 +17,46 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// A daily digest that is older was left out: a day, and what a busy host may be late.
-const DIGEST_AGE: Span = Span::from_seconds(26 * 3_600);
+const DIGEST_MAX_AGE: Span = Span::from_seconds(26 * 3_600);
 /// A sweep may be left out once.
-const SWEEP_AGE: Span = Span::from_seconds(48 * 3_600);
+const SWEEP_MAX_AGE: Span = Span::from_seconds(48 * 3_600);
 /// How far the clocks of emitters may be ahead.
-const AHEAD: Span = Span::from_seconds(60);
+const CLOCK_TOLERANCE: Span = Span::from_seconds(60);
 /// What came in longer ago with a time ahead is history: it stays as it is.
-const AHEAD_LATELY: Span = Span::from_seconds(24 * 3_600);
+const RECENT_ARRIVAL: Span = Span::from_seconds(24 * 3_600);
 
 /// `2 min ago (2026-11-20 14:28 SAST)`.
-pub(super) fn told_time(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
+pub(super) fn describe_time(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
     format!("{} ({})", time::format_ago(at, now, zone), zone.format(at, TimeFormat::DateTimeMinute))
 }
 
-pub(super) fn judge(contents: &Contents, wants: &Wants, now: Timestamp, zone: &Zone) -> Vec<Check> {
+pub(super) fn evaluate(
+    contents: &LogContents,
+    wants: &ConfiguredJobs,
+    now: Timestamp,
+    zone: &Zone,
+) -> Vec<Check> {
     vec![
-        digest(&contents.digests, wants.digest, now, zone),
-        sweep(contents.sweep.as_ref(), wants.retention, now, zone),
+        check_digest(&contents.digests, wants.digest, now, zone),
+        check_sweep(contents.last_sweep.as_ref(), wants.retention, now, zone),
     ]
 }
 
 /// `wanted`: whether somebody is to get it.
-fn digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
+fn check_digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "digest", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Note };
     let Some(last) = digests.iter().rev().find(|digest| !digest.outcome.one_off) else {
         return check(unless_unwanted(Status::Bad), "none yet".to_owned())
-            .advise("`activity digest` sends the first; `--dry-run` shows it before");
+            .with_advice("`activity digest` sends the first; `--dry-run` shows it before");
     };
     let outcome = &last.outcome;
-    let at = told_time(last.at, now, zone);
+    let at = describe_time(last.at, now, zone);
     let to = outcome.recipients.join(", ");
     if !outcome.sent {
         let why = outcome.error.as_deref().or(outcome.status.as_deref()).unwrap_or("no reason");
         let value = format!("failed {at}, {}: {why}", outcome.transport);
-        return check(Status::Bad, value).advise(
+        return check(Status::Bad, value).with_advice(
             "`activity doctor --mail ADDRESS` tries the way there; the next digest covers it",
         );
     }
@@ -61,59 +66,59 @@ fn digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone
         text::plural(outcome.events, "event"),
         outcome.transport
     );
-    if last.at < now.saturating_sub(DIGEST_AGE) {
+    if last.at < now.saturating_sub(DIGEST_MAX_AGE) {
         return check(unless_unwanted(Status::Bad), value)
-            .advise("none in 26 hours: look at the schedule and its log file");
+            .with_advice("none in 26 hours: look at the schedule and its log file");
     }
     check(Status::Ok, value)
 }
 
 /// `wanted`: whether anything is to be removed.
-fn sweep(last: Option<&Event>, wanted: bool, now: Timestamp, zone: &Zone) -> Check {
+fn check_sweep(last: Option<&Event>, wanted: bool, now: Timestamp, zone: &Zone) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "sweep", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Ok };
     let Some(last) = last else {
         let check = check(unless_unwanted(Status::Bad), "none yet".to_owned());
         return if wanted {
-            check.advise("`activity sweep --dry-run` shows what it removes")
+            check.with_advice("`activity sweep --dry-run` shows what it removes")
         } else {
             check
         };
     };
     let payload = last.payload.as_ref().and_then(|json| serde_json::from_str(json.as_str()).ok());
     let count = payload.as_ref().and_then(|payload: &Value| payload["count"].as_u64()).unwrap_or(0);
-    let at = told_time(last.recorded_at, now, zone);
+    let at = describe_time(last.recorded_at, now, zone);
     let value = format!("removed {} {at}", text::plural(count, "event"));
-    if wanted && last.recorded_at < now.saturating_sub(SWEEP_AGE) {
+    if wanted && last.recorded_at < now.saturating_sub(SWEEP_MAX_AGE) {
         return check(Status::Bad, value)
-            .advise("none in 48 hours: look at the schedule, or call `activity sweep`");
+            .with_advice("none in 48 hours: look at the schedule, or call `activity sweep`");
     }
     check(Status::Ok, value)
 }
 
 /// Whether the log knows of times that are yet to come.
-pub(super) fn clock(contents: &Contents, now: Timestamp, zone: &Zone) -> Vec<Check> {
+pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Clock, name, status, value);
     let local = zone.format(now, TimeFormat::DateTimeMinute);
-    let host = match &contents.newest {
+    let host = match &contents.last_recorded {
         Some(event) if event.recorded_at > now => {
-            let at = told_time(event.recorded_at, now, zone);
+            let at = describe_time(event.recorded_at, now, zone);
             let value = format!("{local}, but event {} was recorded {at}", event.id);
             check("host", Status::Bad, value)
-                .advise("this host's clock was set back: see that it is synchronised")
+                .with_advice("this host's clock was set back: see that it is synchronised")
         }
         _ => check("host", Status::Ok, local),
     };
-    let ahead = contents.latest.as_ref().filter(|event| {
-        event.occurred_at > now.saturating_add(AHEAD)
-            && event.occurred_at > event.recorded_at.saturating_add(AHEAD)
+    let ahead = contents.last_occurred.as_ref().filter(|event| {
+        event.occurred_at > now.saturating_add(CLOCK_TOLERANCE)
+            && event.occurred_at > event.recorded_at.saturating_add(CLOCK_TOLERANCE)
     });
     let emitters = ahead.map(|event| {
-        let at = told_time(event.occurred_at, now, zone);
-        let lately = event.recorded_at > now.saturating_sub(AHEAD_LATELY);
+        let at = describe_time(event.occurred_at, now, zone);
+        let lately = event.recorded_at > now.saturating_sub(RECENT_ARRIVAL);
         let status = if lately { Status::Bad } else { Status::Note };
         let value = format!("event {} ({}) is dated {at}", event.id, event.action.slug);
-        check("emitters", status, value).advise(format!(
+        check("emitters", status, value).with_advice(format!(
             "the clock of what recorded it is wrong: activity show {}; no digest tells of it before",
             event.id
         ))

@@ -27,7 +27,7 @@ pub(super) fn values(text: &str, section: &str, key: &str) -> Vec<String> {
 }
 
 /// The command of an `ExecStart`, without the marks before it.
-pub(super) fn command(exec: &str) -> &str {
+pub(super) fn strip_exec_prefix(exec: &str) -> &str {
     exec.trim_start_matches(['@', '-', ':', '+', '!', '|'])
 }
 
@@ -40,7 +40,7 @@ mod tests {
         let unit = "# ExecStart=no\n[Unit]\nExecStart=no\n[Service]\nExecStart = -/bin/a \\\n  b\n\
                     ;ExecStart=no\nExecStart=c\n[Install]\nExecStart=no\n";
         assert_eq!(values(unit, "Service", "ExecStart"), ["-/bin/a    b", "c"]);
-        assert_eq!(command("-/bin/a b"), "/bin/a b");
+        assert_eq!(strip_exec_prefix("-/bin/a b"), "/bin/a b");
         let cleared = "[Timer]\nOnCalendar=daily\nOnCalendar=\nOnCalendar=hourly\n";
         assert_eq!(values(cleared, "Timer", "OnCalendar"), ["hourly"]);
         assert_eq!(values(cleared, "Timer", "Unit"), [""; 0]);

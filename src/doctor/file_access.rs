@@ -8,26 +8,26 @@ use crate::caller;
 
 /// What a file's owner and mode say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(super) struct FileAccess {
     pub uid: u32,
     pub user: String,
     pub group: String,
     pub mode: u32,
     pub size: u64,
-    pub names: u64,
+    pub hard_links: u64,
 }
 
 /// Who may write a file besides its owner.
-const GROUP_WRITES: u32 = 0o020;
+const GROUP_WRITE: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 const OTHERS_READ: u32 = 0o004;
-const GROUP_READS: u32 = 0o040;
+const GROUP_READ: u32 = 0o040;
 /// In a folder with this bit nobody can replace what is another's.
 const STICKY: u32 = 0o1000;
 
-impl Owner {
+impl FileAccess {
     /// Looks at what a path leads to, without opening it.
-    pub(super) fn of(path: &Path) -> Option<Self> {
+    pub(super) fn read(path: &Path) -> Option<Self> {
         let there = fs::metadata(path).ok()?;
         Some(Self {
             uid: there.uid(),
@@ -35,31 +35,31 @@ impl Owner {
             group: caller::group_name(there.gid()),
             mode: there.mode() & 0o7777,
             size: there.len(),
-            names: there.nlink(),
+            hard_links: there.nlink(),
         })
     }
 
-    pub(super) fn others_write(&self) -> bool {
+    pub(super) fn is_writable_by_others(&self) -> bool {
         self.mode & OTHERS_WRITE != 0 && self.mode & STICKY == 0
     }
 
-    pub(super) fn others_read(&self) -> bool {
+    pub(super) fn is_readable_by_others(&self) -> bool {
         self.mode & OTHERS_READ != 0
     }
 
     /// Whether somebody writes it who is neither its owner nor root.
-    pub(super) fn is_shared_to_write(&self) -> bool {
-        self.others_write() || self.mode & GROUP_WRITES != 0 && self.group != "root"
+    pub(super) fn is_writable_by_group_or_others(&self) -> bool {
+        self.is_writable_by_others() || self.mode & GROUP_WRITE != 0 && self.group != "root"
     }
 
     /// `root:activity 0640, read by root and group activity, written by root`.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         let who = |group: u32, others: u32| match (self.mode & group, self.mode & others) {
             (_, 1..) => "everybody".to_owned(),
             (0, 0) => format!("{} alone", self.user),
             (1.., 0) => format!("{} and group {}", self.user, self.group),
         };
-        let (readers, writers) = (who(GROUP_READS, OTHERS_READ), who(GROUP_WRITES, OTHERS_WRITE));
+        let (readers, writers) = (who(GROUP_READ, OTHERS_READ), who(GROUP_WRITE, OTHERS_WRITE));
         let access = match readers == writers {
             true => format!("for {readers}"),
             false => format!("read by {readers}, written by {writers}"),
