@@ -4,7 +4,7 @@ use crate::commands::{Call, Run};
 use crate::failure::Exit;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
-use crate::sweep::End;
+use crate::sweep::SweepEnd;
 use crate::text;
 use crate::time::Span;
 
@@ -61,7 +61,7 @@ impl Run for SweepArgs {
             }
             let doomed = reader.doomed(&retention, context.now)?;
             if self.json {
-                context.print(&line(&doomed.swept.json().to_string()))?;
+                context.print(&line(&doomed.swept.to_json().to_string()))?;
             } else {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
@@ -73,9 +73,11 @@ impl Run for SweepArgs {
         }
         let interrupt = Interrupt::listen()?;
         match context.sweep(&retention, self.force, &interrupt)? {
-            End::Done(swept) if self.json => context.print(&line(&swept.json().to_string()))?,
-            End::Done(swept) => context.print(format!("{}\n", swept.line()).as_bytes())?,
-            End::Interrupted { signal, vouched } => {
+            SweepEnd::Done(swept) if self.json => {
+                context.print(&line(&swept.to_json().to_string()))?
+            }
+            SweepEnd::Done(swept) => context.print(format!("{}\n", swept.to_line()).as_bytes())?,
+            SweepEnd::Interrupted { signal, vouched } => {
                 context.warn(if vouched {
                     "interrupted: the next sweep finishes this one"
                 } else {

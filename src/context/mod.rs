@@ -235,25 +235,25 @@ impl Context {
         retention: &RetentionPolicy,
         force: bool,
         interrupt: &Interrupt,
-    ) -> Result<sweep::End> {
+    ) -> Result<sweep::SweepEnd> {
         let mut log = Log::open_to_sweep(&self.settings.db()?.value)?;
         for warning in log.warnings() {
             self.warn(warning);
         }
         let recorded_by = self.caller.recorded_by();
-        let job = sweep::Job {
+        let job = sweep::SweepOptions {
             retention,
             force,
             now: self.now,
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
             interrupt,
-            patience: sweep::PATIENCE,
+            export_patience: sweep::EXPORT_PATIENCE,
         };
         let mut shown: Option<ProgressLine> = None;
         let end = sweep::run(&mut log, &job, &mut |report| match report {
-            sweep::Report::Warning(line) => self.warn(line),
-            sweep::Report::Removed { events, of } => shown
+            sweep::SweepUpdate::Warning(line) => self.warn(line),
+            sweep::SweepUpdate::Removed { events, of } => shown
                 .get_or_insert_with(|| {
                     self.terminal
                         .borrow_mut()

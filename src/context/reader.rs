@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 
 /// What a sweep would remove.
 pub(crate) struct WouldGo {
-    pub swept: sweep::Swept,
+    pub swept: sweep::SweepSummary,
     /// By action and rule, the most events first.
     pub rows: Vec<SweepPreviewRow>,
     /// How many events the log has.
@@ -100,24 +100,24 @@ impl Reader {
 
     /// What a sweep would remove now.
     pub(crate) fn doomed(&self, retention: &RetentionPolicy, now: Timestamp) -> Result<WouldGo> {
-        let plan = sweep::Plan::read(&self.log, retention, now, &mut || true)?;
+        let plan = sweep::SweepPlan::read(&self.log, retention, now, &mut || true)?;
         let plan = plan.context("nothing breaks the reading off")?;
         let mut rows: Vec<_> = plan
             .counts
             .iter()
             .map(|((action, decider), count)| {
-                let rule = sweep::decided_by(retention, *decider);
+                let rule = sweep::decider_label(retention, *decider);
                 SweepPreviewRow { action: action.clone(), count: *count, rule }
             })
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
-        let swept = sweep::Swept::of(&plan, retention, now);
-        Ok(WouldGo { swept, rows, events: plan.events })
+        let swept = sweep::SweepSummary::from_plan(&plan, retention, now);
+        Ok(WouldGo { swept, rows, events: plan.event_count })
     }
 
     /// Why a sweep would be refused, if the clock may be wrong.
     pub(crate) fn clock_ahead(&self, now: Timestamp) -> Result<Option<String>> {
-        sweep::clock_ahead(&self.log, now)
+        sweep::clock_ahead_reason(&self.log, now)
     }
 
     /// What became of the digests of the log, the oldest first.

@@ -8,9 +8,9 @@
 //! Ingest goes on beside it. Exports are kept out only while events are removed, and waited for.
 
 mod plan;
+mod summary;
 #[cfg(test)]
 mod tests;
-mod told;
 
 use std::time::Duration;
 use std::time::Instant;
@@ -32,21 +32,21 @@ use crate::time::Span;
 use crate::time::Timestamp;
 use crate::verify;
 
-pub(crate) use plan::Plan;
-pub(crate) use told::Swept;
-pub(crate) use told::decided_by;
+pub(crate) use plan::SweepPlan;
+pub(crate) use summary::SweepSummary;
+pub(crate) use summary::decider_label;
 
 /// The action of the event that vouches for a sweep.
-pub(crate) const ACTION: &str = "retention.sweep";
+pub(crate) const SWEEP_ACTION: &str = "retention.sweep";
 
 /// How long exports that are at work are waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
 /// A clock that is further than this past the newest event may be wrong.
-const STEP: Span = Span::from_seconds(30 * 86_400);
+const MAX_CLOCK_LEAD: Span = Span::from_seconds(30 * 86_400);
 
 /// What a sweep is called with.
-pub(crate) struct Job<'a> {
+pub(crate) struct SweepOptions<'a> {
     pub retention: &'a RetentionPolicy,
     /// Sweep though the clock is far ahead of the log.
     pub force: bool,
@@ -55,13 +55,13 @@ pub(crate) struct Job<'a> {
     pub recorded_by: &'a str,
     pub interrupt: &'a Interrupt,
     /// How long exports are waited for.
-    pub patience: Duration,
+    pub export_patience: Duration,
 }
 
 /// How a sweep ended.
 #[derive(Debug)]
-pub(crate) enum End {
-    Done(Box<Swept>),
+pub(crate) enum SweepEnd {
+    Done(Box<SweepSummary>),
     /// By a signal; whether the log vouches for what is yet to be removed or given back.
     Interrupted {
         signal: i32,
@@ -70,7 +70,7 @@ pub(crate) enum End {
 }
 
 /// What is told while it runs.
-pub(crate) enum Report<'a> {
+pub(crate) enum SweepUpdate<'a> {
     /// A line about what is wrong, but no reason to end.
     Warning(&'a str),
     /// So many of so many events are removed.
@@ -82,12 +82,16 @@ pub(crate) enum Report<'a> {
 /// # Errors
 /// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
 /// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
-pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
+pub(crate) fn run(
+    log: &mut Log,
+    job: &SweepOptions<'_>,
+    report: &mut dyn FnMut(SweepUpdate<'_>),
+) -> Result<SweepEnd> {
     let Some(mut sweeping) = log.try_lock_sweep()? else {
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
     };
     if !job.force
-        && let Some(why) = clock_ahead(log, job.now)?
+        && let Some(why) = clock_ahead_reason(log, job.now)?
     {
         return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
             .hint("set the clock, or say --force if it is right")
@@ -99,11 +103,12 @@ pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_
             .hint("`activity verify` tells all that is wrong with the log")
             .into());
     }
-    let end = Run { log, job, sweeping: &mut sweeping, began: Instant::now() }.run(report);
+    let end =
+        SweepRun { log, options: job, lock: &mut sweeping, started_at: Instant::now() }.run(report);
     if let Err(why) = sweeping.restore_reserve()
         && end.is_ok()
     {
-        report(Report::Warning(&why));
+        report(SweepUpdate::Warning(&why));
     }
     end
 }
@@ -112,74 +117,84 @@ pub(crate) fn run(log: &mut Log, job: &Job<'_>, report: &mut dyn FnMut(Report<'_
 ///
 /// # Errors
 /// That the log cannot be read.
-pub(crate) fn clock_ahead(log: &Log, now: Timestamp) -> Result<Option<String>> {
+pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<String>> {
     let (head, _) = log.head()?;
     let newest = log.event(head)?.map(|event| event.recorded_at);
-    Ok(newest.filter(|newest| now > newest.saturating_add(STEP)).map(|newest| {
+    Ok(newest.filter(|newest| now > newest.saturating_add(MAX_CLOCK_LEAD)).map(|newest| {
         format!(
             "the clock says {now}, and the newest event was recorded {newest}, over 30 days before"
         )
     }))
 }
 
-struct Run<'a> {
+struct SweepRun<'a> {
     log: &'a mut Log,
-    job: &'a Job<'a>,
-    sweeping: &'a mut SweepLock,
-    began: Instant,
+    options: &'a SweepOptions<'a>,
+    lock: &'a mut SweepLock,
+    started_at: Instant,
 }
 
-impl Run<'_> {
-    fn run(&mut self, report: &mut dyn FnMut(Report<'_>)) -> Result<End> {
-        let interrupt = self.job.interrupt;
+impl SweepRun<'_> {
+    fn run(&mut self, report: &mut dyn FnMut(SweepUpdate<'_>)) -> Result<SweepEnd> {
+        let interrupt = self.options.interrupt;
         let go_on: ShouldContinue<'_> = &mut |_| interrupt.signal().is_none();
         if self.log.sweep_state()?.unfinished {
-            let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(true)) };
-            if !self.log.remove_swept(self.sweeping, CleanupScope::AllRows, go_on)? {
+            let Some(alone) = self.lock_out_exports(go_on)? else {
+                return Ok(self.interrupted(true));
+            };
+            if !self.log.remove_swept(self.lock, CleanupScope::AllRows, go_on)? {
                 return Ok(self.interrupted(true));
             }
             drop(alone);
         }
 
-        let plan = Plan::read(self.log, self.job.retention, self.job.now, &mut || go_on(0))?;
+        let plan =
+            SweepPlan::read(self.log, self.options.retention, self.options.now, &mut || go_on(0))?;
         let Some(plan) = plan else { return Ok(self.interrupted(false)) };
         let (alone, swept) = loop {
-            let planned = self.log.plan_sweep(self.sweeping, &plan.ids, go_on)?;
+            let planned = self.log.plan_sweep(self.lock, &plan.ids, go_on)?;
             let Some(planned) = planned else { return Ok(self.interrupted(false)) };
-            let Some(alone) = self.alone(go_on)? else { return Ok(self.interrupted(false)) };
-            let swept = Swept::new(&plan, self.job.retention, &planned, self.job.now);
-            let event = own_events::system_event(ACTION, &swept.payload());
-            let (recorded_at, recorded_by) = ((self.job.clock)(), self.job.recorded_by);
+            let Some(alone) = self.lock_out_exports(go_on)? else {
+                return Ok(self.interrupted(false));
+            };
+            let swept = SweepSummary::from_pending(
+                &plan,
+                self.options.retention,
+                &planned,
+                self.options.now,
+            );
+            let event = own_events::system_event(SWEEP_ACTION, &swept.to_payload());
+            let (recorded_at, recorded_by) = ((self.options.clock)(), self.options.recorded_by);
             let stamp = Stamp { recorded_at, recorded_by };
-            if self.log.vouch(self.sweeping, &planned, &event, &stamp)? {
+            if self.log.vouch(self.lock, &planned, &event, &stamp)? {
                 break (alone, swept);
             }
         };
 
         let of = plan.ids.len();
         let removed =
-            self.log.remove_swept(self.sweeping, CleanupScope::RemovedEvents, &mut |events| {
-                report(Report::Removed { events, of });
+            self.log.remove_swept(self.lock, CleanupScope::RemovedEvents, &mut |events| {
+                report(SweepUpdate::Removed { events, of });
                 go_on(0)
             })?;
         drop(alone);
         if !removed {
             return Ok(self.interrupted(true));
         }
-        let given_back = self.log.reclaim_space(self.sweeping, go_on)?;
+        let given_back = self.log.reclaim_space(self.lock, go_on)?;
         if !go_on(0) {
             return Ok(self.interrupted(true));
         }
-        Ok(End::Done(Box::new(swept.finished(given_back, self.began.elapsed()))))
+        Ok(SweepEnd::Done(Box::new(swept.with_results(given_back, self.started_at.elapsed()))))
     }
 
     /// Keeps exports out; `None` where a signal came meanwhile.
-    fn alone(&self, go_on: ShouldContinue<'_>) -> Result<Option<ExportLock>> {
-        self.log.lock_out_exports(self.job.patience, go_on)
+    fn lock_out_exports(&self, go_on: ShouldContinue<'_>) -> Result<Option<ExportLock>> {
+        self.log.lock_out_exports(self.options.export_patience, go_on)
     }
 
-    fn interrupted(&self, vouched: bool) -> End {
-        let signal = self.job.interrupt.signal().unwrap_or_default();
-        End::Interrupted { signal, vouched }
+    fn interrupted(&self, vouched: bool) -> SweepEnd {
+        let signal = self.options.interrupt.signal().unwrap_or_default();
+        SweepEnd::Interrupted { signal, vouched }
     }
 }

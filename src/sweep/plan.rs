@@ -15,12 +15,12 @@ use crate::retention::Horizon;
 use crate::retention::RetentionPolicy;
 use crate::store::Log;
 use crate::store::sweep::IdSet;
-use crate::sweep::ACTION;
+use crate::sweep::SWEEP_ACTION;
 use crate::time::Timestamp;
 
 /// The events of a log that are too old, and how many they are of what.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct SweepPlan {
     pub ids: IdSet,
     /// By action, and what decides on it.
     pub counts: BTreeMap<(String, Decider), u64>,
@@ -29,22 +29,22 @@ pub(crate) struct Plan {
     /// How many were older than they are to be kept when they were recorded.
     pub late: u64,
     /// How many events the log has.
-    pub events: u64,
+    pub event_count: u64,
 }
 
 /// A read that was broken off.
 #[derive(Debug)]
-struct Stopped;
+struct PlanInterrupted;
 
-impl fmt::Display for Stopped {
+impl fmt::Display for PlanInterrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the sweep was interrupted")
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for PlanInterrupted {}
 
-impl Plan {
+impl SweepPlan {
     /// Reads what is too old at `now`; `None` where it is not to go on.
     ///
     /// # Errors
@@ -57,18 +57,18 @@ impl Plan {
     ) -> Result<Option<Self>> {
         let (head, _) = log.head()?;
         let swept = log.sweep_state()?;
-        let kept = kept(log)?;
+        let kept = protected_ids(log)?;
         let mut plan = Self {
             ids: IdSet::default(),
             counts: BTreeMap::new(),
             held: 0,
             late: 0,
-            events: swept.event_count,
+            event_count: swept.event_count,
         };
         for horizon in retention.horizons(now) {
             let read = log.each(&horizon.query, head, &mut |event| {
                 if !go_on() {
-                    return Err(anyhow!(Stopped));
+                    return Err(anyhow!(PlanInterrupted));
                 }
                 let gone = swept.is_swept(event.id) || kept.contains(&event.id);
                 if gone || retention.decider(&event) != Some(horizon.decider) {
@@ -82,7 +82,7 @@ impl Plan {
                 Ok(())
             });
             match read {
-                Err(why) if why.is::<Stopped>() => return Ok(None),
+                Err(why) if why.is::<PlanInterrupted>() => return Ok(None),
                 read => read?,
             }
         }
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     /// How many events a rule, or the general `keep`, decides on.
-    pub(crate) fn decided_by(&self, decider: Decider) -> u64 {
+    pub(crate) fn count_by_decider(&self, decider: Decider) -> u64 {
         let counts = self.counts.iter().filter(|((_, by), _)| *by == decider);
         counts.map(|(_, count)| count).sum()
     }
@@ -109,9 +109,9 @@ impl Plan {
 /// The log's own events that stay whatever their age: the newest sweep, for it vouches for what is
 /// missing, the newest digests that were sent, for the next one begins where the last one ended, and
 /// those that failed since.
-fn kept(log: &Log) -> Result<Vec<EventId>> {
+fn protected_ids(log: &Log) -> Result<Vec<EventId>> {
     let mut kept: Vec<EventId> =
-        log.own_events(ACTION)?.last().map(|event| event.id).into_iter().collect();
+        log.own_events(SWEEP_ACTION)?.last().map(|event| event.id).into_iter().collect();
     let sent = log.own_events(outcome::SENT_ACTION)?;
     kept.extend(sent.last().map(|event| event.id));
     let regular = sent.iter().rev().find(|event| {

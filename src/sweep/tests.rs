@@ -13,10 +13,10 @@ use crate::retention::RetentionPolicy;
 use crate::store::Create;
 use crate::store::Log;
 use crate::store::Stamp;
-use crate::sweep::ACTION;
-use crate::sweep::End;
-use crate::sweep::Job;
-use crate::sweep::Report;
+use crate::sweep::SWEEP_ACTION;
+use crate::sweep::SweepEnd;
+use crate::sweep::SweepOptions;
+use crate::sweep::SweepUpdate;
 use crate::sweep::run;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -27,7 +27,7 @@ fn days(days: u64) -> Span {
     Span::from_seconds(days * 86_400)
 }
 
-fn ago(many: u64) -> Timestamp {
+fn days_ago(many: u64) -> Timestamp {
     NOW.saturating_sub(days(many))
 }
 
@@ -46,33 +46,33 @@ impl Fixture {
 
     /// Records an event so many days ago.
     fn add(&mut self, event: NewEvent, recorded: u64) {
-        let stamp = Stamp { recorded_at: ago(recorded), recorded_by: "root" };
+        let stamp = Stamp { recorded_at: days_ago(recorded), recorded_by: "root" };
         self.log.append(&[event], &stamp).unwrap();
     }
 
-    fn event(&mut self, action: &str, recorded: u64) {
+    fn add_event(&mut self, action: &str, recorded: u64) {
         self.add(NewEvent { action: action.to_owned(), ..NewEvent::default() }, recorded);
     }
 
-    fn sweep(&mut self, keep: u64, force: bool) -> anyhow::Result<End> {
+    fn sweep(&mut self, keep: u64, force: bool) -> anyhow::Result<SweepEnd> {
         let retention = RetentionPolicy::new(Some(days(keep)), &[]).unwrap();
-        let job = Job {
+        let job = SweepOptions {
             retention: &retention,
             force,
             now: NOW,
             clock: &|| NOW,
             recorded_by: "root",
             interrupt: &self.interrupt,
-            patience: Duration::ZERO,
+            export_patience: Duration::ZERO,
         };
         run(&mut self.log, &job, &mut |report| {
-            if let Report::Warning(line) = report {
+            if let SweepUpdate::Warning(line) = report {
                 panic!("{line}");
             }
         })
     }
 
-    fn left(&self) -> Vec<i64> {
+    fn remaining_ids(&self) -> Vec<i64> {
         let head = self.log.head().unwrap().0;
         let mut left = Vec::new();
         let visit = &mut |event: crate::event::Event| {
@@ -85,32 +85,32 @@ impl Fixture {
     }
 }
 
-fn count(end: anyhow::Result<End>) -> u64 {
+fn swept_count(end: anyhow::Result<SweepEnd>) -> u64 {
     match end.unwrap() {
-        End::Done(swept) => swept.count,
-        interrupted @ End::Interrupted { .. } => panic!("{interrupted:?}"),
+        SweepEnd::Done(swept) => swept.count,
+        interrupted @ SweepEnd::Interrupted { .. } => panic!("{interrupted:?}"),
     }
 }
 
 #[test]
 fn a_clock_that_is_far_ahead_of_the_log_sweeps_nothing() {
     let mut fixture = Fixture::new();
-    assert_eq!(count(fixture.sweep(1, false)), 0, "an empty log tells no time");
+    assert_eq!(swept_count(fixture.sweep(1, false)), 0, "an empty log tells no time");
     let mut fixture = Fixture::new();
-    fixture.event("a.b", 40);
-    fixture.event("a.b", 31);
+    fixture.add_event("a.b", 40);
+    fixture.add_event("a.b", 31);
     let error = fixture.sweep(1, false).unwrap_err();
     let failure = error.downcast_ref::<Failure>().unwrap();
     assert_eq!(failure.exit, Exit::TryAgain);
     assert!(failure.message.contains("over 30 days before"), "{failure}");
-    assert_eq!(fixture.left(), [1, 2], "nothing is recorded");
-    assert_eq!(count(fixture.sweep(1, true)), 2);
+    assert_eq!(fixture.remaining_ids(), [1, 2], "nothing is recorded");
+    assert_eq!(swept_count(fixture.sweep(1, true)), 2);
     // That a sweep was recorded has lifted it.
-    assert_eq!(count(fixture.sweep(1, false)), 0);
+    assert_eq!(swept_count(fixture.sweep(1, false)), 0);
     let mut fixture = Fixture::new();
-    fixture.event("a.b", 40);
-    fixture.event("a.b", 30);
-    assert_eq!(count(fixture.sweep(35, false)), 1);
+    fixture.add_event("a.b", 40);
+    fixture.add_event("a.b", 30);
+    assert_eq!(swept_count(fixture.sweep(35, false)), 1);
 }
 
 #[test]
@@ -127,20 +127,20 @@ fn the_state_of_the_digests_stays_whatever_its_age() {
         digest(true, true),
         imported,
         own_events::system_event("log.export", &serde_json::json!({})),
-        own_events::system_event(ACTION, &serde_json::json!({"sweep": 0})),
-        own_events::system_event(ACTION, &serde_json::json!({"sweep": 0})),
+        own_events::system_event(SWEEP_ACTION, &serde_json::json!({"sweep": 0})),
+        own_events::system_event(SWEEP_ACTION, &serde_json::json!({"sweep": 0})),
     ] {
         fixture.add(event, 20);
     }
-    assert_eq!(count(fixture.sweep(10, false)), 5);
-    assert_eq!(fixture.left(), [3, 4, 5, 6, 10, 11]);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 5);
+    assert_eq!(fixture.remaining_ids(), [3, 4, 5, 6, 10, 11]);
     // Without one that was sent, those that failed are all there is.
     let mut fixture = Fixture::new();
     fixture.add(digest(false, false), 20);
     fixture.add(digest(true, true), 20);
-    fixture.event("a.b", 20);
-    assert_eq!(count(fixture.sweep(10, false)), 1);
-    assert_eq!(fixture.left(), [1, 2, 4]);
+    fixture.add_event("a.b", 20);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 1);
+    assert_eq!(fixture.remaining_ids(), [1, 2, 4]);
 }
 
 #[test]
@@ -148,47 +148,47 @@ fn what_was_too_old_when_it_came_is_late() {
     let mut fixture = Fixture::new();
     let at = |occurred: u64| NewEvent {
         action: "a.b".to_owned(),
-        occurred_at: Some(ago(occurred)),
+        occurred_at: Some(days_ago(occurred)),
         ..NewEvent::default()
     };
     fixture.add(at(20), 20);
     fixture.add(at(20), 11);
     fixture.add(at(20), 2);
     fixture.add(at(5), 2);
-    let End::Done(swept) = fixture.sweep(10, false).unwrap() else { panic!("it is done") };
-    let told = swept.json();
+    let SweepEnd::Done(swept) = fixture.sweep(10, false).unwrap() else { panic!("it is done") };
+    let told = swept.to_json();
     assert_eq!((&told["count"], &told["late"]), (&3.into(), &1.into()), "{told}");
 }
 
 #[test]
 fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest() {
     let mut fixture = Fixture::new();
-    fixture.event("a.b", 20);
+    fixture.add_event("a.b", 20);
     fixture.interrupt.send(15);
     let end = fixture.sweep(10, false).unwrap();
-    assert!(matches!(end, End::Interrupted { signal: 15, vouched: false }), "{end:?}");
-    assert_eq!(fixture.left(), [1]);
+    assert!(matches!(end, SweepEnd::Interrupted { signal: 15, vouched: false }), "{end:?}");
+    assert_eq!(fixture.remaining_ids(), [1]);
 
     let mut fixture = Fixture::new();
-    fixture.event("a.b", 20);
+    fixture.add_event("a.b", 20);
     let retention = RetentionPolicy::new(Some(days(10)), &[]).unwrap();
     let interrupt = fixture.interrupt.clone();
-    let job = Job {
+    let job = SweepOptions {
         retention: &retention,
         force: false,
         now: NOW,
         clock: &|| NOW,
         recorded_by: "root",
         interrupt: &fixture.interrupt,
-        patience: Duration::ZERO,
+        export_patience: Duration::ZERO,
     };
     // Nothing is removed yet when the first report comes.
     let end = run(&mut fixture.log, &job, &mut |_| interrupt.send(15)).unwrap();
-    assert!(matches!(end, End::Interrupted { signal: 15, vouched: true }), "{end:?}");
-    assert_eq!(fixture.left(), [1, 2]);
+    assert!(matches!(end, SweepEnd::Interrupted { signal: 15, vouched: true }), "{end:?}");
+    assert_eq!(fixture.remaining_ids(), [1, 2]);
     fixture.interrupt.send(0);
-    assert_eq!(count(fixture.sweep(10, false)), 0, "it was counted before");
-    assert_eq!(fixture.left(), [2, 3]);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 0, "it was counted before");
+    assert_eq!(fixture.remaining_ids(), [2, 3]);
 }
 
 #[test]
@@ -198,12 +198,12 @@ fn many_actions_leave_the_event_small() {
     let events: Vec<_> = (0..1_200)
         .map(|n| NewEvent { action: format!("{long}.{n:04}"), ..NewEvent::default() })
         .collect();
-    let stamp = Stamp { recorded_at: ago(20), recorded_by: "root" };
+    let stamp = Stamp { recorded_at: days_ago(20), recorded_by: "root" };
     fixture.log.append(&events, &stamp).unwrap();
-    fixture.event("often", 20);
-    fixture.event("often", 20);
-    assert_eq!(count(fixture.sweep(10, false)), 1_202);
-    let event = fixture.log.own_events(ACTION).unwrap().pop().unwrap();
+    fixture.add_event("often", 20);
+    fixture.add_event("often", 20);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 1_202);
+    let event = fixture.log.own_events(SWEEP_ACTION).unwrap().pop().unwrap();
     let payload = event.payload.unwrap();
     assert!(payload.as_str().len() < 200_000, "{}", payload.as_str().len());
     let payload: serde_json::Value = serde_json::from_str(payload.as_str()).unwrap();

@@ -11,7 +11,7 @@ use crate::retention::Decider;
 use crate::retention::RetentionPolicy;
 use crate::retention::RetentionRule;
 use crate::store::sweep::PendingSweep;
-use crate::sweep::Plan;
+use crate::sweep::SweepPlan;
 use crate::text;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
@@ -19,43 +19,43 @@ use crate::time::Zone;
 
 /// So many actions are named in the event, those with the most events; others share a count, so
 /// that the event stays far below the size that one may have.
-const NAMED: usize = 1_000;
+const MAX_NAMED_ACTIONS: usize = 1_000;
 /// No action has a name with brackets.
-const OTHERS: &str = "(others)";
+const OTHERS_KEY: &str = "(others)";
 
 /// What a sweep removes, or would.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Swept {
+pub(crate) struct SweepSummary {
     pub count: u64,
     now: Timestamp,
     /// How many events there were.
-    events: u64,
+    event_count: u64,
     by_action: Vec<(String, u64)>,
     cutoff: Option<Timestamp>,
     /// The general `keep` as it is written, and the rules in short: `365d`, `cron.* 30d`.
-    horizon: Option<String>,
+    keep: Option<String>,
     short_rules: Vec<String>,
     rules: Vec<Value>,
     late: u64,
     pub held: u64,
-    vouched: Option<PendingSweep>,
-    given_back: Option<u64>,
-    took: Option<Duration>,
+    pending: Option<PendingSweep>,
+    reclaimed_bytes: Option<u64>,
+    duration: Option<Duration>,
 }
 
-impl Swept {
+impl SweepSummary {
     /// What is about to be vouched for.
-    pub(super) fn new(
-        plan: &Plan,
+    pub(super) fn from_pending(
+        plan: &SweepPlan,
         retention: &RetentionPolicy,
         planned: &PendingSweep,
         now: Timestamp,
     ) -> Self {
-        Self { vouched: Some(planned.clone()), ..Self::of(plan, retention, now) }
+        Self { pending: Some(planned.clone()), ..Self::from_plan(plan, retention, now) }
     }
 
     /// What would be removed.
-    pub(crate) fn of(plan: &Plan, retention: &RetentionPolicy, now: Timestamp) -> Self {
+    pub(crate) fn from_plan(plan: &SweepPlan, retention: &RetentionPolicy, now: Timestamp) -> Self {
         let mut actions: Vec<(String, u64)> = Vec::new();
         // An action that several rules decide on comes several times in a row.
         for ((action, _), count) in &plan.counts {
@@ -70,51 +70,51 @@ impl Swept {
         Self {
             count: plan.ids.len(),
             now,
-            events: plan.events,
+            event_count: plan.event_count,
             by_action: actions,
             cutoff: retention.keep().map(|keep| now.saturating_sub(keep)),
-            horizon: retention.keep().map(|keep| keep.to_string()),
-            short_rules: retention.rules().iter().map(in_short).collect(),
+            keep: retention.keep().map(|keep| keep.to_string()),
+            short_rules: retention.rules().iter().map(rule_label).collect(),
             rules: rules
                 .map(|(place, rule)| {
                     json!({
                         "query": rule.text,
                         "keep": rule.keep.to_string(),
                         "cutoff": now.saturating_sub(rule.keep).to_string(),
-                        "count": plan.decided_by(Decider::Rule(place)),
+                        "count": plan.count_by_decider(Decider::Rule(place)),
                     })
                 })
                 .collect(),
             late: plan.late,
             held: plan.held,
-            vouched: None,
-            given_back: None,
-            took: None,
+            pending: None,
+            reclaimed_bytes: None,
+            duration: None,
         }
     }
 
-    pub(super) fn finished(self, given_back: u64, took: Duration) -> Self {
-        Self { given_back: Some(given_back), took: Some(took), ..self }
+    pub(super) fn with_results(self, given_back: u64, took: Duration) -> Self {
+        Self { reclaimed_bytes: Some(given_back), duration: Some(took), ..self }
     }
 
     /// The payload of the event that vouches.
-    pub(super) fn payload(&self) -> Value {
-        let (named, others) = self.by_action.split_at(NAMED.min(self.by_action.len()));
-        let mut by_action = actions(named);
+    pub(super) fn to_payload(&self) -> Value {
+        let (named, others) = self.by_action.split_at(MAX_NAMED_ACTIONS.min(self.by_action.len()));
+        let mut by_action = action_counts(named);
         if !others.is_empty() {
             let sum: u64 = others.iter().map(|(_, count)| count).sum();
-            by_action.insert(OTHERS.to_owned(), sum.into());
+            by_action.insert(OTHERS_KEY.to_owned(), sum.into());
         }
-        Value::Object(self.fields(by_action))
+        Value::Object(self.json_fields(by_action))
     }
 
     /// One object that tells it all.
-    pub(crate) fn json(&self) -> Value {
-        let mut fields = self.fields(actions(&self.by_action));
-        if let Some(given_back) = self.given_back {
+    pub(crate) fn to_json(&self) -> Value {
+        let mut fields = self.json_fields(action_counts(&self.by_action));
+        if let Some(given_back) = self.reclaimed_bytes {
             fields.insert("given_back".to_owned(), given_back.into());
         }
-        if let Some(took) = self.took {
+        if let Some(took) = self.duration {
             let tenths = took.as_millis() / 100;
             let seconds = format!("{}.{}", tenths / 10, tenths % 10).parse::<serde_json::Number>();
             fields.insert("seconds".to_owned(), seconds.map_or(Value::Null, Value::Number));
@@ -122,10 +122,10 @@ impl Swept {
         Value::Object(fields)
     }
 
-    fn fields(&self, by_action: Map<String, Value>) -> Map<String, Value> {
+    fn json_fields(&self, by_action: Map<String, Value>) -> Map<String, Value> {
         let mut fields = Map::new();
         let mut add = |name: &str, value: Value| drop(fields.insert(name.to_owned(), value));
-        if let Some(vouched) = &self.vouched {
+        if let Some(vouched) = &self.pending {
             add("sweep", vouched.number.into());
         }
         add("count", self.count.into());
@@ -136,7 +136,7 @@ impl Swept {
         add("rules", self.rules.clone().into());
         add("late", self.late.into());
         add("held", self.held.into());
-        if let Some(vouched) = &self.vouched {
+        if let Some(vouched) = &self.pending {
             add("gaps", vouched.gap_count.into());
             let hex = vouched.gaps_sha256.iter().fold(String::new(), |mut hex, byte| {
                 write!(hex, "{byte:02x}").expect("a String takes all");
@@ -148,10 +148,10 @@ impl Swept {
     }
 
     /// One line for the program's own log file.
-    pub(crate) fn line(&self) -> String {
+    pub(crate) fn to_line(&self) -> String {
         let at = Zone::utc().format(self.now.truncate_to_second(), TimeFormat::Rfc3339);
-        let mut line = format!("{at} sweep removed {} of {} events", self.count, self.events);
-        if let Some(horizon) = &self.horizon {
+        let mut line = format!("{at} sweep removed {} of {} events", self.count, self.event_count);
+        if let Some(horizon) = &self.keep {
             write!(line, " older than {horizon}").expect("a String takes all");
         }
         if !self.short_rules.is_empty() {
@@ -161,7 +161,7 @@ impl Swept {
         if self.held > 0 {
             write!(line, ", kept {} for mirrors", self.held).expect("a String takes all");
         }
-        if let (Some(given_back), Some(took)) = (self.given_back, self.took) {
+        if let (Some(given_back), Some(took)) = (self.reclaimed_bytes, self.duration) {
             let tenths = took.as_millis() / 100;
             let (given_back, seconds) = (text::format_bytes(given_back), tenths / 10);
             write!(line, ", {given_back} given back, {seconds}.{} s", tenths % 10)
@@ -171,24 +171,24 @@ impl Swept {
     }
 }
 
-fn actions(of: &[(String, u64)]) -> Map<String, Value> {
+fn action_counts(of: &[(String, u64)]) -> Map<String, Value> {
     of.iter().map(|(action, count)| (action.clone(), (*count).into())).collect()
 }
 
 /// What decides on events, in short: `cron.* 30d`, `keep 365d`.
-pub(crate) fn decided_by(retention: &RetentionPolicy, decider: Decider) -> String {
+pub(crate) fn decider_label(retention: &RetentionPolicy, decider: Decider) -> String {
     match decider {
-        Decider::Rule(place) => retention.rules().get(place).map(in_short).unwrap_or_default(),
+        Decider::Rule(place) => retention.rules().get(place).map(rule_label).unwrap_or_default(),
         Decider::Keep => retention.keep().map(|keep| format!("keep {keep}")).unwrap_or_default(),
     }
 }
 
-fn in_short(rule: &RetentionRule) -> String {
-    format!("{} {}", short(&rule.text), rule.keep)
+fn rule_label(rule: &RetentionRule) -> String {
+    format!("{} {}", query_label(&rule.text), rule.keep)
 }
 
 /// A query as the line has it: an action says for itself what it is.
-fn short(query: &str) -> &str {
+fn query_label(query: &str) -> &str {
     let action = query.strip_prefix("action:").filter(|rest| !rest.contains([' ', ':', '"']));
     action.unwrap_or(query)
 }
