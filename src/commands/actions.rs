@@ -40,7 +40,7 @@ impl Run for ActionsArgs {
         let zone = context.zone()?;
         let day = |day: i32| zone.start_of_day_from(context.now, day);
         let days: Vec<_> = (1 - DAYS..=1).map(day).collect();
-        let mut vocabulary = context.read()?.vocabulary(&days, context.now)?;
+        let mut vocabulary = context.open_reader()?.activity_by_action(&days, context.now)?;
         if self.stale {
             vocabulary.retain(|heard| heard.quiet.is_some());
             if vocabulary.is_empty() {

@@ -57,7 +57,7 @@ impl Run for DigestArgs {
                 return Err(Failure::new(Exit::Usage, what).into());
             }
             let mut lines = String::new();
-            for recorded in context.read()?.digests()? {
+            for recorded in context.open_reader()?.digests()? {
                 lines.push_str(&match self.json {
                     true => recorded.to_json(),
                     false => recorded.history_line(&zone),
@@ -75,16 +75,16 @@ impl Run for DigestArgs {
         let scope = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
         let brief = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
-        let setting = context.setting(&site, &zone);
+        let setting = context.render_options(&site, &zone);
 
         if !(self.dry_run || self.json || self.preview.is_some()) {
-            let post = context.post(&self.to)?;
+            let post = context.mail_settings(&self.to)?;
             let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
             context.print(format!("{}\n", done.line).as_bytes())?;
             return done.error.map_or(Ok(Exit::Success), Err);
         }
 
-        let report = context.read()?.report(scope, context.now, &brief.report_options())?;
+        let report = context.open_reader()?.report(scope, context.now, &brief.report_options())?;
         if self.json {
             let line = report.to_json(&site, jsonl::encode);
             context.print(format!("{line}\n").as_bytes())?;

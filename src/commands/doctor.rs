@@ -37,12 +37,12 @@ impl Run for DoctorArgs {
     fn run(self, call: Call) -> Result<Exit> {
         if let Some(address) = &self.mail {
             let context = &call.context()?;
-            let line = context.send_test(address)?;
+            let line = context.send_test_mail(address)?;
             context.print(format!("{line}\n").as_bytes())?;
             return Ok(Exit::Success);
         }
         let (context, fault) = &call.context_despite_config()?;
-        let diagnosis = context.diagnosis(fault.as_ref())?;
+        let diagnosis = context.diagnose(fault.as_ref())?;
         if self.json {
             context.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;
         } else {

@@ -45,7 +45,7 @@ impl Run for ExportArgs {
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.write(Create::Never)?.export(&query, format, self.output.as_deref())?;
+        context.open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
         Ok(Exit::Success)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
-use crate::context::Reader;
+use crate::context::LogReader;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Predicate;
@@ -45,7 +45,7 @@ impl Search<'_> {
     }
 
     /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
-    pub(super) fn resembling(&self, reader: &Reader) -> Result<Vec<String>> {
+    pub(super) fn resembling(&self, reader: &LogReader) -> Result<Vec<String>> {
         let side = match self.subject {
             SearchSubject::Actor => SuggestionKind::Actors,
             SearchSubject::Target => SuggestionKind::Targets,
@@ -59,13 +59,13 @@ impl Search<'_> {
                 (None, None) => events,
             }
         };
-        Ok(reader.resembling(side, self.asked)?.into_iter().map(told).collect())
+        Ok(reader.suggestions(side, self.asked)?.into_iter().map(told).collect())
     }
 
     /// The figures of what the query finds.
     pub(super) fn summary(
         &self,
-        reader: &Reader,
+        reader: &LogReader,
         query: &Query,
         zone: &Zone,
     ) -> Result<render::SearchSummary> {

@@ -14,7 +14,7 @@ use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
 use crate::commands::{Call, Run};
 use crate::context::Context;
-use crate::context::How;
+use crate::context::InputOptions;
 use crate::event::NewEvent;
 use crate::export;
 use crate::failure;
@@ -119,7 +119,7 @@ impl Run for IngestArgs {
 
 impl IngestArgs {
     fn take_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
-        let appended = context.write(Create::IfMissing)?.append(event)?;
+        let appended = context.open_writer(Create::IfMissing)?.append(event)?;
         match &appended {
             AppendOutcome::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
@@ -197,14 +197,14 @@ impl IngestArgs {
             None => None,
         };
         let interrupt = Interrupt::listen()?;
-        let how = How {
+        let how = InputOptions {
             reading: DecodeOptions { format: self.format, raw_cells: self.raw, zone },
             strict: self.strict,
             again: self.again,
             interrupt: &interrupt,
         };
         let mut tally = IngestCounts::default();
-        let end = context.write(Create::IfMissing).and_then(|mut writer| {
+        let end = context.open_writer(Create::IfMissing).and_then(|mut writer| {
             let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
             writer.ingest(&inputs, &how, rejects, &mut tally)
         });

@@ -15,7 +15,7 @@ use crate::args::words;
 use crate::codec;
 use crate::commands::figures::Search;
 use crate::context::Context;
-use crate::context::Reader;
+use crate::context::LogReader;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::{Exit, Failure};
@@ -56,7 +56,7 @@ impl Request<'_> {
     pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
         let (page, next) = self.page.page()?;
         let columns = self.output.columns()?;
-        let reader = context.read()?;
+        let reader = context.open_reader()?;
         // One more than is shown tells whether there are more.
         let wanted = PageRequest { limit: page.limit.saturating_add(1), ..page };
         let mut events = reader.page(&self.query, &wanted)?;
@@ -78,7 +78,7 @@ impl Request<'_> {
                     newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
                 };
                 let printer = context.printer(zone, self.output.times());
-                let labels = reader.labels(&events)?;
+                let labels = reader.actor_labels(&events)?;
                 let summary = match &self.search {
                     Some(search) if begins => Some(search.summary(&reader, &self.query, zone)?),
                     _ => None,
@@ -96,7 +96,7 @@ impl Request<'_> {
     /// Shows what happened before and after an event, oldest first.
     pub(super) fn around(&self, context: &Context, zone: &Zone, id: NonZeroU64) -> Result<Exit> {
         let columns = self.output.columns()?;
-        let reader = context.read()?;
+        let reader = context.open_reader()?;
         let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
@@ -106,7 +106,7 @@ impl Request<'_> {
             Form::Csv => self.export(context, &events),
             Form::Table => {
                 let printer = context.printer(zone, self.output.times());
-                let labels = reader.labels(&events)?;
+                let labels = reader.actor_labels(&events)?;
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
                 print_table(context, &printer, &footer, |out| {
                     EventTable::new(&columns).write(&printer, &events, &labels, out)
@@ -126,9 +126,9 @@ impl Request<'_> {
                 return Err(Failure::new(Exit::Usage, what).hint("--json").into());
             }
         };
-        let reader = context.read()?;
+        let reader = context.open_reader()?;
         // What stays on the screen for hours must not say "just now".
-        let lasting = context.is_read_by_a_person().then_some(TimeDisplay::Local);
+        let lasting = context.is_interactive().then_some(TimeDisplay::Local);
         let mut printer = context.printer(zone, self.output.times().or(lasting));
         let mut seen = reader.head()?;
         let newest = PageRequest {
@@ -145,7 +145,7 @@ impl Request<'_> {
             if as_json {
                 print_json(context, &events)?;
             } else if !events.is_empty() {
-                let labels = reader.labels(&events)?;
+                let labels = reader.actor_labels(&events)?;
                 printer.now = Timestamp::now();
                 let mut out = Vec::new();
                 listing.write(&printer, &events, &labels, &mut out)?;
@@ -153,12 +153,12 @@ impl Request<'_> {
             }
             let mut head = reader.head()?;
             while head == seen {
-                if !context.wait(PAUSE)? {
+                if !context.wait_while_open(PAUSE)? {
                     return Ok(Exit::Success);
                 }
                 head = reader.head()?;
             }
-            events = reader.arrived(&self.query, seen, STEP)?;
+            events = reader.recorded_after(&self.query, seen, STEP)?;
             // A full step may have left some behind; else all up to that head were looked at.
             let last = events.last().map(|event| event.id);
             seen = last.filter(|last| events.len() == STEP || *last > head).unwrap_or(head);
@@ -166,7 +166,7 @@ impl Request<'_> {
     }
 
     fn export(&self, context: &Context, events: &[Event]) -> Result<Exit> {
-        context.write(Create::Never)?.export_shown(&self.query, events)?;
+        context.open_writer(Create::Never)?.export_page(&self.query, events)?;
         Ok(Exit::Success)
     }
 
@@ -175,7 +175,7 @@ impl Request<'_> {
         &self,
         context: &Context,
         zone: &Zone,
-        reader: &Reader,
+        reader: &LogReader,
         page: &PageRequest,
     ) -> Result<Exit> {
         let printer = context.printer(zone, self.output.times());
@@ -227,7 +227,7 @@ fn print_table(
     footer: &Footer,
     draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<Exit> {
-    if context.is_read_by_a_person() {
+    if context.is_interactive() {
         context.show(|out| {
             draw(out)?;
             printer.write_footer(footer, out)

@@ -62,7 +62,7 @@ impl Call {
 
     /// The same where a broken config is no reason to end; it comes with why it was left out.
     fn context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
-        Context::despite_config(self.overrides, self.arguments)
+        Context::new_despite_config(self.overrides, self.arguments)
     }
 }
 

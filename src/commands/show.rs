@@ -58,7 +58,7 @@ impl Run for ShowArgs {
 impl ShowArgs {
     fn find(&self, context: &Context) -> Result<Event> {
         let named = self.event.as_str();
-        let reader = context.read()?;
+        let reader = context.open_reader()?;
         let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());
         let found = if is_number {
             // A number that no id has room for is one that there is not.
@@ -66,7 +66,7 @@ impl ShowArgs {
             let event = id.map(|id| reader.event(id)).transpose()?.flatten();
             event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
         } else {
-            reader.find(named)?
+            reader.find_by_event_id(named)?
         };
         let quoted = text::escape(named);
         match found {

@@ -55,18 +55,23 @@ impl Run for SweepArgs {
         let context = &call.context()?;
         let retention = context.retention(self.keep)?;
         if self.dry_run {
-            let reader = context.read()?;
-            if let Some(why) = reader.clock_ahead(context.now)? {
+            let reader = context.open_reader()?;
+            if let Some(why) = reader.clock_ahead_reason(context.now)? {
                 context.note(&format!("a sweep would be refused without --force: {why}"));
             }
-            let doomed = reader.doomed(&retention, context.now)?;
+            let doomed = reader.sweep_preview(&retention, context.now)?;
             if self.json {
-                context.print(&line(&doomed.swept.to_json().to_string()))?;
+                context.print(&line(&doomed.summary.to_json().to_string()))?;
             } else {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
                 context.show(|out| {
-                    printer.write_sweep_preview(&doomed.rows, doomed.swept.held, doomed.events, out)
+                    printer.write_sweep_preview(
+                        &doomed.rows,
+                        doomed.summary.held,
+                        doomed.events,
+                        out,
+                    )
                 })?;
             }
             return Ok(Exit::Success);

@@ -44,7 +44,7 @@ impl Run for VerifyArgs {
         let context = &call.context()?;
         let mut anchors = self.anchor;
         for file in &self.anchors {
-            anchors.extend(context.anchors_in(file)?);
+            anchors.extend(context.read_anchors(file)?);
         }
         let report = context.verify(&VerifyOptions { quick: self.quick, anchors: &anchors })?;
         if self.json {

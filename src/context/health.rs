@@ -8,7 +8,7 @@ use std::thread;
 use anyhow::Result;
 
 use crate::context::Context;
-use crate::context::left_beside;
+use crate::context::free_space;
 use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
 use crate::digest::rendered_mail::RenderedMail;
@@ -25,14 +25,14 @@ impl Context {
     /// Sends a mail that tries the digest's way to an address, and returns what to say of it.
     ///
     /// # Errors
-    /// As [`Context::post`] and [`deliver::deliver`]; a recipient that was turned away.
-    pub(crate) fn send_test(&self, to: &str) -> Result<String, Failure> {
+    /// As [`Context::mail_settings`] and [`deliver::deliver`]; a recipient that was turned away.
+    pub(crate) fn send_test_mail(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
             message: format!("--mail: {}", failure.message),
             ..failure
         })?;
-        let post = self.post(&[to.to_owned()])?;
+        let post = self.mail_settings(&[to.to_owned()])?;
         let zone = self.settings.zone()?.value;
         let host = rustix::system::uname();
         let from =
@@ -62,7 +62,7 @@ impl Context {
     }
 
     /// Looks at whether this host is set up. `config_fault`: why the config was left out.
-    pub(crate) fn diagnosis(&self, config_fault: Option<&anyhow::Error>) -> Result<Diagnosis> {
+    pub(crate) fn diagnose(&self, config_fault: Option<&anyhow::Error>) -> Result<Diagnosis> {
         let zone = self.zone()?;
         let site = self.settings.site();
         let db = self.settings.db();
@@ -83,9 +83,9 @@ impl Context {
             settings: &self.settings,
             config_error: config_fault,
             log,
-            free_bytes: db.ok().and_then(|db| left_beside(&db.value)),
-            credentials: self.keys(),
-            page_setting: self.setting(&site, &zone),
+            free_bytes: db.ok().and_then(|db| free_space(&db.value)),
+            credentials: self.mail_credentials(),
+            page_setting: self.render_options(&site, &zone),
             now: self.now,
             host: &host,
         }))

@@ -1,12 +1,12 @@
 //! What a command works with: settings, caller, terminal, time, and the only door to the log.
 //!
-//! No command holds a [`Log`]: [`Context::read`] gives a [`Reader`] that joins what the caller may
-//! see to every query, so none can forget it, and [`Context::write`] a [`Writer`] that stamps what
+//! No command holds a [`Log`]: [`Context::open_reader`] gives a [`LogReader`] that joins what the caller may
+//! see to every query, so none can forget it, and [`Context::open_writer`] a [`LogWriter`] that stamps what
 //! is written with who runs the program.
 
 mod health;
-mod proof;
 mod reader;
+mod verification;
 mod writer;
 
 use std::cell::RefCell;
@@ -57,9 +57,9 @@ use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use crate::context::reader::Reader;
-pub(crate) use crate::context::writer::How;
-pub(crate) use crate::context::writer::Writer;
+pub(crate) use crate::context::reader::LogReader;
+pub(crate) use crate::context::writer::InputOptions;
+pub(crate) use crate::context::writer::LogWriter;
 
 /// What one run of the program works with.
 pub(crate) struct Context {
@@ -79,14 +79,14 @@ impl Context {
     /// Those of the config; rights that are not the caller's.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
         caller::refuse_setuid_or_setgid()?;
-        Ok(Self::of(Settings::resolve(flags, Environment::read())?, arguments))
+        Ok(Self::with_settings(Settings::resolve(flags, Environment::read())?, arguments))
     }
 
     /// As [`Context::new`], but where the config cannot be read it is left out, and comes with why.
     ///
     /// # Errors
     /// Rights that are not the caller's.
-    pub(crate) fn despite_config(
+    pub(crate) fn new_despite_config(
         flags: Overrides,
         arguments: Vec<OsString>,
     ) -> Result<(Self, Option<anyhow::Error>)> {
@@ -96,12 +96,12 @@ impl Context {
             Ok(settings) => (settings, None),
             Err(fault) => (Settings::without_config(flags, environment), Some(fault)),
         };
-        Ok((Self::of(settings, arguments), fault))
+        Ok((Self::with_settings(settings, arguments), fault))
     }
 
-    fn of(settings: Settings, arguments: Vec<OsString>) -> Self {
+    fn with_settings(settings: Settings, arguments: Vec<OsString>) -> Self {
         let caller = Caller::detect(settings.environment.text("SUDO_UID"));
-        let terminal = RefCell::new(Terminal::new(setup(&settings)));
+        let terminal = RefCell::new(Terminal::new(terminal_settings(&settings)));
         Self { settings, caller, terminal, now: Timestamp::now(), arguments }
     }
 
@@ -109,22 +109,22 @@ impl Context {
     ///
     /// # Errors
     /// As [`Log::open_to_read`].
-    pub(crate) fn read(&self) -> Result<Reader> {
+    pub(crate) fn open_reader(&self) -> Result<LogReader> {
         let log = Log::open_to_read(&self.settings.db()?.value)?;
-        Ok(Reader { log, scope: Query::default() })
+        Ok(LogReader { log, scope: Query::default() })
     }
 
     /// Opens the log to write. Its warnings are told.
     ///
     /// # Errors
     /// As [`Log::open_to_write`].
-    pub(crate) fn write(&self, create: Create) -> Result<Writer<'_>> {
+    pub(crate) fn open_writer(&self, create: Create) -> Result<LogWriter<'_>> {
         let path = self.settings.db()?.value;
         let log = Log::open_to_write(&path, create)?;
         for warning in log.warnings() {
             self.warn(warning);
         }
-        Ok(Writer { log, path, scope: Query::default(), context: self })
+        Ok(LogWriter { log, path, scope: Query::default(), context: self })
     }
 
     /// The zone in which times are read and shown.
@@ -136,11 +136,11 @@ impl Context {
     }
 
     /// What a digest is written by: names, zone, and whether space is short.
-    pub(crate) fn setting<'a>(&'a self, site: &'a str, zone: &'a Zone) -> RenderOptions<'a> {
+    pub(crate) fn render_options<'a>(&'a self, site: &'a str, zone: &'a Zone) -> RenderOptions<'a> {
         // That no log is named is told where it is opened.
         let log = self.settings.db().ok();
         let wanted = self.settings.space_left().value;
-        let free = log.and_then(|log| left_beside(&log.value)).filter(|free| *free < wanted);
+        let free = log.and_then(|log| free_space(&log.value)).filter(|free| *free < wanted);
         RenderOptions {
             site,
             zone,
@@ -154,11 +154,11 @@ impl Context {
     ///
     /// # Errors
     /// As [`MailSettings::new`].
-    pub(crate) fn post(&self, to: &[String]) -> Result<MailSettings, Failure> {
-        MailSettings::new(&self.settings.config.digest, to, self.keys())
+    pub(crate) fn mail_settings(&self, to: &[String]) -> Result<MailSettings, Failure> {
+        MailSettings::new(&self.settings.config.digest, to, self.mail_credentials())
     }
 
-    fn keys(&self) -> MailCredentials<'_> {
+    fn mail_credentials(&self) -> MailCredentials<'_> {
         let environment = &self.settings.environment;
         MailCredentials {
             sendgrid_api_key: environment.text("SENDGRID_API_KEY"),
@@ -286,7 +286,7 @@ impl Context {
     }
 
     /// Whether a person reads what is printed.
-    pub(crate) fn is_read_by_a_person(&self) -> bool {
+    pub(crate) fn is_interactive(&self) -> bool {
         self.terminal.borrow().is_tty()
     }
 
@@ -325,13 +325,13 @@ impl Context {
     ///
     /// # Errors
     /// Those of standard output.
-    pub(crate) fn wait(&self, pause: Duration) -> Result<bool> {
+    pub(crate) fn wait_while_open(&self, pause: Duration) -> Result<bool> {
         let pause = pause.try_into().context("a pause is short")?;
         Ok(self.terminal.borrow().wait_while_open(pause)?)
     }
 
     /// The line that tells how far an input was taken, with the input's name.
-    fn progress(&self, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
+    fn input_progress(&self, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
         let progress = self
             .terminal
             .borrow_mut()
@@ -351,7 +351,7 @@ impl Context {
 }
 
 /// What the flags and the environment say of the terminal.
-fn setup(settings: &Settings) -> TerminalSettings {
+fn terminal_settings(settings: &Settings) -> TerminalSettings {
     let environment = &settings.environment;
     let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
@@ -372,7 +372,7 @@ fn setup(settings: &Settings) -> TerminalSettings {
 }
 
 /// The bytes that are left beside a file, where the system says how many.
-fn left_beside(path: &Path) -> Option<u64> {
+fn free_space(path: &Path) -> Option<u64> {
     let system = rustix::fs::statvfs(path).ok()?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))
 }

@@ -25,8 +25,8 @@ use crate::sweep;
 use crate::time::Timestamp;
 
 /// What a sweep would remove.
-pub(crate) struct WouldGo {
-    pub swept: sweep::SweepSummary,
+pub(crate) struct SweepPreview {
+    pub summary: sweep::SweepSummary,
     /// By action and rule, the most events first.
     pub rows: Vec<SweepPreviewRow>,
     /// How many events the log has.
@@ -34,28 +34,28 @@ pub(crate) struct WouldGo {
 }
 
 /// A log as the caller may read it.
-pub(crate) struct Reader {
+pub(crate) struct LogReader {
     pub(super) log: Log,
     /// Joined to every query: what he may see.
     pub(super) scope: Query,
 }
 
-impl Reader {
-    fn within(&self, query: &Query) -> Query {
+impl LogReader {
+    fn scoped(&self, query: &Query) -> Query {
         query.clone().and(self.scope.clone())
     }
 
     pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
-        self.log.page(&self.within(query), page)
+        self.log.page(&self.scoped(query), page)
     }
 
-    pub(crate) fn arrived(
+    pub(crate) fn recorded_after(
         &self,
         query: &Query,
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.log.recorded_after(&self.within(query), after, limit)
+        self.log.recorded_after(&self.scoped(query), after, limit)
     }
 
     /// What matches around an event, the oldest first; `None` where the caller knows of no such event.
@@ -66,21 +66,21 @@ impl Reader {
         each: usize,
     ) -> Result<Option<Vec<Event>>> {
         let Some(center) = self.event(id)? else { return Ok(None) };
-        self.log.around(&self.within(query), &center, each).map(Some)
+        self.log.around(&self.scoped(query), &center, each).map(Some)
     }
 
     /// How many match, if it is no more than `most`.
     pub(crate) fn count(&self, query: &Query, most: u64) -> Result<Option<u64>> {
-        let count = self.log.count(&self.within(query), most.saturating_add(1))?;
+        let count = self.log.count(&self.scoped(query), most.saturating_add(1))?;
         Ok(Some(count).filter(|count| *count <= most))
     }
 
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
-        self.log.summary(&self.within(query), edges)
+        self.log.summary(&self.scoped(query), edges)
     }
 
     /// The actions of the log, and which of them have gone quiet.
-    pub(crate) fn vocabulary(
+    pub(crate) fn activity_by_action(
         &self,
         days: &[Timestamp],
         now: Timestamp,
@@ -99,7 +99,11 @@ impl Reader {
     }
 
     /// What a sweep would remove now.
-    pub(crate) fn doomed(&self, retention: &RetentionPolicy, now: Timestamp) -> Result<WouldGo> {
+    pub(crate) fn sweep_preview(
+        &self,
+        retention: &RetentionPolicy,
+        now: Timestamp,
+    ) -> Result<SweepPreview> {
         let plan = sweep::SweepPlan::read(&self.log, retention, now, &mut || true)?;
         let plan = plan.context("nothing breaks the reading off")?;
         let mut rows: Vec<_> = plan
@@ -112,11 +116,11 @@ impl Reader {
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         let swept = sweep::SweepSummary::from_plan(&plan, retention, now);
-        Ok(WouldGo { swept, rows, events: plan.event_count })
+        Ok(SweepPreview { summary: swept, rows, events: plan.event_count })
     }
 
     /// Why a sweep would be refused, if the clock may be wrong.
-    pub(crate) fn clock_ahead(&self, now: Timestamp) -> Result<Option<String>> {
+    pub(crate) fn clock_ahead_reason(&self, now: Timestamp) -> Result<Option<String>> {
         sweep::clock_ahead_reason(&self.log, now)
     }
 
@@ -125,7 +129,7 @@ impl Reader {
         digest::report::history(&self.log)
     }
 
-    pub(crate) fn resembling(&self, side: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {
+    pub(crate) fn suggestions(&self, side: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {
         self.log.suggestions(&self.scope, side, word)
     }
 
@@ -138,12 +142,12 @@ impl Reader {
         Ok(self.log.event(id)?.filter(|event| self.scope.matches(event)))
     }
 
-    pub(crate) fn find(&self, event_id: &str) -> Result<EventIdMatch> {
+    pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
         self.log.find_by_event_id(event_id)
     }
 
     /// The names of actors of whom these events give the id alone.
-    pub(crate) fn labels(&self, events: &[Event]) -> Result<Labels> {
+    pub(crate) fn actor_labels(&self, events: &[Event]) -> Result<Labels> {
         let mut labels = Labels::default();
         let wanted = labels.missing(events);
         if wanted.is_empty() {

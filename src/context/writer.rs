@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::codec::DecodeOptions;
 use crate::context::Context;
-use crate::context::left_beside;
+use crate::context::free_space;
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::own_events;
@@ -25,7 +25,7 @@ use crate::terminal::UnbufferedStdout;
 use crate::time::Timestamp;
 
 /// How inputs are to be taken.
-pub(crate) struct How<'a> {
+pub(crate) struct InputOptions<'a> {
     pub reading: DecodeOptions,
     pub strict: bool,
     pub again: bool,
@@ -33,14 +33,14 @@ pub(crate) struct How<'a> {
 }
 
 /// A log that is written to on the caller's behalf.
-pub(crate) struct Writer<'a> {
+pub(crate) struct LogWriter<'a> {
     pub(super) log: Log,
     pub(super) path: PathBuf,
     pub(super) scope: Query,
     pub(super) context: &'a Context,
 }
 
-impl Writer<'_> {
+impl LogWriter<'_> {
     /// Appends one event.
     ///
     /// # Errors
@@ -55,7 +55,7 @@ impl Writer<'_> {
         let recorded_by = self.context.caller.recorded_by();
         let stamp = Stamp { recorded_at: self.context.now, recorded_by: &recorded_by };
         let appended = self.log.append(&[event], &stamp)?;
-        self.warn_of_little_space();
+        self.warn_if_low_on_space();
         appended.into_iter().next().context("the log did not say what became of the event")
     }
 
@@ -67,7 +67,7 @@ impl Writer<'_> {
     pub(crate) fn ingest(
         &mut self,
         inputs: &[ingest::Input<'_>],
-        how: &How<'_>,
+        how: &InputOptions<'_>,
         rejects: Option<&mut dyn Write>,
         tally: &mut ingest::IngestCounts,
     ) -> Result<ingest::IngestEnd> {
@@ -89,11 +89,12 @@ impl Writer<'_> {
         let mut report = |report: ingest::IngestUpdate<'_>| match report {
             ingest::IngestUpdate::Message(line) => context.warn(line),
             ingest::IngestUpdate::Progress(reached) => {
-                let (name, progress) = shown.get_or_insert_with(|| context.progress(&reached));
+                let (name, progress) =
+                    shown.get_or_insert_with(|| context.input_progress(&reached));
                 if *name == reached.input {
                     progress.update(reached.bytes, reached.events);
                 } else {
-                    shown = Some(context.progress(&reached));
+                    shown = Some(context.input_progress(&reached));
                 }
             }
         };
@@ -103,14 +104,14 @@ impl Writer<'_> {
         if let Some((_, progress)) = shown {
             progress.clear();
         }
-        self.warn_of_little_space();
+        self.warn_if_low_on_space();
         end
     }
 
     /// Warns when less is left beside the log than should be.
-    fn warn_of_little_space(&self) {
+    fn warn_if_low_on_space(&self) {
         let wanted = self.context.settings.space_left().value;
-        if let Some(left) = left_beside(&self.path).filter(|left| *left < wanted) {
+        if let Some(left) = free_space(&self.path).filter(|left| *left < wanted) {
             let (log, left) = (self.path.display(), left >> 20);
             self.context.warn(&format!("only {left} MiB are left for the log {log}"));
         }
@@ -127,21 +128,21 @@ impl Writer<'_> {
         output: Option<&Path>,
     ) -> Result<()> {
         let query = query.clone().and(self.scope.clone());
-        self.outgoing(&query, format, output, export::run)
+        self.export_with(&query, format, output, export::run)
     }
 
     /// Exports the events that a listing shows, as CSV on standard output.
     ///
     /// # Errors
     /// As [`export::export_page`].
-    pub(crate) fn export_shown(self, query: &Query, events: &[Event]) -> Result<()> {
+    pub(crate) fn export_page(self, query: &Query, events: &[Event]) -> Result<()> {
         let format = export::ExportFormat::Csv { raw: false };
-        self.outgoing(query, format, None, |log, _, request, target| {
+        self.export_with(query, format, None, |log, _, request, target| {
             export::export_page(log, events, request, target)
         })
     }
 
-    fn outgoing(
+    fn export_with(
         self,
         query: &Query,
         format: export::ExportFormat,

@@ -21,7 +21,7 @@ use crate::verify::anchors;
 use crate::verify::anchors::Anchor;
 
 /// A file of anchors is not longer than this, in bytes.
-const LONGEST: u64 = 64 << 20;
+const MAX_ANCHORS_SIZE: u64 = 64 << 20;
 
 impl Context {
     /// Holds the log against its hashes, and against heads that were noted. How far it is goes to a
@@ -31,8 +31,10 @@ impl Context {
     /// As [`verify::run`].
     pub(crate) fn verify(&self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
         let log = Log::open_to_read(&self.settings.db()?.value)?;
-        let mut line = Line::default();
-        let report = verify::run(&log, request, &mut |reached| self.verified(&mut line, reached));
+        let mut line = PhaseProgress::default();
+        let report = verify::run(&log, request, &mut |reached| {
+            self.show_verify_progress(&mut line, reached)
+        });
         line.clear();
         report
     }
@@ -44,12 +46,14 @@ impl Context {
     pub(crate) fn back_up(&self, file: &Path) -> Result<BackupSummary> {
         let path = self.settings.db()?.value;
         let log = Log::open_to_read(&path)?;
-        let mut line = Line::default();
+        let mut line = PhaseProgress::default();
         let copied = backup::run(&log, &path, file, &mut |reached| match reached {
             backup::BackupProgress::Copied { bytes, of } => {
-                self.on(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
+                self.phase_progress(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
-            backup::BackupProgress::Verified(reached) => self.verified(&mut line, reached),
+            backup::BackupProgress::Verified(reached) => {
+                self.show_verify_progress(&mut line, reached)
+            }
         });
         line.clear();
         copied
@@ -59,7 +63,7 @@ impl Context {
     ///
     /// # Errors
     /// [`Exit::NoInput`] where it cannot be read, [`Exit::Data`] where it has none.
-    pub(crate) fn anchors_in(&self, file: &Path) -> Result<Vec<Anchor>> {
+    pub(crate) fn read_anchors(&self, file: &Path) -> Result<Vec<Anchor>> {
         let name = if file == Path::new("-") {
             "standard input".to_owned()
         } else {
@@ -72,10 +76,10 @@ impl Context {
             File::open(file).map(|file| Box::new(file) as Box<dyn Read>)
         };
         source
-            .and_then(|source| source.take(LONGEST + 1).read_to_end(&mut bytes))
+            .and_then(|source| source.take(MAX_ANCHORS_SIZE + 1).read_to_end(&mut bytes))
             .with_context(|| Failure::new(Exit::NoInput, format!("cannot read {name}")))?;
-        if bytes.len() as u64 > LONGEST {
-            let what = format!("{name}: longer than {} MiB", LONGEST >> 20);
+        if bytes.len() as u64 > MAX_ANCHORS_SIZE {
+            let what = format!("{name}: longer than {} MiB", MAX_ANCHORS_SIZE >> 20);
             return Err(Failure::new(Exit::Data, what).into());
         }
         let anchors = anchors::find_anchors(&bytes);
@@ -87,19 +91,25 @@ impl Context {
         Ok(anchors)
     }
 
-    fn verified(&self, line: &mut Line, reached: verify::VerifyProgress) {
+    fn show_verify_progress(&self, line: &mut PhaseProgress, reached: verify::VerifyProgress) {
         match reached {
             verify::VerifyProgress::Integrity => {
-                drop(self.on(line, "integrity check", ProgressTotal::Unknown))
+                drop(self.phase_progress(line, "integrity check", ProgressTotal::Unknown))
             }
             verify::VerifyProgress::Event { id, of, events } => {
-                self.on(line, "chain", ProgressTotal::Events(Some(of))).update(id, events);
+                self.phase_progress(line, "chain", ProgressTotal::Events(Some(of)))
+                    .update(id, events);
             }
         }
     }
 
     /// The line for that part of the work; the one for the part before it goes.
-    fn on(&self, line: &mut Line, name: &'static str, work: ProgressTotal) -> ProgressLine {
+    fn phase_progress(
+        &self,
+        line: &mut PhaseProgress,
+        name: &'static str,
+        work: ProgressTotal,
+    ) -> ProgressLine {
         match &line.0 {
             Some((of, progress)) if *of == name => progress.clone(),
             _ => {
@@ -114,9 +124,9 @@ impl Context {
 
 /// The line that tells how far it is, with the name of the part.
 #[derive(Default)]
-struct Line(Option<(&'static str, ProgressLine)>);
+struct PhaseProgress(Option<(&'static str, ProgressLine)>);
 
-impl Line {
+impl PhaseProgress {
     fn clear(&mut self) {
         if let Some((_, progress)) = self.0.take() {
             progress.clear();
