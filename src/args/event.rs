@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
-use crate::args::sentence;
+use crate::args::capitalize;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
 use crate::event::builder::NewEventBuilder;
@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::time::Zone;
 
 /// The record before and after: the fields are made a diff of, and so are no fields of the event.
-const STATES: [(&str, &str); 2] = [
+const RECORD_STATES: [(&str, &str); 2] = [
     ("before", "the record before, a JSON object; with --after it becomes the diff"),
     ("after", "the record after, a JSON object"),
 ];
@@ -23,13 +23,13 @@ const STATES: [(&str, &str); 2] = [
 /// What the flags say of an event: a field's name and the text that it was given.
 #[derive(Debug, Default)]
 pub(crate) struct EventArgs {
-    given: Vec<(&'static str, OsString)>,
+    values: Vec<(&'static str, OsString)>,
 }
 
 impl EventArgs {
     /// Whether there is any event in the flags.
     pub(crate) fn is_empty(&self) -> bool {
-        self.given.is_empty()
+        self.values.is_empty()
     }
 
     /// The event that the flags describe. `zone` reads a time that has no offset.
@@ -39,9 +39,9 @@ impl EventArgs {
     /// it comes from.
     pub(crate) fn event(&self, zone: Option<&Zone>) -> Result<NewEvent, Failure> {
         let mut intake = NewEventBuilder::new(zone);
-        for (name, value) in &self.given {
-            take(&mut intake, name, value)
-                .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag(name))))?;
+        for (name, value) in &self.values {
+            take_flag(&mut intake, name, value)
+                .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag_name(name))))?;
         }
         intake.build().map_err(|why| {
             let failure = Failure::new(Exit::Data, format!("cannot take the event: {why}"));
@@ -55,13 +55,13 @@ impl EventArgs {
 }
 
 /// Takes the value of one flag. The reason does not repeat the field's name, for the flag says it.
-fn take<'a>(
+fn take_flag<'a>(
     intake: &mut NewEventBuilder<'a>,
     name: &'static str,
     value: &'a OsString,
 ) -> Result<(), String> {
     let text = value.to_str().ok_or("not UTF-8")?;
-    let given = if STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
+    let given = if RECORD_STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
         InputValue::parse_json(text)?
     } else {
         InputValue::Untyped(text.into())
@@ -72,21 +72,21 @@ fn take<'a>(
 }
 
 /// The names that have a flag, in the order of help: the table's, without the log's own stamps.
-fn names() -> impl Iterator<Item = &'static str> {
+fn argument_names() -> impl Iterator<Item = &'static str> {
     let fields = field::FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp);
-    fields.map(|field| field.name).chain(STATES.iter().map(|(name, _)| *name))
+    fields.map(|field| field.name).chain(RECORD_STATES.iter().map(|(name, _)| *name))
 }
 
-fn flag(name: &str) -> String {
+fn flag_name(name: &str) -> String {
     name.replace('_', "-")
 }
 
 /// One flag. A value may begin with a dash: a hook passes on what a person typed.
 fn argument(name: &'static str, value_name: &'static str, about: &'static str) -> Arg {
     let argument = Arg::new(name)
-        .long(flag(name))
+        .long(flag_name(name))
         .value_name(value_name)
-        .help(sentence(about))
+        .help(capitalize(about))
         .help_heading("The event")
         .allow_hyphen_values(true)
         .value_parser(ValueParser::os_string());
@@ -115,7 +115,7 @@ impl clap::Args for EventArgs {
     fn augment_args(command: Command) -> Command {
         let fields = field::FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp);
         let fields = fields.map(|field| argument(field.name, value_name(field.kind), field.about));
-        let states = STATES.into_iter().map(|(name, about)| argument(name, "JSON", about));
+        let states = RECORD_STATES.into_iter().map(|(name, about)| argument(name, "JSON", about));
         command.args(fields).args(states)
     }
 
@@ -127,7 +127,7 @@ impl clap::Args for EventArgs {
 impl FromArgMatches for EventArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let value = |name: &'static str| Some((name, matches.get_one::<OsString>(name)?.clone()));
-        Ok(Self { given: names().filter_map(value).collect() })
+        Ok(Self { values: argument_names().filter_map(value).collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

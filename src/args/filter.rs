@@ -4,7 +4,7 @@
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
-use crate::args::sentence;
+use crate::args::capitalize;
 use crate::failure::{Exit, Failure};
 use crate::query;
 use crate::query::Clock;
@@ -12,9 +12,9 @@ use crate::query::Query;
 use crate::query::QueryError;
 
 const HEADING: &str = "Filters (each can be repeated: the same one widens, others narrow)";
-const SEARCH: &str = "search";
+const SEARCH_FLAG: &str = "search";
 /// Flags for what is asked often: what they stand for in the language, and their help.
-const SHORT: [(&str, &str, &str, &str); 2] = [
+const SHORTHAND_FLAGS: [(&str, &str, &str, &str); 2] = [
     ("impersonated", "is", "impersonated", "the same as --is impersonated"),
     ("failed", "is", "failed", "the same as --is failed"),
 ];
@@ -56,11 +56,11 @@ impl FilterArgs {
 }
 
 fn argument(name: &'static str, help: impl Into<clap::builder::StyledStr>) -> Arg {
-    Arg::new(id(name)).long(name).help(help).help_heading(HEADING)
+    Arg::new(argument_id(name)).long(name).help(help).help_heading(HEADING)
 }
 
 /// The flag's name within a command, whose arguments may have the same name: `search-actor ACTOR`.
-fn id(flag: &str) -> String {
+fn argument_id(flag: &str) -> String {
     format!("--{flag}")
 }
 
@@ -73,16 +73,16 @@ impl clap::Args for FilterArgs {
             .help("What to find: words, \"phrases\" and QUALIFIER:VALUE, a leading - excludes");
         let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
-            let argument = argument(flag, sentence(qualifier.help))
+            let argument = argument(flag, capitalize(qualifier.help))
                 .value_name(qualifier.value_name)
                 .action(ArgAction::Append);
             // "-2h" is a time.
             Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))
         });
-        let short = SHORT
-            .map(|(flag, _, _, help)| argument(flag, sentence(help)).action(ArgAction::SetTrue));
+        let short = SHORTHAND_FLAGS
+            .map(|(flag, _, _, help)| argument(flag, capitalize(help)).action(ArgAction::SetTrue));
         let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
-        let search = argument(SEARCH, "One phrase as it stands, looked for like words")
+        let search = argument(SEARCH_FLAG, "One phrase as it stands, looked for like words")
             .value_name("PHRASE")
             .action(ArgAction::Append);
         command.arg(words).args(flags).args(short).arg(today).arg(search)
@@ -98,20 +98,25 @@ impl FromArgMatches for FilterArgs {
         let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
         let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
-            let places = matches.indices_of(&id(flag)).into_iter().flatten();
-            Some(places.zip(values(&id(flag))).map(move |(place, value)| (place, (flag, value))))
+            let places = matches.indices_of(&argument_id(flag)).into_iter().flatten();
+            Some(
+                places
+                    .zip(values(&argument_id(flag)))
+                    .map(move |(place, value)| (place, (flag, value))),
+            )
         });
-        let short = SHORT.into_iter().filter(|(flag, ..)| matches.get_flag(&id(flag)));
+        let short =
+            SHORTHAND_FLAGS.into_iter().filter(|(flag, ..)| matches.get_flag(&argument_id(flag)));
         let short = short.map(|(flag, name, value, _)| {
-            (matches.index_of(&id(flag)).unwrap_or_default(), (name, value.to_owned()))
+            (matches.index_of(&argument_id(flag)).unwrap_or_default(), (name, value.to_owned()))
         });
         // As they were typed: the query is shown, and an export keeps it.
         let mut flags: Vec<_> = named.flatten().chain(short).collect();
         flags.sort_by_key(|(place, _)| *place);
         Ok(Self {
             flags: flags.into_iter().map(|(_, flag)| flag).collect(),
-            phrases: values(&id(SEARCH)).collect(),
-            today: matches.get_flag(&id("today")),
+            phrases: values(&argument_id(SEARCH_FLAG)).collect(),
+            today: matches.get_flag(&argument_id("today")),
             words: values("query").collect(),
         })
     }

@@ -3,11 +3,11 @@
 //! Nothing below this layer sees `clap`. A command line that does not parse becomes a [`Failure`]
 //! here, so it is told like any other.
 
+pub(crate) mod command_line;
 pub(crate) mod event;
 pub(crate) mod filter;
 pub(crate) mod output;
 pub(crate) mod page;
-pub(crate) mod words;
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ pub(crate) struct GlobalArgs {
 }
 
 impl GlobalArgs {
-    pub(crate) fn overrides(self) -> Overrides {
+    pub(crate) fn into_overrides(self) -> Overrides {
         Overrides {
             db: self.db,
             config: self.config,
@@ -70,44 +70,46 @@ impl clap::ValueEnum for Colour {
 }
 
 /// What to do with a command line that is no command: print what was asked for, or fail.
-pub(crate) enum Refused {
+pub(crate) enum CommandLineError {
     /// `--help` or `--version`: text for standard output.
-    Asked(String),
-    Wrong(Failure),
+    HelpOrVersion(String),
+    Invalid(Failure),
 }
 
 /// Puts the parser's error into our words: one line, and a next step. `command` is what was called.
-pub(crate) fn refused(error: &clap::Error, command: Option<&str>) -> Refused {
+pub(crate) fn classify_clap_error(error: &clap::Error, command: Option<&str>) -> CommandLineError {
     let text = error.render().to_string();
     let help = || match command {
         Some(command) => format!("activity {command} --help"),
         None => "activity --help".to_owned(),
     };
     let failure = match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Refused::Asked(text),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            return CommandLineError::HelpOrVersion(text);
+        }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             Failure::new(Exit::Usage, "no command is given").hint(help())
         }
         ErrorKind::InvalidSubcommand => {
-            let failure = Failure::new(Exit::Usage, first_line(&text));
+            let failure = Failure::new(Exit::Usage, first_paragraph(&text));
             failure.hint(tip(&text).unwrap_or("activity --help").to_owned())
         }
         _ => {
-            let failure = Failure::new(Exit::Usage, first_line(&text));
+            let failure = Failure::new(Exit::Usage, first_paragraph(&text));
             failure.hint(tip(&text).map_or_else(help, str::to_owned))
         }
     };
-    Refused::Wrong(failure)
+    CommandLineError::Invalid(failure)
 }
 
 /// What a table says of a flag, as its help begins.
-fn sentence(about: &str) -> String {
+fn capitalize(about: &str) -> String {
     let mut letters = about.chars();
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
 /// What is wrong: all up to the first empty line, for the names of what is missing stand in lines.
-fn first_line(text: &str) -> String {
+fn first_paragraph(text: &str) -> String {
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     first.split_whitespace().collect::<Vec<_>>().join(" ")
 }

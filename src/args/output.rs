@@ -20,18 +20,18 @@ pub(crate) struct OutputArgs {
     columns: Option<String>,
     /// Print a table, JSON Lines or CSV: table, json or csv [default: table]
     #[arg(long, value_name = "FORM", hide_possible_values = true)]
-    output: Option<Form>,
+    output: Option<OutputFormat>,
     /// Print JSON Lines, the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
     /// Show times relative, local or utc [default: relative on a terminal]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
-    time: Option<Time>,
+    time: Option<TimeDisplayArg>,
 }
 
 /// The form of a listing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     #[default]
     Table,
     Json,
@@ -40,15 +40,15 @@ pub(crate) enum Form {
 
 /// How a person wants times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Time {
+pub(crate) enum TimeDisplayArg {
     Relative,
     Local,
     Utc,
 }
 
 impl OutputArgs {
-    pub(crate) fn form(&self) -> Form {
-        if self.json { Form::Json } else { self.output.unwrap_or_default() }
+    pub(crate) fn format(&self) -> OutputFormat {
+        if self.json { OutputFormat::Json } else { self.output.unwrap_or_default() }
     }
 
     /// The columns of a table.
@@ -64,11 +64,11 @@ impl OutputArgs {
     }
 
     /// How times are written, where that was said.
-    pub(crate) fn times(&self) -> Option<TimeDisplay> {
+    pub(crate) fn time_display(&self) -> Option<TimeDisplay> {
         self.time.map(|time| match time {
-            Time::Relative => TimeDisplay::Relative,
-            Time::Local => TimeDisplay::Local,
-            Time::Utc => TimeDisplay::Utc,
+            TimeDisplayArg::Relative => TimeDisplay::Relative,
+            TimeDisplayArg::Local => TimeDisplay::Local,
+            TimeDisplayArg::Utc => TimeDisplay::Utc,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
 
-const LIMIT: u64 = 50;
+const DEFAULT_LIMIT: u64 = 50;
 
 /// The flags that choose a page.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -32,11 +32,11 @@ pub(crate) struct PageArgs {
 
 /// How to go on behind a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextPage {
     /// By the cursor of its last row.
-    After,
+    AfterCursor,
     /// By number: an order that cannot be gone on in from a row.
-    Page(u64),
+    Number(u64),
 }
 
 impl PageArgs {
@@ -50,16 +50,16 @@ impl PageArgs {
     /// # Errors
     /// [`Exit::Usage`]: a field that there is not, a cursor that is none, or one beside an order that
     /// it means nothing in.
-    pub(crate) fn page(&self) -> Result<(PageRequest, Next)> {
+    pub(crate) fn page(&self) -> Result<(PageRequest, NextPage)> {
         let order = self.order()?;
-        let limit = self.limit(LIMIT);
+        let limit = self.limit(DEFAULT_LIMIT);
         let number = self.page.map_or(1, NonZeroU64::get);
-        let after = self.after.as_deref().map(cursor).transpose()?;
+        let after = self.after.as_deref().map(parse_cursor).transpose()?;
         let next = match order {
-            Order::NewestFirst | Order::OldestFirst => Next::After,
-            Order::ByField { .. } => Next::Page(number.saturating_add(1)),
+            Order::NewestFirst | Order::OldestFirst => NextPage::AfterCursor,
+            Order::ByField { .. } => NextPage::Number(number.saturating_add(1)),
         };
-        if after.is_some() && next != Next::After {
+        if after.is_some() && next != NextPage::AfterCursor {
             let sort = self.sort.as_deref().unwrap_or_default();
             return Err(Failure::new(
                 Exit::Usage,
@@ -97,7 +97,7 @@ impl PageArgs {
     }
 }
 
-fn cursor(text: &str) -> Result<Cursor> {
+fn parse_cursor(text: &str) -> Result<Cursor> {
     Cursor::parse(text).map_err(|why| {
         Failure::new(Exit::Usage, format!("--after: {why}"))
             .hint("a cursor is OCCURRED_AT,ID of the last row, like 2026-11-19T04:12:09.5Z,48163")

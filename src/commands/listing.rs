@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::args::output::Form;
+use crate::args::command_line;
 use crate::args::output::OutputArgs;
-use crate::args::page::Next;
+use crate::args::output::OutputFormat;
+use crate::args::page::NextPage;
 use crate::args::page::PageArgs;
-use crate::args::words;
 use crate::codec;
 use crate::commands::figures::Search;
 use crate::context::Context;
@@ -62,13 +62,13 @@ impl Request<'_> {
         let mut events = reader.page(&self.query, &wanted)?;
         let more = events.len() > page.limit;
         events.truncate(page.limit);
-        match self.output.form() {
-            Form::Json => print_json(context, &events),
-            Form::Csv => self.export(context, &events),
-            Form::Table if events.is_empty() => {
+        match self.output.format() {
+            OutputFormat::Json => print_json(context, &events),
+            OutputFormat::Csv => self.export(context, &events),
+            OutputFormat::Table if events.is_empty() => {
                 self.tell_nothing_found(context, zone, &reader, &page)
             }
-            Form::Table => {
+            OutputFormat::Table => {
                 let begins = page.after.is_none() && page.skip == 0;
                 let total = if begins && more { reader.count(&self.query, COUNTED)? } else { None };
                 let footer = Footer {
@@ -77,7 +77,7 @@ impl Request<'_> {
                     next_page: more.then(|| next_page(context, &events, next)).flatten(),
                     newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
                 };
-                let printer = context.printer(zone, self.output.times());
+                let printer = context.printer(zone, self.output.time_display());
                 let labels = reader.actor_labels(&events)?;
                 let summary = match &self.search {
                     Some(search) if begins => Some(search.summary(&reader, &self.query, zone)?),
@@ -101,11 +101,11 @@ impl Request<'_> {
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
         let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
-        match self.output.form() {
-            Form::Json => print_json(context, &events),
-            Form::Csv => self.export(context, &events),
-            Form::Table => {
-                let printer = context.printer(zone, self.output.times());
+        match self.output.format() {
+            OutputFormat::Json => print_json(context, &events),
+            OutputFormat::Csv => self.export(context, &events),
+            OutputFormat::Table => {
+                let printer = context.printer(zone, self.output.time_display());
                 let labels = reader.actor_labels(&events)?;
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
                 print_table(context, &printer, &footer, |out| {
@@ -118,10 +118,10 @@ impl Request<'_> {
     /// Shows the newest, then what arrives, until whoever reads has gone.
     pub(super) fn follow(&self, context: &Context, zone: &Zone) -> Result<Exit> {
         let columns = self.output.columns()?;
-        let as_json = match self.output.form() {
-            Form::Json => true,
-            Form::Table => false,
-            Form::Csv => {
+        let as_json = match self.output.format() {
+            OutputFormat::Json => true,
+            OutputFormat::Table => false,
+            OutputFormat::Csv => {
                 let what = "--follow has no end, so it cannot be exported as CSV";
                 return Err(Failure::new(Exit::Usage, what).hint("--json").into());
             }
@@ -129,7 +129,7 @@ impl Request<'_> {
         let reader = context.open_reader()?;
         // What stays on the screen for hours must not say "just now".
         let lasting = context.is_interactive().then_some(TimeDisplay::Local);
-        let mut printer = context.printer(zone, self.output.times().or(lasting));
+        let mut printer = context.printer(zone, self.output.time_display().or(lasting));
         let mut seen = reader.head()?;
         let newest = PageRequest {
             order: Order::NewestFirst,
@@ -178,7 +178,7 @@ impl Request<'_> {
         reader: &LogReader,
         page: &PageRequest,
     ) -> Result<Exit> {
-        let printer = context.printer(zone, self.output.times());
+        let printer = context.printer(zone, self.output.time_display());
         let mut meant = Vec::new();
         let sought = if page.after.is_some() || page.skip > 0 {
             "behind that place".to_owned()
@@ -200,13 +200,17 @@ impl Request<'_> {
     }
 }
 
-fn next_page(context: &Context, events: &[Event], next: Next) -> Option<Vec<String>> {
+fn next_page(context: &Context, events: &[Event], next: NextPage) -> Option<Vec<String>> {
     let words = &context.arguments;
     Some(match next {
-        Next::After => {
-            words::next_page(words, "--after", &Cursor::from_event(events.last()?).to_string())
+        NextPage::AfterCursor => command_line::next_page_command(
+            words,
+            "--after",
+            &Cursor::from_event(events.last()?).to_string(),
+        ),
+        NextPage::Number(number) => {
+            command_line::next_page_command(words, "--page", &number.to_string())
         }
-        Next::Page(number) => words::next_page(words, "--page", &number.to_string()),
     })
 }
 

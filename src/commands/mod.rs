@@ -29,9 +29,9 @@ use anyhow::Result;
 use clap::{Args, FromArgMatches};
 
 use crate::args;
+use crate::args::CommandLineError;
 use crate::args::GlobalArgs;
-use crate::args::Refused;
-use crate::args::words;
+use crate::args::command_line;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
 use crate::settings::Overrides;
@@ -109,9 +109,9 @@ const COMMANDS: [Entry; 15] = [
 /// Whatever ends the program with a message.
 pub(crate) fn run() -> Result<Exit> {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let named = words::command(&arguments);
+    let named = command_line::command_name(&arguments);
     let named = COMMANDS.iter().find(|entry| Some(entry.name) == named);
-    let prepared = words::negated_last(arguments.clone(), |flag| {
+    let prepared = command_line::move_negated_terms_last(arguments.clone(), |flag| {
         named.is_some_and(|entry| takes_value(entry, flag))
     });
     let matches = match definition(named).try_get_matches_from(prepared) {
@@ -119,7 +119,7 @@ pub(crate) fn run() -> Result<Exit> {
         Err(error) => return not_run(&error, &arguments),
     };
     let overrides = match GlobalArgs::from_arg_matches(&matches) {
-        Ok(global) => global.overrides(),
+        Ok(global) => global.into_overrides(),
         Err(error) => return not_run(&error, &arguments),
     };
     let (name, matches) = matches.subcommand().expect("a command is required");
@@ -159,9 +159,9 @@ fn takes_value(entry: &Entry, flag: &str) -> bool {
 
 /// What follows from a command line that is not run: the help that it asks for, or an error.
 fn not_run(error: &clap::Error, arguments: &[OsString]) -> Result<Exit> {
-    match args::refused(error, words::command(arguments)) {
-        Refused::Asked(text) => answer(text.as_bytes()),
-        Refused::Wrong(failure) => Err(failure.into()),
+    match args::classify_clap_error(error, command_line::command_name(arguments)) {
+        CommandLineError::HelpOrVersion(text) => answer(text.as_bytes()),
+        CommandLineError::Invalid(failure) => Err(failure.into()),
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
         for line in [["activity", "--db=x", "whoami"], ["activity", "whoami", "--db=x"]] {
             let matches = definition(None).try_get_matches_from(line).expect("it parses");
             let flags = GlobalArgs::from_arg_matches(&matches).expect("it was matched");
-            assert_eq!(flags.overrides().db, Some("x".into()));
+            assert_eq!(flags.into_overrides().db, Some("x".into()));
         }
     }
 }

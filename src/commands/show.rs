@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use crate::args::words;
+use crate::args::command_line;
 use crate::codec;
 use crate::commands::{Call, Run};
 use crate::context::Context;
@@ -47,7 +47,7 @@ impl Run for ShowArgs {
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
-        let mut nearby = words::beginning(&context.arguments);
+        let mut nearby = command_line::command_prefix(&context.arguments);
         nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
         let nearby = render::shell_command(&nearby);
         context.show(|out| printer.write_detail(&event, &nearby, out))?;

@@ -8,9 +8,9 @@ use crate::query;
 use crate::text;
 
 /// The commands that take a query.
-const WITH_QUERY: [&str; 4] = ["list", "search-actor", "search-target", "export"];
+const QUERY_COMMANDS: [&str; 4] = ["list", "search-actor", "search-target", "export"];
 /// The global flags that take a value, for they may stand before the command.
-const GLOBAL: [&str; 4] = ["--db", "--config", "--tz", "--color"];
+const GLOBAL_VALUE_FLAGS: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 
 /// Moves every argument that is a negated term of a query (`-action:user.*`, `-"spring launch"`)
 /// behind a `--`, so that flags may follow it and its dash is not taken for a flag's.
@@ -18,13 +18,13 @@ const GLOBAL: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 /// The value of a flag is left alone, for it belongs to the flag: `--search -action:x` stays the
 /// error that it is everywhere, and `--search=-action:x` searches for it. `takes_value` tells whether
 /// a flag of the command is followed by a value.
-pub(crate) fn negated_last(
+pub(crate) fn move_negated_terms_last(
     arguments: Vec<OsString>,
     takes_value: impl Fn(&str) -> bool,
 ) -> Vec<OsString> {
-    let Some(command) = place_of_command(&arguments) else { return arguments };
-    let with_query = WITH_QUERY.iter().any(|name| arguments[command] == *name);
-    if !with_query || !arguments.iter().any(|word| is_negated(word)) {
+    let Some(command) = command_position(&arguments) else { return arguments };
+    let with_query = QUERY_COMMANDS.iter().any(|name| arguments[command] == *name);
+    if !with_query || !arguments.iter().any(|word| is_negated_term(word)) {
         return arguments;
     }
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
@@ -34,7 +34,7 @@ pub(crate) fn negated_last(
     let mut belongs = false;
     for (place, word) in arguments.by_ref().take(end).enumerate() {
         let value = std::mem::replace(&mut belongs, false);
-        if place > command && !value && is_negated(&word) {
+        if place > command && !value && is_negated_term(&word) {
             moved.push(word);
             continue;
         }
@@ -51,15 +51,15 @@ pub(crate) fn negated_last(
 }
 
 /// The name of the command that is called.
-pub(crate) fn command(arguments: &[OsString]) -> Option<&str> {
-    arguments.get(place_of_command(arguments)?)?.to_str()
+pub(crate) fn command_name(arguments: &[OsString]) -> Option<&str> {
+    arguments.get(command_position(arguments)?)?.to_str()
 }
 
-fn place_of_command(arguments: &[OsString]) -> Option<usize> {
+fn command_position(arguments: &[OsString]) -> Option<usize> {
     let mut place = 1;
     loop {
         let word = arguments.get(place)?;
-        if GLOBAL.iter().any(|flag| word == flag) {
+        if GLOBAL_VALUE_FLAGS.iter().any(|flag| word == flag) {
             place += 2;
         } else if word.as_encoded_bytes().starts_with(b"-") {
             place += 1;
@@ -71,7 +71,7 @@ fn place_of_command(arguments: &[OsString]) -> Option<usize> {
 
 /// Whether an argument is a negated term: `-QUALIFIER:` or `-"`. A qualifier that is misspelt counts,
 /// for the query's own error names the one that was meant.
-fn is_negated(word: &OsStr) -> bool {
+fn is_negated_term(word: &OsStr) -> bool {
     let Some(term) = word.to_str().and_then(|word| word.strip_prefix('-')) else { return false };
     let Some((name, _)) = term.split_once(':') else { return term.starts_with('"') };
     let known = || query::QUALIFIERS.iter().map(|qualifier| qualifier.name);
@@ -83,7 +83,7 @@ fn is_negated(word: &OsStr) -> bool {
 }
 
 /// How a command about the same log begins: with the flags that say which it is.
-pub(crate) fn beginning(arguments: &[OsString]) -> Vec<String> {
+pub(crate) fn command_prefix(arguments: &[OsString]) -> Vec<String> {
     let mut words = vec!["activity".to_owned()];
     let mut typed = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = typed.next().filter(|word| word != "--") {
@@ -101,7 +101,7 @@ pub(crate) fn beginning(arguments: &[OsString]) -> Vec<String> {
 
 /// The words of the same command for another part of the listing: as they were typed, without the
 /// flags that say where a page begins.
-pub(crate) fn next_page(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
+pub(crate) fn next_page_command(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let mut words = vec!["activity".to_owned()];
     let mut typed = arguments.iter().take(end).skip(1);
@@ -125,7 +125,7 @@ mod tests {
     fn moved(line: &[&str]) -> Vec<String> {
         let takes_value = |flag: &str| ["--search", "--since", "-o"].contains(&flag);
         let line = std::iter::once("activity").chain(line.iter().copied()).map(OsString::from);
-        let words = negated_last(line.collect(), takes_value);
+        let words = move_negated_terms_last(line.collect(), takes_value);
         words.into_iter().skip(1).map(|word| word.into_string().unwrap()).collect()
     }
 
@@ -169,14 +169,17 @@ mod tests {
     fn a_hint_is_about_the_same_log() {
         let line =
             ["activity", "--db", "a b", "show", "--config=c", "7", "--tz", "UTC", "--", "--db"];
-        assert_eq!(beginning(&line.map(OsString::from)), ["activity", "--db", "a b", "--config=c"]);
+        assert_eq!(
+            command_prefix(&line.map(OsString::from)),
+            ["activity", "--db", "a b", "--config=c"]
+        );
     }
 
     #[test]
     fn a_hint_repeats_the_words() {
         let next = |line: &[&str]| {
             let words: Vec<_> = line.iter().map(OsString::from).collect();
-            next_page(&words, "--after", "CURSOR")
+            next_page_command(&words, "--after", "CURSOR")
         };
         assert_eq!(
             next(&["/usr/bin/activity", "list", "--days", "1"]),
