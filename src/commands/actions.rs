@@ -1,7 +1,7 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::digest::quiet::ActionActivity;
 use crate::failure::Exit;
 use crate::render;
@@ -16,7 +16,7 @@ Examples:
   $ activity actions --json | jq -r 'select(.count < 10).action'";
 
 /// The days of the rhythm, today included.
-const DAYS: i32 = 14;
+const RHYTHM_DAYS: i32 = 14;
 
 /// List the actions that the log knows: how many of each, when last, and how often of late
 ///
@@ -34,12 +34,12 @@ pub(crate) struct ActionsArgs {
     json: bool,
 }
 
-impl Run for ActionsArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for ActionsArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let zone = context.zone()?;
         let day = |day: i32| zone.start_of_day_from(context.now, day);
-        let days: Vec<_> = (1 - DAYS..=1).map(day).collect();
+        let days: Vec<_> = (1 - RHYTHM_DAYS..=1).map(day).collect();
         let mut vocabulary = context.open_reader()?.activity_by_action(&days, context.now)?;
         if self.stale {
             vocabulary.retain(|heard| heard.quiet.is_some());

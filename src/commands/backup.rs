@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 use crate::text;
 
@@ -30,9 +30,9 @@ pub(crate) struct BackupArgs {
     json: bool,
 }
 
-impl Run for BackupArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for BackupArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let copied = context.back_up(&self.file)?;
         let name = self.file.display().to_string();
         let line = if self.json {

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use clap_complete::Shell;
 
-use crate::commands::{Call, Run, answer, definition};
+use crate::commands::{Invocation, RunCommand, definition, print_text};
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -21,11 +21,11 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-impl Run for CompletionsArgs {
-    fn run(self, _: Call) -> Result<Exit> {
+impl RunCommand for CompletionsArgs {
+    fn run(self, _: Invocation) -> Result<Exit> {
         // Into memory first: the generator panics where it cannot write.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(None), "activity", &mut script);
-        answer(&script)
+        print_text(&script)
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
 use crate::codec::jsonl;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestOptions;
@@ -47,9 +47,9 @@ pub(crate) struct DigestArgs {
     filter: FilterArgs,
 }
 
-impl Run for DigestArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for DigestArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let zone = context.zone()?;
         if self.history {
             if !self.filter.is_empty() {

@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -33,15 +33,15 @@ pub(crate) struct DoctorArgs {
     mail: Option<String>,
 }
 
-impl Run for DoctorArgs {
-    fn run(self, call: Call) -> Result<Exit> {
+impl RunCommand for DoctorArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
         if let Some(address) = &self.mail {
-            let context = &call.context()?;
+            let context = &call.into_context()?;
             let line = context.send_test_mail(address)?;
             context.print(format!("{line}\n").as_bytes())?;
             return Ok(Exit::Success);
         }
-        let (context, fault) = &call.context_despite_config()?;
+        let (context, fault) = &call.into_context_despite_config()?;
         let diagnosis = context.diagnose(fault.as_ref())?;
         if self.json {
             context.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::export::ExportFormat;
 use crate::failure::{Exit, Failure};
 use crate::store::Create;
@@ -39,9 +39,9 @@ pub(crate) struct ExportArgs {
     filter: FilterArgs,
 }
 
-impl Run for ExportArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for ExportArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use crate::args::event::EventArgs;
 use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::context::InputOptions;
 use crate::event::NewEvent;
@@ -31,7 +31,7 @@ use crate::text;
 use crate::time::Zone;
 
 /// Standard input by a name, to be compared with others.
-const STDIN: &str = "/dev/stdin";
+const STDIN_PATH: &str = "/dev/stdin";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -79,22 +79,22 @@ pub(crate) struct IngestArgs {
 
 /// What became of the input, as it is told.
 #[derive(Default)]
-struct Summary<'a> {
+struct IngestSummary<'a> {
     ingested: u64,
     duplicates: u64,
     rejected: u64,
     known: u64,
     /// Of a single event.
-    stored: Option<(i64, &'a str)>,
+    single_event: Option<(i64, &'a str)>,
 }
 
-impl Summary<'_> {
-    fn is_any(&self) -> bool {
+impl IngestSummary<'_> {
+    fn has_lines(&self) -> bool {
         [self.ingested, self.duplicates, self.rejected, self.known] != [0; 4]
     }
 }
 
-impl fmt::Display for Summary<'_> {
+impl fmt::Display for IngestSummary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { ingested, duplicates, rejected, known, .. } = self;
         write!(f, "ingested {ingested}, duplicates {duplicates}, rejected {rejected}")?;
@@ -102,37 +102,51 @@ impl fmt::Display for Summary<'_> {
     }
 }
 
-impl Run for IngestArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for IngestArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let zone = self.input_zone()?;
         if self.event.is_empty() {
-            return self.take_files(context, zone);
+            return self.ingest_files(context, zone);
         }
-        if let Some(flag) = self.flag_for_files() {
+        if let Some(flag) = self.file_flag() {
             let what = format!("{flag} does not go with the flags of a single event");
             return Err(Failure::new(Exit::Usage, what).hint("activity ingest --help").into());
         }
-        self.take_event(context, self.event.event(zone.as_ref())?)
+        self.ingest_event(context, self.event.event(zone.as_ref())?)
     }
 }
 
 impl IngestArgs {
-    fn take_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
+    fn ingest_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
         let appended = context.open_writer(Create::IfMissing)?.append(event)?;
         match &appended {
             AppendOutcome::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
-                self.tell(context, &Summary { ingested: 1, stored, ..Summary::default() })?;
+                self.report(
+                    context,
+                    &IngestSummary {
+                        ingested: 1,
+                        single_event: stored,
+                        ..IngestSummary::default()
+                    },
+                )?;
                 Ok(Exit::Success)
             }
             AppendOutcome::Duplicate { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
-                self.tell(context, &Summary { duplicates: 1, stored, ..Summary::default() })?;
+                self.report(
+                    context,
+                    &IngestSummary {
+                        duplicates: 1,
+                        single_event: stored,
+                        ..IngestSummary::default()
+                    },
+                )?;
                 Ok(Exit::Success)
             }
             AppendOutcome::Conflict { id, field } => {
-                self.tell(context, &Summary { rejected: 1, ..Summary::default() })?;
+                self.report(context, &IngestSummary { rejected: 1, ..IngestSummary::default() })?;
                 let what =
                     format!("rejected: event {id} has the same event_id and another {field}");
                 Err(Failure::new(Exit::Data, what).hint(format!("activity show {id}")).into())
@@ -140,8 +154,9 @@ impl IngestArgs {
         }
     }
 
-    fn tell(&self, context: &Context, summary: &Summary<'_>) -> Result<()> {
-        let Summary { ingested, duplicates, rejected, known, stored } = *summary;
+    fn report(&self, context: &Context, summary: &IngestSummary<'_>) -> Result<()> {
+        let IngestSummary { ingested, duplicates, rejected, known, single_event: stored } =
+            *summary;
         if !self.json {
             // That something was rejected is told even when all else is not.
             let tell = if rejected > 0 { Context::warn } else { Context::note };
@@ -167,7 +182,7 @@ impl IngestArgs {
     }
 
     /// A flag that was given and says something about files.
-    fn flag_for_files(&self) -> Option<&'static str> {
+    fn file_flag(&self) -> Option<&'static str> {
         [
             (!self.files.is_empty(), "FILE"),
             (self.format.is_some(), "--format"),
@@ -189,11 +204,11 @@ impl IngestArgs {
 }
 
 impl IngestArgs {
-    fn take_files(&self, context: &Context, zone: Option<Zone>) -> Result<Exit> {
+    fn ingest_files(&self, context: &Context, zone: Option<Zone>) -> Result<Exit> {
         let log = context.settings.db()?.value;
         let inputs = self.inputs(context, &log)?;
         let mut rejects = match &self.rejects {
-            Some(path) => Some(self.keep_rejects(path, &log)?),
+            Some(path) => Some(self.open_rejects(path, &log)?),
             None => None,
         };
         let interrupt = Interrupt::listen()?;
@@ -209,15 +224,15 @@ impl IngestArgs {
             writer.ingest(&inputs, &how, rejects, &mut tally)
         });
         let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = tally;
-        let summary = Summary { ingested, duplicates, rejected, known, stored: None };
+        let summary = IngestSummary { ingested, duplicates, rejected, known, single_event: None };
         match end {
-            Ok(IngestEnd::Completed) => self.tell(context, &summary)?,
+            Ok(IngestEnd::Completed) => self.report(context, &summary)?,
             Ok(IngestEnd::Interrupted(signal)) => {
-                self.tell(context, &summary)?;
+                self.report(context, &summary)?;
                 interrupt::reraise(signal)?;
             }
             Err(error) => {
-                if summary.is_any() {
+                if summary.has_lines() {
                     context.warn(&summary.to_string());
                 }
                 return Err(error);
@@ -242,7 +257,7 @@ impl IngestArgs {
                 continue;
             }
             export::refuse_log(path, log)?;
-            check(path)?;
+            check_readable(path)?;
             let open = move || match File::open(path) {
                 Ok(file) => Ok(InputSource::File(file)),
                 Err(error) => Err(cannot_read(path, error)),
@@ -255,9 +270,9 @@ impl IngestArgs {
 
     /// Opens the file for rejected lines. It is added to: what a killed run kept there is not in the
     /// rest that the next one takes.
-    fn keep_rejects(&self, path: &Path, log: &Path) -> Result<Rejects> {
+    fn open_rejects(&self, path: &Path, log: &Path) -> Result<RejectsFile> {
         export::refuse_log(path, log)?;
-        let standard_input = [PathBuf::from(STDIN)];
+        let standard_input = [PathBuf::from(STDIN_PATH)];
         let inputs = if self.files.is_empty() { &standard_input } else { self.files.as_slice() };
         if inputs.iter().any(|input| export::is_same_file(input, path)) {
             let what = format!("{}: would overwrite the input", path.display());
@@ -267,12 +282,12 @@ impl IngestArgs {
         let file = file.with_context(|| {
             Failure::new(Exit::CantCreate, format!("cannot create {}", path.display()))
         })?;
-        Ok(Rejects { file, name: path.display().to_string(), dirty: false })
+        Ok(RejectsFile { file, name: path.display().to_string(), dirty: false })
     }
 }
 
 fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
-    export::refuse_log(Path::new(STDIN), log)?;
+    export::refuse_log(Path::new(STDIN_PATH), log)?;
     if io::stdin().is_terminal() {
         context.note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
     }
@@ -284,7 +299,7 @@ fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
 }
 
 /// That there is something to read.
-fn check(path: &Path) -> Result<()> {
+fn check_readable(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(there) if there.is_dir() => Err(cannot_read(path, io::ErrorKind::IsADirectory.into())),
         Ok(_) => Ok(()),
@@ -306,23 +321,23 @@ fn cannot_read(path: &Path, error: io::Error) -> anyhow::Error {
 
 /// The file of rejected lines. A line that was rejected counts as taken, so it is on the disk before
 /// that is noted: `flush` syncs.
-struct Rejects {
+struct RejectsFile {
     file: File,
     name: String,
     dirty: bool,
 }
 
-impl Rejects {
-    fn told(&self, error: &io::Error) -> io::Error {
+impl RejectsFile {
+    fn to_write_error(&self, error: &io::Error) -> io::Error {
         let why = failure::os_error_message(error);
         io::Error::new(error.kind(), format!("cannot write {}: {why}", self.name))
     }
 }
 
-impl Write for Rejects {
+impl Write for RejectsFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.dirty = true;
-        self.file.write(bytes).map_err(|error| self.told(&error))
+        self.file.write(bytes).map_err(|error| self.to_write_error(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -332,7 +347,7 @@ impl Write for Rejects {
         match self.file.sync_data() {
             // A pipe or a terminal has nothing to sync.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced.map_err(|error| self.told(&error)),
+            synced => synced.map_err(|error| self.to_write_error(&error)),
         }
     }
 }

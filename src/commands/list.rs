@@ -6,7 +6,7 @@ use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
 use crate::commands::listing;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -43,19 +43,19 @@ pub(crate) struct ListArgs {
     around: Option<NonZeroU64>,
 }
 
-impl Run for ListArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for ListArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
         let request =
-            listing::Request { query, search: None, output: &self.output, page: &self.page };
+            listing::ListingRequest { query, search: None, output: &self.output, page: &self.page };
         if self.follow {
             return request.follow(context, &zone);
         }
         match self.around {
-            Some(id) => request.around(context, &zone, id),
-            None => request.run(context, &zone),
+            Some(id) => request.show_around(context, &zone, id),
+            None => request.show_page(context, &zone),
         }
     }
 }

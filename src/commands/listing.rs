@@ -13,7 +13,7 @@ use crate::args::output::OutputFormat;
 use crate::args::page::NextPage;
 use crate::args::page::PageArgs;
 use crate::codec;
-use crate::commands::figures::Search;
+use crate::commands::search_summary::SubjectSearch;
 use crate::context::Context;
 use crate::context::LogReader;
 use crate::event::Event;
@@ -34,26 +34,26 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The whole count is told when it is no more than this, for then it takes no time.
-const COUNTED: u64 = 100_000;
+const COUNT_LIMIT: u64 = 100_000;
 /// How many events `--follow` begins with, and how many `--around` shows on either side.
-const FOLLOWED: u64 = 10;
-const AROUND: u64 = 5;
+const FOLLOW_LIMIT: u64 = 10;
+const AROUND_LIMIT: u64 = 5;
 /// How often `--follow` looks for what arrived, and how much it takes at a time.
-const PAUSE: Duration = Duration::from_millis(250);
-const STEP: usize = 1_000;
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+const FOLLOW_BATCH: usize = 1_000;
 
 /// A page that is asked for.
-pub(super) struct Request<'a> {
+pub(super) struct ListingRequest<'a> {
     pub query: Query,
     /// Absent for a plain listing.
-    pub search: Option<Search<'a>>,
+    pub search: Option<SubjectSearch<'a>>,
     pub output: &'a OutputArgs,
     pub page: &'a PageArgs,
 }
 
-impl Request<'_> {
+impl ListingRequest<'_> {
     /// Shows the page.
-    pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+    pub(super) fn show_page(&self, context: &Context, zone: &Zone) -> Result<Exit> {
         let (page, next) = self.page.page()?;
         let columns = self.output.columns()?;
         let reader = context.open_reader()?;
@@ -64,17 +64,18 @@ impl Request<'_> {
         events.truncate(page.limit);
         match self.output.format() {
             OutputFormat::Json => print_json(context, &events),
-            OutputFormat::Csv => self.export(context, &events),
+            OutputFormat::Csv => self.export_csv(context, &events),
             OutputFormat::Table if events.is_empty() => {
-                self.tell_nothing_found(context, zone, &reader, &page)
+                self.note_nothing_found(context, zone, &reader, &page)
             }
             OutputFormat::Table => {
                 let begins = page.after.is_none() && page.skip == 0;
-                let total = if begins && more { reader.count(&self.query, COUNTED)? } else { None };
+                let total =
+                    if begins && more { reader.count(&self.query, COUNT_LIMIT)? } else { None };
                 let footer = Footer {
                     shown: events.len() as u64,
                     total,
-                    next_page: more.then(|| next_page(context, &events, next)).flatten(),
+                    next_page: more.then(|| next_page_command(context, &events, next)).flatten(),
                     newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
                 };
                 let printer = context.printer(zone, self.output.time_display());
@@ -94,16 +95,21 @@ impl Request<'_> {
     }
 
     /// Shows what happened before and after an event, oldest first.
-    pub(super) fn around(&self, context: &Context, zone: &Zone, id: NonZeroU64) -> Result<Exit> {
+    pub(super) fn show_around(
+        &self,
+        context: &Context,
+        zone: &Zone,
+        id: NonZeroU64,
+    ) -> Result<Exit> {
         let columns = self.output.columns()?;
         let reader = context.open_reader()?;
         let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
-        let each = usize::try_from(self.page.limit(AROUND)).unwrap_or(usize::MAX);
+        let each = usize::try_from(self.page.limit(AROUND_LIMIT)).unwrap_or(usize::MAX);
         let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
         match self.output.format() {
             OutputFormat::Json => print_json(context, &events),
-            OutputFormat::Csv => self.export(context, &events),
+            OutputFormat::Csv => self.export_csv(context, &events),
             OutputFormat::Table => {
                 let printer = context.printer(zone, self.output.time_display());
                 let labels = reader.actor_labels(&events)?;
@@ -135,7 +141,7 @@ impl Request<'_> {
             order: Order::NewestFirst,
             after: None,
             skip: 0,
-            limit: usize::try_from(self.page.limit(FOLLOWED)).unwrap_or(usize::MAX),
+            limit: usize::try_from(self.page.limit(FOLLOW_LIMIT)).unwrap_or(usize::MAX),
             up_to: Some(seen),
         };
         let mut events = reader.page(&self.query, &newest)?;
@@ -153,25 +159,25 @@ impl Request<'_> {
             }
             let mut head = reader.head()?;
             while head == seen {
-                if !context.wait_while_open(PAUSE)? {
+                if !context.wait_while_open(POLL_INTERVAL)? {
                     return Ok(Exit::Success);
                 }
                 head = reader.head()?;
             }
-            events = reader.recorded_after(&self.query, seen, STEP)?;
+            events = reader.recorded_after(&self.query, seen, FOLLOW_BATCH)?;
             // A full step may have left some behind; else all up to that head were looked at.
             let last = events.last().map(|event| event.id);
-            seen = last.filter(|last| events.len() == STEP || *last > head).unwrap_or(head);
+            seen = last.filter(|last| events.len() == FOLLOW_BATCH || *last > head).unwrap_or(head);
         }
     }
 
-    fn export(&self, context: &Context, events: &[Event]) -> Result<Exit> {
+    fn export_csv(&self, context: &Context, events: &[Event]) -> Result<Exit> {
         context.open_writer(Create::Never)?.export_page(&self.query, events)?;
         Ok(Exit::Success)
     }
 
     /// Says on standard error what was looked for, and who may have been meant.
-    fn tell_nothing_found(
+    fn note_nothing_found(
         &self,
         context: &Context,
         zone: &Zone,
@@ -184,9 +190,9 @@ impl Request<'_> {
             "behind that place".to_owned()
         } else {
             match &self.search {
-                Some(search) if !search.narrowed => {
-                    meant = search.resembling(reader)?;
-                    search.sought()
+                Some(search) if !search.has_filter => {
+                    meant = search.suggestions(reader)?;
+                    search.describe()
                 }
                 _ if self.query == Query::default() => String::new(),
                 _ => {
@@ -200,7 +206,7 @@ impl Request<'_> {
     }
 }
 
-fn next_page(context: &Context, events: &[Event], next: NextPage) -> Option<Vec<String>> {
+fn next_page_command(context: &Context, events: &[Event], next: NextPage) -> Option<Vec<String>> {
     let words = &context.arguments;
     Some(match next {
         NextPage::AfterCursor => command_line::next_page_command(

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result};
 use clap_mangen::Man;
 
-use crate::commands::{Call, Run, answer, definition};
+use crate::commands::{Invocation, RunCommand, definition, print_text};
 use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
@@ -21,8 +21,8 @@ pub(crate) struct ManArgs {
     command: Option<String>,
 }
 
-impl Run for ManArgs {
-    fn run(self, _: Call) -> Result<Exit> {
+impl RunCommand for ManArgs {
+    fn run(self, _: Invocation) -> Result<Exit> {
         // Building fills in what the commands have in common and how each is called in full.
         let mut cli = definition(None);
         cli.build();
@@ -35,6 +35,6 @@ impl Run for ManArgs {
         };
         let mut text = Vec::new();
         Man::new(page).render(&mut text).context("cannot make the page")?;
-        answer(&text)
+        print_text(&text)
     }
 }

@@ -9,12 +9,12 @@ mod completions;
 mod digest;
 mod doctor;
 mod export;
-mod figures;
 mod ingest;
 mod list;
 mod listing;
 mod man;
 mod search;
+mod search_summary;
 mod show;
 mod sweep;
 mod verify;
@@ -44,63 +44,63 @@ Keeps the activity of sites, services and hosts in one SQLite file that can only
 again. `activity COMMAND --help` tells the rest.";
 
 /// A command with its arguments.
-trait Run: Args {
-    fn run(self, call: Call) -> Result<Exit>;
+trait RunCommand: Args {
+    fn run(self, call: Invocation) -> Result<Exit>;
 }
 
 /// What every command is called with.
-struct Call {
+struct Invocation {
     overrides: Overrides,
     arguments: Vec<OsString>,
 }
 
-impl Call {
+impl Invocation {
     /// What the command works with; it reads the config, so what does without calls it never.
-    fn context(self) -> Result<Context> {
+    fn into_context(self) -> Result<Context> {
         Context::new(self.overrides, self.arguments)
     }
 
     /// The same where a broken config is no reason to end; it comes with why it was left out.
-    fn context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
+    fn into_context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
         Context::new_despite_config(self.overrides, self.arguments)
     }
 }
 
 /// A command as the command line knows it.
-struct Entry {
+struct CommandEntry {
     name: &'static str,
     define: fn(clap::Command) -> clap::Command,
-    run: fn(&clap::ArgMatches, Call) -> Result<Exit>,
+    run: fn(&clap::ArgMatches, Invocation) -> Result<Exit>,
 }
 
-const fn entry<R: Run>(name: &'static str) -> Entry {
-    Entry {
+const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
+    CommandEntry {
         name,
         define: R::augment_args,
         run: |matches, call| match R::from_arg_matches(matches) {
             Ok(command) => command.run(call),
-            Err(error) => not_run(&error, &call.arguments),
+            Err(error) => handle_parse_error(&error, &call.arguments),
         },
     }
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [Entry; 15] = [
-    entry::<ingest::IngestArgs>("ingest"),
-    entry::<list::ListArgs>("list"),
-    entry::<show::ShowArgs>("show"),
-    entry::<search::SearchActorArgs>("search-actor"),
-    entry::<search::SearchTargetArgs>("search-target"),
-    entry::<export::ExportArgs>("export"),
-    entry::<digest::DigestArgs>("digest"),
-    entry::<sweep::SweepArgs>("sweep"),
-    entry::<verify::VerifyArgs>("verify"),
-    entry::<backup::BackupArgs>("backup"),
-    entry::<actions::ActionsArgs>("actions"),
-    entry::<doctor::DoctorArgs>("doctor"),
-    entry::<whoami::WhoamiArgs>("whoami"),
-    entry::<completions::CompletionsArgs>("completions"),
-    entry::<man::ManArgs>("man"),
+const COMMANDS: [CommandEntry; 15] = [
+    command_entry::<ingest::IngestArgs>("ingest"),
+    command_entry::<list::ListArgs>("list"),
+    command_entry::<show::ShowArgs>("show"),
+    command_entry::<search::SearchActorArgs>("search-actor"),
+    command_entry::<search::SearchTargetArgs>("search-target"),
+    command_entry::<export::ExportArgs>("export"),
+    command_entry::<digest::DigestArgs>("digest"),
+    command_entry::<sweep::SweepArgs>("sweep"),
+    command_entry::<verify::VerifyArgs>("verify"),
+    command_entry::<backup::BackupArgs>("backup"),
+    command_entry::<actions::ActionsArgs>("actions"),
+    command_entry::<doctor::DoctorArgs>("doctor"),
+    command_entry::<whoami::WhoamiArgs>("whoami"),
+    command_entry::<completions::CompletionsArgs>("completions"),
+    command_entry::<man::ManArgs>("man"),
 ];
 
 /// Reads the command line and does what it says.
@@ -116,20 +116,20 @@ pub(crate) fn run() -> Result<Exit> {
     });
     let matches = match definition(named).try_get_matches_from(prepared) {
         Ok(matches) => matches,
-        Err(error) => return not_run(&error, &arguments),
+        Err(error) => return handle_parse_error(&error, &arguments),
     };
     let overrides = match GlobalArgs::from_arg_matches(&matches) {
         Ok(global) => global.into_overrides(),
-        Err(error) => return not_run(&error, &arguments),
+        Err(error) => return handle_parse_error(&error, &arguments),
     };
     let (name, matches) = matches.subcommand().expect("a command is required");
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("it is one of these");
-    (entry.run)(matches, Call { overrides, arguments })
+    (entry.run)(matches, Invocation { overrides, arguments })
 }
 
 /// The whole command line; but where just one command is called, the flags of the others are left
 /// out: a hook that records an event does not wait until they are made.
-fn definition(only: Option<&Entry>) -> clap::Command {
+fn definition(only: Option<&CommandEntry>) -> clap::Command {
     let commands = COMMANDS.iter().map(|entry| {
         let command = clap::Command::new(entry.name);
         let wanted = only.is_none_or(|only| only.name == entry.name);
@@ -145,7 +145,7 @@ fn definition(only: Option<&Entry>) -> clap::Command {
 }
 
 /// Whether that flag of a command is followed by a value.
-fn takes_value(entry: &Entry, flag: &str) -> bool {
+fn takes_value(entry: &CommandEntry, flag: &str) -> bool {
     let mut cli = definition(Some(entry));
     cli.build();
     let command = cli.find_subcommand(entry.name).expect("it was just defined");
@@ -158,15 +158,15 @@ fn takes_value(entry: &Entry, flag: &str) -> bool {
 }
 
 /// What follows from a command line that is not run: the help that it asks for, or an error.
-fn not_run(error: &clap::Error, arguments: &[OsString]) -> Result<Exit> {
+fn handle_parse_error(error: &clap::Error, arguments: &[OsString]) -> Result<Exit> {
     match args::classify_clap_error(error, command_line::command_name(arguments)) {
-        CommandLineError::HelpOrVersion(text) => answer(text.as_bytes()),
+        CommandLineError::HelpOrVersion(text) => print_text(text.as_bytes()),
         CommandLineError::Invalid(failure) => Err(failure.into()),
     }
 }
 
 /// Prints what the program tells of itself.
-fn answer(text: &[u8]) -> Result<Exit> {
+fn print_text(text: &[u8]) -> Result<Exit> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|error| {
         anyhow::Error::new(error).context(Failure::new(Exit::Io, "cannot write standard output"))

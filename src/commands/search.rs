@@ -3,9 +3,9 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::figures::Search;
 use crate::commands::listing;
-use crate::commands::{Call, Run};
+use crate::commands::search_summary::SubjectSearch;
+use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::query::Query;
@@ -63,16 +63,16 @@ struct SearchArgs {
     page: PageArgs,
 }
 
-impl Run for SearchActorArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for SearchActorArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         self.rest.run(context, SearchSubject::Actor, &self.actor, Query::for_person(&self.actor))
     }
 }
 
-impl Run for SearchTargetArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for SearchTargetArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         self.rest.run(context, SearchSubject::Target, &self.target, Query::for_target(&self.target))
     }
 }
@@ -87,12 +87,17 @@ impl SearchArgs {
     ) -> Result<Exit> {
         let zone = context.zone()?;
         let narrowed = self.filter.query(&context.clock(&zone))?;
-        listing::Request {
+        listing::ListingRequest {
             query: who.clone().and(narrowed),
-            search: Some(Search { subject, asked, who, narrowed: !self.filter.is_empty() }),
+            search: Some(SubjectSearch {
+                subject,
+                search_term: asked,
+                subject_query: who,
+                has_filter: !self.filter.is_empty(),
+            }),
             output: &self.output,
             page: &self.page,
         }
-        .run(context, &zone)
+        .show_page(context, &zone)
     }
 }

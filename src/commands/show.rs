@@ -2,7 +2,7 @@ use anyhow::Result;
 
 use crate::args::command_line;
 use crate::codec;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::event::Event;
 use crate::event::EventId;
@@ -34,10 +34,10 @@ pub(crate) struct ShowArgs {
     json: bool,
 }
 
-impl Run for ShowArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
-        let event = self.find(context)?;
+impl RunCommand for ShowArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
+        let event = self.find_event(context)?;
         if self.json {
             let mut line = String::new();
             codec::jsonl::encode(&event, &mut line);
@@ -56,7 +56,7 @@ impl Run for ShowArgs {
 }
 
 impl ShowArgs {
-    fn find(&self, context: &Context) -> Result<Event> {
+    fn find_event(&self, context: &Context) -> Result<Event> {
         let named = self.event.as_str();
         let reader = context.open_reader()?;
         let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
@@ -50,9 +50,9 @@ pub(crate) struct SweepArgs {
     json: bool,
 }
 
-impl Run for SweepArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for SweepArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let retention = context.retention(self.keep)?;
         if self.dry_run {
             let reader = context.open_reader()?;
@@ -61,7 +61,7 @@ impl Run for SweepArgs {
             }
             let doomed = reader.sweep_preview(&retention, context.now)?;
             if self.json {
-                context.print(&line(&doomed.summary.to_json().to_string()))?;
+                context.print(&json_line(&doomed.summary.to_json().to_string()))?;
             } else {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
@@ -79,7 +79,7 @@ impl Run for SweepArgs {
         let interrupt = Interrupt::listen()?;
         match context.sweep(&retention, self.force, &interrupt)? {
             SweepEnd::Done(swept) if self.json => {
-                context.print(&line(&swept.to_json().to_string()))?
+                context.print(&json_line(&swept.to_json().to_string()))?
             }
             SweepEnd::Done(swept) => context.print(format!("{}\n", swept.to_line()).as_bytes())?,
             SweepEnd::Interrupted { signal, vouched } => {
@@ -95,7 +95,7 @@ impl Run for SweepArgs {
     }
 }
 
-fn line(json: &str) -> Vec<u8> {
+fn json_line(json: &str) -> Vec<u8> {
     let mut line = String::new();
     text::json_escape_into(&mut line, json);
     line.push('\n');

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 use crate::verify::VerifyOptions;
 use crate::verify::anchors::Anchor;
@@ -39,9 +39,9 @@ pub(crate) struct VerifyArgs {
     json: bool,
 }
 
-impl Run for VerifyArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for VerifyArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let mut anchors = self.anchor;
         for file in &self.anchors {
             anchors.extend(context.read_anchors(file)?);

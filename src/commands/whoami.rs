@@ -2,7 +2,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::caller::User;
-use crate::commands::{Call, Run};
+use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
@@ -27,16 +27,16 @@ pub(crate) struct WhoamiArgs {
     json: bool,
 }
 
-impl Run for WhoamiArgs {
-    fn run(self, call: Call) -> Result<Exit> {
-        let context = &call.context()?;
+impl RunCommand for WhoamiArgs {
+    fn run(self, call: Invocation) -> Result<Exit> {
+        let context = &call.into_context()?;
         let facts = facts(context)?;
         let mut lines = String::new();
         if self.json {
             text::json_escape_into(&mut lines, &Value::Object(facts).to_string());
             lines.push('\n');
         } else {
-            for (name, value) in told(&facts) {
+            for (name, value) in display_rows(&facts) {
                 lines.push_str(&text::pad(name, 13));
                 lines.push_str(&text::escape(&value));
                 lines.push('\n');
@@ -79,7 +79,7 @@ fn facts(context: &Context) -> Result<Map<String, Value>> {
 }
 
 /// The same for a person, a line each.
-fn told(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
+fn display_rows(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| match facts.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),

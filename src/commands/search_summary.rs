@@ -25,27 +25,27 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// Who or what is searched for.
-pub(super) struct Search<'a> {
+pub(super) struct SubjectSearch<'a> {
     pub subject: SearchSubject,
     /// As it was typed.
-    pub asked: &'a str,
+    pub search_term: &'a str,
     /// The same as a query.
-    pub who: Query,
+    pub subject_query: Query,
     /// Whether a filter narrows it besides.
-    pub narrowed: bool,
+    pub has_filter: bool,
 }
 
-impl Search<'_> {
+impl SubjectSearch<'_> {
     /// What was looked for, to say that it was not found.
-    pub(super) fn sought(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match self.subject {
-            SearchSubject::Actor => format!("by {}", self.asked),
-            SearchSubject::Target => format!("of {}", self.asked),
+            SearchSubject::Actor => format!("by {}", self.search_term),
+            SearchSubject::Target => format!("of {}", self.search_term),
         }
     }
 
     /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
-    pub(super) fn resembling(&self, reader: &LogReader) -> Result<Vec<String>> {
+    pub(super) fn suggestions(&self, reader: &LogReader) -> Result<Vec<String>> {
         let side = match self.subject {
             SearchSubject::Actor => SuggestionKind::Actors,
             SearchSubject::Target => SuggestionKind::Targets,
@@ -59,7 +59,7 @@ impl Search<'_> {
                 (None, None) => events,
             }
         };
-        Ok(reader.suggestions(side, self.asked)?.into_iter().map(told).collect())
+        Ok(reader.suggestions(side, self.search_term)?.into_iter().map(told).collect())
     }
 
     /// The figures of what the query finds.
@@ -83,31 +83,33 @@ impl Search<'_> {
                 let parties = figures.actors.iter().chain(&figures.impersonators);
                 let names =
                     parties.map(|seen| (None, &seen.value.id, &seen.value.label, seen.first));
-                self.names(names)
+                self.labels_and_ids(names)
             }
-            SearchSubject::Target => self.names(figures.targets.iter().map(|seen| {
+            SearchSubject::Target => self.labels_and_ids(figures.targets.iter().map(|seen| {
                 let Target { kind, id, label } = &*seen.value;
                 (kind.as_deref(), id, label, seen.first)
             })),
         };
         let others = match self.subject {
             SearchSubject::Actor => {
-                merged(figures.targets.iter().map(|seen| (record(&seen.value), seen)))
+                sum_by_key(figures.targets.iter().map(|seen| (target_key(&seen.value), seen)))
             }
-            SearchSubject::Target => doers(&figures),
+            SearchSubject::Target => actor_counts(&figures),
         };
         let types = figures.targets.iter();
         let types = types.filter_map(|seen| Some((seen.value.kind.as_deref()?, seen.count)));
         Ok(render::SearchSummary {
             subject: self.subject,
-            search_term: self.asked.to_owned(),
+            search_term: self.search_term.to_owned(),
             events: figures.events,
             first: first.unwrap_or(Timestamp::from_nanos(0)),
             last: last.unwrap_or(Timestamp::from_nanos(0)),
             labels,
             ids,
-            types: counted(types),
-            actions: counted(figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count))),
+            types: sum_by_name(types),
+            actions: sum_by_name(
+                figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count)),
+            ),
             others_total: others.len() as u64,
             others,
             monthly: figures.histogram,
@@ -116,13 +118,13 @@ impl Search<'_> {
 
     /// The labels of the one who is searched for, each with the time since it was seen, the newest
     /// first; and the ids, the most frequent first. Others in the same events are left out.
-    fn names<'a>(
+    fn labels_and_ids<'a>(
         &self,
         rows: impl Iterator<Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp)>,
     ) -> (Vec<(String, Timestamp)>, Vec<String>) {
         let (mut labels, mut ids) = (Vec::<(String, Timestamp)>::new(), Vec::new());
         for (kind, id, label, first) in rows {
-            if !self.is_asked(kind, id.as_deref(), label.as_deref()) {
+            if !self.is_subject(kind, id.as_deref(), label.as_deref()) {
                 continue;
             }
             if let Some(label) = label {
@@ -131,15 +133,15 @@ impl Search<'_> {
                     None => labels.push((label.clone(), first)),
                 }
             }
-            let id = id.as_ref().map(|id| typed(kind, id));
+            let id = id.as_ref().map(|id| with_type(kind, id));
             ids.extend(id.filter(|id| !ids.contains(id)));
         }
         labels.sort_by_key(|(_, since)| Reverse(*since));
         (labels, ids)
     }
 
-    fn is_asked(&self, kind: Option<&str>, id: Option<&str>, label: Option<&str>) -> bool {
-        self.who.terms().any(|term| match &term.predicate {
+    fn is_subject(&self, kind: Option<&str>, id: Option<&str>, label: Option<&str>) -> bool {
+        self.subject_query.terms().any(|term| match &term.predicate {
             Predicate::Person(names) => names.iter().any(|name| name.matches(id, label)),
             Predicate::Target(records) => {
                 records.iter().any(|record| record.matches(kind, id, label))
@@ -150,13 +152,13 @@ impl Search<'_> {
 }
 
 /// Who did something, with the events of each, most first; the system and nobody known among them.
-fn doers(figures: &EventSummary) -> Vec<(Option<String>, u64)> {
-    let mut doers = merged(figures.actors.iter().map(|seen| {
+fn actor_counts(figures: &EventSummary) -> Vec<(Option<String>, u64)> {
+    let mut doers = sum_by_key(figures.actors.iter().map(|seen| {
         let Party { id, label } = &*seen.value;
         let of = |first: &Option<String>, second: &Option<String>| {
             first.clone().or_else(|| second.clone()).unwrap_or_default()
         };
-        (Named { key: of(id, label), name: of(label, id) }, seen)
+        (NamedKey { key: of(id, label), name: of(label, id) }, seen)
     }));
     let nobody = [(None, figures.system), (Some("(anonymous)".to_owned()), figures.anonymous)];
     doers.extend(nobody.into_iter().filter(|(_, count)| *count > 0));
@@ -165,31 +167,31 @@ fn doers(figures: &EventSummary) -> Vec<(Option<String>, u64)> {
 }
 
 /// Somebody or something: what tells it from others, and how a page calls it.
-struct Named {
+struct NamedKey {
     key: String,
     name: String,
 }
 
-fn record(target: &Target) -> Named {
+fn target_key(target: &Target) -> NamedKey {
     let Target { kind, id, label } = target;
     let key = match (id, label) {
-        (Some(id), _) => typed(kind.as_deref(), id),
-        (None, Some(label)) => typed(kind.as_deref(), label),
+        (Some(id), _) => with_type(kind.as_deref(), id),
+        (None, Some(label)) => with_type(kind.as_deref(), label),
         (None, None) => kind.clone().unwrap_or_default(),
     };
-    Named { name: label.clone().unwrap_or_else(|| key.clone()), key }
+    NamedKey { name: label.clone().unwrap_or_else(|| key.clone()), key }
 }
 
-fn typed(kind: Option<&str>, id: &str) -> String {
+fn with_type(kind: Option<&str>, id: &str) -> String {
     kind.map_or_else(|| id.to_owned(), |kind| format!("{kind}/{id}"))
 }
 
 /// Adds up what is the same under several labels; it is called by the newest.
-fn merged<'a, T: 'a>(
-    rows: impl Iterator<Item = (Named, &'a Occurrences<T>)>,
+fn sum_by_key<'a, T: 'a>(
+    rows: impl Iterator<Item = (NamedKey, &'a Occurrences<T>)>,
 ) -> Vec<(Option<String>, u64)> {
     let mut sums = HashMap::<String, (String, Timestamp, u64)>::new();
-    for (Named { key, name }, seen) in rows {
+    for (NamedKey { key, name }, seen) in rows {
         let sum = sums.entry(key).or_insert((String::new(), seen.last, 0));
         if sum.0.is_empty() || seen.last > sum.1 {
             (sum.0, sum.1) = (name, seen.last);
@@ -202,7 +204,7 @@ fn merged<'a, T: 'a>(
 }
 
 /// Adds up what has the same name, most first.
-fn counted<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
+fn sum_by_name<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
     let mut sums = HashMap::<&str, u64>::new();
     for (name, count) in rows {
         *sums.entry(name).or_default() += count;
