@@ -1,6 +1,7 @@
 //! `activity` answers who did what, when, and against which record.
 
 mod args;
+mod atomic_file;
 mod backup;
 mod caller;
 mod chain;
@@ -18,7 +19,6 @@ mod ingest;
 mod interrupt;
 mod query;
 mod render;
-mod replacement;
 mod retention;
 mod retry;
 mod secret;
@@ -36,13 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 fn main() -> ExitCode {
-    let result = outlive_file_limits().and_then(|()| commands::run());
+    let result = ignore_file_size_signal().and_then(|()| commands::run());
     failure::report_result(result, &mut io::stderr()).into()
 }
 
 /// Lets a write beyond the limit on a file's size fail like any other, where the signal would kill
 /// without a word. A handler that does nothing of note, for a child is to start with the default.
-fn outlive_file_limits() -> anyhow::Result<()> {
+fn ignore_file_size_signal() -> anyhow::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 const ORDER: [&str; 31] = [
     "text",
     "failure",
-    "replacement",
+    "atomic_file",
     "retry",
     "secret",
     "time",

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::atomic_file::AtomicFile;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::replacement::AtomicFile;
 use crate::store::Log;
 use crate::text;
 use crate::verify;

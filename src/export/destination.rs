@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::atomic_file::{AtomicFile, parent_folder};
 use crate::failure::{Exit, Failure};
-use crate::replacement::{AtomicFile, parent_folder};
 
 /// What the log's engine keeps beside the log, and the log itself.
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
