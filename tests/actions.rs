@@ -5,12 +5,12 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 
 #[test]
 fn actions_are_listed_with_their_count_and_last_time() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"user.edit","occurred_at":"2025-01-01T00:00:00Z"}"#,
         r#"{"action":"user.edit","occurred_at":"2025-01-03T00:00:00Z"}"#,
         r#"{"action":"user.edit","occurred_at":"2025-01-02T00:00:00Z"}"#,
@@ -36,7 +36,7 @@ fn actions_are_listed_with_their_count_and_last_time() {
 #[test]
 fn every_action_of_the_log_is_there_once() {
     let sandbox = Sandbox::with_events();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"user.edit","module":"another"}"#.to_owned(),
         format!(r#"{{"action":"user.edit","occurred_at":"{}"}}"#, clock::seconds_ago(60)),
     ]));
@@ -48,18 +48,18 @@ fn every_action_of_the_log_is_there_once() {
     }
     assert_eq!(counts.len(), 8, "{rows:?}");
     assert_eq!(counts["user.edit"], 3);
-    assert_eq!(counts.values().sum::<u64>(), sandbox.log().count());
+    assert_eq!(counts.values().sum::<u64>(), sandbox.log().event_count());
 }
 
 #[test]
 fn an_empty_log_has_no_actions() {
     let sandbox = Sandbox::new();
-    sandbox.run(["actions"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["actions"]).exits(66).no_stdout().stderr_is_one_error().done();
 }
 
 /// An action that came so often on each day up to so many days ago.
 fn daily(action: &str, a_day: i64, until_days_ago: i64) -> String {
-    lines((until_days_ago..25).flat_map(|days| {
+    join_lines((until_days_ago..25).flat_map(|days| {
         (0..a_day).map(move |n| {
             let at = clock::seconds_ago(days * 86_400 + 3_600 + n);
             format!(r#"{{"action":"{action}","occurred_at":"{at}"}}"#)

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::as_root;
+use crate::support::is_running_as_root;
 use crate::support::log::Log;
 use crate::support::wait;
 
@@ -25,7 +25,7 @@ fn names(sandbox: &Sandbox) -> Vec<String> {
 fn a_copy_is_one_file_that_every_command_takes() {
     let sandbox = Sandbox::with_events();
     let before = names(&sandbox);
-    let hash = sandbox.log().one::<String>("SELECT lower(hex(hash)) FROM head");
+    let hash = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
     let out = sandbox.run(["backup", "copy.db"]).ok().no_stderr();
     let size = fs::metadata(sandbox.path("copy.db")).unwrap().len();
     assert_eq!(
@@ -38,7 +38,7 @@ fn a_copy_is_one_file_that_every_command_takes() {
     assert_eq!(names(&sandbox), after, "nothing beside it");
     assert_eq!(sandbox.mode("copy.db"), 0o600);
 
-    let listed = sandbox.stored();
+    let listed = sandbox.stored_events();
     for args in [
         vec!["verify", "--anchor", &format!("8:{hash}")],
         vec!["list"],
@@ -57,17 +57,17 @@ fn a_copy_is_one_file_that_every_command_takes() {
         .run_with_input(["ingest", "--quiet", "--db", "copy.db"], r#"{"action":"a.b"}"#)
         .ok()
         .done();
-    assert_eq!(sandbox.stored(), listed, "the log itself is as it was");
+    assert_eq!(sandbox.stored_events(), listed, "the log itself is as it was");
     let copied = Sandbox::new();
     copied.write("log.db", sandbox.read("copy-of-a-copy.db"));
-    assert_eq!(copied.stored(), listed);
-    copied.holds(8);
+    assert_eq!(copied.stored_events(), listed);
+    copied.assert_sound_with(8);
 }
 
 #[test]
 fn it_is_told_as_json() {
     let sandbox = Sandbox::with_events();
-    let hash = sandbox.log().one::<String>("SELECT lower(hex(hash)) FROM head");
+    let hash = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
     let told = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
     let bytes = fs::metadata(sandbox.path("copy.db")).unwrap().len();
     assert_eq!(
@@ -83,9 +83,9 @@ fn what_is_in_the_write_ahead_log_is_copied_too() {
     assert!(wal > 0, "the events are not in the file yet");
     let plain = Sandbox::new();
     plain.write("log.db", sandbox.read("log.db"));
-    assert!(plain.log().count() < 8, "a plain copy lacks them");
+    assert!(plain.log().event_count() < 8, "a plain copy lacks them");
     sandbox.run(["backup", "copy.db"]).ok().done();
-    assert_eq!(Log::open(&sandbox.path("copy.db")).count(), 8);
+    assert_eq!(Log::open(&sandbox.path("copy.db")).event_count(), 8);
 }
 
 #[test]
@@ -105,19 +105,19 @@ fn an_older_copy_is_replaced_and_a_link_stays() {
 fn what_it_cannot_or_must_not_write_is_refused() {
     let sandbox = Sandbox::with_events();
     for name in ["log.db", "./log.db", "log.db-wal", "log.db-shm", "log.db.lock"] {
-        let out = sandbox.run(["backup", name]).exits(2).no_stdout().tells_one_error();
+        let out = sandbox.run(["backup", name]).exits(2).no_stdout().stderr_is_one_error();
         assert!(out.stderr().contains("would overwrite the log"), "{out}");
     }
     std::os::unix::fs::symlink("log.db", sandbox.path("link.db")).unwrap();
     sandbox.run(["backup", "link.db"]).exits(2).no_stdout().done();
     fs::create_dir(sandbox.path("folder")).unwrap();
     for name in ["folder", "nowhere/copy.db", "/dev/null", ".."] {
-        sandbox.run(["backup", name]).exits(73).no_stdout().tells_one_error().done();
+        sandbox.run(["backup", name]).exits(73).no_stdout().stderr_is_one_error().done();
     }
     sandbox.run(["backup"]).exits(2).no_stdout().done();
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
     let empty = Sandbox::new();
-    empty.run(["backup", "copy.db"]).exits(66).no_stdout().tells_one_error().done();
+    empty.run(["backup", "copy.db"]).exits(66).no_stdout().stderr_is_one_error().done();
     assert!(!empty.exists("copy.db"));
 }
 
@@ -129,13 +129,13 @@ fn a_log_that_is_not_the_callers_is_77() {
         std::os::unix::fs::PermissionsExt::from_mode(0o000),
     )
     .unwrap();
-    if as_root() {
+    if is_running_as_root() {
         // Given to root again once the rest is his.
-        let command = sandbox.as_somebody(["backup", "copy.db"]);
+        let command = sandbox.command_as_nobody(["backup", "copy.db"]);
         std::os::unix::fs::lchown(sandbox.path("log.db"), Some(0), Some(0)).unwrap();
-        sandbox.finish(command).exits(77).no_stdout().tells_one_error().done();
+        sandbox.run_command(command).exits(77).no_stdout().stderr_is_one_error().done();
     } else {
-        sandbox.run(["backup", "copy.db"]).exits(77).no_stdout().tells_one_error().done();
+        sandbox.run(["backup", "copy.db"]).exits(77).no_stdout().stderr_is_one_error().done();
     }
     assert!(!sandbox.exists("copy.db"));
 }
@@ -144,8 +144,8 @@ fn a_log_that_is_not_the_callers_is_77() {
 fn a_log_that_does_not_hold_is_not_copied() {
     let sandbox = Sandbox::with_events();
     sandbox.write("copy.db", "an older one");
-    sandbox.by_hand("UPDATE event SET payload = '{}' WHERE id = 5");
-    let out = sandbox.run(["backup", "copy.db"]).exits(74).no_stdout().tells_one_error();
+    sandbox.tamper("UPDATE event SET payload = '{}' WHERE id = 5");
+    let out = sandbox.run(["backup", "copy.db"]).exits(74).no_stdout().stderr_is_one_error();
     assert!(out.stderr().contains("the copy does not hold, so copy.db was not written"), "{out}");
     assert!(out.stderr().contains("broken at event 5: altered"), "{out}");
     assert_eq!(sandbox.read("copy.db"), b"an older one");
@@ -169,18 +169,18 @@ fn a_copy_beside_writers_is_of_one_moment() {
             .collect();
         let mut counts = Vec::new();
         while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            let before = sandbox.log().count();
+            let before = sandbox.log().event_count();
             let told = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
-            let after = sandbox.log().count();
+            let after = sandbox.log().event_count();
             let copied = told["events"].as_u64().unwrap();
-            assert_eq!(Log::open(&sandbox.path("copy.db")).count(), copied);
+            assert_eq!(Log::open(&sandbox.path("copy.db")).event_count(), copied);
             counts.push((before, copied, after));
         }
         counts
     });
     assert!(counts.iter().all(|(before, copied, after)| before <= copied && copied <= after));
     assert!(!counts.is_empty());
-    assert_eq!(sandbox.log().count(), 8 + 4 * EACH as u64);
+    assert_eq!(sandbox.log().event_count(), 8 + 4 * EACH as u64);
     sandbox.run(["verify", "--db", "copy.db"]).ok().done();
 }
 
@@ -201,7 +201,7 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
         };
         let seen = wait::until_or_exit("the copy to begin", &child, is_there);
         assert!(seen.is_some(), "it was done before it could be killed");
-        wait::signal(&child, Signal::KILL);
+        wait::send_signal(&child, Signal::KILL);
         let out = child.wait_with_output().unwrap();
         assert_eq!(sandbox.read("copy.db"), b"an older one", "{out:?}");
         left += names(&sandbox).iter().filter(|name| name.starts_with(".copy.db.")).count();
@@ -209,7 +209,7 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
     assert!(left > 0, "each of them was killed at its work");
     sandbox.run(["backup", "copy.db"]).ok().no_stderr().done();
     assert!(!names(&sandbox).iter().any(|name| name.starts_with(".copy.db.")));
-    assert_eq!(Log::open(&sandbox.path("copy.db")).count(), 60_008);
+    assert_eq!(Log::open(&sandbox.path("copy.db")).event_count(), 60_008);
 }
 
 #[test]

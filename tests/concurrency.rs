@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// Runs that many jobs, so many at a time.
 fn at_once(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
@@ -30,10 +30,10 @@ fn at_once(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
 fn has_each(sandbox: &Sandbox, ids: impl IntoIterator<Item = String>) {
     let expected: BTreeSet<String> = ids.into_iter().collect();
     let stored: BTreeSet<String> =
-        sandbox.log().texts("SELECT event_id FROM events").into_iter().collect();
+        sandbox.log().query_texts("SELECT event_id FROM events").into_iter().collect();
     let lost: Vec<_> = expected.difference(&stored).collect();
     assert!(lost.is_empty(), "lost: {lost:?}");
-    sandbox.holds(expected.len() as u64);
+    sandbox.assert_sound_with(expected.len() as u64);
 }
 
 #[test]
@@ -41,7 +41,9 @@ fn eight_writers_lose_nothing() {
     let sandbox = Sandbox::new();
     let inputs: Vec<String> = (0..8)
         .map(|writer| {
-            lines((0..500).map(|n| format!(r#"{{"action":"a.{n}","event_id":"w{writer}-{n}"}}"#)))
+            join_lines(
+                (0..500).map(|n| format!(r#"{{"action":"a.{n}","event_id":"w{writer}-{n}"}}"#)),
+            )
         })
         .collect();
     at_once(8, 8, |writer| {
@@ -54,7 +56,7 @@ fn eight_writers_lose_nothing() {
 #[test]
 fn eight_writers_of_the_same_events_store_each_once() {
     let sandbox = Sandbox::new();
-    let input = lines((0..300).map(|n| format!(r#"{{"action":"a","event_id":"e{n}"}}"#)));
+    let input = join_lines((0..300).map(|n| format!(r#"{{"action":"a","event_id":"e{n}"}}"#)));
     let stored = AtomicUsize::new(0);
     at_once(8, 8, |_| {
         let out = sandbox.run_with_input(["ingest", "--json"], &input).ok().json();
@@ -90,8 +92,8 @@ fn twenty_four_that_make_the_log_at_once_make_one() {
             sandbox.run(args).ok().done();
         });
         let log = crate::support::log::Log::open(&sandbox.path("new/log.db"));
-        log.is_sound();
-        assert_eq!(log.count(), 24, "round {round}");
+        log.assert_sound();
+        assert_eq!(log.event_count(), 24, "round {round}");
     }
 }
 
@@ -100,8 +102,9 @@ fn readers_and_writers_do_not_get_in_each_others_way() {
     let sandbox = Sandbox::with_events();
     at_once(60, 12, |number| match number % 4 {
         0 => {
-            let input =
-                lines((0..50).map(|n| format!(r#"{{"action":"a","event_id":"{number}-{n}"}}"#)));
+            let input = join_lines(
+                (0..50).map(|n| format!(r#"{{"action":"a","event_id":"{number}-{n}"}}"#)),
+            );
             sandbox.run_with_input(["ingest"], input).ok().done();
         }
         1 => {
@@ -116,10 +119,10 @@ fn readers_and_writers_do_not_get_in_each_others_way() {
         _ => sandbox.run(["search-actor", "3"]).ok().done(),
     });
     let log = sandbox.log();
-    log.is_sound();
-    let exports = log.one::<i64>("SELECT count(*) FROM events WHERE action = 'log.export'");
+    log.assert_sound();
+    let exports = log.query_value::<i64>("SELECT count(*) FROM events WHERE action = 'log.export'");
     assert_eq!(exports, 15);
-    assert_eq!(log.count(), 8 + 15 * 50 + 15);
+    assert_eq!(log.event_count(), 8 + 15 * 50 + 15);
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn each_export_has_exactly_the_rows_that_it_told_of() {
     let sandbox = Sandbox::with_events();
     at_once(24, 8, |number| {
         if number % 2 == 0 {
-            let input = lines((0..100).map(|_| r#"{"action":"a"}"#));
+            let input = join_lines((0..100).map(|_| r#"{"action":"a"}"#));
             sandbox.run_with_input(["ingest"], input).ok().done();
         } else {
             let name = format!("out{number}.jsonl");

@@ -13,7 +13,7 @@ fn a_flag_beats_the_environment_and_that_the_config() {
 
     let mut command = sandbox.command(["ingest", "--action", "from.config"]);
     command.env_remove("ACTIVITY_DB");
-    sandbox.finish(command).ok().done();
+    sandbox.run_command(command).ok().done();
     assert!(sandbox.exists("config.db") && !sandbox.exists("log.db"));
 
     let (environment, flag) = (path("env.db"), path("flag.db"));
@@ -23,7 +23,7 @@ fn a_flag_beats_the_environment_and_that_the_config() {
     sandbox.run_with_env(&[("ACTIVITY_DB", &environment)], args).ok().done();
     assert!(sandbox.exists("flag.db"));
     for name in ["config.db", "env.db", "flag.db"] {
-        assert_eq!(crate::support::log::Log::open(&sandbox.path(name)).count(), 1, "{name}");
+        assert_eq!(crate::support::log::Log::open(&sandbox.path(name)).event_count(), 1, "{name}");
     }
 }
 
@@ -59,10 +59,10 @@ fn an_unknown_key_is_named() {
     ] {
         let sandbox = Sandbox::with_events();
         sandbox.write("config.toml", config);
-        let out = sandbox.run(["list"]).exits(78).no_stdout().tells_one_error().says(key);
+        let out = sandbox.run(["list"]).exits(78).no_stdout().stderr_is_one_error().stderr_has(key);
         assert!(out.stderr().contains("config.toml"), "the file is named\n{out}");
         sandbox.run(["ingest", "--action", "x"]).exits(78).no_stdout().done();
-        assert_eq!(sandbox.log().count(), 8);
+        assert_eq!(sandbox.log().event_count(), 8);
     }
 }
 
@@ -70,22 +70,22 @@ fn an_unknown_key_is_named() {
 fn a_config_that_is_no_toml_is_told_by_its_line() {
     let sandbox = Sandbox::with_events();
     sandbox.write("config.toml", "tz = \"UTC\"\ndb = \n");
-    let out = sandbox.run(["list"]).exits(78).no_stdout().tells_one_error();
+    let out = sandbox.run(["list"]).exits(78).no_stdout().stderr_is_one_error();
     assert!(out.stderr().contains("config.toml:2"), "{out}");
     for bad in ["tz = 7\n", "tz = \"Mars/Olympus\"\n", "space_left = \"much\"\n", "\u{0}\n"] {
         sandbox.write("config.toml", bad);
-        sandbox.run(["list"]).exits(78).no_stdout().tells_one_error().done();
+        sandbox.run(["list"]).exits(78).no_stdout().stderr_is_one_error().done();
     }
 }
 
 #[test]
 fn a_config_that_was_named_must_be_there_and_another_need_not() {
     let sandbox = Sandbox::with_events();
-    let out = sandbox.run(["list", "--config", "none.toml"]).no_stdout().tells_one_error();
-    out.says("none.toml").code_is_one_of(&[66, 78]);
+    let out = sandbox.run(["list", "--config", "none.toml"]).no_stdout().stderr_is_one_error();
+    out.stderr_has("none.toml").exits_with_one_of(&[66, 78]);
     let mut command = sandbox.command(["list"]);
     command.env_remove("ACTIVITY_CONFIG");
-    sandbox.finish(command).ok().done();
+    sandbox.run_command(command).ok().done();
 }
 
 #[test]
@@ -94,19 +94,19 @@ fn a_config_is_found_under_xdg() {
     let folder = sandbox.home().join(".config/activity");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("config.toml"), "system_label = \"[found]\"\n").unwrap();
-    sandbox.give_to_somebody();
-    let mut command = sandbox.as_somebody(["list"]);
+    sandbox.chown_to_nobody();
+    let mut command = sandbox.command_as_nobody(["list"]);
     command.env_remove("ACTIVITY_CONFIG");
-    let out = sandbox.finish(command).ok();
+    let out = sandbox.run_command(command).ok();
     assert!(out.stdout().contains("[found]"), "{out}");
 
     let other = sandbox.root().join("other/activity");
     fs::create_dir_all(&other).unwrap();
     fs::write(other.join("config.toml"), "system_label = \"[other]\"\n").unwrap();
-    sandbox.give_to_somebody();
-    let mut command = sandbox.as_somebody(["list"]);
+    sandbox.chown_to_nobody();
+    let mut command = sandbox.command_as_nobody(["list"]);
     command.env_remove("ACTIVITY_CONFIG").env("XDG_CONFIG_HOME", sandbox.root().join("other"));
-    let out = sandbox.finish(command).ok();
+    let out = sandbox.run_command(command).ok();
     assert!(out.stdout().contains("[other]"), "{out}");
 }
 
@@ -118,19 +118,19 @@ fn the_log_of_somebody_is_under_xdg() {
         (Some(sandbox.root().join("data")), sandbox.root().join("data/activity/activity.db")),
     ] {
         let command = |args: &[&str]| {
-            let mut command = sandbox.as_somebody(args);
+            let mut command = sandbox.command_as_nobody(args);
             command.env_remove("ACTIVITY_DB");
             if let Some(variable) = &variable {
                 command.env("XDG_DATA_HOME", variable);
             }
             command
         };
-        sandbox.finish(command(&["ingest", "--action", "a"])).ok().done();
+        sandbox.run_command(command(&["ingest", "--action", "a"])).ok().done();
         let mode = place.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", place.display());
         let folder = place.parent().unwrap().metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(folder, 0o700, "{}", place.display());
-        let out = sandbox.finish(command(&["list", "--json"])).ok();
+        let out = sandbox.run_command(command(&["list", "--json"])).ok();
         assert_eq!(out.json_lines().len(), 1);
     }
 }
@@ -140,7 +140,7 @@ fn a_relative_log_is_the_one_of_the_folder() {
     let sandbox = Sandbox::new();
     sandbox.run(["ingest", "--db", "here.db", "--action", "a"]).ok().done();
     assert!(sandbox.exists("here.db"));
-    let out = sandbox.shell(
+    let out = sandbox.run_shell(
         "cd / && activity list --db \"$OLDPWD/here.db\" --json --config \"$OLDPWD/config.toml\"",
     );
     assert_eq!(out.ok().json_lines().len(), 1);
@@ -152,7 +152,7 @@ fn ingest_warns_when_little_space_is_left() {
     sandbox.write("config.toml", "space_left = \"900000TiB\"\n");
     let out = sandbox.run(["ingest", "--action", "a"]).ok().no_stdout();
     assert!(out.stderr().lines().count() == 2, "one line of warning beside the summary\n{out}");
-    assert_eq!(sandbox.log().count(), 1);
+    assert_eq!(sandbox.log().event_count(), 1);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
                         "n=0; while [ $n -lt 9999 ]; do n=$((n+1)); id={round}-{writer}-$n; \
                          \"$0\" ingest --quiet --action a --event-id $id && echo $id; done"
                     );
-                    let mut command = sandbox.tool("sh");
+                    let mut command = sandbox.command_of("sh");
                     command.args(["-c", &script, env!("CARGO_BIN_EXE_activity")]);
                     std::os::unix::process::CommandExt::process_group(&mut command, 0);
                     command.stdout(Stdio::piped()).stderr(Stdio::null());
@@ -50,7 +50,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
             // Each round is cut off at another moment after the writers got going.
             let before = acknowledged.lock().unwrap().len();
             let enough = before + 20 + usize::try_from(round).unwrap() * 3;
-            wait::until_seen("acknowledged events", || {
+            wait::until_true("acknowledged events", || {
                 started.lock().unwrap().len() == 8 && acknowledged.lock().unwrap().len() >= enough
             });
             for group in started.lock().unwrap().iter() {
@@ -59,9 +59,9 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
             }
         });
         let log = Log::open(&sandbox.db());
-        log.is_sound();
+        log.assert_sound();
         let stored: BTreeSet<String> =
-            log.texts("SELECT event_id FROM events").into_iter().collect();
+            log.query_texts("SELECT event_id FROM events").into_iter().collect();
         let acknowledged = acknowledged.lock().unwrap();
         let lost: Vec<_> = acknowledged.difference(&stored).collect();
         assert!(lost.is_empty(), "round {round}: acknowledged and lost: {lost:?}");
@@ -71,7 +71,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
     assert_eq!(killed, 8 * usize::try_from(ROUNDS).unwrap(), "every writer was killed");
     // And it goes on.
     sandbox.run(["ingest", "--action", "last"]).ok().done();
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
 }
 
 /// A bulk ingest from a pipe is killed while it works.
@@ -89,15 +89,18 @@ fn a_killed_stream_leaves_a_sound_log() {
             while std::io::Write::write_all(&mut stdin, line.as_bytes()).is_ok() {}
         });
         let db = sandbox.db();
-        wait::until("a commit", &child, || (Log::count_now(&db) > landed).then_some(()));
-        assert!(!wait::for_exit(&child, Duration::from_millis(3 * round)), "it would go on");
-        wait::signal(&child, Signal::KILL);
-        let out = sandbox.collect(child);
+        wait::until("a commit", &child, || (Log::count_or_zero(&db) > landed).then_some(()));
+        assert!(
+            !wait::has_exited_within(&child, Duration::from_millis(3 * round)),
+            "it would go on"
+        );
+        wait::send_signal(&child, Signal::KILL);
+        let out = sandbox.wait_with_output(child);
         assert_eq!(out.signal, Some(9), "{out}");
         feeder.join().unwrap();
         let log = sandbox.log();
-        log.is_sound();
-        assert!(log.count() > landed);
-        landed = log.count();
+        log.assert_sound();
+        assert!(log.event_count() > landed);
+        landed = log.event_count();
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 
 const KEY: &str = "SG.hush-hush.0123456789";
@@ -84,7 +84,7 @@ fn answer(stream: &mut (impl Read + Write), status: &str) -> Value {
 }
 
 fn events(actions: &[&str]) -> String {
-    lines(actions.iter().map(|action| {
+    join_lines(actions.iter().map(|action| {
         let at = clock::seconds_ago(60);
         json!({"action": action, "occurred_at": at, "actor_id": "3", "actor_label": "Jerome Cruz"})
             .to_string()
@@ -114,7 +114,7 @@ fn mailbox(sandbox: &Sandbox) -> String {
 
 /// The payloads of the outcomes that the log has, the oldest first.
 fn outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
-    let own = sandbox.stored().into_iter();
+    let own = sandbox.stored_events().into_iter();
     own.filter(|event| event["action"].as_str().unwrap().starts_with("digest."))
         .map(|event| (event["action"].as_str().unwrap().to_owned(), event["payload"].clone()))
         .collect()
@@ -135,8 +135,8 @@ fn a_dry_run_shows_the_text_part_and_moves_nothing() {
     for part in ["AT A GLANCE", "SIGN-INS (2)", "Jerome Cruz", "Africa/Johannesburg"] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
-    sandbox.holds(3);
-    let none: i64 = sandbox.log().one("SELECT count(*) FROM anchor");
+    sandbox.assert_sound_with(3);
+    let none: i64 = sandbox.log().query_value("SELECT count(*) FROM anchor");
     assert_eq!(none, 0);
 }
 
@@ -148,9 +148,9 @@ fn a_preview_is_the_page_and_never_overwrites_the_log() {
     let page = String::from_utf8(sandbox.read("page.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.contains("Jerome Cruz"), "{page}");
     assert_eq!(sandbox.mode("page.html"), 0o600);
-    sandbox.run(["digest", "--preview", "log.db"]).exits(2).tells_one_error().done();
-    sandbox.run(["digest", "--preview", "no/page.html"]).exits(73).tells_one_error().done();
-    sandbox.holds(1);
+    sandbox.run(["digest", "--preview", "log.db"]).exits(2).stderr_is_one_error().done();
+    sandbox.run(["digest", "--preview", "no/page.html"]).exits(73).stderr_is_one_error().done();
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_it_tells_comes_as_json() {
     assert!(told.to_string().contains("\"Posts\""), "{told}");
     let told = sandbox.run(["digest", "--json", "action:post.*"]).ok().json();
     assert_eq!(told["total"], 1, "{told}");
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn sendgrid_takes_the_mail_and_the_log_remembers_it() {
     assert_eq!(request["content"][0]["type"], "text/plain", "{request}");
     let text = request["content"][0]["value"].as_str().unwrap();
     let log = sandbox.log();
-    let head: String = log.one("SELECT id || ':' || lower(hex(hash)) FROM anchor");
+    let head: String = log.query_value("SELECT id || ':' || lower(hex(hash)) FROM anchor");
     assert!(text.contains(&head), "the mail carries the head that the log notes\n{text}");
     assert!(head.starts_with("1:"), "{head}");
 
@@ -193,7 +193,7 @@ fn sendgrid_takes_the_mail_and_the_log_remembers_it() {
     assert_eq!(payload["message_id"], "14c5d75ce93");
     assert_eq!(payload["one_off"], false);
     assert!(!payload.to_string().contains(KEY));
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 }
 
 #[test]
@@ -202,7 +202,8 @@ fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
     let stub = Stub::new(&["401 Unauthorized", "202 Accepted"]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.ingest(events(&["auth.login"]));
-    let out = with_key(&sandbox, &["digest"]).exits(69).says("401").says("grant is invalid");
+    let out =
+        with_key(&sandbox, &["digest"]).exits(69).stderr_has("401").stderr_has("grant is invalid");
     assert!(out.stdout().contains(" digest failed window "), "{out}");
     assert!(!out.to_string().contains(KEY), "{out}");
     with_key(&sandbox, &["digest"]).ok().done();
@@ -231,7 +232,7 @@ fn a_service_that_is_busy_is_tried_again_then_it_is_75() {
     let stub = Stub::new(&["503 Service Unavailable\r\nRetry-After: 0"; 2]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.ingest(events(&["auth.login"]));
-    with_key(&sandbox, &["digest"]).exits(75).says("503").done();
+    with_key(&sandbox, &["digest"]).exits(75).stderr_has("503").done();
     assert_eq!(stub.requests().len(), 2);
     assert_eq!(outcomes(&sandbox)[0].1["attempts"], 2);
 }
@@ -257,7 +258,7 @@ fn windows_tile_over_two_runs() {
     let mails = mailbox(&sandbox);
     assert_eq!(mails.matches("\nX-Activity-Window: ").count(), 3, "{mails}");
     assert!(mails.contains("no activity on "), "{mails}");
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
 }
 
 #[test]
@@ -288,8 +289,8 @@ fn a_quiet_day_says_that_the_log_is_alive() {
 #[test]
 fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
     let sandbox = with_sendmail();
-    let out = sandbox.run(["digest"]).exits(66).tells_one_error();
-    let out = out.one_line_with(
+    let out = sandbox.run(["digest"]).exits(66).stderr_is_one_error();
+    let out = out.stdout_is_line_with(
         " digest not made, a mail that says so to ops@example.org sendmail 0: cannot open the log ",
     );
     let mail = mailbox(&sandbox);
@@ -297,11 +298,11 @@ fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
     assert!(!sandbox.exists("log.db"), "{out}");
 
     sandbox.write("log.db", "this is no log, and long enough to be looked at as one");
-    sandbox.run(["digest"]).exits(66).tells_one_error().done();
+    sandbox.run(["digest"]).exits(66).stderr_is_one_error().done();
     assert_eq!(mailbox(&sandbox).matches("\nX-Activity-Window: ").count(), 2);
 
     sandbox.write("sendmail", "#!/bin/sh\nexit 1\n");
-    sandbox.run(["digest"]).exits(66).says("no mail that says so").done();
+    sandbox.run(["digest"]).exits(66).stderr_has("no mail that says so").done();
 }
 
 #[test]
@@ -309,28 +310,32 @@ fn a_broken_template_is_mailed_around_and_told() {
     let sandbox = with_sendmail();
     sandbox.write("config.toml", sendmail_config(&sandbox, "subject = '{{ nowhere }}'"));
     sandbox.ingest(events(&["auth.login"]));
-    sandbox.run(["digest"]).exits(78).says("the subject").tells_one_error().done();
+    sandbox.run(["digest"]).exits(78).stderr_has("the subject").stderr_is_one_error().done();
     assert!(mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
     assert_eq!(outcomes(&sandbox)[0].0, "digest.sent");
-    sandbox.run(["digest", "--dry-run"]).exits(78).says("the subject").done();
+    sandbox.run(["digest", "--dry-run"]).exits(78).stderr_has("the subject").done();
 }
 
 #[test]
 fn what_a_mail_needs_is_told_by_its_key() {
     let sandbox = Sandbox::new();
     sandbox.ingest(events(&["auth.login"]));
-    sandbox.run(["digest"]).exits(78).no_stdout().says("digest.from is missing").done();
+    sandbox.run(["digest"]).exits(78).no_stdout().stderr_has("digest.from is missing").done();
     let stub = Stub::new(&[]);
     sandbox.write("config.toml", stub.config(""));
-    sandbox.run(["digest"]).exits(78).says("digest.sendgrid.api_key_file is missing").done();
+    sandbox.run(["digest"]).exits(78).stderr_has("digest.sendgrid.api_key_file is missing").done();
     let key = sandbox.write("the.key", KEY);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     sandbox.write("config.toml", stub.config("") + "api_key_file = 'the.key'\n");
-    let out = sandbox.run(["digest"]).exits(78).says("digest.sendgrid.api_key_file: ").says("mode");
+    let out = sandbox
+        .run(["digest"])
+        .exits(78)
+        .stderr_has("digest.sendgrid.api_key_file: ")
+        .stderr_has("mode");
     assert!(!out.to_string().contains(KEY), "{out}");
-    with_key(&sandbox, &["digest", "--to", "nobody"]).exits(2).says("--to: ").done();
+    with_key(&sandbox, &["digest", "--to", "nobody"]).exits(2).stderr_has("--to: ").done();
     sandbox.run(["digest", "--history", "--days", "3"]).exits(2).done();
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -341,13 +346,17 @@ fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
     let script = "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\nuntil [ -e \"${0%/*}/go\" ]; do :; done\n";
     sandbox.write("sendmail", script);
     let child = sandbox.spawn(sandbox.command(["digest"]));
-    crate::support::wait::until_seen("the mail is handed over", || sandbox.exists("mailbox"));
+    crate::support::wait::until_true("the mail is handed over", || sandbox.exists("mailbox"));
     // A second one does not wait for the first.
-    sandbox.run(["digest"]).exits(75).no_stdout().says("another digest").done();
+    sandbox.run(["digest"]).exits(75).no_stdout().stderr_has("another digest").done();
     let log = Log::open_to_write(&sandbox.db());
     log.sql.execute_batch("DROP TRIGGER event_update").unwrap();
     sandbox.write("go", "");
-    let out = sandbox.collect(child).exits(74).one_line_with(" not recorded").tells_one_error();
+    let out = sandbox
+        .wait_with_output(child)
+        .exits(74)
+        .stdout_is_line_with(" not recorded")
+        .stderr_is_one_error();
     assert!(
         out.stderr().contains("message id <") && out.stderr().contains("@example.org>"),
         "{out}"
@@ -390,11 +399,11 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
         // It has sent the request, or is about to: the answer never comes.
         let held = listener.accept().unwrap();
         child.kill().unwrap();
-        let out = sandbox.collect(child);
+        let out = sandbox.wait_with_output(child);
         assert_eq!(out.signal, Some(9), "{out}");
         drop((held, out));
     }
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 
     let stub = Stub::new(&["202 Accepted"; 2]);
     sandbox.write("config.toml", stub.config(""));
@@ -408,7 +417,7 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
     assert!(next.starts_with("s2l.online: no activity on "), "{next}");
     let text = requests[0]["content"][0]["value"].as_str().unwrap();
     assert!(text.contains(" has no record and may have been sent; this one has "), "{text}");
-    sandbox.holds(4);
+    sandbox.assert_sound_with(4);
 }
 
 #[test]
@@ -417,20 +426,22 @@ fn a_log_that_can_only_be_read_is_mailed_in_full() {
     sandbox.ingest(events(&["auth.login", "auth.login"]));
     let read_only = std::fs::Permissions::from_mode(0o444);
     std::fs::set_permissions(sandbox.db(), read_only).unwrap();
-    let out = sandbox.finish(sandbox.as_somebody(["digest"]));
-    let out =
-        out.exits(77).one_line_with(" not recorded").says("the digest was sent (message id <");
+    let out = sandbox.run_command(sandbox.command_as_nobody(["digest"]));
+    let out = out
+        .exits(77)
+        .stdout_is_line_with(" not recorded")
+        .stderr_has("the digest was sent (message id <");
     assert!(out.stderr().contains("cannot be recorded: cannot write the log"), "{out}");
     let mail = mailbox(&sandbox);
     assert!(mail.contains("Subject: s2l.online: 2 events on "), "{mail}");
     assert!(mail.contains("This mail may go unrecorded, and then the next digest has its events"));
     assert!(!mail.contains("Keep this mail"), "no head is promised\n{mail}");
     // A copy has no next one.
-    let out = sandbox.finish(sandbox.as_somebody(["digest", "--days", "7"])).exits(77);
+    let out = sandbox.run_command(sandbox.command_as_nobody(["digest", "--days", "7"])).exits(77);
     assert!(!out.stderr().contains("hint: "), "{out}");
     assert!(mailbox(&sandbox).contains("This mail may go unrecorded: cannot write the log"));
-    sandbox.holds(2);
-    let anchors: i64 = sandbox.log().one("SELECT count(*) FROM anchor");
+    sandbox.assert_sound_with(2);
+    let anchors: i64 = sandbox.log().query_value("SELECT count(*) FROM anchor");
     assert_eq!(anchors, 0);
 }
 
@@ -454,7 +465,7 @@ fn nobody_else_looks_into_a_process_that_holds_a_key() {
          transport = 'sendgrid'\n[digest.sendgrid]\n";
     sandbox.write("config.toml", format!("{config}base_url = '{address}'\n"));
     sandbox.ingest(events(&["auth.login"]));
-    let mut command = sandbox.as_somebody(["digest"]);
+    let mut command = sandbox.command_as_nobody(["digest"]);
     command.env("SENDGRID_API_KEY", KEY);
     let mut child = sandbox.spawn(command);
     let held = listener.accept().unwrap();
@@ -462,7 +473,7 @@ fn nobody_else_looks_into_a_process_that_holds_a_key() {
     let environment = std::fs::metadata(format!("/proc/{}/environ", child.id())).unwrap();
     assert_eq!(environment.uid(), 0);
     child.kill().unwrap();
-    drop((held, sandbox.collect(child)));
+    drop((held, sandbox.wait_with_output(child)));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 
 const KEY: &str = "SG.hush-hush.0123456789";
 
@@ -24,7 +24,7 @@ fn set_up() -> Sandbox {
     sandbox.write("sendmail", "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\n");
     chmod(&sandbox, "sendmail", 0o755);
     configure(&sandbox, "");
-    sandbox.ingest(lines([r#"{"action":"user.edit","actor_id":"3"}"#]));
+    sandbox.ingest(join_lines([r#"{"action":"user.edit","actor_id":"3"}"#]));
     sandbox
 }
 
@@ -72,11 +72,11 @@ fn says(check: &Value, status: &str, parts: &[&str]) {
 fn a_log_that_is_well_is_told_with_its_end() {
     let sandbox = set_up();
     let found = examined(&sandbox, &[]);
-    let schema: i64 = sandbox.log().one("PRAGMA user_version");
+    let schema: i64 = sandbox.log().query_value("PRAGMA user_version");
     let schema = format!("schema {schema}");
     says(check(&found, "log", "file"), "ok", &["log.db", "0600", &schema, "\"ACTIVITY_DB\""]);
     says(check(&found, "log", "newest"), "ok", &["event 1, user.edit, just now"]);
-    let hash: String = sandbox.log().one("SELECT lower(hex(hash)) FROM head");
+    let hash: String = sandbox.log().query_value("SELECT lower(hex(hash)) FROM head");
     says(check(&found, "log", "head"), "ok", &[&format!("1:{}", &hash[..16])]);
     assert!(!found.to_string().contains(&hash), "the whole of it is verify's");
     says(check(&found, "log", "reserve"), "ok", &["8 MiB"]);
@@ -89,7 +89,7 @@ fn a_log_that_is_well_is_told_with_its_end() {
     std::fs::remove_file(sandbox.path("log.db.reserve")).unwrap();
     let found = examined(&sandbox, &[]);
     says(check(&found, "log", "reserve"), "note", &["the next sweep makes it"]);
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -186,10 +186,10 @@ fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
     }
     let mut command = sandbox.command(["doctor", "--json"]);
     command.env_remove("ACTIVITY_DB");
-    let found = sandbox.finish(command).exits(1).json();
+    let found = sandbox.run_command(command).exits(1).json();
     says(check(&found, "log", "file"), "note", &["which one is meant stands in the config"]);
     sandbox.run(["doctor", "--config", "none.toml"]).exits(1).no_stderr().done();
-    sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).tells_one_error().done();
+    sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).stderr_is_one_error().done();
 }
 
 #[test]
@@ -277,8 +277,8 @@ fn a_short_disk_and_a_wrong_clock_are_bad() {
 #[test]
 fn whoever_is_not_root_is_told_what_he_cannot_see() {
     let sandbox = set_up();
-    sandbox.give_to_somebody();
-    let out = sandbox.finish(sandbox.as_somebody(["doctor", "--json"])).no_stderr();
+    sandbox.chown_to_nobody();
+    let out = sandbox.run_command(sandbox.command_as_nobody(["doctor", "--json"])).no_stderr();
     let found = out.exits(1).json();
     says(check(&found, "log", "file"), "ok", &["0600"]);
     says(check(&found, "config", "file"), "ok", &[]);
@@ -316,18 +316,23 @@ fn a_test_mail_goes_the_digests_way_and_leaves_no_event() {
         assert!(mail.contains(part), "no {part} in\n{mail}");
     }
     assert!(!mail.contains("ops@example.org"), "{mail}");
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 
-    sandbox.run(["doctor", "--mail", "nobody"]).exits(2).says("--mail: ").tells_one_error().done();
+    sandbox
+        .run(["doctor", "--mail", "nobody"])
+        .exits(2)
+        .stderr_has("--mail: ")
+        .stderr_is_one_error()
+        .done();
     sandbox.write("sendmail", "#!/bin/sh\necho no such user >&2\nexit 67\n");
     sandbox
         .run(["doctor", "--mail", "ann@example.org"])
         .exits(69)
         .no_stdout()
-        .says("exited with 67: no such user")
-        .tells_one_error()
+        .stderr_has("exited with 67: no such user")
+        .stderr_is_one_error()
         .done();
     sandbox.write("config.toml", "");
-    sandbox.run(["doctor", "--mail", "ann@example.org"]).exits(78).tells_one_error().done();
-    sandbox.holds(1);
+    sandbox.run(["doctor", "--mail", "ann@example.org"]).exits(78).stderr_is_one_error().done();
+    sandbox.assert_sound_with(1);
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 
 use crate::support::Sandbox;
-use crate::support::as_root;
+use crate::support::is_running_as_root;
 use crate::support::log::Log;
 use crate::support::wait;
 
@@ -44,10 +44,10 @@ fn each_documented_way_ends_as_it_says() {
     ] {
         let out = sandbox.run(args.split_whitespace()).exits(code);
         if code > 2 && code != 65 {
-            out.tells_one_error().no_stdout().done();
+            out.stderr_is_one_error().no_stdout().done();
         }
     }
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -59,21 +59,25 @@ fn the_version_is_told() {
 #[test]
 fn who_may_not_read_is_77_and_told_whose_it_is() {
     let sandbox = Sandbox::with_events();
-    let command = sandbox.as_somebody(["list"]);
+    let command = sandbox.command_as_nobody(["list"]);
     drop(command);
-    if as_root() {
-        sandbox.shell("chown 0:0 log.db*; chmod 0600 log.db*").ok().done();
+    if is_running_as_root() {
+        sandbox.run_shell("chown 0:0 log.db*; chmod 0600 log.db*").ok().done();
     } else {
-        sandbox.shell("chmod 0000 log.db*").ok().done();
+        sandbox.run_shell("chmod 0000 log.db*").ok().done();
     }
     for args in
         [&["list"] as &[_], &["show", "1"], &["ingest", "--action", "a"], &["export", "--csv"]]
     {
-        let out = sandbox.finish(sandbox.as_somebody(args)).exits(77).no_stdout().tells_one_error();
+        let out = sandbox
+            .run_command(sandbox.command_as_nobody(args))
+            .exits(77)
+            .no_stdout()
+            .stderr_is_one_error();
         assert!(out.stderr().contains("log.db"), "{out}");
     }
-    sandbox.shell("chmod u+rw log.db*").ok().done();
-    sandbox.holds(8);
+    sandbox.run_shell("chmod u+rw log.db*").ok().done();
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -81,9 +85,9 @@ fn who_may_not_create_is_73_or_77() {
     let sandbox = Sandbox::new();
     let folder = sandbox.path("closed");
     fs::create_dir(&folder).unwrap();
-    let command = sandbox.as_somebody(["ingest", "--db", "closed/log.db", "--action", "a"]);
+    let command = sandbox.command_as_nobody(["ingest", "--db", "closed/log.db", "--action", "a"]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    sandbox.finish(command).no_stdout().tells_one_error().code_is_one_of(&[73, 77]);
+    sandbox.run_command(command).no_stdout().stderr_is_one_error().exits_with_one_of(&[73, 77]);
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
     assert!(!sandbox.exists("closed/log.db"));
 }
@@ -98,11 +102,14 @@ fn a_log_that_stays_locked_is_75_and_reading_goes_on() {
     let waiting = sandbox.spawn(sandbox.command(["ingest", "--event-id", "w1", "--action", "a"]));
     // Reading goes on meanwhile.
     assert_eq!(sandbox.run(["list", "--json"]).ok().json_lines().len(), 8);
-    assert!(!wait::for_exit(&waiting, std::time::Duration::from_secs(5)), "a lock is waited for");
-    let out = sandbox.collect(waiting).exits(75).no_stdout();
+    assert!(
+        !wait::has_exited_within(&waiting, std::time::Duration::from_secs(5)),
+        "a lock is waited for"
+    );
+    let out = sandbox.wait_with_output(waiting).exits(75).no_stdout();
     assert!(out.stderr().contains(&std::process::id().to_string()), "who holds it\n{out}");
     holder.sql.execute_batch("ROLLBACK").unwrap();
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -111,11 +118,11 @@ fn a_lock_that_is_let_go_in_time_costs_nothing() {
     let holder = Log::open_to_write(&sandbox.db());
     holder.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waiting = sandbox.spawn(sandbox.command(["ingest", "--action", "a"]));
-    assert!(!wait::for_exit(&waiting, std::time::Duration::from_millis(300)));
+    assert!(!wait::has_exited_within(&waiting, std::time::Duration::from_millis(300)));
     holder.sql.execute_batch("ROLLBACK").unwrap();
-    sandbox.collect(waiting).ok().done();
+    sandbox.wait_with_output(waiting).ok().done();
     drop(holder);
-    sandbox.holds(9);
+    sandbox.assert_sound_with(9);
 }
 
 #[test]
@@ -126,13 +133,13 @@ fn a_holder_that_is_stopped_is_named() {
     command.stdin(std::process::Stdio::piped());
     let mut child = sandbox.spawn(command);
     let stdin = child.stdin.take().unwrap();
-    wait::signal(&child, Signal::STOP);
+    wait::send_signal(&child, Signal::STOP);
     sandbox.run(["list"]).ok().done();
     sandbox.run(["ingest", "--action", "beside"]).ok().done();
-    wait::signal(&child, Signal::CONT);
+    wait::send_signal(&child, Signal::CONT);
     drop(stdin);
-    sandbox.collect(child).ok().done();
-    sandbox.holds(9);
+    sandbox.wait_with_output(child).ok().done();
+    sandbox.assert_sound_with(9);
 }
 
 #[test]
@@ -144,7 +151,7 @@ fn a_log_of_a_newer_program_is_78_and_untouched() {
     let before = sandbox.read("log.db");
     for args in ["list", "show 1", "search-actor 3", "export --csv", "ingest --action a", "actions"]
     {
-        let out = sandbox.run(args.split(' ')).exits(78).no_stdout().tells_one_error();
+        let out = sandbox.run(args.split(' ')).exits(78).no_stdout().stderr_is_one_error();
         assert!(out.stderr().contains("newer") && out.stderr().contains("99"), "{out}");
     }
     assert!(sandbox.read("log.db") == before, "not a byte has changed");

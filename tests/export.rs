@@ -9,8 +9,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::as_root;
-use crate::support::lines;
+use crate::support::is_running_as_root;
+use crate::support::join_lines;
 use crate::support::wait;
 
 const HEADER: &str = "id,event_id,occurred_at,recorded_at,recorded_by,tenant,source,severity,module,\
@@ -20,7 +20,7 @@ const HEADER: &str = "id,event_id,occurred_at,recorded_at,recorded_by,tenant,sou
 /// The events of a log, less what another log stamps anew.
 #[track_caller]
 fn essence(sandbox: &Sandbox) -> Vec<Value> {
-    let mut events = sandbox.stored();
+    let mut events = sandbox.stored_events();
     events.retain(|event| event["action"] != "log.export");
     events.sort_by_key(|event| event["event_id"].to_string());
     for event in &mut events {
@@ -66,7 +66,7 @@ fn one_event_tells_of_it_before_and_is_not_in_it() {
     let sandbox = Sandbox::with_events();
     sandbox.run(["export", "--jsonl", "actor:3", "-is:system"]).ok().done();
     sandbox.run(["export", "--csv", "-o", "all.csv"]).ok().no_stdout().done();
-    let stored = sandbox.stored();
+    let stored = sandbox.stored_events();
     assert_eq!(stored.len(), 10);
     let own = &stored[8];
     assert_eq!(own["action"], "log.export");
@@ -85,8 +85,8 @@ fn one_event_tells_of_it_before_and_is_not_in_it() {
     assert_eq!(own["payload"]["rows"], 9, "the export before it is an event like others");
     assert_eq!(own["payload"]["last_id"], 9);
     assert!(own["payload"]["output"].as_str().unwrap().ends_with("all.csv"), "{own}");
-    assert_eq!(sandbox.log().one::<i64>("SELECT sum(own) FROM event"), 2);
-    sandbox.holds(10);
+    assert_eq!(sandbox.log().query_value::<i64>("SELECT sum(own) FROM event"), 2);
+    sandbox.assert_sound_with(10);
 }
 
 #[test]
@@ -94,14 +94,14 @@ fn the_ending_of_the_output_decides_the_format() {
     let sandbox = Sandbox::with_events();
     for (name, format) in [("a.csv", "csv"), ("a.jsonl", "jsonl")] {
         sandbox.run(["export", "-o", name]).ok().no_stdout().done();
-        assert_eq!(sandbox.stored().last().unwrap()["payload"]["format"], format);
+        assert_eq!(sandbox.stored_events().last().unwrap()["payload"]["format"], format);
     }
-    let events = sandbox.log().count();
+    let events = sandbox.log().event_count();
     sandbox.run(["export", "-o", "a.txt"]).exits(2).no_stdout().done();
     sandbox.run(["export"]).exits(2).no_stdout().done();
     sandbox.run(["export", "--csv", "--jsonl"]).exits(2).no_stdout().done();
     sandbox.run(["export", "--csv", "status:x"]).exits(2).no_stdout().done();
-    sandbox.holds(events);
+    sandbox.assert_sound_with(events);
 }
 
 #[test]
@@ -110,8 +110,8 @@ fn an_export_of_nothing_is_recorded_too() {
     sandbox.run(["export", "--jsonl", "action:none"]).ok().no_stdout().done();
     let out = sandbox.run(["export", "--csv", "action:none"]).ok();
     assert_eq!(out.stdout().trim_end().replace('"', ""), HEADER);
-    assert_eq!(sandbox.stored()[8]["payload"]["rows"], 0);
-    sandbox.holds(10);
+    assert_eq!(sandbox.stored_events()[8]["payload"]["rows"], 0);
+    sandbox.assert_sound_with(10);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn the_output_is_atomic_private_and_replaces_a_regular_file() {
     assert_eq!(lines_of(&sandbox, "out.jsonl"), 8);
     sandbox.run(["export", "-o", "new.csv"]).ok().done();
     assert_eq!(sandbox.mode("new.csv"), 0o600);
-    let leftovers: Vec<_> = std::fs::read_dir(sandbox.work())
+    let leftovers: Vec<_> = std::fs::read_dir(sandbox.work_folder())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| {
@@ -145,28 +145,29 @@ fn what_is_no_regular_file_is_written_into() {
     sandbox.run(["export", "--jsonl", "-o", "/dev/null"]).ok().done();
     let null = std::path::Path::new("/dev/null").metadata().unwrap();
     assert!(!null.is_file(), "/dev/null is still a device");
-    let out =
-        sandbox.shell("mkfifo pipe && { cat pipe & activity export --jsonl -o pipe; wait; }").ok();
+    let out = sandbox
+        .run_shell("mkfifo pipe && { cat pipe & activity export --jsonl -o pipe; wait; }")
+        .ok();
     assert_eq!(out.stdout().lines().count(), 9, "{out}");
-    let out = sandbox.shell("activity export --jsonl -o /dev/stdout").ok();
+    let out = sandbox.run_shell("activity export --jsonl -o /dev/stdout").ok();
     assert_eq!(out.stdout().lines().count(), 10, "{out}");
 }
 
 #[test]
 fn an_output_that_cannot_be_made_is_73_before_anything_is_recorded() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell("mkdir folder").ok().done();
+    sandbox.run_shell("mkdir folder").ok().done();
     for output in ["none/out.csv", "folder", "log.db/out.csv"] {
         let args = ["export", "--csv", "-o", output];
-        sandbox.run(args).exits(73).no_stdout().tells_one_error().says(output).done();
+        sandbox.run(args).exits(73).no_stdout().stderr_is_one_error().stderr_has(output).done();
     }
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
 fn an_output_over_the_log_is_refused() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell("ln -s log.db soft; mkdir other; ln log.db other/hard").ok().done();
+    sandbox.run_shell("ln -s log.db soft; mkdir other; ln log.db other/hard").ok().done();
     let log = sandbox.read("log.db");
     for output in [
         "log.db",
@@ -179,30 +180,30 @@ fn an_output_over_the_log_is_refused() {
         "other/hard",
     ] {
         let args = ["export", "--jsonl", "-o", output];
-        sandbox.run(args).exits(2).no_stdout().says("would overwrite the log").done();
+        sandbox.run(args).exits(2).no_stdout().stderr_has("would overwrite the log").done();
     }
     assert!(sandbox.read("log.db") == log, "not a byte has changed");
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
 fn a_caller_who_may_not_write_the_log_exports_nothing() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell("chmod 0644 log.db log.db-* 2>/dev/null; chmod 0755 . ..").done();
-    if as_root() {
+    sandbox.run_shell("chmod 0644 log.db log.db-* 2>/dev/null; chmod 0755 . ..").done();
+    if is_running_as_root() {
         // Somebody else's log, that he may read.
-        let command = sandbox.as_somebody(["list"]);
+        let command = sandbox.command_as_nobody(["list"]);
         drop(command);
-        sandbox.shell("chown 0:0 . log.db*; chmod 0755 .").ok().done();
+        sandbox.run_shell("chown 0:0 . log.db*; chmod 0755 .").ok().done();
     } else {
-        sandbox.shell("chmod 0444 log.db log.db-*; chmod 0555 .").done();
+        sandbox.run_shell("chmod 0444 log.db log.db-*; chmod 0555 .").done();
     }
-    let out = sandbox.finish(sandbox.as_somebody(["export", "--jsonl"]));
+    let out = sandbox.run_command(sandbox.command_as_nobody(["export", "--jsonl"]));
     out.exits(77).no_stdout().done();
-    let out = sandbox.finish(sandbox.as_somebody(["list", "--json"])).ok();
+    let out = sandbox.run_command(sandbox.command_as_nobody(["list", "--json"])).ok();
     assert_eq!(out.json_lines().len(), 8, "listing works\n{out}");
-    sandbox.shell("chmod 0755 .; chmod u+w log.db*").ok().done();
-    assert_eq!(sandbox.log().count(), 8);
+    sandbox.run_shell("chmod 0755 .; chmod u+w log.db*").ok().done();
+    assert_eq!(sandbox.log().event_count(), 8);
 }
 
 #[test]
@@ -212,7 +213,7 @@ fn without_a_log_there_is_nothing_to_export() {
         .run(["export", "--csv", "-o", "out.csv"])
         .exits(66)
         .no_stdout()
-        .tells_one_error()
+        .stderr_is_one_error()
         .done();
     assert!(!sandbox.exists("out.csv") && !sandbox.exists("log.db"));
 }
@@ -273,7 +274,7 @@ fn awkward() -> Vec<Value> {
 #[test]
 fn export_and_ingest_into_an_empty_log_give_the_same_events() {
     let sandbox = Sandbox::with_events();
-    sandbox.ingest(lines(awkward().iter().map(Value::to_string)));
+    sandbox.ingest(join_lines(awkward().iter().map(Value::to_string)));
     let expected = essence(&sandbox);
     assert_eq!(expected.len(), 8 + awkward().len());
     for (export, ingest) in [
@@ -286,20 +287,20 @@ fn export_and_ingest_into_an_empty_log_give_the_same_events() {
         // The exports before it are the log's own, which root alone may bring back.
         let kept = exported.out.clone();
         let out = copy.run_with_input(ingest.split(' '), kept);
-        if as_root() {
+        if is_running_as_root() {
             out.ok().done();
         } else {
-            out.code_is_one_of(&[0, 77]);
+            out.exits_with_one_of(&[0, 77]);
         }
         assert_eq!(essence(&copy), expected, "{export}");
-        copy.log().is_sound();
+        copy.log().assert_sound();
     }
 }
 
 #[test]
 fn cells_that_a_spreadsheet_would_run_are_guarded() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         ["=1", "+1", "-1", "@1", "\t1", "\r1", "'=1", "''@", "'x", "x=1"]
             .map(|text| json!({"action":"a","title":text}).to_string()),
     ));
@@ -370,7 +371,7 @@ fn any_events_survive_every_format() {
                 event["event_id"] = json!(format!("e{n}"));
             }
             let sandbox = Sandbox::in_memory();
-            sandbox.ingest(lines(events.iter().map(Value::to_string)));
+            sandbox.ingest(join_lines(events.iter().map(Value::to_string)));
             let expected = essence(&sandbox);
             prop_assert_eq!(expected.len(), events.len());
             for event in &expected {
@@ -399,7 +400,7 @@ fn any_events_survive_every_format() {
                 format!("[2025-01-01T00:00:00.123456789+00:00] a.b.high: any {{ {json}")
             });
             let copy = Sandbox::in_memory();
-            copy.run_with_input(["ingest", "--quiet"], lines(mirrored)).ok().done();
+            copy.run_with_input(["ingest", "--quiet"], join_lines(mirrored)).ok().done();
             prop_assert_eq!(&essence(&copy), &expected, "mirror lines");
             Ok(())
         })
@@ -412,14 +413,14 @@ fn any_events_survive_every_format() {
 fn what_arrives_while_it_runs_is_not_in_it() {
     let sandbox = Sandbox::in_memory();
     let title = "x".repeat(1000);
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         (0..2000).map(|n| json!({"action":"a","title":format!("{title}{n}")}).to_string()),
     ));
     // Far more than a pipe holds: the export stands still until it is read.
     let mut child = sandbox.spawn(sandbox.command(["export", "--jsonl"]));
     let mut out = child.stdout.take().unwrap();
     let mut text = wait::read_lines(&mut out, 1);
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         (0..500).map(|n| {
             json!({"action":"late","event_id":format!("l{n}"),"occurred_at":n}).to_string()
         }),
@@ -431,5 +432,5 @@ fn what_arrives_while_it_runs_is_not_in_it() {
     let own = sandbox.run(["list", "--json", "action:log.export"]).ok().json();
     assert_eq!(own["payload"]["rows"], 2000);
     assert_eq!(own["payload"]["last_id"], 2000);
-    sandbox.holds(2501);
+    sandbox.assert_sound_with(2501);
 }

@@ -10,7 +10,7 @@ use crate::support::log::Log;
 fn the_view_events_has_the_fields_by_name() {
     let sandbox = Sandbox::with_events();
     let log = sandbox.log();
-    let columns = log.texts("SELECT name FROM pragma_table_info('events')");
+    let columns = log.query_texts("SELECT name FROM pragma_table_info('events')");
     assert_eq!(
         columns.join(" "),
         "id event_id occurred_at recorded_at recorded_by tenant source severity module action \
@@ -18,13 +18,13 @@ fn the_view_events_has_the_fields_by_name() {
          target_id target_label diff payload ip user_agent session_id method endpoint status_code \
          hash"
     );
-    let stored = sandbox.stored();
+    let stored = sandbox.stored_events();
     for (place, event) in stored.iter().enumerate() {
         for column in &columns {
             let sql = format!(
                 "SELECT CAST({column} AS TEXT) FROM events ORDER BY id LIMIT 1 OFFSET {place}"
             );
-            let seen: Option<String> = log.one(&sql);
+            let seen: Option<String> = log.query_value(&sql);
             let told = event.get(column).map(|value| match value {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
@@ -66,16 +66,17 @@ fn no_hand_changes_or_removes_an_event() {
         assert_eq!(refused, rule, "{hand}");
     }
     drop(log);
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
 fn the_chain_begins_with_the_first_event_and_differs_between_logs() {
     let (one, other) = (Sandbox::with_events(), Sandbox::with_events());
-    one.holds(8);
-    other.holds(8);
-    let first =
-        |sandbox: &Sandbox| sandbox.log().one::<Vec<u8>>("SELECT hash FROM event WHERE id = 1");
+    one.assert_sound_with(8);
+    other.assert_sound_with(8);
+    let first = |sandbox: &Sandbox| {
+        sandbox.log().query_value::<Vec<u8>>("SELECT hash FROM event WHERE id = 1")
+    };
     assert_ne!(first(&one), first(&other));
 }
 
@@ -88,7 +89,8 @@ fn ids_ascend_without_holes_over_rejects_and_duplicates() {
         sandbox.run_with_input(["ingest"], "nonsense\n").exits(65).done();
         sandbox.ingest(r#"{"action":"a"}"#);
     }
-    let ids: Vec<_> = sandbox.stored().iter().map(|event| event["id"].as_i64().unwrap()).collect();
+    let ids: Vec<_> =
+        sandbox.stored_events().iter().map(|event| event["id"].as_i64().unwrap()).collect();
     assert_eq!(ids, (1..=10).collect::<Vec<_>>());
-    sandbox.holds(10);
+    sandbox.assert_sound_with(10);
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::Output;
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// Takes an input in and gives the stored events back, less the stamps.
 #[track_caller]
@@ -25,7 +25,7 @@ fn fed(args: &[&str], input: impl AsRef<[u8]>) -> (Sandbox, Output) {
 
 #[track_caller]
 fn events(sandbox: &Sandbox) -> Vec<Value> {
-    let mut stored = sandbox.stored();
+    let mut stored = sandbox.stored_events();
     for event in &mut stored {
         let event = event.as_object_mut().unwrap();
         for stamp in ["id", "recorded_at", "recorded_by", "hash", "event_id", "occurred_at"] {
@@ -87,7 +87,7 @@ fn each_input_is_told_apart_by_itself_and_a_format_may_be_said() {
 #[test]
 fn what_is_none_of_these_is_read_as_json_lines() {
     let (_, out) = fed(&[], "Nov 20 04:00:00 host cron[17]: (root) CMD (true)\n");
-    out.exits(65).says("input:1: ").done();
+    out.exits(65).stderr_has("input:1: ").done();
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn an_array_that_breaks_off_keeps_what_came_before() {
         (65, r#"[{"action":"a"},{"action":"b"} {"action":"c"}]"#),
     ] {
         let (sandbox, out) = fed(&[], broken);
-        out.exits(code).says("input:1: ").done();
+        out.exits(code).stderr_has("input:1: ").done();
         let stored = events(&sandbox);
         assert!(stored.len() >= 2, "{broken}: {stored:?}");
         assert_eq!(stored[..2], [event("system", "a"), event("system", "b")], "{broken}");
@@ -159,7 +159,7 @@ fn csv_columns_come_in_any_order_and_under_other_names() {
                  ,cache.purge,,,1700000000,,\n";
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], input).ok().done();
-    let stored = sandbox.stored();
+    let stored = sandbox.stored_events();
     assert_eq!(stored[0]["actor_label"], "Jerome");
     assert_eq!(stored[0]["action"], "user.edit");
     assert_eq!(stored[0]["target_id"], "17");
@@ -188,8 +188,9 @@ fn csv_cells_hold_json_quotes_and_line_ends() {
 fn one_guarding_quote_comes_off_where_a_guard_can_stand() {
     let cells = ["'=1+1", "''=1+1", "'+27 82", "'-5", "'@x", "'\tx", "'plain", "=1", "'", "it's"];
     let values = ["=1+1", "'=1+1", "+27 82", "-5", "@x", "\tx", "'plain", "=1", "'", "it's"];
-    let input =
-        lines(["action,title".to_owned()].into_iter().chain(cells.map(|c| format!("a,\"{c}\""))));
+    let input = join_lines(
+        ["action,title".to_owned()].into_iter().chain(cells.map(|c| format!("a,\"{c}\""))),
+    );
     let titles = |args| -> Vec<_> {
         taken(args, &input)
             .iter()
@@ -217,17 +218,17 @@ fn a_csv_header_that_is_not_ours_is_refused_at_once() {
     for header in ["name,title", "action,title,title", "action,action"] {
         let input = format!("{header}\n{}", "a,b,c\n".repeat(50));
         let (sandbox, out) = fed(&["--format", "csv"], input);
-        let out = out.exits(65).says("input:1: ");
+        let out = out.exits(65).stderr_has("input:1: ");
         let told = out.stderr().lines().filter(|line| line.starts_with("input:")).count();
         assert_eq!(told, 1, "one reason, not one a row: {header}\n{out}");
-        assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{header}");
+        assert!(!sandbox.exists("log.db") || sandbox.log().event_count() == 0, "{header}");
     }
 }
 
 #[test]
 fn an_unclosed_quote_is_told_and_takes_no_good_row_with_it() {
     let (sandbox, out) = fed(&[], "action,title\na,fine\nb,\"never closed\nc,d\n");
-    out.exits(65).says("input:3: ").done();
+    out.exits(65).stderr_has("input:3: ").done();
     assert_eq!(events(&sandbox)[0]["action"], "a");
 }
 
@@ -237,7 +238,7 @@ fn csv_takes_the_stamps_of_another_log_for_what_they_are() {
         "id,event_id,recorded_at,recorded_by,action,hash\n9,e1,2020-01-01T00:00:00Z,eve,a,00\n";
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], input).ok().done();
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
     assert_eq!((&event["id"], &event["event_id"]), (&json!(1), &json!("e1")));
     assert_ne!(event["recorded_by"], "eve");
     assert_eq!(event.get("payload"), None);
@@ -256,9 +257,9 @@ fn our_own_mirror_lines_are_read_from_the_json_alone() {
         )
     });
     let copy = Sandbox::new();
-    copy.run_with_input(["ingest"], lines(mirrored)).ok().done();
+    copy.run_with_input(["ingest"], join_lines(mirrored)).ok().done();
     let bare = |sandbox: &Sandbox| -> Vec<Value> {
-        let mut stored = sandbox.stored();
+        let mut stored = sandbox.stored_events();
         for event in &mut stored {
             for stamp in ["recorded_at", "recorded_by", "hash"] {
                 event.as_object_mut().unwrap().shift_remove(stamp);
@@ -267,7 +268,7 @@ fn our_own_mirror_lines_are_read_from_the_json_alone() {
         stored
     };
     assert_eq!(bare(&copy), bare(&sandbox));
-    copy.holds(8);
+    copy.assert_sound_with(8);
 }
 
 /// A line as WP Activity Log writes it, and what it becomes.
@@ -275,7 +276,7 @@ fn our_own_mirror_lines_are_read_from_the_json_alone() {
 fn wsal(line: &str) -> Value {
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], line).ok().done();
-    sandbox.stored_one()
+    sandbox.only_event()
 }
 
 #[test]
@@ -362,9 +363,9 @@ fn a_line_that_only_looks_like_a_mirror_line_is_rejected_alone() {
         "[not a time] a.INFO: M {\"Code\":1} []",
         "no head {\"Code\":1} []",
     ] {
-        let (sandbox, out) = fed(&[], lines([good, bad, good]));
-        out.exits(65).says("input:2: ").done();
-        assert_eq!(sandbox.log().count(), 2, "{bad}");
+        let (sandbox, out) = fed(&[], join_lines([good, bad, good]));
+        out.exits(65).stderr_has("input:2: ").done();
+        assert_eq!(sandbox.log().event_count(), 2, "{bad}");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// The names of the subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
@@ -95,7 +95,7 @@ fn the_two_examples_of_every_help_run() {
     let names = subcommands(&help_of(&Sandbox::new(), None));
     for command in names {
         let sandbox = Sandbox::with_events();
-        sandbox.ingest(lines([60, 3600].map(|ago| {
+        sandbox.ingest(join_lines([60, 3600].map(|ago| {
             let time = clock::seconds_ago(ago);
             json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
                 .to_string()
@@ -110,7 +110,7 @@ fn the_two_examples_of_every_help_run() {
         assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");
         for example in examples {
             assert!(example.contains(&format!("activity {command}")), "{example}");
-            let out = sandbox.shell(&example);
+            let out = sandbox.run_shell(&example);
             let out = out.ok();
             let told = !out.out.is_empty() || command == "ingest" || example.contains("-o ");
             assert!(told || example.contains('>'), "{example} shows nothing\n{out}");
@@ -145,7 +145,7 @@ fn completions_come_for_each_shell_and_parse() {
     }
     sandbox.run(["completions", "tcl"]).exits(2).no_stdout().done();
     sandbox.run(["completions"]).exits(2).no_stdout().done();
-    let out = sandbox.shell(
+    let out = sandbox.run_shell(
         "activity completions bash > c && bash -n c && bash -c '. ./c; complete -p activity'",
     );
     assert!(out.ok().stdout().contains("activity"));
@@ -164,7 +164,7 @@ fn the_manual_is_one_that_man_reads() {
 #[test]
 fn a_mistyped_command_or_flag_is_2_with_the_nearest_name() {
     let sandbox = Sandbox::new();
-    sandbox.run(["lst"]).exits(2).no_stdout().says("list").done();
-    sandbox.run(["list", "--actr", "3"]).exits(2).no_stdout().says("--actor").done();
-    sandbox.run(["ingest", "--actoin", "x"]).exits(2).no_stdout().says("--action").done();
+    sandbox.run(["lst"]).exits(2).no_stdout().stderr_has("list").done();
+    sandbox.run(["list", "--actr", "3"]).exits(2).no_stdout().stderr_has("--actor").done();
+    sandbox.run(["ingest", "--actoin", "x"]).exits(2).no_stdout().stderr_has("--action").done();
 }

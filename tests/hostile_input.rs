@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::support::Output;
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::support::wait;
 
@@ -27,7 +27,7 @@ fn rejected_alone(line: &[u8]) -> Output {
     let shown = String::from_utf8_lossy(&line[..line.len().min(60)]).into_owned();
     assert!(out.stderr().starts_with("in:2: "), "{shown}\n{out}");
     assert!(out.stderr().contains("ingested 2, duplicates 0, rejected 1\n"), "{shown}\n{out}");
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
     out
 }
 
@@ -61,12 +61,12 @@ impl<'a> Feed<'a> {
     fn in_flat_memory(self, events: u64) -> Output {
         let db = self.sandbox.db();
         wait::until("the good line behind", &self.child, || {
-            (Log::count_now(&db) == events).then_some(())
+            (Log::count_or_zero(&db) == events).then_some(())
         });
-        let peak = wait::peak_memory(&self.child);
+        let peak = wait::peak_memory_kib(&self.child);
         assert!(peak <= 64 * 1024, "{peak} KiB");
         drop(self.stdin);
-        self.sandbox.collect(self.child)
+        self.sandbox.wait_with_output(self.child)
     }
 }
 
@@ -113,9 +113,9 @@ fn a_stream_without_end_or_line_is_read_in_flat_memory() {
     wait::until("much of it to be read", &child, || {
         (wait::bytes_read(&child) > 300 * MIB).then_some(())
     });
-    let peak = wait::peak_memory(&child);
-    wait::signal(&child, rustix::process::Signal::KILL);
-    sandbox.collect(child).done();
+    let peak = wait::peak_memory_kib(&child);
+    wait::send_signal(&child, rustix::process::Signal::KILL);
+    sandbox.wait_with_output(child).done();
     assert!(peak <= 64 * 1024, "{peak} KiB");
 }
 
@@ -177,7 +177,7 @@ fn a_mark_and_blank_lines_are_fine_and_utf_16_is_named() {
     let sandbox = Sandbox::new();
     let text = format!("\u{feff}\r\n\n  \t\r\n{GOOD}\r\n\n{GOOD}");
     sandbox.run_with_input(["ingest"], text).ok().done();
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 
     for little in [true, false] {
         let bytes: Vec<u8> = format!("\u{feff}{GOOD}\n")
@@ -188,7 +188,7 @@ fn a_mark_and_blank_lines_are_fine_and_utf_16_is_named() {
         assert!(out.stderr().contains("UTF-16"), "{out}");
         assert!(out.stderr().contains("rejected 1"), "once, not once a line\n{out}");
     }
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 }
 
 #[test]
@@ -239,11 +239,13 @@ fn odd_actions_are_rejected() {
 fn ids_are_any_text() {
     let sandbox = Sandbox::new();
     let ids = ["a b", "*", "-x", "é\u{301}", "'; DROP TABLE event; --", "%_", "\u{202e}", "\n"];
-    sandbox
-        .ingest(lines(ids.map(|id| json!({"action":"a","event_id":id,"actor_id":id}).to_string())));
-    let stored: Vec<_> = sandbox.stored().iter().map(|event| event["event_id"].clone()).collect();
+    sandbox.ingest(join_lines(
+        ids.map(|id| json!({"action":"a","event_id":id,"actor_id":id}).to_string()),
+    ));
+    let stored: Vec<_> =
+        sandbox.stored_events().iter().map(|event| event["event_id"].clone()).collect();
     assert_eq!(stored, ids);
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -260,8 +262,8 @@ fn compressed_and_binary_input_is_rejected_and_ends() {
 #[test]
 fn a_folder_as_input_is_66() {
     let sandbox = Sandbox::new();
-    sandbox.shell("mkdir folder").ok().done();
-    sandbox.run(["ingest", "folder"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run_shell("mkdir folder").ok().done();
+    sandbox.run(["ingest", "folder"]).exits(66).no_stdout().stderr_is_one_error().done();
 }
 
 #[test]
@@ -285,5 +287,5 @@ fn arguments_that_are_no_utf_8_are_refused_or_taken_as_names() {
     sandbox.run([OsStr::new("list"), odd]).exits(2).no_stdout().done();
     sandbox.write(std::path::Path::new(odd), format!("{GOOD}\n"));
     sandbox.run([OsStr::new("ingest"), odd]).ok().done();
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use unicode_width::UnicodeWidthStr;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// Every code point that a text can hold.
 fn all() -> impl Iterator<Item = char> {
@@ -94,7 +94,7 @@ fn every_code_point_through_the_table() {
     let sandbox = Sandbox::in_memory();
     let labels = pieces(256);
     assert_eq!(labels.iter().map(|label| label.chars().count() / 2).sum::<usize>(), 1_112_064);
-    sandbox.ingest(lines(labels.iter().enumerate().map(|(n, label)| {
+    sandbox.ingest(join_lines(labels.iter().enumerate().map(|(n, label)| {
         json!({"action":"a","occurred_at":n,"actor_label":label,"title":label}).to_string()
     })));
     let count = labels.len();
@@ -104,7 +104,7 @@ fn every_code_point_through_the_table() {
     // Nothing is cut: the last column begins at one place in every row.
     let mut command = sandbox.command(args);
     command.env_remove("COLUMNS");
-    let out = sandbox.finish(command).ok();
+    let out = sandbox.run_command(command).ok();
     is_clean(&out.out, "list");
     let rows: Vec<&str> = out.stdout().lines().skip(1).take(count).collect();
     assert_eq!(rows.len(), count, "one line an event");
@@ -138,7 +138,7 @@ fn every_code_point_through_the_table() {
 fn every_code_point_through_show() {
     let sandbox = Sandbox::in_memory();
     let texts = pieces(1 << 16);
-    sandbox.ingest(lines(texts.iter().map(|text| {
+    sandbox.ingest(join_lines(texts.iter().map(|text| {
         let short: String = text.chars().take(600).collect();
         json!({"action":"a","title":short,"description":text,"user_agent":short,"actor_label":short,
             "target_label":short,"payload":{"k":text,&short:1},"diff":{"d":{"before":short,"after":short}}})
@@ -160,7 +160,7 @@ fn every_code_point_through_show() {
 fn every_code_point_through_summaries_and_actions() {
     let sandbox = Sandbox::in_memory();
     let labels = pieces(1024);
-    sandbox.ingest(lines(labels.iter().map(|label| {
+    sandbox.ingest(join_lines(labels.iter().map(|label| {
         let label: String = label.chars().take(1000).collect();
         json!({"action":"a","actor_id":"1","actor_label":label,"target_type":label,"target_id":"1",
             "target_label":label,"module":label})
@@ -206,7 +206,7 @@ fn every_code_point_through_errors() {
 #[test]
 fn escapes_are_readable_and_cannot_be_forged() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         json!({"action":"a","actor_label":"red \u{1b}[31m"}).to_string(),
         json!({"action":"b","actor_label":"csi \u{9b}31m"}).to_string(),
         json!({"action":"c","actor_label":"rtl \u{202e}gpj.exe"}).to_string(),
@@ -220,7 +220,7 @@ fn escapes_are_readable_and_cannot_be_forged() {
     ]));
     let mut command = sandbox.command(["list", "--columns", "action,actor", "--sort", "id:asc"]);
     command.env_remove("COLUMNS");
-    insta::assert_snapshot!(sandbox.finish(command), @r"
+    insta::assert_snapshot!(sandbox.run_command(command), @r"
     ACTION  ACTOR
     a       red \e[31m
     b       csi \x9b31m

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::as_root;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::is_running_as_root;
+use crate::support::join_lines;
 
 // One event by flags.
 
@@ -16,7 +16,7 @@ fn one_event_is_recorded_by_flags() {
     let out = sandbox.run(args.split(' ')).ok().no_stdout();
     assert_eq!(out.stderr(), "ingested 1, duplicates 0, rejected 0\n");
 
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
     assert_eq!(event["action"], "deploy.finish");
     assert_eq!(event["target_type"], "service");
     assert_eq!(event["target_id"], "web");
@@ -24,14 +24,14 @@ fn one_event_is_recorded_by_flags() {
     assert_eq!(event["source"], "operator");
     assert_eq!(event["severity"], "info");
     assert_eq!(event["id"], 1);
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
 fn an_event_without_id_and_time_gets_a_uuid_v7_and_now() {
     let sandbox = Sandbox::new();
     let out = sandbox.run(["ingest", "--json", "--action", "a.b"]).ok().no_stderr().json();
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
 
     let id = event["event_id"].as_str().unwrap();
     let uuid = uuid::Uuid::parse_str(id).unwrap();
@@ -40,12 +40,12 @@ fn an_event_without_id_and_time_gets_a_uuid_v7_and_now() {
     assert_eq!(out, json!({"ingested":1,"duplicates":0,"rejected":0,"id":1,"event_id":id}));
 
     for stamp in ["occurred_at", "recorded_at"] {
-        let age = clock::age(event[stamp].as_str().unwrap());
+        let age = clock::age_in_seconds(event[stamp].as_str().unwrap());
         assert!((-1.0..60.0).contains(&age), "{stamp} is now: {event}");
     }
     let recorder = event["recorded_by"].as_str().unwrap();
     assert!(!recorder.is_empty());
-    if as_root() {
+    if is_running_as_root() {
         assert_eq!(recorder.split(' ').next(), Some("root"));
     }
 }
@@ -85,7 +85,7 @@ fn every_field_has_a_flag() {
         args.push(value.to_owned());
     }
     sandbox.run(&args).ok().done();
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
     for (field, value) in fields {
         let told = match field {
             "diff" | "payload" => event[field].to_string(),
@@ -101,7 +101,7 @@ fn the_short_flags_stand_for_the_labels() {
     let sandbox = Sandbox::new();
     let args = ["--actor", "A B", "--target", "C D", "--impersonator", "E F", "--action", "x"];
     sandbox.run(["ingest"].into_iter().chain(args)).ok().done();
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
     assert_eq!(event["actor_label"], "A B");
     assert_eq!(event["target_label"], "C D");
     assert_eq!(event["impersonator_label"], "E F");
@@ -113,7 +113,7 @@ fn before_and_after_flags_make_the_diff() {
     let (before, after) = (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":3}"#);
     let args = ["ingest", "--action", "x", "--before", before, "--after", after];
     sandbox.run(args).ok().done();
-    assert_eq!(sandbox.stored_one()["diff"], json!({"b":{"before":2,"after":3}}));
+    assert_eq!(sandbox.only_event()["diff"], json!({"b":{"before":2,"after":3}}));
 }
 
 #[test]
@@ -129,14 +129,14 @@ fn a_flag_that_does_not_fit_its_field_is_rejected_and_nothing_is_stored() {
     ] {
         let sandbox = Sandbox::new();
         let out = sandbox.run(["ingest", "--action", "x", flag, value]).exits(65).no_stdout();
-        assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{flag}\n{out}");
+        assert!(!sandbox.exists("log.db") || sandbox.log().event_count() == 0, "{flag}\n{out}");
     }
 }
 
 #[test]
 fn an_event_by_flags_needs_an_action() {
     let sandbox = Sandbox::new();
-    sandbox.run(["ingest", "--actor-id", "3"]).exits(65).no_stdout().says("--action").done();
+    sandbox.run(["ingest", "--actor-id", "3"]).exits(65).no_stdout().stderr_has("--action").done();
     assert!(!sandbox.exists("log.db"));
 }
 
@@ -153,7 +153,7 @@ fn quiet_says_nothing_when_all_is_well() {
 #[test]
 fn bad_lines_are_told_and_the_good_ones_land() {
     let sandbox = Sandbox::new();
-    let input = lines([
+    let input = join_lines([
         r#"{"action":"a","event_id":"1"}"#,
         r#"{"actor_id":"3"}"#,
         "",
@@ -169,7 +169,7 @@ fn bad_lines_are_told_and_the_good_ones_land() {
     hint: --rejects bad.jsonl keeps the rejected lines for repair
     [exit status: 65]
     "#);
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn the_first_20_bad_lines_are_told_then_their_number() {
 #[test]
 fn json_tells_the_summary_on_standard_output() {
     let sandbox = Sandbox::new();
-    let input = lines([r#"{"action":"a","event_id":"1"}"#, "nonsense", r#"{"action":"b"}"#]);
+    let input = join_lines([r#"{"action":"a","event_id":"1"}"#, "nonsense", r#"{"action":"b"}"#]);
     let out = sandbox.run_with_input(["ingest", "--json"], &input).exits(65);
     assert_eq!(out.json(), json!({"ingested":2,"duplicates":0,"rejected":1}));
     let out = sandbox.run_with_input(["ingest", "--json"], r#"{"action":"a","event_id":"1"}"#).ok();
@@ -217,42 +217,42 @@ fn rejects_are_kept_as_they_came_and_can_be_repaired() {
     let repaired = "{\"action\":\"a\", \"ip\":\"10.0.0.3\"}\n";
     sandbox.write("bad.jsonl", repaired);
     sandbox.run(["ingest", "bad.jsonl"]).ok().done();
-    sandbox.holds(5);
+    sandbox.assert_sound_with(5);
 }
 
 #[test]
 fn a_hint_names_rejects_when_they_were_not_kept() {
     let sandbox = Sandbox::new();
     sandbox.write("bad.jsonl", "nonsense\n");
-    sandbox.run(["ingest", "bad.jsonl"]).exits(65).says("--rejects").done();
+    sandbox.run(["ingest", "bad.jsonl"]).exits(65).stderr_has("--rejects").done();
 }
 
 #[test]
 fn strict_lands_nothing_if_one_line_is_bad() {
     let sandbox = Sandbox::new();
     let good = r#"{"action":"a"}"#;
-    sandbox.write("good.jsonl", lines([good, good]));
+    sandbox.write("good.jsonl", join_lines([good, good]));
     let other = r#"{"action":"b"}"#;
-    sandbox.write("mixed.jsonl", lines([other, "nonsense", other]));
+    sandbox.write("mixed.jsonl", join_lines([other, "nonsense", other]));
     let out = sandbox.run(["ingest", "--strict", "good.jsonl", "mixed.jsonl"]).exits(65);
     assert!(out.stderr().contains("mixed.jsonl:2: "), "{out}");
-    assert!(!sandbox.exists("log.db") || sandbox.log().count() == 0, "{out}");
+    assert!(!sandbox.exists("log.db") || sandbox.log().event_count() == 0, "{out}");
 
     // Nothing is known of a file that did not land.
     let out = sandbox.run(["ingest", "--strict", "good.jsonl"]).ok();
     assert_eq!(out.stderr(), "ingested 2, duplicates 0, rejected 0\n");
-    sandbox.write("mixed.jsonl", lines([other, other, other]));
+    sandbox.write("mixed.jsonl", join_lines([other, other, other]));
     sandbox.run(["ingest", "--strict", "--json", "mixed.jsonl"]).ok().done();
-    sandbox.holds(5);
+    sandbox.assert_sound_with(5);
 }
 
 #[test]
 fn a_conflict_counts_as_bad_under_strict() {
     let sandbox = Sandbox::new();
     sandbox.ingest(r#"{"action":"a","event_id":"e1"}"#);
-    let input = lines([r#"{"action":"b"}"#, r#"{"action":"b","event_id":"e1"}"#]);
+    let input = join_lines([r#"{"action":"b"}"#, r#"{"action":"b","event_id":"e1"}"#]);
     sandbox.run_with_input(["ingest", "--strict"], input).exits(65).done();
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -261,15 +261,16 @@ fn several_files_are_taken_in_their_order() {
     sandbox.write("b.jsonl", r#"{"action":"first"}"#);
     sandbox.write("a.csv", "action\nsecond\n");
     sandbox.run(["ingest", "b.jsonl", "a.csv"]).ok().done();
-    let actions: Vec<_> = sandbox.stored().iter().map(|event| event["action"].clone()).collect();
+    let actions: Vec<_> =
+        sandbox.stored_events().iter().map(|event| event["action"].clone()).collect();
     assert_eq!(actions, ["first", "second"]);
 }
 
 #[test]
 fn a_missing_input_file_is_66_and_names_it() {
     let sandbox = Sandbox::new();
-    let out = sandbox.run(["ingest", "nowhere.jsonl"]).exits(66).tells_one_error().no_stdout();
-    out.says("nowhere.jsonl").done();
+    let out = sandbox.run(["ingest", "nowhere.jsonl"]).exits(66).stderr_is_one_error().no_stdout();
+    out.stderr_has("nowhere.jsonl").done();
     assert!(!sandbox.exists("log.db"), "no log is made for nothing");
 }
 
@@ -298,14 +299,14 @@ fn a_new_log_is_private_and_its_folders_too() {
 #[test]
 fn a_wide_umask_does_not_open_the_log() {
     let sandbox = Sandbox::new();
-    sandbox.shell("umask 000; activity ingest --action a").ok().done();
+    sandbox.run_shell("umask 000; activity ingest --action a").ok().done();
     assert_eq!(sandbox.mode("log.db"), 0o600);
 }
 
 #[test]
 fn a_new_log_in_a_setgid_folder_is_the_groups_too() {
     let sandbox = Sandbox::new();
-    sandbox.shell("mkdir shared && chmod 2770 shared").ok().done();
+    sandbox.run_shell("mkdir shared && chmod 2770 shared").ok().done();
     sandbox.run(["ingest", "--db", "shared/log.db", "--action", "a"]).ok().done();
     assert_eq!(sandbox.mode("shared/log.db"), 0o660);
     for side in ["shared/log.db-wal", "shared/log.db-shm"] {
@@ -318,13 +319,13 @@ fn a_new_log_is_empty_and_reading_leaves_no_event() {
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], "").ok().done();
     if sandbox.exists("log.db") {
-        assert_eq!(sandbox.log().count(), 0);
+        assert_eq!(sandbox.log().event_count(), 0);
     }
     sandbox.ingest(r#"{"action":"a"}"#);
     for args in [&["list"] as &[_], &["show", "1"], &["search-actor", "x"], &["actions"]] {
         sandbox.run(args).ok().done();
     }
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -332,40 +333,40 @@ fn the_logs_own_actions_are_refused_from_others() {
     let sandbox = Sandbox::new();
     let reserved = ["log.export", "retention.sweep", "digest.sent", "mirror.dead", "log.anything"];
     for action in reserved {
-        let command = sandbox.as_somebody(["ingest", "--action", action]);
-        sandbox.finish(command).exits(77).says(action).done();
+        let command = sandbox.command_as_nobody(["ingest", "--action", action]);
+        sandbox.run_command(command).exits(77).stderr_has(action).done();
     }
-    let input = lines([
+    let input = join_lines([
         r#"{"action":"good.one"}"#,
         r#"{"action":"Retention.Sweep"}"#,
         r#"{"action":"logger.fine"}"#,
     ]);
-    let command = sandbox.as_somebody(["ingest"]);
-    let out = sandbox.finish_with_input(command, input).exits(77);
+    let command = sandbox.command_as_nobody(["ingest"]);
+    let out = sandbox.run_command_with_input(command, input).exits(77);
     assert!(out.stderr().contains(":2: "), "{out}");
     assert!(out.stderr().contains("ingested 2, duplicates 0, rejected 1\n"), "{out}");
 }
 
 #[test]
 fn root_may_bring_the_logs_own_actions_back_and_they_are_history_only() {
-    if !as_root() {
+    if !is_running_as_root() {
         return;
     }
     let sandbox = Sandbox::new();
     sandbox.ingest(r#"{"action":"retention.sweep","payload":{"count":3}}"#);
-    assert_eq!(sandbox.stored_one()["action"], "retention.sweep");
-    assert_eq!(sandbox.log().one::<i64>("SELECT own FROM event"), 0);
+    assert_eq!(sandbox.only_event()["action"], "retention.sweep");
+    assert_eq!(sandbox.log().query_value::<i64>("SELECT own FROM event"), 0);
 }
 
 #[test]
 fn recorded_by_is_stamped_by_the_program() {
     let sandbox = Sandbox::new();
     let event = r#"{"action":"a","recorded_by":"eve"}"#;
-    let command = sandbox.as_somebody(["ingest"]);
-    sandbox.finish_with_input(command, event).ok().done();
-    let recorder = sandbox.stored_one()["recorded_by"].as_str().unwrap().to_owned();
+    let command = sandbox.command_as_nobody(["ingest"]);
+    sandbox.run_command_with_input(command, event).ok().done();
+    let recorder = sandbox.only_event()["recorded_by"].as_str().unwrap().to_owned();
     assert!(!recorder.contains("eve"), "{recorder}");
-    if as_root() {
+    if is_running_as_root() {
         let first = recorder.split(' ').next().unwrap();
         assert!(["nobody", "65534"].contains(&first), "{recorder}");
     }

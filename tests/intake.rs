@@ -10,7 +10,7 @@ use crate::support::Sandbox;
 fn kept(event: &str) -> Value {
     let sandbox = Sandbox::new();
     sandbox.ingest(event);
-    let mut kept = sandbox.stored_one();
+    let mut kept = sandbox.only_event();
     for stamp in ["id", "recorded_at", "recorded_by", "hash"] {
         kept.as_object_mut().unwrap().remove(stamp).expect("each event is stamped");
     }
@@ -29,7 +29,7 @@ fn refused(line: &str) -> String {
     let sandbox = Sandbox::new();
     sandbox.write("bad.jsonl", format!("{{\"action\":\"good.one\"}}\n{line}\n"));
     let out = sandbox.run(["ingest", "bad.jsonl"]).exits(65).no_stdout();
-    assert_eq!(sandbox.log().count(), 1, "the good line lands, the bad one does not\n{out}");
+    assert_eq!(sandbox.log().event_count(), 1, "the good line lands, the bad one does not\n{out}");
     let said = out.stderr().lines().find_map(|line| line.strip_prefix("bad.jsonl:2: "));
     said.unwrap_or_else(|| panic!("no reason for {line}\n{out}")).to_owned()
 }
@@ -144,7 +144,7 @@ fn stamps_of_another_log_are_dropped_with_its_id() {
         r#""recorded_at":"2020-01-01T00:00:00Z","recorded_by":"eve","hash":"00ff","id":99"#;
     let sandbox = Sandbox::new();
     sandbox.ingest(format!(r#"{{"action":"a","event_id":"e1",{stamps}}}"#));
-    let event = sandbox.stored_one();
+    let event = sandbox.only_event();
     assert_eq!(event["id"], 1);
     assert_eq!(event["event_id"], "e1");
     assert_ne!(event["recorded_by"], "eve");
@@ -245,17 +245,17 @@ fn a_time_without_offset_needs_an_input_zone() {
     ] {
         let sandbox = Sandbox::new();
         sandbox.run_with_input(["ingest", "--input-tz", zone], event).ok().done();
-        assert_eq!(sandbox.stored_one()["occurred_at"], time, "{zone}");
+        assert_eq!(sandbox.only_event()["occurred_at"], time, "{zone}");
     }
     // An offset that is there is not overridden.
     let sandbox = Sandbox::new();
     let event = r#"{"action":"a","occurred_at":"2025-03-05T14:28:09Z"}"#;
     sandbox.run_with_input(["ingest", "--input-tz", "Asia/Tokyo"], event).ok().done();
-    assert_eq!(sandbox.stored_one()["occurred_at"], "2025-03-05T14:28:09Z");
+    assert_eq!(sandbox.only_event()["occurred_at"], "2025-03-05T14:28:09Z");
 
     let sandbox = Sandbox::new();
     let out = sandbox.run_with_input(["ingest", "--input-tz", "Mars/Olympus"], event);
-    out.exits(2).says("Mars/Olympus").done();
+    out.exits(2).stderr_has("Mars/Olympus").done();
 }
 
 #[test]
@@ -304,8 +304,8 @@ fn payload_and_diff_keep_the_text_that_came() {
     assert!(out.stdout().contains(&format!(r#""payload":{payload}"#)), "{out}");
     assert!(out.stdout().contains(&format!(r#""diff":{diff}"#)), "{out}");
     let log = sandbox.log();
-    assert_eq!(log.one::<String>("SELECT payload FROM events"), payload);
-    assert_eq!(log.one::<String>("SELECT diff FROM events"), diff);
+    assert_eq!(log.query_value::<String>("SELECT payload FROM events"), payload);
+    assert_eq!(log.query_value::<String>("SELECT diff FROM events"), diff);
 }
 
 #[test]

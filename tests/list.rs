@@ -10,13 +10,13 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::support::wait;
 
 /// Numbered events, a second apart, all before now.
 fn many(count: u32) -> String {
-    lines((1..=count).map(|n| {
+    join_lines((1..=count).map(|n| {
         let time = clock::normal_form(&format!(
             "2025-01-01T{:02}:{:02}:{:02}Z",
             n / 3600,
@@ -91,7 +91,7 @@ fn off_a_terminal_nothing_is_cut_unless_columns_is_set() {
     );
     let mut command = sandbox.command(["list"]);
     command.env_remove("COLUMNS");
-    let out = sandbox.finish(command).ok();
+    let out = sandbox.run_command(command).ok();
     assert_eq!(out.stdout().matches(label.trim()).count(), 2, "{out}");
     let out = sandbox.run(["list"]).ok();
     assert!(!out.stdout().contains(label.trim()) && out.stdout().contains('…'), "{out}");
@@ -115,8 +115,8 @@ fn times_are_told_in_the_zone() {
     sandbox
         .run(["list", "--tz", "Mars/Olympus"])
         .exits(2)
-        .tells_one_error()
-        .says("Mars/Olympus")
+        .stderr_is_one_error()
+        .stderr_has("Mars/Olympus")
         .done();
 }
 
@@ -159,7 +159,7 @@ fn columns_are_chosen_or_added() {
         out.stdout().lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows[0], ["1", "user.edit"], "{out}");
     let out = sandbox.run(["list", "--columns", "colour"]).exits(2).no_stdout();
-    out.says("colour").done();
+    out.stderr_has("colour").done();
 }
 
 #[test]
@@ -201,11 +201,11 @@ fn output_csv_is_an_export_of_what_is_shown() {
         reader.records().map(|row| row.unwrap().get(0).unwrap().to_owned()).collect();
     assert_eq!(ids, ["1", "4"], "newest first, as the table");
 
-    let event = sandbox.stored().pop().unwrap();
+    let event = sandbox.stored_events().pop().unwrap();
     assert_eq!(event["action"], "log.export");
     assert_eq!(event["payload"]["format"], "csv");
     assert_eq!(event["payload"]["rows"], 2);
-    sandbox.holds(9);
+    sandbox.assert_sound_with(9);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
 #[test]
 fn labels_are_filled_in_in_tables_alone() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"a","occurred_at":"2025-01-01T00:00:00Z","actor_id":"17","actor_label":"Jim Compton"}"#,
         r#"{"action":"b","occurred_at":"2025-01-02T00:00:00Z","actor_id":"17","actor_label":"James Compton"}"#,
         r#"{"action":"c","occurred_at":"2025-01-03T00:00:00Z","actor_id":"17"}"#,
@@ -238,7 +238,7 @@ fn labels_are_filled_in_in_tables_alone() {
     let args = ["list", "--columns", "action,actor", "--sort", "id:asc"];
     let mut command = sandbox.command(args);
     command.env_remove("COLUMNS");
-    insta::assert_snapshot!(sandbox.finish(command), @"
+    insta::assert_snapshot!(sandbox.run_command(command), @"
     ACTION  ACTOR
     a       Jim Compton
     b       James Compton
@@ -273,7 +273,7 @@ fn the_newest_50_come_first_and_equal_times_by_id() {
     sandbox.ingest(many(60));
     let out = sandbox.run(["list", "--json"]).ok();
     assert_eq!(out.ids(), (11..=60).rev().collect::<Vec<_>>());
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         ["x", "y"].map(|a| format!(r#"{{"action":"{a}","occurred_at":"2025-06-01T00:00:00Z"}}"#)),
     ));
     let out = sandbox.run(["list", "--json", "--limit", "3"]).ok();
@@ -287,7 +287,7 @@ fn the_footer_says_how_to_get_more_and_that_command_works() {
     let mut next = "list --limit 3 'action:n.*'".to_owned();
     let mut seen = Vec::new();
     loop {
-        let out = sandbox.shell(&format!("unset COLUMNS; activity {next}")).ok();
+        let out = sandbox.run_shell(&format!("unset COLUMNS; activity {next}")).ok();
         let rows = out.stdout().lines().skip(1).filter_map(|line| line.split("P ").nth(1));
         seen.extend(rows.map(|row| row.split_whitespace().next().unwrap().to_owned()));
         let text = format!("{}{}", out.stdout(), out.stderr());
@@ -303,7 +303,7 @@ fn the_footer_says_how_to_get_more_and_that_command_works() {
 fn cursors_tile_the_log_in_both_directions() {
     let sandbox = Sandbox::new();
     // Many at one instant, so that only the id tells them apart.
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         (0..40).map(|n| {
             format!(r#"{{"action":"a","occurred_at":"2025-01-01T00:00:0{}.5Z"}}"#, n / 20)
         }),
@@ -395,7 +395,7 @@ fn rows_sort_by_any_field_or_column() {
         back.sort_unstable();
         assert_eq!(back, ids, "{field}:asc");
     }
-    sandbox.run(["list", "--sort", "colour"]).exits(2).no_stdout().says("colour").done();
+    sandbox.run(["list", "--sort", "colour"]).exits(2).no_stdout().stderr_has("colour").done();
     sandbox.run(["list", "--sort", "id:up"]).exits(2).no_stdout().done();
 }
 
@@ -422,7 +422,7 @@ fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
     let mut next = || -> Value {
         let mut line = String::new();
         if out.buffer().is_empty() {
-            assert!(wait::readable(out.get_ref(), wait::DEADLINE), "nothing came");
+            assert!(wait::is_readable_within(out.get_ref(), wait::DEADLINE), "nothing came");
         }
         out.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
@@ -433,10 +433,10 @@ fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
     // One that occurred long before arrives last all the same.
     sandbox.ingest(r#"{"action":"late","occurred_at":"1999-01-01T00:00:00Z"}"#);
     assert_eq!(next()["action"], "late");
-    sandbox.ingest(lines([r#"{"action":"one"}"#, r#"{"action":"two"}"#]));
+    sandbox.ingest(join_lines([r#"{"action":"one"}"#, r#"{"action":"two"}"#]));
     assert_eq!(next()["action"], "one");
     assert_eq!(next()["action"], "two");
-    wait::signal(&child, Signal::TERM);
+    wait::send_signal(&child, Signal::TERM);
     child.wait().unwrap();
 }
 
@@ -446,13 +446,13 @@ fn follow_narrows_to_its_query_and_ends_quietly_when_the_reader_goes() {
     let args = ["list", "--follow", "--json", "action:wanted"];
     let mut child = sandbox.spawn(sandbox.command(args));
     let mut out = child.stdout.take().unwrap();
-    sandbox.ingest(lines([r#"{"action":"other"}"#, r#"{"action":"wanted"}"#]));
+    sandbox.ingest(join_lines([r#"{"action":"other"}"#, r#"{"action":"wanted"}"#]));
     let line = wait::read_lines(&mut out, 1);
     assert!(line.contains("wanted") && line.lines().count() == 1, "{line}");
     drop(out);
     // The next row finds no reader.
     sandbox.ingest(r#"{"action":"wanted"}"#);
-    assert!(wait::for_exit(&child, wait::DEADLINE), "it follows for nobody");
+    assert!(wait::has_exited_within(&child, wait::DEADLINE), "it follows for nobody");
     let mut said = String::new();
     child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
     assert_eq!(said, "");
@@ -471,7 +471,7 @@ fn follow_waits_for_the_first_event_of_an_empty_log() {
     while !text.contains("found it") {
         text.push_str(&wait::read_lines(&mut out, 1));
     }
-    wait::signal(&child, Signal::TERM);
+    wait::send_signal(&child, Signal::TERM);
     child.wait().unwrap();
 }
 
@@ -480,7 +480,7 @@ fn limits_over_ten_thousand_are_for_those_who_may_export() {
     // Without roles in the config everybody may.
     let sandbox = Sandbox::with_events();
     sandbox.run(["list", "--limit", "10001"]).ok().done();
-    assert_eq!(Log::open(&sandbox.db()).count(), 8);
+    assert_eq!(Log::open(&sandbox.db()).event_count(), 8);
 }
 
 #[test]

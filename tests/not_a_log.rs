@@ -23,7 +23,7 @@ const COMMANDS: [&str; 7] = [
 fn each_refuses(sandbox: &Sandbox, db: &str, code: i32, why: &str) {
     for command in COMMANDS {
         let args = command.split(' ').chain(["--db", db]);
-        let out: Output = sandbox.run(args).exits(code).no_stdout().tells_one_error();
+        let out: Output = sandbox.run(args).exits(code).no_stdout().stderr_is_one_error();
         let name = db.rsplit('/').next().unwrap();
         assert!(out.stderr().contains(name), "{db} is named\n{out}");
         assert!(out.stderr().contains(why), "it says {why:?}\n{out}");
@@ -33,7 +33,7 @@ fn each_refuses(sandbox: &Sandbox, db: &str, code: i32, why: &str) {
 #[test]
 fn a_folder_a_pipe_and_a_device_are_no_logs() {
     let sandbox = Sandbox::new();
-    sandbox.shell("mkdir folder; mkfifo pipe").ok().done();
+    sandbox.run_shell("mkdir folder; mkfifo pipe").ok().done();
     for db in ["folder", "pipe", "/dev/null", "/dev/zero"] {
         each_refuses(&sandbox, db, 66, "");
     }
@@ -57,12 +57,12 @@ fn another_file_is_no_log_and_stays_as_it_is() {
 #[test]
 fn an_emptied_log_is_not_begun_anew() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell(": > log.db; rm -f log.db-wal log.db-shm").ok().done();
+    sandbox.run_shell(": > log.db; rm -f log.db-wal log.db-shm").ok().done();
     each_refuses(&sandbox, "log.db", 74, "empty");
     assert_eq!(sandbox.read("log.db"), b"");
     // With the WAL still beside it, nothing else is true.
     let sandbox = Sandbox::with_events();
-    sandbox.shell(": > log.db").ok().done();
+    sandbox.run_shell(": > log.db").ok().done();
     each_refuses(&sandbox, "log.db", 74, "empty");
 }
 
@@ -70,7 +70,7 @@ fn an_emptied_log_is_not_begun_anew() {
 fn a_missing_log_is_made_by_ingest_alone() {
     let sandbox = Sandbox::new();
     for command in &COMMANDS[..6] {
-        let out = sandbox.run(command.split(' ')).exits(66).no_stdout().tells_one_error();
+        let out = sandbox.run(command.split(' ')).exits(66).no_stdout().stderr_is_one_error();
         assert!(out.stderr().contains("log.db"), "{out}");
         assert!(!sandbox.exists("log.db"), "{command} makes no log");
     }
@@ -97,27 +97,27 @@ fn a_name_like_a_uri_is_the_name_of_a_file() {
 #[test]
 fn a_hard_link_beside_the_log_is_refused_and_elsewhere_told() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell("ln log.db second.db").ok().done();
+    sandbox.run_shell("ln log.db second.db").ok().done();
     for db in ["log.db", "second.db"] {
         let args = ["ingest", "--db", db, "--action", "a"];
-        sandbox.run(args).exits(73).no_stdout().tells_one_error().done();
+        sandbox.run(args).exits(73).no_stdout().stderr_is_one_error().done();
     }
-    sandbox.shell("mkdir backup; mv second.db backup/").ok().done();
+    sandbox.run_shell("mkdir backup; mv second.db backup/").ok().done();
     let out = sandbox.run(["ingest", "--action", "a"]).ok();
     assert_eq!(out.stderr().lines().count(), 2, "a name elsewhere is a warning\n{out}");
-    sandbox.holds(9);
+    sandbox.assert_sound_with(9);
 }
 
 #[test]
 fn a_symbolic_link_to_ones_own_log_is_followed() {
     let sandbox = Sandbox::with_events();
-    sandbox.shell("mkdir links; ln -s ../log.db links/log").ok().done();
+    sandbox.run_shell("mkdir links; ln -s ../log.db links/log").ok().done();
     sandbox.run(["ingest", "--db", "links/log", "--action", "a"]).ok().done();
     assert_eq!(sandbox.run(["list", "--db", "links/log", "--json"]).ok().json_lines().len(), 9);
-    sandbox.holds(9);
+    sandbox.assert_sound_with(9);
     let side: Vec<_> = fs::read_dir(sandbox.path("links")).unwrap().collect();
     assert_eq!(side.len(), 1, "one log has one WAL: {side:?}");
-    sandbox.shell("ln -s none dangling").ok().done();
+    sandbox.run_shell("ln -s none dangling").ok().done();
     sandbox.run(["list", "--db", "dangling"]).exits(66).no_stdout().done();
 }
 
@@ -138,9 +138,9 @@ fn foreign_schema_objects_stop_writing() {
         let log = Log::open_to_write(&sandbox.db());
         log.sql.execute_batch(hand).unwrap();
         drop(log);
-        let out = sandbox.run(["ingest", "--action", "a"]).no_stdout().tells_one_error();
+        let out = sandbox.run(["ingest", "--action", "a"]).no_stdout().stderr_is_one_error();
         assert!([66, 74].contains(&out.code.unwrap()), "{name}\n{out}");
-        assert_eq!(sandbox.log().count(), 8, "{name}: nothing is stored");
+        assert_eq!(sandbox.log().event_count(), 8, "{name}: nothing is stored");
     }
 }
 
@@ -159,13 +159,13 @@ fn a_foreign_wal_is_ignored() {
     let log = Log::open_to_write(&sandbox.db());
     log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(log);
-    sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+    sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     let noise: Vec<u8> =
         (0..20_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
     sandbox.write("log.db-wal", noise);
     assert_eq!(sandbox.run(["list", "--json"]).ok().json_lines().len(), 8);
     sandbox.run(["ingest", "--action", "a"]).ok().done();
-    sandbox.holds(9);
+    sandbox.assert_sound_with(9);
 }
 
 /// A log of some hundred pages, all of them in the file itself.
@@ -174,11 +174,11 @@ fn large() -> Sandbox {
     let events = (0..3000).map(|n| {
         format!(r#"{{"action":"a.{}","actor_id":"{}","title":"title number {n}"}}"#, n % 7, n % 31)
     });
-    sandbox.ingest(crate::support::lines(events));
+    sandbox.ingest(crate::support::join_lines(events));
     let log = Log::open_to_write(&sandbox.db());
     log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(log);
-    sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+    sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     sandbox
 }
 
@@ -200,7 +200,7 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
     let sandbox = large();
     let right = sandbox.run(["list", "--json", "--limit", "10000"]).ok().stdout().to_owned();
     assert_eq!(right.lines().count(), 3000);
-    sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+    sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     let whole = sandbox.read("log.db");
     let pages = whole.len() / 4096;
     assert!(pages > 100, "{pages} pages");
@@ -212,13 +212,13 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
         file.write_all_at(&[0; 4096], page as u64 * 4096).unwrap();
         let told = if page == 0 {
             // Without its first page nobody can say that it ever was a log.
-            sandbox.run(["list"]).code_is_one_of(&[66, 74]);
+            sandbox.run(["list"]).exits_with_one_of(&[66, 74]);
             true
         } else {
             right_or_74(&sandbox, &right, &format!("page {page} zeroed"))
         };
         found += usize::from(told);
-        sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+        sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     }
     assert!(found > 5, "damage was met {found} times");
 
@@ -226,7 +226,7 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
         sandbox.write("log.db", &whole[..whole.len() - cut]);
         let told = right_or_74(&sandbox, &right, &format!("{cut} bytes cut off"));
         assert!(told || cut == 1, "{cut} bytes cut off are not met");
-        sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+        sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     }
 }
 
@@ -234,14 +234,14 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
 fn output_and_rejects_never_go_over_the_log() {
     let sandbox = Sandbox::with_events();
     sandbox.write("bad.jsonl", "nonsense\n");
-    sandbox.shell("ln -s log.db soft").ok().done();
+    sandbox.run_shell("ln -s log.db soft").ok().done();
     let before = sandbox.read("log.db");
     for name in ["log.db", "log.db-wal", "log.db-shm", "soft", "./log.db"] {
         let args = ["ingest", "bad.jsonl", "--rejects", name];
-        sandbox.run(args).exits(2).no_stdout().says("would overwrite the log").done();
+        sandbox.run(args).exits(2).no_stdout().stderr_has("would overwrite the log").done();
     }
     assert!(sandbox.read("log.db") == before, "not a byte has changed");
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn the_log_is_no_input_of_its_own() {
     let out = sandbox.run(["ingest", "log.db"]);
     assert_ne!(out.code, Some(0), "{out}");
     drop(out);
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -268,9 +268,9 @@ fn a_log_without_its_side_files_is_read_all_the_same() {
     let log = Log::open_to_write(&sandbox.db());
     log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     drop(log);
-    sandbox.shell("rm -f log.db-wal log.db-shm").ok().done();
+    sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     assert_eq!(sandbox.run(["list", "--json"]).ok().json_lines().len(), 8);
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn an_event_that_a_hand_made_vanish_is_not_called_a_duplicate() {
     let hand = "CREATE TRIGGER swallow BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END";
     log.sql.execute_batch(hand).unwrap();
     drop(log);
-    let mut input = tempfile::NamedTempFile::new_in(sandbox.work()).unwrap();
+    let mut input = tempfile::NamedTempFile::new_in(sandbox.work_folder()).unwrap();
     writeln!(input, r#"{{"action":"b","event_id":"e1"}}"#).unwrap();
     let out = sandbox.run(["ingest".as_ref(), input.path().as_os_str()]);
     assert!(out.code != Some(0) && !out.stderr().contains("duplicates 1"), "{out}");

@@ -4,7 +4,7 @@
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// The ids that a query finds among the events of the fixture, in order of arrival.
 #[track_caller]
@@ -212,7 +212,7 @@ fn flags_mean_the_same_as_qualifiers_and_combine() {
 #[test]
 fn recorded_by_is_asked_for_with_by() {
     let sandbox = Sandbox::with_events();
-    let recorder = sandbox.stored()[0]["recorded_by"].as_str().unwrap().to_owned();
+    let recorder = sandbox.stored_events()[0]["recorded_by"].as_str().unwrap().to_owned();
     assert_eq!(found(&sandbox, &["--by", &format!("\"{recorder}\"")]).len(), 8);
     assert_eq!(found(&sandbox, &[&format!("by:\"{recorder}\"")]).len(), 8);
     assert_eq!(found(&sandbox, &["by:nobody-at-all"]), [0_i64; 0]);
@@ -222,7 +222,7 @@ fn recorded_by_is_asked_for_with_by() {
 fn days_and_today_are_counted_from_now() {
     let sandbox = Sandbox::new();
     sandbox
-        .ingest(lines([30, 23 * 3600, 25 * 3600, 49 * 3600].map(|ago| {
+        .ingest(join_lines([30, 23 * 3600, 25 * 3600, 49 * 3600].map(|ago| {
             format!(r#"{{"action":"a","occurred_at":"{}"}}"#, clock::seconds_ago(ago))
         })));
     finds(
@@ -253,7 +253,7 @@ fn days_and_today_are_counted_from_now() {
 #[test]
 fn a_day_begins_in_the_zone() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         [
             "2025-03-04T21:59:59Z",
             "2025-03-04T22:00:00Z",
@@ -277,7 +277,7 @@ fn clocks_that_change_have_their_rules() {
     ] {
         let first = chrono::DateTime::parse_from_rfc3339(first).unwrap().timestamp();
         let sandbox = Sandbox::new();
-        sandbox.ingest(lines(
+        sandbox.ingest(join_lines(
             [first - 1, first].map(|time| format!(r#"{{"action":"a","occurred_at":{time}}}"#)),
         ));
         let found = |query: String| found(&sandbox, &["--tz", zone, &query]);
@@ -292,7 +292,9 @@ fn clocks_that_change_have_their_rules() {
         "2025-11-02T06:29:59Z",
         "2025-11-02T06:30:00Z",
     ];
-    sandbox.ingest(lines(times.map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#))));
+    sandbox.ingest(join_lines(
+        times.map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#)),
+    ));
     let zone = ["--tz", "America/New_York"];
     assert_eq!(found(&sandbox, &[zone[0], zone[1], "since:\"2025-11-02 01:30\""]), [2, 3, 4]);
     assert_eq!(found(&sandbox, &[zone[0], zone[1], "until:\"2025-11-02 01:30\""]), [1, 2, 3]);
@@ -301,7 +303,7 @@ fn clocks_that_change_have_their_rules() {
 #[test]
 fn any_case_is_by_unicode() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"a","actor_label":"ÉMILE Zola","target_label":"Straße","title":"ΑΘΗΝΑ"}"#,
         r#"{"action":"a","actor_label":"emile zola"}"#,
     ]));
@@ -324,7 +326,7 @@ fn any_case_is_by_unicode() {
 #[test]
 fn quotes_protect_and_globs_have_no_other_letters() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"a","actor_label":"a,b:c d"}"#,
         r#"{"action":"a","actor_label":"50% off_now"}"#,
         r#"{"action":"a","actor_label":"star*"}"#,
@@ -368,7 +370,7 @@ fn quotes_protect_and_globs_have_no_other_letters() {
 #[test]
 fn targets_split_at_the_first_slash_and_are_tried_whole() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         r#"{"action":"a","target_type":"pod","target_id":"default/web"}"#,
         r#"{"action":"a","target_id":"pod/default/web"}"#,
         r#"{"action":"a","target_label":"POD/default/web"}"#,
@@ -402,8 +404,9 @@ fn failure_is_a_status_or_a_word_of_the_last_part() {
         (r#""title":"x""#, "auth.failed-twice"),
         (r#""title":"x""#, "failed.login"),
     ];
-    sandbox
-        .ingest(lines(events.map(|(field, action)| format!(r#"{{"action":"{action}",{field}}}"#))));
+    sandbox.ingest(join_lines(
+        events.map(|(field, action)| format!(r#"{{"action":"{action}",{field}}}"#)),
+    ));
     finds(&sandbox, &[("is:failed", &[1, 3, 4, 5, 8]), ("-is:failed", &[2, 6, 7, 9])]);
 }
 
@@ -512,7 +515,7 @@ fn the_nearest_name_is_told() {
         ("is:faild", "failed"),
         ("targt:x", "target"),
     ] {
-        error_of(&[query]).says(name).done();
+        error_of(&[query]).stderr_has(name).done();
     }
 }
 

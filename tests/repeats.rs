@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 #[test]
 fn the_same_event_again_is_a_duplicate() {
@@ -25,7 +25,7 @@ fn the_same_event_again_is_a_duplicate() {
         let out = sandbox.run_with_input(["ingest"], &repeat).ok();
         assert_eq!(out.stderr(), "ingested 0, duplicates 1, rejected 0\n", "{repeat}");
     }
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn another_value_in_a_given_field_is_a_conflict() {
         assert!(first.starts_with("again.jsonl:1: ") && first.contains(field), "{field}\n{out}");
         assert!(out.stderr().contains("\ningested 0, duplicates 0, rejected 1\n"), "{out}");
     }
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -74,13 +74,13 @@ fn an_event_id_is_unique_within_its_tenant() {
         r#"{"action":"b","event_id":"e1","tenant":"one"}"#,
         r#"{"action":"c","event_id":"e1","tenant":"two"}"#,
     ];
-    sandbox.ingest(lines(events));
-    sandbox.holds(3);
-    let out = sandbox.run_with_input(["ingest"], lines(events)).ok();
+    sandbox.ingest(join_lines(events));
+    sandbox.assert_sound_with(3);
+    let out = sandbox.run_with_input(["ingest"], join_lines(events)).ok();
     assert_eq!(out.stderr(), "ingested 0, duplicates 3, rejected 0\n");
     let other = r#"{"action":"x","event_id":"e1","tenant":"two"}"#;
     sandbox.run_with_input(["ingest"], other).exits(65).done();
-    sandbox.holds(3);
+    sandbox.assert_sound_with(3);
 }
 
 #[test]
@@ -88,8 +88,10 @@ fn a_uuid_in_other_spellings_is_another_text() {
     let sandbox = Sandbox::new();
     let uuid = "0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7";
     let ids = [uuid.to_owned(), uuid.to_uppercase(), uuid.replace('-', "")];
-    sandbox.ingest(lines(ids.iter().map(|id| json!({"action":"a","event_id":id}).to_string())));
-    let stored: Vec<_> = sandbox.stored().iter().map(|event| event["event_id"].clone()).collect();
+    sandbox
+        .ingest(join_lines(ids.iter().map(|id| json!({"action":"a","event_id":id}).to_string())));
+    let stored: Vec<_> =
+        sandbox.stored_events().iter().map(|event| event["event_id"].clone()).collect();
     assert_eq!(stored, ids);
 }
 
@@ -102,8 +104,8 @@ fn a_conflict_by_flags_is_65_and_a_repeat_is_fine() {
     assert_eq!(first, json!({"ingested":1,"duplicates":0,"rejected":0,"id":1,"event_id":"e1"}));
     let again = sandbox.run(with("a")).ok().json();
     assert_eq!(again, json!({"ingested":0,"duplicates":1,"rejected":0,"id":1,"event_id":"e1"}));
-    sandbox.run(with("b")).exits(65).says("action").done();
-    sandbox.holds(1);
+    sandbox.run(with("b")).exits(65).stderr_has("action").done();
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn repeats_within_one_input_are_found() {
     let sandbox = Sandbox::new();
     let one = r#"{"action":"a","event_id":"e1"}"#;
     let other = r#"{"action":"b","event_id":"e1"}"#;
-    sandbox.write("in.jsonl", lines([one, one, other]));
+    sandbox.write("in.jsonl", join_lines([one, one, other]));
     let out = sandbox.run(["ingest", "in.jsonl"]).exits(65);
     assert!(out.stderr().starts_with("in.jsonl:3: "), "{out}");
     assert!(out.stderr().contains("\ningested 1, duplicates 1, rejected 1\n"), "{out}");

@@ -6,12 +6,12 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::support::wait;
 
 fn numbered(range: std::ops::Range<u32>) -> String {
-    lines(range.map(|n| format!(r#"{{"action":"a.b","target_id":"{n}"}}"#)))
+    join_lines(range.map(|n| format!(r#"{{"action":"a.b","target_id":"{n}"}}"#)))
 }
 
 #[track_caller]
@@ -31,7 +31,7 @@ fn a_file_that_was_taken_is_known() {
     }
     let told = sandbox.run(["ingest", "--json", "events.jsonl"]).ok().json();
     assert_eq!(told, json!({"ingested":0,"duplicates":0,"rejected":0,"known":5}));
-    sandbox.holds(5);
+    sandbox.assert_sound_with(5);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_file_that_has_grown_is_continued() {
         let fresh = to - from;
         assert_eq!(said, format!("ingested {fresh}, duplicates 0, rejected 0, known {from}\n"));
     }
-    sandbox.holds(2001);
+    sandbox.assert_sound_with(2001);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_file_is_known_under_any_name() {
     sandbox.write("copy", numbered(0..7));
     let said = summary(&sandbox, &["copy"]);
     assert_eq!(said, "ingested 2, duplicates 0, rejected 0, known 5\n");
-    sandbox.holds(7);
+    sandbox.assert_sound_with(7);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_file_that_was_rotated_begins_anew() {
     sandbox.write("events.jsonl", numbered(100..103));
     let said = summary(&sandbox, &["events.jsonl"]);
     assert_eq!(said, "ingested 3, duplicates 0, rejected 0\n");
-    sandbox.holds(8);
+    sandbox.assert_sound_with(8);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_file_that_shares_only_its_beginning_is_another_one() {
     summary(&sandbox, &["one.jsonl"]);
     let said = summary(&sandbox, &["two.jsonl"]);
     assert_eq!(said, "ingested 4005, duplicates 0, rejected 0\n");
-    sandbox.holds(4003 + 4005);
+    sandbox.assert_sound_with(4003 + 4005);
 }
 
 #[test]
@@ -103,9 +103,10 @@ fn again_takes_all_of_it() {
     summary(&sandbox, &["events.jsonl"]);
     let said = summary(&sandbox, &["--again", "events.jsonl"]);
     assert_eq!(said, "ingested 5, duplicates 0, rejected 0\n");
-    sandbox.holds(10);
+    sandbox.assert_sound_with(10);
 
-    sandbox.write("ids.jsonl", lines((0..3).map(|n| format!(r#"{{"action":"a","id":"{n}"}}"#))));
+    sandbox
+        .write("ids.jsonl", join_lines((0..3).map(|n| format!(r#"{{"action":"a","id":"{n}"}}"#))));
     summary(&sandbox, &["ids.jsonl"]);
     let said = summary(&sandbox, &["--again", "ids.jsonl"]);
     assert_eq!(said, "ingested 0, duplicates 3, rejected 0\n");
@@ -121,7 +122,7 @@ fn an_unterminated_last_line_is_taken_if_it_is_whole() {
     sandbox.append("events.jsonl", format!("\n{}", numbered(3..4)));
     let said = summary(&sandbox, &["events.jsonl"]);
     assert_eq!(said, "ingested 1, duplicates 0, rejected 0, known 3\n");
-    sandbox.holds(4);
+    sandbox.assert_sound_with(4);
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn an_unterminated_last_line_that_is_not_whole_is_left_for_the_next_run() {
     sandbox.append("events.jsonl", rest);
     let said = summary(&sandbox, &["events.jsonl"]);
     assert_eq!(said, "ingested 1, duplicates 0, rejected 0, known 2\n");
-    sandbox.holds(3);
+    sandbox.assert_sound_with(3);
 }
 
 #[test]
@@ -150,8 +151,8 @@ fn rejected_lines_count_as_taken() {
     assert_eq!(said, "ingested 0, duplicates 0, rejected 0, known 4\n");
     // Lines are numbered from the file's beginning, continued or not.
     sandbox.append("events.jsonl", "more nonsense\n");
-    sandbox.run(["ingest", "events.jsonl"]).exits(65).says("events.jsonl:5: ").done();
-    sandbox.holds(2);
+    sandbox.run(["ingest", "events.jsonl"]).exits(65).stderr_has("events.jsonl:5: ").done();
+    sandbox.assert_sound_with(2);
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn csv_arrays_and_mirror_lines_are_continued_too() {
     sandbox.append("events.csv", "b,\"3\n4\"\n");
     let said = summary(&sandbox, &["events.csv"]);
     assert_eq!(said, "ingested 1, duplicates 0, rejected 0, known 2\n");
-    assert_eq!(sandbox.stored()[2]["target_id"], "3\n4");
+    assert_eq!(sandbox.stored_events()[2]["target_id"], "3\n4");
 
     let line = |n| format!("[2023-07-05T20:19:15+00:00] a.INFO: M {{\"Code\":{n}}} []\n");
     sandbox.write("mirror", line(1));
@@ -175,7 +176,7 @@ fn csv_arrays_and_mirror_lines_are_continued_too() {
     summary(&sandbox, &["events.json"]);
     let said = summary(&sandbox, &["events.json"]);
     assert_eq!(said, "ingested 0, duplicates 0, rejected 0, known 2\n");
-    sandbox.holds(7);
+    sandbox.assert_sound_with(7);
 }
 
 #[test]
@@ -183,12 +184,12 @@ fn standard_input_is_no_file() {
     let sandbox = Sandbox::new();
     for count in [3, 6] {
         sandbox.run_with_input(["ingest"], numbered(0..3)).ok().done();
-        sandbox.holds(count);
+        sandbox.assert_sound_with(count);
     }
-    let with_ids = lines((0..3).map(|n| format!(r#"{{"action":"a","event_id":"{n}"}}"#)));
+    let with_ids = join_lines((0..3).map(|n| format!(r#"{{"action":"a","event_id":"{n}"}}"#)));
     for _ in 0..2 {
         sandbox.run_with_input(["ingest"], &with_ids).ok().done();
-        sandbox.holds(9);
+        sandbox.assert_sound_with(9);
     }
 }
 
@@ -225,39 +226,39 @@ fn killed_and_completed(event: impl Fn(u32) -> String) {
 
     let child = sandbox.spawn(sandbox.command(["ingest", "events.jsonl"]));
     let db = sandbox.db();
-    wait::until("the first commit", &child, || (Log::count_now(&db) > 0).then_some(()));
-    wait::signal(&child, Signal::KILL);
-    let out = sandbox.collect(child);
+    wait::until("the first commit", &child, || (Log::count_or_zero(&db) > 0).then_some(()));
+    wait::send_signal(&child, Signal::KILL);
+    let out = sandbox.wait_with_output(child);
     assert_eq!(out.signal, Some(9), "{out}");
 
-    let landed = sandbox.log().count();
+    let landed = sandbox.log().event_count();
     assert!((1..u64::from(MANY)).contains(&landed), "killed in the middle: {landed} of {MANY}");
-    sandbox.holds(landed);
+    sandbox.assert_sound_with(landed);
 
     let said = summary(&sandbox, &["events.jsonl"]);
     let rest = u64::from(MANY) - landed;
     assert_eq!(said, format!("ingested {rest}, duplicates 0, rejected 0, known {landed}\n"));
-    sandbox.holds(MANY.into());
+    sandbox.assert_sound_with(MANY.into());
 }
 
 #[test]
 fn a_terminated_ingest_dies_by_the_signal_and_says_what_landed() {
     let sandbox = Sandbox::new();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
-        let before = Log::count_now(&sandbox.db());
+        let before = Log::count_or_zero(&sandbox.db());
         // Whoever started the tests may ignore a signal, which the program would go on to do.
-        let mut command = sandbox.tool("env");
+        let mut command = sandbox.command_of("env");
         command.args(["--default-signal=TERM,INT,HUP", env!("CARGO_BIN_EXE_activity"), "ingest"]);
         command.stdin(std::process::Stdio::piped());
         let mut child = sandbox.spawn(command);
         let mut stdin = child.stdin.take().unwrap();
         std::io::Write::write_all(&mut stdin, numbered(0..3).as_bytes()).unwrap();
         let db = sandbox.db();
-        wait::until("the commit", &child, || (Log::count_now(&db) == before + 3).then_some(()));
-        wait::signal(&child, signal);
-        let out = sandbox.collect(child);
+        wait::until("the commit", &child, || (Log::count_or_zero(&db) == before + 3).then_some(()));
+        wait::send_signal(&child, signal);
+        let out = sandbox.wait_with_output(child);
         assert_eq!(out.signal, Some(signal.as_raw()), "{out}");
         assert!(out.stderr().contains("ingested 3, duplicates 0, rejected 0"), "{out}");
-        sandbox.holds(before + 3);
+        sandbox.assert_sound_with(before + 3);
     }
 }

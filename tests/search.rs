@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 #[test]
 fn a_persons_events_come_with_those_done_as_somebody_else() {
@@ -34,8 +34,9 @@ fn names_are_taken_as_they_are() {
     let sandbox = Sandbox::new();
     let names =
         ["system:admin", "a, b", "-dash", "quo\"te", "two words", "x/y/z", "back\\slash", "é"];
-    sandbox
-        .ingest(lines(names.map(|n| json!({"action":"a","actor_id":n,"target_id":n}).to_string())));
+    sandbox.ingest(join_lines(
+        names.map(|n| json!({"action":"a","actor_id":n,"target_id":n}).to_string()),
+    ));
     for (place, name) in (1..).zip(names) {
         for command in ["search-actor", "search-target"] {
             let out = sandbox.run([command, "--json", "--", name]).ok();
@@ -106,7 +107,7 @@ fn the_table_is_headed_by_a_summary_of_the_record() {
 #[test]
 fn the_summary_counts_all_events_and_the_table_pages() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines((0..75).map(|n| {
+    sandbox.ingest(join_lines((0..75).map(|n| {
         json!({"action":"a.b","actor_id":"7","actor_label":"Seven","target_type":"page",
             "target_id":(n % 5).to_string(),"occurred_at":1_700_000_000 + n})
         .to_string()
@@ -167,6 +168,6 @@ fn they_need_a_name_and_a_log() {
     let sandbox = Sandbox::new();
     sandbox.run(["search-actor"]).exits(2).done();
     sandbox.run(["search-target"]).exits(2).done();
-    sandbox.run(["search-actor", "x"]).exits(66).no_stdout().tells_one_error().done();
-    sandbox.run(["search-target", "x"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["search-actor", "x"]).exits(66).no_stdout().stderr_is_one_error().done();
+    sandbox.run(["search-target", "x"]).exits(66).no_stdout().stderr_is_one_error().done();
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::Output;
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 
 /// The event as shown, with what differs from run to run masked.
 #[track_caller]
@@ -14,7 +14,7 @@ fn shown(sandbox: &Sandbox, id: &str) -> String {
 }
 
 fn masked(sandbox: &Sandbox, out: &Output) -> String {
-    let events = sandbox.stored();
+    let events = sandbox.stored_events();
     let mut masks = Vec::new();
     for event in &events {
         let hash = event["hash"].as_str().unwrap();
@@ -29,7 +29,7 @@ fn masked(sandbox: &Sandbox, out: &Output) -> String {
         Some((time, _)) if line.contains("recorded") => format!("{time} · [recorded]"),
         _ => line.to_owned(),
     };
-    lines(text.lines().map(unstable))
+    join_lines(text.lines().map(unstable))
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn every_value_of_the_record_is_shown() {
     ] {
         assert!(out.stdout().contains(value), "{value} is not shown\n{out}");
     }
-    let stored = sandbox.stored_one();
+    let stored = sandbox.only_event();
     assert!(out.stdout().contains(stored["recorded_by"].as_str().unwrap()), "{out}");
     let digits: String = out.stdout().split_whitespace().collect();
     assert!(digits.contains(stored["hash"].as_str().unwrap()), "all 64 digits\n{out}");
@@ -231,7 +231,7 @@ fn json_is_one_object_as_in_list() {
 fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
     let sandbox = Sandbox::new();
     let uuids = ["0198f2c4-5b7e-7c3a-9d21-6f0a4be0c1d7", "0198f2c4-6b7e-7c3a-9d21-6f0a4be0c1d7"];
-    sandbox.ingest(lines([
+    sandbox.ingest(join_lines([
         json!({"action":"a","event_id":uuids[0]}).to_string(),
         json!({"action":"b","event_id":uuids[1]}).to_string(),
         json!({"action":"c","event_id":"order/42"}).to_string(),
@@ -250,10 +250,10 @@ fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
     assert_eq!(action("5"), "e");
     sandbox.run(["show", "99"]).exits(1).no_stdout().done();
 
-    let several = sandbox.run(["show", "0198f2c4"]).exits(2).no_stdout().tells_one_error();
+    let several = sandbox.run(["show", "0198f2c4"]).exits(2).no_stdout().stderr_is_one_error();
     assert!(several.stderr().contains('1') && several.stderr().contains('2'), "{several}");
-    sandbox.run(["show", "order/"]).exits(2).no_stdout().says("3").says("4").done();
-    sandbox.run(["show", "twice"]).exits(2).no_stdout().says("6").says("7").done();
+    sandbox.run(["show", "order/"]).exits(2).no_stdout().stderr_has("3").stderr_has("4").done();
+    sandbox.run(["show", "twice"]).exits(2).no_stdout().stderr_has("6").stderr_has("7").done();
 }
 
 #[test]
@@ -262,15 +262,15 @@ fn what_is_not_there_is_exit_1() {
     for id in ["0", "9", "9223372036854775807", "99999999999999999999", "nothing", "e", "é"] {
         let out = sandbox.run(["show", id]);
         let code = if id == "e" { 2 } else { 1 };
-        out.exits(code).no_stdout().tells_one_error().done();
+        out.exits(code).no_stdout().stderr_is_one_error().done();
     }
     sandbox.run(["show"]).exits(2).done();
     sandbox.run(["show", "-1"]).exits(2).done();
-    sandbox.run(["show", ""]).no_stdout().code_is_one_of(&[1, 2]);
+    sandbox.run(["show", ""]).no_stdout().exits_with_one_of(&[1, 2]);
 }
 
 #[test]
 fn there_is_no_log_to_show_from() {
     let sandbox = Sandbox::new();
-    sandbox.run(["show", "1"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["show", "1"]).exits(66).no_stdout().stderr_is_one_error().done();
 }

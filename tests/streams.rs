@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::support::wait;
 
@@ -32,11 +32,11 @@ const PRINTING: [&str; 17] = [
 fn a_full_standard_output_is_74() {
     let sandbox = Sandbox::with_events();
     for command in PRINTING {
-        let out = sandbox.shell(&format!("activity {command} > /dev/full"));
+        let out = sandbox.run_shell(&format!("activity {command} > /dev/full"));
         let out = out.exits(74);
         assert!(out.stderr().starts_with("activity: "), "{command}\n{out}");
     }
-    let out = sandbox.shell("activity ingest --json --action a > /dev/full");
+    let out = sandbox.run_shell("activity ingest --json --action a > /dev/full");
     out.exits(74).done();
     assert_eq!(sandbox.run(["list", "--json", "action:a"]).ok().json_lines().len(), 1);
 }
@@ -48,55 +48,57 @@ fn closed_streams_never_panic() {
         PRINTING.iter().copied().chain(["list status:x", "show 99", "ingest --action a"]);
     for command in commands {
         for closed in [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"] {
-            let out = sandbox.shell(&format!("activity {command} {closed}"));
+            let out = sandbox.run_shell(&format!("activity {command} {closed}"));
             let expected: &[i32] = match command {
                 "list status:x" => &[2],
                 "show 99" => &[1],
                 _ => &[0, 74],
             };
-            out.code_is_one_of(expected);
+            out.exits_with_one_of(expected);
         }
     }
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
 }
 
 #[test]
 fn a_standard_error_that_is_full_or_closed_changes_no_exit_code() {
     let sandbox = Sandbox::new();
     for (streams, n) in [("2>/dev/full", 1), ("2>&-", 2), ("2>/dev/null", 3), (">&- 2>&-", 4)] {
-        let out = sandbox.shell(&format!("activity ingest --action a {streams}"));
+        let out = sandbox.run_shell(&format!("activity ingest --action a {streams}"));
         out.ok().done();
-        assert_eq!(sandbox.log().count(), n, "{streams}");
+        assert_eq!(sandbox.log().event_count(), n, "{streams}");
     }
-    sandbox.shell("activity list status:x 2>/dev/full").exits(2).done();
-    sandbox.shell("activity list --db none.db 2>&-").exits(66).done();
-    let out = sandbox.shell("echo nonsense | activity ingest 2>/dev/full");
+    sandbox.run_shell("activity list status:x 2>/dev/full").exits(2).done();
+    sandbox.run_shell("activity list --db none.db 2>&-").exits(66).done();
+    let out = sandbox.run_shell("echo nonsense | activity ingest 2>/dev/full");
     out.exits(65).done();
-    sandbox.holds(4);
+    sandbox.assert_sound_with(4);
 }
 
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let sandbox = Sandbox::in_memory();
     let title = "x".repeat(500);
-    sandbox.ingest(lines((0..3000).map(|n| format!(r#"{{"action":"a","title":"{title}{n}"}}"#))));
+    sandbox
+        .ingest(join_lines((0..3000).map(|n| format!(r#"{{"action":"a","title":"{title}{n}"}}"#))));
     let all = ["list --limit 3000", "list --limit 3000 --json", "export --csv", "export --jsonl"];
     for command in all {
         let mut child = sandbox.spawn(sandbox.command(command.split(' ')));
         let mut out = child.stdout.take().unwrap();
         wait::read_lines(&mut out, 1);
         drop(out);
-        let out = sandbox.collect(child);
+        let out = sandbox.wait_with_output(child);
         assert!(
             out.code == Some(0) || out.signal == Some(Signal::PIPE.as_raw()),
             "{command}\n{out}"
         );
         out.no_stderr().done();
     }
-    let out =
-        sandbox.shell("activity list --limit 3000 | head -n 1; activity --help | head -n 1").ok();
+    let out = sandbox
+        .run_shell("activity list --limit 3000 | head -n 1; activity --help | head -n 1")
+        .ok();
     out.no_stderr().done();
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn a_line_from_an_open_pipe_is_committed_soon() {
     for count in 1..=3 {
         let start = std::time::Instant::now();
         std::io::Write::write_all(&mut stdin, b"{\"action\":\"a\"}\n").unwrap();
-        wait::until("the commit", &child, || (Log::count_now(&db) == count).then_some(()));
+        wait::until("the commit", &child, || (Log::count_or_zero(&db) == count).then_some(()));
         let took = start.elapsed();
         // Within a second is promised; a busy machine gets some grace.
         assert!(took < std::time::Duration::from_secs(5), "{took:?}");
@@ -118,9 +120,9 @@ fn a_line_from_an_open_pipe_is_committed_soon() {
     // While it waits it holds no lock.
     sandbox.run(["ingest", "--action", "beside"]).ok().done();
     drop(stdin);
-    let out = sandbox.collect(child).ok();
+    let out = sandbox.wait_with_output(child).ok();
     assert_eq!(out.stderr(), "ingested 3, duplicates 0, rejected 0\n");
-    sandbox.holds(4);
+    sandbox.assert_sound_with(4);
 }
 
 #[test]
@@ -132,9 +134,9 @@ fn half_a_line_in_an_open_pipe_waits_for_its_rest() {
     let mut stdin = child.stdin.take().unwrap();
     let db = sandbox.db();
     std::io::Write::write_all(&mut stdin, b"{\"action\":\"a\"}\n{\"action\":").unwrap();
-    wait::until("the commit", &child, || (Log::count_now(&db) == 1).then_some(()));
+    wait::until("the commit", &child, || (Log::count_or_zero(&db) == 1).then_some(()));
     std::io::Write::write_all(&mut stdin, b"\"b\"}\n").unwrap();
-    wait::until("the commit", &child, || (Log::count_now(&db) == 2).then_some(()));
+    wait::until("the commit", &child, || (Log::count_or_zero(&db) == 2).then_some(()));
     drop(stdin);
-    sandbox.collect(child).ok().done();
+    sandbox.wait_with_output(child).ok().done();
 }

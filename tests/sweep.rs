@@ -7,9 +7,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Sandbox;
-use crate::support::as_root;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::is_running_as_root;
+use crate::support::join_lines;
 use crate::support::log::Log;
 
 const DAY: i64 = 86_400;
@@ -24,7 +24,7 @@ fn event(id: &str, action: &str, days: i64) -> String {
 fn with(events: &[(&str, i64)]) -> Sandbox {
     let sandbox = Sandbox::new();
     let numbered = events.iter().zip(1..);
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         numbered.map(|((action, days), number)| event(&format!("e{number}"), action, *days)),
     ));
     sandbox
@@ -50,16 +50,16 @@ fn swept(sandbox: &Sandbox, args: &[&str]) -> Value {
 /// Checks the log by other means, and by the program's own.
 #[track_caller]
 fn is_sound(sandbox: &Sandbox) {
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
     let verified = sandbox.run(["verify", "--json"]).ok().json();
     assert_eq!(verified["holds"], true);
-    assert_eq!(verified["events"], sandbox.log().count(), "what verify walked");
+    assert_eq!(verified["events"], sandbox.log().event_count(), "what verify walked");
 }
 
 /// The ids of the emitter that are left, but for the log's own events.
 fn left(sandbox: &Sandbox) -> Vec<String> {
     let own = |event: &Value| event["action"].as_str().unwrap().starts_with("retention.");
-    let stored = sandbox.stored();
+    let stored = sandbox.stored_events();
     let left = stored.iter().filter(|event| !own(event));
     left.map(|event| event["event_id"].as_str().unwrap().to_owned()).collect()
 }
@@ -67,7 +67,7 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
 /// The payloads of the events that vouch, the oldest first.
 fn vouching(sandbox: &Sandbox) -> Vec<Value> {
     let is = |event: &Value| event["action"] == "retention.sweep";
-    sandbox.stored().into_iter().filter(is).map(|event| event["payload"].clone()).collect()
+    sandbox.stored_events().into_iter().filter(is).map(|event| event["payload"].clone()).collect()
 }
 
 #[test]
@@ -93,9 +93,10 @@ fn what_is_older_goes_and_one_event_vouches_for_it() {
     assert_eq!(payload["gaps"], 2);
     // They came in today and were too old by then.
     assert_eq!(payload["late"], 2);
-    let age = clock::age(payload["cutoff"].as_str().unwrap()).abs();
+    let age = clock::age_in_seconds(payload["cutoff"].as_str().unwrap()).abs();
     assert!((age - 365.0 * 86_400.0).abs() < 600.0, "{age}");
-    let own = sandbox.stored().into_iter().find(|event| event["action"] == "retention.sweep");
+    let own =
+        sandbox.stored_events().into_iter().find(|event| event["action"] == "retention.sweep");
     let own = own.unwrap();
     assert_eq!((&own["source"], own.get("title")), (&json!("system"), None));
     assert_eq!(own["id"], 6);
@@ -137,7 +138,7 @@ fn the_first_rule_that_fits_decides() {
     assert_eq!(counts, [1, 0, 1]);
     assert_eq!(rules[2]["query"], "action:cron.*");
     assert_eq!(rules[2]["keep"], "30d");
-    let age = clock::age(rules[2]["cutoff"].as_str().unwrap());
+    let age = clock::age_in_seconds(rules[2]["cutoff"].as_str().unwrap());
     assert!((age - 30.0 * 86_400.0).abs() < 600.0, "{age}");
 
     // `--keep` stands for the general one alone.
@@ -157,21 +158,26 @@ fn without_keep_what_no_rule_fits_is_kept() {
 #[test]
 fn nothing_to_go_by_is_78_and_nothing_is_recorded() {
     let sandbox = with(&[("a.b", 4000)]);
-    sandbox.run(["sweep"]).exits(78).no_stdout().says("--keep 365d").done();
+    sandbox.run(["sweep"]).exits(78).no_stdout().stderr_has("--keep 365d").done();
     sandbox.run(["sweep", "--dry-run"]).exits(78).no_stdout().done();
-    sandbox.run(["sweep", "--keep", "soon"]).exits(2).no_stdout().says("not a duration").done();
+    sandbox
+        .run(["sweep", "--keep", "soon"])
+        .exits(2)
+        .no_stdout()
+        .stderr_has("not a duration")
+        .done();
     sandbox.write("config.toml", rules("", &[("purple:x", "30d")]));
-    sandbox.run(["sweep", "--keep", "1d"]).exits(78).says("retention.rule[1].query").done();
-    sandbox.holds(1);
+    sandbox.run(["sweep", "--keep", "1d"]).exits(78).stderr_has("retention.rule[1].query").done();
+    sandbox.assert_sound_with(1);
 }
 
 #[test]
 fn without_a_log_it_is_66_and_none_is_made() {
     let sandbox = Sandbox::new();
     for args in [&["sweep", "--keep", "1d"] as &[_], &["sweep", "--keep", "1d", "--dry-run"]] {
-        sandbox.run(args).exits(66).no_stdout().tells_one_error().done();
+        sandbox.run(args).exits(66).no_stdout().stderr_is_one_error().done();
     }
-    let made = std::fs::read_dir(sandbox.work()).unwrap().count();
+    let made = std::fs::read_dir(sandbox.work_folder()).unwrap().count();
     assert_eq!(made, 1, "the config alone is there");
 }
 
@@ -206,7 +212,7 @@ fn one_line_tells_it() {
     let out = sandbox.run(["sweep"]).ok().no_stderr();
     let line = out.stdout();
     let (at, rest) = line.split_once(' ').unwrap();
-    assert!(clock::age(at) < 600.0 && at.len() == 20, "{at}");
+    assert!(clock::age_in_seconds(at) < 600.0 && at.len() == 20, "{at}");
     let wanted = "sweep removed 2 of 3 events older than 365d (cron.* 30d, is:failed 63d), ";
     let rest = rest.strip_prefix(wanted).unwrap_or_else(|| panic!("{line}"));
     assert!(rest.ends_with(" s\n") && rest.contains(" given back, "), "{line}");
@@ -223,22 +229,22 @@ fn what_the_log_stands_on_is_never_taken() {
     let numbers: Vec<_> =
         vouching(&sandbox).iter().map(|payload| payload["sweep"].clone()).collect();
     assert_eq!(numbers, [2, 3]);
-    let ids: Vec<_> = sandbox.stored().iter().map(|event| event["id"].clone()).collect();
+    let ids: Vec<_> = sandbox.stored_events().iter().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, [3, 4], "ids do not come again");
     sandbox.ingest(event("e9", "a.b", 0));
-    assert_eq!(sandbox.stored().last().unwrap()["id"], 5);
-    sandbox.holds(3);
+    assert_eq!(sandbox.stored_events().last().unwrap()["id"], 5);
+    sandbox.assert_sound_with(3);
 }
 
 /// Imported, which root alone may do, they are history like any other.
 #[test]
 fn what_another_log_stood_on_is_taken() {
-    if !as_root() {
+    if !is_running_as_root() {
         return;
     }
     let sandbox = with(&[("a.b", 400)]);
     let imported = ["retention.sweep", "digest.sent", "digest.failed"];
-    sandbox.ingest(lines(imported.iter().map(|action| event(action, action, 400))));
+    sandbox.ingest(join_lines(imported.iter().map(|action| event(action, action, 400))));
     swept(&sandbox, &["--keep", "1d"]);
     assert_eq!(left(&sandbox), [""; 0]);
 }
@@ -294,22 +300,23 @@ fn holes_close_as_their_neighbours_age() {
     let told = swept(&sandbox, &["--keep", "80d"]);
     assert_eq!((&told["count"], &told["gaps"]), (&json!(10), &json!(10)));
     let log = sandbox.log();
-    assert_eq!(log.one::<i64>("SELECT count(*) FROM gap"), 10, "what was joined is gone");
-    assert_eq!(log.one::<i64>("SELECT last FROM gap ORDER BY first LIMIT 1"), 21);
+    assert_eq!(log.query_value::<i64>("SELECT count(*) FROM gap"), 10, "what was joined is gone");
+    assert_eq!(log.query_value::<i64>("SELECT last FROM gap ORDER BY first LIMIT 1"), 21);
     drop(log);
     assert_eq!(swept(&sandbox, &["--keep", "30d"])["gaps"], 1);
-    sandbox.holds(3);
+    sandbox.assert_sound_with(3);
 }
 
 #[test]
 fn an_event_that_is_kept_is_known_and_one_that_is_gone_is_new() {
     let sandbox = with(&[("a.b", 400), ("a.b", 10)]);
     swept(&sandbox, &["--keep", "365d"]);
-    let again = lines([event("e1", "a.b", 400), r#"{"event_id":"e2","action":"a.b"}"#.to_owned()]);
+    let again =
+        join_lines([event("e1", "a.b", 400), r#"{"event_id":"e2","action":"a.b"}"#.to_owned()]);
     let out = sandbox.run_with_input(["ingest"], again).ok();
     assert_eq!(out.stderr(), "ingested 1, duplicates 1, rejected 0\n");
     assert_eq!(left(&sandbox), ["e2", "e1"]);
-    sandbox.holds(3);
+    sandbox.assert_sound_with(3);
 }
 
 #[test]
@@ -324,7 +331,7 @@ fn what_nothing_refers_to_any_more_goes_too() {
         )
         .replace('\n', " ")
     };
-    sandbox.ingest(lines([event(1, 400), event(2, 400), event(2, 1), event(3, 1)]));
+    sandbox.ingest(join_lines([event(1, 400), event(2, 400), event(2, 1), event(3, 1)]));
     swept(&sandbox, &["--keep", "365d"]);
     let log = sandbox.log();
     for (table, column, wanted) in [
@@ -335,11 +342,11 @@ fn what_nothing_refers_to_any_more_goes_too() {
         ("tenant", "text", &["", "t2", "t3"]),
         ("action", "slug", &["a.2", "a.3", "retention.sweep"]),
     ] {
-        let there = log.texts(&format!("SELECT {column} FROM {table} ORDER BY 1"));
+        let there = log.query_texts(&format!("SELECT {column} FROM {table} ORDER BY 1"));
         assert_eq!(there, wanted, "{table}");
     }
-    assert_eq!(log.one::<i64>("SELECT count(*) FROM recorder"), 1);
-    assert_eq!(log.one::<i64>("SELECT count(*) FROM unused"), 0);
+    assert_eq!(log.query_value::<i64>("SELECT count(*) FROM recorder"), 1);
+    assert_eq!(log.query_value::<i64>("SELECT count(*) FROM unused"), 0);
     drop(log);
     // Nor is it left in the free parts of the files.
     for file in ["log.db", "log.db-wal"] {
@@ -354,7 +361,7 @@ fn what_nothing_refers_to_any_more_goes_too() {
 fn space_is_given_back() {
     let sandbox = Sandbox::in_memory();
     let title = "x".repeat(300);
-    sandbox.ingest(lines((0..6000).map(|n| {
+    sandbox.ingest(join_lines((0..6000).map(|n| {
         let at = clock::seconds_ago(if n < 5500 { 400 } else { 1 } * DAY);
         format!(r#"{{"action":"a.b","occurred_at":"{at}","title":"{n} {title}"}}"#)
     })));
@@ -368,8 +375,8 @@ fn space_is_given_back() {
     assert!(after * 5 < before, "{after} of {before}");
     assert_eq!(sandbox.path("log.db-wal").metadata().unwrap().len(), 0);
     let log = sandbox.log();
-    assert_eq!(log.one::<i64>("PRAGMA freelist_count"), 0);
-    sandbox.holds(502);
+    assert_eq!(log.query_value::<i64>("PRAGMA freelist_count"), 0);
+    sandbox.assert_sound_with(502);
 }
 
 #[test]
@@ -389,7 +396,7 @@ fn by_hand_nothing_is_changed_before_and_after_a_sweep() {
         assert!(refused.is_err(), "{hand}: {refused:?}");
     }
     drop(log);
-    sandbox.holds(3);
+    sandbox.assert_sound_with(3);
 }
 
 #[test]
@@ -403,7 +410,7 @@ fn a_removal_that_a_hand_has_put_among_the_swept_is_not_vouched_for() {
     ] {
         let sandbox = with(&[("a.b", 400), ("a.b", 10), ("a.b", 1), ("a.b", 1)]);
         swept(&sandbox, &["--keep", "365d"]);
-        sandbox.by_hand(hand);
+        sandbox.tamper(hand);
         sandbox.run(["verify"]).exits(1).done();
         let out = sandbox.run(["sweep", "--keep", "5d"]).exits(74).no_stdout();
         assert!(out.stderr().contains("sweep 1 (event 5) vouches for"), "{out}");
@@ -435,13 +442,13 @@ fn an_export_is_waited_for_and_a_sweep_is_waited_for_by_one() {
     let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d", "--json"]));
     // It has planned by now, and waits; nothing is vouched for and nothing is gone.
     crate::support::wait::until("a plan", &sweep, || {
-        (sandbox.log().one::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
+        (sandbox.log().query_value::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
     });
     assert_eq!(left(&sandbox), ["e1", "e2"]);
     assert_eq!(vouching(&sandbox).len(), 0);
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
     drop(lock);
-    let told = sandbox.collect(sweep).ok().json();
+    let told = sandbox.wait_with_output(sweep).ok().json();
     assert_eq!(told["count"], 1);
     assert_eq!(left(&sandbox), ["e2"]);
 }
@@ -453,14 +460,14 @@ fn a_signal_while_it_waits_ends_it_with_nothing_swept() {
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
     let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d"]));
     crate::support::wait::until("a plan", &sweep, || {
-        (sandbox.log().one::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
+        (sandbox.log().query_value::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
     });
-    crate::support::wait::signal(&sweep, rustix::process::Signal::TERM);
-    let out = sandbox.collect(sweep).no_stdout();
+    crate::support::wait::send_signal(&sweep, rustix::process::Signal::TERM);
+    let out = sandbox.wait_with_output(sweep).no_stdout();
     assert_eq!(out.signal, Some(15), "{out}");
     assert_eq!(out.stderr(), "interrupted: nothing is swept\n");
     drop(lock);
-    sandbox.holds(1);
+    sandbox.assert_sound_with(1);
     // What it had planned is forgotten, also where another plan is made.
     assert_eq!(swept(&sandbox, &["--keep", "500d"])["gaps"], 0);
     assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
@@ -482,5 +489,5 @@ fn a_log_of_the_first_version_is_swept() {
     drop(log);
     sandbox.run(["list"]).ok().done();
     assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
-    assert_eq!(sandbox.log().one::<i64>("PRAGMA user_version"), 2);
+    assert_eq!(sandbox.log().query_value::<i64>("PRAGMA user_version"), 2);
 }

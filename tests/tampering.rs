@@ -6,10 +6,10 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::chain;
-use crate::support::hands;
-use crate::support::hands::Sweep;
-use crate::support::hands::broken;
 use crate::support::log::Log;
+use crate::support::tamper;
+use crate::support::tamper::ForgedSweep;
+use crate::support::tamper::assert_broken;
 
 const ALTERED: &str = "altered: what it says, or the hash before it, is not what was hashed";
 const GONE: &str = "removed, and no sweep vouches for it";
@@ -163,9 +163,9 @@ fn the_first_event_that_somebody_touched_is_named() {
         let other = Sandbox::new();
         other.write("log.db", &sound);
         other.run(["verify", "--quick", "--quiet"]).ok().done();
-        other.by_hand(hand);
+        other.tamper(hand);
         let out = other.run(["verify", "--quiet"]).exits(1).no_stderr();
-        broken(&out, &format!("broken at event {line}"));
+        assert_broken(&out, &format!("broken at event {line}"));
         let told = other.run(["verify", "--json"]).exits(1).json();
         assert_eq!(told["holds"], false, "{hand}");
         let event = told["broken"].as_array().unwrap().iter().find(|told| told["kind"] == "event");
@@ -201,11 +201,11 @@ fn the_last_number_that_there_is_has_no_next() {
         ),
     ] {
         let sandbox = Sandbox::with_events();
-        sandbox.by_hand(&hand);
+        sandbox.tamper(&hand);
         let out = sandbox.run(["verify"]).exits(1);
-        broken(&out, told);
+        assert_broken(&out, told);
         let out = sandbox.run(["sweep", "--keep", "1s", "--force"]);
-        out.exits(74).no_stdout().says(of_sweep).done();
+        out.exits(74).no_stdout().stderr_has(of_sweep).done();
         let out = sandbox.run(["ingest", "--action", "a.b"]);
         assert!(matches!(out.code, Some(0 | 74)), "{hand}\n{out}");
     }
@@ -219,7 +219,7 @@ fn an_export_of_ids_that_cannot_be_is_no_defect() {
         ("UPDATE head SET id = -1", "is damaged: its head has no id that there can be"),
     ] {
         let sandbox = Sandbox::with_events();
-        sandbox.by_hand(hand);
+        sandbox.tamper(hand);
         let out = sandbox.run(["export", "--jsonl"]).exits(74);
         assert!(out.stderr().contains(told), "{hand}\n{out}");
         sandbox.run(["verify"]).exits(1).done();
@@ -237,7 +237,7 @@ fn an_object_that_is_none_is_damage() {
         ("payload", "{\"\\ud800\":1}"),
     ] {
         let sandbox = Sandbox::with_events();
-        sandbox.by_hand(&format!("UPDATE event SET {column} = '{text}' WHERE id = 5"));
+        sandbox.tamper(&format!("UPDATE event SET {column} = '{text}' WHERE id = 5"));
         for args in [&["list"][..], &["list", "--json"], &["export", "--jsonl"]] {
             let out = sandbox.run(args).exits(74);
             let why = format!("is damaged: event 5 has no {column} that there can be");
@@ -245,7 +245,7 @@ fn an_object_that_is_none_is_damage() {
             assert!(!out.stdout().contains('\u{1b}'), "{text:?}\n{out}");
         }
         let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
-        broken(&out, &format!("broken at event 5: {ALTERED}"));
+        assert_broken(&out, &format!("broken at event 5: {ALTERED}"));
     }
 }
 
@@ -293,12 +293,13 @@ fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
         log.sql.execute_batch(hand).unwrap();
         drop(log);
         let line = format!("broken: its schema was changed: {what}");
-        let out = sandbox.run(["verify"]).exits(1).says("note: the chain of its 8 events holds");
+        let out =
+            sandbox.run(["verify"]).exits(1).stderr_has("note: the chain of its 8 events holds");
         assert_eq!(out.stdout(), format!("{line}\n"), "{hand}");
-        sandbox.by_hand("UPDATE event SET payload = '{}' WHERE id = 5");
+        sandbox.tamper("UPDATE event SET payload = '{}' WHERE id = 5");
         let out = sandbox.run(["verify"]).exits(1).no_stderr();
-        broken(&out, &line);
-        broken(&out, &format!("broken at event 5: {ALTERED}"));
+        assert_broken(&out, &line);
+        assert_broken(&out, &format!("broken at event 5: {ALTERED}"));
     }
     let sandbox = Sandbox::with_events();
     Log::open_to_write(&sandbox.db()).sql.execute_batch("ANALYZE").unwrap();
@@ -320,8 +321,8 @@ fn only_the_integrity_check_sees_a_hollow_index() {
         )
         .unwrap();
     drop(log);
-    sandbox.run(["verify", "--quick"]).ok().says("left the integrity check out").done();
-    let out = sandbox.run(["verify"]).exits(1).says("note: the chain of its 8 events holds");
+    sandbox.run(["verify", "--quick"]).ok().stderr_has("left the integrity check out").done();
+    let out = sandbox.run(["verify"]).exits(1).stderr_has("note: the chain of its 8 events holds");
     assert_eq!(
         out.stdout(),
         "broken: the integrity check fails: wrong # of entries in index event_actor\n\
@@ -352,15 +353,15 @@ fn a_log_without_its_own_notes_does_not_hold() {
         log.sql.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
         log.sql.execute_batch(hand).unwrap();
         drop(log);
-        broken(&sandbox.run(["verify"]).exits(1), line);
+        assert_broken(&sandbox.run(["verify"]).exits(1), line);
     }
 }
 
 /// A log of eight events of which a sweep took 2, 3 and 5.
 fn swept() -> Sandbox {
     let sandbox = Sandbox::with_events();
-    let sweep = Sweep { ranges: &[(2, 3), (5, 5)], ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { ranges: &[(2, 3), (5, 5)], ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     sandbox
 }
 
@@ -401,20 +402,20 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
     ] {
         let sandbox = swept();
         sandbox.run(["verify"]).ok().done();
-        sandbox.by_hand(hand);
-        broken(&sandbox.run(["verify"]).exits(1), line);
+        sandbox.tamper(hand);
+        assert_broken(&sandbox.run(["verify"]).exits(1), line);
     }
     // An event that looks as if, from somebody who may write such.
     let sandbox = Sandbox::with_events();
-    let sweep = Sweep { ranges: &[(4, 4)], own: false, ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
-    broken(&sandbox.run(["verify"]).exits(1), "broken: no event vouches for sweep 1");
+    let sweep = ForgedSweep { ranges: &[(4, 4)], own: false, ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
+    assert_broken(&sandbox.run(["verify"]).exits(1), "broken: no event vouches for sweep 1");
     // One that would vouch for its own place.
     let sandbox = Sandbox::with_events();
-    let sweep = Sweep { ranges: &[(4, 4)], ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { ranges: &[(4, 4)], ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     sandbox.ingest(r#"{"action":"news"}"#);
-    hands::on(&sandbox.db(), |sql| {
+    tamper::without_triggers(&sandbox.db(), |sql| {
         sql.execute_batch("INSERT INTO gap SELECT 9, 9, hash, 1, 99 FROM event WHERE id = 9")
             .unwrap();
         let payload = json!({"sweep": 1, "gaps_sha256": chain::gaps_sha256(sql, 1)}).to_string();
@@ -447,7 +448,12 @@ fn a_page_that_is_gone_is_named_by_the_event() {
     let mut bytes = sandbox.read("copy.db");
     bytes.truncate(bytes.len() - 8 * 4096);
     sandbox.write("damaged.db", bytes);
-    sandbox.run(["verify", "--db", "damaged.db"]).exits(74).no_stdout().says("is damaged").done();
+    sandbox
+        .run(["verify", "--db", "damaged.db"])
+        .exits(74)
+        .no_stdout()
+        .stderr_has("is damaged")
+        .done();
 }
 
 /// Everything that a log says, read as any other program would.
@@ -469,7 +475,9 @@ fn everything(log: &Log) -> Vec<String> {
         ("recorder", "key, text"),
         ("head", "id, hex(hash), sweep"),
     ] {
-        all.extend(log.texts(&format!("SELECT json_array({columns}) FROM {table} ORDER BY 1")));
+        all.extend(
+            log.query_texts(&format!("SELECT json_array({columns}) FROM {table} ORDER BY 1")),
+        );
     }
     all
 }
@@ -490,7 +498,7 @@ fn no_flipped_bit_changes_what_holds() {
     sandbox.run(["backup", "sound.db"]).ok().done();
     let sound = sandbox.read("sound.db");
     let said = everything(&Log::open(&sandbox.path("sound.db")));
-    let listed = sandbox.stored();
+    let listed = sandbox.stored_events();
     let (mut seen, mut same) = (0, 0);
     // A generator of Knuth's, so that each run flips the same.
     let mut random = 20_261_121_u64;
@@ -517,7 +525,7 @@ fn no_flipped_bit_changes_what_holds() {
             assert_eq!(sandbox.run(args).ok().json_lines(), listed, "bit {bit}");
             same += 1;
         } else {
-            out.code_is_one_of(&[1, 66, 74, 78]);
+            out.exits_with_one_of(&[1, 66, 74, 78]);
             seen += 1;
         }
     }

@@ -6,17 +6,17 @@ use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::fixture::EVENTS;
-use crate::support::lines;
-use crate::support::terminal::Terminal;
+use crate::support::join_lines;
+use crate::support::terminal::PseudoTerminal;
 
 #[track_caller]
 fn shown(sandbox: &Sandbox, columns: u16, args: &[&str]) -> Output {
-    sandbox.on_terminal(columns, sandbox.command(args)).ok()
+    sandbox.run_on_terminal(columns, sandbox.command(args)).ok()
 }
 
 fn recent() -> Sandbox {
     let sandbox = Sandbox::new();
-    sandbox.ingest(lines(
+    sandbox.ingest(join_lines(
         [
             (10, "now"),
             (2 * 60 + 20, "minutes"),
@@ -62,10 +62,10 @@ fn colours_come_on_a_terminal_and_go_with_no_color() {
     assert!(!shown(&sandbox, 100, &["list", "--color", "never"]).out.contains(&0x1b));
     let mut command = sandbox.command(["list"]);
     command.env("NO_COLOR", "1");
-    assert!(!sandbox.on_terminal(100, command).ok().out.contains(&0x1b));
+    assert!(!sandbox.run_on_terminal(100, command).ok().out.contains(&0x1b));
     let mut command = sandbox.command(["list"]);
     command.env("NO_COLOR", "1").env("CLICOLOR_FORCE", "1");
-    assert!(sandbox.on_terminal(100, command).ok().out.contains(&0x1b));
+    assert!(sandbox.run_on_terminal(100, command).ok().out.contains(&0x1b));
     assert!(!shown(&sandbox, 100, &["list", "--json"]).out.contains(&0x1b));
 }
 
@@ -74,7 +74,7 @@ fn methods_and_statuses_have_their_colours() {
     let sandbox = Sandbox::new();
     let methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
     let statuses = [101, 204, 301, 404, 503];
-    sandbox.ingest(lines(methods.iter().zip(statuses).map(|(method, status)| {
+    sandbox.ingest(join_lines(methods.iter().zip(statuses).map(|(method, status)| {
         format!(r#"{{"action":"a","method":"{method}","status_code":{status},"title":"Headline"}}"#)
     })));
     let args = ["list", "--view", "http", "--color", "always", "--sort", "id:asc"];
@@ -126,7 +126,7 @@ fn the_pager_is_found_and_may_be_refused() {
         let mut command = sandbox.command(args);
         command.env_remove("ACTIVITY_PAGER");
         let variables = variables.to_vec();
-        let out = sandbox.on_terminal_with(100, command, &variables).ok();
+        let out = sandbox.run_on_terminal_with_env(100, command, &variables).ok();
         assert!(out.stdout().contains("user.edit"), "{out}");
         out.stdout().lines().next().unwrap().starts_with("paged:")
     };
@@ -147,9 +147,11 @@ fn the_pager_is_found_and_may_be_refused() {
 fn a_pager_that_is_left_early_ends_it_quietly() {
     let sandbox = Sandbox::in_memory();
     let title = "x".repeat(200);
-    sandbox.ingest(lines((0..2000).map(|n| format!(r#"{{"action":"a.b","title":"{title}{n}"}}"#))));
+    sandbox.ingest(join_lines(
+        (0..2000).map(|n| format!(r#"{{"action":"a.b","title":"{title}{n}"}}"#)),
+    ));
     let command = sandbox.command(["list", "--limit", "2000", "--columns", "title"]);
-    let out = sandbox.on_terminal_with(300, command, &[("ACTIVITY_PAGER", "head -n 1")]);
+    let out = sandbox.run_on_terminal_with_env(300, command, &[("ACTIVITY_PAGER", "head -n 1")]);
     out.ok().no_stderr().done();
 }
 
@@ -157,9 +159,9 @@ fn a_pager_that_is_left_early_ends_it_quietly() {
 fn a_progress_line_comes_on_a_terminal_only_and_is_wiped() {
     let sandbox = Sandbox::new();
     sandbox.write("events.jsonl", EVENTS);
-    let terminal = Terminal::new(100);
+    let terminal = PseudoTerminal::new(100);
     let mut command = sandbox.command(["ingest", "--color", "never", "events.jsonl"]);
-    command.env("TERM", "xterm-256color").stdout(Stdio::piped()).stderr(terminal.stream());
+    command.env("TERM", "xterm-256color").stdout(Stdio::piped()).stderr(terminal.child_stdio());
     let child = command.spawn().unwrap();
     drop(command);
     let (output, seen) = std::thread::scope(|scope| {
@@ -176,13 +178,13 @@ fn a_progress_line_comes_on_a_terminal_only_and_is_wiped() {
 #[test]
 fn a_terminal_on_standard_input_gets_a_hint() {
     let sandbox = Sandbox::new();
-    let terminal = Terminal::new(80);
+    let terminal = PseudoTerminal::new(80);
     let mut command = sandbox.command(["ingest"]);
-    command.stdin(terminal.stream());
+    command.stdin(terminal.child_stdio());
     let mut child = sandbox.spawn(command);
     let mut err = child.stderr.take().unwrap();
     let hint = crate::support::wait::read_lines(&mut err, 1);
     assert!(hint.contains("standard input"), "{hint}");
-    crate::support::wait::signal(&child, rustix::process::Signal::KILL);
+    crate::support::wait::send_signal(&child, rustix::process::Signal::KILL);
     child.wait().unwrap();
 }

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::chain;
-use crate::support::hands;
-use crate::support::hands::Sweep;
-use crate::support::hands::broken;
 use crate::support::log::Log;
+use crate::support::tamper;
+use crate::support::tamper::ForgedSweep;
+use crate::support::tamper::assert_broken;
 
 /// The head as `verify` prints it, `ID:HASH`.
 #[track_caller]
@@ -30,14 +30,14 @@ fn head_at(sandbox: &Sandbox, id: i64) -> String {
     let log = sandbox.log();
     format!(
         "{id}:{}",
-        log.one::<String>(&format!("SELECT lower(hex(hash)) FROM event WHERE id = {id}"))
+        log.query_value::<String>(&format!("SELECT lower(hex(hash)) FROM event WHERE id = {id}"))
     )
 }
 
 #[test]
 fn a_sound_log_holds() {
     let sandbox = Sandbox::with_events();
-    let hash = sandbox.log().one::<String>("SELECT lower(hex(hash)) FROM head");
+    let hash = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
     let out = sandbox.run(["verify"]).ok().no_stderr();
     assert_eq!(out.stdout(), format!("holds: 8 events, head 8:{hash}\n"));
     let quick = sandbox.run(["verify", "--quick"]).ok();
@@ -59,7 +59,7 @@ fn a_sound_log_holds() {
 fn an_empty_log_holds_from_its_beginning() {
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], "").ok().done();
-    let genesis = sandbox.log().one::<String>("SELECT lower(hex(hash)) FROM head");
+    let genesis = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
     let out = sandbox.run(["verify", "--anchor", &format!("0:{genesis}")]).ok();
     assert_eq!(out.stdout(), format!("holds: 0 events, head 0:{genesis}\n"));
     assert_eq!(out.stderr(), "note: anchor 0 holds\n");
@@ -77,23 +77,27 @@ fn what_only_a_noted_head_shows() {
     sandbox.run(["backup", "old.db"]).ok().done();
 
     // Changed, and hashed to the end.
-    hands::on(&sandbox.db(), |sql| {
+    tamper::without_triggers(&sandbox.db(), |sql| {
         sql.execute("UPDATE event SET payload = '{}' WHERE id = 5", []).unwrap();
         chain::rehash(sql, 5);
     });
     assert_ne!(head(&sandbox), noted);
-    let out = sandbox.run(both).exits(1).says("8 events holds").says("note: anchor 2 holds\n");
+    let out = sandbox
+        .run(both)
+        .exits(1)
+        .stderr_has("8 events holds")
+        .stderr_has("note: anchor 2 holds\n");
     assert_eq!(out.stdout(), "broken: event 8 is not the one that was noted\n");
 
     // The newest cut off.
     let sandbox = Sandbox::with_events();
     let noted = head(&sandbox);
-    sandbox.by_hand(
+    sandbox.tamper(
         "DELETE FROM event WHERE id > 6;
          UPDATE head SET id = 6, hash = (SELECT hash FROM event WHERE id = 6)",
     );
     assert!(head(&sandbox).starts_with("6:"));
-    let out = sandbox.run(["verify", "--anchor", &noted]).exits(1).says("6 events holds");
+    let out = sandbox.run(["verify", "--anchor", &noted]).exits(1).stderr_has("6 events holds");
     assert_eq!(out.stdout(), "broken: the log ends at 6, 2 events missing\n");
 
     // An old copy put back.
@@ -119,20 +123,20 @@ fn anchors_are_taken_short_and_refused_shorter() {
     let sandbox = Sandbox::with_events();
     let (id, hash) = (5, head_at(&sandbox, 5).split_once(':').unwrap().1.to_owned());
     let with = |digits: &str| sandbox.run(["verify", "--anchor", &format!("{id}:{digits}")]);
-    with(&hash[..16]).ok().says("note: anchor 5 holds").done();
+    with(&hash[..16]).ok().stderr_has("note: anchor 5 holds").done();
     with(&hash.to_uppercase()).ok().done();
-    with(&format!("{}0", &hash[..63])).code_is_one_of(&[0, 1]);
+    with(&format!("{}0", &hash[..63])).exits_with_one_of(&[0, 1]);
     let other = if hash.starts_with('0') { '1' } else { '0' };
-    with(&format!("{other}{}", &hash[1..16])).exits(1).says("8 events holds").done();
+    with(&format!("{other}{}", &hash[1..16])).exits(1).stderr_has("8 events holds").done();
     for wrong in [&hash[..15], &format!("{hash}0"), "", "xyz"] {
-        with(wrong).exits(2).no_stdout().tells_one_error().done();
+        with(wrong).exits(2).no_stdout().stderr_is_one_error().done();
     }
-    sandbox.run(["verify", "--anchor", &hash]).exits(2).no_stdout().says("--anchor").done();
+    sandbox.run(["verify", "--anchor", &hash]).exits(2).no_stdout().stderr_has("--anchor").done();
 
     // Behind a break nothing is sure.
-    sandbox.by_hand("UPDATE event SET payload = '{}' WHERE id = 4");
+    sandbox.tamper("UPDATE event SET payload = '{}' WHERE id = 4");
     let out = with(&hash).exits(1);
-    broken(
+    assert_broken(
         &out,
         "cannot tell: event 5 has the hash that was noted, but the log is broken at event 4",
     );
@@ -147,7 +151,7 @@ fn anchors_are_found_in_files() {
     let out = sandbox.run(["verify", "--anchors", "notes"]).ok();
     assert_eq!(out.stderr(), "note: anchor 2 holds\nnote: anchor 8 holds\n");
     // What one run prints is for another.
-    let out = sandbox.shell("activity verify | activity verify --anchors - --anchors notes");
+    let out = sandbox.run_shell("activity verify | activity verify --anchors - --anchors notes");
     assert_eq!(
         out.ok().stderr(),
         "note: 3 anchors hold, the newest is 8\n".replace(
@@ -159,24 +163,25 @@ fn anchors_are_found_in_files() {
     sandbox
         .run_with_input(["verify", "--anchors", "-"], many)
         .ok()
-        .says("note: 8 anchors hold, the newest is 8\n")
+        .stderr_has("note: 8 anchors hold, the newest is 8\n")
         .done();
 
     sandbox.write("none", format!("{}\nno head here", &eight[..12]));
-    let out = sandbox.run(["verify", "--anchors", "none"]).exits(65).no_stdout().tells_one_error();
+    let out =
+        sandbox.run(["verify", "--anchors", "none"]).exits(65).no_stdout().stderr_is_one_error();
     assert!(out.stderr().contains("none: no ID:HASH in it"), "{out}");
     sandbox
         .run_with_input(["verify", "--anchors", "-"], "")
         .exits(65)
-        .says("standard input")
+        .stderr_has("standard input")
         .done();
     sandbox
         .run(["verify", "--anchors", "nowhere"])
         .exits(66)
-        .says("nowhere")
-        .tells_one_error()
+        .stderr_has("nowhere")
+        .stderr_is_one_error()
         .done();
-    sandbox.run(["verify", "--anchors", "."]).exits(66).tells_one_error().done();
+    sandbox.run(["verify", "--anchors", "."]).exits(66).stderr_is_one_error().done();
 }
 
 #[test]
@@ -203,10 +208,14 @@ fn a_digest_that_was_saved_is_an_anchor() {
         assert_eq!(out.stderr(), "note: anchor 2 holds\n");
         let crlf = mail.replace("\r\n", "\n").replace('\n', "\r\n");
         sandbox.write("crlf.eml", crlf);
-        sandbox.run(["verify", "--anchors", "crlf.eml"]).ok().says("note: anchor 2 holds\n").done();
+        sandbox
+            .run(["verify", "--anchors", "crlf.eml"])
+            .ok()
+            .stderr_has("note: anchor 2 holds\n")
+            .done();
 
         // The log knows what it has published, too.
-        hands::on(&sandbox.db(), |sql| {
+        tamper::without_triggers(&sandbox.db(), |sql| {
             sql.execute("UPDATE event SET payload = '{}' WHERE id = 1", []).unwrap();
             let genesis = "INSERT INTO gap SELECT 0, 0, zeroblob(32), 99, 99";
             sql.execute(genesis, []).unwrap();
@@ -218,22 +227,23 @@ fn a_digest_that_was_saved_is_an_anchor() {
 #[test]
 fn what_was_published_is_held_against_the_log() {
     let sandbox = Sandbox::with_events();
-    sandbox
-        .by_hand("INSERT INTO anchor SELECT id, hash, 0, 'a mail' FROM event WHERE id IN (3, 6)");
+    sandbox.tamper("INSERT INTO anchor SELECT id, hash, 0, 'a mail' FROM event WHERE id IN (3, 6)");
     sandbox.run(["verify"]).ok().no_stderr().done();
-    sandbox.by_hand("UPDATE anchor SET hash = zeroblob(32) WHERE id = 6");
+    sandbox.tamper("UPDATE anchor SET hash = zeroblob(32) WHERE id = 6");
     let line =
         "broken: event 6 is not the one whose hash was published at 1970-01-01T00:00:00Z (a mail)";
-    broken(&sandbox.run(["verify"]).exits(1), line);
-    sandbox.by_hand("UPDATE anchor SET id = 60 WHERE id = 6");
+    assert_broken(&sandbox.run(["verify"]).exits(1), line);
+    sandbox.tamper("UPDATE anchor SET id = 60 WHERE id = 6");
     let line = "broken: the log ends at 8, 52 events missing: head 60 was published at \
         1970-01-01T00:00:00Z (a mail)";
-    broken(&sandbox.run(["verify"]).exits(1), line);
-    sandbox.by_hand("DELETE FROM anchor WHERE id = 60");
-    hands::on(&sandbox.db(), |sql| Sweep { ranges: &[(2, 4)], ..Sweep::default() }.run(sql));
+    assert_broken(&sandbox.run(["verify"]).exits(1), line);
+    sandbox.tamper("DELETE FROM anchor WHERE id = 60");
+    tamper::without_triggers(&sandbox.db(), |sql| {
+        ForgedSweep { ranges: &[(2, 4)], ..ForgedSweep::default() }.forge(sql)
+    });
     let line = "broken: event 3 was swept as if its hash had not been published at \
         1970-01-01T00:00:00Z (a mail)";
-    broken(&sandbox.run(["verify"]).exits(1), line);
+    assert_broken(&sandbox.run(["verify"]).exits(1), line);
 }
 
 #[test]
@@ -243,8 +253,8 @@ fn what_a_sweep_vouches_for_holds() {
     before.run(["backup", "log.copy"]).ok().done();
     let sandbox = Sandbox::new();
     sandbox.write("log.db", before.read("log.copy"));
-    let sweep = Sweep { ranges: &[(2, 3), (5, 5)], ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { ranges: &[(2, 3), (5, 5)], ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
 
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 6 events, head 9:"), "{out}");
@@ -258,7 +268,7 @@ fn what_a_sweep_vouches_for_holds() {
         sandbox.run(["verify", "--anchor", &heads[id - 1]]).ok().done();
         let wrong = format!("{id}:{}", "f0".repeat(32));
         let out = sandbox.run(["verify", "--anchor", &wrong]).exits(1);
-        broken(&out, &format!("broken: event {id} is not the one that was noted"));
+        assert_broken(&out, &format!("broken: event {id} is not the one that was noted"));
     }
     let out = sandbox.run(["verify", "--anchor", &heads[1]]).exits(1);
     let mut lines = out.stdout().lines();
@@ -269,13 +279,13 @@ fn what_a_sweep_vouches_for_holds() {
     );
 
     // A second one takes what touches, and a third finds a log of nothing but sweeps.
-    let sweep = Sweep { number: 2, ranges: &[(4, 4), (6, 6)], ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { number: 2, ranges: &[(4, 4), (6, 6)], ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 5 events, head 10:"), "{out}");
     assert_eq!(out.stderr(), "note: 5 events swept in 1 range\n");
-    let sweep = Sweep { number: 3, ranges: &[(1, 1), (7, 10)], ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { number: 3, ranges: &[(1, 1), (7, 10)], ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 1 events, head 11:"), "{out}");
     sandbox.ingest(r#"{"action":"news"}"#);
@@ -286,8 +296,8 @@ fn what_a_sweep_vouches_for_holds() {
 #[test]
 fn a_removal_that_is_under_way_is_a_note() {
     let sandbox = Sandbox::with_events();
-    let sweep = Sweep { ranges: &[(2, 5)], removed_up_to: 3, ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep = ForgedSweep { ranges: &[(2, 5)], removed_up_to: 3, ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 5 events, head 9:"), "{out}");
     assert_eq!(
@@ -302,7 +312,7 @@ fn a_removal_that_is_under_way_is_a_note() {
         let other = Sandbox::new();
         sandbox.run(["backup", "copy.db"]).ok().done();
         other.write("log.db", sandbox.read("copy.db"));
-        other.by_hand(hand);
+        other.tamper(hand);
         let out = other.run(["verify"]).exits(1);
         assert!(out.stdout().starts_with("broken at event 5: altered: a sweep has yet"), "{out}");
     }
@@ -312,8 +322,9 @@ fn a_removal_that_is_under_way_is_a_note() {
 fn what_is_odd_but_holds_is_a_note() {
     // The events came in today: a sweep of what is old should have had none of them.
     let sandbox = Sandbox::with_events();
-    let sweep = Sweep { ranges: &[(2, 3)], cutoff: "2025-01-01T00:00:00Z", ..Sweep::default() };
-    hands::on(&sandbox.db(), |sql| sweep.run(sql));
+    let sweep =
+        ForgedSweep { ranges: &[(2, 3)], cutoff: "2025-01-01T00:00:00Z", ..ForgedSweep::default() };
+    tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
     assert_eq!(
         out.stderr(),
@@ -322,7 +333,7 @@ fn what_is_odd_but_holds_is_a_note() {
     );
     // A clock that was put back twice.
     let sandbox = Sandbox::with_events();
-    hands::on(&sandbox.db(), |sql| {
+    tamper::without_triggers(&sandbox.db(), |sql| {
         sql.execute_batch(
             "UPDATE event SET recorded_at = recorded_at - 1000 * id WHERE id IN (4, 6)",
         )
@@ -336,14 +347,14 @@ fn what_is_odd_but_holds_is_a_note() {
 #[test]
 fn what_cannot_be_opened_keeps_its_exit() {
     let sandbox = Sandbox::new();
-    sandbox.run(["verify"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["verify"]).exits(66).no_stdout().stderr_is_one_error().done();
     sandbox.write("log.db", "");
-    sandbox.run(["verify"]).exits(74).no_stdout().tells_one_error().done();
+    sandbox.run(["verify"]).exits(74).no_stdout().stderr_is_one_error().done();
     sandbox.write("log.db", "this is no log, but some text that is long enough to be looked at");
-    sandbox.run(["verify"]).exits(66).no_stdout().tells_one_error().done();
+    sandbox.run(["verify"]).exits(66).no_stdout().stderr_is_one_error().done();
     let sandbox = Sandbox::with_events();
     Log::open_to_write(&sandbox.db()).sql.execute_batch("PRAGMA user_version = 99").unwrap();
-    sandbox.run(["verify"]).exits(78).no_stdout().says("newer").tells_one_error().done();
+    sandbox.run(["verify"]).exits(78).no_stdout().stderr_has("newer").stderr_is_one_error().done();
 }
 
 /// It sees one moment of a log that grows.

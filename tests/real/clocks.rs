@@ -20,11 +20,11 @@ fn ids_tell_the_order_of_arrival_whatever_the_clock_says() {
         "2026-01-01 00:00:01",
     ];
     for clock in clocks {
-        let mut command = sandbox.tool("faketime");
+        let mut command = sandbox.command_of("faketime");
         command.args([clock, env!("CARGO_BIN_EXE_activity"), "ingest", "--action", "a"]);
-        sandbox.finish(command).ok().done();
+        sandbox.run_command(command).ok().done();
     }
-    let stored = sandbox.stored();
+    let stored = sandbox.stored_events();
     let recorded: Vec<&str> =
         stored.iter().map(|event| event["recorded_at"].as_str().unwrap()).collect();
     for (recorded, clock) in recorded.iter().zip(clocks) {
@@ -34,7 +34,7 @@ fn ids_tell_the_order_of_arrival_whatever_the_clock_says() {
     assert_eq!(ids, [1, 2, 3, 4, 5, 6]);
     let newest = sandbox.run(["list", "--json"]).ok().ids();
     assert_eq!(newest, [4, 3, 6, 1, 2, 5], "listings go by time, then id");
-    sandbox.holds(6);
+    sandbox.assert_sound_with(6);
 }
 
 #[test]
@@ -51,9 +51,9 @@ fn listings_work_at_any_time() {
             &["actions"],
             &["search-actor", "3"],
         ] {
-            let mut command = sandbox.tool("faketime");
+            let mut command = sandbox.command_of("faketime");
             command.arg(clock).arg(env!("CARGO_BIN_EXE_activity")).args(args);
-            let out = sandbox.finish(command).ok();
+            let out = sandbox.run_command(command).ok();
             assert!(!out.err.windows(8).any(|word| word == b"panicked"), "{clock}\n{out}");
         }
     }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::wait;
 use crate::tools;
 
@@ -54,7 +54,7 @@ fn every_minute(crontab: &str) -> String {
         }
         _ => line.to_owned(),
     };
-    lines(crontab.lines().map(line))
+    join_lines(crontab.lines().map(line))
 }
 
 /// A mail that was sent: the arguments and environment of the command, and the letter.
@@ -111,7 +111,7 @@ struct Cron {
 
 impl Cron {
     fn start(sandbox: Sandbox) -> Self {
-        let mut command = sandbox.tool("unshare");
+        let mut command = sandbox.command_of("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-euc"])
             .arg(format!("{SURROUNDINGS}exec cron -f"))
@@ -135,14 +135,14 @@ impl Cron {
 
     /// The program as root calls it by hand, in cron's surroundings.
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = self.sandbox.tool("nsenter");
+        let mut command = self.sandbox.command_of("nsenter");
         command
             .arg(format!("--target={}", self.child.id()))
             .args(["--mount", "--", "/usr/local/bin/activity"])
             .args(args)
             .env_remove("ACTIVITY_DB")
             .env_remove("ACTIVITY_CONFIG");
-        self.sandbox.finish(command)
+        self.sandbox.run_command(command)
     }
 }
 
@@ -182,7 +182,7 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
 
     let at = clock::seconds_ago(600);
     let event = |action| format!(r#"{{"action":"{action}","actor_id":"3","occurred_at":"{at}"}}"#);
-    let events = lines(["auth.login", "auth.login", "lesson.completed"].map(event));
+    let events = join_lines(["auth.login", "auth.login", "lesson.completed"].map(event));
     fs::write(root.join("events.jsonl"), events).unwrap();
 
     let folder = root.to_owned();
@@ -264,18 +264,18 @@ fn logrotate_takes_the_log_file_and_the_next_line_lands_in_a_new_one() {
     assert!(example.contains("\n/var/log/activity.log {"), "the file that crontab.example names");
     assert!(source("crontab.example").contains(">> /var/log/activity.log\n"));
     sandbox.write("rotate", example.replace("/var/log/activity.log", &log));
-    fs::set_permissions(sandbox.work(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(sandbox.work_folder(), fs::Permissions::from_mode(0o755)).unwrap();
     sandbox.write(
         "config.toml",
         "[digest]\nfrom = 'a@example.org'\nto = ['a@example.org']\n\
          transport = 'sendmail'\n[digest.sendmail]\ncommand = ['/bin/true']\n",
     );
-    sandbox.ingest(lines([r#"{"action":"auth.login"}"#]));
-    let digest = || sandbox.shell("activity digest >> activity.log").ok().no_stderr().done();
+    sandbox.ingest(join_lines([r#"{"action":"auth.login"}"#]));
+    let digest = || sandbox.run_shell("activity digest >> activity.log").ok().no_stderr().done();
     let rotate = |args: &[&str]| {
-        let mut command = sandbox.tool("logrotate");
+        let mut command = sandbox.command_of("logrotate");
         command.args(args).args(["--state", "state", "rotate"]);
-        sandbox.finish(command).ok()
+        sandbox.run_command(command).ok()
     };
     let told = rotate(&["-d"]);
     assert!(!told.stderr().contains("error"), "{told}");
@@ -305,7 +305,7 @@ fn systemd_finds_no_fault_with_the_units() {
     let sandbox = Sandbox::new();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/systemd");
     let verify = |units: &Path| {
-        let mut command = sandbox.tool("unshare");
+        let mut command = sandbox.command_of("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-euc"])
             .arg(
@@ -315,7 +315,7 @@ fn systemd_finds_no_fault_with_the_units() {
             )
             .env("PROGRAM", env!("CARGO_BIN_EXE_activity"))
             .env("UNITS", units);
-        sandbox.finish(command)
+        sandbox.run_command(command)
     };
     let ours = |out: &Output| -> Vec<String> {
         // It loads the units of the host as well, whose faults are not ours.
@@ -339,9 +339,9 @@ fn systemd_finds_no_fault_with_the_units() {
         let timer = fs::read_to_string(units.join(format!("activity-{unit}.timer"))).unwrap();
         let calendar = format!("*-*-* {at} UTC");
         assert!(timer.contains(&format!("\nOnCalendar={calendar}\n")), "{timer}");
-        let mut command = sandbox.tool("systemd-analyze");
+        let mut command = sandbox.command_of("systemd-analyze");
         command.args(["calendar", &calendar]);
-        let out = sandbox.finish(command).ok();
+        let out = sandbox.run_command(command).ok();
         assert!(out.stdout().contains(&format!("Normalized form: {calendar}")), "{out}");
     }
 }

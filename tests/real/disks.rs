@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::tools;
 
@@ -63,7 +63,7 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
     let title = "x".repeat(900);
     let mut acknowledged = 0;
     let refused = loop {
-        let input = lines(
+        let input = join_lines(
             (0..50).map(|n| format!(r#"{{"action":"a","title":"{acknowledged} {n} {title}"}}"#)),
         );
         sandbox.write("events.jsonl", input);
@@ -76,12 +76,12 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
         assert!(acknowledged < 100_000, "the disk never fills");
     };
     assert!(acknowledged > 100, "{acknowledged}");
-    let refused = refused.exits(74).no_stdout().says("no space left on device");
+    let refused = refused.exits(74).no_stdout().stderr_has("no space left on device");
     assert!(refused.stderr().contains("log.db"), "{refused}");
 
     let stored = Log::open(&db);
-    stored.is_sound();
-    assert_eq!(stored.count(), acknowledged);
+    stored.assert_sound();
+    assert_eq!(stored.event_count(), acknowledged);
     drop(stored);
     // One event is refused as well, or fits; either way it is said.
     let out = sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "one"]);
@@ -92,11 +92,11 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
     for args in [&["list"] as &[_], &["show", "1"], &["list", "--json", "x"], &["actions"]] {
         sandbox.run_with_env(&with_db(&db), args).ok().done();
     }
-    assert_eq!(Log::open(&db).count(), landed);
+    assert_eq!(Log::open(&db).event_count(), landed);
     // With space again it goes on.
     mount.run("mount", &["-o", "remount,size=30m"]);
     sandbox.run_with_env(&with_db(&db), ["ingest", "events.jsonl", "--again"]).ok().done();
-    Log::open(&db).is_sound();
+    Log::open(&db).assert_sound();
 }
 
 #[test]
@@ -133,7 +133,9 @@ fn an_export_onto_a_full_disk_is_74_and_leaves_no_half_file() {
     }
     let sandbox = Sandbox::new();
     let title = "x".repeat(900);
-    sandbox.ingest(lines((0..3000).map(|n| format!(r#"{{"action":"a","title":"{n} {title}"}}"#))));
+    sandbox.ingest(join_lines(
+        (0..3000).map(|n| format!(r#"{{"action":"a","title":"{n} {title}"}}"#)),
+    ));
     let mount = Mount::new(&sandbox, "1m");
     sandbox.run(["export", "--csv", "-o", "mount/out.csv"]).exits(74).no_stdout().done();
     assert!(!mount.0.join("out.csv").exists());
@@ -149,7 +151,7 @@ fn a_log_on_a_read_only_disk_is_read() {
         let sandbox = Sandbox::new();
         let mount = Mount::new(&sandbox, "10m");
         let db = mount.db();
-        let input = lines((0..20).map(|n| format!(r#"{{"action":"a.b","actor_id":"{n}"}}"#)));
+        let input = join_lines((0..20).map(|n| format!(r#"{{"action":"a.b","actor_id":"{n}"}}"#)));
         sandbox.write("events.jsonl", input);
         sandbox.run_with_env(&with_db(&db), ["ingest", "events.jsonl"]).ok().done();
         if !with_sides {
@@ -164,11 +166,11 @@ fn a_log_on_a_read_only_disk_is_read() {
         assert_eq!(out.json_lines().len(), 20, "with side files: {with_sides}");
         sandbox.run_with_env(&with_db(&db), ["show", "7"]).ok().done();
         let out = sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "x"]);
-        out.exits(74).no_stdout().says("read-only").done();
+        out.exits(74).no_stdout().stderr_has("read-only").done();
         sandbox
             .run_with_env(&with_db(&db), ["export", "--csv"])
             .no_stdout()
-            .code_is_one_of(&[74, 77]);
+            .exits_with_one_of(&[74, 77]);
     }
 }
 
@@ -192,15 +194,15 @@ fn a_wal_without_its_index_on_a_read_only_disk_is_never_hidden() {
 #[test]
 fn a_limit_on_file_size_is_74_and_does_not_kill() {
     let sandbox = Sandbox::in_memory();
-    let input = lines((0..20_000).map(|n| format!(r#"{{"action":"a","title":"title {n}"}}"#)));
+    let input = join_lines((0..20_000).map(|n| format!(r#"{{"action":"a","title":"title {n}"}}"#)));
     sandbox.write("events.jsonl", input);
-    let out = sandbox.shell("ulimit -f 512; exec activity ingest events.jsonl").exits(74);
+    let out = sandbox.run_shell("ulimit -f 512; exec activity ingest events.jsonl").exits(74);
     assert!(out.stderr().starts_with("activity: "), "{out}");
     if sandbox.exists("log.db") {
-        sandbox.log().is_sound();
+        sandbox.log().assert_sound();
     }
     sandbox.run(["ingest", "events.jsonl"]).ok().done();
-    sandbox.holds(20_000);
+    sandbox.assert_sound_with(20_000);
 }
 
 #[test]
@@ -208,16 +210,16 @@ fn a_limit_on_open_files_is_74_and_does_not_panic() {
     let sandbox = Sandbox::with_events();
     for files in 3..12 {
         let script = format!("ulimit -n {files}; exec activity list --json");
-        let out = sandbox.shell(&script);
+        let out = sandbox.run_shell(&script);
         // With too few of them not even the system's loader gets this far.
         assert!(matches!(out.code, Some(0 | 74 | 127)), "{files} files\n{out}");
         assert!(!out.stderr().contains("panicked"), "{out}");
         drop(out);
         let script = format!("ulimit -n {files}; exec activity ingest --action a");
-        let out = sandbox.shell(&script);
+        let out = sandbox.run_shell(&script);
         assert!(matches!(out.code, Some(0 | 73 | 74 | 127)), "{files} files\n{out}");
     }
-    sandbox.log().is_sound();
+    sandbox.log().assert_sound();
 }
 
 #[test]
@@ -226,15 +228,17 @@ fn a_copy_for_which_there_is_no_room_is_74_and_the_old_one_stays() {
         return;
     }
     let sandbox = Sandbox::with_events();
-    sandbox.ingest(lines((0..5_000).map(|n| format!(r#"{{"action":"a","title":"number {n}"}}"#))));
+    sandbox.ingest(join_lines(
+        (0..5_000).map(|n| format!(r#"{{"action":"a","title":"number {n}"}}"#)),
+    ));
     let mount = Mount::new(&sandbox, "1m");
     let copy = mount.0.join("copy.db");
     fs::write(&copy, "an older one").unwrap();
-    let out = sandbox.run(["backup", "mount/copy.db"]).exits(74).no_stdout().tells_one_error();
+    let out = sandbox.run(["backup", "mount/copy.db"]).exits(74).no_stdout().stderr_is_one_error();
     assert!(out.stderr().contains("cannot write mount/copy.db: no space left on device"), "{out}");
     assert_eq!(fs::read(&copy).unwrap(), b"an older one");
     assert_eq!(fs::read_dir(&mount.0).unwrap().count(), 1, "nothing is left beside it");
-    sandbox.holds(5_008);
+    sandbox.assert_sound_with(5_008);
 }
 
 #[test]
@@ -252,5 +256,5 @@ fn a_copy_is_read_and_verified_where_nothing_can_be_written() {
     let listed = sandbox.run(["list", "--json"].into_iter().chain(args)).ok().no_stderr();
     assert_eq!(listed.json_lines(), sandbox.run(["list", "--json"]).ok().json_lines());
     sandbox.run(["backup", "again.db"].into_iter().chain(args)).ok().no_stderr().done();
-    sandbox.run(["backup", "mount/other.db"]).exits(73).no_stdout().tells_one_error().done();
+    sandbox.run(["backup", "mount/other.db"]).exits(73).no_stdout().stderr_is_one_error().done();
 }

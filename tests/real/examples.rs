@@ -22,12 +22,12 @@ struct Host(Sandbox);
 impl Host {
     fn new() -> Self {
         let sandbox = Sandbox::new();
-        sandbox.shell("activity --version").ok().done();
+        sandbox.run_shell("activity --version").ok().done();
         Self(sandbox)
     }
 
     fn tool(&self, program: &str) -> Command {
-        let mut command = self.0.tool(program);
+        let mut command = self.0.command_of(program);
         let bin = self.0.root().join("bin");
         command
             .env(
@@ -45,7 +45,7 @@ impl Host {
     fn sh(&self, script: &str) -> Output {
         let mut command = self.tool("sh");
         command.args(["-euc", script]);
-        self.0.finish(command)
+        self.0.run_command(command)
     }
 
     /// Has a shell's profile read the hook. What comes before it in `/etc` sets the path anew.
@@ -56,8 +56,8 @@ impl Host {
     }
 
     fn stored(&self) -> Vec<Value> {
-        self.0.log().is_sound();
-        self.0.stored()
+        self.0.log().assert_sound();
+        self.0.stored_events()
     }
 }
 
@@ -84,7 +84,7 @@ fn a_login_shell_records_login_and_logout() {
             command.env("SSH_CLIENT", from);
         }
         command.args(["-l", "-c", "echo at work"]);
-        let out = host.0.finish(command).ok().no_stderr();
+        let out = host.0.run_command(command).ok().no_stderr();
         assert_eq!(out.stdout(), "at work\n");
         let events = host.stored();
         assert_eq!(field(&events, "action"), ["session.login", "session.logout"], "{shell}");
@@ -103,7 +103,7 @@ fn a_login_goes_on_where_the_log_cannot_be_written() {
     host.profile(".profile", &hook);
     let mut command = host.tool("dash");
     command.env("ACTIVITY_DB", "/dev/null/log.db").args(["-l", "-c", "echo at work"]);
-    let out = host.0.finish(command).ok();
+    let out = host.0.run_command(command).ok();
     assert_eq!(out.stdout(), "at work\n");
     assert_eq!(
         out.stderr().lines().filter(|line| line.starts_with("activity: ")).count(),
@@ -295,7 +295,7 @@ fn the_tour_is_worth_its_while() {
         .arg(&tour)
         .current_dir(sandbox.root())
         .env("HOME", std::env::var_os("HOME").unwrap_or_default());
-    let out = sandbox.finish(command).ok();
+    let out = sandbox.run_command(command).ok();
     for part in [
         "$ activity ingest",
         "$ activity list",

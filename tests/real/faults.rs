@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::strace;
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::tools;
 
 /// Calls by which the program changes files.
@@ -19,7 +19,7 @@ const EVENTS: usize = 300;
 const BEFORE: usize = 20;
 
 fn input(with_ids: bool) -> String {
-    lines((0..EVENTS).map(|n| {
+    join_lines((0..EVENTS).map(|n| {
         let id = if with_ids { format!(r#","event_id":"e{n}""#) } else { String::new() };
         let (action, actor) = (n % 7, n % 13);
         format!(r#"{{"action":"a.{action}","actor_id":"{actor}","title":"event number {n}"{id}}}"#)
@@ -32,7 +32,7 @@ fn prepared(with_ids: bool, with_log: bool) -> Sandbox {
     sandbox.write("events.jsonl", input(with_ids));
     if with_log {
         let before = (0..BEFORE).map(|n| format!(r#"{{"action":"b","event_id":"before{n}"}}"#));
-        sandbox.ingest(lines(before));
+        sandbox.ingest(join_lines(before));
     }
     sandbox
 }
@@ -43,17 +43,17 @@ fn sound_then_completed(sandbox: &Sandbox, with_log: bool, fault: &str) {
     let before = if with_log { BEFORE } else { 0 };
     if sandbox.exists("log.db") {
         let log = sandbox.log();
-        log.is_sound();
-        let count = usize::try_from(log.count()).unwrap();
+        log.assert_sound();
+        let count = usize::try_from(log.event_count()).unwrap();
         assert!(count == before || count == before + EVENTS, "{fault}: one transaction, {count}");
-        let kept = log.one::<i64>("SELECT count(*) FROM events WHERE action = 'b'");
+        let kept = log.query_value::<i64>("SELECT count(*) FROM events WHERE action = 'b'");
         assert_eq!(kept, i64::try_from(before).unwrap(), "{fault}: acknowledged before");
     } else {
         assert!(!with_log, "{fault}: the log is gone");
     }
     let again = sandbox.run(["ingest", "events.jsonl"]);
     assert_eq!(again.code, Some(0), "{fault}: the same command completes\n{again}");
-    sandbox.holds((before + EVENTS) as u64);
+    sandbox.assert_sound_with((before + EVENTS) as u64);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_error_at_each_call_of_an_ingest() {
                 failed += 1;
                 assert!(out.stderr().starts_with("activity: "), "{what}\n{out}");
             } else {
-                sandbox.holds((BEFORE + EVENTS) as u64);
+                sandbox.assert_sound_with((BEFORE + EVENTS) as u64);
             }
             drop(out);
             sound_then_completed(&sandbox, true, &what);
@@ -162,7 +162,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             let out = out.exits(74).no_stdout();
             let Some((_, id)) = out.stderr().split_once("--event-id ") else {
                 // It failed before there was anything to confirm.
-                sandbox.holds(BEFORE as u64);
+                sandbox.assert_sound_with(BEFORE as u64);
                 continue;
             };
             told += 1;
@@ -171,8 +171,8 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             // Repeated with it, the event is there once, whichever way the first one went.
             let args = ["ingest", "--action", "hook.run", "--event-id", &id];
             sandbox.run(args).ok().done();
-            sandbox.run(args).ok().says("duplicates 1").done();
-            sandbox.holds(BEFORE as u64 + 1);
+            sandbox.run(args).ok().stderr_has("duplicates 1").done();
+            sandbox.assert_sound_with(BEFORE as u64 + 1);
         }
     }
     assert!(told >= 3, "an unconfirmed write was told {told} times");
@@ -224,10 +224,10 @@ fn an_export_that_is_killed_leaves_its_output_as_it_was() {
             let target = sandbox.read("out.jsonl");
             let rows = target.iter().filter(|byte| **byte == b'\n').count();
             assert!(target == b"old" || rows == BEFORE, "{call} {nth}: half an output");
-            sandbox.log().is_sound();
+            sandbox.log().assert_sound();
             // The next one to the same name leaves no remains of the one that was killed.
             sandbox.run(args).ok().done();
-            let names = fs::read_dir(sandbox.work()).unwrap();
+            let names = fs::read_dir(sandbox.work_folder()).unwrap();
             let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
             let remains: Vec<_> =
                 names.filter(|name| name.contains("out.jsonl") && name != "out.jsonl").collect();
@@ -245,14 +245,14 @@ fn a_long_ingest_that_is_killed_between_and_within_its_transactions() {
         return;
     }
     let input =
-        lines((0..MANY).map(|n| format!(r#"{{"action":"a.{}","target_id":"{n}"}}"#, n % 7)));
+        join_lines((0..MANY).map(|n| format!(r#"{{"action":"a.{}","target_id":"{n}"}}"#, n % 7)));
     let calls = {
         let sandbox = Sandbox::in_memory();
         sandbox.write("events.jsonl", &input);
         let trace = sandbox.path("strace.out");
         let options = ["-o", trace.to_str().unwrap(), "-e", "trace=pwrite64"];
         let command = strace::command(&sandbox, &options, &["ingest", "events.jsonl"]);
-        sandbox.finish(command).ok().done();
+        sandbox.run_command(command).ok().done();
         fs::read_to_string(trace).unwrap().lines().count()
     };
     let mut between = 0;
@@ -263,14 +263,14 @@ fn a_long_ingest_that_is_killed_between_and_within_its_transactions() {
         let (out, _) = strace::inject(&sandbox, "pwrite64", "signal=SIGKILL", nth, false, &args);
         assert_eq!(out.signal, Some(9), "pwrite64 {nth} of {calls}\n{out}");
         drop(out);
-        let landed = sandbox.log().count();
-        sandbox.holds(landed);
+        let landed = sandbox.log().event_count();
+        sandbox.assert_sound_with(landed);
         between += usize::from(landed > 0);
         let out = sandbox.run(args).ok();
         let known = if landed > 0 { format!(", known {landed}") } else { String::new() };
         let rest = MANY as u64 - landed;
         assert_eq!(out.stderr(), format!("ingested {rest}, duplicates 0, rejected 0{known}\n"));
-        sandbox.holds(MANY as u64);
+        sandbox.assert_sound_with(MANY as u64);
     }
     assert!(between > 2, "some were killed behind their first commit: {between}");
 }
@@ -285,7 +285,7 @@ fn an_event_is_synced_with_fdatasync_before_it_is_acknowledged() {
     let options =
         ["-y", "-o", trace.to_str().unwrap(), "-e", "trace=pwrite64,fsync,fdatasync,write"];
     let command = strace::command(&sandbox, &options, &["ingest", "--action", "a"]);
-    sandbox.finish(command).ok().done();
+    sandbox.run_command(command).ok().done();
     let trace = fs::read_to_string(trace).unwrap();
     let calls: Vec<&str> = trace.lines().collect();
     let at = |what: &dyn Fn(&str) -> bool| calls.iter().rposition(|line| what(line));

@@ -14,7 +14,7 @@ fn by_shell(sandbox: &Sandbox, sql: &str) {
             ORDER BY rowid\" > back.sql
         test -s drop.sql && test -s back.sql
         cat drop.sql hand.sql back.sql | sqlite3 -bail log.db";
-    sandbox.shell(script).ok().no_stderr().done();
+    sandbox.run_shell(script).ok().no_stderr().done();
 }
 
 #[test]

@@ -91,8 +91,8 @@ fn what_a_sweep_removes_is_vouched_for_at_any_moment() {
         trace(&sandbox, &["sweep"], &mut steps);
     }
     let log = sandbox.log();
-    log.is_sound();
-    assert_eq!(log.count(), 2, "what was promised is swept");
+    log.assert_sound();
+    assert_eq!(log.event_count(), 2, "what was promised is swept");
     drop(log);
     let cut = |step: &&Step| matches!(step, Step::Cut { path, .. } if path.ends_with("log.db"));
     assert!(steps[before..].iter().any(|step| cut(&step)), "space was given back");
@@ -131,7 +131,7 @@ fn trace(sandbox: &Sandbox, args: &[&str], steps: &mut Vec<Step>) {
         "-e",
         "trace=pwrite64,write,ftruncate,fsync,fdatasync,openat,rename,renameat2,link,linkat,unlink,unlinkat",
     ];
-    sandbox.finish(strace::command(sandbox, &options, args)).ok().done();
+    sandbox.run_command(strace::command(sandbox, &options, args)).ok().done();
     let text = fs::read_to_string(&trace).unwrap();
     steps.extend(text.lines().filter_map(|line| step(sandbox, line)));
 }
@@ -144,7 +144,7 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
     if result.starts_with('-') {
         return None;
     }
-    let work = sandbox.work().display().to_string();
+    let work = sandbox.work_folder().display().to_string();
     let beside = ["-shm", ".lock", ".reserve"];
     let ours =
         |path: &str| path.starts_with(&work) && !beside.iter().any(|ending| path.ends_with(ending));
@@ -156,8 +156,11 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
     };
     let texts: Vec<Vec<u8>> = args.split('"').skip(1).step_by(2).map(unescaped).collect();
     let full = |bytes: &Vec<u8>| {
-        let path =
-            sandbox.work().join(String::from_utf8(bytes.clone()).unwrap()).display().to_string();
+        let path = sandbox
+            .work_folder()
+            .join(String::from_utf8(bytes.clone()).unwrap())
+            .display()
+            .to_string();
         ours(&path).then_some(path)
     };
     match name {
@@ -254,7 +257,7 @@ fn cuts(sandbox: &Sandbox, steps: &[Step], syncs_count: bool) -> States {
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut synced_names: BTreeMap<String, usize> = BTreeMap::new();
     let mut promised: BTreeSet<&str> = BTreeSet::new();
-    let work = sandbox.work().display().to_string();
+    let work = sandbox.work_folder().display().to_string();
     for (number, step) in steps.iter().enumerate() {
         match step {
             Step::Write { path, at, bytes } => {
@@ -329,7 +332,7 @@ fn looked_at(db: &Path, promised: &BTreeSet<&str>) -> Result<(), String> {
     if integrity != "ok" {
         return Err(integrity);
     }
-    chain::walk(&sql)?;
+    chain::verify_chain(&sql)?;
     let mut statement = sql.prepare("SELECT event_id FROM events").map_err(text)?;
     let stored = statement.query_map([], |row| row.get(0)).map_err(text)?;
     let stored = stored.collect::<Result<BTreeSet<String>, _>>().map_err(text)?;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 
 use crate::support::Sandbox;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::wait;
 
 fn wal(sandbox: &Sandbox) -> u64 {
@@ -15,7 +15,7 @@ fn wal(sandbox: &Sandbox) -> u64 {
 
 fn events(count: u32, action: &str) -> String {
     let title = "x".repeat(200);
-    lines((0..count).map(|n| {
+    join_lines((0..count).map(|n| {
         format!(r#"{{"action":"{action}","actor_id":"{}","title":"{title}{}"}}"#, n % 500, n % 999)
     }))
 }
@@ -41,14 +41,14 @@ fn an_export_into_a_stopped_pipe_holds_no_writer_and_grows_no_wal() {
     }
     assert!(slowest < Duration::from_secs(2), "an event waited {slowest:?} for a reader");
     assert!(wal(&sandbox) <= 64 << 20, "a WAL of {} bytes", wal(&sandbox));
-    let peak = wait::peak_memory(&child);
+    let peak = wait::peak_memory_kib(&child);
     assert!(peak <= 64 * 1024, "the export held {peak} KiB");
 
     std::io::Read::read_to_string(&mut out, &mut text).unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(text.lines().count(), 20_000);
     assert!(text.lines().all(|line| line.contains(r#""action":"first""#)));
-    sandbox.holds(220_121);
+    sandbox.assert_sound_with(220_121);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_listing_that_is_stopped_in_a_pager_holds_no_writer() {
     let mut child = sandbox.spawn(sandbox.command(["list", "--json", "--limit", "10000"]));
     let mut out = child.stdout.take().unwrap();
     wait::read_lines(&mut out, 1);
-    wait::signal(&child, Signal::STOP);
+    wait::send_signal(&child, Signal::STOP);
     let mut slowest = Duration::ZERO;
     for _ in 0..120 {
         let start = Instant::now();
@@ -67,12 +67,12 @@ fn a_listing_that_is_stopped_in_a_pager_holds_no_writer() {
         slowest = slowest.max(start.elapsed());
     }
     assert!(slowest < Duration::from_secs(2), "an event waited {slowest:?} for a reader");
-    wait::signal(&child, Signal::CONT);
+    wait::send_signal(&child, Signal::CONT);
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut out, &mut rest).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(rest.lines().count() >= 9_990);
-    sandbox.holds(10_120);
+    sandbox.assert_sound_with(10_120);
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_large_log_is_read_in_flat_memory() {
         while bytes < total {
             bytes += std::io::Read::read(&mut out, &mut buffer).unwrap() as u64;
         }
-        peaks.push(wait::peak_memory(&child));
+        peaks.push(wait::peak_memory_kib(&child));
         while std::io::Read::read(&mut out, &mut buffer).unwrap() > 0 {}
         assert!(child.wait().unwrap().success());
     }

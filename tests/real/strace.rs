@@ -15,7 +15,7 @@ pub(crate) fn files(db: &Path) -> Vec<String> {
 
 /// The program with these arguments, under strace with these.
 pub(crate) fn command(sandbox: &Sandbox, strace: &[&str], args: &[&str]) -> Command {
-    let mut command = sandbox.tool("strace");
+    let mut command = sandbox.command_of("strace");
     command.args(["-f", "-qqq"]).args(strace).arg(env!("CARGO_BIN_EXE_activity")).args(args);
     command
 }
@@ -39,7 +39,7 @@ pub(crate) fn inject(
     if on_log_alone {
         options.extend(paths.iter().flat_map(|path| ["-P", path.as_str()]));
     }
-    let out = sandbox.finish(command(sandbox, &options, args));
+    let out = sandbox.run_command(command(sandbox, &options, args));
     let told = std::fs::read_to_string(&trace).unwrap_or_default();
     let injected = out.signal == Some(9) || told.contains("(INJECTED)");
     (out, injected)

@@ -12,7 +12,7 @@ use crate::disks::with_db;
 use crate::strace;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::tools;
 
@@ -29,7 +29,7 @@ const DAY: i64 = 86_400;
 /// others. Every label stands once, so that there is something else to remove with each event.
 fn prepared(sandbox: &Sandbox) {
     let label = "x".repeat(200);
-    sandbox.ingest(lines((0..EVENTS).map(|n| {
+    sandbox.ingest(join_lines((0..EVENTS).map(|n| {
         let at = clock::seconds_ago(if n < DOOMED { 400 } else { 1 } * DAY);
         // Pairs of actions, the first of which goes first; every seventh pair goes alone.
         let action = if n % 14 < 12 && n % 4 == 0 { "cron.run" } else { "user.edit" };
@@ -48,7 +48,7 @@ fn prepared(sandbox: &Sandbox) {
 }
 
 fn gaps(sandbox: &Sandbox) -> i64 {
-    sandbox.log().one("SELECT count(*) FROM gap")
+    sandbox.log().query_value("SELECT count(*) FROM gap")
 }
 
 /// How far a sweep came.
@@ -68,8 +68,12 @@ fn holds(sandbox: &Sandbox, db: &Path, what: &str) {
     assert_eq!(out.code, Some(0), "{what}\n{out}");
     let told = out.json();
     let log = Log::open(db);
-    let left: i64 = log.one(LEFT);
-    assert_eq!(told["events"], log.one::<i64>("SELECT count(*) FROM event") - left, "{what}");
+    let left: i64 = log.query_value(LEFT);
+    assert_eq!(
+        told["events"],
+        log.query_value::<i64>("SELECT count(*) FROM event") - left,
+        "{what}"
+    );
     let unfinished = |note: &Value| note.as_str().unwrap().starts_with("an unfinished removal: ");
     let told = told["notes"].as_array().unwrap().iter().any(unfinished);
     assert_eq!(told, left > 0, "{what}: {left} are left");
@@ -83,17 +87,18 @@ const LEFT: &str = "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM
 #[track_caller]
 fn looked_at(sandbox: &Sandbox, what: &str) -> State {
     let log = sandbox.log();
-    log.is_sound();
+    log.assert_sound();
     holds(sandbox, &sandbox.db(), what);
-    let sweeps: i64 = log.one("SELECT sweep FROM head");
-    let vouching: i64 = log.one("SELECT count(*) FROM events WHERE action = 'retention.sweep'");
+    let sweeps: i64 = log.query_value("SELECT sweep FROM head");
+    let vouching: i64 =
+        log.query_value("SELECT count(*) FROM events WHERE action = 'retention.sweep'");
     assert_eq!(sweeps, vouching, "{what}: one event a sweep");
-    let count: i64 = log.one(
+    let count: i64 = log.query_value(
         "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
     );
-    let ids: i64 = log.one("SELECT id FROM head");
-    let gone = ids - log.one::<i64>("SELECT count(*) FROM event");
-    let left: i64 = log.one(LEFT);
+    let ids: i64 = log.query_value("SELECT id FROM head");
+    let gone = ids - log.query_value::<i64>("SELECT count(*) FROM event");
+    let left: i64 = log.query_value(LEFT);
     assert_eq!(count, gone + left, "{what}: what is vouched for is gone, or going");
     match (sweeps, left) {
         (1, 0) => State::Before,
@@ -114,7 +119,8 @@ fn completed(sandbox: &Sandbox, state: State, what: &str) {
     assert_eq!(looked_at(sandbox, what), State::After, "{what}");
     let log = sandbox.log();
     let stays = EVENTS - DOOMED;
-    let kept: i64 = log.one("SELECT count(*) FROM events WHERE action <> 'retention.sweep'");
+    let kept: i64 =
+        log.query_value("SELECT count(*) FROM events WHERE action <> 'retention.sweep'");
     assert_eq!(kept, stays, "{what}");
     for (table, refers) in [
         ("target", "target = key"),
@@ -122,13 +128,13 @@ fn completed(sandbox: &Sandbox, state: State, what: &str) {
         ("action", "action = key"),
         ("actor", "actor = key"),
     ] {
-        let unused: i64 = log.one(&format!(
+        let unused: i64 = log.query_value(&format!(
             "SELECT count(*) FROM {table} WHERE NOT EXISTS (SELECT 1 FROM event WHERE {refers})"
         ));
         assert_eq!(unused, 0, "{what}: {table}");
     }
-    assert_eq!(log.one::<i64>("SELECT count(*) FROM unused"), 0, "{what}");
-    assert_eq!(log.one::<i64>("SELECT count(*) FROM gap"), 1, "{what}: one run is left");
+    assert_eq!(log.query_value::<i64>("SELECT count(*) FROM unused"), 0, "{what}");
+    assert_eq!(log.query_value::<i64>("SELECT count(*) FROM gap"), 1, "{what}: one run is left");
     let reserve = sandbox.path("log.db.reserve").metadata().unwrap().len();
     assert_eq!(reserve, 8 << 20, "{what}: the reserve is there");
 }
@@ -230,13 +236,14 @@ fn a_full_disk_is_swept_by_means_of_the_reserve() {
         let at = clock::seconds_ago(400 * DAY);
         sandbox.write(
             "events.jsonl",
-            lines((0..100).map(|n| {
+            join_lines((0..100).map(|n| {
                 format!(r#"{{"action":"a","occurred_at":"{at}","title":"{stored} {n} {title}"}}"#)
             })),
         );
         let out = run(&["ingest", "--again", "events.jsonl"]);
         if out.code != Some(0) {
-            let out = out.exits(74).says("no space left on device").says("activity sweep");
+            let out =
+                out.exits(74).stderr_has("no space left on device").stderr_has("activity sweep");
             drop(out);
             break;
         }
@@ -252,11 +259,11 @@ fn a_full_disk_is_swept_by_means_of_the_reserve() {
 
     let told = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
     assert_eq!(told["count"], stored);
-    Log::open(&db).is_sound();
+    Log::open(&db).assert_sound();
     holds(&sandbox, &db, "after a full disk");
     assert_eq!(reserve.metadata().unwrap().len(), 8 << 20, "the reserve is back");
     run(&["ingest", "--again", "events.jsonl"]).ok().done();
-    assert_eq!(Log::open(&db).count(), 101);
+    assert_eq!(Log::open(&db).event_count(), 101);
 }
 
 /// Four who write, one who sweeps and one who exports, again and again.
@@ -278,7 +285,7 @@ fn ingests_a_sweep_and_an_export_at_once() {
     let start = |args: &[&str]| sandbox.spawn(sandbox.command(args));
     let ingest = |file: i64| {
         let name = format!("{file}.jsonl");
-        sandbox.write(&name, lines((0..EACH).map(|n| event(file, n))));
+        sandbox.write(&name, join_lines((0..EACH).map(|n| event(file, n))));
         start(&["ingest", "--quiet", &name])
     };
     let mut files = FILES;
@@ -290,10 +297,10 @@ fn ingests_a_sweep_and_an_export_at_once() {
         let export = start(&["export", "-o", "out.jsonl"]);
         let told = sandbox.run(["sweep", "--keep", "365d", "--json"]).ok().json();
         sweeps += i64::from(told["count"].as_i64().unwrap() > 0);
-        sandbox.collect(export).ok().done();
+        sandbox.wait_with_output(export).ok().done();
         let rows = sandbox.read("out.jsonl").iter().filter(|byte| **byte == b'\n').count();
         let log = sandbox.log();
-        let recorded: i64 = log.one(
+        let recorded: i64 = log.query_value(
             "SELECT json_extract(payload, '$.rows') FROM events WHERE action = 'log.export' \
              ORDER BY id DESC LIMIT 1",
         );
@@ -310,22 +317,22 @@ fn ingests_a_sweep_and_an_export_at_once() {
         }
     }
     for ingest in ingests {
-        sandbox.collect(ingest).ok().done();
+        sandbox.wait_with_output(ingest).ok().done();
     }
     assert!(sweeps > 1 && exports > 1, "{sweeps} sweeps and {exports} exports met events");
     let log = sandbox.log();
-    log.is_sound();
+    log.assert_sound();
     holds(&sandbox, &sandbox.db(), "in the end");
-    let told: i64 = log.one(
+    let told: i64 = log.query_value(
         "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
     );
     assert_eq!(told, files * EACH / 5 * 4, "each event that was too old went once");
-    let wrong = log.texts(
+    let wrong = log.query_texts(
         "SELECT event_id FROM events WHERE action = 'a.b' \
          AND actor_label <> replace(event_id, '-', ' ')",
     );
     assert!(wrong.is_empty(), "labels of others: {wrong:?}");
-    let left: i64 = log.one("SELECT count(*) FROM events WHERE action = 'a.b'");
+    let left: i64 = log.query_value("SELECT count(*) FROM events WHERE action = 'a.b'");
     assert_eq!(left, files * EACH / 5 + 1);
 }
 
@@ -337,19 +344,19 @@ fn a_clock_that_is_far_ahead_sweeps_nothing() {
     let sandbox = Sandbox::new();
     sandbox.ingest(r#"{"action":"a.b"}"#);
     let at = |clock: &str, args: &[&str]| {
-        let mut command = sandbox.tool("faketime");
+        let mut command = sandbox.command_of("faketime");
         command.args([clock, env!("CARGO_BIN_EXE_activity")]).args(args);
-        sandbox.finish(command)
+        sandbox.run_command(command)
     };
     let out = at("+31 days", &["sweep", "--keep", "7d"]).exits(75).no_stdout();
     assert!(out.stderr().contains("30 days") && out.stderr().contains("--force"), "{out}");
-    at("+31 days", &["sweep", "--keep", "7d", "--dry-run"]).ok().says("--force").done();
-    sandbox.holds(1);
+    at("+31 days", &["sweep", "--keep", "7d", "--dry-run"]).ok().stderr_has("--force").done();
+    sandbox.assert_sound_with(1);
     // The next event lifts it.
     at("+31 days", &["ingest", "--quiet", "--action", "a.b"]).ok().done();
     let told = at("+31 days", &["sweep", "--keep", "7d", "--json"]).ok().json();
     assert_eq!(told["count"], 1);
     let told = at("+99 days", &["sweep", "--keep", "7d", "--json", "--force"]).ok().json();
     assert_eq!(told["count"], 1);
-    sandbox.holds(2);
+    sandbox.assert_sound_with(2);
 }

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::as_root;
+use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
@@ -54,8 +54,8 @@ pub(crate) fn has_python(modules: &[&str]) -> bool {
 
 /// Whether the tests run as root; under CI they must.
 pub(crate) fn is_root() -> bool {
-    if !as_root() {
+    if !is_running_as_root() {
         skip("this needs root");
     }
-    as_root()
+    is_running_as_root()
 }

@@ -35,17 +35,17 @@ ORDER BY event.id";
 ///
 /// # Errors
 /// What does not hold, with the event's id.
-pub(crate) fn walk(sql: &Connection) -> Result<(), String> {
+pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
     let uuid: Vec<u8> = sql
         .query_row("SELECT value FROM meta WHERE key = 'uuid'", [], |row| row.get(0))
         .map_err(|why| format!("no uuid: {why}"))?;
     let mut hash = sha256(&[b"activity-genesis-v1\0", &uuid]);
     let mut last = 0_i64;
-    let mut gaps = gaps(sql)?.into_iter().peekable();
+    let mut gaps = vouched_gaps(sql)?.into_iter().peekable();
     let mut statement = sql.prepare(EVENTS).unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().map_err(|why| why.to_string())? {
-        let mut columns = Columns { row, at: 0 };
+        let mut columns = RowCursor { row, index: 0 };
         let id = columns.integer();
         // Events in a run that are still there are as good as gone.
         while let Some(gap) = gaps.next_if(|gap| gap.first == last + 1 && gap.first <= id) {
@@ -57,7 +57,7 @@ pub(crate) fn walk(sql: &Connection) -> Result<(), String> {
         if id != last + 1 {
             return Err(format!("event {} is missing", last + 1));
         }
-        let content = content(&mut columns).map_err(|why| format!("event {id}: {why}"))?;
+        let content = content_hash(&mut columns).map_err(|why| format!("event {id}: {why}"))?;
         hash = sha256(&[b"activity-link-v1\0", &hash, &id.to_be_bytes(), &content]);
         if columns.blob().as_deref() != Some(&hash) {
             return Err(format!("event {id}: its hash is another"));
@@ -81,11 +81,11 @@ struct Gap {
 }
 
 /// The runs that count, which must be those that the newest sweep vouches for.
-fn gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
-    const COUNTING: &str = "SELECT gap.first, gap.last, gap.hash, gap.sweep, head.sweep \
+fn vouched_gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
+    const CURRENT_GAPS: &str = "SELECT gap.first, gap.last, gap.hash, gap.sweep, head.sweep \
         FROM gap, head WHERE gap.sweep <= head.sweep AND head.sweep < gap.until ORDER BY gap.first";
     let mut bytes = b"activity-gaps-v1\0".to_vec();
-    let mut statement = sql.prepare(COUNTING).unwrap();
+    let mut statement = sql.prepare(CURRENT_GAPS).unwrap();
     let gaps = statement.query_map([], |row| {
         let gap = Gap { first: row.get(0)?, last: row.get(1)?, hash: row.get(2)? };
         bytes.extend(gap.first.to_be_bytes());
@@ -116,76 +116,80 @@ fn gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
 }
 
 /// The digest over all that an event is; reads the columns up to its hash.
-fn content(columns: &mut Columns<'_>) -> Result<Vec<u8>, String> {
+fn content_hash(columns: &mut RowCursor<'_>) -> Result<Vec<u8>, String> {
     let mut fields = Vec::new();
     let event_id = columns.value();
-    tagged(&mut fields, 1, if let Value::Blob(bytes) = &event_id { Some(bytes) } else { None });
-    tagged(
+    push_tagged(
+        &mut fields,
+        1,
+        if let Value::Blob(bytes) = &event_id { Some(bytes) } else { None },
+    );
+    push_tagged(
         &mut fields,
         2,
         if let Value::Text(text) = &event_id { Some(text.as_bytes()) } else { None },
     );
-    tagged(&mut fields, 3, Some(&columns.integer().to_be_bytes()));
-    tagged(&mut fields, 4, Some(&columns.integer().to_be_bytes()));
-    tagged(&mut fields, 5, columns.text().as_deref());
-    tagged(&mut fields, 6, columns.text().as_deref());
+    push_tagged(&mut fields, 3, Some(&columns.integer().to_be_bytes()));
+    push_tagged(&mut fields, 4, Some(&columns.integer().to_be_bytes()));
+    push_tagged(&mut fields, 5, columns.text().as_deref());
+    push_tagged(&mut fields, 6, columns.text().as_deref());
     let source = ["operator", "system", "api", "cron"][usize::try_from(columns.integer()).unwrap()];
-    tagged(&mut fields, 7, Some(source.as_bytes()));
+    push_tagged(&mut fields, 7, Some(source.as_bytes()));
     let severity = ["info", "low", "medium", "high", "critical"];
     let severity = severity[usize::try_from(columns.integer()).unwrap()];
-    tagged(&mut fields, 8, Some(severity.as_bytes()));
-    tagged(&mut fields, 9, columns.text().as_deref());
-    tagged(&mut fields, 10, columns.text().as_deref());
-    tagged(&mut fields, 11, columns.commitment("party", 2)?.as_deref());
-    tagged(&mut fields, 12, columns.commitment("party", 2)?.as_deref());
-    tagged(&mut fields, 13, columns.text().as_deref());
-    tagged(&mut fields, 14, columns.commitment("target", 2)?.as_deref());
-    tagged(&mut fields, 15, columns.commitment("agent", 1)?.as_deref());
-    tagged(&mut fields, 16, columns.text().as_deref());
-    tagged(&mut fields, 17, columns.text().as_deref());
-    tagged(&mut fields, 18, columns.blob_of_integer().as_deref());
+    push_tagged(&mut fields, 8, Some(severity.as_bytes()));
+    push_tagged(&mut fields, 9, columns.text().as_deref());
+    push_tagged(&mut fields, 10, columns.text().as_deref());
+    push_tagged(&mut fields, 11, columns.commitment("party", 2)?.as_deref());
+    push_tagged(&mut fields, 12, columns.commitment("party", 2)?.as_deref());
+    push_tagged(&mut fields, 13, columns.text().as_deref());
+    push_tagged(&mut fields, 14, columns.commitment("target", 2)?.as_deref());
+    push_tagged(&mut fields, 15, columns.commitment("agent", 1)?.as_deref());
+    push_tagged(&mut fields, 16, columns.text().as_deref());
+    push_tagged(&mut fields, 17, columns.text().as_deref());
+    push_tagged(&mut fields, 18, columns.integer_bytes().as_deref());
     let salt = columns.blob().ok_or("it has no salt")?;
     let mut body = Vec::new();
     for number in 1..=6 {
-        tagged(&mut body, number, columns.text().as_deref());
+        push_tagged(&mut body, number, columns.text().as_deref());
     }
-    tagged(&mut fields, 19, Some(&sha256(&[b"activity-body-v1\0", &salt, &body])));
-    tagged(&mut fields, 20, Some(&columns.integer().to_be_bytes()));
+    push_tagged(&mut fields, 19, Some(&sha256(&[b"activity-body-v1\0", &salt, &body])));
+    push_tagged(&mut fields, 20, Some(&columns.integer().to_be_bytes()));
     Ok(sha256(&[b"activity-event-v1\0", &fields]))
 }
 
 /// The columns of a row, taken one after the other.
-struct Columns<'a> {
+struct RowCursor<'a> {
     row: &'a Row<'a>,
-    at: usize,
+    index: usize,
 }
 
-impl Columns<'_> {
+impl RowCursor<'_> {
     fn value(&mut self) -> Value {
-        self.at += 1;
-        self.row.get(self.at - 1).unwrap()
+        self.index += 1;
+        self.row.get(self.index - 1).unwrap()
     }
 
     fn integer(&mut self) -> i64 {
-        self.at += 1;
-        self.row.get(self.at - 1).unwrap()
+        self.index += 1;
+        self.row.get(self.index - 1).unwrap()
     }
 
     fn blob(&mut self) -> Option<Vec<u8>> {
-        self.at += 1;
-        self.row.get(self.at - 1).unwrap()
+        self.index += 1;
+        self.row.get(self.index - 1).unwrap()
     }
 
-    fn blob_of_integer(&mut self) -> Option<Vec<u8>> {
-        self.at += 1;
-        let number: Option<i64> = self.row.get(self.at - 1).unwrap();
+    fn integer_bytes(&mut self) -> Option<Vec<u8>> {
+        self.index += 1;
+        let number: Option<i64> = self.row.get(self.index - 1).unwrap();
         number.map(|number| number.to_be_bytes().to_vec())
     }
 
     /// A text; in a dimension the empty one stands for an absent value.
     fn text(&mut self) -> Option<Vec<u8>> {
-        self.at += 1;
-        let text: Option<String> = self.row.get(self.at - 1).unwrap();
+        self.index += 1;
+        let text: Option<String> = self.row.get(self.index - 1).unwrap();
         text.filter(|text| !text.is_empty()).map(String::into_bytes)
     }
 
@@ -195,7 +199,7 @@ impl Columns<'_> {
         let salt = self.blob();
         let mut fields = Vec::new();
         for number in 1..=texts {
-            tagged(&mut fields, number, self.text().as_deref());
+            push_tagged(&mut fields, number, self.text().as_deref());
         }
         let stored = self.blob();
         let Some(salt) = salt else { return Ok(None) };
@@ -209,7 +213,7 @@ impl Columns<'_> {
     }
 }
 
-fn tagged(bytes: &mut Vec<u8>, number: u8, value: Option<&[u8]>) {
+fn push_tagged(bytes: &mut Vec<u8>, number: u8, value: Option<&[u8]>) {
     bytes.extend([number, u8::from(value.is_some())]);
     let value = value.unwrap_or_default();
     bytes.extend(u32::try_from(value.len()).unwrap().to_be_bytes());
@@ -229,10 +233,10 @@ pub(crate) fn rehash(sql: &Connection, from: i64) {
     let mut statement = sql.prepare(EVENTS).unwrap();
     let mut rows = statement.query([]).unwrap();
     while let Some(row) = rows.next().unwrap() {
-        let mut columns = Columns { row, at: 0 };
+        let mut columns = RowCursor { row, index: 0 };
         let id = columns.integer();
         if id >= from {
-            contents.push((id, content(&mut columns).unwrap()));
+            contents.push((id, content_hash(&mut columns).unwrap()));
         }
     }
     for (id, content) in contents {
@@ -277,13 +281,14 @@ mod tests {
             ("UPDATE head SET id = 9", "the head is 9, not 8"),
         ] {
             let sandbox = Sandbox::with_events();
-            sandbox.holds(8);
+            sandbox.assert_sound_with(8);
             let log = Log::open_to_write(&sandbox.db());
-            for trigger in log.texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'") {
+            for trigger in log.query_texts("SELECT name FROM sqlite_schema WHERE type = 'trigger'")
+            {
                 log.sql.execute(&format!("DROP TRIGGER {trigger}"), []).unwrap();
             }
             assert_eq!(log.sql.execute(hand, []).unwrap(), 1, "{hand}");
-            let told = super::walk(&log.sql).unwrap_err();
+            let told = super::verify_chain(&log.sql).unwrap_err();
             assert!(told.starts_with(found), "{hand}: {told}");
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn normal_form(time: &str) -> String {
 }
 
 /// How far a time lies from now, in seconds.
-pub(crate) fn age(time: &str) -> f64 {
+pub(crate) fn age_in_seconds(time: &str) -> f64 {
     let time = DateTime::parse_from_rfc3339(time).unwrap();
     (now() - time.to_utc()).as_seconds_f64()
 }

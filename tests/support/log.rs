@@ -40,25 +40,25 @@ impl Log {
     }
 
     #[track_caller]
-    pub(crate) fn one<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
+    pub(crate) fn query_value<T: rusqlite::types::FromSql>(&self, sql: &str) -> T {
         let row = self.sql.query_row(sql, [], |row| row.get(0));
         row.unwrap_or_else(|why| panic!("{}: {sql}: {why}", self.path.display()))
     }
 
     /// The texts of a query's first column.
     #[track_caller]
-    pub(crate) fn texts(&self, sql: &str) -> Vec<String> {
+    pub(crate) fn query_texts(&self, sql: &str) -> Vec<String> {
         let mut statement = self.sql.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.collect::<Result<_, _>>().unwrap()
     }
 
-    pub(crate) fn count(&self) -> u64 {
-        self.one::<i64>("SELECT count(*) FROM event").try_into().unwrap()
+    pub(crate) fn event_count(&self) -> u64 {
+        self.query_value::<i64>("SELECT count(*) FROM event").try_into().unwrap()
     }
 
     /// The count while others make or write the log: 0 where there is none to read yet.
-    pub(crate) fn count_now(path: &Path) -> u64 {
+    pub(crate) fn count_or_zero(path: &Path) -> u64 {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Connection::open_with_flags(path, flags)
             .and_then(|sql| {
@@ -69,11 +69,13 @@ impl Log {
 
     /// Checks the file, that ids have no holes, and every link of the chain.
     #[track_caller]
-    pub(crate) fn is_sound(&self) {
-        let integrity = self.texts("PRAGMA integrity_check");
+    pub(crate) fn assert_sound(&self) {
+        let integrity = self.query_texts("PRAGMA integrity_check");
         assert_eq!(integrity, ["ok"], "{}", self.path.display());
-        let dangling = self.texts("SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check");
+        let dangling =
+            self.query_texts("SELECT \"table\" || ' ' || rowid FROM pragma_foreign_key_check");
         assert!(dangling.is_empty(), "dangling keys: {dangling:?}");
-        chain::walk(&self.sql).unwrap_or_else(|why| panic!("{}: {why}", self.path.display()));
+        chain::verify_chain(&self.sql)
+            .unwrap_or_else(|why| panic!("{}: {why}", self.path.display()));
     }
 }

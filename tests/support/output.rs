@@ -42,7 +42,7 @@ impl Output {
 
     /// Checks the exit code where the contract leaves a choice.
     #[track_caller]
-    pub(crate) fn code_is_one_of(self, codes: &[i32]) {
+    pub(crate) fn exits_with_one_of(self, codes: &[i32]) {
         let code = self.code.filter(|code| codes.contains(code));
         let code = code.unwrap_or_else(|| panic!("none of {codes:?}: `{}`\n{self}", self.command));
         self.exits(code).done();
@@ -100,7 +100,7 @@ impl Output {
 
     /// Checks that standard output is one line, with that text in it.
     #[track_caller]
-    pub(crate) fn one_line_with(self, text: &str) -> Self {
+    pub(crate) fn stdout_is_line_with(self, text: &str) -> Self {
         let lines: Vec<&str> = self.stdout().lines().collect();
         assert!(lines.len() == 1 && lines[0].contains(text), "not one line with {text:?}\n{self}");
         self
@@ -108,7 +108,7 @@ impl Output {
 
     /// Checks that standard error has that text.
     #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
+    pub(crate) fn stderr_has(self, text: &str) -> Self {
         let said = String::from_utf8_lossy(&self.err).replace(&self.root, "[sandbox]");
         assert!(said.contains(text), "no {text:?} in\n{self}");
         self
@@ -116,7 +116,7 @@ impl Output {
 
     /// Checks the shape of an error: `activity: WHAT: WHY` on one line, at most a hint behind it.
     #[track_caller]
-    pub(crate) fn tells_one_error(self) -> Self {
+    pub(crate) fn stderr_is_one_error(self) -> Self {
         let said: Vec<&str> = self.stderr().lines().collect();
         let hints = said.iter().filter(|line| line.starts_with("hint: ")).count();
         let shaped = said.first().is_some_and(|line| line.starts_with("activity: "))

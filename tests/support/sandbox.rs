@@ -14,7 +14,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 
 use crate::support::Output;
-use crate::support::as_root;
+use crate::support::is_running_as_root;
 use crate::support::log::Log;
 
 /// Who runs the program where a test needs somebody who is not root.
@@ -26,16 +26,16 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
-        Self::under(&std::env::temp_dir())
+        Self::new_in(&std::env::temp_dir())
     }
 
     /// A sandbox in memory, for tests that sync thousands of times.
     pub(crate) fn in_memory() -> Self {
         let shm = Path::new("/dev/shm");
-        if shm.is_dir() { Self::under(shm) } else { Self::new() }
+        if shm.is_dir() { Self::new_in(shm) } else { Self::new() }
     }
 
-    pub(crate) fn under(parent: &Path) -> Self {
+    pub(crate) fn new_in(parent: &Path) -> Self {
         let sandbox =
             Self { dir: tempfile::Builder::new().prefix("log").tempdir_in(parent).unwrap() };
         for folder in ["home", "here"] {
@@ -53,7 +53,7 @@ impl Sandbox {
     }
 
     /// The folder that the program runs in.
-    pub(crate) fn work(&self) -> PathBuf {
+    pub(crate) fn work_folder(&self) -> PathBuf {
         self.root().join("here")
     }
 
@@ -63,7 +63,7 @@ impl Sandbox {
 
     /// The path of a file in the folder that the program runs in.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
-        self.work().join(name)
+        self.work_folder().join(name)
     }
 
     /// The log that commands use unless they are told of another.
@@ -93,13 +93,13 @@ impl Sandbox {
 
     /// The program with these arguments, yet to be run.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = self.tool(env!("CARGO_BIN_EXE_activity"));
+        let mut command = self.command_of(env!("CARGO_BIN_EXE_activity"));
         command.args(args);
         command
     }
 
     /// Another program in the same surroundings.
-    pub(crate) fn tool(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn command_of(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -110,27 +110,27 @@ impl Sandbox {
             .env("COLUMNS", "80")
             .env("ACTIVITY_DB", "log.db")
             .env("ACTIVITY_CONFIG", "config.toml")
-            .current_dir(self.work())
+            .current_dir(self.work_folder())
             .stdin(Stdio::null());
         command
     }
 
     /// A line for `sh`, in which `activity` is the program.
-    pub(crate) fn shell(&self, script: &str) -> Output {
+    pub(crate) fn run_shell(&self, script: &str) -> Output {
         let bin = self.root().join("bin");
         if !bin.exists() {
             fs::create_dir(&bin).unwrap();
             std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_activity"), bin.join("activity"))
                 .unwrap();
         }
-        let mut command = self.tool("sh");
+        let mut command = self.command_of("sh");
         command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
         command.args(["-c", script]);
-        self.finish(command)
+        self.run_command(command)
     }
 
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Output {
-        self.finish(self.command(args))
+        self.run_command(self.command(args))
     }
 
     /// Runs the program with further variables in its environment.
@@ -141,7 +141,7 @@ impl Sandbox {
     ) -> Output {
         let mut command = self.command(args);
         command.envs(variables.iter().copied());
-        self.finish(command)
+        self.run_command(command)
     }
 
     pub(crate) fn run_with_input<S: AsRef<OsStr>>(
@@ -149,16 +149,16 @@ impl Sandbox {
         args: impl IntoIterator<Item = S>,
         input: impl AsRef<[u8]>,
     ) -> Output {
-        self.finish_with_input(self.command(args), input)
+        self.run_command_with_input(self.command(args), input)
     }
 
-    pub(crate) fn finish(&self, mut command: Command) -> Output {
+    pub(crate) fn run_command(&self, mut command: Command) -> Output {
         let text = format!("{command:?}");
         let output = command.output().unwrap_or_else(|why| panic!("{text}: {why}"));
         Output::new(text, self.root(), output)
     }
 
-    pub(crate) fn finish_with_input(
+    pub(crate) fn run_command_with_input(
         &self,
         mut command: Command,
         input: impl AsRef<[u8]>,
@@ -184,7 +184,7 @@ impl Sandbox {
     }
 
     /// Waits for a child and collects what it left.
-    pub(crate) fn collect(&self, child: Child) -> Output {
+    pub(crate) fn wait_with_output(&self, child: Child) -> Output {
         let output = child.wait_with_output().unwrap();
         Output::new("a child".to_owned(), self.root(), output)
     }
@@ -197,15 +197,15 @@ impl Sandbox {
 
     /// The newest events, as `list --json` tells them, oldest first.
     #[track_caller]
-    pub(crate) fn stored(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn stored_events(&self) -> Vec<serde_json::Value> {
         let args = ["list", "--json", "--sort", "id:asc", "--limit", "10000"];
         self.run(args).ok().no_stderr().json_lines()
     }
 
     /// The only event of the log, as `list --json` tells it.
     #[track_caller]
-    pub(crate) fn stored_one(&self) -> serde_json::Value {
-        let stored = self.stored();
+    pub(crate) fn only_event(&self) -> serde_json::Value {
+        let stored = self.stored_events();
         assert_eq!(stored.len(), 1, "one event in the log: {stored:?}");
         stored.into_iter().next().unwrap()
     }
@@ -217,18 +217,18 @@ impl Sandbox {
 
     /// Checks by other means that the log is sound, and has that many events.
     #[track_caller]
-    pub(crate) fn holds(&self, events: u64) {
+    pub(crate) fn assert_sound_with(&self, events: u64) {
         let log = self.log();
-        log.is_sound();
-        assert_eq!(log.count(), events, "events in the log");
+        log.assert_sound();
+        assert_eq!(log.event_count(), events, "events in the log");
     }
 
     /// The program as run by somebody who is not root, in a folder that is his.
-    pub(crate) fn as_somebody<S: AsRef<OsStr>>(
+    pub(crate) fn command_as_nobody<S: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Command {
-        if !as_root() {
+        if !is_running_as_root() {
             return self.command(args);
         }
         let program = self.root().join("activity");
@@ -240,23 +240,25 @@ impl Sandbox {
                 Command::new("cp").arg(env!("CARGO_BIN_EXE_activity")).arg(&program).status();
             assert!(copied.unwrap().success());
             fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-            self.give_to_somebody();
+            self.chown_to_nobody();
         }
-        let mut command = self.tool(&program);
+        let mut command = self.command_of(&program);
         command.args(args).uid(NOBODY).gid(NOBODY);
         command
     }
 
     /// Makes the whole sandbox his.
-    pub(crate) fn give_to_somebody(&self) {
-        fn give(path: &Path) {
+    pub(crate) fn chown_to_nobody(&self) {
+        fn chown_recursively(path: &Path) {
             if path.is_dir() && !path.is_symlink() {
-                fs::read_dir(path).unwrap().for_each(|entry| give(&entry.unwrap().path()));
+                fs::read_dir(path)
+                    .unwrap()
+                    .for_each(|entry| chown_recursively(&entry.unwrap().path()));
             }
             std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        if as_root() {
-            give(self.root());
+        if is_running_as_root() {
+            chown_recursively(self.root());
         }
     }
 

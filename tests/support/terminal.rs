@@ -13,12 +13,12 @@ use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::wait;
 
-pub(crate) struct Terminal {
+pub(crate) struct PseudoTerminal {
     pub(crate) master: File,
     slave: File,
 }
 
-impl Terminal {
+impl PseudoTerminal {
     pub(crate) fn new(columns: u16) -> Self {
         let master = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         rustix::pty::grantpt(&master).unwrap();
@@ -31,7 +31,7 @@ impl Terminal {
     }
 
     /// The terminal as a stream for a child.
-    pub(crate) fn stream(&self) -> Stdio {
+    pub(crate) fn child_stdio(&self) -> Stdio {
         self.slave.try_clone().unwrap().into()
     }
 
@@ -42,7 +42,7 @@ impl Terminal {
         let mut all = Vec::new();
         let mut buffer = [0; 1 << 14];
         loop {
-            assert!(wait::readable(&master, wait::DEADLINE), "the terminal went quiet");
+            assert!(wait::is_readable_within(&master, wait::DEADLINE), "the terminal went quiet");
             // A terminal whose other side is closed gives an error, not an end.
             match master.read(&mut buffer) {
                 Ok(0) | Err(_) => break,
@@ -56,24 +56,24 @@ impl Terminal {
 impl Sandbox {
     /// Runs a command with standard output on a terminal that wide; the rest is collected. The
     /// terminal says how wide it is, so `COLUMNS` is not set.
-    pub(crate) fn on_terminal(&self, columns: u16, command: Command) -> Output {
-        self.on_terminal_with(columns, command, &[("ACTIVITY_PAGER", "cat")])
+    pub(crate) fn run_on_terminal(&self, columns: u16, command: Command) -> Output {
+        self.run_on_terminal_with_env(columns, command, &[("ACTIVITY_PAGER", "cat")])
     }
 
-    /// As [`Sandbox::on_terminal`], with a pager of the test's choice.
-    pub(crate) fn on_terminal_with(
+    /// As [`Sandbox::run_on_terminal`], with a pager of the test's choice.
+    pub(crate) fn run_on_terminal_with_env(
         &self,
         columns: u16,
         mut command: Command,
         variables: &[(&str, &str)],
     ) -> Output {
-        let terminal = Terminal::new(columns);
+        let terminal = PseudoTerminal::new(columns);
         command
             .env_remove("COLUMNS")
             .env("TERM", "xterm-256color")
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
-            .stdout(terminal.stream())
+            .stdout(terminal.child_stdio())
             .stderr(Stdio::piped());
         let text = format!("{command:?}");
         let child = command.spawn().unwrap();

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a look at something takes until the next one.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
+const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 pub(crate) fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
@@ -51,7 +51,7 @@ pub(crate) fn within_or_exit<T>(
         assert!(start.elapsed() < at_most, "waited in vain for {what}");
         // The child's end wakes us at once; else we look again in a moment.
         let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-        if rustix::event::poll(&mut fds, Some(&LOOK)).unwrap() > 0 {
+        if rustix::event::poll(&mut fds, Some(&POLL_INTERVAL)).unwrap() > 0 {
             return look();
         }
     }
@@ -59,11 +59,11 @@ pub(crate) fn within_or_exit<T>(
 
 /// Looks until something that other threads bring about is there.
 #[track_caller]
-pub(crate) fn until_seen(what: &str, mut look: impl FnMut() -> bool) {
+pub(crate) fn until_true(what: &str, mut look: impl FnMut() -> bool) {
     let start = Instant::now();
     while !look() {
         assert!(start.elapsed() < DEADLINE, "waited in vain for {what}");
-        rustix::event::poll(&mut [], Some(&LOOK)).unwrap();
+        rustix::event::poll(&mut [], Some(&POLL_INTERVAL)).unwrap();
     }
 }
 
@@ -74,7 +74,7 @@ pub(crate) fn until<T>(what: &str, child: &Child, look: impl FnMut() -> Option<T
 }
 
 /// Waits for a child's end, at most that long; `false`: it still runs.
-pub(crate) fn for_exit(child: &Child, at_most: Duration) -> bool {
+pub(crate) fn has_exited_within(child: &Child, at_most: Duration) -> bool {
     let fd = rustix::process::pidfd_open(pid(child), PidfdFlags::empty()).unwrap();
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     let timeout = Timespec::try_from(at_most).unwrap();
@@ -82,7 +82,7 @@ pub(crate) fn for_exit(child: &Child, at_most: Duration) -> bool {
 }
 
 /// Waits until there is something to read, at most that long.
-pub(crate) fn readable(fd: impl AsFd, at_most: Duration) -> bool {
+pub(crate) fn is_readable_within(fd: impl AsFd, at_most: Duration) -> bool {
     let mut fds = [PollFd::new(&fd, PollFlags::IN)];
     let timeout = Timespec::try_from(at_most).unwrap();
     rustix::event::poll(&mut fds, Some(&timeout)).unwrap() > 0
@@ -95,7 +95,10 @@ pub(crate) fn read_lines(pipe: &mut (impl Read + AsFd), lines: usize) -> String 
     let mut buffer = [0; 4096];
     while text.iter().filter(|byte| **byte == b'\n').count() < lines {
         let so_far = String::from_utf8_lossy(&text).into_owned();
-        assert!(readable(&*pipe, DEADLINE), "waited in vain for {lines} lines, got {so_far:?}");
+        assert!(
+            is_readable_within(&*pipe, DEADLINE),
+            "waited in vain for {lines} lines, got {so_far:?}"
+        );
         let count = pipe.read(&mut buffer).unwrap();
         assert!(count > 0, "the pipe ended before {lines} lines, after {so_far:?}");
         text.extend_from_slice(&buffer[..count]);
@@ -103,12 +106,12 @@ pub(crate) fn read_lines(pipe: &mut (impl Read + AsFd), lines: usize) -> String 
     String::from_utf8(text).unwrap()
 }
 
-pub(crate) fn signal(child: &Child, signal: Signal) {
+pub(crate) fn send_signal(child: &Child, signal: Signal) {
     rustix::process::kill_process(pid(child), signal).unwrap();
 }
 
 /// The most memory that a running child has ever held, in KiB.
-pub(crate) fn peak_memory(child: &Child) -> u64 {
+pub(crate) fn peak_memory_kib(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a running process");
     line.split_whitespace().nth(1).unwrap().parse().unwrap()

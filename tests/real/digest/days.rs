@@ -11,7 +11,7 @@ use crate::digest::text;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::tools;
 
 /// A log and a mailbox in another time.
@@ -40,9 +40,9 @@ impl Elsewhen {
     }
 
     fn run(&self, time: &str, args: &[&str], input: &str) -> Output {
-        let mut command = self.sandbox.tool("faketime");
+        let mut command = self.sandbox.command_of("faketime");
         command.arg(time).arg(env!("CARGO_BIN_EXE_activity")).args(args);
-        self.sandbox.finish_with_input(command, input)
+        self.sandbox.run_command_with_input(command, input)
     }
 
     fn digest(&self, time: &str) -> Output {
@@ -56,7 +56,7 @@ impl Elsewhen {
             json!({"action": "user.edit", "actor_id": "7", "title": title, "occurred_at": at})
                 .to_string()
         };
-        self.run(time, &["ingest", "--quiet"], &lines(events.iter().map(event))).ok().done();
+        self.run(time, &["ingest", "--quiet"], &join_lines(events.iter().map(event))).ok().done();
     }
 
     fn letters(&self) -> Vec<Value> {
@@ -121,7 +121,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
         let four = at(month, of_month, &format!("04:00:0{}", 1 + day * 7 % 5));
         if next == FAILED {
             elsewhen.sandbox.write("sendmail", "#!/bin/sh\necho 'no such user' >&2\nexit 67\n");
-            elsewhen.digest(&four).exits(69).says("exited with 67: no such user").done();
+            elsewhen.digest(&four).exits(69).stderr_has("exited with 67: no such user").done();
             elsewhen.sandbox.write("sendmail", &sendmail);
             continue;
         }
@@ -188,7 +188,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     different.sort_unstable();
     different.dedup();
     assert_eq!(different.len(), windows.len());
-    elsewhen.sandbox.log().is_sound();
+    elsewhen.sandbox.log().assert_sound();
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn twenty_thousand_events_are_counted_and_some_are_listed() {
             "occurred_at": at})
         .to_string()
     };
-    sandbox.write("events.jsonl", lines((0..EVENTS).map(event)));
+    sandbox.write("events.jsonl", join_lines((0..EVENTS).map(event)));
     sandbox.run(["ingest", "--quiet", "events.jsonl"]).ok().done();
     let told = sandbox.run(["digest", "--json"]).ok().json();
     assert_eq!(told["total"], EVENTS);

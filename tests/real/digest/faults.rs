@@ -59,9 +59,9 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
             }
             assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
             drop(out);
-            sandbox.log().is_sound();
+            sandbox.log().assert_sound();
             let kept = outcomes(&sandbox);
-            let begun: i64 = sandbox.log().one("SELECT count(*) FROM anchor WHERE id = 3");
+            let begun: i64 = sandbox.log().query_value("SELECT count(*) FROM anchor WHERE id = 3");
             match (server.got().len() - mails, kept.len()) {
                 (0, 0) => before += 1,
                 (1, 0) => unrecorded += 1,
@@ -82,7 +82,7 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
             };
             assert_eq!(payload["events"], told, "{call} {nth}");
             assert!(subject.starts_with(named), "{call} {nth}: {subject}");
-            sandbox.holds(if kept.is_empty() { 4 } else { 5 });
+            sandbox.assert_sound_with(if kept.is_empty() { 4 } else { 5 });
         }
     }
     eprintln!(
@@ -154,7 +154,7 @@ impl Full {
         assert!(told.contains(cannot) && told.contains(why), "{top}");
         assert!(text(&letters[0]).contains("SIGN-INS (2)"));
         assert!(!text(&letters[0]).contains("Keep this mail"), "no head is promised");
-        Log::open(&self.mount.db()).is_sound();
+        Log::open(&self.mount.db()).assert_sound();
     }
 
     /// Checks that the next digest tells all of it again.
@@ -171,7 +171,8 @@ impl Full {
 fn a_disk_that_is_full_before_the_mail_keeps_none_from_going_out() {
     let Some(full) = Full::new() else { return };
     full.fill();
-    let out = full.run(&["digest"]).exits(74).one_line_with(" not recorded").tells_one_error();
+    let out =
+        full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
     full.sent_in_full(&out, "no space left on device");
     assert!(full.history().is_empty());
     full.make_room();
@@ -185,7 +186,8 @@ fn a_full_disk_with_nothing_beside_the_log_keeps_none_from_going_out_either() {
     fs::remove_file(full.mount.0.join("log.db-wal")).unwrap();
     fs::remove_file(full.mount.0.join("log.db-shm")).unwrap();
     full.fill();
-    let out = full.run(&["digest"]).exits(74).one_line_with(" not recorded").tells_one_error();
+    let out =
+        full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
     // It takes space to look at the log by other means.
     full.make_room();
     full.sent_in_full(&out, "no space left on device");
@@ -200,7 +202,8 @@ fn a_disk_that_fills_up_with_the_mail_is_told_with_its_id() {
     let filling =
         format!("{script}head -c 4M /dev/zero > {} 2> /dev/null\nexit 0\n", filler.display());
     full.sandbox.write("sendmail", filling);
-    let out = full.run(&["digest"]).exits(74).one_line_with(" not recorded").tells_one_error();
+    let out =
+        full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
     let letters = letters(&full.sandbox, &full.sandbox.path("letters"));
     let id = one(&letters[0], "Message-ID");
     let said = format!("the digest was sent (message id {id}) and cannot be recorded");
@@ -220,7 +223,8 @@ fn a_disk_that_fills_up_with_the_mail_is_told_with_its_id() {
 fn a_log_on_a_read_only_disk_is_mailed_in_full() {
     let Some(full) = Full::new() else { return };
     full.mount.read_only();
-    let out = full.run(&["digest"]).exits(74).one_line_with(" not recorded").tells_one_error();
+    let out =
+        full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
     full.sent_in_full(&out, "read-only");
 }
 
@@ -229,7 +233,8 @@ fn a_log_that_stays_locked_is_mailed_in_full_and_tried_again() {
     let Some(full) = Full::new() else { return };
     let log = Log::open_to_write(&full.mount.db());
     log.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let out = full.run(&["digest"]).exits(75).one_line_with(" not recorded").tells_one_error();
+    let out =
+        full.run(&["digest"]).exits(75).stdout_is_line_with(" not recorded").stderr_is_one_error();
     full.sent_in_full(&out, "locked");
     log.sql.execute_batch("ROLLBACK").unwrap();
     full.is_made_up_for();

@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 
 const KEY: &str = "SG.hush-hush.0123456789";
 
@@ -37,12 +37,12 @@ fn events(actions: &[&str]) -> String {
         json!({"action": action, "occurred_at": at, "actor_id": "3", "actor_label": "Jerome Cruz"})
             .to_string()
     };
-    lines(actions.iter().map(event))
+    join_lines(actions.iter().map(event))
 }
 
 /// The outcomes of digests that the log has, the oldest first: action and payload.
 fn outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
-    let own = sandbox.stored().into_iter();
+    let own = sandbox.stored_events().into_iter();
     own.filter(|event| event["action"].as_str().unwrap().starts_with("digest."))
         .map(|event| (event["action"].as_str().unwrap().to_owned(), event["payload"].clone()))
         .collect()
@@ -71,7 +71,7 @@ fn letters(sandbox: &Sandbox, folder: &Path) -> Vec<Value> {
     }
     let mut command = server::python(sandbox);
     command.arg(server::path("letter.py")).args(&paths);
-    sandbox.finish(command).ok().no_stderr().json_lines()
+    sandbox.run_command(command).ok().no_stderr().json_lines()
 }
 
 /// The values of a header, of which there may be several.

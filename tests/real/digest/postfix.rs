@@ -27,7 +27,7 @@ use crate::digest::outcomes;
 use crate::digest::text;
 use crate::support::Sandbox;
 use crate::support::clock;
-use crate::support::lines;
+use crate::support::join_lines;
 use crate::support::wait;
 use crate::tools;
 
@@ -92,7 +92,7 @@ impl Postfix {
     fn letters(&self, sandbox: &Sandbox, count: usize) -> Vec<Value> {
         let new = self.path("boxes/all/new");
         let delivered = || fs::read_dir(&new).map_or(0, Iterator::count);
-        wait::until_seen("Postfix delivers", || delivered() >= count);
+        wait::until_true("Postfix delivers", || delivered() >= count);
         letters(sandbox, &new)
     }
 
@@ -102,7 +102,7 @@ impl Postfix {
         let waiting = |queue: &&str| {
             fs::read_dir(self.path("queue").join(queue)).map_or(0, Iterator::count) > 0
         };
-        wait::until_seen("Postfix is done", || !queues.iter().any(waiting));
+        wait::until_true("Postfix is done", || !queues.iter().any(waiting));
     }
 
     /// Its own `sendmail`, as a config names it.
@@ -268,12 +268,12 @@ fn it_takes_the_digest_by_smtp_under_tls() {
     let untrusted = config("smtp", &format!("attempts = 1\n{url}"));
     let trusted = sandbox.read("config.toml");
     sandbox.write("config.toml", untrusted);
-    sandbox.run(["digest"]).exits(75).tells_one_error().done();
+    sandbox.run(["digest"]).exits(75).stderr_is_one_error().done();
     sandbox.write("config.toml", trusted);
 
     let mut command = sandbox.command(["digest"]);
     command.env("SSL_CERT_FILE", postfix.path("cert.pem"));
-    sandbox.finish(command).ok().no_stderr().done();
+    sandbox.run_command(command).ok().no_stderr().done();
     // One for each recipient.
     let letters = postfix.letters(&sandbox, 2);
     assert_eq!((letters.len(), recipients(&letters)), (2, configured()));
@@ -302,7 +302,7 @@ fn it_takes_the_digest_by_smtp_under_tls() {
     other.ingest(events(&["auth.login"; 9]));
     for letter in mailbox.map(|entry| entry.unwrap().path()) {
         let args = ["verify", "--anchors", letter.to_str().unwrap()];
-        sandbox.run(args).ok().says("anchor 4 holds").done();
+        sandbox.run(args).ok().stderr_has("anchor 4 holds").done();
         other.run(args).exits(1).done();
     }
 }
@@ -352,7 +352,7 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
             })
             .to_string()
         };
-        lines((0..3).map(event))
+        join_lines((0..3).map(event))
     };
     let hostile = [
         "x\r\nBcc: evil@example.com\r\n\r\nDear all",
@@ -409,7 +409,7 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
     command.arg("-C").arg(postfix.path("etc")).args(["-t", "-i"]);
     let sandbox = Sandbox::new();
     let letter = "To: ops@example.org\nBcc: evil@example.com\nSubject: x\nMessage-ID: <x@y>\n\nx\n";
-    sandbox.finish_with_input(command, letter).ok().done();
+    sandbox.run_command_with_input(command, letter).ok().done();
     let letters = postfix.letters(&sandbox, sent + 2);
     assert!(recipients(&letters).contains("evil@example.com"));
 }

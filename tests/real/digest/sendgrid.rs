@@ -65,7 +65,7 @@ impl Account {
         }
         let everything = self.sandbox.run(["export", "--jsonl"]).ok();
         tells_no_secret(everything, &[KEY]).done();
-        self.sandbox.log().is_sound();
+        self.sandbox.log().assert_sound();
         out
     }
 
@@ -110,12 +110,12 @@ fn refused_for_good() {
         let number = reply["status"].clone();
         let Some(account) = Account::new(&[reply]) else { return };
         let out = account.ends(69, "digest.failed", &json!({"status": number, "attempts": 1}));
-        out.tells_one_error().says(says).done();
+        out.stderr_is_one_error().stderr_has(says).done();
     }
     // A key that is echoed is not told either.
     let echo = format!(r#"{{"errors":[{{"message":"no {KEY}"}}]}}"#);
     let account = Account::new(&[json!({"status": 403, "body": echo})]).unwrap();
-    account.ends(69, "digest.failed", &json!({})).says("403: no [secret]").done();
+    account.ends(69, "digest.failed", &json!({})).stderr_has("403: no [secret]").done();
 }
 
 #[test]
@@ -139,7 +139,11 @@ fn down_for_a_while_or_longer() {
 
     let account = Account::new(&[status(503)]).unwrap();
     let told = json!({"status": 503, "attempts": 3, "message_id": null});
-    account.ends(75, "digest.failed", &told).tells_one_error().says("503 (3 tries)").done();
+    account
+        .ends(75, "digest.failed", &told)
+        .stderr_is_one_error()
+        .stderr_has("503 (3 tries)")
+        .done();
     assert!(account.waited(1) >= 1.9, "the waits grow: {}", account.waited(1));
 }
 
@@ -151,7 +155,7 @@ fn a_redirect_is_not_followed() {
     let redirect = json!({"status": 302, "headers": {"Location": target}});
     let Some(account) = Account::new(&[redirect]) else { return };
     let out = account.ends(69, "digest.failed", &json!({"status": 302}));
-    out.says("a redirect, which is not followed").done();
+    out.stderr_has("a redirect, which is not followed").done();
     assert_eq!(elsewhere.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
@@ -173,8 +177,8 @@ fn a_tarpit_is_left_after_its_minute() {
     let told = std::fs::read_to_string(account.sandbox.path("config.toml")).unwrap();
     account.sandbox.write("config.toml", told.replace("attempts = 3", "attempts = 1"));
     let told = json!({"status": null, "attempts": 1, "maybe_duplicate": true});
-    let out = account.ends(75, "digest.failed", &told).tells_one_error();
-    out.says("no answer, timed out; a try without an answer may have sent it").done();
+    let out = account.ends(75, "digest.failed", &told).stderr_is_one_error();
+    out.stderr_has("no answer, timed out; a try without an answer may have sent it").done();
     let id = outcomes(&account.sandbox)[0].1["message_id"].clone();
     assert!(id.as_str().unwrap().ends_with("@example.org>"), "{id}");
 }

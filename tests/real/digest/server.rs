@@ -20,7 +20,7 @@ pub(super) fn path(name: &str) -> PathBuf {
 
 /// The Python that Debian's packages are for.
 pub(super) fn python(sandbox: &Sandbox) -> Command {
-    let mut command = sandbox.tool("/usr/bin/python3");
+    let mut command = sandbox.command_of("/usr/bin/python3");
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }

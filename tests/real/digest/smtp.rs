@@ -39,7 +39,7 @@ fn digest(sandbox: &Sandbox, authorities: Option<&Server>, password: &str) -> Ou
     if let Some(server) = authorities {
         command.env("SSL_CERT_FILE", server.authority());
     }
-    tells_no_secret(sandbox.finish(command), &[KEY, password])
+    tells_no_secret(sandbox.run_command(command), &[KEY, password])
 }
 
 /// Checks that a letter is the digest of the sandbox's two events, as the log remembers it.
@@ -72,7 +72,8 @@ fn a_letter_goes_through_starttls_and_a_login() {
     digest(&required, Some(&server), PASSWORD).ok().no_stderr().done();
     is_the_digest(&server.got()[1], &required);
 
-    let out = digest(&offered, None, "wrong password").exits(69).tells_one_error().says("535");
+    let out =
+        digest(&offered, None, "wrong password").exits(69).stderr_is_one_error().stderr_has("535");
     drop(out);
     let (action, payload) = outcomes(&offered).pop().unwrap();
     assert_eq!((action.as_str(), &payload["status"]), ("digest.failed", &json!(535)));
@@ -116,7 +117,11 @@ fn a_server_whose_authority_is_unknown_gets_nothing() {
     ] {
         let server = Server::start(&Sandbox::new(), mode, &[]);
         let sandbox = sandbox(&server, url);
-        digest(&sandbox, None, PASSWORD).exits(75).tells_one_error().says("UnknownIssuer").done();
+        digest(&sandbox, None, PASSWORD)
+            .exits(75)
+            .stderr_is_one_error()
+            .stderr_has("UnknownIssuer")
+            .done();
         assert_eq!(outcomes(&sandbox).pop().unwrap().0, "digest.failed");
         assert!(server.got().is_empty());
     }

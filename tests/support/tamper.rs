@@ -11,13 +11,13 @@ use crate::support::chain;
 use crate::support::log::Log;
 
 /// Lays hands on a log. The schema is as it was when they are done, but for what they did to it.
-pub(crate) fn on<T>(log: &Path, hands: impl FnOnce(&Connection) -> T) -> T {
+pub(crate) fn without_triggers<T>(log: &Path, hands: impl FnOnce(&Connection) -> T) -> T {
     let log = Log::open_to_write(log);
     log.sql.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
     let triggers = "sqlite_schema WHERE type = 'trigger' ORDER BY rowid";
-    let put_back = log.texts(&format!("SELECT sql FROM {triggers}"));
+    let put_back = log.query_texts(&format!("SELECT sql FROM {triggers}"));
     assert!(put_back.len() > 20, "the triggers of a log");
-    for name in log.texts(&format!("SELECT name FROM {triggers}")) {
+    for name in log.query_texts(&format!("SELECT name FROM {triggers}")) {
         log.sql.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
     }
     let done = hands(&log.sql);
@@ -28,7 +28,7 @@ pub(crate) fn on<T>(log: &Path, hands: impl FnOnce(&Connection) -> T) -> T {
 }
 
 /// A sweep as the program would leave it, or half of it.
-pub(crate) struct Sweep<'a> {
+pub(crate) struct ForgedSweep<'a> {
     pub number: i64,
     pub ranges: &'a [(i64, i64)],
     pub cutoff: &'a str,
@@ -37,7 +37,7 @@ pub(crate) struct Sweep<'a> {
     pub own: bool,
 }
 
-impl Default for Sweep<'_> {
+impl Default for ForgedSweep<'_> {
     fn default() -> Self {
         Self {
             number: 1,
@@ -49,8 +49,8 @@ impl Default for Sweep<'_> {
     }
 }
 
-impl Sweep<'_> {
-    pub(crate) fn run(&self, sql: &Connection) {
+impl ForgedSweep<'_> {
+    pub(crate) fn forge(&self, sql: &Connection) {
         let number = self.number;
         for (first, last) in self.ranges {
             let gap = "INSERT INTO gap (first, last, hash, sweep) \
@@ -84,14 +84,16 @@ impl Sweep<'_> {
 impl Sandbox {
     /// Lays hands on its log by statements of SQL.
     #[track_caller]
-    pub(crate) fn by_hand(&self, sql: &str) {
-        on(&self.db(), |log| log.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}")));
+    pub(crate) fn tamper(&self, sql: &str) {
+        without_triggers(&self.db(), |log| {
+            log.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}"))
+        });
     }
 }
 
 /// Checks that `verify` has told that line, and not that the log holds.
 #[track_caller]
-pub(crate) fn broken(out: &Output, line: &str) {
+pub(crate) fn assert_broken(out: &Output, line: &str) {
     assert!(out.stdout().lines().any(|told| told == line), "{line}\n{out}");
     assert!(!out.stdout().contains("holds:"), "{out}");
 }
