@@ -58,7 +58,7 @@ fn an_empty_log_has_no_actions() {
 }
 
 /// An action that came so often on each day up to so many days ago.
-fn daily(action: &str, a_day: i64, until_days_ago: i64) -> String {
+fn daily_events(action: &str, a_day: i64, until_days_ago: i64) -> String {
     join_lines((until_days_ago..25).flat_map(|days| {
         (0..a_day).map(move |n| {
             let at = clock::seconds_ago(days * 86_400 + 3_600 + n);
@@ -70,7 +70,7 @@ fn daily(action: &str, a_day: i64, until_days_ago: i64) -> String {
 #[test]
 fn what_has_stopped_is_said_to_have_gone_quiet() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(daily("signin.email_sent", 14, 4) + &daily("auth.login", 3, 0));
+    sandbox.ingest(daily_events("signin.email_sent", 14, 4) + &daily_events("auth.login", 3, 0));
     let out = sandbox.run(["actions"]).ok().no_stderr();
     let told: Vec<&str> = out.stdout().lines().skip(1).collect();
     assert!(told[0].starts_with("auth.login ") && !told[0].contains("quiet"), "{out}");
@@ -92,7 +92,7 @@ fn what_has_stopped_is_said_to_have_gone_quiet() {
 fn an_event_dated_ahead_hides_no_silence() {
     let sandbox = Sandbox::new();
     let ahead = r#"{"action":"signin.email_sent","occurred_at":"2099-01-01T00:00:00Z"}"#;
-    sandbox.ingest(daily("signin.email_sent", 14, 4) + ahead + "\n");
+    sandbox.ingest(daily_events("signin.email_sent", 14, 4) + ahead + "\n");
     let row = sandbox.run(["actions", "--stale", "--json"]).exits(1).json();
     assert_eq!(row["last_seen"], "2099-01-01T00:00:00Z");
     assert_ne!(row["gone_quiet"]["last"], row["last_seen"]);
@@ -102,12 +102,12 @@ fn an_event_dated_ahead_hides_no_silence() {
 #[test]
 fn stale_lists_only_what_has_gone_quiet_and_exits_1() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(daily("auth.login", 3, 0));
+    sandbox.ingest(daily_events("auth.login", 3, 0));
     let out = sandbox.run(["actions", "--stale"]).ok().no_stdout();
     assert_eq!(out.stderr(), "no action has gone quiet\n");
     sandbox.run(["actions", "--stale", "--quiet"]).ok().no_stdout().no_stderr().done();
     sandbox.run(["actions", "--stale", "--json"]).ok().no_stdout().done();
-    sandbox.ingest(daily("signin.email_sent", 14, 4));
+    sandbox.ingest(daily_events("signin.email_sent", 14, 4));
     let out = sandbox.run(["actions", "--stale"]).exits(1).no_stderr();
     assert_eq!(out.stdout().lines().count(), 2, "{out}");
     assert!(out.stdout().contains("signin.email_sent"), "{out}");
@@ -118,7 +118,7 @@ fn stale_lists_only_what_has_gone_quiet_and_exits_1() {
 #[test]
 fn a_narrow_page_has_fewer_days_and_cuts_nothing() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(daily("signin.email_sent", 14, 4));
+    sandbox.ingest(daily_events("signin.email_sent", 14, 4));
     let width = |columns: &str| {
         let variables = [("COLUMNS", columns)];
         let out = sandbox.run_with_env(&variables, ["actions"]).ok();

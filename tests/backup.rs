@@ -13,7 +13,7 @@ use crate::support::log::Log;
 use crate::support::wait;
 
 /// The files of the working folder.
-fn names(sandbox: &Sandbox) -> Vec<String> {
+fn file_names(sandbox: &Sandbox) -> Vec<String> {
     let entries = fs::read_dir(sandbox.path(".")).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -24,7 +24,7 @@ fn names(sandbox: &Sandbox) -> Vec<String> {
 #[test]
 fn a_copy_is_one_file_that_every_command_takes() {
     let sandbox = Sandbox::with_events();
-    let before = names(&sandbox);
+    let before = file_names(&sandbox);
     let hash = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
     let out = sandbox.run(["backup", "copy.db"]).ok().no_stderr();
     let size = fs::metadata(sandbox.path("copy.db")).unwrap().len();
@@ -35,7 +35,7 @@ fn a_copy_is_one_file_that_every_command_takes() {
     let mut after = before;
     after.push("copy.db".to_owned());
     after.sort();
-    assert_eq!(names(&sandbox), after, "nothing beside it");
+    assert_eq!(file_names(&sandbox), after, "nothing beside it");
     assert_eq!(sandbox.mode("copy.db"), 0o600);
 
     let listed = sandbox.stored_events();
@@ -149,7 +149,8 @@ fn a_log_that_does_not_hold_is_not_copied() {
     assert!(out.stderr().contains("the copy does not hold, so copy.db was not written"), "{out}");
     assert!(out.stderr().contains("broken at event 5: altered"), "{out}");
     assert_eq!(sandbox.read("copy.db"), b"an older one");
-    let left: Vec<_> = names(&sandbox).into_iter().filter(|name| name.contains("copy")).collect();
+    let left: Vec<_> =
+        file_names(&sandbox).into_iter().filter(|name| name.contains("copy")).collect();
     assert_eq!(left, ["copy.db"]);
 }
 
@@ -195,7 +196,7 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
         let child = sandbox.spawn(sandbox.command(["backup", "copy.db"]));
         let is_there = || {
             let temporary =
-                names(&sandbox).into_iter().find(|name| name.starts_with(".copy.db."))?;
+                file_names(&sandbox).into_iter().find(|name| name.starts_with(".copy.db."))?;
             let there = fs::metadata(sandbox.path(temporary)).ok()?;
             (there.len() >= megabytes << 20).then_some(())
         };
@@ -204,11 +205,11 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
         wait::send_signal(&child, Signal::KILL);
         let out = child.wait_with_output().unwrap();
         assert_eq!(sandbox.read("copy.db"), b"an older one", "{out:?}");
-        left += names(&sandbox).iter().filter(|name| name.starts_with(".copy.db.")).count();
+        left += file_names(&sandbox).iter().filter(|name| name.starts_with(".copy.db.")).count();
     }
     assert!(left > 0, "each of them was killed at its work");
     sandbox.run(["backup", "copy.db"]).ok().no_stderr().done();
-    assert!(!names(&sandbox).iter().any(|name| name.starts_with(".copy.db.")));
+    assert!(!file_names(&sandbox).iter().any(|name| name.starts_with(".copy.db.")));
     assert_eq!(Log::open(&sandbox.path("copy.db")).event_count(), 60_008);
 }
 

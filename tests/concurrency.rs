@@ -9,7 +9,7 @@ use crate::support::Sandbox;
 use crate::support::join_lines;
 
 /// Runs that many jobs, so many at a time.
-fn at_once(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
+fn run_in_parallel(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..at_a_time {
@@ -27,7 +27,7 @@ fn at_once(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
 }
 
 #[track_caller]
-fn has_each(sandbox: &Sandbox, ids: impl IntoIterator<Item = String>) {
+fn assert_has_each(sandbox: &Sandbox, ids: impl IntoIterator<Item = String>) {
     let expected: BTreeSet<String> = ids.into_iter().collect();
     let stored: BTreeSet<String> =
         sandbox.log().query_texts("SELECT event_id FROM events").into_iter().collect();
@@ -46,11 +46,11 @@ fn eight_writers_lose_nothing() {
             )
         })
         .collect();
-    at_once(8, 8, |writer| {
+    run_in_parallel(8, 8, |writer| {
         let out = sandbox.run_with_input(["ingest"], &inputs[writer]).ok();
         assert_eq!(out.stderr(), "ingested 500, duplicates 0, rejected 0\n");
     });
-    has_each(&sandbox, (0..8).flat_map(|w| (0..500).map(move |n| format!("w{w}-{n}"))));
+    assert_has_each(&sandbox, (0..8).flat_map(|w| (0..500).map(move |n| format!("w{w}-{n}"))));
 }
 
 #[test]
@@ -58,20 +58,20 @@ fn eight_writers_of_the_same_events_store_each_once() {
     let sandbox = Sandbox::new();
     let input = join_lines((0..300).map(|n| format!(r#"{{"action":"a","event_id":"e{n}"}}"#)));
     let stored = AtomicUsize::new(0);
-    at_once(8, 8, |_| {
+    run_in_parallel(8, 8, |_| {
         let out = sandbox.run_with_input(["ingest", "--json"], &input).ok().json();
         let (new, known) = (out["ingested"].as_u64().unwrap(), out["duplicates"].as_u64().unwrap());
         assert_eq!(new + known, 300, "{out}");
         stored.fetch_add(usize::try_from(new).unwrap(), Ordering::Relaxed);
     });
     assert_eq!(stored.into_inner(), 300, "each event is new to just one of them");
-    has_each(&sandbox, (0..300).map(|n| format!("e{n}")));
+    assert_has_each(&sandbox, (0..300).map(|n| format!("e{n}")));
 }
 
 #[test]
 fn four_hundred_one_event_processes_all_end_well() {
     let sandbox = Sandbox::new();
-    at_once(400, 32, |number| {
+    run_in_parallel(400, 32, |number| {
         let id = format!("p{number}");
         sandbox
             .run(["ingest", "--quiet", "--action", "hook.run", "--event-id", &id])
@@ -79,14 +79,14 @@ fn four_hundred_one_event_processes_all_end_well() {
             .no_stderr()
             .done();
     });
-    has_each(&sandbox, (0..400).map(|number| format!("p{number}")));
+    assert_has_each(&sandbox, (0..400).map(|number| format!("p{number}")));
 }
 
 #[test]
 fn twenty_four_that_make_the_log_at_once_make_one() {
     for round in 0..5 {
         let sandbox = Sandbox::new();
-        at_once(24, 24, |number| {
+        run_in_parallel(24, 24, |number| {
             let id = format!("p{number}");
             let args = ["ingest", "--db", "new/log.db", "--action", "a", "--event-id", &id];
             sandbox.run(args).ok().done();
@@ -100,7 +100,7 @@ fn twenty_four_that_make_the_log_at_once_make_one() {
 #[test]
 fn readers_and_writers_do_not_get_in_each_others_way() {
     let sandbox = Sandbox::with_events();
-    at_once(60, 12, |number| match number % 4 {
+    run_in_parallel(60, 12, |number| match number % 4 {
         0 => {
             let input = join_lines(
                 (0..50).map(|n| format!(r#"{{"action":"a","event_id":"{number}-{n}"}}"#)),
@@ -128,7 +128,7 @@ fn readers_and_writers_do_not_get_in_each_others_way() {
 #[test]
 fn each_export_has_exactly_the_rows_that_it_told_of() {
     let sandbox = Sandbox::with_events();
-    at_once(24, 8, |number| {
+    run_in_parallel(24, 8, |number| {
         if number % 2 == 0 {
             let input = join_lines((0..100).map(|_| r#"{"action":"a"}"#));
             sandbox.run_with_input(["ingest"], input).ok().done();

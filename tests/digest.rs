@@ -16,23 +16,26 @@ use crate::support::clock;
 use crate::support::join_lines;
 use crate::support::log::Log;
 
-const KEY: &str = "SG.hush-hush.0123456789";
+const SENDGRID_KEY: &str = "SG.hush-hush.0123456789";
 
 /// What SendGrid would have got, and an answer of its.
-struct Stub {
+struct SendGridStub {
     address: String,
-    serving: thread::JoinHandle<Vec<Value>>,
+    server_thread: thread::JoinHandle<Vec<Value>>,
 }
 
-impl Stub {
+impl SendGridStub {
     /// Answers one request after the other with these statuses, then no more.
     fn new(answers: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let serving = thread::spawn(move || {
-            answers.iter().map(|status| answer(&mut listener.accept().unwrap().0, status)).collect()
+            answers
+                .iter()
+                .map(|status| answer_request(&mut listener.accept().unwrap().0, status))
+                .collect()
         });
-        Self { address, serving }
+        Self { address, server_thread: serving }
     }
 
     fn config(&self, more: &str) -> String {
@@ -45,11 +48,11 @@ impl Stub {
     }
 
     fn requests(self) -> Vec<Value> {
-        self.serving.join().unwrap()
+        self.server_thread.join().unwrap()
     }
 }
 
-fn answer(stream: &mut (impl Read + Write), status: &str) -> Value {
+fn answer_request(stream: &mut (impl Read + Write), status: &str) -> Value {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];
     let (head, length) = loop {
@@ -68,7 +71,10 @@ fn answer(stream: &mut (impl Read + Write), status: &str) -> Value {
         request.extend_from_slice(&chunk[..read]);
     }
     assert!(head.starts_with("post /v3/mail/send "), "{head}");
-    assert!(head.contains(&format!("authorization: bearer {}", KEY.to_lowercase())), "{head}");
+    assert!(
+        head.contains(&format!("authorization: bearer {}", SENDGRID_KEY.to_lowercase())),
+        "{head}"
+    );
     let body = r#"{"errors":[{"message":"The provided authorization grant is invalid"}]}"#;
     let body = if status.starts_with("202") { "" } else { body };
     write!(
@@ -92,7 +98,7 @@ fn events(actions: &[&str]) -> String {
 }
 
 /// A sandbox whose mail goes to a script that keeps it.
-fn with_sendmail() -> Sandbox {
+fn sandbox_with_sendmail() -> Sandbox {
     let sandbox = Sandbox::new();
     let script = sandbox.write("sendmail", "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\n");
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -108,20 +114,20 @@ fn sendmail_config(sandbox: &Sandbox, more: &str) -> String {
     )
 }
 
-fn mailbox(sandbox: &Sandbox) -> String {
+fn read_mailbox(sandbox: &Sandbox) -> String {
     String::from_utf8(sandbox.read("mailbox")).unwrap()
 }
 
 /// The payloads of the outcomes that the log has, the oldest first.
-fn outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
+fn digest_outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
     let own = sandbox.stored_events().into_iter();
     own.filter(|event| event["action"].as_str().unwrap().starts_with("digest."))
         .map(|event| (event["action"].as_str().unwrap().to_owned(), event["payload"].clone()))
         .collect()
 }
 
-fn with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
-    sandbox.run_with_env(&[("SENDGRID_API_KEY", KEY)], args)
+fn run_with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
+    sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], args)
 }
 
 #[test]
@@ -169,10 +175,10 @@ fn what_it_tells_comes_as_json() {
 #[test]
 fn sendgrid_takes_the_mail_and_the_log_remembers_it() {
     let sandbox = Sandbox::new();
-    let stub = Stub::new(&["202 Accepted"]);
+    let stub = SendGridStub::new(&["202 Accepted"]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.ingest(events(&["auth.login"]));
-    let out = with_key(&sandbox, &["digest"]).ok().no_stderr();
+    let out = run_with_key(&sandbox, &["digest"]).ok().no_stderr();
     let line = out.stdout();
     assert!(line.contains("Z digest window 20"), "{line}");
     assert!(line.ends_with(" events 1 to ops@example.org sendgrid 202 id 14c5d75ce93\n"), "{line}");
@@ -186,27 +192,29 @@ fn sendgrid_takes_the_mail_and_the_log_remembers_it() {
     assert!(text.contains(&head), "the mail carries the head that the log notes\n{text}");
     assert!(head.starts_with("1:"), "{head}");
 
-    let (action, payload) = outcomes(&sandbox).remove(0);
+    let (action, payload) = digest_outcomes(&sandbox).remove(0);
     assert_eq!(action, "digest.sent");
     assert_eq!(payload["events"], 1);
     assert_eq!(payload["status"], 202);
     assert_eq!(payload["message_id"], "14c5d75ce93");
     assert_eq!(payload["one_off"], false);
-    assert!(!payload.to_string().contains(KEY));
+    assert!(!payload.to_string().contains(SENDGRID_KEY));
     sandbox.assert_sound_with(2);
 }
 
 #[test]
 fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
     let sandbox = Sandbox::new();
-    let stub = Stub::new(&["401 Unauthorized", "202 Accepted"]);
+    let stub = SendGridStub::new(&["401 Unauthorized", "202 Accepted"]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.ingest(events(&["auth.login"]));
-    let out =
-        with_key(&sandbox, &["digest"]).exits(69).stderr_has("401").stderr_has("grant is invalid");
+    let out = run_with_key(&sandbox, &["digest"])
+        .exits(69)
+        .stderr_has("401")
+        .stderr_has("grant is invalid");
     assert!(out.stdout().contains(" digest failed window "), "{out}");
-    assert!(!out.to_string().contains(KEY), "{out}");
-    with_key(&sandbox, &["digest"]).ok().done();
+    assert!(!out.to_string().contains(SENDGRID_KEY), "{out}");
+    run_with_key(&sandbox, &["digest"]).ok().done();
 
     let requests = stub.requests();
     assert!(
@@ -214,7 +222,7 @@ fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
         "{}",
         requests[1]["subject"]
     );
-    let told = outcomes(&sandbox);
+    let told = digest_outcomes(&sandbox);
     let actions: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
     assert_eq!(actions, ["digest.failed", "digest.sent"]);
     assert_eq!(told[0].1["since"], told[1].1["since"]);
@@ -229,17 +237,17 @@ fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
 #[test]
 fn a_service_that_is_busy_is_tried_again_then_it_is_75() {
     let sandbox = Sandbox::new();
-    let stub = Stub::new(&["503 Service Unavailable\r\nRetry-After: 0"; 2]);
+    let stub = SendGridStub::new(&["503 Service Unavailable\r\nRetry-After: 0"; 2]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.ingest(events(&["auth.login"]));
-    with_key(&sandbox, &["digest"]).exits(75).stderr_has("503").done();
+    run_with_key(&sandbox, &["digest"]).exits(75).stderr_has("503").done();
     assert_eq!(stub.requests().len(), 2);
-    assert_eq!(outcomes(&sandbox)[0].1["attempts"], 2);
+    assert_eq!(digest_outcomes(&sandbox)[0].1["attempts"], 2);
 }
 
 #[test]
 fn windows_tile_over_two_runs() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login", "auth.login"]));
     sandbox.run(["digest"]).ok().no_stderr().done();
     // One that happened before the first digest and arrives behind it, and one that is new.
@@ -249,13 +257,13 @@ fn windows_tile_over_two_runs() {
     sandbox.run(["digest"]).ok().no_stderr().done();
     sandbox.run(["digest"]).ok().no_stderr().done();
 
-    let told = outcomes(&sandbox);
+    let told = digest_outcomes(&sandbox);
     let counts: Vec<_> = told.iter().map(|(_, payload)| payload["events"].clone()).collect();
     assert_eq!(counts, [2, 2, 0]);
     for pair in told.windows(2) {
         assert_eq!(pair[0].1["until"], pair[1].1["since"]);
     }
-    let mails = mailbox(&sandbox);
+    let mails = read_mailbox(&sandbox);
     assert_eq!(mails.matches("\nX-Activity-Window: ").count(), 3, "{mails}");
     assert!(mails.contains("no activity on "), "{mails}");
     sandbox.log().assert_sound();
@@ -263,17 +271,17 @@ fn windows_tile_over_two_runs() {
 
 #[test]
 fn a_copy_and_a_query_move_nothing() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login"]));
     sandbox.run(["digest", "--to", "ann@example.org"]).ok().no_stderr().done();
     sandbox.run(["digest", "--days", "7"]).ok().no_stderr().done();
     sandbox.run(["digest"]).ok().no_stderr().done();
-    let told = outcomes(&sandbox);
+    let told = digest_outcomes(&sandbox);
     let one_off: Vec<_> = told.iter().map(|(_, payload)| payload["one_off"].clone()).collect();
     assert_eq!(one_off, [true, true, false]);
     assert_eq!(told[0].1["recipients"], json!(["ann@example.org"]));
     assert_eq!(told[2].1["events"], 1);
-    assert!(mailbox(&sandbox).contains("To: ann@example.org"));
+    assert!(read_mailbox(&sandbox).contains("To: ann@example.org"));
 }
 
 #[test]
@@ -288,18 +296,18 @@ fn a_quiet_day_says_that_the_log_is_alive() {
 
 #[test]
 fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     let out = sandbox.run(["digest"]).exits(66).stderr_is_one_error();
     let out = out.stdout_is_line_with(
         " digest not made, a mail that says so to ops@example.org sendmail 0: cannot open the log ",
     );
-    let mail = mailbox(&sandbox);
+    let mail = read_mailbox(&sandbox);
     assert!(mail.contains("Subject: s2l.online: the digest could not be made"), "{mail}");
     assert!(!sandbox.exists("log.db"), "{out}");
 
     sandbox.write("log.db", "this is no log, and long enough to be looked at as one");
     sandbox.run(["digest"]).exits(66).stderr_is_one_error().done();
-    assert_eq!(mailbox(&sandbox).matches("\nX-Activity-Window: ").count(), 2);
+    assert_eq!(read_mailbox(&sandbox).matches("\nX-Activity-Window: ").count(), 2);
 
     sandbox.write("sendmail", "#!/bin/sh\nexit 1\n");
     sandbox.run(["digest"]).exits(66).stderr_has("no mail that says so").done();
@@ -307,12 +315,12 @@ fn a_log_that_is_missing_or_none_is_mailed_all_the_same() {
 
 #[test]
 fn a_broken_template_is_mailed_around_and_told() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.write("config.toml", sendmail_config(&sandbox, "subject = '{{ nowhere }}'"));
     sandbox.ingest(events(&["auth.login"]));
     sandbox.run(["digest"]).exits(78).stderr_has("the subject").stderr_is_one_error().done();
-    assert!(mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
-    assert_eq!(outcomes(&sandbox)[0].0, "digest.sent");
+    assert!(read_mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
+    assert_eq!(digest_outcomes(&sandbox)[0].0, "digest.sent");
     sandbox.run(["digest", "--dry-run"]).exits(78).stderr_has("the subject").done();
 }
 
@@ -321,10 +329,10 @@ fn what_a_mail_needs_is_told_by_its_key() {
     let sandbox = Sandbox::new();
     sandbox.ingest(events(&["auth.login"]));
     sandbox.run(["digest"]).exits(78).no_stdout().stderr_has("digest.from is missing").done();
-    let stub = Stub::new(&[]);
+    let stub = SendGridStub::new(&[]);
     sandbox.write("config.toml", stub.config(""));
     sandbox.run(["digest"]).exits(78).stderr_has("digest.sendgrid.api_key_file is missing").done();
-    let key = sandbox.write("the.key", KEY);
+    let key = sandbox.write("the.key", SENDGRID_KEY);
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     sandbox.write("config.toml", stub.config("") + "api_key_file = 'the.key'\n");
     let out = sandbox
@@ -332,15 +340,15 @@ fn what_a_mail_needs_is_told_by_its_key() {
         .exits(78)
         .stderr_has("digest.sendgrid.api_key_file: ")
         .stderr_has("mode");
-    assert!(!out.to_string().contains(KEY), "{out}");
-    with_key(&sandbox, &["digest", "--to", "nobody"]).exits(2).stderr_has("--to: ").done();
+    assert!(!out.to_string().contains(SENDGRID_KEY), "{out}");
+    run_with_key(&sandbox, &["digest", "--to", "nobody"]).exits(2).stderr_has("--to: ").done();
     sandbox.run(["digest", "--history", "--days", "3"]).exits(2).done();
     sandbox.assert_sound_with(1);
 }
 
 #[test]
 fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login"]));
     // No event may be added any more, and all else goes on.
     let script = "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\nuntil [ -e \"${0%/*}/go\" ]; do :; done\n";
@@ -365,13 +373,13 @@ fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
 
 #[test]
 fn the_history_comes_as_json() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login"]));
     sandbox.run(["digest"]).ok().done();
     sandbox.write("sendmail", "#!/bin/sh\necho 'queue full' >&2\nexit 1\n");
     sandbox.run(["digest", "--to", "ann@example.org"]).exits(69).done();
     let rows = sandbox.run(["digest", "--history", "--json"]).ok().no_stderr().json_lines();
-    let payloads = outcomes(&sandbox);
+    let payloads = digest_outcomes(&sandbox);
     assert_eq!(rows.len(), 2);
     for (row, (action, payload)) in rows.iter().zip(&payloads) {
         assert_eq!(format!("digest.{}", row["outcome"].as_str().unwrap()), *action);
@@ -394,7 +402,7 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
     sandbox.ingest(events(&["auth.login", "auth.login"]));
     for args in [&["digest"] as &[_], &["digest", "--to", "ann@example.org"]] {
         let mut command = sandbox.command(args);
-        command.env("SENDGRID_API_KEY", KEY);
+        command.env("SENDGRID_API_KEY", SENDGRID_KEY);
         let mut child = sandbox.spawn(command);
         // It has sent the request, or is about to: the answer never comes.
         let held = listener.accept().unwrap();
@@ -405,12 +413,12 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
     }
     sandbox.assert_sound_with(2);
 
-    let stub = Stub::new(&["202 Accepted"; 2]);
+    let stub = SendGridStub::new(&["202 Accepted"; 2]);
     sandbox.write("config.toml", stub.config(""));
     let told = sandbox.run(["digest", "--json"]).ok().json();
     assert_eq!(told["unrecorded"].as_array().unwrap().len(), 1, "not the copy\n{told}");
-    with_key(&sandbox, &["digest"]).ok().done();
-    with_key(&sandbox, &["digest"]).ok().done();
+    run_with_key(&sandbox, &["digest"]).ok().done();
+    run_with_key(&sandbox, &["digest"]).ok().done();
     let requests = stub.requests();
     let [again, next] = [0, 1].map(|n| requests[n]["subject"].as_str().unwrap());
     assert!(again.starts_with("[after an unrecorded digest] s2l.online: 2 events on "), "{again}");
@@ -422,7 +430,7 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
 
 #[test]
 fn a_log_that_can_only_be_read_is_mailed_in_full() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login", "auth.login"]));
     let read_only = std::fs::Permissions::from_mode(0o444);
     std::fs::set_permissions(sandbox.db(), read_only).unwrap();
@@ -432,14 +440,14 @@ fn a_log_that_can_only_be_read_is_mailed_in_full() {
         .stdout_is_line_with(" not recorded")
         .stderr_has("the digest was sent (message id <");
     assert!(out.stderr().contains("cannot be recorded: cannot write the log"), "{out}");
-    let mail = mailbox(&sandbox);
+    let mail = read_mailbox(&sandbox);
     assert!(mail.contains("Subject: s2l.online: 2 events on "), "{mail}");
     assert!(mail.contains("This mail may go unrecorded, and then the next digest has its events"));
     assert!(!mail.contains("Keep this mail"), "no head is promised\n{mail}");
     // A copy has no next one.
     let out = sandbox.run_command(sandbox.command_as_nobody(["digest", "--days", "7"])).exits(77);
     assert!(!out.stderr().contains("hint: "), "{out}");
-    assert!(mailbox(&sandbox).contains("This mail may go unrecorded: cannot write the log"));
+    assert!(read_mailbox(&sandbox).contains("This mail may go unrecorded: cannot write the log"));
     sandbox.assert_sound_with(2);
     let anchors: i64 = sandbox.log().query_value("SELECT count(*) FROM anchor");
     assert_eq!(anchors, 0);
@@ -447,11 +455,11 @@ fn a_log_that_can_only_be_read_is_mailed_in_full() {
 
 #[test]
 fn no_key_reaches_the_command_that_takes_the_mail() {
-    let sandbox = with_sendmail();
+    let sandbox = sandbox_with_sendmail();
     let script = "#!/bin/sh\ncat > /dev/null\ncat /proc/$$/environ > \"${0%/*}/environ\"\n";
     sandbox.write("sendmail", script);
     sandbox.ingest(events(&["auth.login"]));
-    with_key(&sandbox, &["digest"]).ok().done();
+    run_with_key(&sandbox, &["digest"]).ok().done();
     let environ = String::from_utf8(sandbox.read("environ")).unwrap();
     assert!(environ.starts_with("PATH=/") && !environ.contains("SENDGRID"), "{environ}");
 }
@@ -466,7 +474,7 @@ fn nobody_else_looks_into_a_process_that_holds_a_key() {
     sandbox.write("config.toml", format!("{config}base_url = '{address}'\n"));
     sandbox.ingest(events(&["auth.login"]));
     let mut command = sandbox.command_as_nobody(["digest"]);
-    command.env("SENDGRID_API_KEY", KEY);
+    command.env("SENDGRID_API_KEY", SENDGRID_KEY);
     let mut child = sandbox.spawn(command);
     let held = listener.accept().unwrap();
     // The files of a process that leaves no core are root's.

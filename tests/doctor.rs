@@ -12,23 +12,23 @@ use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
 
-const KEY: &str = "SG.hush-hush.0123456789";
+const SENDGRID_KEY: &str = "SG.hush-hush.0123456789";
 
 fn chmod(sandbox: &Sandbox, name: &str, mode: u32) {
     std::fs::set_permissions(sandbox.path(name), Permissions::from_mode(mode)).unwrap();
 }
 
 /// A log with an event, and mail that goes to a script.
-fn set_up() -> Sandbox {
+fn configured_sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.write("sendmail", "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\n");
     chmod(&sandbox, "sendmail", 0o755);
-    configure(&sandbox, "");
+    write_config(&sandbox, "");
     sandbox.ingest(join_lines([r#"{"action":"user.edit","actor_id":"3"}"#]));
     sandbox
 }
 
-fn configure(sandbox: &Sandbox, more: &str) {
+fn write_config(sandbox: &Sandbox, more: &str) {
     let command = sandbox.path("sendmail");
     sandbox.write(
         "config.toml",
@@ -42,7 +42,7 @@ fn configure(sandbox: &Sandbox, more: &str) {
 
 /// What is found, and that both forms end alike: in 1, for no test's host has a schedule for it.
 #[track_caller]
-fn examined(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Value {
+fn run_doctor(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Value {
     let found = sandbox.run_with_env(variables, ["doctor", "--json"]).no_stderr();
     let code = if found.json()["ok"] == true { 0 } else { 1 };
     let found = found.exits(code).json();
@@ -54,14 +54,14 @@ fn examined(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Value {
 }
 
 #[track_caller]
-fn check<'a>(found: &'a Value, area: &str, name: &str) -> &'a Value {
+fn find_check<'a>(found: &'a Value, area: &str, name: &str) -> &'a Value {
     let mut checks = found["checks"].as_array().unwrap().iter();
     let check = checks.find(|check| check["area"] == area && check["check"] == name);
     check.unwrap_or_else(|| panic!("no {name} of {area} in {found:#}"))
 }
 
 #[track_caller]
-fn says(check: &Value, status: &str, parts: &[&str]) {
+fn assert_check(check: &Value, status: &str, parts: &[&str]) {
     assert_eq!(check["status"], status, "{check}");
     for part in parts {
         assert!(check.to_string().contains(part), "no {part:?} in {check}");
@@ -70,32 +70,40 @@ fn says(check: &Value, status: &str, parts: &[&str]) {
 
 #[test]
 fn a_log_that_is_well_is_told_with_its_end() {
-    let sandbox = set_up();
-    let found = examined(&sandbox, &[]);
+    let sandbox = configured_sandbox();
+    let found = run_doctor(&sandbox, &[]);
     let schema: i64 = sandbox.log().query_value("PRAGMA user_version");
     let schema = format!("schema {schema}");
-    says(check(&found, "log", "file"), "ok", &["log.db", "0600", &schema, "\"ACTIVITY_DB\""]);
-    says(check(&found, "log", "newest"), "ok", &["event 1, user.edit, just now"]);
+    assert_check(
+        find_check(&found, "log", "file"),
+        "ok",
+        &["log.db", "0600", &schema, "\"ACTIVITY_DB\""],
+    );
+    assert_check(find_check(&found, "log", "newest"), "ok", &["event 1, user.edit, just now"]);
     let hash: String = sandbox.log().query_value("SELECT lower(hex(hash)) FROM head");
-    says(check(&found, "log", "head"), "ok", &[&format!("1:{}", &hash[..16])]);
+    assert_check(find_check(&found, "log", "head"), "ok", &[&format!("1:{}", &hash[..16])]);
     assert!(!found.to_string().contains(&hash), "the whole of it is verify's");
-    says(check(&found, "log", "reserve"), "ok", &["8 MiB"]);
-    says(check(&found, "log", "space"), "ok", &["256 MiB asked for", "\"default\""]);
-    says(check(&found, "clock", "host"), "ok", &["UTC"]);
+    assert_check(find_check(&found, "log", "reserve"), "ok", &["8 MiB"]);
+    assert_check(find_check(&found, "log", "space"), "ok", &["256 MiB asked for", "\"default\""]);
+    assert_check(find_check(&found, "clock", "host"), "ok", &["UTC"]);
     let both = "ACTIVITY_DB and ACTIVITY_CONFIG of this call decide what";
-    says(check(&found, "schedules", "this_call"), "note", &[both]);
+    assert_check(find_check(&found, "schedules", "this_call"), "note", &[both]);
     sandbox.write("log.db.reserve", "");
-    says(check(&examined(&sandbox, &[]), "log", "reserve"), "note", &["less than 8 MiB"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "log", "reserve"),
+        "note",
+        &["less than 8 MiB"],
+    );
     std::fs::remove_file(sandbox.path("log.db.reserve")).unwrap();
-    let found = examined(&sandbox, &[]);
-    says(check(&found, "log", "reserve"), "note", &["the next sweep makes it"]);
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(find_check(&found, "log", "reserve"), "note", &["the next sweep makes it"]);
     sandbox.assert_sound_with(1);
 }
 
 #[test]
 fn every_value_comes_with_who_says_so_and_no_secret_does() {
-    let sandbox = set_up();
-    let key = sandbox.write("the.key", KEY);
+    let sandbox = configured_sandbox();
+    let key = sandbox.write("the.key", SENDGRID_KEY);
     chmod(&sandbox, "the.key", 0o600);
     sandbox.write(
         "config.toml",
@@ -106,9 +114,9 @@ fn every_value_comes_with_who_says_so_and_no_secret_does() {
             key.display()
         ),
     );
-    let found = examined(&sandbox, &[("ACTIVITY_SMTP_PASSWORD", "hush"), ("ACTIVITY_TZ", "UTC")]);
+    let found = run_doctor(&sandbox, &[("ACTIVITY_SMTP_PASSWORD", "hush"), ("ACTIVITY_TZ", "UTC")]);
     let told = |name: &str| {
-        let check = check(&found, "config", name);
+        let check = find_check(&found, "config", name);
         (check["value"].as_str().unwrap(), check["origin"].as_str().unwrap())
     };
     assert_eq!(told("db"), ("log.db", "ACTIVITY_DB"));
@@ -117,10 +125,10 @@ fn every_value_comes_with_who_says_so_and_no_secret_does() {
     assert_eq!(told("digest.per_kind"), ("20", "default"));
     assert_eq!(told("key"), ("[secret]", "ACTIVITY_SMTP_PASSWORD"));
     assert_eq!(told("retention.rule[1]"), ("query action:cron.*, keep 30d", "config"));
-    says(check(&found, "config", "retention"), "ok", &["keep 365d, 1 rule"]);
-    says(check(&found, "mail", "key_file"), "ok", &["the.key", "0600"]);
-    says(check(&found, "mail", "transport"), "ok", &["sendgrid to d@e.f", "--mail"]);
-    says(check(&found, "last_runs", "sweep"), "bad", &["none yet"]);
+    assert_check(find_check(&found, "config", "retention"), "ok", &["keep 365d, 1 rule"]);
+    assert_check(find_check(&found, "mail", "key_file"), "ok", &["the.key", "0600"]);
+    assert_check(find_check(&found, "mail", "transport"), "ok", &["sendgrid to d@e.f", "--mail"]);
+    assert_check(find_check(&found, "last_runs", "sweep"), "bad", &["none yet"]);
     assert!(!found.to_string().contains("hush"), "{found}");
     let text = sandbox.run(["doctor"]).exits(1);
     assert!(!text.stdout().contains("hush"), "{text}");
@@ -129,7 +137,7 @@ fn every_value_comes_with_who_says_so_and_no_secret_does() {
 
 #[test]
 fn what_others_may_change_or_read_is_told() {
-    let sandbox = set_up();
+    let sandbox = configured_sandbox();
     for (name, mode, (area, check_name), status) in [
         ("log.db", 0o606, ("log", "file"), "bad"),
         ("log.db", 0o644, ("log", "file"), "note"),
@@ -139,47 +147,59 @@ fn what_others_may_change_or_read_is_told() {
     ] {
         let before = sandbox.mode(name);
         chmod(&sandbox, name, mode);
-        let found = examined(&sandbox, &[]);
-        says(check(&found, area, check_name), status, &[&format!("{mode:04o}")]);
+        let found = run_doctor(&sandbox, &[]);
+        assert_check(find_check(&found, area, check_name), status, &[&format!("{mode:04o}")]);
         chmod(&sandbox, name, before);
     }
     chmod(&sandbox, "", 0o777);
-    says(check(&examined(&sandbox, &[]), "log", "folder"), "bad", &["another log in its place"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "log", "folder"),
+        "bad",
+        &["another log in its place"],
+    );
     chmod(&sandbox, "", 0o1777);
-    let found = examined(&sandbox, &[]);
+    let found = run_doctor(&sandbox, &[]);
     assert!(!found.to_string().contains("another log"), "only its owner replaces a file there");
 }
 
 #[test]
 fn without_a_log_the_rest_is_looked_at_all_the_same() {
     let sandbox = Sandbox::new();
-    let found = examined(&sandbox, &[]);
-    says(check(&found, "log", "file"), "bad", &["no such file", "`activity ingest` makes one"]);
-    says(check(&found, "mail", "transport"), "bad", &["digest.from is missing"]);
-    says(check(&found, "config", "file"), "ok", &["config.toml"]);
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(
+        find_check(&found, "log", "file"),
+        "bad",
+        &["no such file", "`activity ingest` makes one"],
+    );
+    assert_check(find_check(&found, "mail", "transport"), "bad", &["digest.from is missing"]);
+    assert_check(find_check(&found, "config", "file"), "ok", &["config.toml"]);
     assert!(!sandbox.exists("log.db"), "it makes none");
     sandbox.write("log.db", "");
-    says(check(&examined(&sandbox, &[]), "log", "file"), "bad", &["is empty"]);
+    assert_check(find_check(&run_doctor(&sandbox, &[]), "log", "file"), "bad", &["is empty"]);
     sandbox.write("log.db", "no log at all, but long enough to be looked at for its first bytes");
-    says(check(&examined(&sandbox, &[]), "log", "file"), "bad", &["not an activity log"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "log", "file"),
+        "bad",
+        &["not an activity log"],
+    );
 }
 
 #[test]
 fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
-    let sandbox = set_up();
+    let sandbox = configured_sandbox();
     for (config, why) in [
         ("tz = 'Mars'\n", "tz: "),
         ("[access]\ndefault_role = 'viewer'\n", "access: roles"),
         ("tz =\n", "config.toml:1: "),
     ] {
         sandbox.write("config.toml", config);
-        let found = examined(&sandbox, &[]);
-        says(check(&found, "config", "file"), "bad", &[why]);
-        says(check(&found, "log", "file"), "note", &["log.db", "it is not read"]);
+        let found = run_doctor(&sandbox, &[]);
+        assert_check(find_check(&found, "config", "file"), "bad", &[why]);
+        assert_check(find_check(&found, "log", "file"), "note", &["log.db", "it is not read"]);
         assert!(!found.to_string().contains("user.edit"), "{found}");
-        check(&found, "schedules", "digest");
-        says(
-            check(&found, "schedules", "this_call"),
+        find_check(&found, "schedules", "digest");
+        assert_check(
+            find_check(&found, "schedules", "this_call"),
             "note",
             &["ACTIVITY_DB of this call decides"],
         );
@@ -187,88 +207,124 @@ fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
     let mut command = sandbox.command(["doctor", "--json"]);
     command.env_remove("ACTIVITY_DB");
     let found = sandbox.run_command(command).exits(1).json();
-    says(check(&found, "log", "file"), "note", &["which one is meant stands in the config"]);
+    assert_check(
+        find_check(&found, "log", "file"),
+        "note",
+        &["which one is meant stands in the config"],
+    );
     sandbox.run(["doctor", "--config", "none.toml"]).exits(1).no_stderr().done();
     sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).stderr_is_one_error().done();
 }
 
 #[test]
 fn mail_that_could_not_be_sent_is_told_before_it_is_due() {
-    let sandbox = set_up();
-    says(
-        check(&examined(&sandbox, &[]), "mail", "transport"),
+    let sandbox = configured_sandbox();
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "mail", "transport"),
         "ok",
         &["sendmail to ops@example.org", "activity doctor --mail ADDRESS"],
     );
     chmod(&sandbox, "sendmail", 0o644);
-    says(check(&examined(&sandbox, &[]), "mail", "transport"), "bad", &["no program"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "mail", "transport"),
+        "bad",
+        &["no program"],
+    );
 
     let with_key = "[digest]\nfrom = 'a@b.c'\nto = ['d@e.f']\ntransport = 'sendgrid'\n";
     sandbox.write("config.toml", with_key);
-    says(check(&examined(&sandbox, &[]), "mail", "transport"), "bad", &["api_key_file is missing"]);
-    let from_environment = examined(&sandbox, &[("SENDGRID_API_KEY", KEY)]);
-    says(check(&from_environment, "mail", "transport"), "note", &["set digest.sendgrid.api_key"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "mail", "transport"),
+        "bad",
+        &["api_key_file is missing"],
+    );
+    let from_environment = run_doctor(&sandbox, &[("SENDGRID_API_KEY", SENDGRID_KEY)]);
+    assert_check(
+        find_check(&from_environment, "mail", "transport"),
+        "note",
+        &["set digest.sendgrid.api_key"],
+    );
     sandbox
         .write("config.toml", format!("{with_key}[digest.sendgrid]\napi_key_file = 'the.key'\n"));
-    sandbox.write("the.key", KEY);
+    sandbox.write("the.key", SENDGRID_KEY);
     chmod(&sandbox, "the.key", 0o640);
-    let found = examined(&sandbox, &[]);
-    says(check(&found, "mail", "key_file"), "bad", &["0640", "chmod 0600"]);
-    says(check(&found, "mail", "transport"), "bad", &["0640"]);
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(find_check(&found, "mail", "key_file"), "bad", &["0640", "chmod 0600"]);
+    assert_check(find_check(&found, "mail", "transport"), "bad", &["0640"]);
 }
 
 #[test]
 fn templates_are_tried_on_what_the_log_has() {
-    let sandbox = set_up();
+    let sandbox = configured_sandbox();
     let with = |text: &str| {
         std::fs::create_dir_all(sandbox.path("mine")).unwrap();
         sandbox.write("mine/digest.txt", text);
-        configure(&sandbox, "");
+        write_config(&sandbox, "");
         sandbox.append("config.toml", "[digest.kinds]\n");
         let config = String::from_utf8(sandbox.read("config.toml")).unwrap();
         sandbox
             .write("config.toml", config.replace("[digest]\n", "[digest]\ntemplates = 'mine'\n"));
-        examined(&sandbox, &[])
+        run_doctor(&sandbox, &[])
     };
-    says(check(&with("{{ events }}"), "mail", "templates"), "ok", &["mine, and they work"]);
+    assert_check(
+        find_check(&with("{{ events }}"), "mail", "templates"),
+        "ok",
+        &["mine, and they work"],
+    );
     let broken = "{% for kind in kinds %}{{ kind.nmae }}{% endfor %}";
-    says(check(&with(broken), "mail", "templates"), "bad", &["digest.txt:1"]);
+    assert_check(find_check(&with(broken), "mail", "templates"), "bad", &["digest.txt:1"]);
     std::fs::remove_file(sandbox.path("mine/digest.txt")).unwrap();
-    says(check(&examined(&sandbox, &[]), "mail", "templates"), "bad", &["neither digest.txt nor"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "mail", "templates"),
+        "bad",
+        &["neither digest.txt nor"],
+    );
 }
 
 #[test]
 fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
-    let sandbox = set_up();
-    says(check(&examined(&sandbox, &[]), "last_runs", "digest"), "bad", &["none yet"]);
+    let sandbox = configured_sandbox();
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "last_runs", "digest"),
+        "bad",
+        &["none yet"],
+    );
     sandbox.run(["digest"]).ok().done();
-    let found = examined(&sandbox, &[]);
-    says(
-        check(&found, "last_runs", "digest"),
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(
+        find_check(&found, "last_runs", "digest"),
         "ok",
         &["sent just now", "1 event to ops@example.org"],
     );
-    assert_eq!(check(&found, "mail", "transport").get("advice"), None, "the way is known");
+    assert_eq!(find_check(&found, "mail", "transport").get("advice"), None, "the way is known");
     sandbox.write("sendmail", "#!/bin/sh\nexit 69\n");
     sandbox.run(["digest"]).exits(69).done();
-    says(check(&examined(&sandbox, &[]), "last_runs", "digest"), "bad", &["failed just now", "69"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "last_runs", "digest"),
+        "bad",
+        &["failed just now", "69"],
+    );
     sandbox.append("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = '/x'\n");
-    says(check(&examined(&sandbox, &[]), "mirrors", "mirror"), "bad", &["mirror.m: nothing"]);
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "mirrors", "mirror"),
+        "bad",
+        &["mirror.m: nothing"],
+    );
 }
 
 #[test]
 fn a_short_disk_and_a_wrong_clock_are_bad() {
-    let sandbox = set_up();
-    configure(&sandbox, "space_left = '900000TiB'");
-    let found = examined(&sandbox, &[]);
-    says(check(&found, "log", "space"), "bad", &["only ", "asked for", "\"config\""]);
+    let sandbox = configured_sandbox();
+    write_config(&sandbox, "space_left = '900000TiB'");
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(find_check(&found, "log", "space"), "bad", &["only ", "asked for", "\"config\""]);
     let ahead = clock::seconds_ago(-7000);
     sandbox
         .run(["ingest", "--quiet", "--action", "from.tomorrow", "--occurred-at", &ahead])
         .ok()
         .done();
-    says(
-        check(&examined(&sandbox, &[]), "clock", "emitters"),
+    assert_check(
+        find_check(&run_doctor(&sandbox, &[]), "clock", "emitters"),
         "bad",
         &["from.tomorrow", "in 1 hr"],
     );
@@ -276,19 +332,19 @@ fn a_short_disk_and_a_wrong_clock_are_bad() {
 
 #[test]
 fn whoever_is_not_root_is_told_what_he_cannot_see() {
-    let sandbox = set_up();
+    let sandbox = configured_sandbox();
     sandbox.chown_to_nobody();
     let out = sandbox.run_command(sandbox.command_as_nobody(["doctor", "--json"])).no_stderr();
     let found = out.exits(1).json();
-    says(check(&found, "log", "file"), "ok", &["0600"]);
-    says(check(&found, "config", "file"), "ok", &[]);
-    check(&found, "schedules", "digest");
+    assert_check(find_check(&found, "log", "file"), "ok", &["0600"]);
+    assert_check(find_check(&found, "config", "file"), "ok", &[]);
+    find_check(&found, "schedules", "digest");
 }
 
 #[test]
 fn hostile_names_reach_no_terminal_raw() {
-    let sandbox = set_up();
-    configure(&sandbox, "system_label = '\u{202e}x'");
+    let sandbox = configured_sandbox();
+    write_config(&sandbox, "system_label = '\u{202e}x'");
     let config = String::from_utf8(sandbox.read("config.toml")).unwrap();
     sandbox.write(
         "config.toml",
@@ -305,7 +361,7 @@ fn hostile_names_reach_no_terminal_raw() {
 
 #[test]
 fn a_test_mail_goes_the_digests_way_and_leaves_no_event() {
-    let sandbox = set_up();
+    let sandbox = configured_sandbox();
     let out = sandbox.run(["doctor", "--mail", "Ann <ann@example.org>"]).ok().no_stderr();
     let line = out.stdout();
     assert!(line.contains("Z test mail to ann@example.org sendmail 0 id <"), "{line}");

@@ -19,7 +19,7 @@ const HEADER: &str = "id,event_id,occurred_at,recorded_at,recorded_by,tenant,sou
 
 /// The events of a log, less what another log stamps anew.
 #[track_caller]
-fn essence(sandbox: &Sandbox) -> Vec<Value> {
+fn events_without_stamps(sandbox: &Sandbox) -> Vec<Value> {
     let mut events = sandbox.stored_events();
     events.retain(|event| event["action"] != "log.export");
     events.sort_by_key(|event| event["event_id"].to_string());
@@ -122,7 +122,7 @@ fn the_output_is_atomic_private_and_replaces_a_regular_file() {
     sandbox.run(["export", "-o", "out.jsonl"]).ok().no_stdout().done();
     let after = sandbox.path("out.jsonl").metadata().unwrap();
     assert_ne!(after.ino(), before, "a reader sees the old or the new, never half");
-    assert_eq!(lines_of(&sandbox, "out.jsonl"), 8);
+    assert_eq!(line_count(&sandbox, "out.jsonl"), 8);
     sandbox.run(["export", "-o", "new.csv"]).ok().done();
     assert_eq!(sandbox.mode("new.csv"), 0o600);
     let leftovers: Vec<_> = std::fs::read_dir(sandbox.work_folder())
@@ -135,7 +135,7 @@ fn the_output_is_atomic_private_and_replaces_a_regular_file() {
     assert!(leftovers.is_empty(), "{leftovers:?}");
 }
 
-fn lines_of(sandbox: &Sandbox, name: &str) -> usize {
+fn line_count(sandbox: &Sandbox, name: &str) -> usize {
     sandbox.read(name).iter().filter(|byte| **byte == b'\n').count()
 }
 
@@ -221,7 +221,7 @@ fn without_a_log_there_is_nothing_to_export() {
 // The way back.
 
 /// Values that a format may trip over.
-fn awkward() -> Vec<Value> {
+fn awkward_events() -> Vec<Value> {
     let text = [
         "plain",
         "=1+1",
@@ -274,9 +274,9 @@ fn awkward() -> Vec<Value> {
 #[test]
 fn export_and_ingest_into_an_empty_log_give_the_same_events() {
     let sandbox = Sandbox::with_events();
-    sandbox.ingest(join_lines(awkward().iter().map(Value::to_string)));
-    let expected = essence(&sandbox);
-    assert_eq!(expected.len(), 8 + awkward().len());
+    sandbox.ingest(join_lines(awkward_events().iter().map(Value::to_string)));
+    let expected = events_without_stamps(&sandbox);
+    assert_eq!(expected.len(), 8 + awkward_events().len());
     for (export, ingest) in [
         ("export --jsonl", "ingest"),
         ("export --csv", "ingest"),
@@ -292,7 +292,7 @@ fn export_and_ingest_into_an_empty_log_give_the_same_events() {
         } else {
             out.exits_with_one_of(&[0, 77]);
         }
-        assert_eq!(essence(&copy), expected, "{export}");
+        assert_eq!(events_without_stamps(&copy), expected, "{export}");
         copy.log().assert_sound();
     }
 }
@@ -372,7 +372,7 @@ fn any_events_survive_every_format() {
             }
             let sandbox = Sandbox::in_memory();
             sandbox.ingest(join_lines(events.iter().map(Value::to_string)));
-            let expected = essence(&sandbox);
+            let expected = events_without_stamps(&sandbox);
             prop_assert_eq!(expected.len(), events.len());
             for event in &expected {
                 let number: usize = event["event_id"].as_str().unwrap()[1..].parse().unwrap();
@@ -393,7 +393,7 @@ fn any_events_survive_every_format() {
                 let exported = sandbox.run(["export", format, &format!("action:{query}.*")]).ok();
                 let copy = Sandbox::in_memory();
                 copy.run_with_input(["ingest", "--quiet"], &exported.out).ok().done();
-                prop_assert_eq!(&essence(&copy), &expected, "{}", format);
+                prop_assert_eq!(&events_without_stamps(&copy), &expected, "{}", format);
             }
             let mirrored = sandbox.run(["list", "--json", "--limit", "1000", "action:x.*"]).ok();
             let mirrored = mirrored.stdout().lines().map(|json| {
@@ -401,7 +401,7 @@ fn any_events_survive_every_format() {
             });
             let copy = Sandbox::in_memory();
             copy.run_with_input(["ingest", "--quiet"], join_lines(mirrored)).ok().done();
-            prop_assert_eq!(&essence(&copy), &expected, "mirror lines");
+            prop_assert_eq!(&events_without_stamps(&copy), &expected, "mirror lines");
             Ok(())
         })
         .unwrap();

@@ -9,14 +9,14 @@ use crate::support::join_lines;
 
 /// Takes an input in and gives the stored events back, less the stamps.
 #[track_caller]
-fn taken(args: &[&str], input: impl AsRef<[u8]>) -> Vec<Value> {
-    let (sandbox, out) = fed(args, input);
+fn ingest_and_read(args: &[&str], input: impl AsRef<[u8]>) -> Vec<Value> {
+    let (sandbox, out) = ingest_input(args, input);
     out.ok().done();
-    events(&sandbox)
+    events_without_stamps(&sandbox)
 }
 
 #[track_caller]
-fn fed(args: &[&str], input: impl AsRef<[u8]>) -> (Sandbox, Output) {
+fn ingest_input(args: &[&str], input: impl AsRef<[u8]>) -> (Sandbox, Output) {
     let sandbox = Sandbox::new();
     sandbox.write("input", input);
     let out = sandbox.run([&["ingest", "input"], args].concat());
@@ -24,7 +24,7 @@ fn fed(args: &[&str], input: impl AsRef<[u8]>) -> (Sandbox, Output) {
 }
 
 #[track_caller]
-fn events(sandbox: &Sandbox) -> Vec<Value> {
+fn events_without_stamps(sandbox: &Sandbox) -> Vec<Value> {
     let mut stored = sandbox.stored_events();
     for event in &mut stored {
         let event = event.as_object_mut().unwrap();
@@ -35,7 +35,7 @@ fn events(sandbox: &Sandbox) -> Vec<Value> {
     stored
 }
 
-fn event(source: &str, action: &str) -> Value {
+fn minimal_event(source: &str, action: &str) -> Value {
     json!({"source":source,"severity":"info","action":action})
 }
 
@@ -44,7 +44,7 @@ fn event(source: &str, action: &str) -> Value {
 #[test]
 fn the_first_line_that_is_not_blank_decides() {
     let (one, two) = (r#"{"action":"a"}"#, r#"{"action":"b"}"#);
-    let both = [event("system", "a"), event("system", "b")];
+    let both = [minimal_event("system", "a"), minimal_event("system", "b")];
     for (name, input) in [
         ("JSON Lines", format!("\n  \n{one}\n{two}\n")),
         ("a JSON array", format!("\n\n [{one},\n {two}]\n")),
@@ -58,7 +58,7 @@ fn the_first_line_that_is_not_blank_decides() {
                 .to_owned(),
         ),
     ] {
-        assert_eq!(taken(&[], input), both, "{name}");
+        assert_eq!(ingest_and_read(&[], input), both, "{name}");
     }
 }
 
@@ -68,7 +68,10 @@ fn each_input_is_told_apart_by_itself_and_a_format_may_be_said() {
     sandbox.write("a", r#"[{"action":"a"}]"#);
     sandbox.write("b", "action\nb\n");
     sandbox.run(["ingest", "a", "b"]).ok().done();
-    assert_eq!(events(&sandbox), [event("system", "a"), event("system", "b")]);
+    assert_eq!(
+        events_without_stamps(&sandbox),
+        [minimal_event("system", "a"), minimal_event("system", "b")]
+    );
 
     for (format, input) in [
         ("jsonl", r#"{"action":"a"}"#),
@@ -76,24 +79,28 @@ fn each_input_is_told_apart_by_itself_and_a_format_may_be_said() {
         ("csv", "action\na\n"),
         ("mirror", r#"[2025-01-01T00:00:00+00:00] x.info: a {"event_id":"1","action":"a"}"#),
     ] {
-        assert_eq!(taken(&["--format", format], input), [event("system", "a")], "{format}");
+        assert_eq!(
+            ingest_and_read(&["--format", format], input),
+            [minimal_event("system", "a")],
+            "{format}"
+        );
     }
-    fed(&["--format", "xml"], "").1.exits(2).done();
+    ingest_input(&["--format", "xml"], "").1.exits(2).done();
     // Said otherwise than it is, it is read as said.
-    let (_, out) = fed(&["--format", "jsonl"], "action\na\n");
+    let (_, out) = ingest_input(&["--format", "jsonl"], "action\na\n");
     out.exits(65).done();
 }
 
 #[test]
 fn what_is_none_of_these_is_read_as_json_lines() {
-    let (_, out) = fed(&[], "Nov 20 04:00:00 host cron[17]: (root) CMD (true)\n");
+    let (_, out) = ingest_input(&[], "Nov 20 04:00:00 host cron[17]: (root) CMD (true)\n");
     out.exits(65).stderr_has("input:1: ").done();
 }
 
 #[test]
 fn an_input_with_nothing_in_it_is_fine() {
     for input in ["", "\n\n", "   \n", "[]", "[\n]\n", "\u{feff}"] {
-        let (_, out) = fed(&[], input);
+        let (_, out) = ingest_input(&[], input);
         let out = out.ok();
         assert_eq!(out.stderr(), "ingested 0, duplicates 0, rejected 0\n", "{input:?}");
     }
@@ -106,7 +113,11 @@ fn byte_order_marks_and_line_ends_do_not_matter() {
         "\u{feff}action\r\na\r\nb\r\n",
         "\u{feff}[{\"action\":\"a\"},\r\n{\"action\":\"b\"}]",
     ] {
-        assert_eq!(taken(&[], input), [event("system", "a"), event("system", "b")], "{input:?}");
+        assert_eq!(
+            ingest_and_read(&[], input),
+            [minimal_event("system", "a"), minimal_event("system", "b")],
+            "{input:?}"
+        );
     }
 }
 
@@ -116,9 +127,12 @@ fn byte_order_marks_and_line_ends_do_not_matter() {
 fn a_bad_element_of_an_array_is_told_by_its_line() {
     let input =
         "[\n  {\"action\":\"a\"},\n  {\n    \"ip\":\"::1\"\n  },\n  7,\n  {\"action\":\"b\"}\n]\n";
-    let (sandbox, out) = fed(&[], input);
+    let (sandbox, out) = ingest_input(&[], input);
     let out = out.exits(65);
-    assert_eq!(events(&sandbox), [event("system", "a"), event("system", "b")]);
+    assert_eq!(
+        events_without_stamps(&sandbox),
+        [minimal_event("system", "a"), minimal_event("system", "b")]
+    );
     let told: Vec<_> = out.stderr().lines().filter(|line| line.starts_with("input:")).collect();
     assert_eq!(told.len(), 2, "{out}");
     assert!(told[0].starts_with("input:3: ") && told[1].starts_with("input:6: "), "{out}");
@@ -134,20 +148,24 @@ fn an_array_that_breaks_off_keeps_what_came_before() {
         (65, r#"[{"action":"a"},{"action":"b"}] trailing"#),
         (65, r#"[{"action":"a"},{"action":"b"} {"action":"c"}]"#),
     ] {
-        let (sandbox, out) = fed(&[], broken);
+        let (sandbox, out) = ingest_input(&[], broken);
         out.exits(code).stderr_has("input:1: ").done();
-        let stored = events(&sandbox);
+        let stored = events_without_stamps(&sandbox);
         assert!(stored.len() >= 2, "{broken}: {stored:?}");
-        assert_eq!(stored[..2], [event("system", "a"), event("system", "b")], "{broken}");
+        assert_eq!(
+            stored[..2],
+            [minimal_event("system", "a"), minimal_event("system", "b")],
+            "{broken}"
+        );
     }
 }
 
 #[test]
 fn lines_each_with_an_array_are_not_lost() {
     // The second value is behind the end of the array.
-    let (sandbox, out) = fed(&[], "[{\"action\":\"a\"}]\n[{\"action\":\"b\"}]\n");
+    let (sandbox, out) = ingest_input(&[], "[{\"action\":\"a\"}]\n[{\"action\":\"b\"}]\n");
     out.exits(65).done();
-    assert_eq!(events(&sandbox)[0], event("system", "a"));
+    assert_eq!(events_without_stamps(&sandbox)[0], minimal_event("system", "a"));
 }
 
 // CSV.
@@ -177,7 +195,7 @@ fn csv_cells_hold_json_quotes_and_line_ends() {
     let input = "action,title,payload,diff\n\
                  a,\"two\nlines, \"\"quoted\"\"\",\"{\"\"k\"\": 1.10}\",\"{\"\"x\"\":{\"\"after\"\":1}}\"\n\
                  b,plain,,\n";
-    let stored = taken(&[], input);
+    let stored = ingest_and_read(&[], input);
     assert_eq!(stored[0]["title"], "two\nlines, \"quoted\"");
     assert_eq!(stored[0]["payload"].to_string(), r#"{"k":1.10}"#);
     assert_eq!(stored[0]["diff"], json!({"x":{"after":1}}));
@@ -192,7 +210,7 @@ fn one_guarding_quote_comes_off_where_a_guard_can_stand() {
         ["action,title".to_owned()].into_iter().chain(cells.map(|c| format!("a,\"{c}\""))),
     );
     let titles = |args| -> Vec<_> {
-        taken(args, &input)
+        ingest_and_read(args, &input)
             .iter()
             .map(|event| event["title"].as_str().unwrap().to_owned())
             .collect()
@@ -204,12 +222,13 @@ fn one_guarding_quote_comes_off_where_a_guard_can_stand() {
 #[test]
 fn bad_csv_rows_are_told_by_their_line_and_the_rest_lands() {
     let input = "action,title\na,one\nb\nc,three,extra\n\"d\",\"spans\nlines\"\n,none\ne,last\n";
-    let (sandbox, out) = fed(&[], input);
+    let (sandbox, out) = ingest_input(&[], input);
     let out = out.exits(65);
     let told: Vec<_> =
         out.stderr().lines().filter_map(|line| line.split_once(": ")).map(|(at, _)| at).collect();
     assert_eq!(&told[..3], ["input:3", "input:4", "input:7"], "{out}");
-    let actions: Vec<_> = events(&sandbox).iter().map(|event| event["action"].clone()).collect();
+    let actions: Vec<_> =
+        events_without_stamps(&sandbox).iter().map(|event| event["action"].clone()).collect();
     assert_eq!(actions, ["a", "d", "e"]);
 }
 
@@ -217,7 +236,7 @@ fn bad_csv_rows_are_told_by_their_line_and_the_rest_lands() {
 fn a_csv_header_that_is_not_ours_is_refused_at_once() {
     for header in ["name,title", "action,title,title", "action,action"] {
         let input = format!("{header}\n{}", "a,b,c\n".repeat(50));
-        let (sandbox, out) = fed(&["--format", "csv"], input);
+        let (sandbox, out) = ingest_input(&["--format", "csv"], input);
         let out = out.exits(65).stderr_has("input:1: ");
         let told = out.stderr().lines().filter(|line| line.starts_with("input:")).count();
         assert_eq!(told, 1, "one reason, not one a row: {header}\n{out}");
@@ -227,9 +246,9 @@ fn a_csv_header_that_is_not_ours_is_refused_at_once() {
 
 #[test]
 fn an_unclosed_quote_is_told_and_takes_no_good_row_with_it() {
-    let (sandbox, out) = fed(&[], "action,title\na,fine\nb,\"never closed\nc,d\n");
+    let (sandbox, out) = ingest_input(&[], "action,title\na,fine\nb,\"never closed\nc,d\n");
     out.exits(65).stderr_has("input:3: ").done();
-    assert_eq!(events(&sandbox)[0]["action"], "a");
+    assert_eq!(events_without_stamps(&sandbox)[0]["action"], "a");
 }
 
 #[test]
@@ -273,7 +292,7 @@ fn our_own_mirror_lines_are_read_from_the_json_alone() {
 
 /// A line as WP Activity Log writes it, and what it becomes.
 #[track_caller]
-fn wsal(line: &str) -> Value {
+fn ingest_wp_activity_log(line: &str) -> Value {
     let sandbox = Sandbox::new();
     sandbox.run_with_input(["ingest"], line).ok().done();
     sandbox.only_event()
@@ -281,7 +300,7 @@ fn wsal(line: &str) -> Value {
 
 #[test]
 fn wp_activity_log_lines_become_events() {
-    let event = wsal(
+    let event = ingest_wp_activity_log(
         r#"[2023-07-05T20:19:15+00:00] example.com.ALERT: Activated the plugin X. {"Code":5001,"Object":"plugin","EventType":"activated","Username":"jerome","CurrentUserID":3,"ClientIP":"102.65.14.9","PluginFile":"x/x.php"} []"#,
     );
     assert_eq!(event["occurred_at"], "2023-07-05T20:19:15Z");
@@ -310,7 +329,7 @@ fn wp_activity_log_levels_times_and_identifiers() {
         ("DEBUG", "info"),
     ] {
         let line = format!(r#"[2023-07-05T20:19:15+00:00] a.{level}: M {{"Code":1}} []"#);
-        let event = wsal(&line);
+        let event = ingest_wp_activity_log(&line);
         assert_eq!(event["severity"], severity, "{level}");
         assert_eq!(event["action"], "wsal.1");
     }
@@ -320,22 +339,27 @@ fn wp_activity_log_levels_times_and_identifiers() {
         let line = format!(
             r#"[2023-07-05T20:19:15+00:00] a.DEBUG: M {{"Code":1,"Severity":{number}}} []"#
         );
-        assert_eq!(wsal(&line)["severity"], severity, "{number}");
+        assert_eq!(ingest_wp_activity_log(&line)["severity"], severity, "{number}");
     }
     for (time, kept) in [
         ("2023-07-05T20:19:15.1+02:00", "2023-07-05T18:19:15.1Z"),
         ("2023-07-05T20:19:15.123456+00:00", "2023-07-05T20:19:15.123456Z"),
         ("2023-07-05T20:19:15.123456789+00:00", "2023-07-05T20:19:15.123456789Z"),
     ] {
-        assert_eq!(wsal(&format!(r#"[{time}] a.INFO: M {{"Code":1}} []"#))["occurred_at"], kept);
+        assert_eq!(
+            ingest_wp_activity_log(&format!(r#"[{time}] a.INFO: M {{"Code":1}} []"#))["occurred_at"],
+            kept
+        );
     }
-    let event = wsal(r#"[2023-07-05T20:19:15+00:00] my.site.example.org.INFO: M {"Code":1} []"#);
+    let event = ingest_wp_activity_log(
+        r#"[2023-07-05T20:19:15+00:00] my.site.example.org.INFO: M {"Code":1} []"#,
+    );
     assert_eq!(event["tenant"], "my.site.example.org");
 }
 
 #[test]
 fn wp_activity_log_messages_may_hold_braces_and_colons() {
-    let event = wsal(
+    let event = ingest_wp_activity_log(
         r#"[2023-07-05T20:19:15+00:00] a.b.WARNING: Changed {title}: "x" to {"y"} [z] {"Code":2002,"PostID":17,"OldTitle":"x","NewTitle":"y"} []"#,
     );
     assert_eq!(event["title"], r#"Changed {title}: "x" to {"y"} [z]"#);
@@ -346,7 +370,7 @@ fn wp_activity_log_messages_may_hold_braces_and_colons() {
 
 #[test]
 fn wp_activity_log_knows_systems_and_users_as_targets() {
-    let event = wsal(
+    let event = ingest_wp_activity_log(
         r#"[2023-07-05T20:19:15+00:00] a.INFO: Cron ran {"Code":6001,"Username":"System","TargetUserID":9} []"#,
     );
     assert_eq!(event["source"], "system");
@@ -363,7 +387,7 @@ fn a_line_that_only_looks_like_a_mirror_line_is_rejected_alone() {
         "[not a time] a.INFO: M {\"Code\":1} []",
         "no head {\"Code\":1} []",
     ] {
-        let (sandbox, out) = fed(&[], join_lines([good, bad, good]));
+        let (sandbox, out) = ingest_input(&[], join_lines([good, bad, good]));
         out.exits(65).stderr_has("input:2: ").done();
         assert_eq!(sandbox.log().event_count(), 2, "{bad}");
     }

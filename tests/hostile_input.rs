@@ -14,14 +14,14 @@ use crate::support::join_lines;
 use crate::support::log::Log;
 use crate::support::wait;
 
-const GOOD: &str = r#"{"action":"good.one"}"#;
+const GOOD_LINE: &str = r#"{"action":"good.one"}"#;
 const MIB: u64 = 1 << 20;
 
 /// Checks that a line between two good ones is rejected alone, by its number.
 #[track_caller]
-fn rejected_alone(line: &[u8]) -> Output {
+fn assert_rejected_alone(line: &[u8]) -> Output {
     let sandbox = Sandbox::new();
-    let input = [GOOD.as_bytes(), b"\n", line, b"\n", GOOD.as_bytes(), b"\n"].concat();
+    let input = [GOOD_LINE.as_bytes(), b"\n", line, b"\n", GOOD_LINE.as_bytes(), b"\n"].concat();
     sandbox.write("in", input);
     let out = sandbox.run(["ingest", "--format", "jsonl", "in"]).exits(65).no_stdout();
     let shown = String::from_utf8_lossy(&line[..line.len().min(60)]).into_owned();
@@ -31,13 +31,13 @@ fn rejected_alone(line: &[u8]) -> Output {
     out
 }
 
-struct Feed<'a> {
+struct StreamingIngest<'a> {
     sandbox: &'a Sandbox,
     child: Child,
     stdin: ChildStdin,
 }
 
-impl<'a> Feed<'a> {
+impl<'a> StreamingIngest<'a> {
     fn new(sandbox: &'a Sandbox, args: &[&str]) -> Self {
         let mut command = sandbox.command(args);
         command.stdin(Stdio::piped());
@@ -50,7 +50,7 @@ impl<'a> Feed<'a> {
         self.stdin.write_all(bytes.as_ref()).unwrap();
     }
 
-    fn write_many(&mut self, chunk: &[u8], megabytes: u64) {
+    fn write_repeated(&mut self, chunk: &[u8], megabytes: u64) {
         for _ in 0..(megabytes << 20) / chunk.len() as u64 {
             self.stdin.write_all(chunk).unwrap();
         }
@@ -58,7 +58,7 @@ impl<'a> Feed<'a> {
 
     /// Waits until that many events are committed, and checks how much memory it took.
     #[track_caller]
-    fn in_flat_memory(self, events: u64) -> Output {
+    fn assert_flat_memory(self, events: u64) -> Output {
         let db = self.sandbox.db();
         wait::until("the good line behind", &self.child, || {
             (Log::count_or_zero(&db) == events).then_some(())
@@ -73,11 +73,11 @@ impl<'a> Feed<'a> {
 #[test]
 fn a_line_of_100_mb_is_skipped_in_flat_memory() {
     let sandbox = Sandbox::in_memory();
-    let mut feed = Feed::new(&sandbox, &["ingest", "--rejects", "bad.jsonl"]);
-    feed.write(format!("{GOOD}\n{{\"action\":\"a\",\"title\":\""));
-    feed.write_many(&[b'x'; 1 << 16], 100);
-    feed.write(format!("\"}}\n{GOOD}\n"));
-    let out = feed.in_flat_memory(2).exits(65);
+    let mut feed = StreamingIngest::new(&sandbox, &["ingest", "--rejects", "bad.jsonl"]);
+    feed.write(format!("{GOOD_LINE}\n{{\"action\":\"a\",\"title\":\""));
+    feed.write_repeated(&[b'x'; 1 << 16], 100);
+    feed.write(format!("\"}}\n{GOOD_LINE}\n"));
+    let out = feed.assert_flat_memory(2).exits(65);
     assert!(out.stderr().contains(":2: longer than 1 MiB\n"), "{out}");
     assert!(out.stderr().contains("ingested 2, duplicates 0, rejected 1\n"), "{out}");
     let kept = sandbox.path("bad.jsonl").metadata().unwrap().len();
@@ -87,22 +87,22 @@ fn a_line_of_100_mb_is_skipped_in_flat_memory() {
 #[test]
 fn a_csv_field_without_end_is_skipped_in_flat_memory() {
     let sandbox = Sandbox::in_memory();
-    let mut feed = Feed::new(&sandbox, &["ingest"]);
+    let mut feed = StreamingIngest::new(&sandbox, &["ingest"]);
     feed.write("action,title\na,\"");
-    feed.write_many(&[b'x'; 1 << 16], 100);
+    feed.write_repeated(&[b'x'; 1 << 16], 100);
     feed.write("\"\nb,fine\n");
-    let out = feed.in_flat_memory(1).exits(65);
+    let out = feed.assert_flat_memory(1).exits(65);
     assert!(out.stderr().contains(":2: longer than 1 MiB\n"), "{out}");
 }
 
 #[test]
 fn an_array_element_of_100_mb_is_skipped_in_flat_memory() {
     let sandbox = Sandbox::in_memory();
-    let mut feed = Feed::new(&sandbox, &["ingest"]);
+    let mut feed = StreamingIngest::new(&sandbox, &["ingest"]);
     feed.write("[{\"action\":\"a\",\"title\":\"");
-    feed.write_many(&[b'x'; 1 << 16], 100);
-    feed.write(format!("\"}},\n{GOOD},\n"));
-    let out = feed.in_flat_memory(1).exits(65);
+    feed.write_repeated(&[b'x'; 1 << 16], 100);
+    feed.write(format!("\"}},\n{GOOD_LINE},\n"));
+    let out = feed.assert_flat_memory(1).exits(65);
     assert!(out.stderr().contains("longer than 1 MiB\n"), "{out}");
 }
 
@@ -122,19 +122,20 @@ fn a_stream_without_end_or_line_is_read_in_flat_memory() {
 #[test]
 fn many_bad_lines_are_told_in_flat_memory() {
     let sandbox = Sandbox::in_memory();
-    let mut feed = Feed::new(&sandbox, &["ingest"]);
-    feed.write_many(&b"nonsense\n".repeat(1000), 20);
-    feed.write(format!("{GOOD}\n"));
-    let out = feed.in_flat_memory(1).exits(65);
+    let mut feed = StreamingIngest::new(&sandbox, &["ingest"]);
+    feed.write_repeated(&b"nonsense\n".repeat(1000), 20);
+    feed.write(format!("{GOOD_LINE}\n"));
+    let out = feed.assert_flat_memory(1).exits(65);
     assert!(out.stderr().lines().count() < 30, "{out}");
 }
 
 #[test]
 fn nesting_has_an_end() {
     for depth in [65, 128, 10_000, 500_000] {
-        rejected_alone("[".repeat(depth).as_bytes()).done();
-        rejected_alone(format!("{{\"action\":\"a\",\"x\":{}", "[".repeat(depth)).as_bytes()).done();
-        rejected_alone("{\"a\":".repeat(depth).as_bytes()).done();
+        assert_rejected_alone("[".repeat(depth).as_bytes()).done();
+        assert_rejected_alone(format!("{{\"action\":\"a\",\"x\":{}", "[".repeat(depth)).as_bytes())
+            .done();
+        assert_rejected_alone("{\"a\":".repeat(depth).as_bytes()).done();
     }
 }
 
@@ -165,7 +166,7 @@ fn what_is_no_json_is_rejected_with_its_column() {
         b"{\"action\":\"a\",\"title\":\"nul\0here\"}",
     ];
     for line in bad {
-        let out = rejected_alone(line);
+        let out = assert_rejected_alone(line);
         let first = out.stderr().lines().next().unwrap();
         let surrogate = line.windows(3).any(|bytes| bytes == br"\ud");
         assert!(surrogate || first.contains("column") || first.contains("UTF-8"), "{out}");
@@ -175,12 +176,12 @@ fn what_is_no_json_is_rejected_with_its_column() {
 #[test]
 fn a_mark_and_blank_lines_are_fine_and_utf_16_is_named() {
     let sandbox = Sandbox::new();
-    let text = format!("\u{feff}\r\n\n  \t\r\n{GOOD}\r\n\n{GOOD}");
+    let text = format!("\u{feff}\r\n\n  \t\r\n{GOOD_LINE}\r\n\n{GOOD_LINE}");
     sandbox.run_with_input(["ingest"], text).ok().done();
     sandbox.assert_sound_with(2);
 
     for little in [true, false] {
-        let bytes: Vec<u8> = format!("\u{feff}{GOOD}\n")
+        let bytes: Vec<u8> = format!("\u{feff}{GOOD_LINE}\n")
             .encode_utf16()
             .flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() })
             .collect();
@@ -231,7 +232,7 @@ fn a_line_end_in_a_value_makes_no_second_row() {
 #[test]
 fn odd_actions_are_rejected() {
     for action in ["a b", " a", "a*", "a?", "a[b]", "a\nb", "a\u{0}", "é", &"x".repeat(129)] {
-        rejected_alone(json!({"action":action}).to_string().as_bytes()).done();
+        assert_rejected_alone(json!({"action":action}).to_string().as_bytes()).done();
     }
 }
 
@@ -285,7 +286,7 @@ fn arguments_that_are_no_utf_8_are_refused_or_taken_as_names() {
     let sandbox = Sandbox::new();
     let odd = OsStr::from_bytes(b"odd\xff.jsonl");
     sandbox.run([OsStr::new("list"), odd]).exits(2).no_stdout().done();
-    sandbox.write(std::path::Path::new(odd), format!("{GOOD}\n"));
+    sandbox.write(std::path::Path::new(odd), format!("{GOOD_LINE}\n"));
     sandbox.run([OsStr::new("ingest"), odd]).ok().done();
     sandbox.assert_sound_with(1);
 }

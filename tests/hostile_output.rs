@@ -12,7 +12,7 @@ use crate::support::Sandbox;
 use crate::support::join_lines;
 
 /// Every code point that a text can hold.
-fn all() -> impl Iterator<Item = char> {
+fn all_code_points() -> impl Iterator<Item = char> {
     '\0'..=char::MAX
 }
 
@@ -62,7 +62,7 @@ fn is_forbidden(c: char) -> bool {
 
 /// Checks that an output has no forbidden code point but the ends of its lines.
 #[track_caller]
-fn is_clean(out: &[u8], what: &str) {
+fn assert_clean(out: &[u8], what: &str) {
     static FORBIDDEN: LazyLock<Vec<bool>> = LazyLock::new(|| {
         (0..=u32::from(char::MAX)).map(|n| char::from_u32(n).is_some_and(is_forbidden)).collect()
     });
@@ -77,8 +77,8 @@ fn is_clean(out: &[u8], what: &str) {
 }
 
 /// All code points in pieces, each between two letters that keep it from joining with its neighbour.
-fn pieces(size: usize) -> Vec<String> {
-    let all: Vec<char> = all().collect();
+fn code_point_chunks(size: usize) -> Vec<String> {
+    let all: Vec<char> = all_code_points().collect();
     all.chunks(size)
         .map(|chunk| {
             chunk.iter().fold("x".to_owned(), |mut text, c| {
@@ -92,7 +92,7 @@ fn pieces(size: usize) -> Vec<String> {
 #[test]
 fn every_code_point_through_the_table() {
     let sandbox = Sandbox::in_memory();
-    let labels = pieces(256);
+    let labels = code_point_chunks(256);
     assert_eq!(labels.iter().map(|label| label.chars().count() / 2).sum::<usize>(), 1_112_064);
     sandbox.ingest(join_lines(labels.iter().enumerate().map(|(n, label)| {
         json!({"action":"a","occurred_at":n,"actor_label":label,"title":label}).to_string()
@@ -105,7 +105,7 @@ fn every_code_point_through_the_table() {
     let mut command = sandbox.command(args);
     command.env_remove("COLUMNS");
     let out = sandbox.run_command(command).ok();
-    is_clean(&out.out, "list");
+    assert_clean(&out.out, "list");
     let rows: Vec<&str> = out.stdout().lines().skip(1).take(count).collect();
     assert_eq!(rows.len(), count, "one line an event");
     let place = |row: &str| UnicodeWidthStr::width(&row[..row.rfind("operator").unwrap()]);
@@ -117,7 +117,7 @@ fn every_code_point_through_the_table() {
     for (width, view) in [("80", "activity"), ("120", "http")] {
         let args = [&args[..], &["--view", view]].concat();
         let out = sandbox.run_with_env(&[("COLUMNS", width)], args).ok();
-        is_clean(&out.out, view);
+        assert_clean(&out.out, view);
         assert_eq!(out.stdout().lines().count(), count + 1, "{view}: one line an event");
         let width = width.parse::<usize>().unwrap();
         let wide = out.stdout().lines().find(|line| UnicodeWidthStr::width(*line) > width);
@@ -126,7 +126,7 @@ fn every_code_point_through_the_table() {
 
     // Data has them escaped as JSON, and they come back.
     let out = sandbox.run([&args[..], &["--json"]].concat()).ok();
-    is_clean(&out.out, "list --json");
+    assert_clean(&out.out, "list --json");
     let back: Vec<Value> = out.field("actor_label");
     assert!(
         back.iter().zip(&labels).all(|(back, label)| back == label),
@@ -137,7 +137,7 @@ fn every_code_point_through_the_table() {
 #[test]
 fn every_code_point_through_show() {
     let sandbox = Sandbox::in_memory();
-    let texts = pieces(1 << 16);
+    let texts = code_point_chunks(1 << 16);
     sandbox.ingest(join_lines(texts.iter().map(|text| {
         let short: String = text.chars().take(600).collect();
         json!({"action":"a","title":short,"description":text,"user_agent":short,"actor_label":short,
@@ -147,9 +147,9 @@ fn every_code_point_through_show() {
     for id in 1..=texts.len() {
         let id = id.to_string();
         let out = sandbox.run(["show", &id]).ok();
-        is_clean(&out.out, &format!("show {id}"));
+        assert_clean(&out.out, &format!("show {id}"));
         let out = sandbox.run(["show", "--json", &id]).ok();
-        is_clean(&out.out, &format!("show --json {id}"));
+        assert_clean(&out.out, &format!("show --json {id}"));
         let text = &texts[id.parse::<usize>().unwrap() - 1];
         assert_eq!(out.json()["description"], *text);
         assert_eq!(out.json()["payload"]["k"], *text);
@@ -159,7 +159,7 @@ fn every_code_point_through_show() {
 #[test]
 fn every_code_point_through_summaries_and_actions() {
     let sandbox = Sandbox::in_memory();
-    let labels = pieces(1024);
+    let labels = code_point_chunks(1024);
     sandbox.ingest(join_lines(labels.iter().map(|label| {
         let label: String = label.chars().take(1000).collect();
         json!({"action":"a","actor_id":"1","actor_label":label,"target_type":label,"target_id":"1",
@@ -168,24 +168,24 @@ fn every_code_point_through_summaries_and_actions() {
     })));
     for args in [&["search-actor", "1"] as &[_], &["search-target", "1"], &["actions"]] {
         let out = sandbox.run(args).ok();
-        is_clean(&out.out, &args.join(" "));
+        assert_clean(&out.out, &args.join(" "));
     }
 }
 
 #[test]
 fn every_code_point_through_errors() {
     let sandbox = Sandbox::in_memory();
-    for (n, text) in pieces(4096).iter().enumerate() {
+    for (n, text) in code_point_chunks(4096).iter().enumerate() {
         // Two files, for two ways of quoting: a bad value, and a bad key of a diff.
         let mut bad = json!({"action":"a","severity":text}).to_string();
         writeln!(bad, "\n{}", json!({"action":"a","diff":{text:7}})).unwrap();
         sandbox.write("bad.jsonl", bad);
         let out = sandbox.run(["ingest", "bad.jsonl", "--again"]).exits(65);
-        is_clean(&out.err, &format!("ingest, piece {n}"));
+        assert_clean(&out.err, &format!("ingest, piece {n}"));
         assert!(out.stderr().lines().filter(|line| line.starts_with("bad.jsonl:")).count() == 2);
     }
     // Written out, a character takes up to eleven bytes, and an argument may have 128 KiB.
-    for (n, text) in pieces(8_192).iter().enumerate() {
+    for (n, text) in code_point_chunks(8_192).iter().enumerate() {
         let text: String = text.chars().filter(|c| *c != '\0').collect();
         for args in [
             vec!["list".to_owned(), format!("status:\"{}\"", text.replace(['"', '\\'], ""))],
@@ -197,8 +197,8 @@ fn every_code_point_through_errors() {
         ] {
             let out = sandbox.run(&args);
             assert!([0, 1, 2, 66].contains(&out.code.unwrap_or(-1)), "{out}");
-            is_clean(&out.err, &format!("{} {n}", args[0].escape_debug()));
-            is_clean(&out.out, &format!("{} {n}", args[0].escape_debug()));
+            assert_clean(&out.err, &format!("{} {n}", args[0].escape_debug()));
+            assert_clean(&out.out, &format!("{} {n}", args[0].escape_debug()));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const ORDER: [&str; 31] = [
+const LAYERS: [&str; 31] = [
     "text",
     "failure",
     "atomic_file",
@@ -42,7 +42,7 @@ const ORDER: [&str; 31] = [
 ];
 
 /// Where each crate may be named; an empty list is anywhere.
-const PLACES: [(&str, &[&str]); 29] = [
+const CRATE_PLACES: [(&str, &[&str]); 29] = [
     ("anyhow", &[]),
     ("base64", &["verify"]),
     ("chrono", &["time"]),
@@ -78,7 +78,7 @@ const PLACES: [(&str, &[&str]); 29] = [
 fn modules_import_from_the_layers_before_them() {
     let mut breaches = Vec::new();
     let mut seen = 0;
-    for (module, path, source) in sources() {
+    for (module, path, source) in source_files() {
         seen += 1;
         let deep = path.matches('/').count() - usize::from(path.ends_with("/mod.rs"));
         breaches.extend(breaches_of(&module, deep, &source).map(|why| format!("{path}:{why}")));
@@ -89,19 +89,19 @@ fn modules_import_from_the_layers_before_them() {
 
 #[test]
 fn every_module_has_its_layer_and_every_crate_its_place() {
-    let main = read("src/main.rs");
+    let main = read_file("src/main.rs");
     let declared = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
-    let unknown: Vec<_> = declared.filter(|module| !ORDER.contains(module)).collect();
+    let unknown: Vec<_> = declared.filter(|module| !LAYERS.contains(module)).collect();
     assert!(unknown.is_empty(), "modules without a layer: {unknown:?}");
 
-    let manifest = read("Cargo.toml");
+    let manifest = read_file("Cargo.toml");
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap();
     let dependencies = dependencies.split("\n[").next().unwrap();
     let names =
         dependencies.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
     let homeless: Vec<_> = names
         .filter(|name| !name.starts_with('#'))
-        .filter(|name| !PLACES.iter().any(|(place, _)| *place == name.replace('-', "_")))
+        .filter(|name| !CRATE_PLACES.iter().any(|(place, _)| *place == name.replace('-', "_")))
         .collect();
     assert!(homeless.is_empty(), "crates without a place: {homeless:?}");
 }
@@ -134,7 +134,7 @@ fn planted_breaches_are_caught() {
 }
 
 /// The source files with the module of the first level that they belong to.
-fn sources() -> Vec<(String, String, String)> {
+fn source_files() -> Vec<(String, String, String)> {
     fn visit(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -157,7 +157,7 @@ fn sources() -> Vec<(String, String, String)> {
     described.collect()
 }
 
-fn read(path: &str) -> String {
+fn read_file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
@@ -170,9 +170,11 @@ fn breaches_of<'a>(
     let lines = source.lines().enumerate();
     lines.flat_map(move |(number, line)| {
         let code = line.split("//").next().unwrap_or(line);
-        let of_modules = named_after(code, "crate::").filter_map(|name| wrong_layer(module, name));
-        let of_crates = PLACES.iter().filter_map(|(name, places)| {
-            let wrong = !places.is_empty() && !places.contains(&module) && names(code, name);
+        let of_modules =
+            identifiers_after(code, "crate::").filter_map(|name| layer_breach(module, name));
+        let of_crates = CRATE_PLACES.iter().filter_map(|(name, places)| {
+            let wrong =
+                !places.is_empty() && !places.contains(&module) && is_crate_named(code, name);
             wrong.then(|| format!("{name} has its place in {}", places.join(", ")))
         });
         // Within a module of the file's own the way up is one longer.
@@ -188,11 +190,11 @@ fn breaches_of<'a>(
 }
 
 /// Why a module may not name that one, if it may not.
-fn wrong_layer(module: &str, name: &str) -> Option<String> {
+fn layer_breach(module: &str, name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("an import from the root names its modules one by one".to_owned());
     }
-    let layer = |module: &str| ORDER.iter().position(|other| *other == module);
+    let layer = |module: &str| LAYERS.iter().position(|other| *other == module);
     match (layer(module), layer(name)) {
         (_, None) => Some(format!("{name} has no layer")),
         (Some(own), Some(other)) if other <= own => None,
@@ -201,7 +203,7 @@ fn wrong_layer(module: &str, name: &str) -> Option<String> {
 }
 
 /// The identifiers that stand directly behind a prefix; an empty one where none does.
-fn named_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+fn identifiers_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     code.match_indices(prefix).map(move |(at, _)| {
         let rest = &code[at + prefix.len()..];
         let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -210,7 +212,7 @@ fn named_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a s
 }
 
 /// Whether code names a crate: its name as a word, with a path behind it.
-fn names(code: &str, name: &str) -> bool {
+fn is_crate_named(code: &str, name: &str) -> bool {
     code.match_indices(&format!("{name}::")).any(|(at, _)| {
         let before = code[..at].chars().next_back();
         !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')

@@ -15,7 +15,7 @@ use crate::support::log::Log;
 use crate::support::wait;
 
 /// Numbered events, a second apart, all before now.
-fn many(count: u32) -> String {
+fn numbered_events(count: u32) -> String {
     join_lines((1..=count).map(|n| {
         let time = clock::normal_form(&format!(
             "2025-01-01T{:02}:{:02}:{:02}Z",
@@ -270,7 +270,7 @@ fn the_config_names_the_system() {
 #[test]
 fn the_newest_50_come_first_and_equal_times_by_id() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(many(60));
+    sandbox.ingest(numbered_events(60));
     let out = sandbox.run(["list", "--json"]).ok();
     assert_eq!(out.ids(), (11..=60).rev().collect::<Vec<_>>());
     sandbox.ingest(join_lines(
@@ -283,7 +283,7 @@ fn the_newest_50_come_first_and_equal_times_by_id() {
 #[test]
 fn the_footer_says_how_to_get_more_and_that_command_works() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(many(7));
+    sandbox.ingest(numbered_events(7));
     let mut next = "list --limit 3 'action:n.*'".to_owned();
     let mut seen = Vec::new();
     loop {
@@ -347,7 +347,7 @@ fn a_cursor_goes_with_the_order_of_time_alone() {
 #[test]
 fn pages_count_from_the_start() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(many(10));
+    sandbox.ingest(numbered_events(10));
     for (page, ids) in
         [("1", vec![10, 9, 8, 7]), ("2", vec![6, 5, 4, 3]), ("3", vec![2, 1]), ("4", vec![])]
     {
@@ -402,7 +402,7 @@ fn rows_sort_by_any_field_or_column() {
 #[test]
 fn around_shows_the_neighbours_oldest_first() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(many(30));
+    sandbox.ingest(numbered_events(30));
     let around =
         |args: &[&str]| sandbox.run([&["list", "--json", "--around"], args].concat()).ok().ids();
     assert_eq!(around(&["15"]), (10..=20).collect::<Vec<_>>());
@@ -416,7 +416,7 @@ fn around_shows_the_neighbours_oldest_first() {
 #[test]
 fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
     let sandbox = Sandbox::new();
-    sandbox.ingest(many(12));
+    sandbox.ingest(numbered_events(12));
     let mut child = sandbox.spawn(sandbox.command(["list", "--follow", "--json"]));
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut next = || -> Value {

@@ -20,7 +20,7 @@ const COMMANDS: [&str; 7] = [
 ];
 
 #[track_caller]
-fn each_refuses(sandbox: &Sandbox, db: &str, code: i32, why: &str) {
+fn assert_each_refuses(sandbox: &Sandbox, db: &str, code: i32, why: &str) {
     for command in COMMANDS {
         let args = command.split(' ').chain(["--db", db]);
         let out: Output = sandbox.run(args).exits(code).no_stdout().stderr_is_one_error();
@@ -35,7 +35,7 @@ fn a_folder_a_pipe_and_a_device_are_no_logs() {
     let sandbox = Sandbox::new();
     sandbox.run_shell("mkdir folder; mkfifo pipe").ok().done();
     for db in ["folder", "pipe", "/dev/null", "/dev/zero"] {
-        each_refuses(&sandbox, db, 66, "");
+        assert_each_refuses(&sandbox, db, 66, "");
     }
 }
 
@@ -49,7 +49,7 @@ fn another_file_is_no_log_and_stays_as_it_is() {
     sandbox.write("short", "x");
     for db in ["text", "short", "foreign.db"] {
         let before = sandbox.read(db);
-        each_refuses(&sandbox, db, 66, "");
+        assert_each_refuses(&sandbox, db, 66, "");
         assert!(sandbox.read(db) == before, "{db} is untouched");
     }
 }
@@ -58,12 +58,12 @@ fn another_file_is_no_log_and_stays_as_it_is() {
 fn an_emptied_log_is_not_begun_anew() {
     let sandbox = Sandbox::with_events();
     sandbox.run_shell(": > log.db; rm -f log.db-wal log.db-shm").ok().done();
-    each_refuses(&sandbox, "log.db", 74, "empty");
+    assert_each_refuses(&sandbox, "log.db", 74, "empty");
     assert_eq!(sandbox.read("log.db"), b"");
     // With the WAL still beside it, nothing else is true.
     let sandbox = Sandbox::with_events();
     sandbox.run_shell(": > log.db").ok().done();
-    each_refuses(&sandbox, "log.db", 74, "empty");
+    assert_each_refuses(&sandbox, "log.db", 74, "empty");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_database_with_our_tables_but_another_mark_is_no_log() {
     let log = Log::open_to_write(&sandbox.db());
     log.sql.execute_batch("PRAGMA application_id = 7").unwrap();
     drop(log);
-    each_refuses(&sandbox, "log.db", 66, "");
+    assert_each_refuses(&sandbox, "log.db", 66, "");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_foreign_wal_is_ignored() {
 }
 
 /// A log of some hundred pages, all of them in the file itself.
-fn large() -> Sandbox {
+fn sandbox_with_large_log() -> Sandbox {
     let sandbox = Sandbox::in_memory();
     let events = (0..3000).map(|n| {
         format!(r#"{{"action":"a.{}","actor_id":"{}","title":"title number {n}"}}"#, n % 7, n % 31)
@@ -184,7 +184,7 @@ fn large() -> Sandbox {
 
 /// Never a wrong answer with exit 0: all rows, or 74.
 #[track_caller]
-fn right_or_74(sandbox: &Sandbox, right: &str, fault: &str) -> bool {
+fn is_damage_reported(sandbox: &Sandbox, right: &str, fault: &str) -> bool {
     let out = sandbox.run(["list", "--json", "--limit", "10000"]);
     if out.code == Some(0) {
         assert!(out.stdout() == right, "{fault}: other rows, and exit 0");
@@ -197,7 +197,7 @@ fn right_or_74(sandbox: &Sandbox, right: &str, fault: &str) -> bool {
 
 #[test]
 fn damage_is_74_and_never_a_partial_list_with_0() {
-    let sandbox = large();
+    let sandbox = sandbox_with_large_log();
     let right = sandbox.run(["list", "--json", "--limit", "10000"]).ok().stdout().to_owned();
     assert_eq!(right.lines().count(), 3000);
     sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
@@ -215,7 +215,7 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
             sandbox.run(["list"]).exits_with_one_of(&[66, 74]);
             true
         } else {
-            right_or_74(&sandbox, &right, &format!("page {page} zeroed"))
+            is_damage_reported(&sandbox, &right, &format!("page {page} zeroed"))
         };
         found += usize::from(told);
         sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
@@ -224,7 +224,7 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
 
     for cut in [1, 4096, 40_960] {
         sandbox.write("log.db", &whole[..whole.len() - cut]);
-        let told = right_or_74(&sandbox, &right, &format!("{cut} bytes cut off"));
+        let told = is_damage_reported(&sandbox, &right, &format!("{cut} bytes cut off"));
         assert!(told || cut == 1, "{cut} bytes cut off are not met");
         sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     }

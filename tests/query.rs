@@ -8,22 +8,22 @@ use crate::support::join_lines;
 
 /// The ids that a query finds among the events of the fixture, in order of arrival.
 #[track_caller]
-fn found(sandbox: &Sandbox, args: &[&str]) -> Vec<i64> {
+fn matching_ids(sandbox: &Sandbox, args: &[&str]) -> Vec<i64> {
     let args = [&["list", "--json", "--sort", "id:asc"], args].concat();
     sandbox.run(args).ok().ids()
 }
 
 #[track_caller]
-fn finds(sandbox: &Sandbox, table: &[(&str, &[i64])]) {
+fn assert_matching_ids(sandbox: &Sandbox, table: &[(&str, &[i64])]) {
     for (query, ids) in table {
-        assert_eq!(found(sandbox, &[query]), *ids, "{query}");
+        assert_eq!(matching_ids(sandbox, &[query]), *ids, "{query}");
     }
 }
 
 #[test]
 fn every_qualifier_finds_what_it_names() {
     let sandbox = Sandbox::with_events();
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("", &[1, 2, 3, 4, 5, 6, 7, 8]),
@@ -110,7 +110,7 @@ fn every_qualifier_finds_what_it_names() {
 #[test]
 fn terms_narrow_commas_and_repeats_widen() {
     let sandbox = Sandbox::with_events();
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("actor:3 action:user.*", &[1]),
@@ -127,7 +127,7 @@ fn terms_narrow_commas_and_repeats_widen() {
 #[test]
 fn a_minus_excludes_all_that_its_term_names() {
     let sandbox = Sandbox::with_events();
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("-actor:3", &[2, 3, 5, 6, 7, 8]),
@@ -148,7 +148,7 @@ fn a_minus_excludes_all_that_its_term_names() {
             ("tenant:s2l.online -actor:3 -is:system", &[3, 5]),
         ],
     );
-    let both = |args: &[&str]| found(&sandbox, args);
+    let both = |args: &[&str]| matching_ids(&sandbox, args);
     assert_eq!(both(&["--action", "!user.edit,backup.created"]), [3, 4, 5, 6, 7, 8]);
     assert_eq!(both(&["--", "-compton"]), [2, 3, 4, 7, 8]);
     assert_eq!(both(&["actor:*", "--", "-compton"]), [3, 4, 7]);
@@ -200,22 +200,25 @@ fn flags_mean_the_same_as_qualifiers_and_combine() {
         (&["--target", "\"spring launch\""], "target:\"spring launch\""),
         (&["--actor", "!3"], "-actor:3"),
     ] {
-        let with_flags = found(&sandbox, flags);
-        assert_eq!(with_flags, found(&sandbox, &[query]), "{flags:?} and {query}");
+        let with_flags = matching_ids(&sandbox, flags);
+        assert_eq!(with_flags, matching_ids(&sandbox, &[query]), "{flags:?} and {query}");
         assert!(!with_flags.is_empty() && with_flags.len() < 8, "{flags:?} tells something");
     }
     // Arguments are one query, joined by blanks.
-    assert_eq!(found(&sandbox, &["actor:3", "is:edit"]), found(&sandbox, &["actor:3 is:edit"]));
-    assert_eq!(found(&sandbox, &["--actor", "3", "actor:9"]), [1, 3, 4]);
+    assert_eq!(
+        matching_ids(&sandbox, &["actor:3", "is:edit"]),
+        matching_ids(&sandbox, &["actor:3 is:edit"])
+    );
+    assert_eq!(matching_ids(&sandbox, &["--actor", "3", "actor:9"]), [1, 3, 4]);
 }
 
 #[test]
 fn recorded_by_is_asked_for_with_by() {
     let sandbox = Sandbox::with_events();
     let recorder = sandbox.stored_events()[0]["recorded_by"].as_str().unwrap().to_owned();
-    assert_eq!(found(&sandbox, &["--by", &format!("\"{recorder}\"")]).len(), 8);
-    assert_eq!(found(&sandbox, &[&format!("by:\"{recorder}\"")]).len(), 8);
-    assert_eq!(found(&sandbox, &["by:nobody-at-all"]), [0_i64; 0]);
+    assert_eq!(matching_ids(&sandbox, &["--by", &format!("\"{recorder}\"")]).len(), 8);
+    assert_eq!(matching_ids(&sandbox, &[&format!("by:\"{recorder}\"")]).len(), 8);
+    assert_eq!(matching_ids(&sandbox, &["by:nobody-at-all"]), [0_i64; 0]);
 }
 
 #[test]
@@ -225,7 +228,7 @@ fn days_and_today_are_counted_from_now() {
         .ingest(join_lines([30, 23 * 3600, 25 * 3600, 49 * 3600].map(|ago| {
             format!(r#"{{"action":"a","occurred_at":"{}"}}"#, clock::seconds_ago(ago))
         })));
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("days:1", &[1, 2]),
@@ -241,13 +244,14 @@ fn days_and_today_are_counted_from_now() {
             ("since:1y", &[1, 2, 3, 4]),
         ],
     );
-    assert_eq!(found(&sandbox, &["--days", "1"]), [1, 2]);
-    let (today, since) = (found(&sandbox, &["--today"]), found(&sandbox, &["since:today"]));
+    assert_eq!(matching_ids(&sandbox, &["--days", "1"]), [1, 2]);
+    let (today, since) =
+        (matching_ids(&sandbox, &["--today"]), matching_ids(&sandbox, &["since:today"]));
     assert_eq!(today, since);
-    let before_today = found(&sandbox, &["until:today"]);
+    let before_today = matching_ids(&sandbox, &["until:today"]);
     assert_eq!(today.len() + before_today.len(), 4);
     assert!(before_today.contains(&3) && before_today.contains(&4));
-    assert!(found(&sandbox, &["since:yesterday"]).len() >= today.len());
+    assert!(matching_ids(&sandbox, &["since:yesterday"]).len() >= today.len());
 }
 
 #[test]
@@ -263,8 +267,8 @@ fn a_day_begins_in_the_zone() {
         .map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#)),
     ));
     let zone = ["--tz", "Africa/Johannesburg", "since:2025-03-05", "until:2025-03-06"];
-    assert_eq!(found(&sandbox, &zone), [2, 3]);
-    assert_eq!(found(&sandbox, &["since:2025-03-05", "until:2025-03-06"]), [3, 4]);
+    assert_eq!(matching_ids(&sandbox, &zone), [2, 3]);
+    assert_eq!(matching_ids(&sandbox, &["since:2025-03-05", "until:2025-03-06"]), [3, 4]);
 }
 
 #[test]
@@ -280,7 +284,7 @@ fn clocks_that_change_have_their_rules() {
         sandbox.ingest(join_lines(
             [first - 1, first].map(|time| format!(r#"{{"action":"a","occurred_at":{time}}}"#)),
         ));
-        let found = |query: String| found(&sandbox, &["--tz", zone, &query]);
+        let found = |query: String| matching_ids(&sandbox, &["--tz", zone, &query]);
         assert_eq!(found(format!("since:{day}")), [2], "{zone}");
         assert_eq!(found(format!("until:{day}")), [1], "{zone}");
     }
@@ -296,8 +300,14 @@ fn clocks_that_change_have_their_rules() {
         times.map(|time| format!(r#"{{"action":"a","occurred_at":"{time}"}}"#)),
     ));
     let zone = ["--tz", "America/New_York"];
-    assert_eq!(found(&sandbox, &[zone[0], zone[1], "since:\"2025-11-02 01:30\""]), [2, 3, 4]);
-    assert_eq!(found(&sandbox, &[zone[0], zone[1], "until:\"2025-11-02 01:30\""]), [1, 2, 3]);
+    assert_eq!(
+        matching_ids(&sandbox, &[zone[0], zone[1], "since:\"2025-11-02 01:30\""]),
+        [2, 3, 4]
+    );
+    assert_eq!(
+        matching_ids(&sandbox, &[zone[0], zone[1], "until:\"2025-11-02 01:30\""]),
+        [1, 2, 3]
+    );
 }
 
 #[test]
@@ -307,7 +317,7 @@ fn any_case_is_by_unicode() {
         r#"{"action":"a","actor_label":"ÉMILE Zola","target_label":"Straße","title":"ΑΘΗΝΑ"}"#,
         r#"{"action":"a","actor_label":"emile zola"}"#,
     ]));
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("actor:\"émile zola\"", &[1]),
@@ -336,7 +346,7 @@ fn quotes_protect_and_globs_have_no_other_letters() {
         r#"{"action":"a","actor_label":"back\\slash"}"#,
         r#"{"action":"a","actor_label":"-minus"}"#,
     ]));
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             (r#"actor:"a,b:c d""#, &[1]),
@@ -361,10 +371,10 @@ fn quotes_protect_and_globs_have_no_other_letters() {
             ("actor:*", &[1, 2, 3, 4, 5, 6, 7, 8]),
         ],
     );
-    assert_eq!(found(&sandbox, &["--search", "a,b:c d"]), [1]);
-    assert_eq!(found(&sandbox, &["--search", "\"hi\""]), [6]);
-    assert_eq!(found(&sandbox, &["--search=-minus"]), [8]);
-    assert_eq!(found(&sandbox, &["--actor", "\"star*\""]), [3]);
+    assert_eq!(matching_ids(&sandbox, &["--search", "a,b:c d"]), [1]);
+    assert_eq!(matching_ids(&sandbox, &["--search", "\"hi\""]), [6]);
+    assert_eq!(matching_ids(&sandbox, &["--search=-minus"]), [8]);
+    assert_eq!(matching_ids(&sandbox, &["--actor", "\"star*\""]), [3]);
 }
 
 #[test]
@@ -378,7 +388,7 @@ fn targets_split_at_the_first_slash_and_are_tried_whole() {
         r#"{"action":"a","target_id":"/etc/passwd"}"#,
         r#"{"action":"a","target_type":"pod","target_label":"default/web"}"#,
     ]));
-    finds(
+    assert_matching_ids(
         &sandbox,
         &[
             ("target:pod/default/web", &[1, 2, 3]),
@@ -407,62 +417,65 @@ fn failure_is_a_status_or_a_word_of_the_last_part() {
     sandbox.ingest(join_lines(
         events.map(|(field, action)| format!(r#"{{"action":"{action}",{field}}}"#)),
     ));
-    finds(&sandbox, &[("is:failed", &[1, 3, 4, 5, 8]), ("-is:failed", &[2, 6, 7, 9])]);
+    assert_matching_ids(
+        &sandbox,
+        &[("is:failed", &[1, 3, 4, 5, 8]), ("-is:failed", &[2, 6, 7, 9])],
+    );
 }
 
 // What does not parse.
 
 #[track_caller]
-fn error_of(args: &[&str]) -> Output {
+fn query_error(args: &[&str]) -> Output {
     let sandbox = Sandbox::with_events();
     sandbox.run([&["list"], args].concat()).exits(2).no_stdout()
 }
 
 #[test]
 fn a_query_that_does_not_parse_is_shown_with_a_caret() {
-    insta::assert_snapshot!(error_of(&["action:user.* status:>=abc"]), @r#"
+    insta::assert_snapshot!(query_error(&["action:user.* status:>=abc"]), @r#"
     ------- stderr -------
     activity: cannot read the query: status: "abc" is not a status, like 404, 4xx, 500-599 or >=400
       action:user.* status:>=abc
                              ^^^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(error_of(&["acton:user.*"]), @r#"
+    insta::assert_snapshot!(query_error(&["acton:user.*"]), @r#"
     ------- stderr -------
     activity: cannot read the query: "acton" is not a qualifier; did you mean actor: ?
       acton:user.*
       ^^^^^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(error_of(&["actor:"]), @"
+    insta::assert_snapshot!(query_error(&["actor:"]), @"
     ------- stderr -------
     activity: cannot read the query: actor: a value is missing
       actor:
             ^
     [exit status: 2]
     ");
-    insta::assert_snapshot!(error_of(&["one \"two"]), @r#"
+    insta::assert_snapshot!(query_error(&["one \"two"]), @r#"
     ------- stderr -------
     activity: cannot read the query: this quote is not closed
       one "two
           ^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(error_of(&["is:imporsonated"]), @r#"
+    insta::assert_snapshot!(query_error(&["is:imporsonated"]), @r#"
     ------- stderr -------
     activity: cannot read the query: is: "imporsonated" is none of impersonated, failed, system and edit; did you mean impersonated?
       is:imporsonated
          ^^^^^^^^^^^^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(error_of(&["--ip", "10.0.0.300"]), @r#"
+    insta::assert_snapshot!(query_error(&["--ip", "10.0.0.300"]), @r#"
     ------- stderr -------
     activity: cannot read --ip: "10.0.0.300" is not an address or network, like 192.0.2.7 or 2001:db8::/32
       --ip 10.0.0.300
            ^^^^^^^^^^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(error_of(&["--since", "last month"]), @r#"
+    insta::assert_snapshot!(query_error(&["--since", "last month"]), @r#"
     ------- stderr -------
     activity: cannot read --since: "last month" is not a time like 2026-11-20, "2026-11-20 14:30", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, "3 days ago" or @1700000000
       --since last month
@@ -496,7 +509,7 @@ fn everything_malformed_is_exit_2_with_a_caret_under_the_place() {
         ("action:\"open", "\"open"),
     ] {
         let text = format!("first {query}");
-        let out = error_of(&[&text]);
+        let out = query_error(&[&text]);
         let said: Vec<&str> = out.stderr().lines().collect();
         assert!(said[0].starts_with("activity: "), "{query}\n{out}");
         assert_eq!(said[1].trim_start(), text, "{query}\n{out}");
@@ -515,13 +528,13 @@ fn the_nearest_name_is_told() {
         ("is:faild", "failed"),
         ("targt:x", "target"),
     ] {
-        error_of(&[query]).stderr_has(name).done();
+        query_error(&[query]).stderr_has(name).done();
     }
 }
 
 #[test]
 fn a_query_with_escapes_is_told_escaped() {
-    let out = error_of(&["status:\u{1b}[31m\u{202e}x"]);
+    let out = query_error(&["status:\u{1b}[31m\u{202e}x"]);
     assert!(out.stderr().contains(r"\e[31m\u{202e}x"), "{out}");
 }
 

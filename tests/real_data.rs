@@ -29,7 +29,7 @@ const FILES: [(&str, usize, usize); 7] = [
 ];
 
 /// The folder of recorded events, where it is there.
-fn folder() -> Option<PathBuf> {
+fn data_folder() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     if folder.is_dir() {
         return Some(folder);
@@ -39,13 +39,13 @@ fn folder() -> Option<PathBuf> {
 }
 
 /// What the log should keep of one line, and the event's own text of payload and diff.
-struct Expected {
+struct ExpectedEvent {
     event: BTreeMap<String, Value>,
     raw: BTreeMap<String, String>,
 }
 
 /// The rules of the contract, for the fields that these files have.
-fn normalised(line: &str) -> Expected {
+fn normalise_event(line: &str) -> ExpectedEvent {
     let given: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line).unwrap();
     let mut event = BTreeMap::new();
     let mut raw = BTreeMap::new();
@@ -56,7 +56,7 @@ fn normalised(line: &str) -> Expected {
             Value::String(text) => text,
             Value::Number(number) => number.to_string(),
             object @ Value::Object(_) => {
-                raw.insert(name.clone(), squeezed(value.get()));
+                raw.insert(name.clone(), without_whitespace(value.get()));
                 event.insert(name, object);
                 continue;
             }
@@ -99,11 +99,11 @@ fn normalised(line: &str) -> Expected {
         event.insert("source".to_owned(), source.into());
     }
     event.entry("severity".to_owned()).or_insert_with(|| "info".into());
-    Expected { event, raw }
+    ExpectedEvent { event, raw }
 }
 
 /// JSON text without the blanks between its tokens.
-fn squeezed(json: &str) -> String {
+fn without_whitespace(json: &str) -> String {
     let (mut inside, mut escaped) = (false, false);
     json.chars()
         .filter(|c| {
@@ -124,14 +124,14 @@ fn squeezed(json: &str) -> String {
 
 /// What each file should have become, in the order of listings: by time, then as they came. Of two
 /// events with one id the first counts.
-fn expected(input: &str) -> Vec<Expected> {
+fn expected_events(input: &str) -> Vec<ExpectedEvent> {
     let mut ids = BTreeSet::new();
-    let mut all: Vec<Expected> = input.lines().map(normalised).collect();
+    let mut all: Vec<ExpectedEvent> = input.lines().map(normalise_event).collect();
     all.retain(|one| match one.event.get("event_id") {
         Some(id) => ids.insert((one.event.get("tenant").map(Value::to_string), id.to_string())),
         None => true,
     });
-    let instant = |one: &Expected| {
+    let instant = |one: &ExpectedEvent| {
         let time = one.event["occurred_at"].as_str().unwrap();
         chrono::DateTime::parse_from_rfc3339(time).unwrap().timestamp_nanos_opt().unwrap()
     };
@@ -141,7 +141,7 @@ fn expected(input: &str) -> Vec<Expected> {
 
 /// Checks what an export says against what it should say.
 #[track_caller]
-fn compare(exported: &str, expected: &[Expected], file: &str) {
+fn assert_exported(exported: &str, expected: &[ExpectedEvent], file: &str) {
     let mut rows = 0;
     for (line, expected) in exported.lines().zip(expected) {
         rows += 1;
@@ -168,12 +168,12 @@ fn compare(exported: &str, expected: &[Expected], file: &str) {
 
 #[test]
 fn every_file_goes_in_and_comes_back_the_same() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = data_folder() else { return };
     for (file, events, rejects) in FILES {
         let path = folder.join(file);
         let input = fs::read_to_string(&path).unwrap();
         assert_eq!(input.lines().count(), events, "{file}");
-        let expected = expected(&input);
+        let expected = expected_events(&input);
         assert_eq!(expected.len(), events - rejects, "{file}");
 
         let sandbox = Sandbox::new();
@@ -184,15 +184,15 @@ fn every_file_goes_in_and_comes_back_the_same() {
         sandbox.assert_sound_with((events - rejects) as u64);
 
         let exported = sandbox.run(["export", "--jsonl"]).ok();
-        compare(exported.stdout(), &expected, file);
+        assert_exported(exported.stdout(), &expected, file);
         let back = Sandbox::new();
         back.run_with_input(["ingest", "--quiet"], &exported.out).ok().no_stderr().done();
-        compare(back.run(["export", "--jsonl"]).ok().stdout(), &expected, file);
+        assert_exported(back.run(["export", "--jsonl"]).ok().stdout(), &expected, file);
 
         let csv = sandbox.run(["export", "--csv", "-action:log.export"]).ok();
         let back = Sandbox::new();
         back.run_with_input(["ingest", "--quiet"], &csv.out).ok().no_stderr().done();
-        compare(back.run(["export", "--jsonl"]).ok().stdout(), &expected, file);
+        assert_exported(back.run(["export", "--jsonl"]).ok().stdout(), &expected, file);
         back.assert_sound_with((events - rejects) as u64 + 1);
 
         // The same file again: known, and nothing new.
@@ -203,7 +203,7 @@ fn every_file_goes_in_and_comes_back_the_same() {
 
 #[test]
 fn the_rejects_of_the_kubernetes_file_are_conflicts_and_told_by_line() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = data_folder() else { return };
     let sandbox = Sandbox::new();
     let path = folder.join("k8s_audit.jsonl").display().to_string();
     let out = sandbox.run(["ingest", &path, "--rejects", "bad.jsonl"]).exits(65);
@@ -221,7 +221,7 @@ fn the_rejects_of_the_kubernetes_file_are_conflicts_and_told_by_line() {
 }
 
 /// The five values that most events have, of those that stand for themselves in a query.
-fn busiest(events: &[Expected], fields: [&str; 2]) -> Vec<String> {
+fn most_frequent_values(events: &[ExpectedEvent], fields: [&str; 2]) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for one in events {
         for field in fields {
@@ -237,7 +237,7 @@ fn busiest(events: &[Expected], fields: [&str; 2]) -> Vec<String> {
 }
 
 /// Whether an event is about an id, or a label in any case.
-fn is(event: &BTreeMap<String, Value>, id: &str, label: &str, wanted: &str) -> bool {
+fn is_about(event: &BTreeMap<String, Value>, id: &str, label: &str, wanted: &str) -> bool {
     let text = |field| event.get(field).and_then(Value::as_str);
     text(id) == Some(wanted)
         || text(label).is_some_and(|label| label.to_lowercase() == wanted.to_lowercase())
@@ -245,16 +245,16 @@ fn is(event: &BTreeMap<String, Value>, id: &str, label: &str, wanted: &str) -> b
 
 #[test]
 fn five_actors_and_five_targets_of_each_file_are_found() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = data_folder() else { return };
     for (file, ..) in FILES {
         let path = folder.join(file);
-        let expected = expected(&fs::read_to_string(&path).unwrap());
+        let expected = expected_events(&fs::read_to_string(&path).unwrap());
         let sandbox = Sandbox::new();
         let out = sandbox.run(["ingest", "--quiet", &path.display().to_string()]);
         out.exits_with_one_of(&[0, 65]);
 
-        let actors = busiest(&expected, ["actor_id", "actor_label"]);
-        let targets = busiest(&expected, ["target_id", "target_label"]);
+        let actors = most_frequent_values(&expected, ["actor_id", "actor_label"]);
+        let targets = most_frequent_values(&expected, ["target_id", "target_label"]);
         assert!(targets.len() == 5, "{file}: {targets:?}");
         assert!(
             actors.len() == 5 || ["apache_access.jsonl", "debian_dpkg.jsonl"].contains(&file),
@@ -262,10 +262,10 @@ fn five_actors_and_five_targets_of_each_file_are_found() {
         );
         for actor in &actors {
             let count = expected.iter().filter(|one| {
-                is(&one.event, "actor_id", "actor_label", actor)
-                    || is(&one.event, "impersonator_id", "impersonator_label", actor)
+                is_about(&one.event, "actor_id", "actor_label", actor)
+                    || is_about(&one.event, "impersonator_id", "impersonator_label", actor)
             });
-            finds(&sandbox, "search-actor", actor, count.count(), file);
+            assert_found_count(&sandbox, "search-actor", actor, count.count(), file);
         }
         for target in &targets {
             let split = target.split_once('/');
@@ -274,15 +274,15 @@ fn five_actors_and_five_targets_of_each_file_are_found() {
                     one.event.get("target_type").is_some_and(|value| value == family)
                         && one.event.get("target_id").is_some_and(|value| value == id)
                 });
-                pair || is(&one.event, "target_id", "target_label", target)
+                pair || is_about(&one.event, "target_id", "target_label", target)
             });
-            finds(&sandbox, "search-target", target, count.count(), file);
+            assert_found_count(&sandbox, "search-target", target, count.count(), file);
         }
     }
 }
 
 #[track_caller]
-fn finds(sandbox: &Sandbox, command: &str, name: &str, count: usize, file: &str) {
+fn assert_found_count(sandbox: &Sandbox, command: &str, name: &str, count: usize, file: &str) {
     let args = [command, "--json", "--limit", "10000", "--", name];
     let found = sandbox.run(args).ok().json_lines();
     assert!(count > 0);
@@ -291,7 +291,7 @@ fn finds(sandbox: &Sandbox, command: &str, name: &str, count: usize, file: &str)
 
 #[test]
 fn listings_of_real_data_fit_their_width() {
-    let Some(folder) = folder() else { return };
+    let Some(folder) = data_folder() else { return };
     for file in ["rust_team.jsonl", "k8s_audit.jsonl"] {
         let sandbox = Sandbox::new();
         let path = folder.join(file).display().to_string();

@@ -8,12 +8,12 @@ use crate::support::join_lines;
 
 /// The event as shown, with what differs from run to run masked.
 #[track_caller]
-fn shown(sandbox: &Sandbox, id: &str) -> String {
+fn show_event(sandbox: &Sandbox, id: &str) -> String {
     let out = sandbox.run(["show", id, "--tz", "UTC"]).ok().no_stderr();
-    masked(sandbox, &out)
+    mask_unstable(sandbox, &out)
 }
 
-fn masked(sandbox: &Sandbox, out: &Output) -> String {
+fn mask_unstable(sandbox: &Sandbox, out: &Output) -> String {
     let events = sandbox.stored_events();
     let mut masks = Vec::new();
     for event in &events {
@@ -35,7 +35,7 @@ fn masked(sandbox: &Sandbox, out: &Output) -> String {
 #[test]
 fn show_tells_the_whole_record() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "1"), @r#"
+    insta::assert_snapshot!(show_event(&sandbox, "1"), @r#"
     user.edit  Profile update                                                event 1
       2025-03-05T14:28:09.551Z · [recorded]
 
@@ -66,7 +66,7 @@ fn show_tells_the_whole_record() {
 #[test]
 fn show_tells_who_really_acted() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "5"), @"
+    insta::assert_snapshot!(show_event(&sandbox, "5"), @"
     page.delete  James Compton (by Jerome Cruz) deleted Old pricing          event 5
       really: Jerome Cruz (3), as James Compton (17)
       2025-03-04T16:00:00Z · [recorded]
@@ -86,7 +86,7 @@ fn show_tells_who_really_acted() {
 #[test]
 fn show_tells_http_fields() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "6"), @r#"
+    insta::assert_snapshot!(show_event(&sandbox, "6"), @r#"
     ✗ auth.login_failed  Sign-in refused                                     event 6
       2025-03-04T08:00:00Z · [recorded]
 
@@ -112,7 +112,7 @@ fn show_tells_http_fields() {
 #[test]
 fn show_tells_an_event_with_hardly_anything_in_it() {
     let sandbox = Sandbox::with_events();
-    insta::assert_snapshot!(shown(&sandbox, "8"), @"
+    insta::assert_snapshot!(show_event(&sandbox, "8"), @"
     cache.purge  (system) purged all surfaces                                event 8
       2025-02-28T08:00:00Z · [recorded]
 

@@ -8,7 +8,7 @@ use crate::support::log::Log;
 use crate::support::wait;
 
 /// Commands that print data.
-const PRINTING: [&str; 17] = [
+const PRINTING_COMMANDS: [&str; 17] = [
     "list",
     "list --json",
     "list --view http",
@@ -31,7 +31,7 @@ const PRINTING: [&str; 17] = [
 #[test]
 fn a_full_standard_output_is_74() {
     let sandbox = Sandbox::with_events();
-    for command in PRINTING {
+    for command in PRINTING_COMMANDS {
         let out = sandbox.run_shell(&format!("activity {command} > /dev/full"));
         let out = out.exits(74);
         assert!(out.stderr().starts_with("activity: "), "{command}\n{out}");
@@ -45,7 +45,7 @@ fn a_full_standard_output_is_74() {
 fn closed_streams_never_panic() {
     let sandbox = Sandbox::with_events();
     let commands =
-        PRINTING.iter().copied().chain(["list status:x", "show 99", "ingest --action a"]);
+        PRINTING_COMMANDS.iter().copied().chain(["list status:x", "show 99", "ingest --action a"]);
     for command in commands {
         for closed in [">&-", "2>&-", "<&-", ">&- 2>&-", "<&- >&- 2>&-"] {
             let out = sandbox.run_shell(&format!("activity {command} {closed}"));

@@ -12,25 +12,26 @@ use crate::support::is_running_as_root;
 use crate::support::join_lines;
 use crate::support::log::Log;
 
-const DAY: i64 = 86_400;
+const DAY_SECONDS: i64 = 86_400;
 
 /// An event of so many days ago.
-fn event(id: &str, action: &str, days: i64) -> String {
-    let at = clock::seconds_ago(days * DAY);
+fn event_days_ago(id: &str, action: &str, days: i64) -> String {
+    let at = clock::seconds_ago(days * DAY_SECONDS);
     format!(r#"{{"event_id":"{id}","action":"{action}","occurred_at":"{at}"}}"#)
 }
 
 /// A log with events of these actions and ages, `e1`, `e2` and so on.
-fn with(events: &[(&str, i64)]) -> Sandbox {
+fn sandbox_with_aged_events(events: &[(&str, i64)]) -> Sandbox {
     let sandbox = Sandbox::new();
     let numbered = events.iter().zip(1..);
     sandbox.ingest(join_lines(
-        numbered.map(|((action, days), number)| event(&format!("e{number}"), action, *days)),
+        numbered
+            .map(|((action, days), number)| event_days_ago(&format!("e{number}"), action, *days)),
     ));
     sandbox
 }
 
-fn rules(keep: &str, rules: &[(&str, &str)]) -> String {
+fn retention_config(keep: &str, rules: &[(&str, &str)]) -> String {
     let keep = if keep.is_empty() { String::new() } else { format!("keep = '{keep}'\n") };
     let rules = rules
         .iter()
@@ -40,16 +41,16 @@ fn rules(keep: &str, rules: &[(&str, &str)]) -> String {
 
 /// Sweeps, checks the log by other means, and gives what was told.
 #[track_caller]
-fn swept(sandbox: &Sandbox, args: &[&str]) -> Value {
+fn run_sweep(sandbox: &Sandbox, args: &[&str]) -> Value {
     let args = ["sweep", "--json"].iter().chain(args);
     let told = sandbox.run(args).ok().no_stderr().json();
-    is_sound(sandbox);
+    assert_sound(sandbox);
     told
 }
 
 /// Checks the log by other means, and by the program's own.
 #[track_caller]
-fn is_sound(sandbox: &Sandbox) {
+fn assert_sound(sandbox: &Sandbox) {
     sandbox.log().assert_sound();
     let verified = sandbox.run(["verify", "--json"]).ok().json();
     assert_eq!(verified["holds"], true);
@@ -57,7 +58,7 @@ fn is_sound(sandbox: &Sandbox) {
 }
 
 /// The ids of the emitter that are left, but for the log's own events.
-fn left(sandbox: &Sandbox) -> Vec<String> {
+fn remaining_ids(sandbox: &Sandbox) -> Vec<String> {
     let own = |event: &Value| event["action"].as_str().unwrap().starts_with("retention.");
     let stored = sandbox.stored_events();
     let left = stored.iter().filter(|event| !own(event));
@@ -65,18 +66,24 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// The payloads of the events that vouch, the oldest first.
-fn vouching(sandbox: &Sandbox) -> Vec<Value> {
+fn sweep_payloads(sandbox: &Sandbox) -> Vec<Value> {
     let is = |event: &Value| event["action"] == "retention.sweep";
     sandbox.stored_events().into_iter().filter(is).map(|event| event["payload"].clone()).collect()
 }
 
 #[test]
 fn what_is_older_goes_and_one_event_vouches_for_it() {
-    let sandbox = with(&[("a.b", 400), ("a.b", 10), ("c.d", 366), ("c.d", 364), ("a.b", 0)]);
-    let told = swept(&sandbox, &["--keep", "365d"]);
-    assert_eq!(left(&sandbox), ["e2", "e4", "e5"]);
+    let sandbox = sandbox_with_aged_events(&[
+        ("a.b", 400),
+        ("a.b", 10),
+        ("c.d", 366),
+        ("c.d", 364),
+        ("a.b", 0),
+    ]);
+    let told = run_sweep(&sandbox, &["--keep", "365d"]);
+    assert_eq!(remaining_ids(&sandbox), ["e2", "e4", "e5"]);
     assert_eq!(told["count"], 2);
-    let vouching = vouching(&sandbox);
+    let vouching = sweep_payloads(&sandbox);
     assert_eq!(vouching.len(), 1);
     let payload = vouching[0].as_object().unwrap();
     let fields: Vec<&str> = payload.keys().map(String::as_str).collect();
@@ -104,18 +111,18 @@ fn what_is_older_goes_and_one_event_vouches_for_it() {
 
 #[test]
 fn a_sweep_of_nothing_is_recorded_too() {
-    let sandbox = with(&[("a.b", 0)]);
-    assert_eq!(swept(&sandbox, &["--keep", "1d"])["count"], 0);
-    assert_eq!(swept(&sandbox, &["--keep", "1d"])["sweep"], 2);
-    let vouching = vouching(&sandbox);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 0)]);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "1d"])["count"], 0);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "1d"])["sweep"], 2);
+    let vouching = sweep_payloads(&sandbox);
     assert_eq!(vouching.len(), 2);
     assert_eq!((&vouching[1]["count"], &vouching[1]["gaps"]), (&json!(0), &json!(0)));
-    assert_eq!(left(&sandbox), ["e1"]);
+    assert_eq!(remaining_ids(&sandbox), ["e1"]);
 }
 
 #[test]
 fn the_first_rule_that_fits_decides() {
-    let sandbox = with(&[
+    let sandbox = sandbox_with_aged_events(&[
         ("cron.run", 40),
         ("cron.run", 20),
         ("cron.keep", 400),
@@ -126,13 +133,13 @@ fn the_first_rule_that_fits_decides() {
     ]);
     sandbox.write(
         "config.toml",
-        rules(
+        retention_config(
             "365d",
             &[("action:auth.*", "10y"), ("action:cron.keep", "2y"), ("action:cron.*", "30d")],
         ),
     );
-    let told = swept(&sandbox, &[]);
-    assert_eq!(left(&sandbox), ["e2", "e3", "e4", "e6"]);
+    let told = run_sweep(&sandbox, &[]);
+    assert_eq!(remaining_ids(&sandbox), ["e2", "e3", "e4", "e6"]);
     let rules = told["rules"].as_array().unwrap();
     let counts: Vec<_> = rules.iter().map(|rule| rule["count"].as_i64().unwrap()).collect();
     assert_eq!(counts, [1, 0, 1]);
@@ -142,22 +149,22 @@ fn the_first_rule_that_fits_decides() {
     assert!((age - 30.0 * 86_400.0).abs() < 600.0, "{age}");
 
     // `--keep` stands for the general one alone.
-    swept(&sandbox, &["--keep", "10d"]);
-    assert_eq!(left(&sandbox), ["e2", "e3", "e6"]);
+    run_sweep(&sandbox, &["--keep", "10d"]);
+    assert_eq!(remaining_ids(&sandbox), ["e2", "e3", "e6"]);
 }
 
 #[test]
 fn without_keep_what_no_rule_fits_is_kept() {
-    let sandbox = with(&[("cron.run", 40), ("user.edit", 4000)]);
-    sandbox.write("config.toml", rules("", &[("action:cron.*", "30d")]));
-    let told = swept(&sandbox, &[]);
+    let sandbox = sandbox_with_aged_events(&[("cron.run", 40), ("user.edit", 4000)]);
+    sandbox.write("config.toml", retention_config("", &[("action:cron.*", "30d")]));
+    let told = run_sweep(&sandbox, &[]);
     assert_eq!(told.get("cutoff"), None);
-    assert_eq!(left(&sandbox), ["e2"]);
+    assert_eq!(remaining_ids(&sandbox), ["e2"]);
 }
 
 #[test]
 fn nothing_to_go_by_is_78_and_nothing_is_recorded() {
-    let sandbox = with(&[("a.b", 4000)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 4000)]);
     sandbox.run(["sweep"]).exits(78).no_stdout().stderr_has("--keep 365d").done();
     sandbox.run(["sweep", "--dry-run"]).exits(78).no_stdout().done();
     sandbox
@@ -166,7 +173,7 @@ fn nothing_to_go_by_is_78_and_nothing_is_recorded() {
         .no_stdout()
         .stderr_has("not a duration")
         .done();
-    sandbox.write("config.toml", rules("", &[("purple:x", "30d")]));
+    sandbox.write("config.toml", retention_config("", &[("purple:x", "30d")]));
     sandbox.run(["sweep", "--keep", "1d"]).exits(78).stderr_has("retention.rule[1].query").done();
     sandbox.assert_sound_with(1);
 }
@@ -183,8 +190,13 @@ fn without_a_log_it_is_66_and_none_is_made() {
 
 #[test]
 fn a_dry_run_counts_and_moves_nothing() {
-    let sandbox = with(&[("cron.run", 40), ("cron.run", 50), ("user.edit", 400), ("a.b", 0)]);
-    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d")]));
+    let sandbox = sandbox_with_aged_events(&[
+        ("cron.run", 40),
+        ("cron.run", 50),
+        ("user.edit", 400),
+        ("a.b", 0),
+    ]);
+    sandbox.write("config.toml", retention_config("365d", &[("action:cron.*", "30d")]));
     let files = ["log.db", "log.db-wal", "log.db.lock", "log.db.reserve"];
     let before = files.map(|file| sandbox.read(file));
     let out = sandbox.run(["sweep", "--dry-run"]).ok().no_stderr();
@@ -197,7 +209,7 @@ fn a_dry_run_counts_and_moves_nothing() {
     let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().no_stderr().json();
     assert_eq!(files.map(|file| sandbox.read(file)), before);
     assert_eq!(would.get("sweep"), None);
-    let told = swept(&sandbox, &[]);
+    let told = run_sweep(&sandbox, &[]);
     for field in ["count", "by_action", "late", "held"] {
         assert_eq!(told[field], would[field], "{field}");
     }
@@ -207,8 +219,11 @@ fn a_dry_run_counts_and_moves_nothing() {
 
 #[test]
 fn one_line_tells_it() {
-    let sandbox = with(&[("cron.run", 40), ("user.edit", 400), ("a.b", 0)]);
-    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d"), ("is:failed", "9w")]));
+    let sandbox = sandbox_with_aged_events(&[("cron.run", 40), ("user.edit", 400), ("a.b", 0)]);
+    sandbox.write(
+        "config.toml",
+        retention_config("365d", &[("action:cron.*", "30d"), ("is:failed", "9w")]),
+    );
     let out = sandbox.run(["sweep"]).ok().no_stderr();
     let line = out.stdout();
     let (at, rest) = line.split_once(' ').unwrap();
@@ -220,18 +235,18 @@ fn one_line_tells_it() {
 
 #[test]
 fn what_the_log_stands_on_is_never_taken() {
-    let sandbox = with(&[("a.b", 400)]);
-    swept(&sandbox, &["--keep", "1d"]);
-    assert_eq!(left(&sandbox), [""; 0]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400)]);
+    run_sweep(&sandbox, &["--keep", "1d"]);
+    assert_eq!(remaining_ids(&sandbox), [""; 0]);
     // With no time to keep them at all, the newest sweep stays, and the one that is recorded now.
-    swept(&sandbox, &["--keep", "0s"]);
-    swept(&sandbox, &["--keep", "0s"]);
+    run_sweep(&sandbox, &["--keep", "0s"]);
+    run_sweep(&sandbox, &["--keep", "0s"]);
     let numbers: Vec<_> =
-        vouching(&sandbox).iter().map(|payload| payload["sweep"].clone()).collect();
+        sweep_payloads(&sandbox).iter().map(|payload| payload["sweep"].clone()).collect();
     assert_eq!(numbers, [2, 3]);
     let ids: Vec<_> = sandbox.stored_events().iter().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, [3, 4], "ids do not come again");
-    sandbox.ingest(event("e9", "a.b", 0));
+    sandbox.ingest(event_days_ago("e9", "a.b", 0));
     assert_eq!(sandbox.stored_events().last().unwrap()["id"], 5);
     sandbox.assert_sound_with(3);
 }
@@ -242,19 +257,24 @@ fn what_another_log_stood_on_is_taken() {
     if !is_running_as_root() {
         return;
     }
-    let sandbox = with(&[("a.b", 400)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400)]);
     let imported = ["retention.sweep", "digest.sent", "digest.failed"];
-    sandbox.ingest(join_lines(imported.iter().map(|action| event(action, action, 400))));
-    swept(&sandbox, &["--keep", "1d"]);
-    assert_eq!(left(&sandbox), [""; 0]);
+    sandbox.ingest(join_lines(imported.iter().map(|action| event_days_ago(action, action, 400))));
+    run_sweep(&sandbox, &["--keep", "1d"]);
+    assert_eq!(remaining_ids(&sandbox), [""; 0]);
 }
 
 #[test]
 fn what_a_mirror_has_yet_to_deliver_is_held() {
-    let sandbox = with(&[("cron.run", 400), ("user.edit", 400), ("user.edit", 380), ("a.b", 0)]);
+    let sandbox = sandbox_with_aged_events(&[
+        ("cron.run", 400),
+        ("user.edit", 400),
+        ("user.edit", 380),
+        ("a.b", 0),
+    ]);
     let config = |mirrors: &str| {
         let alert = "[[alert]]\nname = 'all'\nmail = ['ops@example.org']\n";
-        sandbox.write("config.toml", format!("{}{mirrors}{alert}", rules("365d", &[])));
+        sandbox.write("config.toml", format!("{}{mirrors}{alert}", retention_config("365d", &[])));
     };
     let mirror =
         |keys: &str| format!("[[mirror]]\nname = 'm'\ntype = 'file'\npath = '/m'\n{keys}\n");
@@ -271,51 +291,53 @@ fn what_a_mirror_has_yet_to_deliver_is_held() {
     let out = sandbox.run(["sweep"]).ok().no_stderr();
     let told = "sweep removed 1 of 4 events older than 365d, kept 2 for mirrors, ";
     assert!(out.stdout().contains(told), "{out}");
-    is_sound(&sandbox);
-    assert_eq!(left(&sandbox), ["e2", "e3", "e4"]);
-    assert_eq!(vouching(&sandbox)[0]["held"], 2);
+    assert_sound(&sandbox);
+    assert_eq!(remaining_ids(&sandbox), ["e2", "e3", "e4"]);
+    assert_eq!(sweep_payloads(&sandbox)[0]["held"], 2);
 
     config(&mirror(""));
-    assert_eq!(swept(&sandbox, &[])["held"], 2, "without a query it takes all");
+    assert_eq!(run_sweep(&sandbox, &[])["held"], 2, "without a query it takes all");
     // Places are kept in order: a mirror that is on holds beside one that is off.
     config(&(mirror("enabled = false") + &mirror("query = 'is:failed'").replace("'m'", "'n'")));
-    assert_eq!(swept(&sandbox, &["--dry-run"])["count"], 2);
+    assert_eq!(run_sweep(&sandbox, &["--dry-run"])["count"], 2);
     config(&mirror("enabled = false"));
-    let would = swept(&sandbox, &["--dry-run"]);
+    let would = run_sweep(&sandbox, &["--dry-run"]);
     assert_eq!((&would["count"], &would["held"]), (&json!(2), &json!(0)));
     config(&mirror("start = 'now'"));
-    let told = swept(&sandbox, &[]);
+    let told = run_sweep(&sandbox, &[]);
     assert_eq!((&told["count"], &told["held"]), (&json!(2), &json!(0)));
-    assert_eq!(left(&sandbox), ["e4"]);
+    assert_eq!(remaining_ids(&sandbox), ["e4"]);
 }
 
 #[test]
 fn holes_close_as_their_neighbours_age() {
     let events: Vec<(&str, i64)> =
         (0..40).map(|n| (if n % 2 == 0 { "cron.run" } else { "user.edit" }, 100 - n)).collect();
-    let sandbox = with(&events);
-    sandbox.write("config.toml", rules("365d", &[("action:cron.*", "30d")]));
-    assert_eq!(swept(&sandbox, &[])["gaps"], 20);
+    let sandbox = sandbox_with_aged_events(&events);
+    sandbox.write("config.toml", retention_config("365d", &[("action:cron.*", "30d")]));
+    assert_eq!(run_sweep(&sandbox, &[])["gaps"], 20);
     // Half of what was left grows old.
-    let told = swept(&sandbox, &["--keep", "80d"]);
+    let told = run_sweep(&sandbox, &["--keep", "80d"]);
     assert_eq!((&told["count"], &told["gaps"]), (&json!(10), &json!(10)));
     let log = sandbox.log();
     assert_eq!(log.query_value::<i64>("SELECT count(*) FROM gap"), 10, "what was joined is gone");
     assert_eq!(log.query_value::<i64>("SELECT last FROM gap ORDER BY first LIMIT 1"), 21);
     drop(log);
-    assert_eq!(swept(&sandbox, &["--keep", "30d"])["gaps"], 1);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "30d"])["gaps"], 1);
     sandbox.assert_sound_with(3);
 }
 
 #[test]
 fn an_event_that_is_kept_is_known_and_one_that_is_gone_is_new() {
-    let sandbox = with(&[("a.b", 400), ("a.b", 10)]);
-    swept(&sandbox, &["--keep", "365d"]);
-    let again =
-        join_lines([event("e1", "a.b", 400), r#"{"event_id":"e2","action":"a.b"}"#.to_owned()]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 10)]);
+    run_sweep(&sandbox, &["--keep", "365d"]);
+    let again = join_lines([
+        event_days_ago("e1", "a.b", 400),
+        r#"{"event_id":"e2","action":"a.b"}"#.to_owned(),
+    ]);
     let out = sandbox.run_with_input(["ingest"], again).ok();
     assert_eq!(out.stderr(), "ingested 1, duplicates 1, rejected 0\n");
-    assert_eq!(left(&sandbox), ["e2", "e1"]);
+    assert_eq!(remaining_ids(&sandbox), ["e2", "e1"]);
     sandbox.assert_sound_with(3);
 }
 
@@ -323,7 +345,7 @@ fn an_event_that_is_kept_is_known_and_one_that_is_gone_is_new() {
 fn what_nothing_refers_to_any_more_goes_too() {
     let sandbox = Sandbox::new();
     let event = |n: i64, days: i64| {
-        let at = clock::seconds_ago(days * DAY);
+        let at = clock::seconds_ago(days * DAY_SECONDS);
         format!(
             r#"{{"action":"a.{n}","module":"m{n}","occurred_at":"{at}","tenant":"t{n}","actor_id":"{n}",
             "actor_label":"Secret {n}","impersonator_id":"i{n}","target_type":"x","target_id":"{n}",
@@ -332,7 +354,7 @@ fn what_nothing_refers_to_any_more_goes_too() {
         .replace('\n', " ")
     };
     sandbox.ingest(join_lines([event(1, 400), event(2, 400), event(2, 1), event(3, 1)]));
-    swept(&sandbox, &["--keep", "365d"]);
+    run_sweep(&sandbox, &["--keep", "365d"]);
     let log = sandbox.log();
     for (table, column, wanted) in [
         ("actor", "id", &["2", "3", "i2", "i3"] as &[_]),
@@ -362,14 +384,14 @@ fn space_is_given_back() {
     let sandbox = Sandbox::in_memory();
     let title = "x".repeat(300);
     sandbox.ingest(join_lines((0..6000).map(|n| {
-        let at = clock::seconds_ago(if n < 5500 { 400 } else { 1 } * DAY);
+        let at = clock::seconds_ago(if n < 5500 { 400 } else { 1 } * DAY_SECONDS);
         format!(r#"{{"action":"a.b","occurred_at":"{at}","title":"{n} {title}"}}"#)
     })));
     // One sweep carries the write-ahead log over.
-    swept(&sandbox, &["--keep", "500d"]);
+    run_sweep(&sandbox, &["--keep", "500d"]);
     let size = |sandbox: &Sandbox| sandbox.path("log.db").metadata().unwrap().len();
     let before = size(&sandbox);
-    let told = swept(&sandbox, &["--keep", "365d"]);
+    let told = run_sweep(&sandbox, &["--keep", "365d"]);
     let after = size(&sandbox);
     assert_eq!(told["given_back"], before - after);
     assert!(after * 5 < before, "{after} of {before}");
@@ -381,8 +403,8 @@ fn space_is_given_back() {
 
 #[test]
 fn by_hand_nothing_is_changed_before_and_after_a_sweep() {
-    let sandbox = with(&[("a.b", 400), ("a.b", 10), ("a.b", 1)]);
-    swept(&sandbox, &["--keep", "365d"]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 10), ("a.b", 1)]);
+    run_sweep(&sandbox, &["--keep", "365d"]);
     let log = Log::open_to_write(&sandbox.db());
     for hand in [
         "DELETE FROM event WHERE id = 2",
@@ -408,35 +430,36 @@ fn a_removal_that_a_hand_has_put_among_the_swept_is_not_vouched_for() {
          DELETE FROM event WHERE id = 2",
         "DELETE FROM gap",
     ] {
-        let sandbox = with(&[("a.b", 400), ("a.b", 10), ("a.b", 1), ("a.b", 1)]);
-        swept(&sandbox, &["--keep", "365d"]);
+        let sandbox =
+            sandbox_with_aged_events(&[("a.b", 400), ("a.b", 10), ("a.b", 1), ("a.b", 1)]);
+        run_sweep(&sandbox, &["--keep", "365d"]);
         sandbox.tamper(hand);
         sandbox.run(["verify"]).exits(1).done();
         let out = sandbox.run(["sweep", "--keep", "5d"]).exits(74).no_stdout();
         assert!(out.stderr().contains("sweep 1 (event 5) vouches for"), "{out}");
-        assert_eq!(vouching(&sandbox).len(), 1, "{hand}");
+        assert_eq!(sweep_payloads(&sandbox).len(), 1, "{hand}");
         sandbox.run(["verify"]).exits(1).done();
     }
 }
 
 #[test]
 fn a_second_sweep_is_75_at_once_and_ingest_goes_on() {
-    let sandbox = with(&[("a.b", 400)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400)]);
     let reserve = File::open(sandbox.path("log.db.reserve")).unwrap();
     rustix::fs::flock(&reserve, FlockOperation::NonBlockingLockExclusive).unwrap();
     let out = sandbox.run(["sweep", "--keep", "1d"]).exits(75).no_stdout();
     assert_eq!(out.stderr(), "activity: another sweep of this log is at work\n");
     sandbox.run(["sweep", "--keep", "1d", "--dry-run"]).ok().done();
-    sandbox.ingest(event("e2", "a.b", 0));
+    sandbox.ingest(event_days_ago("e2", "a.b", 0));
     sandbox.run(["export", "--jsonl"]).ok().done();
     // A process that another test is just forking has the file too: closing it here would not do.
     rustix::fs::flock(&reserve, FlockOperation::Unlock).unwrap();
-    assert_eq!(swept(&sandbox, &["--keep", "1d"])["count"], 1);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "1d"])["count"], 1);
 }
 
 #[test]
 fn an_export_is_waited_for_and_a_sweep_is_waited_for_by_one() {
-    let sandbox = with(&[("a.b", 400), ("a.b", 1)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 1)]);
     let lock = File::open(sandbox.path("log.db.lock")).unwrap();
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
     let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d", "--json"]));
@@ -444,18 +467,18 @@ fn an_export_is_waited_for_and_a_sweep_is_waited_for_by_one() {
     crate::support::wait::until("a plan", &sweep, || {
         (sandbox.log().query_value::<i64>("SELECT count(*) FROM gap") == 1).then_some(())
     });
-    assert_eq!(left(&sandbox), ["e1", "e2"]);
-    assert_eq!(vouching(&sandbox).len(), 0);
+    assert_eq!(remaining_ids(&sandbox), ["e1", "e2"]);
+    assert_eq!(sweep_payloads(&sandbox).len(), 0);
     sandbox.log().assert_sound();
     drop(lock);
     let told = sandbox.wait_with_output(sweep).ok().json();
     assert_eq!(told["count"], 1);
-    assert_eq!(left(&sandbox), ["e2"]);
+    assert_eq!(remaining_ids(&sandbox), ["e2"]);
 }
 
 #[test]
 fn a_signal_while_it_waits_ends_it_with_nothing_swept() {
-    let sandbox = with(&[("a.b", 400)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400)]);
     let lock = File::open(sandbox.path("log.db.lock")).unwrap();
     rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).unwrap();
     let sweep = sandbox.spawn(sandbox.command(["sweep", "--keep", "365d"]));
@@ -469,13 +492,13 @@ fn a_signal_while_it_waits_ends_it_with_nothing_swept() {
     drop(lock);
     sandbox.assert_sound_with(1);
     // What it had planned is forgotten, also where another plan is made.
-    assert_eq!(swept(&sandbox, &["--keep", "500d"])["gaps"], 0);
-    assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "500d"])["gaps"], 0);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "365d"])["count"], 1);
 }
 
 #[test]
 fn a_log_of_the_first_version_is_swept() {
-    let sandbox = with(&[("a.b", 400), ("a.b", 1)]);
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 1)]);
     let log = Log::open_to_write(&sandbox.db());
     let old = include_str!("../src/store/sqlite/schema-1.sql");
     let trigger = |name: &str| {
@@ -488,6 +511,6 @@ fn a_log_of_the_first_version_is_swept() {
     }
     drop(log);
     sandbox.run(["list"]).ok().done();
-    assert_eq!(swept(&sandbox, &["--keep", "365d"])["count"], 1);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "365d"])["count"], 1);
     assert_eq!(sandbox.log().query_value::<i64>("PRAGMA user_version"), 2);
 }

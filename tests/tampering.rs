@@ -358,7 +358,7 @@ fn a_log_without_its_own_notes_does_not_hold() {
 }
 
 /// A log of eight events of which a sweep took 2, 3 and 5.
-fn swept() -> Sandbox {
+fn swept_sandbox() -> Sandbox {
     let sandbox = Sandbox::with_events();
     let sweep = ForgedSweep { ranges: &[(2, 3), (5, 5)], ..ForgedSweep::default() };
     tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
@@ -400,7 +400,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
             "broken at event 5: altered: a sweep has yet to remove it, but it is not what was hashed",
         ),
     ] {
-        let sandbox = swept();
+        let sandbox = swept_sandbox();
         sandbox.run(["verify"]).ok().done();
         sandbox.tamper(hand);
         assert_broken(&sandbox.run(["verify"]).exits(1), line);
@@ -457,7 +457,7 @@ fn a_page_that_is_gone_is_named_by_the_event() {
 }
 
 /// Everything that a log says, read as any other program would.
-fn everything(log: &Log) -> Vec<String> {
+fn dump_tables(log: &Log) -> Vec<String> {
     let mut all = Vec::new();
     for (table, columns) in [
         (
@@ -497,7 +497,7 @@ fn no_flipped_bit_changes_what_holds() {
     sandbox.ingest(events);
     sandbox.run(["backup", "sound.db"]).ok().done();
     let sound = sandbox.read("sound.db");
-    let said = everything(&Log::open(&sandbox.path("sound.db")));
+    let said = dump_tables(&Log::open(&sandbox.path("sound.db")));
     let listed = sandbox.stored_events();
     let (mut seen, mut same) = (0, 0);
     // A generator of Knuth's, so that each run flips the same.
@@ -516,7 +516,7 @@ fn no_flipped_bit_changes_what_holds() {
         if out.stdout().starts_with("holds: ") {
             let out = out.ok();
             assert_eq!(
-                everything(&Log::open(&sandbox.path("flipped.db"))),
+                dump_tables(&Log::open(&sandbox.path("flipped.db"))),
                 said,
                 "bit {bit}: {out}"
             );

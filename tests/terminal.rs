@@ -10,11 +10,11 @@ use crate::support::join_lines;
 use crate::support::terminal::PseudoTerminal;
 
 #[track_caller]
-fn shown(sandbox: &Sandbox, columns: u16, args: &[&str]) -> Output {
+fn shown_on_terminal(sandbox: &Sandbox, columns: u16, args: &[&str]) -> Output {
     sandbox.run_on_terminal(columns, sandbox.command(args)).ok()
 }
 
-fn recent() -> Sandbox {
+fn sandbox_with_recent_events() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.ingest(join_lines(
         [
@@ -35,8 +35,8 @@ fn recent() -> Sandbox {
 
 #[test]
 fn times_are_relative() {
-    let sandbox = recent();
-    let out = shown(&sandbox, 100, &["list", "--color", "never"]);
+    let sandbox = sandbox_with_recent_events();
+    let out = shown_on_terminal(&sandbox, 100, &["list", "--color", "never"]);
     for (action, time) in [
         ("t.now", "just now"),
         ("t.minutes", "2 min ago"),
@@ -49,24 +49,24 @@ fn times_are_relative() {
     }
     let day = out.stdout().lines().find(|line| line.contains("t.day ")).unwrap();
     assert!(day.starts_with("yesterday") || day.starts_with("2 days ago"), "{day}");
-    let out = shown(&sandbox, 100, &["list", "--color", "never", "--time", "utc"]);
+    let out = shown_on_terminal(&sandbox, 100, &["list", "--color", "never", "--time", "utc"]);
     assert!(out.stdout().lines().nth(1).unwrap().starts_with("20"), "{out}");
-    let out = shown(&sandbox, 100, &["list", "--json"]);
+    let out = shown_on_terminal(&sandbox, 100, &["list", "--json"]);
     assert!(out.json_lines()[0]["occurred_at"].as_str().unwrap().ends_with('Z'));
 }
 
 #[test]
 fn colours_come_on_a_terminal_and_go_with_no_color() {
     let sandbox = Sandbox::with_events();
-    assert!(shown(&sandbox, 100, &["list"]).out.contains(&0x1b));
-    assert!(!shown(&sandbox, 100, &["list", "--color", "never"]).out.contains(&0x1b));
+    assert!(shown_on_terminal(&sandbox, 100, &["list"]).out.contains(&0x1b));
+    assert!(!shown_on_terminal(&sandbox, 100, &["list", "--color", "never"]).out.contains(&0x1b));
     let mut command = sandbox.command(["list"]);
     command.env("NO_COLOR", "1");
     assert!(!sandbox.run_on_terminal(100, command).ok().out.contains(&0x1b));
     let mut command = sandbox.command(["list"]);
     command.env("NO_COLOR", "1").env("CLICOLOR_FORCE", "1");
     assert!(sandbox.run_on_terminal(100, command).ok().out.contains(&0x1b));
-    assert!(!shown(&sandbox, 100, &["list", "--json"]).out.contains(&0x1b));
+    assert!(!shown_on_terminal(&sandbox, 100, &["list", "--json"]).out.contains(&0x1b));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn tables_fit_the_terminal() {
         for args in
             [&["list"] as &[_], &["list", "--view", "http"], &["show", "1"], &["search-actor", "3"]]
         {
-            let out = shown(&sandbox, columns, &[args, &["--color", "never"]].concat());
+            let out = shown_on_terminal(&sandbox, columns, &[args, &["--color", "never"]].concat());
             for line in out.stdout().lines() {
                 assert!(line.chars().count() <= columns.into(), "{columns}: {line:?}\n{out}");
             }

@@ -16,7 +16,7 @@ use crate::support::tamper::assert_broken;
 
 /// The head as `verify` prints it, `ID:HASH`.
 #[track_caller]
-fn head(sandbox: &Sandbox) -> String {
+fn verified_head(sandbox: &Sandbox) -> String {
     let out = sandbox.run(["verify"]).ok();
     let line = out.stdout().strip_suffix('\n').unwrap();
     assert!(line.starts_with("holds: ") && !line.contains('\n'), "{out}");
@@ -70,7 +70,7 @@ fn an_empty_log_holds_from_its_beginning() {
 #[test]
 fn what_only_a_noted_head_shows() {
     let sandbox = Sandbox::with_events();
-    let (noted, early) = (head(&sandbox), head_at(&sandbox, 2));
+    let (noted, early) = (verified_head(&sandbox), head_at(&sandbox, 2));
     let both = ["verify", "--anchor", &noted, "--anchor", &early];
     let out = sandbox.run(both).ok();
     assert_eq!(out.stderr(), "note: anchor 8 holds\nnote: anchor 2 holds\n");
@@ -81,7 +81,7 @@ fn what_only_a_noted_head_shows() {
         sql.execute("UPDATE event SET payload = '{}' WHERE id = 5", []).unwrap();
         chain::rehash(sql, 5);
     });
-    assert_ne!(head(&sandbox), noted);
+    assert_ne!(verified_head(&sandbox), noted);
     let out = sandbox
         .run(both)
         .exits(1)
@@ -91,12 +91,12 @@ fn what_only_a_noted_head_shows() {
 
     // The newest cut off.
     let sandbox = Sandbox::with_events();
-    let noted = head(&sandbox);
+    let noted = verified_head(&sandbox);
     sandbox.tamper(
         "DELETE FROM event WHERE id > 6;
          UPDATE head SET id = 6, hash = (SELECT hash FROM event WHERE id = 6)",
     );
-    assert!(head(&sandbox).starts_with("6:"));
+    assert!(verified_head(&sandbox).starts_with("6:"));
     let out = sandbox.run(["verify", "--anchor", &noted]).exits(1).stderr_has("6 events holds");
     assert_eq!(out.stdout(), "broken: the log ends at 6, 2 events missing\n");
 
@@ -104,7 +104,7 @@ fn what_only_a_noted_head_shows() {
     let sandbox = Sandbox::with_events();
     sandbox.run(["backup", "old.db"]).ok().done();
     sandbox.ingest(r#"{"action":"news"}"#);
-    let noted = head(&sandbox);
+    let noted = verified_head(&sandbox);
     for ending in ["-wal", "-shm"] {
         drop(fs::remove_file(sandbox.path(format!("log.db{ending}"))));
     }
@@ -145,7 +145,7 @@ fn anchors_are_taken_short_and_refused_shorter() {
 #[test]
 fn anchors_are_found_in_files() {
     let sandbox = Sandbox::with_events();
-    let (two, eight) = (head_at(&sandbox, 2), head(&sandbox));
+    let (two, eight) = (head_at(&sandbox, 2), verified_head(&sandbox));
     sandbox
         .write("notes", format!("Heads I wrote down:\n * {two} in March\n * <{eight}>, {two}\n"));
     let out = sandbox.run(["verify", "--anchors", "notes"]).ok();
@@ -379,5 +379,5 @@ fn beside_writers_it_sees_one_moment() {
         assert!(counts.windows(2).all(|pair| pair[0] <= pair[1]), "{counts:?}");
         assert!(!counts.is_empty());
     });
-    assert!(head(&sandbox).starts_with("9008:"));
+    assert!(verified_head(&sandbox).starts_with("9008:"));
 }

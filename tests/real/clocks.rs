@@ -7,7 +7,7 @@ use crate::tools;
 
 #[test]
 fn ids_tell_the_order_of_arrival_whatever_the_clock_says() {
-    if !tools::has(&["faketime"]) {
+    if !tools::require_programs(&["faketime"]) {
         return;
     }
     let sandbox = Sandbox::new();
@@ -39,7 +39,7 @@ fn ids_tell_the_order_of_arrival_whatever_the_clock_says() {
 
 #[test]
 fn listings_work_at_any_time() {
-    if !tools::has(&["faketime"]) {
+    if !tools::require_programs(&["faketime"]) {
         return;
     }
     let sandbox = Sandbox::with_events();

@@ -24,7 +24,7 @@ const TWO_MINUTES: Duration = Duration::from_secs(130);
 
 /// Puts private folders in the place of the host's, and keeps what cron needs of them. A copy of
 /// `/etc` has the accounts and cron's PAM.
-const SURROUNDINGS: &str = r#"
+const NAMESPACE_SETUP: &str = r#"
 cp -a /etc "$ROOT/etc" && mount --bind "$ROOT/etc" /etc
 rm -rf /etc/cron.* /etc/crontab /etc/systemd/system /etc/activity
 mkdir -p "$ROOT/sbin" && cp /usr/sbin/cron "$ROOT/sendmail" "$ROOT/sbin"
@@ -38,11 +38,11 @@ cp "$ROOT/crontab" /var/spool/cron/crontabs/root && chmod 0600 /var/spool/cron/c
 "#;
 
 /// A mail command that keeps each mail in a file, beside what it was given.
-const SENDMAIL: &str = r#"#!/bin/sh
+const SENDMAIL_SCRIPT: &str = r#"#!/bin/sh
 cat > "@/mail.$$" && { echo "$0 $*"; tty; env; } > "@/call.$$" && mv "@/call.$$" "@/called.$$"
 "#;
 
-fn source(name: &str) -> String {
+fn read_repository_file(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
@@ -58,13 +58,13 @@ fn every_minute(crontab: &str) -> String {
 }
 
 /// A mail that was sent: the arguments and environment of the command, and the letter.
-struct Sent {
-    call: String,
+struct SentMail {
+    invocation: String,
     letter: String,
 }
 
 /// What the command has kept so far.
-fn sent(folder: &Path) -> Vec<Sent> {
+fn sent_mails(folder: &Path) -> Vec<SentMail> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let calls =
         entries.filter(|path| path.file_name().unwrap().as_encoded_bytes().starts_with(b"called."));
@@ -73,7 +73,7 @@ fn sent(folder: &Path) -> Vec<Sent> {
             let letter =
                 path.with_file_name(format!("mail.{}", path.extension().unwrap().display()));
             let read = |path: &Path| String::from_utf8(fs::read(path).unwrap()).unwrap();
-            Sent { call: read(&path), letter: read(&letter) }
+            SentMail { invocation: read(&path), letter: read(&letter) }
         })
         .collect()
 }
@@ -104,17 +104,17 @@ fn text_part(letter: &str) -> String {
 }
 
 /// A cron daemon with surroundings of its own; it ends with the test.
-struct Cron {
+struct CronDaemon {
     sandbox: Sandbox,
     child: Child,
 }
 
-impl Cron {
+impl CronDaemon {
     fn start(sandbox: Sandbox) -> Self {
         let mut command = sandbox.command_of("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-euc"])
-            .arg(format!("{SURROUNDINGS}exec cron -f"))
+            .arg(format!("{NAMESPACE_SETUP}exec cron -f"))
             .env("ROOT", sandbox.root())
             .env("PROGRAM", env!("CARGO_BIN_EXE_activity"));
         let child = sandbox.spawn(command);
@@ -122,7 +122,7 @@ impl Cron {
     }
 
     /// A file as cron's jobs see it.
-    fn read(&self, path: &str) -> String {
+    fn read_file(&self, path: &str) -> String {
         let root = PathBuf::from(format!("/proc/{}/root", self.child.id()));
         fs::read_to_string(root.join(path.trim_start_matches('/'))).unwrap_or_default()
     }
@@ -146,7 +146,7 @@ impl Cron {
     }
 }
 
-impl Drop for Cron {
+impl Drop for CronDaemon {
     fn drop(&mut self) {
         // It may have ended by itself; the test has failed then.
         drop(self.child.kill());
@@ -156,7 +156,8 @@ impl Drop for Cron {
 
 #[test]
 fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
-    if !tools::is_root() || !tools::has(&["cron", "mount", "unshare", "nsenter"]) {
+    if !tools::require_root() || !tools::require_programs(&["cron", "mount", "unshare", "nsenter"])
+    {
         return;
     }
     let sandbox = Sandbox::new();
@@ -164,11 +165,11 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     let config = "site = 's2l.online'\nspace_left = '1MiB'\n[retention]\nkeep = '365d'\n[digest]\n\
                   from = 'log@example.org'\nto = ['ops@example.org']\ntransport = 'sendmail'\n";
     fs::write(root.join("config"), config).unwrap();
-    let script = SENDMAIL.replace('@', &root.display().to_string());
+    let script = SENDMAIL_SCRIPT.replace('@', &root.display().to_string());
     fs::write(root.join("sendmail"), script).unwrap();
     fs::set_permissions(root.join("sendmail"), fs::Permissions::from_mode(0o755)).unwrap();
 
-    let example = source("crontab.example");
+    let example = read_repository_file("crontab.example");
     let crontab = every_minute(&example);
     let changed = example.lines().zip(crontab.lines()).filter(|(a, b)| a != b).count();
     assert_eq!(changed, 2, "digest and sweep\n{crontab}");
@@ -186,11 +187,11 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     fs::write(root.join("events.jsonl"), events).unwrap();
 
     let folder = root.to_owned();
-    let cron = Cron::start(sandbox);
-    cron.wait_for("cron's daemon", || cron.read("/run/crond.pid").trim().parse::<u32>().ok());
-    let by_activity = |sent: &Sent| sent.call.contains("sendmail -t -i\n");
+    let cron = CronDaemon::start(sandbox);
+    cron.wait_for("cron's daemon", || cron.read_file("/run/crond.pid").trim().parse::<u32>().ok());
+    let by_activity = |sent: &SentMail| sent.invocation.contains("sendmail -t -i\n");
     let digest = cron.wait_for("the digest", || {
-        sent(&folder).into_iter().find(|sent| {
+        sent_mails(&folder).into_iter().find(|sent| {
             by_activity(sent) && sent.letter.contains("\r\nSubject: s2l.online: 3 events on ")
         })
     });
@@ -199,8 +200,8 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     assert!(text.starts_with("s2l.online, 3 events in 24 hours\n"), "{text}");
     assert!(text.contains("\nSIGN-INS (2)\n"), "{text}");
     // The mail command gets nothing but a path; cron's own jobs get what cron gives.
-    let variables: Vec<&str> = digest.call.lines().skip(2).collect();
-    assert_eq!(digest.call.lines().nth(1), Some("not a tty"));
+    let variables: Vec<&str> = digest.invocation.lines().skip(2).collect();
+    assert_eq!(digest.invocation.lines().nth(1), Some("not a tty"));
     assert!(
         variables.iter().all(|v| v.starts_with("PATH=") || v.starts_with("PWD=")),
         "{variables:?}"
@@ -212,20 +213,21 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     assert!(!environment.contains("XDG_") && !environment.contains("ACTIVITY_"), "{environment}");
 
     let line = cron.wait_for("the line of the digest", || {
-        let log = cron.read("/var/log/activity.log");
+        let log = cron.read_file("/var/log/activity.log");
         log.lines().find(|line| line.contains(" digest window ")).map(str::to_owned)
     });
     assert!(line.contains(" events 3 to ops@example.org sendmail 0 id <"), "{line}");
     // A run that fails says so on standard error, and cron mails that.
     let complaint = cron.wait_for("cron's mail", || {
-        let by_cron = |sent: &Sent| !by_activity(sent) && sent.letter.contains("--db /nowhere.db");
-        sent(&folder).into_iter().find(by_cron)
+        let by_cron =
+            |sent: &SentMail| !by_activity(sent) && sent.letter.contains("--db /nowhere.db");
+        sent_mails(&folder).into_iter().find(by_cron)
     });
     let told = "activity: cannot open the log /nowhere.db: no such file";
     assert!(complaint.letter.contains(told), "{}", complaint.letter);
     assert!(complaint.letter.contains("To: root"), "{}", complaint.letter);
     cron.wait_for("the line of the sweep", || {
-        cron.read("/var/log/activity.log").contains(" sweep removed 0 of ").then_some(())
+        cron.read_file("/var/log/activity.log").contains(" sweep removed 0 of ").then_some(())
     });
 
     // All of this is what the doctor looks for.
@@ -249,20 +251,20 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
     // And a test by hand goes the same way.
     let out = cron.run(&["doctor", "--mail", "ann@example.org"]).ok().no_stderr();
     assert!(out.stdout().contains(" test mail to ann@example.org sendmail 0 id <"), "{out}");
-    let to_ann = |sent: &Sent| sent.letter.contains("\r\nTo: ann@example.org\r\n");
-    assert_eq!(sent(&folder).iter().filter(|sent| to_ann(sent)).count(), 1);
+    let to_ann = |sent: &SentMail| sent.letter.contains("\r\nTo: ann@example.org\r\n");
+    assert_eq!(sent_mails(&folder).iter().filter(|sent| to_ann(sent)).count(), 1);
 }
 
 #[test]
 fn logrotate_takes_the_log_file_and_the_next_line_lands_in_a_new_one() {
-    if !tools::is_root() || !tools::has(&["logrotate"]) {
+    if !tools::require_root() || !tools::require_programs(&["logrotate"]) {
         return;
     }
     let sandbox = Sandbox::new();
     let log = sandbox.path("activity.log").display().to_string();
-    let example = source("examples/logrotate");
+    let example = read_repository_file("examples/logrotate");
     assert!(example.contains("\n/var/log/activity.log {"), "the file that crontab.example names");
-    assert!(source("crontab.example").contains(">> /var/log/activity.log\n"));
+    assert!(read_repository_file("crontab.example").contains(">> /var/log/activity.log\n"));
     sandbox.write("rotate", example.replace("/var/log/activity.log", &log));
     fs::set_permissions(sandbox.work_folder(), fs::Permissions::from_mode(0o755)).unwrap();
     sandbox.write(
@@ -299,7 +301,8 @@ fn logrotate_takes_the_log_file_and_the_next_line_lands_in_a_new_one() {
 
 #[test]
 fn systemd_finds_no_fault_with_the_units() {
-    if !tools::is_root() || !tools::has(&["systemd-analyze", "mount", "unshare"]) {
+    if !tools::require_root() || !tools::require_programs(&["systemd-analyze", "mount", "unshare"])
+    {
         return;
     }
     let sandbox = Sandbox::new();

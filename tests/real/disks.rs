@@ -22,7 +22,7 @@ impl Mount {
         mount
     }
 
-    pub(crate) fn read_only(&self) {
+    pub(crate) fn remount_read_only(&self) {
         self.run("mount", &["-o", "remount,ro"]);
     }
 
@@ -48,13 +48,13 @@ impl Drop for Mount {
     }
 }
 
-pub(crate) fn with_db(db: &Path) -> [(&'static str, &str); 1] {
+pub(crate) fn db_variable(db: &Path) -> [(&'static str, &str); 1] {
     [("ACTIVITY_DB", db.to_str().unwrap())]
 }
 
 #[test]
 fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::new();
@@ -67,7 +67,7 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
             (0..50).map(|n| format!(r#"{{"action":"a","title":"{acknowledged} {n} {title}"}}"#)),
         );
         sandbox.write("events.jsonl", input);
-        let out = sandbox.run_with_env(&with_db(&db), ["ingest", "--again", "events.jsonl"]);
+        let out = sandbox.run_with_env(&db_variable(&db), ["ingest", "--again", "events.jsonl"]);
         if out.code != Some(0) {
             break out;
         }
@@ -84,30 +84,30 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
     assert_eq!(stored.event_count(), acknowledged);
     drop(stored);
     // One event is refused as well, or fits; either way it is said.
-    let out = sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "one"]);
+    let out = sandbox.run_with_env(&db_variable(&db), ["ingest", "--action", "one"]);
     assert!(matches!(out.code, Some(0 | 74)), "{out}");
     let landed = acknowledged + u64::from(out.code == Some(0));
     drop(out);
     // Reading needs no space.
     for args in [&["list"] as &[_], &["show", "1"], &["list", "--json", "x"], &["actions"]] {
-        sandbox.run_with_env(&with_db(&db), args).ok().done();
+        sandbox.run_with_env(&db_variable(&db), args).ok().done();
     }
     assert_eq!(Log::open(&db).event_count(), landed);
     // With space again it goes on.
     mount.run("mount", &["-o", "remount,size=30m"]);
-    sandbox.run_with_env(&with_db(&db), ["ingest", "events.jsonl", "--again"]).ok().done();
+    sandbox.run_with_env(&db_variable(&db), ["ingest", "events.jsonl", "--again"]).ok().done();
     Log::open(&db).assert_sound();
 }
 
 #[test]
 fn a_full_disk_is_read_though_nothing_is_left_beside_the_log() {
-    if !tools::is_root() || !tools::has(&["mount", "sqlite3"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount", "sqlite3"]) {
         return;
     }
     let sandbox = Sandbox::new();
     let mount = Mount::new(&sandbox, "16m");
     let db = mount.db();
-    sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "user.edit"]).ok().done();
+    sandbox.run_with_env(&db_variable(&db), ["ingest", "--action", "user.edit"]).ok().done();
     // The last to close a log takes what is beside it away, unless it is one of ours.
     let shell = Command::new("sqlite3").arg(&db).arg("SELECT count(*) FROM event").output();
     assert_eq!(shell.unwrap().stdout, b"1\n");
@@ -120,15 +120,15 @@ fn a_full_disk_is_read_though_nothing_is_left_beside_the_log() {
     assert!(!filled.unwrap().status.success(), "the disk is not full");
 
     for args in [&["list"] as &[_], &["show", "1"], &["actions"], &["verify"]] {
-        sandbox.run_with_env(&with_db(&db), args).ok().done();
+        sandbox.run_with_env(&db_variable(&db), args).ok().done();
     }
-    let told = sandbox.run_with_env(&with_db(&db), ["list", "--json"]).ok();
+    let told = sandbox.run_with_env(&db_variable(&db), ["list", "--json"]).ok();
     assert!(told.stdout().contains("user.edit"), "{told}");
 }
 
 #[test]
 fn an_export_onto_a_full_disk_is_74_and_leaves_no_half_file() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::new();
@@ -144,7 +144,7 @@ fn an_export_onto_a_full_disk_is_74_and_leaves_no_half_file() {
 
 #[test]
 fn a_log_on_a_read_only_disk_is_read() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     for with_sides in [true, false] {
@@ -153,7 +153,7 @@ fn a_log_on_a_read_only_disk_is_read() {
         let db = mount.db();
         let input = join_lines((0..20).map(|n| format!(r#"{{"action":"a.b","actor_id":"{n}"}}"#)));
         sandbox.write("events.jsonl", input);
-        sandbox.run_with_env(&with_db(&db), ["ingest", "events.jsonl"]).ok().done();
+        sandbox.run_with_env(&db_variable(&db), ["ingest", "events.jsonl"]).ok().done();
         if !with_sides {
             let log = Log::open_to_write(&db);
             log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
@@ -161,14 +161,14 @@ fn a_log_on_a_read_only_disk_is_read() {
             drop(fs::remove_file(mount.0.join("log.db-wal")));
             drop(fs::remove_file(mount.0.join("log.db-shm")));
         }
-        mount.read_only();
-        let out = sandbox.run_with_env(&with_db(&db), ["list", "--json"]).ok();
+        mount.remount_read_only();
+        let out = sandbox.run_with_env(&db_variable(&db), ["list", "--json"]).ok();
         assert_eq!(out.json_lines().len(), 20, "with side files: {with_sides}");
-        sandbox.run_with_env(&with_db(&db), ["show", "7"]).ok().done();
-        let out = sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "x"]);
+        sandbox.run_with_env(&db_variable(&db), ["show", "7"]).ok().done();
+        let out = sandbox.run_with_env(&db_variable(&db), ["ingest", "--action", "x"]);
         out.exits(74).no_stdout().stderr_has("read-only").done();
         sandbox
-            .run_with_env(&with_db(&db), ["export", "--csv"])
+            .run_with_env(&db_variable(&db), ["export", "--csv"])
             .no_stdout()
             .exits_with_one_of(&[74, 77]);
     }
@@ -176,18 +176,18 @@ fn a_log_on_a_read_only_disk_is_read() {
 
 #[test]
 fn a_wal_without_its_index_on_a_read_only_disk_is_never_hidden() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::new();
     let mount = Mount::new(&sandbox, "10m");
     let db = mount.db();
-    sandbox.run_with_env(&with_db(&db), ["ingest", "--action", "in.the.wal"]).ok().done();
+    sandbox.run_with_env(&db_variable(&db), ["ingest", "--action", "in.the.wal"]).ok().done();
     let wal = mount.0.join("log.db-wal");
     assert!(wal.metadata().unwrap().len() > 0, "the event is in the WAL");
     fs::remove_file(mount.0.join("log.db-shm")).unwrap();
-    mount.read_only();
-    let out = sandbox.run_with_env(&with_db(&db), ["list"]).exits(74).no_stdout();
+    mount.remount_read_only();
+    let out = sandbox.run_with_env(&db_variable(&db), ["list"]).exits(74).no_stdout();
     assert!(out.stderr().contains("copy"), "{out}");
 }
 
@@ -224,7 +224,7 @@ fn a_limit_on_open_files_is_74_and_does_not_panic() {
 
 #[test]
 fn a_copy_for_which_there_is_no_room_is_74_and_the_old_one_stays() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::with_events();
@@ -243,13 +243,13 @@ fn a_copy_for_which_there_is_no_room_is_74_and_the_old_one_stays() {
 
 #[test]
 fn a_copy_is_read_and_verified_where_nothing_can_be_written() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::with_events();
     let mount = Mount::new(&sandbox, "4m");
     sandbox.run(["backup", "mount/copy.db"]).ok().no_stderr().done();
-    mount.read_only();
+    mount.remount_read_only();
     let args = ["--db", "mount/copy.db"];
     let held = sandbox.run(["verify"].into_iter().chain(args)).ok().no_stderr();
     assert_eq!(held.stdout(), sandbox.run(["verify"]).ok().stdout());

@@ -12,21 +12,21 @@ use crate::support::Output;
 use crate::support::Sandbox;
 use crate::tools;
 
-fn example(name: &str) -> PathBuf {
+fn example_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
 /// A sandbox in which `activity` is on the path, and its log has an absolute name.
-struct Host(Sandbox);
+struct ExampleHost(Sandbox);
 
-impl Host {
+impl ExampleHost {
     fn new() -> Self {
         let sandbox = Sandbox::new();
         sandbox.run_shell("activity --version").ok().done();
         Self(sandbox)
     }
 
-    fn tool(&self, program: &str) -> Command {
+    fn command_of(&self, program: &str) -> Command {
         let mut command = self.0.command_of(program);
         let bin = self.0.root().join("bin");
         command
@@ -42,33 +42,33 @@ impl Host {
         command
     }
 
-    fn sh(&self, script: &str) -> Output {
-        let mut command = self.tool("sh");
+    fn run_script(&self, script: &str) -> Output {
+        let mut command = self.command_of("sh");
         command.args(["-euc", script]);
         self.0.run_command(command)
     }
 
     /// Has a shell's profile read the hook. What comes before it in `/etc` sets the path anew.
-    fn profile(&self, name: &str, hook: &Path) {
+    fn write_profile(&self, name: &str, hook: &Path) {
         let bin = self.0.root().join("bin");
         let text = format!("PATH='{}':$PATH\n. '{}'\n", bin.display(), hook.display());
         fs::write(self.0.home().join(name), text).unwrap();
     }
 
-    fn stored(&self) -> Vec<Value> {
+    fn stored_events(&self) -> Vec<Value> {
         self.0.log().assert_sound();
         self.0.stored_events()
     }
 }
 
 /// The values of one field, in order of arrival.
-fn field<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
+fn field_values<'a>(events: &'a [Value], name: &str) -> Vec<&'a str> {
     events.iter().map(|event| event[name].as_str().unwrap_or_default()).collect()
 }
 
 #[test]
 fn a_login_shell_records_login_and_logout() {
-    if !tools::has(&["bash"]) {
+    if !tools::require_programs(&["bash"]) {
         return;
     }
     for (shell, profile, from, ip) in [
@@ -76,18 +76,18 @@ fn a_login_shell_records_login_and_logout() {
         ("dash", ".profile", Some("fe80::1%eth0 50022 22"), Some("fe80::1")),
         ("bash", ".profile", None, None),
     ] {
-        let host = Host::new();
-        let hook = example("shell/activity.sh");
-        host.profile(profile, &hook);
-        let mut command = host.tool(shell);
+        let host = ExampleHost::new();
+        let hook = example_path("shell/activity.sh");
+        host.write_profile(profile, &hook);
+        let mut command = host.command_of(shell);
         if let Some(from) = from {
             command.env("SSH_CLIENT", from);
         }
         command.args(["-l", "-c", "echo at work"]);
         let out = host.0.run_command(command).ok().no_stderr();
         assert_eq!(out.stdout(), "at work\n");
-        let events = host.stored();
-        assert_eq!(field(&events, "action"), ["session.login", "session.logout"], "{shell}");
+        let events = host.stored_events();
+        assert_eq!(field_values(&events, "action"), ["session.login", "session.logout"], "{shell}");
         assert_eq!(events[0]["session_id"], events[1]["session_id"]);
         assert!(!events[0]["actor_id"].as_str().unwrap().is_empty());
         for event in &events {
@@ -98,10 +98,10 @@ fn a_login_shell_records_login_and_logout() {
 
 #[test]
 fn a_login_goes_on_where_the_log_cannot_be_written() {
-    let host = Host::new();
-    let hook = example("shell/activity.sh");
-    host.profile(".profile", &hook);
-    let mut command = host.tool("dash");
+    let host = ExampleHost::new();
+    let hook = example_path("shell/activity.sh");
+    host.write_profile(".profile", &hook);
+    let mut command = host.command_of("dash");
     command.env("ACTIVITY_DB", "/dev/null/log.db").args(["-l", "-c", "echo at work"]);
     let out = host.0.run_command(command).ok();
     assert_eq!(out.stdout(), "at work\n");
@@ -114,11 +114,11 @@ fn a_login_goes_on_where_the_log_cannot_be_written() {
 
 #[test]
 fn a_push_is_recorded_ref_by_ref() {
-    if !tools::has(&["git"]) {
+    if !tools::require_programs(&["git"]) {
         return;
     }
-    let host = Host::new();
-    let hook = example("git/post-receive");
+    let host = ExampleHost::new();
+    let hook = example_path("git/post-receive");
     let mode = hook.metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o111, 0o111, "the hook is executable");
     let script = format!(
@@ -131,10 +131,10 @@ fn a_push_is_recorded_ref_by_ref() {
          git checkout -q -b feat/x && git push -q origin feat/x && git push -q origin :feat/x",
         hook.display()
     );
-    host.sh(&script).ok().no_stderr().done();
-    let events = host.stored();
+    host.run_script(&script).ok().no_stderr().done();
+    let events = host.stored_events();
     assert_eq!(
-        field(&events, "action"),
+        field_values(&events, "action"),
         [
             "git.branch.create",
             "git.branch.update",
@@ -144,7 +144,7 @@ fn a_push_is_recorded_ref_by_ref() {
         ]
     );
     assert_eq!(
-        field(&events, "target_id"),
+        field_values(&events, "target_id"),
         ["site/main", "site/main", "site/v1", "site/feat/x", "site/feat/x"]
     );
     assert_eq!(events[0]["title"], "First \"quoted\" $commit");
@@ -158,24 +158,26 @@ fn a_push_is_recorded_ref_by_ref() {
 /// Installs and removes a small package of its own with apt-get, through the hook.
 #[test]
 fn apt_records_what_dpkg_did() {
-    if !tools::is_root() || !tools::has(&["apt-get", "dpkg-deb"]) {
+    if !tools::require_root() || !tools::require_programs(&["apt-get", "dpkg-deb"]) {
         return;
     }
-    let host = Host::new();
-    let conf = fs::read_to_string(example("apt/99activity")).unwrap();
-    let script = example("apt/dpkg-events").display().to_string();
+    let host = ExampleHost::new();
+    let conf = fs::read_to_string(example_path("apt/99activity")).unwrap();
+    let script = example_path("apt/dpkg-events").display().to_string();
     assert!(conf.contains("/usr/local/lib/activity/dpkg-events"));
     host.0.write("apt.conf", conf.replace("/usr/local/lib/activity/dpkg-events", &script));
     host.0.write("control", "Package: activity-example\nVersion: 1.2\nArchitecture: all\nMaintainer: A <a@example.org>\nDescription: made by a test, and removed by it\n");
-    let out = host.sh("mkdir -p package/DEBIAN && cp control package/DEBIAN/
+    let out = host.run_script(
+        "mkdir -p package/DEBIAN && cp control package/DEBIAN/
          dpkg-deb --build package example.deb > /dev/null
          export APT_CONFIG=$PWD/apt.conf DEBIAN_FRONTEND=noninteractive
          chmod 0755 . ..
          apt-get install -qy --no-install-recommends ./example.deb
-         apt-get purge -qy activity-example");
+         apt-get purge -qy activity-example",
+    );
     assert!(!out.stderr().contains("activity: "), "{out}");
     let out = out.ok();
-    let events = host.stored();
+    let events = host.stored_events();
     let ours: Vec<&Value> =
         events.iter().filter(|event| event["target_label"] == "activity-example").collect();
     let actions: Vec<_> = ours.iter().map(|event| event["action"].as_str().unwrap()).collect();
@@ -186,70 +188,72 @@ fn apt_records_what_dpkg_did() {
     assert_eq!(install["diff"]["version"]["after"], "1.2");
     assert_eq!(install["source"], "system");
     // Twice through the whole of dpkg's log, and each event once.
-    let ids: std::collections::BTreeSet<_> = field(&events, "event_id").into_iter().collect();
+    let ids: std::collections::BTreeSet<_> =
+        field_values(&events, "event_id").into_iter().collect();
     assert_eq!(ids.len(), events.len());
 }
 
 #[test]
 fn access_lines_become_requests() {
-    if !tools::has(&["jq"]) {
+    if !tools::require_programs(&["jq"]) {
         return;
     }
-    let host = Host::new();
-    let (filter, log) = (example("nginx/access.jq"), example("nginx/access.log"));
+    let host = ExampleHost::new();
+    let (filter, log) = (example_path("nginx/access.jq"), example_path("nginx/access.log"));
     let script = format!(
         "jq -cR -f '{}' '{}' > access.jsonl && activity ingest access.jsonl",
         filter.display(),
         log.display()
     );
-    let out = host.sh(&script).ok();
+    let out = host.run_script(&script).ok();
     assert_eq!(
         out.stderr(),
         "ingested 4, duplicates 0, rejected 0\n",
         "the line that is no request is out"
     );
-    let events = host.stored();
-    assert_eq!(field(&events, "method"), ["GET", "POST", "POST", "DELETE"]);
+    let events = host.stored_events();
+    assert_eq!(field_values(&events, "method"), ["GET", "POST", "POST", "DELETE"]);
     assert_eq!(events[0]["occurred_at"], "2026-11-20T04:12:01Z");
     assert_eq!(events[0]["target_id"], "/courses");
     assert_eq!(events[1]["actor_id"], "maria");
     assert_eq!(events[2]["status_code"], 401);
     assert_eq!(events[3]["severity"], "high");
-    let out = host.sh("activity list --json --failed").ok();
+    let out = host.run_script("activity list --json --failed").ok();
     assert_eq!(out.ids(), [4, 3]);
 }
 
 #[test]
 fn cloudtrail_records_become_events() {
-    if !tools::has(&["jq"]) {
+    if !tools::require_programs(&["jq"]) {
         return;
     }
-    let host = Host::new();
-    let (filter, trail) = (example("cloudtrail/records.jq"), example("cloudtrail/trail.json"));
+    let host = ExampleHost::new();
+    let (filter, trail) =
+        (example_path("cloudtrail/records.jq"), example_path("cloudtrail/trail.json"));
     let script = format!("jq -c -f '{}' '{}' | activity ingest", filter.display(), trail.display());
     for counts in ["ingested 3, duplicates 0", "ingested 0, duplicates 3"] {
-        assert_eq!(host.sh(&script).ok().stderr(), format!("{counts}, rejected 0\n"));
+        assert_eq!(host.run_script(&script).ok().stderr(), format!("{counts}, rejected 0\n"));
     }
-    let events = host.stored();
+    let events = host.stored_events();
     assert_eq!(
-        field(&events, "action"),
+        field_values(&events, "action"),
         ["s3.put_bucket_policy", "iam.create_user_failed", "sts.assume_role"]
     );
-    assert_eq!(field(&events, "actor_label"), ["maria", "deploy", "ec2.amazonaws.com"]);
+    assert_eq!(field_values(&events, "actor_label"), ["maria", "deploy", "ec2.amazonaws.com"]);
     assert_eq!(events[0]["target_id"], "arn:aws:s3:::s2l-media");
     assert_eq!(events[2].get("ip"), None);
-    assert_eq!(host.sh("activity list --json is:failed").ok().ids(), [2]);
+    assert_eq!(host.run_script("activity list --json is:failed").ok().ids(), [2]);
 }
 
 #[test]
 fn a_wordpress_mirror_is_taken_in() {
-    let host = Host::new();
-    let mirror = example("wp-activity-log/mirror.log");
-    let out = host.sh(&format!("activity ingest '{}'", mirror.display())).ok();
+    let host = ExampleHost::new();
+    let mirror = example_path("wp-activity-log/mirror.log");
+    let out = host.run_script(&format!("activity ingest '{}'", mirror.display())).ok();
     assert_eq!(out.stderr(), "ingested 6, duplicates 0, rejected 0\n");
-    let events = host.stored();
+    let events = host.stored_events();
     assert_eq!(
-        field(&events, "action"),
+        field_values(&events, "action"),
         [
             "user.login",
             "post.modified",
@@ -259,7 +263,10 @@ fn a_wordpress_mirror_is_taken_in() {
             "wsal.1002"
         ]
     );
-    assert_eq!(field(&events, "severity"), ["info", "low", "high", "medium", "info", "critical"]);
+    assert_eq!(
+        field_values(&events, "severity"),
+        ["info", "low", "high", "medium", "info", "critical"]
+    );
     assert!(events.iter().all(|event| event["tenant"] == "s2l.online"));
     assert_eq!(events[1]["diff"]["Title"]["after"], "Spring launch");
     assert_eq!(events[3]["target_id"], "17");
@@ -268,19 +275,19 @@ fn a_wordpress_mirror_is_taken_in() {
 
 #[test]
 fn a_git_history_becomes_events() {
-    if !tools::has(&["git"]) {
+    if !tools::require_programs(&["git"]) {
         return;
     }
-    let host = Host::new();
+    let host = ExampleHost::new();
     let script = format!(
         "export GIT_AUTHOR_NAME='Ann \"A\" O\\Neil' GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=C GIT_COMMITTER_EMAIL=c@d
          git init -q -b main work && cd work
          git commit -q --allow-empty -m 'Say \"hi\" \\ back' && git commit -q --allow-empty -m 'Tab\there'
          sh '{}' . > ../commits.jsonl && cd .. && activity ingest commits.jsonl",
-        example("git-log.sh").display()
+        example_path("git-log.sh").display()
     );
-    assert_eq!(host.sh(&script).ok().stderr(), "ingested 2, duplicates 0, rejected 0\n");
-    let events = host.stored();
+    assert_eq!(host.run_script(&script).ok().stderr(), "ingested 2, duplicates 0, rejected 0\n");
+    let events = host.stored_events();
     assert_eq!(events[0]["title"], "Say \"hi\" \\ back");
     assert_eq!(events[0]["actor_label"], "Ann \"A\" O\\Neil");
 }
@@ -288,7 +295,7 @@ fn a_git_history_becomes_events() {
 /// The README's first command, from another folder; with dpkg's history, git's, or neither.
 #[test]
 fn the_tour_is_worth_its_while() {
-    let tour = example("tour.sh");
+    let tour = example_path("tour.sh");
     let sandbox = Sandbox::new();
     let mut command = Command::new("sh");
     command
@@ -319,7 +326,9 @@ fn the_tour_is_worth_its_while() {
 
 #[test]
 fn the_sample_is_taken_in_whole() {
-    let host = Host::new();
-    let out = host.sh(&format!("activity ingest '{}'", example("sample.jsonl").display())).ok();
+    let host = ExampleHost::new();
+    let out = host
+        .run_script(&format!("activity ingest '{}'", example_path("sample.jsonl").display()))
+        .ok();
     assert_eq!(out.stderr(), "ingested 20, duplicates 0, rejected 0\n");
 }

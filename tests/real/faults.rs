@@ -9,16 +9,16 @@ use crate::support::join_lines;
 use crate::tools;
 
 /// Calls by which the program changes files.
-const CHANGING: [&str; 9] =
+const WRITING_CALLS: [&str; 9] =
     ["pwrite64", "write", "fsync", "fdatasync", "ftruncate", "unlink", "rename", "link", "linkat"];
 
 /// How many events the ingest has that is cut off.
 const EVENTS: usize = 300;
 
 /// Events acknowledged before.
-const BEFORE: usize = 20;
+const PRIOR_EVENTS: usize = 20;
 
-fn input(with_ids: bool) -> String {
+fn events_input(with_ids: bool) -> String {
     join_lines((0..EVENTS).map(|n| {
         let id = if with_ids { format!(r#","event_id":"e{n}""#) } else { String::new() };
         let (action, actor) = (n % 7, n % 13);
@@ -27,11 +27,12 @@ fn input(with_ids: bool) -> String {
 }
 
 /// A sandbox in memory with the input, and a log of some events if asked for.
-fn prepared(with_ids: bool, with_log: bool) -> Sandbox {
+fn prepare_sandbox(with_ids: bool, with_log: bool) -> Sandbox {
     let sandbox = Sandbox::in_memory();
-    sandbox.write("events.jsonl", input(with_ids));
+    sandbox.write("events.jsonl", events_input(with_ids));
     if with_log {
-        let before = (0..BEFORE).map(|n| format!(r#"{{"action":"b","event_id":"before{n}"}}"#));
+        let before =
+            (0..PRIOR_EVENTS).map(|n| format!(r#"{{"action":"b","event_id":"before{n}"}}"#));
         sandbox.ingest(join_lines(before));
     }
     sandbox
@@ -39,8 +40,8 @@ fn prepared(with_ids: bool, with_log: bool) -> Sandbox {
 
 /// Checks the log after a fault, then that the same command completes to the exact count.
 #[track_caller]
-fn sound_then_completed(sandbox: &Sandbox, with_log: bool, fault: &str) {
-    let before = if with_log { BEFORE } else { 0 };
+fn assert_sound_then_complete(sandbox: &Sandbox, with_log: bool, fault: &str) {
+    let before = if with_log { PRIOR_EVENTS } else { 0 };
     if sandbox.exists("log.db") {
         let log = sandbox.log();
         log.assert_sound();
@@ -58,15 +59,15 @@ fn sound_then_completed(sandbox: &Sandbox, with_log: bool, fault: &str) {
 
 #[test]
 fn killed_at_each_call_of_an_ingest() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     for (with_ids, with_log) in [(true, false), (false, false), (false, true)] {
         let mut killed = Vec::new();
-        for call in CHANGING {
+        for call in WRITING_CALLS {
             let mut positions = 0;
             for nth in 1.. {
-                let sandbox = prepared(with_ids, with_log);
+                let sandbox = prepare_sandbox(with_ids, with_log);
                 let args = ["ingest", "events.jsonl"];
                 let (out, injected) =
                     strace::inject(&sandbox, call, "signal=SIGKILL", nth, false, &args);
@@ -78,7 +79,7 @@ fn killed_at_each_call_of_an_ingest() {
                 assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
                 drop(out);
                 positions += 1;
-                sound_then_completed(&sandbox, with_log, &format!("SIGKILL at {call} {nth}"));
+                assert_sound_then_complete(&sandbox, with_log, &format!("SIGKILL at {call} {nth}"));
             }
             killed.push((call, positions));
         }
@@ -90,7 +91,7 @@ fn killed_at_each_call_of_an_ingest() {
 
 #[test]
 fn an_error_at_each_call_of_an_ingest() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let calls = [
@@ -112,7 +113,7 @@ fn an_error_at_each_call_of_an_ingest() {
     for (call, error) in calls {
         let mut positions = 0;
         for nth in 1.. {
-            let sandbox = prepared(false, true);
+            let sandbox = prepare_sandbox(false, true);
             let fault = format!("error={error}");
             let args = ["ingest", "events.jsonl"];
             let (out, injected) = strace::inject(&sandbox, call, &fault, nth, true, &args);
@@ -130,10 +131,10 @@ fn an_error_at_each_call_of_an_ingest() {
                 failed += 1;
                 assert!(out.stderr().starts_with("activity: "), "{what}\n{out}");
             } else {
-                sandbox.assert_sound_with((BEFORE + EVENTS) as u64);
+                sandbox.assert_sound_with((PRIOR_EVENTS + EVENTS) as u64);
             }
             drop(out);
-            sound_then_completed(&sandbox, true, &what);
+            assert_sound_then_complete(&sandbox, true, &what);
         }
         let needed = matches!(call, "pwrite64" | "fdatasync" | "pread64" | "openat" | "fcntl");
         assert!(positions > 0 || !needed, "{call} was never met");
@@ -143,13 +144,13 @@ fn an_error_at_each_call_of_an_ingest() {
 
 #[test]
 fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let mut told = 0;
     for (call, error) in [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("fdatasync", "EIO")] {
         for nth in 1.. {
-            let sandbox = prepared(false, true);
+            let sandbox = prepare_sandbox(false, true);
             let args = ["ingest", "--action", "hook.run"];
             let fault = format!("error={error}");
             let (out, injected) = strace::inject(&sandbox, call, &fault, nth, true, &args);
@@ -162,7 +163,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             let out = out.exits(74).no_stdout();
             let Some((_, id)) = out.stderr().split_once("--event-id ") else {
                 // It failed before there was anything to confirm.
-                sandbox.assert_sound_with(BEFORE as u64);
+                sandbox.assert_sound_with(PRIOR_EVENTS as u64);
                 continue;
             };
             told += 1;
@@ -172,7 +173,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             let args = ["ingest", "--action", "hook.run", "--event-id", &id];
             sandbox.run(args).ok().done();
             sandbox.run(args).ok().stderr_has("duplicates 1").done();
-            sandbox.assert_sound_with(BEFORE as u64 + 1);
+            sandbox.assert_sound_with(PRIOR_EVENTS as u64 + 1);
         }
     }
     assert!(told >= 3, "an unconfirmed write was told {told} times");
@@ -180,10 +181,10 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
 
 #[test]
 fn an_error_while_reading_is_74_and_never_a_shorter_list() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
-    let sandbox = prepared(true, true);
+    let sandbox = prepare_sandbox(true, true);
     sandbox.run(["ingest", "events.jsonl"]).ok().done();
     let args = ["list", "--json", "--limit", "1000"];
     let whole = sandbox.run(args).ok();
@@ -205,13 +206,13 @@ fn an_error_while_reading_is_74_and_never_a_shorter_list() {
 
 #[test]
 fn an_export_that_is_killed_leaves_its_output_as_it_was() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let mut killed = 0;
     for call in ["write", "pwrite64", "fsync", "fdatasync", "rename", "renameat2", "linkat"] {
         for nth in 1.. {
-            let sandbox = prepared(true, true);
+            let sandbox = prepare_sandbox(true, true);
             sandbox.write("out.jsonl", "old");
             let args = ["export", "-o", "out.jsonl"];
             let (out, injected) =
@@ -223,7 +224,7 @@ fn an_export_that_is_killed_leaves_its_output_as_it_was() {
             killed += 1;
             let target = sandbox.read("out.jsonl");
             let rows = target.iter().filter(|byte| **byte == b'\n').count();
-            assert!(target == b"old" || rows == BEFORE, "{call} {nth}: half an output");
+            assert!(target == b"old" || rows == PRIOR_EVENTS, "{call} {nth}: half an output");
             sandbox.log().assert_sound();
             // The next one to the same name leaves no remains of the one that was killed.
             sandbox.run(args).ok().done();
@@ -241,7 +242,7 @@ fn an_export_that_is_killed_leaves_its_output_as_it_was() {
 #[test]
 fn a_long_ingest_that_is_killed_between_and_within_its_transactions() {
     const MANY: usize = 110_000;
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let input =
@@ -277,10 +278,10 @@ fn a_long_ingest_that_is_killed_between_and_within_its_transactions() {
 
 #[test]
 fn an_event_is_synced_with_fdatasync_before_it_is_acknowledged() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
-    let sandbox = prepared(false, true);
+    let sandbox = prepare_sandbox(false, true);
     let trace = sandbox.path("strace.out");
     let options =
         ["-y", "-o", trace.to_str().unwrap(), "-e", "trace=pwrite64,fsync,fdatasync,write"];

@@ -7,7 +7,7 @@ use crate::support::Output;
 use crate::support::Sandbox;
 
 /// The files of a log.
-pub(crate) fn files(db: &Path) -> Vec<String> {
+pub(crate) fn log_files(db: &Path) -> Vec<String> {
     let db = db.display();
     let sides = ["", "-wal", "-shm", "-journal", ".lock", ".reserve"];
     sides.iter().map(|side| format!("{db}{side}")).collect()
@@ -35,7 +35,7 @@ pub(crate) fn inject(
     let traced = format!("trace={call}");
     let to = trace.to_str().unwrap();
     let mut options = vec!["-o", to, "-e", "signal=none", "-e", &traced, "-e", &what];
-    let paths = files(&sandbox.db());
+    let paths = log_files(&sandbox.db());
     if on_log_alone {
         options.extend(paths.iter().flat_map(|path| ["-P", path.as_str()]));
     }

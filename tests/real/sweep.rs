@@ -8,7 +8,7 @@ use std::process::Child;
 use serde_json::Value;
 
 use crate::disks::Mount;
-use crate::disks::with_db;
+use crate::disks::db_variable;
 use crate::strace;
 use crate::support::Sandbox;
 use crate::support::clock;
@@ -17,20 +17,21 @@ use crate::support::log::Log;
 use crate::tools;
 
 /// Calls by which a sweep changes files.
-const CHANGING: [&str; 6] = ["pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "fallocate"];
+const WRITING_CALLS: [&str; 6] =
+    ["pwrite64", "fdatasync", "fsync", "ftruncate", "unlink", "fallocate"];
 
 /// The events of the log that is swept, and how many of them are too old in the end.
 const EVENTS: i64 = 170;
-const DOOMED: i64 = 150;
+const EXPIRED: i64 = 150;
 
-const DAY: i64 = 86_400;
+const DAY_SECONDS: i64 = 86_400;
 
 /// A log that was swept once, so that it has runs; now their neighbours are old as well, and some
 /// others. Every label stands once, so that there is something else to remove with each event.
-fn prepared(sandbox: &Sandbox) {
+fn prepare_log(sandbox: &Sandbox) {
     let label = "x".repeat(200);
     sandbox.ingest(join_lines((0..EVENTS).map(|n| {
-        let at = clock::seconds_ago(if n < DOOMED { 400 } else { 1 } * DAY);
+        let at = clock::seconds_ago(if n < EXPIRED { 400 } else { 1 } * DAY_SECONDS);
         // Pairs of actions, the first of which goes first; every seventh pair goes alone.
         let action = if n % 14 < 12 && n % 4 == 0 { "cron.run" } else { "user.edit" };
         format!(
@@ -43,17 +44,17 @@ fn prepared(sandbox: &Sandbox) {
     let config = "[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '30d'\n";
     sandbox.write("config.toml", format!("[retention]\n{config}"));
     sandbox.run(["sweep"]).ok().done();
-    assert!(gaps(sandbox) >= 11, "{} runs", gaps(sandbox));
+    assert!(gap_count(sandbox) >= 11, "{} runs", gap_count(sandbox));
     sandbox.write("config.toml", "[retention]\nkeep = '30d'\n");
 }
 
-fn gaps(sandbox: &Sandbox) -> i64 {
+fn gap_count(sandbox: &Sandbox) -> i64 {
     sandbox.log().query_value("SELECT count(*) FROM gap")
 }
 
 /// How far a sweep came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum RemovalState {
     /// Nothing is vouched for.
     Before,
     /// Some events that are vouched for are still there.
@@ -63,12 +64,12 @@ enum State {
 
 /// Checks by the program's own means that a log holds.
 #[track_caller]
-fn holds(sandbox: &Sandbox, db: &Path, what: &str) {
-    let out = sandbox.run_with_env(&with_db(db), ["verify", "--json"]);
+fn assert_verified(sandbox: &Sandbox, db: &Path, what: &str) {
+    let out = sandbox.run_with_env(&db_variable(db), ["verify", "--json"]);
     assert_eq!(out.code, Some(0), "{what}\n{out}");
     let told = out.json();
     let log = Log::open(db);
-    let left: i64 = log.query_value(LEFT);
+    let left: i64 = log.query_value(COUNT_UNREMOVED);
     assert_eq!(
         told["events"],
         log.query_value::<i64>("SELECT count(*) FROM event") - left,
@@ -80,15 +81,15 @@ fn holds(sandbox: &Sandbox, db: &Path, what: &str) {
 }
 
 /// How many events are vouched for and still there.
-const LEFT: &str = "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM gap \
+const COUNT_UNREMOVED: &str = "SELECT count(*) FROM event, head WHERE EXISTS (SELECT 1 FROM gap \
     WHERE event.id BETWEEN first AND last AND gap.sweep <= head.sweep AND head.sweep < until)";
 
 /// Checks a log that may have been left midway: the chain, each count, and that nobody's row is gone.
 #[track_caller]
-fn looked_at(sandbox: &Sandbox, what: &str) -> State {
+fn inspect_state(sandbox: &Sandbox, what: &str) -> RemovalState {
     let log = sandbox.log();
     log.assert_sound();
-    holds(sandbox, &sandbox.db(), what);
+    assert_verified(sandbox, &sandbox.db(), what);
     let sweeps: i64 = log.query_value("SELECT sweep FROM head");
     let vouching: i64 =
         log.query_value("SELECT count(*) FROM events WHERE action = 'retention.sweep'");
@@ -98,27 +99,27 @@ fn looked_at(sandbox: &Sandbox, what: &str) -> State {
     );
     let ids: i64 = log.query_value("SELECT id FROM head");
     let gone = ids - log.query_value::<i64>("SELECT count(*) FROM event");
-    let left: i64 = log.query_value(LEFT);
+    let left: i64 = log.query_value(COUNT_UNREMOVED);
     assert_eq!(count, gone + left, "{what}: what is vouched for is gone, or going");
     match (sweeps, left) {
-        (1, 0) => State::Before,
-        (_, 0) => State::After,
-        _ => State::Midway,
+        (1, 0) => RemovalState::Before,
+        (_, 0) => RemovalState::After,
+        _ => RemovalState::Midway,
     }
 }
 
 /// Checks that the next sweep completes what was begun.
 #[track_caller]
-fn completed(sandbox: &Sandbox, state: State, what: &str) {
+fn complete_sweep(sandbox: &Sandbox, state: RemovalState, what: &str) {
     let out = sandbox.run(["sweep", "--json"]);
     assert_eq!(out.code, Some(0), "{what}\n{out}");
     let told = out.json();
-    if state != State::Before {
+    if state != RemovalState::Before {
         assert_eq!(told["count"], 0, "{what}: nothing is counted twice");
     }
-    assert_eq!(looked_at(sandbox, what), State::After, "{what}");
+    assert_eq!(inspect_state(sandbox, what), RemovalState::After, "{what}");
     let log = sandbox.log();
-    let stays = EVENTS - DOOMED;
+    let stays = EVENTS - EXPIRED;
     let kept: i64 =
         log.query_value("SELECT count(*) FROM events WHERE action <> 'retention.sweep'");
     assert_eq!(kept, stays, "{what}");
@@ -140,12 +141,12 @@ fn completed(sandbox: &Sandbox, state: State, what: &str) {
 }
 
 /// A copy of a prepared log, made anew for each fault.
-struct Prepared(Sandbox);
+struct PreparedLog(Sandbox);
 
-impl Prepared {
+impl PreparedLog {
     fn new() -> Self {
         let sandbox = Sandbox::in_memory();
-        prepared(&sandbox);
+        prepare_log(&sandbox);
         Self(sandbox)
     }
 
@@ -160,13 +161,13 @@ impl Prepared {
 
 #[test]
 fn killed_at_each_call_of_a_sweep() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
-    let prepared = Prepared::new();
+    let prepared = PreparedLog::new();
     let mut met = Vec::new();
     let mut states = Vec::new();
-    for call in CHANGING {
+    for call in WRITING_CALLS {
         let mut positions = 0;
         for nth in 1.. {
             let sandbox = prepared.copy();
@@ -179,15 +180,15 @@ fn killed_at_each_call_of_a_sweep() {
             assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
             positions += 1;
             let what = format!("SIGKILL at {call} {nth}");
-            let state = looked_at(&sandbox, &what);
+            let state = inspect_state(&sandbox, &what);
             states.push(state);
-            completed(&sandbox, state, &what);
+            complete_sweep(&sandbox, state, &what);
         }
         met.push((call, positions));
     }
     let of = |name| met.iter().find(|(call, _)| *call == name).unwrap().1;
     assert!(of("pwrite64") > 30 && of("fdatasync") > 2 && of("ftruncate") > 0, "{met:?}");
-    for state in [State::Before, State::Midway, State::After] {
+    for state in [RemovalState::Before, RemovalState::Midway, RemovalState::After] {
         let killed = states.iter().filter(|met| **met == state).count();
         assert!(killed > 3, "{killed} kills with the log {state:?}: {met:?}");
     }
@@ -195,10 +196,10 @@ fn killed_at_each_call_of_a_sweep() {
 
 #[test]
 fn an_error_at_each_call_of_a_sweep() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
-    let prepared = Prepared::new();
+    let prepared = PreparedLog::new();
     let mut failed = 0;
     for (call, error) in
         [("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("fdatasync", "EIO"), ("ftruncate", "EIO")]
@@ -214,8 +215,8 @@ fn an_error_at_each_call_of_a_sweep() {
             let what = format!("{error} at {call} {nth}");
             assert!(matches!(out.code, Some(0 | 74 | 75)), "{what}\n{out}");
             failed += usize::from(out.code != Some(0));
-            let state = looked_at(&sandbox, &what);
-            completed(&sandbox, state, &what);
+            let state = inspect_state(&sandbox, &what);
+            complete_sweep(&sandbox, state, &what);
         }
     }
     assert!(failed > 10, "errors were told {failed} times");
@@ -223,17 +224,17 @@ fn an_error_at_each_call_of_a_sweep() {
 
 #[test]
 fn a_full_disk_is_swept_by_means_of_the_reserve() {
-    if !tools::is_root() || !tools::has(&["mount"]) {
+    if !tools::require_root() || !tools::require_programs(&["mount"]) {
         return;
     }
     let sandbox = Sandbox::new();
     let mount = Mount::new(&sandbox, "16m");
     let db = mount.db();
-    let run = |args: &[&str]| sandbox.run_with_env(&with_db(&db), args);
+    let run = |args: &[&str]| sandbox.run_with_env(&db_variable(&db), args);
     let title = "x".repeat(900);
     let mut stored = 0;
     loop {
-        let at = clock::seconds_ago(400 * DAY);
+        let at = clock::seconds_ago(400 * DAY_SECONDS);
         sandbox.write(
             "events.jsonl",
             join_lines((0..100).map(|n| {
@@ -260,7 +261,7 @@ fn a_full_disk_is_swept_by_means_of_the_reserve() {
     let told = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
     assert_eq!(told["count"], stored);
     Log::open(&db).assert_sound();
-    holds(&sandbox, &db, "after a full disk");
+    assert_verified(&sandbox, &db, "after a full disk");
     assert_eq!(reserve.metadata().unwrap().len(), 8 << 20, "the reserve is back");
     run(&["ingest", "--again", "events.jsonl"]).ok().done();
     assert_eq!(Log::open(&db).event_count(), 101);
@@ -274,7 +275,7 @@ fn ingests_a_sweep_and_an_export_at_once() {
     let sandbox = Sandbox::new();
     // Few labels, that come and go: the keys of one who wrote before may be anybody's by now.
     let event = |file: i64, n: i64| {
-        let at = clock::seconds_ago(if n % 5 == 4 { 1 } else { 400 } * DAY);
+        let at = clock::seconds_ago(if n % 5 == 4 { 1 } else { 400 } * DAY_SECONDS);
         let actor = n / 100 % 7;
         format!(
             r#"{{"event_id":"{file}-{n}","action":"a.b","occurred_at":"{at}","actor_id":"{actor}","actor_label":"{file} {n}","user_agent":"{actor} {}","target_id":"{n}"}}"#,
@@ -322,7 +323,7 @@ fn ingests_a_sweep_and_an_export_at_once() {
     assert!(sweeps > 1 && exports > 1, "{sweeps} sweeps and {exports} exports met events");
     let log = sandbox.log();
     log.assert_sound();
-    holds(&sandbox, &sandbox.db(), "in the end");
+    assert_verified(&sandbox, &sandbox.db(), "in the end");
     let told: i64 = log.query_value(
         "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
     );
@@ -338,7 +339,7 @@ fn ingests_a_sweep_and_an_export_at_once() {
 
 #[test]
 fn a_clock_that_is_far_ahead_sweeps_nothing() {
-    if !tools::has(&["faketime"]) {
+    if !tools::require_programs(&["faketime"]) {
         return;
     }
     let sandbox = Sandbox::new();

@@ -26,7 +26,7 @@ const PACKAGES: [(&str, &str); 16] = [
 ];
 
 /// Whether these programs are there; under CI they must be.
-pub(crate) fn has(programs: &[&str]) -> bool {
+pub(crate) fn require_programs(programs: &[&str]) -> bool {
     programs.iter().all(|program| {
         let path =
             Command::new("sh").args(["-c", "command -v -- \"$0\"", program]).output().unwrap();
@@ -40,7 +40,7 @@ pub(crate) fn has(programs: &[&str]) -> bool {
 }
 
 /// Whether Debian's Python has these modules; under CI it must.
-pub(crate) fn has_python(modules: &[&str]) -> bool {
+pub(crate) fn require_python_modules(modules: &[&str]) -> bool {
     modules.iter().all(|module| {
         let import = format!("import {module}");
         let python = Command::new("/usr/bin/python3").args(["-c", &import]).output();
@@ -53,7 +53,7 @@ pub(crate) fn has_python(modules: &[&str]) -> bool {
 }
 
 /// Whether the tests run as root; under CI they must.
-pub(crate) fn is_root() -> bool {
+pub(crate) fn require_root() -> bool {
     if !is_running_as_root() {
         skip("this needs root");
     }

@@ -6,19 +6,19 @@ use std::os::unix::fs::PermissionsExt;
 use rusqlite::config::DbConfig;
 use serde_json::json;
 
-use crate::digest::KEY;
-use crate::digest::config;
+use crate::digest::SENDGRID_KEY;
+use crate::digest::digest_config;
+use crate::digest::digest_outcomes;
 use crate::digest::events;
-use crate::digest::header;
-use crate::digest::keeping_sendmail;
-use crate::digest::letters;
-use crate::digest::one;
-use crate::digest::outcomes;
+use crate::digest::header_values;
+use crate::digest::install_sendmail;
+use crate::digest::mail_server::MailServer;
+use crate::digest::parse_letters;
 use crate::digest::sendmail_config;
-use crate::digest::server::Server;
-use crate::digest::text;
+use crate::digest::single_header;
+use crate::digest::text_body;
 use crate::disks::Mount;
-use crate::disks::with_db;
+use crate::disks::db_variable;
 use crate::strace;
 use crate::support::Output;
 use crate::support::Sandbox;
@@ -26,14 +26,14 @@ use crate::support::log::Log;
 use crate::tools;
 
 /// A log of three events, and a service whose key is in a file.
-fn with_sendgrid(server: &Server) -> Sandbox {
+fn sandbox_with_sendgrid(server: &MailServer) -> Sandbox {
     let sandbox = Sandbox::in_memory();
     let more = format!(
         "[digest.sendgrid]\napi_key_file = 'the.key'\nbase_url = 'http://127.0.0.1:{}'",
         server.port
     );
-    sandbox.write("config.toml", config("sendgrid", &more));
-    let key = sandbox.write("the.key", KEY);
+    sandbox.write("config.toml", digest_config("sendgrid", &more));
+    let key = sandbox.write("the.key", SENDGRID_KEY);
     fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
     sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
     sandbox
@@ -41,16 +41,16 @@ fn with_sendgrid(server: &Server) -> Sandbox {
 
 #[test]
 fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
-    if !tools::has(&["strace"]) || !tools::has_python(&["jsonschema"]) {
+    if !tools::require_programs(&["strace"]) || !tools::require_python_modules(&["jsonschema"]) {
         return;
     }
-    let server = Server::start(&Sandbox::new(), "http", &[]);
+    let server = MailServer::start(&Sandbox::new(), "http", &[]);
     // How often it was killed before the mail went out, and after that with and without a record.
     let (mut before, mut unrecorded, mut recorded) = (0, 0, 0);
     for call in ["pwrite64", "fdatasync", "fsync"] {
         for nth in 1.. {
-            let sandbox = with_sendgrid(&server);
-            let mails = server.got().len();
+            let sandbox = sandbox_with_sendgrid(&server);
+            let mails = server.received().len();
             let (out, injected) =
                 strace::inject(&sandbox, call, "signal=SIGKILL", nth, true, &["digest"]);
             if !injected {
@@ -60,18 +60,18 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
             assert_eq!(out.signal, Some(9), "{call} {nth}\n{out}");
             drop(out);
             sandbox.log().assert_sound();
-            let kept = outcomes(&sandbox);
+            let kept = digest_outcomes(&sandbox);
             let begun: i64 = sandbox.log().query_value("SELECT count(*) FROM anchor WHERE id = 3");
-            match (server.got().len() - mails, kept.len()) {
+            match (server.received().len() - mails, kept.len()) {
                 (0, 0) => before += 1,
                 (1, 0) => unrecorded += 1,
                 (1, 1) => recorded += 1,
                 other => panic!("{call} {nth}: mails and records: {other:?}"),
             }
             sandbox.run(["digest"]).ok().no_stderr().done();
-            let (action, payload) = outcomes(&sandbox).pop().unwrap();
+            let (action, payload) = digest_outcomes(&sandbox).pop().unwrap();
             assert_eq!(action, "digest.sent");
-            let mail = server.got().pop().unwrap();
+            let mail = server.received().pop().unwrap();
             assert_eq!(mail["errors"], json!([]));
             let subject = mail["body"]["subject"].as_str().unwrap();
             let (told, named) = match (kept.len(), begun) {
@@ -92,19 +92,22 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
 }
 
 /// A log on a disk of its own, and a `sendmail` that keeps what it gets beside it.
-struct Full {
+struct FullDisk {
     sandbox: Sandbox,
     mount: Mount,
 }
 
-impl Full {
+impl FullDisk {
     fn new() -> Option<Self> {
-        if !tools::is_root() || !tools::has(&["mount"]) || !tools::has_python(&["json"]) {
+        if !tools::require_root()
+            || !tools::require_programs(&["mount"])
+            || !tools::require_python_modules(&["json"])
+        {
             return None;
         }
         let sandbox = Sandbox::new();
         let mount = Mount::new(&sandbox, "3m");
-        keeping_sendmail(&sandbox);
+        install_sendmail(&sandbox);
         sandbox.write("config.toml", sendmail_config(&sandbox, ""));
         let full = Self { sandbox, mount };
         full.sandbox.write("events.jsonl", events(&["auth.login", "auth.login"]));
@@ -121,7 +124,7 @@ impl Full {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        self.sandbox.run_with_env(&with_db(&self.mount.db()), args)
+        self.sandbox.run_with_env(&db_variable(&self.mount.db()), args)
     }
 
     /// Takes all the space that is left.
@@ -141,25 +144,25 @@ impl Full {
 
     /// Checks the only letter that went out, and that the error names it.
     #[track_caller]
-    fn sent_in_full(&self, out: &Output, why: &str) {
-        let letters = letters(&self.sandbox, &self.sandbox.path("letters"));
+    fn assert_sent_unrecorded(&self, out: &Output, why: &str) {
+        let letters = parse_letters(&self.sandbox, &self.sandbox.path("letters"));
         assert_eq!(letters.len(), 1);
-        let id = one(&letters[0], "Message-ID");
+        let id = single_header(&letters[0], "Message-ID");
         let said = format!("the digest was sent (message id {id}) and cannot be recorded");
         assert!(out.stderr().contains(&said), "{out}");
-        let (top, _) = text(&letters[0]).split_once("AT A GLANCE").unwrap();
+        let (top, _) = text_body(&letters[0]).split_once("AT A GLANCE").unwrap();
         let told = top.split_whitespace().collect::<Vec<_>>().join(" ");
         let cannot =
             "NEEDS A LOOK This mail may go unrecorded, and then the next digest has its events";
         assert!(told.contains(cannot) && told.contains(why), "{top}");
-        assert!(text(&letters[0]).contains("SIGN-INS (2)"));
-        assert!(!text(&letters[0]).contains("Keep this mail"), "no head is promised");
+        assert!(text_body(&letters[0]).contains("SIGN-INS (2)"));
+        assert!(!text_body(&letters[0]).contains("Keep this mail"), "no head is promised");
         Log::open(&self.mount.db()).assert_sound();
     }
 
     /// Checks that the next digest tells all of it again.
     #[track_caller]
-    fn is_made_up_for(&self) {
+    fn assert_next_covers(&self) {
         self.run(&["digest"]).ok().no_stderr().done();
         let history = self.history();
         assert_eq!(history.len(), 1);
@@ -169,19 +172,19 @@ impl Full {
 
 #[test]
 fn a_disk_that_is_full_before_the_mail_keeps_none_from_going_out() {
-    let Some(full) = Full::new() else { return };
+    let Some(full) = FullDisk::new() else { return };
     full.fill();
     let out =
         full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
-    full.sent_in_full(&out, "no space left on device");
+    full.assert_sent_unrecorded(&out, "no space left on device");
     assert!(full.history().is_empty());
     full.make_room();
-    full.is_made_up_for();
+    full.assert_next_covers();
 }
 
 #[test]
 fn a_full_disk_with_nothing_beside_the_log_keeps_none_from_going_out_either() {
-    let Some(full) = Full::new() else { return };
+    let Some(full) = FullDisk::new() else { return };
     // Another program that closes the log as the last one takes them away.
     fs::remove_file(full.mount.0.join("log.db-wal")).unwrap();
     fs::remove_file(full.mount.0.join("log.db-shm")).unwrap();
@@ -190,13 +193,13 @@ fn a_full_disk_with_nothing_beside_the_log_keeps_none_from_going_out_either() {
         full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
     // It takes space to look at the log by other means.
     full.make_room();
-    full.sent_in_full(&out, "no space left on device");
-    full.is_made_up_for();
+    full.assert_sent_unrecorded(&out, "no space left on device");
+    full.assert_next_covers();
 }
 
 #[test]
 fn a_disk_that_fills_up_with_the_mail_is_told_with_its_id() {
-    let Some(full) = Full::new() else { return };
+    let Some(full) = FullDisk::new() else { return };
     let script = String::from_utf8(full.sandbox.read("sendmail")).unwrap();
     let filler = full.mount.0.join("filler");
     let filling =
@@ -204,38 +207,38 @@ fn a_disk_that_fills_up_with_the_mail_is_told_with_its_id() {
     full.sandbox.write("sendmail", filling);
     let out =
         full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
-    let letters = letters(&full.sandbox, &full.sandbox.path("letters"));
-    let id = one(&letters[0], "Message-ID");
+    let letters = parse_letters(&full.sandbox, &full.sandbox.path("letters"));
+    let id = single_header(&letters[0], "Message-ID");
     let said = format!("the digest was sent (message id {id}) and cannot be recorded");
     assert!(out.stderr().contains(&said) && out.stderr().contains("no space"), "{out}");
-    assert!(text(&letters[0]).contains("Keep this mail"), "its head was noted before");
+    assert!(text_body(&letters[0]).contains("Keep this mail"), "its head was noted before");
     assert!(full.history().is_empty());
     full.make_room();
     full.sandbox.write("sendmail", script);
-    full.is_made_up_for();
-    let letters = self::letters(&full.sandbox, &full.sandbox.path("letters"));
-    let subject = one(&letters[1], "Subject");
+    full.assert_next_covers();
+    let letters = parse_letters(&full.sandbox, &full.sandbox.path("letters"));
+    let subject = single_header(&letters[1], "Subject");
     assert!(subject.starts_with("[after an unrecorded digest] "), "{subject}");
-    assert_eq!(header(&letters[1], "X-Activity-Window").len(), 1);
+    assert_eq!(header_values(&letters[1], "X-Activity-Window").len(), 1);
 }
 
 #[test]
 fn a_log_on_a_read_only_disk_is_mailed_in_full() {
-    let Some(full) = Full::new() else { return };
-    full.mount.read_only();
+    let Some(full) = FullDisk::new() else { return };
+    full.mount.remount_read_only();
     let out =
         full.run(&["digest"]).exits(74).stdout_is_line_with(" not recorded").stderr_is_one_error();
-    full.sent_in_full(&out, "read-only");
+    full.assert_sent_unrecorded(&out, "read-only");
 }
 
 #[test]
 fn a_log_that_stays_locked_is_mailed_in_full_and_tried_again() {
-    let Some(full) = Full::new() else { return };
+    let Some(full) = FullDisk::new() else { return };
     let log = Log::open_to_write(&full.mount.db());
     log.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
     let out =
         full.run(&["digest"]).exits(75).stdout_is_line_with(" not recorded").stderr_is_one_error();
-    full.sent_in_full(&out, "locked");
+    full.assert_sent_unrecorded(&out, "locked");
     log.sql.execute_batch("ROLLBACK").unwrap();
-    full.is_made_up_for();
+    full.assert_next_covers();
 }

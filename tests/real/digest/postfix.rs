@@ -18,13 +18,13 @@ use std::process::Stdio;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::digest::config;
+use crate::digest::digest_config;
+use crate::digest::digest_outcomes;
 use crate::digest::events;
-use crate::digest::header;
-use crate::digest::letters;
-use crate::digest::one;
-use crate::digest::outcomes;
-use crate::digest::text;
+use crate::digest::header_values;
+use crate::digest::parse_letters;
+use crate::digest::single_header;
+use crate::digest::text_body;
 use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
@@ -35,7 +35,7 @@ use crate::tools;
 const NOBODY: u32 = 65_534;
 
 /// A text that mail programs of all ages have fallen over.
-const AWKWARD: &str = "19 events ████\n.\n..\nFrom here\nBcc: evil@example.com\n";
+const AWKWARD_TEXT: &str = "19 events ████\n.\n..\nFrom here\nBcc: evil@example.com\n";
 
 struct Postfix {
     folder: tempfile::TempDir,
@@ -46,10 +46,10 @@ struct Postfix {
 impl Postfix {
     /// Starts one, unless it is not installed here.
     fn start() -> Option<Self> {
-        if !tools::is_root() || !tools::has(&["postfix", "unshare", "openssl"]) {
+        if !tools::require_root() || !tools::require_programs(&["postfix", "unshare", "openssl"]) {
             return None;
         }
-        if !tools::has_python(&["json"]) {
+        if !tools::require_python_modules(&["json"]) {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -62,7 +62,7 @@ impl Postfix {
         std::os::unix::fs::chown(root.join("boxes"), Some(NOBODY), Some(NOBODY)).unwrap();
         let chown = Command::new("chown").arg("postfix").arg(root.join("data")).status().unwrap();
         assert!(chown.success());
-        certificate(root);
+        write_certificate(root);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         fs::write(root.join("etc/main.cf"), main_cf(root)).unwrap();
         fs::write(root.join("etc/master.cf"), master_cf(port)).unwrap();
@@ -89,15 +89,15 @@ impl Postfix {
     }
 
     /// Waits for so many letters, and reads all that are there.
-    fn letters(&self, sandbox: &Sandbox, count: usize) -> Vec<Value> {
+    fn delivered_letters(&self, sandbox: &Sandbox, count: usize) -> Vec<Value> {
         let new = self.path("boxes/all/new");
         let delivered = || fs::read_dir(&new).map_or(0, Iterator::count);
         wait::until_true("Postfix delivers", || delivered() >= count);
-        letters(sandbox, &new)
+        parse_letters(sandbox, &new)
     }
 
     /// Waits until nothing is on its way any more.
-    fn is_idle(&self) {
+    fn wait_until_idle(&self) {
         let queues = ["maildrop", "incoming", "active", "deferred"];
         let waiting = |queue: &&str| {
             fs::read_dir(self.path("queue").join(queue)).map_or(0, Iterator::count) > 0
@@ -106,7 +106,7 @@ impl Postfix {
     }
 
     /// Its own `sendmail`, as a config names it.
-    fn sendmail(&self) -> String {
+    fn sendmail_command(&self) -> String {
         let etc = self.path("etc");
         format!("['/usr/sbin/sendmail', '-C', '{}', '-t', '-i']", etc.display())
     }
@@ -122,7 +122,7 @@ impl Drop for Postfix {
     }
 }
 
-fn certificate(root: &Path) {
+fn write_certificate(root: &Path) {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
         .args(["-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=localhost", "-days", "2"])
@@ -195,16 +195,16 @@ fn master_cf(port: u16) -> String {
 
 /// Whom the letters were delivered to.
 fn recipients(letters: &[Value]) -> BTreeSet<&str> {
-    letters.iter().flat_map(|letter| header(letter, "Delivered-To")).collect()
+    letters.iter().flat_map(|letter| header_values(letter, "Delivered-To")).collect()
 }
 
-fn configured() -> BTreeSet<&'static str> {
+fn configured_recipients() -> BTreeSet<&'static str> {
     BTreeSet::from(["ops@example.org", "hello@example.org"])
 }
 
 /// What holds of each letter whatever is in it.
 #[track_caller]
-fn is_well_made(letter: &Value, sandbox: &Sandbox) {
+fn assert_well_formed(letter: &Value, sandbox: &Sandbox) {
     assert_eq!(letter["defects"], json!([]), "{letter}");
     assert!(letter["longest"].as_u64().unwrap() <= 998, "{}", letter["longest"]);
     assert_eq!(letter["plain"], true, "a header is ASCII");
@@ -232,25 +232,25 @@ fn is_well_made(letter: &Value, sandbox: &Sandbox) {
     ];
     assert_eq!(BTreeSet::from_iter(names.iter().copied()), BTreeSet::from(expected), "{names:?}");
     assert_eq!(names.len(), expected.len(), "{names:?}");
-    assert_eq!(one(letter, "From"), "Site activity <log@example.org>");
-    assert_eq!(one(letter, "To"), "ops@example.org, \"Müller, Ä.\" <hello@example.org>");
-    let (action, payload) = outcomes(sandbox).pop().unwrap();
+    assert_eq!(single_header(letter, "From"), "Site activity <log@example.org>");
+    assert_eq!(single_header(letter, "To"), "ops@example.org, \"Müller, Ä.\" <hello@example.org>");
+    let (action, payload) = digest_outcomes(sandbox).pop().unwrap();
     assert_eq!(action, "digest.sent");
-    assert_eq!(payload["message_id"], one(letter, "Message-ID"));
+    assert_eq!(payload["message_id"], single_header(letter, "Message-ID"));
     let window = format!(
         "{}..{},{}",
         payload["since"].as_str().unwrap(),
         payload["until"].as_str().unwrap(),
         payload["through"]
     );
-    assert_eq!(one(letter, "X-Activity-Window"), window);
+    assert_eq!(single_header(letter, "X-Activity-Window"), window);
     let types: Vec<_> =
         letter["parts"].as_array().unwrap().iter().map(|part| &part["type"]).collect();
     assert_eq!(types, ["text/plain", "text/html"]);
 }
 
 /// A string of TOML, which writes what it must as JSON does.
-fn toml(text: &str) -> String {
+fn toml_string(text: &str) -> String {
     let json = json!(text).to_string();
     json.replace('\u{202e}', "\\u202e")
 }
@@ -261,11 +261,11 @@ fn it_takes_the_digest_by_smtp_under_tls() {
     let sandbox = Sandbox::new();
     let url = format!("[digest.smtp]\nurl = 'smtp://127.0.0.1:{}?tls=required'", postfix.port);
     let subject = "subject = '{{ site }}: {{ events }} – {{ day }}'\n";
-    sandbox.write("config.toml", config("smtp", &format!("{subject}{url}")));
+    sandbox.write("config.toml", digest_config("smtp", &format!("{subject}{url}")));
     sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
 
     // A certificate of nobody's: nothing is sent.
-    let untrusted = config("smtp", &format!("attempts = 1\n{url}"));
+    let untrusted = digest_config("smtp", &format!("attempts = 1\n{url}"));
     let trusted = sandbox.read("config.toml");
     sandbox.write("config.toml", untrusted);
     sandbox.run(["digest"]).exits(75).stderr_is_one_error().done();
@@ -275,15 +275,15 @@ fn it_takes_the_digest_by_smtp_under_tls() {
     command.env("SSL_CERT_FILE", postfix.path("cert.pem"));
     sandbox.run_command(command).ok().no_stderr().done();
     // One for each recipient.
-    let letters = postfix.letters(&sandbox, 2);
-    assert_eq!((letters.len(), recipients(&letters)), (2, configured()));
+    let letters = postfix.delivered_letters(&sandbox, 2);
+    assert_eq!((letters.len(), recipients(&letters)), (2, configured_recipients()));
     for letter in &letters {
-        is_well_made(letter, &sandbox);
+        assert_well_formed(letter, &sandbox);
         assert!(
-            header(letter, "Received").iter().any(|hop| hop.contains("using TLSv1.")),
+            header_values(letter, "Received").iter().any(|hop| hop.contains("using TLSv1.")),
             "{letter}"
         );
-        let subject = one(letter, "Subject");
+        let subject = single_header(letter, "Subject");
         assert!(
             subject.starts_with("[after a failed digest] s2l.online: 3 events – 20"),
             "{subject}"
@@ -291,7 +291,7 @@ fn it_takes_the_digest_by_smtp_under_tls() {
         let raw = letter["raw_subject"].as_str().unwrap();
         assert!(raw.contains("=?utf-8?"), "encoded after RFC 2047: {raw}");
         for count in ["SIGN-INS (2)", "LESSON COMPLETIONS (1)", "3 events in 24 hours"] {
-            assert!(text(letter).contains(count), "{count} in {}", text(letter));
+            assert!(text_body(letter).contains(count), "{count} in {}", text_body(letter));
         }
         let page = letter["parts"][1]["content"].as_str().unwrap();
         assert!(page.contains("<h2>Sign-ins (2)</h2>") && page.contains("Jerome Cruz"), "{page}");
@@ -311,8 +311,8 @@ fn it_takes_the_digest_by_smtp_under_tls() {
 fn a_letter_arrives_as_it_was_written() {
     let Some(postfix) = Postfix::start() else { return };
     let long = "x".repeat(2_000);
-    let body = format!("{AWKWARD}{long}\n");
-    let sendmail = format!("[digest.sendmail]\ncommand = {}", postfix.sendmail());
+    let body = format!("{AWKWARD_TEXT}{long}\n");
+    let sendmail = format!("[digest.sendmail]\ncommand = {}", postfix.sendmail_command());
     let smtp = format!("[digest.smtp]\nurl = 'smtp://127.0.0.1:{}'", postfix.port);
     for (count, transport, section) in [(2, "sendmail", sendmail), (4, "smtp", smtp)] {
         let sandbox = Sandbox::new();
@@ -320,17 +320,19 @@ fn a_letter_arrives_as_it_was_written() {
         sandbox.write("mails/digest.txt", &body);
         sandbox.write("mails/digest.html", format!("<p>{body}</p>\n"));
         let more = format!("templates = 'mails'\n{section}");
-        sandbox.write("config.toml", config(transport, &more));
+        sandbox.write("config.toml", digest_config(transport, &more));
         sandbox.ingest(events(&["auth.login"]));
         sandbox.run(["digest"]).ok().no_stderr().done();
-        let letters = postfix.letters(&sandbox, count);
-        let id = outcomes(&sandbox)[0].1["message_id"].clone();
-        let ours: Vec<Value> =
-            letters.into_iter().filter(|letter| id == one(letter, "Message-ID")).collect();
-        assert_eq!((ours.len(), recipients(&ours)), (2, configured()), "{transport}");
+        let letters = postfix.delivered_letters(&sandbox, count);
+        let id = digest_outcomes(&sandbox)[0].1["message_id"].clone();
+        let ours: Vec<Value> = letters
+            .into_iter()
+            .filter(|letter| id == single_header(letter, "Message-ID"))
+            .collect();
+        assert_eq!((ours.len(), recipients(&ours)), (2, configured_recipients()), "{transport}");
         for letter in &ours {
-            is_well_made(letter, &sandbox);
-            assert_eq!(text(letter), body);
+            assert_well_formed(letter, &sandbox);
+            assert_eq!(text_body(letter), body);
             let page = letter["parts"][1]["content"].as_str().unwrap();
             assert_eq!(page.trim_end(), format!("<p>{body}</p>"));
         }
@@ -365,24 +367,27 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
         "=?utf-8?q?Bcc:_evil=40example.com?= \u{202e}\u{7}\u{1b}[2J",
     ];
     let subject = "{{ site }} {{ kinds[0].events[0].who }} {{ people[0].name }}";
-    let sendmail = postfix.sendmail();
+    let sendmail = postfix.sendmail_command();
     let more = format!("subject = '{subject}'\n[digest.sendmail]\ncommand = {sendmail}");
     let mut sent = 0;
     let mut elements = Value::Null;
     for label in ["harmless"].into_iter().chain(hostile) {
         let sandbox = Sandbox::new();
-        let site = toml(label);
-        sandbox.write("config.toml", config("sendmail", &more).replace("'s2l.online'", &site));
+        let site = toml_string(label);
+        sandbox
+            .write("config.toml", digest_config("sendmail", &more).replace("'s2l.online'", &site));
         sandbox.ingest(of(label));
         sandbox.run(["digest"]).ok().no_stderr().done();
         sent += 2;
-        let letters = postfix.letters(&sandbox, sent);
-        let id = outcomes(&sandbox)[0].1["message_id"].clone();
-        let ours: Vec<Value> =
-            letters.into_iter().filter(|letter| id == one(letter, "Message-ID")).collect();
-        assert_eq!((ours.len(), recipients(&ours)), (2, configured()), "{label:?}");
-        is_well_made(&ours[0], &sandbox);
-        let subject = one(&ours[0], "Subject");
+        let letters = postfix.delivered_letters(&sandbox, sent);
+        let id = digest_outcomes(&sandbox)[0].1["message_id"].clone();
+        let ours: Vec<Value> = letters
+            .into_iter()
+            .filter(|letter| id == single_header(letter, "Message-ID"))
+            .collect();
+        assert_eq!((ours.len(), recipients(&ours)), (2, configured_recipients()), "{label:?}");
+        assert_well_formed(&ours[0], &sandbox);
+        let subject = single_header(&ours[0], "Subject");
         assert!(!subject.contains('\n') && !subject.contains('\u{1b}'), "{subject}");
         if label == "harmless" {
             assert_eq!(subject, "harmless harmless (by harmless) harmless");
@@ -403,13 +408,13 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
         }
         assert_eq!(page["elements"], elements, "{label:?}");
     }
-    postfix.is_idle();
+    postfix.wait_until_idle();
     // That a recipient who crept in would be seen.
     let mut command = Command::new("/usr/sbin/sendmail");
     command.arg("-C").arg(postfix.path("etc")).args(["-t", "-i"]);
     let sandbox = Sandbox::new();
     let letter = "To: ops@example.org\nBcc: evil@example.com\nSubject: x\nMessage-ID: <x@y>\n\nx\n";
     sandbox.run_command_with_input(command, letter).ok().done();
-    let letters = postfix.letters(&sandbox, sent + 2);
+    let letters = postfix.delivered_letters(&sandbox, sent + 2);
     assert!(recipients(&letters).contains("evil@example.com"));
 }

@@ -7,54 +7,54 @@ use std::net::TcpListener;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::digest::KEY;
-use crate::digest::config;
+use crate::digest::SENDGRID_KEY;
+use crate::digest::assert_no_secret;
+use crate::digest::digest_config;
+use crate::digest::digest_outcomes;
 use crate::digest::events;
-use crate::digest::outcomes;
-use crate::digest::server::Server;
-use crate::digest::tells_no_secret;
+use crate::digest::mail_server::MailServer;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::tools;
 
 /// A log of two events, and a service that gives these replies.
-struct Account {
+struct SendGridFixture {
     sandbox: Sandbox,
-    server: Server,
+    server: MailServer,
 }
 
-impl Account {
+impl SendGridFixture {
     fn new(replies: &[Value]) -> Option<Self> {
-        if !tools::has_python(&["jsonschema"]) {
+        if !tools::require_python_modules(&["jsonschema"]) {
             return None;
         }
         let sandbox = Sandbox::new();
-        let server = Server::start(&sandbox, "http", replies);
+        let server = MailServer::start(&sandbox, "http", replies);
         let more = format!(
             "attempts = 3\nwait = '1s'\n[digest.sendgrid]\nbase_url = 'http://127.0.0.1:{}'",
             server.port
         );
-        sandbox.write("config.toml", config("sendgrid", &more));
+        sandbox.write("config.toml", digest_config("sendgrid", &more));
         sandbox.ingest(events(&["auth.login", "lesson.completed"]));
         Some(Self { sandbox, server })
     }
 
     fn digest(&self) -> Output {
-        self.sandbox.run_with_env(&[("SENDGRID_API_KEY", KEY)], ["digest"])
+        self.sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], ["digest"])
     }
 
     /// Runs a digest; checks how it ends, what the log remembers of it, that each request was one that
     /// SendGrid describes and all were the same, and that the key is nowhere but in them.
     #[track_caller]
-    fn ends(&self, exit: i32, action: &str, remembered: &Value) -> Output {
-        let out = tells_no_secret(self.digest().exits(exit), &[KEY]);
-        let (told, payload) = outcomes(&self.sandbox).pop().unwrap();
+    fn assert_digest_ends(&self, exit: i32, action: &str, remembered: &Value) -> Output {
+        let out = assert_no_secret(self.digest().exits(exit), &[SENDGRID_KEY]);
+        let (told, payload) = digest_outcomes(&self.sandbox).pop().unwrap();
         assert_eq!(told, action, "{payload}");
         for (key, value) in remembered.as_object().unwrap() {
             assert_eq!(payload.get(key).unwrap_or(&Value::Null), value, "{key} of {payload}");
         }
         assert_eq!(payload["events"], 2);
-        let requests = self.server.got();
+        let requests = self.server.received();
         assert_eq!(payload["attempts"], requests.len(), "{payload}");
         for request in &requests {
             assert_eq!(request["errors"], json!([]), "{request}");
@@ -64,29 +64,29 @@ impl Account {
             assert_eq!(request["body"], requests[0]["body"]);
         }
         let everything = self.sandbox.run(["export", "--jsonl"]).ok();
-        tells_no_secret(everything, &[KEY]).done();
+        assert_no_secret(everything, &[SENDGRID_KEY]).done();
         self.sandbox.log().assert_sound();
         out
     }
 
     /// The seconds between two requests.
-    fn waited(&self, first: usize) -> f64 {
-        let at = |n: usize| self.server.got()[n]["at"].as_f64().unwrap();
+    fn seconds_between(&self, first: usize) -> f64 {
+        let at = |n: usize| self.server.received()[n]["at"].as_f64().unwrap();
         at(first + 1) - at(first)
     }
 }
 
-fn status(status: u16) -> Value {
+fn reply_with_status(status: u16) -> Value {
     json!({"status": status, "headers": {"X-Message-Id": "14c5d75ce93"}})
 }
 
 #[test]
 fn taken() {
-    let Some(account) = Account::new(&[status(202)]) else { return };
+    let Some(account) = SendGridFixture::new(&[reply_with_status(202)]) else { return };
     let told = json!({"status": 202, "message_id": "14c5d75ce93", "maybe_duplicate": null});
-    let out = account.ends(0, "digest.sent", &told).no_stderr();
+    let out = account.assert_digest_ends(0, "digest.sent", &told).no_stderr();
     assert!(out.stdout().ends_with(" sendgrid 202 id 14c5d75ce93\n"), "{out}");
-    let body = &account.server.got()[0]["body"];
+    let body = &account.server.received()[0]["body"];
     let to = &body["personalizations"][0]["to"];
     let expected =
         json!([{"email": "ops@example.org"}, {"email": "hello@example.org", "name": "Müller, Ä."}]);
@@ -105,17 +105,24 @@ fn refused_for_good() {
     for (reply, says) in [
         (json!({"status": 401, "body": wrong}), "401: authorization grant is invalid"),
         (json!({"status": 413, "body": "<html>too large</html>"}), "answered 413"),
-        (status(200), "200 and not 202"),
+        (reply_with_status(200), "200 and not 202"),
     ] {
         let number = reply["status"].clone();
-        let Some(account) = Account::new(&[reply]) else { return };
-        let out = account.ends(69, "digest.failed", &json!({"status": number, "attempts": 1}));
+        let Some(account) = SendGridFixture::new(&[reply]) else { return };
+        let out = account.assert_digest_ends(
+            69,
+            "digest.failed",
+            &json!({"status": number, "attempts": 1}),
+        );
         out.stderr_is_one_error().stderr_has(says).done();
     }
     // A key that is echoed is not told either.
-    let echo = format!(r#"{{"errors":[{{"message":"no {KEY}"}}]}}"#);
-    let account = Account::new(&[json!({"status": 403, "body": echo})]).unwrap();
-    account.ends(69, "digest.failed", &json!({})).stderr_has("403: no [secret]").done();
+    let echo = format!(r#"{{"errors":[{{"message":"no {SENDGRID_KEY}"}}]}}"#);
+    let account = SendGridFixture::new(&[json!({"status": 403, "body": echo})]).unwrap();
+    account
+        .assert_digest_ends(69, "digest.failed", &json!({}))
+        .stderr_has("403: no [secret]")
+        .done();
 }
 
 #[test]
@@ -123,28 +130,33 @@ fn busy_and_says_for_how_long() {
     for name in ["Retry-After", "X-RateLimit-Reset"] {
         let value = if name == "Retry-After" { "2" } else { "+2" };
         let busy = json!({"status": 429, "headers": {name: value}});
-        let Some(account) = Account::new(&[busy, status(202)]) else { return };
+        let Some(account) = SendGridFixture::new(&[busy, reply_with_status(202)]) else { return };
         let told = json!({"status": 202, "attempts": 2, "maybe_duplicate": null});
-        account.ends(0, "digest.sent", &told).done();
+        account.assert_digest_ends(0, "digest.sent", &told).done();
         // A time is told in whole seconds, of which the first has begun.
-        assert!(account.waited(0) >= 0.9, "{name}: {}", account.waited(0));
+        assert!(account.seconds_between(0) >= 0.9, "{name}: {}", account.seconds_between(0));
     }
 }
 
 #[test]
 fn down_for_a_while_or_longer() {
-    let Some(account) = Account::new(&[status(503), status(202)]) else { return };
-    account.ends(0, "digest.sent", &json!({"attempts": 2, "maybe_duplicate": null})).done();
-    assert!(account.waited(0) >= 0.9, "{}", account.waited(0));
+    let Some(account) = SendGridFixture::new(&[reply_with_status(503), reply_with_status(202)])
+    else {
+        return;
+    };
+    account
+        .assert_digest_ends(0, "digest.sent", &json!({"attempts": 2, "maybe_duplicate": null}))
+        .done();
+    assert!(account.seconds_between(0) >= 0.9, "{}", account.seconds_between(0));
 
-    let account = Account::new(&[status(503)]).unwrap();
+    let account = SendGridFixture::new(&[reply_with_status(503)]).unwrap();
     let told = json!({"status": 503, "attempts": 3, "message_id": null});
     account
-        .ends(75, "digest.failed", &told)
+        .assert_digest_ends(75, "digest.failed", &told)
         .stderr_is_one_error()
         .stderr_has("503 (3 tries)")
         .done();
-    assert!(account.waited(1) >= 1.9, "the waits grow: {}", account.waited(1));
+    assert!(account.seconds_between(1) >= 1.9, "the waits grow: {}", account.seconds_between(1));
 }
 
 #[test]
@@ -153,8 +165,8 @@ fn a_redirect_is_not_followed() {
     elsewhere.set_nonblocking(true).unwrap();
     let target = format!("http://{}/v3/mail/send", elsewhere.local_addr().unwrap());
     let redirect = json!({"status": 302, "headers": {"Location": target}});
-    let Some(account) = Account::new(&[redirect]) else { return };
-    let out = account.ends(69, "digest.failed", &json!({"status": 302}));
+    let Some(account) = SendGridFixture::new(&[redirect]) else { return };
+    let out = account.assert_digest_ends(69, "digest.failed", &json!({"status": 302}));
     out.stderr_has("a redirect, which is not followed").done();
     assert_eq!(elsewhere.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
@@ -162,9 +174,11 @@ fn a_redirect_is_not_followed() {
 #[test]
 fn an_answer_that_is_lost_or_none() {
     for lost in ["reset", "garbage"] {
-        let Some(account) = Account::new(&[json!(lost), status(202)]) else { return };
+        let Some(account) = SendGridFixture::new(&[json!(lost), reply_with_status(202)]) else {
+            return;
+        };
         let told = json!({"status": 202, "attempts": 2, "maybe_duplicate": true});
-        let out = account.ends(0, "digest.sent", &told);
+        let out = account.assert_digest_ends(0, "digest.sent", &told);
         assert!(out.stdout().ends_with(" attempts 2 maybe sent twice\n"), "{lost}\n{out}");
         let history = account.sandbox.run(["digest", "--history"]).ok();
         assert!(history.stdout().ends_with(" attempts 2 maybe sent twice\n"), "{history}");
@@ -173,12 +187,12 @@ fn an_answer_that_is_lost_or_none() {
 
 #[test]
 fn a_tarpit_is_left_after_its_minute() {
-    let Some(account) = Account::new(&[json!("hang")]) else { return };
+    let Some(account) = SendGridFixture::new(&[json!("hang")]) else { return };
     let told = std::fs::read_to_string(account.sandbox.path("config.toml")).unwrap();
     account.sandbox.write("config.toml", told.replace("attempts = 3", "attempts = 1"));
     let told = json!({"status": null, "attempts": 1, "maybe_duplicate": true});
-    let out = account.ends(75, "digest.failed", &told).stderr_is_one_error();
+    let out = account.assert_digest_ends(75, "digest.failed", &told).stderr_is_one_error();
     out.stderr_has("no answer, timed out; a try without an answer may have sent it").done();
-    let id = outcomes(&account.sandbox)[0].1["message_id"].clone();
+    let id = digest_outcomes(&account.sandbox)[0].1["message_id"].clone();
     assert!(id.as_str().unwrap().ends_with("@example.org>"), "{id}");
 }

@@ -7,7 +7,7 @@ use crate::support::Sandbox;
 
 /// Takes one event in and gives it back as it is kept, less what this log stamped on it.
 #[track_caller]
-fn kept(event: &str) -> Value {
+fn ingest_and_read(event: &str) -> Value {
     let sandbox = Sandbox::new();
     sandbox.ingest(event);
     let mut kept = sandbox.only_event();
@@ -19,13 +19,13 @@ fn kept(event: &str) -> Value {
 
 /// What one field becomes.
 #[track_caller]
-fn becomes(field: &str, event: &str) -> Value {
-    kept(event).get(field).cloned().unwrap_or(Value::Null)
+fn stored_field(field: &str, event: &str) -> Value {
+    ingest_and_read(event).get(field).cloned().unwrap_or(Value::Null)
 }
 
 /// Checks that a line is rejected, and gives the reason.
 #[track_caller]
-fn refused(line: &str) -> String {
+fn rejection_reason(line: &str) -> String {
     let sandbox = Sandbox::new();
     sandbox.write("bad.jsonl", format!("{{\"action\":\"good.one\"}}\n{line}\n"));
     let out = sandbox.run(["ingest", "bad.jsonl"]).exits(65).no_stdout();
@@ -46,9 +46,9 @@ fn an_absent_source_follows_from_the_other_fields() {
         (r#"{"action":"a","source":"","actor_id":"3"}"#, "operator"),
         (r#"{"action":"a","source":"CRON","actor_id":"3"}"#, "cron"),
     ] {
-        assert_eq!(becomes("source", event), source, "{event}");
+        assert_eq!(stored_field("source", event), source, "{event}");
     }
-    assert!(refused(r#"{"action":"a","source":"robot"}"#).contains("robot"));
+    assert!(rejection_reason(r#"{"action":"a","source":"robot"}"#).contains("robot"));
 }
 
 #[test]
@@ -63,28 +63,28 @@ fn severities_are_known_by_many_names() {
     for (severity, names) in names {
         for name in names.split(' ') {
             let event = format!(r#"{{"action":"a","severity":"{name}"}}"#);
-            assert_eq!(becomes("severity", &event), severity, "{name}");
+            assert_eq!(stored_field("severity", &event), severity, "{name}");
         }
     }
-    assert_eq!(becomes("severity", r#"{"action":"a"}"#), "info");
-    assert_eq!(becomes("severity", r#"{"action":"a","severity":400}"#), "high");
-    assert!(refused(r#"{"action":"a","severity":"loud"}"#).contains("loud"));
+    assert_eq!(stored_field("severity", r#"{"action":"a"}"#), "info");
+    assert_eq!(stored_field("severity", r#"{"action":"a","severity":400}"#), "high");
+    assert!(rejection_reason(r#"{"action":"a","severity":"loud"}"#).contains("loud"));
 }
 
 #[test]
 fn actions_are_slugs_in_lower_case() {
-    assert_eq!(becomes("action", r#"{"action":"User.Edit"}"#), "user.edit");
-    assert_eq!(becomes("action", r#"{"action":"a_b.c:d/e-9"}"#), "a_b.c:d/e-9");
+    assert_eq!(stored_field("action", r#"{"action":"User.Edit"}"#), "user.edit");
+    assert_eq!(stored_field("action", r#"{"action":"a_b.c:d/e-9"}"#), "a_b.c:d/e-9");
     let longest = "a".repeat(128);
-    assert_eq!(becomes("action", &json!({"action":longest}).to_string()), longest);
+    assert_eq!(stored_field("action", &json!({"action":longest}).to_string()), longest);
 
     for bad in ["user edit", "user*", "user?", "É", "a\tb", "a,b", "\"a\"", &"a".repeat(129)] {
-        refused(&json!({"action":bad}).to_string());
+        rejection_reason(&json!({"action":bad}).to_string());
     }
-    refused(r#"{"actor_id":"3"}"#);
-    refused(r#"{"action":""}"#);
-    refused(r#"{"action":null}"#);
-    refused(r#"{"action":7}"#);
+    rejection_reason(r#"{"actor_id":"3"}"#);
+    rejection_reason(r#"{"action":""}"#);
+    rejection_reason(r#"{"action":null}"#);
+    rejection_reason(r#"{"action":7}"#);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn other_names_are_taken_in() {
         "resource_type":"user","resource_id":17,"action":"a","id":"e1",
         "before_value":{"a":1},"after_value":{"a":2}}"#;
     assert_eq!(
-        kept(&event.replace('\n', " ")),
+        ingest_and_read(&event.replace('\n', " ")),
         json!({
             "event_id":"e1","occurred_at":"2025-01-01T00:00:00Z","tenant":"s2l",
             "source":"operator","severity":"info","action":"a","actor_id":"3",
@@ -104,7 +104,7 @@ fn other_names_are_taken_in() {
     );
     for name in ["created_at", "timestamp", "time"] {
         let event = format!(r#"{{"action":"a","{name}":"2025-01-01T00:00:00Z"}}"#);
-        assert_eq!(becomes("occurred_at", &event), "2025-01-01T00:00:00Z", "{name}");
+        assert_eq!(stored_field("occurred_at", &event), "2025-01-01T00:00:00Z", "{name}");
     }
 }
 
@@ -114,14 +114,14 @@ fn a_fields_own_name_wins_and_the_other_goes_into_the_payload() {
         r#"{"action":"a","actor_id":"own","user_id":"other"}"#,
         r#"{"user_id":"other","action":"a","actor_id":"own"}"#,
     ] {
-        let kept = kept(event);
+        let kept = ingest_and_read(event);
         assert_eq!(kept["actor_id"], "own", "{event}");
         assert_eq!(kept["payload"], json!({"user_id":"other"}), "{event}");
     }
     let event = r#"{"action":"a","payload":{"k":1},"metadata":{"m":2}}"#;
-    assert_eq!(becomes("payload", event), json!({"k":1,"metadata":{"m":2}}));
+    assert_eq!(stored_field("payload", event), json!({"k":1,"metadata":{"m":2}}));
     let event = r#"{"action":"a","before":{"x":1},"before_value":{"y":1},"after":{"x":2}}"#;
-    let kept = kept(event);
+    let kept = ingest_and_read(event);
     assert_eq!(kept["diff"], json!({"x":{"before":1,"after":2}}));
     assert_eq!(kept["payload"], json!({"before_value":{"y":1}}));
 }
@@ -129,11 +129,11 @@ fn a_fields_own_name_wins_and_the_other_goes_into_the_payload() {
 #[test]
 fn unknown_keys_go_into_the_payload_and_never_to_the_floor() {
     let event = r#"{"action":"a","colour":"red","n":1.10,"deep":{"x":[1, 2]},"payload":{"k":1}}"#;
-    let payload = becomes("payload", event);
+    let payload = stored_field("payload", event);
     assert_eq!(payload.to_string(), r#"{"k":1,"colour":"red","n":1.10,"deep":{"x":[1,2]}}"#);
 
     // A key that the payload has with another value: both stay.
-    let payload = becomes("payload", r#"{"action":"a","k":"outer","payload":{"k":"inner"}}"#);
+    let payload = stored_field("payload", r#"{"action":"a","k":"outer","payload":{"k":"inner"}}"#);
     let values: Vec<_> = payload.as_object().unwrap().values().cloned().collect();
     assert_eq!(values, [json!("inner"), json!("outer")]);
 }
@@ -155,9 +155,9 @@ fn stamps_of_another_log_are_dropped_with_its_id() {
 
 #[test]
 fn a_plain_id_is_the_event_id() {
-    assert_eq!(becomes("event_id", r#"{"action":"a","id":"x-1"}"#), "x-1");
-    assert_eq!(becomes("event_id", r#"{"action":"a","id":17}"#), "17");
-    let both = kept(r#"{"action":"a","id":"other","event_id":"own"}"#);
+    assert_eq!(stored_field("event_id", r#"{"action":"a","id":"x-1"}"#), "x-1");
+    assert_eq!(stored_field("event_id", r#"{"action":"a","id":17}"#), "17");
+    let both = ingest_and_read(r#"{"action":"a","id":"other","event_id":"own"}"#);
     assert_eq!(both["event_id"], "own");
     assert_eq!(both["payload"], json!({"id":"other"}));
 }
@@ -165,7 +165,7 @@ fn a_plain_id_is_the_event_id() {
 #[test]
 fn numbers_as_ids_are_taken_by_their_text() {
     let event = r#"{"action":"a","actor_id":123456789012345678901234,"target_id":1.10}"#;
-    let kept = kept(event);
+    let kept = ingest_and_read(event);
     assert_eq!(kept["actor_id"], "123456789012345678901234");
     assert_eq!(kept["target_id"], "1.10");
 }
@@ -173,7 +173,7 @@ fn numbers_as_ids_are_taken_by_their_text() {
 #[test]
 fn empty_text_and_null_are_absent() {
     let event = r#"{"action":"a","actor_id":"","title":null,"payload":null,"ip":"","event_id":""}"#;
-    let kept = kept(event);
+    let kept = ingest_and_read(event);
     for field in ["actor_id", "title", "payload", "ip"] {
         assert_eq!(kept.get(field), None, "{field}");
     }
@@ -182,7 +182,7 @@ fn empty_text_and_null_are_absent() {
 
 #[test]
 fn a_key_given_twice_at_the_top_is_an_error_and_deeper_is_kept() {
-    assert!(refused(r#"{"action":"a","title":"x","title":"x"}"#).contains("title"));
+    assert!(rejection_reason(r#"{"action":"a","title":"x","title":"x"}"#).contains("title"));
     let sandbox = Sandbox::new();
     sandbox.ingest(r#"{"action":"a","payload":{"k":1,"k":2}}"#);
     let out = sandbox.run(["list", "--json"]).ok();
@@ -213,7 +213,7 @@ fn times_are_taken_with_any_offset_and_as_unix_seconds_or_milliseconds() {
         (r#""1677-09-21T00:12:43.145224193Z""#, "1677-09-21T00:12:43.145224193Z"),
     ] {
         let event = format!(r#"{{"action":"a","occurred_at":{given}}}"#);
-        assert_eq!(becomes("occurred_at", &event), kept, "{given}");
+        assert_eq!(stored_field("occurred_at", &event), kept, "{given}");
     }
     for bad in [
         r#""yesterday""#,
@@ -230,14 +230,14 @@ fn times_are_taken_with_any_offset_and_as_unix_seconds_or_milliseconds() {
         "1e300",
         "true",
     ] {
-        refused(&format!(r#"{{"action":"a","occurred_at":{bad}}}"#));
+        rejection_reason(&format!(r#"{{"action":"a","occurred_at":{bad}}}"#));
     }
 }
 
 #[test]
 fn a_time_without_offset_needs_an_input_zone() {
     let event = r#"{"action":"a","occurred_at":"2025-03-05T14:28:09"}"#;
-    refused(event);
+    rejection_reason(event);
     for (zone, time) in [
         ("Africa/Johannesburg", "2025-03-05T12:28:09Z"),
         ("UTC", "2025-03-05T14:28:09Z"),
@@ -262,35 +262,38 @@ fn a_time_without_offset_needs_an_input_zone() {
 fn before_and_after_become_the_changed_fields() {
     let event = r#"{"action":"a","before":{"same":1,"b":"x","gone":true,"order":{"p":1,"q":2}},
         "after":{"new":[1],"b":"y","same":1,"order":{"q":2,"p":1}}}"#;
-    let diff = becomes("diff", &event.replace('\n', " "));
+    let diff = stored_field("diff", &event.replace('\n', " "));
     assert_eq!(
         diff,
         json!({"b":{"before":"x","after":"y"},"gone":{"before":true},"new":{"after":[1]}})
     );
     // Numbers differ by their text, and an explicit null is a value.
     let event = r#"{"action":"a","before":{"n":1,"z":null},"after":{"n":1.0,"z":0}}"#;
-    let diff = becomes("diff", event).to_string();
+    let diff = stored_field("diff", event).to_string();
     assert_eq!(diff, r#"{"n":{"before":1,"after":1.0},"z":{"before":null,"after":0}}"#);
 }
 
 #[test]
 fn one_state_alone_goes_into_the_payload() {
-    let alone = kept(r#"{"action":"a","after":{"x":1}}"#);
+    let alone = ingest_and_read(r#"{"action":"a","after":{"x":1}}"#);
     assert_eq!(alone.get("diff"), None);
     assert_eq!(alone["payload"], json!({"after":{"x":1}}));
-    let alone = kept(r#"{"action":"a","before":{"x":1},"after":null}"#);
+    let alone = ingest_and_read(r#"{"action":"a","before":{"x":1},"after":null}"#);
     assert_eq!(alone["payload"], json!({"before":{"x":1}}));
 }
 
 #[test]
 fn a_diff_stands_alone_and_its_entries_have_a_side() {
-    refused(r#"{"action":"a","diff":{"x":{"before":1,"after":2}},"before":{"x":1}}"#);
-    refused(r#"{"action":"a","diff":{"x":{"before":1,"after":2}},"after":{"x":1}}"#);
-    assert!(refused(r#"{"action":"a","diff":{"phone":{}}}"#).contains("phone"));
-    refused(r#"{"action":"a","diff":{"phone":[1,2]}}"#);
-    refused(r#"{"action":"a","diff":{"phone":{"old":1}}}"#);
+    rejection_reason(r#"{"action":"a","diff":{"x":{"before":1,"after":2}},"before":{"x":1}}"#);
+    rejection_reason(r#"{"action":"a","diff":{"x":{"before":1,"after":2}},"after":{"x":1}}"#);
+    assert!(rejection_reason(r#"{"action":"a","diff":{"phone":{}}}"#).contains("phone"));
+    rejection_reason(r#"{"action":"a","diff":{"phone":[1,2]}}"#);
+    rejection_reason(r#"{"action":"a","diff":{"phone":{"old":1}}}"#);
     let idle = r#"{"x":{"before":1,"after":1},"y":{"after":2},"z":{"before":3}}"#;
-    assert_eq!(becomes("diff", &format!(r#"{{"action":"a","diff":{idle}}}"#)).to_string(), idle);
+    assert_eq!(
+        stored_field("diff", &format!(r#"{{"action":"a","diff":{idle}}}"#)).to_string(),
+        idle
+    );
 }
 
 #[test]
@@ -311,11 +314,13 @@ fn payload_and_diff_keep_the_text_that_came() {
 #[test]
 fn what_must_be_an_object_is_one() {
     for value in ["[1]", "7", "true", r#""text""#] {
-        assert!(refused(&format!(r#"{{"action":"a","payload":{value}}}"#)).contains("payload"));
-        assert!(refused(&format!(r#"{{"action":"a","diff":{value}}}"#)).contains("diff"));
+        assert!(
+            rejection_reason(&format!(r#"{{"action":"a","payload":{value}}}"#)).contains("payload")
+        );
+        assert!(rejection_reason(&format!(r#"{{"action":"a","diff":{value}}}"#)).contains("diff"));
     }
     for line in ["[]", "7", "null", "\"text\"", "true"] {
-        refused(line);
+        rejection_reason(line);
     }
 }
 
@@ -330,22 +335,25 @@ fn addresses_are_kept_in_one_form() {
         ("1:0:0:2:0:0:0:3", "1:0:0:2::3"),
     ] {
         let event = json!({"action":"a","ip":given}).to_string();
-        assert_eq!(becomes("ip", &event), kept, "{given}");
+        assert_eq!(stored_field("ip", &event), kept, "{given}");
     }
     for bad in ["10.0.0.300", "10.0.0", "010.0.0.1", "fe80::1%eth0", "example.org", "10.0.0.1:80"] {
-        assert!(refused(&json!({"action":"a","ip":bad}).to_string()).contains("ip"), "{bad}");
+        assert!(
+            rejection_reason(&json!({"action":"a","ip":bad}).to_string()).contains("ip"),
+            "{bad}"
+        );
     }
 }
 
 #[test]
 fn methods_are_capitals_and_statuses_from_100_to_599() {
-    assert_eq!(becomes("method", r#"{"action":"a","method":"get"}"#), "GET");
+    assert_eq!(stored_field("method", r#"{"action":"a","method":"get"}"#), "GET");
     for (given, kept) in [("100", 100), ("599", 599), (r#""404""#, 404)] {
         let event = format!(r#"{{"action":"a","status_code":{given}}}"#);
-        assert_eq!(becomes("status_code", &event), kept, "{given}");
+        assert_eq!(stored_field("status_code", &event), kept, "{given}");
     }
     for bad in ["99", "600", "-1", "200.5", r#""ok""#, "true"] {
-        refused(&format!(r#"{{"action":"a","status_code":{bad}}}"#));
+        rejection_reason(&format!(r#"{{"action":"a","status_code":{bad}}}"#));
     }
 }
 
@@ -361,14 +369,21 @@ fn limits_hold_at_their_last_byte() {
         ("target_label", 4096),
     ] {
         let fits = "é".repeat(limit / 2);
-        assert_eq!(becomes(field, &json!({"action":"a",field:fits}).to_string()), fits, "{field}");
+        assert_eq!(
+            stored_field(field, &json!({"action":"a",field:fits}).to_string()),
+            fits,
+            "{field}"
+        );
         let over = format!("{fits}x");
-        assert!(refused(&json!({"action":"a",field:over}).to_string()).contains(field), "{field}");
+        assert!(
+            rejection_reason(&json!({"action":"a",field:over}).to_string()).contains(field),
+            "{field}"
+        );
     }
     let title = "x".repeat((1 << 20) - 100);
-    assert_eq!(becomes("title", &json!({"action":"a","title":title}).to_string()), title);
+    assert_eq!(stored_field("title", &json!({"action":"a","title":title}).to_string()), title);
     let over = "x".repeat(1 << 20);
-    assert!(refused(&json!({"action":"a","title":over}).to_string()).contains("1 MiB"));
+    assert!(rejection_reason(&json!({"action":"a","title":over}).to_string()).contains("1 MiB"));
 }
 
 #[test]
@@ -377,9 +392,13 @@ fn json_nests_64_deep_and_no_deeper() {
         let (open, close) = ("[".repeat(depth), "]".repeat(depth));
         format!(r#"{{"action":"a","payload":{{"k":{open}{close}}}}}"#)
     };
-    let deepest = becomes("payload", &nested(62));
+    let deepest = stored_field("payload", &nested(62));
     assert!(deepest.to_string().contains(&"[".repeat(62)));
-    assert!(refused(&nested(63)).contains("64"));
-    refused(&"[".repeat(10_000));
-    refused(&format!(r#"{{"action":"a","x":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000)));
+    assert!(rejection_reason(&nested(63)).contains("64"));
+    rejection_reason(&"[".repeat(10_000));
+    rejection_reason(&format!(
+        r#"{{"action":"a","x":{}1{}}}"#,
+        "[".repeat(10_000),
+        "]".repeat(10_000)
+    ));
 }

@@ -4,7 +4,7 @@ use crate::support::Sandbox;
 use crate::tools;
 
 /// Runs statements in the shell, between the triggers' fall and their return.
-fn by_shell(sandbox: &Sandbox, sql: &str) {
+fn tamper_by_shell(sandbox: &Sandbox, sql: &str) {
     sandbox.write("hand.sql", format!("{sql}\n"));
     let script = "\
         set -e
@@ -19,7 +19,7 @@ fn by_shell(sandbox: &Sandbox, sql: &str) {
 
 #[test]
 fn an_edit_a_removal_and_an_insertion_by_the_shell_are_named() {
-    if !tools::has(&["sqlite3"]) {
+    if !tools::require_programs(&["sqlite3"]) {
         return;
     }
     const LIKE_3: &str = "occurred_at, recorded_at, recorder, tenant, source, severity, action, \
@@ -52,9 +52,9 @@ fn an_edit_a_removal_and_an_insertion_by_the_shell_are_named() {
         ),
     ] {
         let sandbox = Sandbox::with_events();
-        by_shell(&sandbox, "SELECT 1;");
+        tamper_by_shell(&sandbox, "SELECT 1;");
         sandbox.run(["verify"]).ok().no_stderr().done();
-        by_shell(&sandbox, &hand);
+        tamper_by_shell(&sandbox, &hand);
         let out = sandbox.run(["verify"]).exits(1).no_stderr();
         assert_eq!(out.stdout(), format!("{line}\n"), "{hand}");
         sandbox.run(["backup", "copy.db"]).exits(74).no_stdout().done();

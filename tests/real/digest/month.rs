@@ -3,11 +3,11 @@
 use serde_json::Value;
 use serde_json::json;
 
-use crate::digest::keeping_sendmail;
-use crate::digest::letters;
-use crate::digest::one;
+use crate::digest::install_sendmail;
+use crate::digest::parse_letters;
 use crate::digest::sendmail_config;
-use crate::digest::text;
+use crate::digest::single_header;
+use crate::digest::text_body;
 use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::clock;
@@ -15,26 +15,26 @@ use crate::support::join_lines;
 use crate::tools;
 
 /// A log and a mailbox in another time.
-struct Elsewhen {
+struct FakeTimeLog {
     sandbox: Sandbox,
 }
 
 /// A time in UTC as both `faketime` and, with a `T` and a `Z`, an emitter write it.
-fn at(month: u32, day: u32, clock: &str) -> String {
+fn utc_time(month: u32, day: u32, clock: &str) -> String {
     format!("2026-{month:02}-{day:02} {clock}")
 }
 
-fn emitted(time: &str) -> String {
+fn to_rfc3339(time: &str) -> String {
     format!("{}Z", time.replace(' ', "T"))
 }
 
-impl Elsewhen {
+impl FakeTimeLog {
     fn new(more: &str) -> Option<Self> {
-        if !tools::has(&["faketime"]) || !tools::has_python(&["json"]) {
+        if !tools::require_programs(&["faketime"]) || !tools::require_python_modules(&["json"]) {
             return None;
         }
         let sandbox = Sandbox::in_memory();
-        keeping_sendmail(&sandbox);
+        install_sendmail(&sandbox);
         sandbox.write("config.toml", sendmail_config(&sandbox, more));
         Some(Self { sandbox })
     }
@@ -60,7 +60,7 @@ impl Elsewhen {
     }
 
     fn letters(&self) -> Vec<Value> {
-        letters(&self.sandbox, &self.sandbox.path("letters"))
+        parse_letters(&self.sandbox, &self.sandbox.path("letters"))
     }
 
     fn history(&self) -> Vec<Value> {
@@ -69,9 +69,9 @@ impl Elsewhen {
 }
 
 /// An event of the month: its title, and from when on a digest can tell of it.
-struct Known {
+struct MonthEvent {
     title: String,
-    from: String,
+    due_from: String,
 }
 
 #[test]
@@ -82,31 +82,34 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     const QUIET: u32 = 25;
     const NOVEMBER: u32 = 11;
 
-    let Some(elsewhen) = Elsewhen::new("per_kind = 100\nattempts = 1") else { return };
+    let Some(elsewhen) = FakeTimeLog::new("per_kind = 100\nattempts = 1") else { return };
     let sendmail = elsewhen.sandbox.read("sendmail");
     let mut known = Vec::new();
     // When each mail was sent.
     let mut sent = Vec::new();
     for day in 1..=30 {
-        let noon = at(NOVEMBER, day, "12:00:00");
+        let noon = utc_time(NOVEMBER, day, "12:00:00");
         let mut events = Vec::new();
         let mut occurs = |title: String, time: String| {
-            known.push(Known { title: title.clone(), from: noon.clone().max(time.clone()) });
-            events.push((emitted(&time), title));
+            known.push(MonthEvent {
+                title: title.clone(),
+                due_from: noon.clone().max(time.clone()),
+            });
+            events.push((to_rfc3339(&time), title));
         };
         let usual = if day == QUIET { 0 } else { day % 4 + 1 };
         for number in 0..usual {
             occurs(
                 format!("edit-{day:02}-{number}"),
-                at(NOVEMBER, day, &format!("0{}:30:00", 5 + number)),
+                utc_time(NOVEMBER, day, &format!("0{}:30:00", 5 + number)),
             );
         }
         match day {
             10 => {
-                occurs("late-by-days".to_owned(), at(NOVEMBER, 7, "09:00:00"));
-                occurs("late-by-a-week".to_owned(), at(NOVEMBER, 2, "09:00:00"));
+                occurs("late-by-days".to_owned(), utc_time(NOVEMBER, 7, "09:00:00"));
+                occurs("late-by-a-week".to_owned(), utc_time(NOVEMBER, 2, "09:00:00"));
             }
-            12 => occurs("dated-tomorrow".to_owned(), at(NOVEMBER, 13, "18:00:00")),
+            12 => occurs("dated-tomorrow".to_owned(), utc_time(NOVEMBER, 13, "18:00:00")),
             _ => {}
         }
         // The log is there before the first digest, and empty.
@@ -118,7 +121,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
         }
         // Cron is never late by the same time.
         let (month, of_month) = if next == 31 { (12, 1) } else { (NOVEMBER, next) };
-        let four = at(month, of_month, &format!("04:00:0{}", 1 + day * 7 % 5));
+        let four = utc_time(month, of_month, &format!("04:00:0{}", 1 + day * 7 % 5));
         if next == FAILED {
             elsewhen.sandbox.write("sendmail", "#!/bin/sh\necho 'no such user' >&2\nexit 67\n");
             elsewhen.digest(&four).exits(69).stderr_has("exited with 67: no such user").done();
@@ -128,7 +131,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
         elsewhen.digest(&four).ok().no_stderr().done();
         sent.push((next, four));
         if DOUBLED.contains(&next) {
-            let again = at(month, of_month, "04:07:00");
+            let again = utc_time(month, of_month, "04:07:00");
             elsewhen.digest(&again).ok().no_stderr().done();
             sent.push((next, again));
         }
@@ -154,13 +157,13 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     let letters = elsewhen.letters();
     assert_eq!(letters.len(), sent.len());
     for event in &known {
-        let tell = |n: &usize| text(&letters[*n]).contains(&event.title);
+        let tell = |n: &usize| text_body(&letters[*n]).contains(&event.title);
         let telling: Vec<usize> = (0..letters.len()).filter(tell).collect();
-        let due = sent.iter().position(|(_, time)| *time > event.from).unwrap();
-        assert_eq!(telling, [due], "{} from {}", event.title, event.from);
+        let due = sent.iter().position(|(_, time)| *time > event.due_from).unwrap();
+        assert_eq!(telling, [due], "{} from {}", event.title, event.due_from);
     }
     for ((day, time), letter) in sent.iter().zip(&letters) {
-        let (subject, text) = (one(letter, "Subject"), text(letter));
+        let (subject, text) = (single_header(letter, "Subject"), text_body(letter));
         let gap = subject.split_once("] ").map_or("", |(gap, _)| gap.trim_start_matches('['));
         let expected = match (*day, &time[11..]) {
             (9 | 20, _) => "covers 2 days",
@@ -183,7 +186,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
         }
     }
     let windows: Vec<&str> =
-        letters.iter().map(|letter| one(letter, "X-Activity-Window")).collect();
+        letters.iter().map(|letter| single_header(letter, "X-Activity-Window")).collect();
     let mut different = windows.clone();
     different.sort_unstable();
     different.dedup();
@@ -231,7 +234,7 @@ fn days_of_23_and_25_hours_have_one_digest_each() {
             ["01:30  ", "01:30  "],
         ),
     ] {
-        let Some(elsewhen) = Elsewhen::new("") else { return };
+        let Some(elsewhen) = FakeTimeLog::new("") else { return };
         let config = elsewhen.sandbox.read("config.toml");
         let config = format!("tz = '{zone}'\n{}", String::from_utf8(config).unwrap());
         elsewhen.sandbox.write("config.toml", config);
@@ -250,7 +253,7 @@ fn days_of_23_and_25_hours_have_one_digest_each() {
         let letters = elsewhen.letters();
         assert_eq!(letters.len(), runs.len());
         for (number, (letter, (time, span))) in letters.iter().zip(runs).enumerate() {
-            let (subject, text) = (one(letter, "Subject"), text(letter));
+            let (subject, text) = (single_header(letter, "Subject"), text_body(letter));
             assert!(subject.starts_with("s2l.online: "), "no gap is named at {time}: {subject}");
             assert_eq!(text.lines().nth(1), Some(*span), "{time}\n{text}");
             assert!(text.ends_with(&format!("Times are those of {zone}.\n")), "{text}");
@@ -272,11 +275,11 @@ fn days_of_23_and_25_hours_have_one_digest_each() {
 #[test]
 fn twenty_thousand_events_are_counted_and_some_are_listed() {
     const EVENTS: u64 = 20_000;
-    if !tools::has_python(&["json"]) {
+    if !tools::require_python_modules(&["json"]) {
         return;
     }
     let sandbox = Sandbox::in_memory();
-    keeping_sendmail(&sandbox);
+    install_sendmail(&sandbox);
     sandbox.write("config.toml", sendmail_config(&sandbox, ""));
     // A half are sign-ins, of which a tenth fail; the others are of twenty actions, and five people
     // did most.
@@ -306,9 +309,9 @@ fn twenty_thousand_events_are_counted_and_some_are_listed() {
     assert!((100..=300).contains(&listed), "{listed}");
 
     sandbox.run(["digest"]).ok().no_stderr().done();
-    let letter = letters(&sandbox, &sandbox.path("letters")).remove(0);
-    assert!(one(&letter, "Subject").starts_with("s2l.online: 20,000 events on "));
-    let text = text(&letter);
+    let letter = parse_letters(&sandbox, &sandbox.path("letters")).remove(0);
+    assert!(single_header(&letter, "Subject").starts_with("s2l.online: 20,000 events on "));
+    let text = text_body(&letter);
     assert!(text.contains("SIGN-INS (9,000)"), "{text}");
     let shown = named("Sign-ins")["events"].as_array().unwrap().len() as u64;
     let more = format!(

@@ -14,29 +14,29 @@ use serde_json::Value;
 use crate::support::Sandbox;
 
 /// A file of the servers.
-pub(super) fn path(name: &str) -> PathBuf {
+pub(super) fn script_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/servers").join(name)
 }
 
 /// The Python that Debian's packages are for.
-pub(super) fn python(sandbox: &Sandbox) -> Command {
+pub(super) fn python_command(sandbox: &Sandbox) -> Command {
     let mut command = sandbox.command_of("/usr/bin/python3");
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
-pub(super) struct Server {
+pub(super) struct MailServer {
     folder: tempfile::TempDir,
     process: Child,
     pub(super) port: u16,
 }
 
-impl Server {
+impl MailServer {
     /// Starts `mail.py` in a mode, with the replies that it shall give.
     pub(super) fn start(sandbox: &Sandbox, mode: &str, replies: &[Value]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut process = python(sandbox)
-            .arg(path("mail.py"))
+        let mut process = python_command(sandbox)
+            .arg(script_path("mail.py"))
             .arg(folder.path())
             .arg(mode)
             .args(replies.iter().map(Value::to_string))
@@ -50,18 +50,18 @@ impl Server {
     }
 
     /// The certificate of the authority that vouches for it.
-    pub(super) fn authority(&self) -> PathBuf {
+    pub(super) fn ca_certificate(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// The letters or requests that came, in their order.
-    pub(super) fn got(&self) -> Vec<Value> {
+    pub(super) fn received(&self) -> Vec<Value> {
         let read = |path: &Path| Some(serde_json::from_slice(&fs::read(path).ok()?).unwrap());
         (1..).map_while(|n| read(&self.folder.path().join(format!("mail-{n}.json")))).collect()
     }
 }
 
-impl Drop for Server {
+impl Drop for MailServer {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
         self.process.wait().unwrap();

@@ -17,13 +17,13 @@ use crate::support::chain;
 use crate::tools;
 
 /// One thing that happened to the disk, in order.
-enum Step {
+enum DiskOperation {
     Write {
         path: String,
-        at: usize,
+        offset: usize,
         bytes: Vec<u8>,
     },
-    Cut {
+    Truncate {
         path: String,
         length: usize,
     },
@@ -46,80 +46,99 @@ enum Step {
 
 /// How a cut treats what was not synced.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
+enum UnsyncedFate {
     Lost,
     Kept,
     /// Each piece by the toss of a coin.
-    Some(u64),
+    Random(u64),
     /// All but the last is kept, and half of that.
     Torn,
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let sandbox = Sandbox::in_memory();
-    let steps = traced(&sandbox);
-    let promised = steps.iter().filter(|step| matches!(step, Step::Acknowledged(_))).count();
-    let writes = steps.iter().filter(|step| matches!(step, Step::Write { .. })).count();
-    let syncs = steps.iter().filter(|step| matches!(step, Step::Sync { .. })).count();
+    let steps = record_operations(&sandbox);
+    let promised =
+        steps.iter().filter(|step| matches!(step, DiskOperation::Acknowledged(_))).count();
+    let writes = steps.iter().filter(|step| matches!(step, DiskOperation::Write { .. })).count();
+    let syncs = steps.iter().filter(|step| matches!(step, DiskOperation::Sync { .. })).count();
     assert!(promised == 12 && writes > 30 && syncs >= 12, "{promised} {writes} {syncs}");
 
-    let states = cuts(&sandbox, &steps, true);
+    let states = simulate_cuts(&sandbox, &steps, true);
     assert!(states.tried > 300, "{} states", states.tried);
-    assert!(states.bad.is_empty(), "{} of {}: {:#?}", states.bad.len(), states.tried, states.bad);
+    assert!(
+        states.failures.is_empty(),
+        "{} of {}: {:#?}",
+        states.failures.len(),
+        states.tried,
+        states.failures
+    );
 
-    let without = cuts(&sandbox, &steps, false);
-    assert!(!without.bad.is_empty(), "without a sync events are lost, or this test sees nothing");
+    let without = simulate_cuts(&sandbox, &steps, false);
+    assert!(
+        !without.failures.is_empty(),
+        "without a sync events are lost, or this test sees nothing"
+    );
 }
 
 /// A sweep syncs little itself: what it removes must not be gone before it is vouched for.
 #[test]
 fn what_a_sweep_removes_is_vouched_for_at_any_moment() {
-    if !tools::has(&["strace"]) {
+    if !tools::require_programs(&["strace"]) {
         return;
     }
     let sandbox = Sandbox::in_memory();
-    let mut steps = traced(&sandbox);
+    let mut steps = record_operations(&sandbox);
     let before = steps.len();
     // First some, then their neighbours: the runs are joined.
     for query in ["action:odd", "action:*"] {
         let rule = format!("[retention]\n[[retention.rule]]\nquery = '{query}'\nkeep = '0s'\n");
         sandbox.write("config.toml", rule);
-        trace(&sandbox, &["sweep"], &mut steps);
+        trace_run(&sandbox, &["sweep"], &mut steps);
     }
     let log = sandbox.log();
     log.assert_sound();
     assert_eq!(log.event_count(), 2, "what was promised is swept");
     drop(log);
-    let cut = |step: &&Step| matches!(step, Step::Cut { path, .. } if path.ends_with("log.db"));
+    let cut = |step: &&DiskOperation| matches!(step, DiskOperation::Truncate { path, .. } if path.ends_with("log.db"));
     assert!(steps[before..].iter().any(|step| cut(&step)), "space was given back");
 
-    let states = cuts(&sandbox, &steps, true);
+    let states = simulate_cuts(&sandbox, &steps, true);
     assert!(states.tried > 500, "{} states", states.tried);
-    assert!(states.bad.is_empty(), "{} of {}: {:#?}", states.bad.len(), states.tried, states.bad);
-    let without = cuts(&sandbox, &steps, false);
-    assert!(!without.bad.is_empty(), "without a sync events are lost, or this test sees nothing");
+    assert!(
+        states.failures.is_empty(),
+        "{} of {}: {:#?}",
+        states.failures.len(),
+        states.tried,
+        states.failures
+    );
+    let without = simulate_cuts(&sandbox, &steps, false);
+    assert!(
+        !without.failures.is_empty(),
+        "without a sync events are lost, or this test sees nothing"
+    );
 }
 
 /// Runs one ingest after the other under strace: the first makes the log, one is of many events.
-fn traced(sandbox: &Sandbox) -> Vec<Step> {
+fn record_operations(sandbox: &Sandbox) -> Vec<DiskOperation> {
     let mut steps = Vec::new();
     for number in 0..12 {
         let id = format!("e{number}");
         let title = "x".repeat(number * 700);
         let action = if number % 2 == 0 { "a" } else { "odd" };
         let args = ["ingest", "--action", action, "--event-id", &id, "--title", &title];
-        trace(sandbox, &args, &mut steps);
-        steps.push(Step::Acknowledged(id));
+        trace_run(sandbox, &args, &mut steps);
+        steps.push(DiskOperation::Acknowledged(id));
     }
     steps
 }
 
 /// Runs the program under strace and adds what it did to the log's files.
-fn trace(sandbox: &Sandbox, args: &[&str], steps: &mut Vec<Step>) {
+fn trace_run(sandbox: &Sandbox, args: &[&str], steps: &mut Vec<DiskOperation>) {
     let trace = sandbox.path("strace.out");
     let options = [
         "-y",
@@ -133,11 +152,11 @@ fn trace(sandbox: &Sandbox, args: &[&str], steps: &mut Vec<Step>) {
     ];
     sandbox.run_command(strace::command(sandbox, &options, args)).ok().done();
     let text = fs::read_to_string(&trace).unwrap();
-    steps.extend(text.lines().filter_map(|line| step(sandbox, line)));
+    steps.extend(text.lines().filter_map(|line| parse_operation(sandbox, line)));
 }
 
 /// One line of strace as a step, if it is about a file of the log.
-fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
+fn parse_operation(sandbox: &Sandbox, line: &str) -> Option<DiskOperation> {
     let call = line.split_once(' ')?.1.trim_start();
     let (name, rest) = call.split_once('(')?;
     let (args, result) = rest.rsplit_once(" = ")?;
@@ -151,10 +170,10 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
     // `3</path>`, its bytes escaped like all text here.
     let on = || {
         let (_, path) = args.split_once('<')?;
-        let path = String::from_utf8(unescaped(path.split_once('>')?.0)).unwrap();
+        let path = String::from_utf8(unescape(path.split_once('>')?.0)).unwrap();
         ours(&path).then_some(path)
     };
-    let texts: Vec<Vec<u8>> = args.split('"').skip(1).step_by(2).map(unescaped).collect();
+    let texts: Vec<Vec<u8>> = args.split('"').skip(1).step_by(2).map(unescape).collect();
     let full = |bytes: &Vec<u8>| {
         let path = sandbox
             .work_folder()
@@ -166,38 +185,42 @@ fn step(sandbox: &Sandbox, line: &str) -> Option<Step> {
     match name {
         "pwrite64" => {
             let at = args.rsplit(", ").next()?.trim_end_matches(')').parse().unwrap();
-            Some(Step::Write { path: on()?, at, bytes: texts[0].clone() })
+            Some(DiskOperation::Write { path: on()?, offset: at, bytes: texts[0].clone() })
         }
-        "write" => Some(Step::Write { path: on()?, at: usize::MAX, bytes: texts[0].clone() }),
+        "write" => {
+            Some(DiskOperation::Write { path: on()?, offset: usize::MAX, bytes: texts[0].clone() })
+        }
         "ftruncate" => {
             let length = args.rsplit(", ").next()?.trim_end_matches(')').parse().unwrap();
-            Some(Step::Cut { path: on()?, length })
+            Some(DiskOperation::Truncate { path: on()?, length })
         }
-        "fsync" | "fdatasync" => Some(Step::Sync { path: on()? }),
-        "openat" if args.contains("O_CREAT") => Some(Step::Create { path: full(texts.first()?)? }),
+        "fsync" | "fdatasync" => Some(DiskOperation::Sync { path: on()? }),
+        "openat" if args.contains("O_CREAT") => {
+            Some(DiskOperation::Create { path: full(texts.first()?)? })
+        }
         "rename" | "renameat2" | "link" | "linkat" => {
             let (from, to) = (full(&texts[0])?, full(&texts[1])?);
-            Some(Step::Rename { from, to })
+            Some(DiskOperation::Rename { from, to })
         }
-        "unlink" | "unlinkat" => Some(Step::Remove { path: full(&texts[0])? }),
+        "unlink" | "unlinkat" => Some(DiskOperation::Remove { path: full(&texts[0])? }),
         _ => None,
     }
 }
 
 /// The bytes of `\x61\x62`.
-fn unescaped(text: &str) -> Vec<u8> {
+fn unescape(text: &str) -> Vec<u8> {
     let hex = text.split("\\x").skip(1);
     hex.map(|byte| u8::from_str_radix(&byte[..2], 16).unwrap()).collect()
 }
 
 /// A file's bytes as the disk surely has them, and what was done to it since.
 #[derive(Clone, Default)]
-struct File {
+struct SimulatedFile {
     synced: Vec<u8>,
     pending: Vec<(Option<usize>, Vec<u8>)>,
 }
 
-impl File {
+impl SimulatedFile {
     fn length(&self) -> usize {
         self.pending.iter().fold(self.synced.len(), |length, (at, bytes)| match at {
             Some(at) => length.max(at + bytes.len()),
@@ -205,15 +228,15 @@ impl File {
         })
     }
 
-    fn after(&self, fate: Fate) -> Vec<u8> {
+    fn bytes_after(&self, fate: UnsyncedFate) -> Vec<u8> {
         let mut bytes = self.synced.clone();
-        let mut coin = if let Fate::Some(seed) = fate { seed } else { 0 };
+        let mut coin = if let UnsyncedFate::Random(seed) = fate { seed } else { 0 };
         for (place, (at, piece)) in self.pending.iter().enumerate() {
             let last = place + 1 == self.pending.len();
             let piece = match fate {
-                Fate::Lost => continue,
-                Fate::Kept => piece.as_slice(),
-                Fate::Some(_) => {
+                UnsyncedFate::Lost => continue,
+                UnsyncedFate::Kept => piece.as_slice(),
+                UnsyncedFate::Random(_) => {
                     coin = coin
                         .wrapping_mul(6_364_136_223_846_793_005)
                         .wrapping_add(1_442_695_040_888_963_407);
@@ -223,8 +246,8 @@ impl File {
                     piece.as_slice()
                 }
                 // Disks write sectors of 512 bytes whole.
-                Fate::Torn if last && at.is_some() => &piece[..piece.len() / 2 / 512 * 512],
-                Fate::Torn => piece.as_slice(),
+                UnsyncedFate::Torn if last && at.is_some() => &piece[..piece.len() / 2 / 512 * 512],
+                UnsyncedFate::Torn => piece.as_slice(),
             };
             match at {
                 Some(_) if piece.is_empty() => {}
@@ -239,81 +262,87 @@ impl File {
     }
 
     fn sync(&mut self) {
-        self.synced = self.after(Fate::Kept);
+        self.synced = self.bytes_after(UnsyncedFate::Kept);
         self.pending.clear();
     }
 }
 
-struct States {
+struct CutReport {
     tried: usize,
-    bad: Vec<String>,
+    failures: Vec<String>,
 }
 
 /// Rebuilds the disk at each step and looks at the log there.
-fn cuts(sandbox: &Sandbox, steps: &[Step], syncs_count: bool) -> States {
-    let mut states = States { tried: 0, bad: Vec::new() };
+fn simulate_cuts(sandbox: &Sandbox, steps: &[DiskOperation], syncs_count: bool) -> CutReport {
+    let mut states = CutReport { tried: 0, failures: Vec::new() };
     // Names as the running system has them, and as the disk surely has them.
-    let mut files: BTreeMap<usize, File> = BTreeMap::new();
+    let mut files: BTreeMap<usize, SimulatedFile> = BTreeMap::new();
     let mut names: BTreeMap<String, usize> = BTreeMap::new();
     let mut synced_names: BTreeMap<String, usize> = BTreeMap::new();
     let mut promised: BTreeSet<&str> = BTreeSet::new();
     let work = sandbox.work_folder().display().to_string();
     for (number, step) in steps.iter().enumerate() {
         match step {
-            Step::Write { path, at, bytes } => {
+            DiskOperation::Write { path, offset: at, bytes } => {
                 let file = files.get_mut(&names[path]).unwrap();
                 let at = if *at == usize::MAX { file.length() } else { *at };
                 file.pending.push((Some(at), bytes.clone()));
             }
-            Step::Cut { path, length } => {
+            DiskOperation::Truncate { path, length } => {
                 let file = files.get_mut(&names[path]).unwrap();
                 file.pending.push((None, length.to_be_bytes().to_vec()));
             }
-            Step::Sync { path } if *path == work => {
+            DiskOperation::Sync { path } if *path == work => {
                 if syncs_count {
                     synced_names.clone_from(&names);
                 }
             }
-            Step::Sync { path } => {
+            DiskOperation::Sync { path } => {
                 if let Some(file) = names.get(path).and_then(|key| files.get_mut(key))
                     && syncs_count
                 {
                     file.sync();
                 }
             }
-            Step::Create { path } => {
+            DiskOperation::Create { path } => {
                 let next = files.len();
                 if let std::collections::btree_map::Entry::Vacant(entry) = names.entry(path.clone())
                 {
                     entry.insert(next);
-                    files.insert(next, File::default());
+                    files.insert(next, SimulatedFile::default());
                 }
             }
-            Step::Rename { from, to } => {
+            DiskOperation::Rename { from, to } => {
                 let key = names[from];
                 names.insert(to.clone(), key);
             }
-            Step::Remove { path } => {
+            DiskOperation::Remove { path } => {
                 names.remove(path);
             }
-            Step::Acknowledged(id) => {
+            DiskOperation::Acknowledged(id) => {
                 promised.insert(id);
             }
         }
         let seed = number as u64;
-        for fate in [Fate::Lost, Fate::Kept, Fate::Some(seed), Fate::Some(!seed), Fate::Torn] {
+        for fate in [
+            UnsyncedFate::Lost,
+            UnsyncedFate::Kept,
+            UnsyncedFate::Random(seed),
+            UnsyncedFate::Random(!seed),
+            UnsyncedFate::Torn,
+        ] {
             // What the folder's entry was not synced for may be there all the same.
-            let there = if matches!(fate, Fate::Lost) { &synced_names } else { &names };
+            let there = if matches!(fate, UnsyncedFate::Lost) { &synced_names } else { &names };
             states.tried += 1;
             let folder = sandbox.root().join("cut");
             drop(fs::remove_dir_all(&folder));
             fs::create_dir(&folder).unwrap();
             for (path, key) in there {
                 let name = Path::new(path).file_name().unwrap();
-                fs::write(folder.join(name), files[key].after(fate)).unwrap();
+                fs::write(folder.join(name), files[key].bytes_after(fate)).unwrap();
             }
-            if let Err(why) = looked_at(&folder.join("log.db"), &promised) {
-                states.bad.push(format!("step {number}, {fate:?}: {why}"));
+            if let Err(why) = check_log(&folder.join("log.db"), &promised) {
+                states.failures.push(format!("step {number}, {fate:?}: {why}"));
             }
         }
     }
@@ -321,7 +350,7 @@ fn cuts(sandbox: &Sandbox, steps: &[Step], syncs_count: bool) -> States {
 }
 
 /// Opens a log that a cut left, as the next process would, and looks for what was promised.
-fn looked_at(db: &Path, promised: &BTreeSet<&str>) -> Result<(), String> {
+fn check_log(db: &Path, promised: &BTreeSet<&str>) -> Result<(), String> {
     if !db.exists() {
         return if promised.is_empty() { Ok(()) } else { Err("the log is gone".to_owned()) };
     }

@@ -9,11 +9,11 @@ use crate::support::Sandbox;
 use crate::support::join_lines;
 use crate::support::wait;
 
-fn wal(sandbox: &Sandbox) -> u64 {
+fn wal_size(sandbox: &Sandbox) -> u64 {
     sandbox.path("log.db-wal").metadata().map_or(0, |file| file.len())
 }
 
-fn events(count: u32, action: &str) -> String {
+fn numbered_events(count: u32, action: &str) -> String {
     let title = "x".repeat(200);
     join_lines((0..count).map(|n| {
         format!(r#"{{"action":"{action}","actor_id":"{}","title":"{title}{}"}}"#, n % 500, n % 999)
@@ -23,16 +23,16 @@ fn events(count: u32, action: &str) -> String {
 #[test]
 fn an_export_into_a_stopped_pipe_holds_no_writer_and_grows_no_wal() {
     let sandbox = Sandbox::in_memory();
-    sandbox.write("first.jsonl", events(20_000, "first"));
+    sandbox.write("first.jsonl", numbered_events(20_000, "first"));
     sandbox.run(["ingest", "--quiet", "first.jsonl"]).ok().done();
 
     let mut child = sandbox.spawn(sandbox.command(["export", "--jsonl"]));
     let mut out = child.stdout.take().unwrap();
     let mut text = wait::read_lines(&mut out, 1);
     // Nobody reads on. Meanwhile much arrives, at once and one by one.
-    sandbox.write("more.jsonl", events(200_000, "more"));
+    sandbox.write("more.jsonl", numbered_events(200_000, "more"));
     sandbox.run(["ingest", "--quiet", "more.jsonl"]).ok().done();
-    assert!(wal(&sandbox) <= 64 << 20, "a WAL of {} bytes", wal(&sandbox));
+    assert!(wal_size(&sandbox) <= 64 << 20, "a WAL of {} bytes", wal_size(&sandbox));
     let mut slowest = Duration::ZERO;
     for _ in 0..120 {
         let start = Instant::now();
@@ -40,7 +40,7 @@ fn an_export_into_a_stopped_pipe_holds_no_writer_and_grows_no_wal() {
         slowest = slowest.max(start.elapsed());
     }
     assert!(slowest < Duration::from_secs(2), "an event waited {slowest:?} for a reader");
-    assert!(wal(&sandbox) <= 64 << 20, "a WAL of {} bytes", wal(&sandbox));
+    assert!(wal_size(&sandbox) <= 64 << 20, "a WAL of {} bytes", wal_size(&sandbox));
     let peak = wait::peak_memory_kib(&child);
     assert!(peak <= 64 * 1024, "the export held {peak} KiB");
 
@@ -54,7 +54,7 @@ fn an_export_into_a_stopped_pipe_holds_no_writer_and_grows_no_wal() {
 #[test]
 fn a_listing_that_is_stopped_in_a_pager_holds_no_writer() {
     let sandbox = Sandbox::in_memory();
-    sandbox.write("first.jsonl", events(10_000, "first"));
+    sandbox.write("first.jsonl", numbered_events(10_000, "first"));
     sandbox.run(["ingest", "--quiet", "first.jsonl"]).ok().done();
     let mut child = sandbox.spawn(sandbox.command(["list", "--json", "--limit", "10000"]));
     let mut out = child.stdout.take().unwrap();
@@ -80,7 +80,7 @@ fn a_large_log_is_read_in_flat_memory() {
     let sandbox = Sandbox::in_memory();
     let mut peaks = Vec::new();
     for count in [20_000, 200_000] {
-        sandbox.write("events.jsonl", events(count, "a.b"));
+        sandbox.write("events.jsonl", numbered_events(count, "a.b"));
         sandbox.run(["ingest", "--quiet", "--again", "events.jsonl"]).ok().done();
         let mut child = sandbox.spawn(sandbox.command(["export", "--csv"]));
         let mut out = child.stdout.take().unwrap();
