@@ -86,16 +86,16 @@ const ACTIONS: [(&str, &str, &str); 44] = [
     ("webhook.fail", "api", "hook"),
 ];
 
-const FIRST: [&str; 40] = [
+const FIRST_NAMES: [&str; 40] = [
     "Jerome", "Maria", "James", "Ravi", "Thandi", "Sipho", "Anna", "Pieter", "Fatima", "Kwame",
     "Zoë", "Lindiwe", "Johan", "Aisha", "Peter", "Nomsa", "David", "Priya", "Carlos", "Elena",
     "Tariq", "Ingrid", "Mpho", "Grace", "Hassan", "Yuki", "Chen", "Olga", "Samuel", "Ruth",
     "Bongani", "Leila", "Tom", "Naledi", "Victor", "Amara", "Felix", "Dineo", "Karin", "Émile",
 ];
 
-const LAST: [&str; 12] =
+const LAST_NAME_STEMS: [&str; 12] =
     ["Van", "Du", "Mo", "Nkosi", "Reyes", "Compt", "Naid", "Pret", "Ster", "Ba", "Lang", "Oko"];
-const ENDING: [&str; 12] =
+const LAST_NAME_ENDINGS: [&str; 12] =
     ["berg", "oo", "ton", "", "son", "ova", "ini", "ski", "well", "man", "ye", "ero"];
 
 const WORDS: [&str; 24] = [
@@ -105,9 +105,9 @@ const WORDS: [&str; 24] = [
 ];
 
 /// SplitMix64: small, fast, and the same everywhere.
-struct Random(u64);
+struct SplitMix64(u64);
 
-impl Random {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -123,7 +123,7 @@ impl Random {
     }
 
     /// Whether something of so many in a thousand happens.
-    fn in_thousand(&mut self, many: usize) -> bool {
+    fn happens_per_thousand(&mut self, many: usize) -> bool {
         self.below(1000) < many
     }
 }
@@ -141,7 +141,7 @@ impl Zipf {
         Self(weights.collect())
     }
 
-    fn pick(&self, random: &mut Random) -> usize {
+    fn sample(&self, random: &mut SplitMix64) -> usize {
         let total = *self.0.last().expect("there are ranks");
         let at = (u128::from(random.next()) * u128::from(total)) >> 64;
         self.0.partition_point(|sum| u128::from(*sum) <= at)
@@ -150,7 +150,7 @@ impl Zipf {
 
 /// Makes events, one after the other.
 pub(crate) struct Generator {
-    random: Random,
+    random: SplitMix64,
     actors: Zipf,
     targets: Zipf,
     actions: Zipf,
@@ -161,12 +161,12 @@ pub(crate) struct Generator {
 }
 
 /// One event: a text for each of [`FIELDS`], empty where it has none.
-pub(crate) type Row = [String; FIELDS.len()];
+pub(crate) type GeneratedEvent = [String; FIELDS.len()];
 
 impl Generator {
     pub(crate) fn new() -> Self {
         Self {
-            random: Random(2026),
+            random: SplitMix64(2026),
             actors: Zipf::new(ACTORS),
             targets: Zipf::new(TARGETS),
             actions: Zipf::new(ACTIONS.len()),
@@ -176,27 +176,27 @@ impl Generator {
         }
     }
 
-    pub(crate) fn next(&mut self) -> Row {
+    pub(crate) fn next(&mut self) -> GeneratedEvent {
         let random = &mut self.random;
         self.number += 1;
         self.now += 1 + random.next() % 60_000_000_000;
-        let (action, module, family) = if random.in_thousand(1) {
+        let (action, module, family) = if random.happens_per_thousand(1) {
             ("licence.renew", "billing", "licence")
         } else {
-            ACTIONS[self.actions.pick(random)]
+            ACTIONS[self.actions.sample(random)]
         };
         let system = module == "ops";
-        let api = !system && random.in_thousand(450);
-        let actor = self.actors.pick(random);
-        let target = self.targets.pick(random);
+        let api = !system && random.happens_per_thousand(450);
+        let actor = self.actors.sample(random);
+        let target = self.targets.sample(random);
 
-        let mut row = Row::default();
+        let mut row = GeneratedEvent::default();
         let mut set = |name: &str, value: String| {
             let place = FIELDS.iter().position(|field| *field == name).expect("a field");
             row[place] = value;
         };
         set("event_id", uuid(self.now / 1_000_000, random));
-        set("occurred_at", time(self.now));
+        set("occurred_at", format_time(self.now));
         set("tenant", ["s2l.online", "s2l.online", "school.example"][random.below(3)].to_owned());
         set(
             "source",
@@ -218,37 +218,37 @@ impl Generator {
         set("severity", severity.to_owned());
         set("module", module.to_owned());
         set("action", action.to_owned());
-        if random.in_thousand(400) {
+        if random.happens_per_thousand(400) {
             set("title", title(action, target));
         }
-        if random.in_thousand(20) {
-            set("description", words(random, 12));
+        if random.happens_per_thousand(20) {
+            set("description", random_words(random, 12));
         }
         if !system {
             set("actor_id", actor_id(actor));
             set("actor_label", actor_label(actor));
         }
-        if !system && random.in_thousand(5) {
+        if !system && random.happens_per_thousand(5) {
             let admin = random.below(20);
             set("impersonator_id", actor_id(admin));
             set("impersonator_label", actor_label(admin));
         }
         set("target_type", family.to_owned());
         set("target_id", target_id(target));
-        if random.in_thousand(450) {
+        if random.happens_per_thousand(450) {
             set("target_label", target_label(target));
         }
-        if action.ends_with(".edit") || random.in_thousand(60) {
+        if action.ends_with(".edit") || random.happens_per_thousand(60) {
             set("diff", diff(random));
         }
-        if random.in_thousand(330) {
+        if random.happens_per_thousand(330) {
             set("payload", payload(random));
         }
         if !system {
-            set("ip", address(actor, random));
+            set("ip", ip_address(actor, random));
         }
         if api {
-            set("user_agent", agent(self.agents.pick(random)));
+            set("user_agent", user_agent(self.agents.sample(random)));
             set("session_id", format!("s{:012x}", random.next() >> 20));
             set("method", ["GET", "POST", "PUT", "DELETE"][random.below(4)].to_owned());
             set("endpoint", format!("/v1/{family}s/{}", target_id(target)));
@@ -271,8 +271,9 @@ pub(crate) fn actor_id(rank: usize) -> String {
 }
 
 pub(crate) fn actor_label(rank: usize) -> String {
-    let (first, last) = (FIRST[rank % FIRST.len()], LAST[rank / 40 % LAST.len()]);
-    let ending = ENDING[rank / 480 % ENDING.len()];
+    let (first, last) =
+        (FIRST_NAMES[rank % FIRST_NAMES.len()], LAST_NAME_STEMS[rank / 40 % LAST_NAME_STEMS.len()]);
+    let ending = LAST_NAME_ENDINGS[rank / 480 % LAST_NAME_ENDINGS.len()];
     format!("{first} {last}{ending}")
 }
 
@@ -291,15 +292,15 @@ fn title(action: &str, target: usize) -> String {
     if target.is_multiple_of(3) { format!("{what}: {}", target_id(target % 5000)) } else { what }
 }
 
-fn words(random: &mut Random, count: usize) -> String {
+fn random_words(random: &mut SplitMix64, count: usize) -> String {
     let words: Vec<&str> = (0..count).map(|_| WORDS[random.below(WORDS.len())]).collect();
     words.join(" ")
 }
 
-fn diff(random: &mut Random) -> String {
+fn diff(random: &mut SplitMix64) -> String {
     let mut text = String::from("{");
     for field in 0..=random.below(3) {
-        let (before, after) = (words(random, 2), words(random, 2));
+        let (before, after) = (random_words(random, 2), random_words(random, 2));
         let comma = if field == 0 { "" } else { "," };
         let name = ["name", "summary", "owner"][field];
         write!(text, r#"{comma}"{name}":{{"before":"{before}","after":"{after}"}}"#)
@@ -308,24 +309,24 @@ fn diff(random: &mut Random) -> String {
     text + "}"
 }
 
-fn payload(random: &mut Random) -> String {
+fn payload(random: &mut SplitMix64) -> String {
     let request = random.next();
     let (took, size) = (random.below(900), random.below(90_000));
     format!(r#"{{"request_id":"{request:016x}","took_ms":{took},"bytes":{size},"via":"web"}}"#)
 }
 
-fn address(actor: usize, random: &mut Random) -> String {
+fn ip_address(actor: usize, random: &mut SplitMix64) -> String {
     let last = random.below(4);
     format!("102.{}.{}.{}", 60 + actor % 8, actor / 8 % 250, 1 + last + actor % 200)
 }
 
-fn agent(rank: usize) -> String {
+fn user_agent(rank: usize) -> String {
     let (major, build) = (100 + rank % 45, rank * 37 % 1000);
     format!("Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.{build}")
 }
 
 /// A UUID v7 of that millisecond.
-fn uuid(millis: u64, random: &mut Random) -> String {
+fn uuid(millis: u64, random: &mut SplitMix64) -> String {
     let (one, two) = (random.next(), random.next());
     format!(
         "{:08x}-{:04x}-7{:03x}-{:04x}-{:012x}",
@@ -338,14 +339,14 @@ fn uuid(millis: u64, random: &mut Random) -> String {
 }
 
 /// RFC 3339 in UTC, in milliseconds.
-fn time(nanos: u64) -> String {
+fn format_time(nanos: u64) -> String {
     let at = i64::try_from(nanos / 1_000_000).expect("a time of our days");
     let time = chrono::DateTime::from_timestamp_millis(at).expect("a time of our days");
     time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
 /// The event as a line of JSON.
-pub(crate) fn json(row: &Row, line: &mut String) {
+pub(crate) fn write_json(row: &GeneratedEvent, line: &mut String) {
     line.push('{');
     for (name, value) in FIELDS.iter().zip(row).filter(|(_, value)| !value.is_empty()) {
         if line.len() > 1 {
@@ -360,7 +361,7 @@ pub(crate) fn json(row: &Row, line: &mut String) {
 }
 
 /// The event as a row of CSV, all quoted.
-pub(crate) fn csv(row: &Row, line: &mut String) {
+pub(crate) fn write_csv(row: &GeneratedEvent, line: &mut String) {
     for (place, value) in row.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };
         write!(line, "{comma}\"{}\"", value.replace('"', "\"\"")).expect("a String takes it");

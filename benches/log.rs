@@ -29,21 +29,21 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::generator::Generator;
-use crate::measure::Line;
-use crate::measure::Run;
-use crate::measure::by_turns;
+use crate::measure::Comparison;
+use crate::measure::Measurement;
+use crate::measure::format_seconds;
 use crate::measure::median;
 use crate::measure::percentile;
-use crate::measure::seconds;
+use crate::measure::run_interleaved;
 
 const EVENTS: usize = 1_000_000;
 /// The smaller log is so many times smaller.
-const FEWER: usize = 10;
+const SMALL_LOG_DIVISOR: usize = 10;
 /// The events of a busy day.
-const DAY: usize = 20_000;
+const BUSY_DAY_EVENTS: usize = 20_000;
 
 /// One flat table with the same indexes as the log.
-const FLAT: &str = "
+const FLAT_SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 CREATE TABLE event (
@@ -72,20 +72,20 @@ fn main() -> io::Result<()> {
         .map_or(EVENTS, |events| events.parse().expect("ACTIVITY_BENCH_EVENTS is a number"));
     let bench = Bench::new(events)?;
     let mut lines = Vec::new();
-    lines.extend(bench.bulk()?);
-    lines.extend(bench.single());
-    lines.extend(bench.reading());
+    lines.extend(bench.bulk_ingest()?);
+    lines.extend(bench.single_ingest());
+    lines.extend(bench.list_pages());
     lines.push(bench.free_text());
     lines.extend(bench.export());
     lines.push(bench.digest()?);
-    lines.extend(bench.beside_a_sweep());
+    lines.extend(bench.ingest_during_sweep());
 
-    println!("{events} events; {}\n", machine());
-    measure::write(&lines, &mut io::stdout().lock())
+    println!("{events} events; {}\n", describe_machine());
+    measure::write_table(&lines, &mut io::stdout().lock())
 }
 
 /// What it ran on, for the ratios' sake.
-fn machine() -> String {
+fn describe_machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
     let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
@@ -106,7 +106,7 @@ impl Bench {
         let dir =
             tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
         let bench = Self { dir, events };
-        bench.say("making events");
+        bench.report_progress("making events");
         fs::write(bench.path("config.toml"), "")?;
         fs::create_dir(bench.path("home"))?;
         let create = |name: &str| File::create(bench.path(name)).map(BufWriter::new);
@@ -117,23 +117,23 @@ impl Bench {
         for number in 0..events {
             let row = generator.next();
             json_line.clear();
-            generator::json(&row, &mut json_line);
+            generator::write_json(&row, &mut json_line);
             jsonl[0].write_all(json_line.as_bytes())?;
-            if number < events / FEWER {
+            if number < events / SMALL_LOG_DIVISOR {
                 jsonl[1].write_all(json_line.as_bytes())?;
             }
             csv_line.clear();
-            generator::csv(&row, &mut csv_line);
+            generator::write_csv(&row, &mut csv_line);
             csv.write_all(csv_line.as_bytes())?;
         }
         csv.flush()?;
         jsonl.iter_mut().try_for_each(Write::flush)?;
         let size = fs::metadata(bench.path("all.jsonl"))?.len();
-        bench.say(&format!("{} bytes of JSON an event", size / events as u64));
+        bench.report_progress(&format!("{} bytes of JSON an event", size / events as u64));
         Ok(bench)
     }
 
-    fn say(&self, what: &str) {
+    fn report_progress(&self, what: &str) {
         eprintln!("bench of {}: {what}", self.events);
     }
 
@@ -154,79 +154,80 @@ impl Bench {
     }
 
     /// The program on one of our logs.
-    fn ours(&self, db: &str, args: &[&str]) -> Command {
+    fn activity_command(&self, db: &str, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_activity"));
         command.env("ACTIVITY_DB", self.path(db)).args(args);
         command
     }
 
     /// The shell on the flat table, with these commands or statements.
-    fn sqlite(&self, options: &[&str], statements: &[&str]) -> Command {
+    fn sqlite_command(&self, options: &[&str], statements: &[&str]) -> Command {
         let mut command = self.command("sqlite3");
         command.args(["-batch", "-bail"]).args(options).arg(self.path("flat.db")).args(statements);
         command
     }
 
-    fn remove(&self, db: &str) {
+    fn remove_database(&self, db: &str) {
         for side in ["", "-wal", "-shm", "-journal", ".lock", ".reserve"] {
             drop(fs::remove_file(self.path(&format!("{db}{side}"))));
         }
     }
 
     /// The bytes of a database with what lies beside it.
-    fn size(&self, db: &str) -> u64 {
+    fn database_size(&self, db: &str) -> u64 {
         let sides = ["", "-wal"].map(|side| self.path(&format!("{db}{side}")));
         sides.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
     }
 
     /// Everything at once; leaves `all.db`, `few.db` and `flat.db`.
-    fn bulk(&self) -> io::Result<Vec<Line>> {
-        self.say("bulk ingest");
+    fn bulk_ingest(&self) -> io::Result<Vec<Comparison>> {
+        self.report_progress("bulk ingest");
         let fresh = |db: &str| {
-            self.remove(db);
+            self.remove_database(db);
             rustix::fs::sync();
         };
         let ours = |_| {
             fresh("all.db");
-            self.ours("all.db", &["ingest", "--quiet", "all.jsonl"])
+            self.activity_command("all.db", &["ingest", "--quiet", "all.jsonl"])
         };
         let peer = |_| {
             fresh("flat.db");
             let import = format!(".import --csv {} event", path_text(&self.path("all.csv")));
             let empty = "PRAGMA wal_checkpoint(TRUNCATE);";
-            self.sqlite(&[], &[FLAT, &import, empty])
+            self.sqlite_command(&[], &[FLAT_SCHEMA, &import, empty])
         };
         let few = |_| {
             fresh("few.db");
-            self.ours("few.db", &["ingest", "--quiet", "few.jsonl"])
+            self.activity_command("few.db", &["ingest", "--quiet", "few.jsonl"])
         };
-        let runs = by_turns(3, &[&ours, &peer, &few]);
-        let memory =
-            |runs: &[Run]| runs.iter().map(|run| run.memory).max().unwrap() as f64 / 1024.0;
+        let runs = run_interleaved(3, &[&ours, &peer, &few]);
+        let memory = |runs: &[Measurement]| {
+            runs.iter().map(|run| run.peak_memory_kib).max().unwrap() as f64 / 1024.0
+        };
         let (large, small) = (memory(&runs[0]), memory(&runs[2]));
-        let per_event = |db: &str| self.size(db) as f64 / self.events as f64;
+        let per_event = |db: &str| self.database_size(db) as f64 / self.events as f64;
         Ok(vec![
-            against("bulk ingest", median(&runs[0]), "`.import`", median(&runs[1]), 0.6),
-            Line {
-                what: format!("its memory, against {FEWER} × fewer events"),
+            compare_times("bulk ingest", median(&runs[0]), "`.import`", median(&runs[1]), 0.6),
+            Comparison {
+                what: format!("its memory, against {SMALL_LOG_DIVISOR} × fewer events"),
                 ours: format!("{large:.0} MiB"),
                 peer: format!("{small:.0} MiB"),
                 ratio: large / small,
-                aim: 1.2,
+                goal: 1.2,
             },
-            Line {
+            Comparison {
                 what: "bytes per event, against 375".to_owned(),
                 ours: format!("{:.0}", per_event("all.db")),
                 peer: format!("flat {:.0}", per_event("flat.db")),
                 ratio: per_event("all.db") / 375.0,
-                aim: 1.0,
+                goal: 1.0,
             },
         ])
     }
 
     /// One event a process, as hooks do.
-    fn single(&self) -> Vec<Line> {
-        self.say("single events");
+    fn single_ingest(&self) -> Vec<Comparison> {
+        self.report_progress("single events");
         let ours = |round: usize| {
             let (id, target) = (format!("single-{round}"), generator::target_id(round));
             let args = [
@@ -253,7 +254,7 @@ impl Bench {
                 "--payload",
                 r#"{"request_id":"0d9e","via":"hook"}"#,
             ];
-            self.ours("all.db", &args)
+            self.activity_command("all.db", &args)
         };
         let peer = |round: usize| {
             let insert = format!(
@@ -264,11 +265,11 @@ impl Bench {
                  '{{\"request_id\":\"0d9e\",\"via\":\"hook\"}}');",
                 generator::target_id(round)
             );
-            self.sqlite(&[], &["PRAGMA synchronous = FULL;", &insert])
+            self.sqlite_command(&[], &["PRAGMA synchronous = FULL;", &insert])
         };
-        let runs = by_turns(200, &[&ours, &peer]);
+        let runs = run_interleaved(200, &[&ours, &peer]);
         let line = |what: &str, percent, aim| {
-            against(
+            compare_times(
                 what,
                 percentile(&runs[0], percent),
                 "shell",
@@ -280,58 +281,66 @@ impl Bench {
     }
 
     /// A page of the large log against the same page of the small one.
-    fn reading(&self) -> Vec<Line> {
-        self.say("pages");
+    fn list_pages(&self) -> Vec<Comparison> {
+        self.report_progress("pages");
         let actor = format!("actor:{}", generator::actor_id(30));
         let target = format!("target:{}", generator::target_id(30));
         let rare = format!("action:{}.*", generator::RARE_FAMILY);
         [("newest 50", ""), ("an actor", &actor), ("a target", &target), ("a rare family", &rare)]
             .map(|(what, query)| {
-                let page = |db: &'static str| move |_| self.ours(db, &["list", "--json", query]);
-                let runs = by_turns(41, &[&page("all.db"), &page("few.db")]);
-                let peer = format!("at {}", self.events / FEWER);
-                against(what, median(&runs[0]), &peer, median(&runs[1]), 1.3)
+                let page = |db: &'static str| {
+                    move |_| self.activity_command(db, &["list", "--json", query])
+                };
+                let runs = run_interleaved(41, &[&page("all.db"), &page("few.db")]);
+                let peer = format!("at {}", self.events / SMALL_LOG_DIVISOR);
+                compare_times(what, median(&runs[0]), &peer, median(&runs[1]), 1.3)
             })
             .into()
     }
 
     /// The newest 50 that have a name in them, against all lines that have it.
-    fn free_text(&self) -> Line {
-        self.say("free text");
+    fn free_text(&self) -> Comparison {
+        self.report_progress("free text");
         let name = generator::target_label(200);
-        let ours = |_| self.ours("all.db", &["list", "--json", "--search", &name]);
+        let ours = |_| self.activity_command("all.db", &["list", "--json", "--search", &name]);
         let peer = |_| {
             let mut command = self.command("rg");
             command.args(["--ignore-case", "--fixed-strings", "--no-config", &name, "all.jsonl"]);
             command
         };
-        let runs = by_turns(11, &[&ours, &peer]);
-        against("free text", median(&runs[0]), "ripgrep", median(&runs[1]), 0.3)
+        let runs = run_interleaved(11, &[&ours, &peer]);
+        compare_times("free text", median(&runs[0]), "ripgrep", median(&runs[1]), 0.3)
     }
 
-    fn export(&self) -> Vec<Line> {
-        self.say("export");
+    fn export(&self) -> Vec<Comparison> {
+        self.report_progress("export");
         let query = format!(
             "SELECT rowid AS id, {} FROM event ORDER BY occurred_at, rowid;",
             generator::FIELDS.join(", ")
         );
         [("csv", "--csv", "-csv"), ("JSON Lines", "--jsonl", "-json")]
             .map(|(what, format, peer_format)| {
-                let ours = |_| self.ours("all.db", &["export", format, "--quiet"]);
-                let peer = |_| self.sqlite(&["-header", peer_format], &[&query]);
-                let runs = by_turns(3, &[&ours, &peer]);
+                let ours = |_| self.activity_command("all.db", &["export", format, "--quiet"]);
+                let peer = |_| self.sqlite_command(&["-header", peer_format], &[&query]);
+                let runs = run_interleaved(3, &[&ours, &peer]);
                 let peer = format!("`sqlite3 {peer_format}`");
-                against(&format!("export {what}"), median(&runs[0]), &peer, median(&runs[1]), 0.8)
+                compare_times(
+                    &format!("export {what}"),
+                    median(&runs[0]),
+                    &peer,
+                    median(&runs[1]),
+                    0.8,
+                )
             })
             .into()
     }
 
     /// What the mail of a busy day would say, at the end of the long history.
-    fn digest(&self) -> io::Result<Line> {
-        self.say("digest");
+    fn digest(&self) -> io::Result<Comparison> {
+        self.report_progress("digest");
         let history = fs::read_to_string(self.path("few.jsonl"))?;
         let mut day = BufWriter::new(File::create(self.path("day.jsonl"))?);
-        for line in history.lines().cycle().take(DAY) {
+        for line in history.lines().cycle().take(BUSY_DAY_EVENTS) {
             let mut event: serde_json::Value = serde_json::from_str(line)?;
             if let Some(fields) = event.as_object_mut() {
                 // It happens now, under an id of its own.
@@ -340,62 +349,65 @@ impl Bench {
             writeln!(day, "{event}")?;
         }
         day.flush()?;
-        measure::run(self.ours("all.db", &["ingest", "--quiet", "--again", "day.jsonl"]));
-        let dry_run = |_| self.ours("all.db", &["digest", "--dry-run"]);
-        let ours = median(&by_turns(11, &[&dry_run])[0]);
-        Ok(Line {
-            what: format!("digest of a day of {DAY}, against a second"),
-            ours: seconds(ours),
+        measure::run_measured(
+            self.activity_command("all.db", &["ingest", "--quiet", "--again", "day.jsonl"]),
+        );
+        let dry_run = |_| self.activity_command("all.db", &["digest", "--dry-run"]);
+        let ours = median(&run_interleaved(11, &[&dry_run])[0]);
+        Ok(Comparison {
+            what: format!("digest of a day of {BUSY_DAY_EVENTS}, against a second"),
+            ours: format_seconds(ours),
             peer: "1 s".to_owned(),
             ratio: ours,
-            aim: 1.0,
+            goal: 1.0,
         })
     }
 
     /// One event a process while all that is old goes, against the same on a log at rest. The last of
     /// all, for it takes what the others measure.
-    fn beside_a_sweep(&self) -> Vec<Line> {
-        self.say("single events beside a sweep");
+    fn ingest_during_sweep(&self) -> Vec<Comparison> {
+        self.report_progress("single events beside a sweep");
         let hook = |round: usize| {
             let target = generator::target_id(round);
             let args = ["ingest", "--quiet", "--action", "hook.run", "--target-id", &target];
-            self.ours("all.db", &args)
+            self.activity_command("all.db", &args)
         };
-        let rest = by_turns(200, &[&hook]);
+        let rest = run_interleaved(200, &[&hook]);
         // What was generated lies in the past; what the hooks record is now.
-        let mut sweep = self.ours("all.db", &["sweep", "--keep", "1h", "--force", "--quiet"]);
+        let mut sweep =
+            self.activity_command("all.db", &["sweep", "--keep", "1h", "--force", "--quiet"]);
         let mut sweep = sweep.stdout(Stdio::null()).spawn().unwrap();
         let mut beside = Vec::new();
         while sweep.try_wait().unwrap().is_none() {
-            beside.push(measure::run(hook(beside.len())));
+            beside.push(measure::run_measured(hook(beside.len())));
             // Hooks come now and then.
             thread::sleep(Duration::from_millis(20));
         }
         assert!(sweep.wait().unwrap().success(), "the sweep");
-        beside.sort_by_key(|run| run.wall);
+        beside.sort_by_key(|run| run.wall_time);
         let line = |what: &str, percent| {
             let (ours, rest) = (percentile(&beside, percent), percentile(&rest[0], percent));
-            Line {
+            Comparison {
                 what: format!("{what} beside a sweep, against 50 ms"),
-                ours: seconds(ours),
-                peer: format!("at rest {}", seconds(rest)),
+                ours: format_seconds(ours),
+                peer: format!("at rest {}", format_seconds(rest)),
                 ratio: ours / 0.05,
-                aim: 1.0,
+                goal: 1.0,
             }
         };
-        self.say(&format!("{} events beside the sweep", beside.len()));
+        self.report_progress(&format!("{} events beside the sweep", beside.len()));
         vec![line("single ingest, p50", 50), line("single ingest, p99", 99)]
     }
 }
 
 /// A line of the table about two times.
-fn against(what: &str, ours: f64, peer_name: &str, peer: f64, aim: f64) -> Line {
-    Line {
+fn compare_times(what: &str, ours: f64, peer_name: &str, peer: f64, aim: f64) -> Comparison {
+    Comparison {
         what: what.to_owned(),
-        ours: seconds(ours),
-        peer: format!("{peer_name} {}", seconds(peer)),
+        ours: format_seconds(ours),
+        peer: format!("{peer_name} {}", format_seconds(peer)),
         ratio: ours / peer,
-        aim,
+        goal: aim,
     }
 }
 

@@ -14,14 +14,14 @@ use rustix::process::PidfdFlags;
 
 /// What one run of a process took.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
-    pub(crate) wall: Duration,
+pub(crate) struct Measurement {
+    pub(crate) wall_time: Duration,
     /// The most memory it held, in KiB, as seen every few milliseconds.
-    pub(crate) memory: u64,
+    pub(crate) peak_memory_kib: u64,
 }
 
 /// Runs a command with its output thrown away; it must go well.
-pub(crate) fn run(mut command: Command) -> Run {
+pub(crate) fn run_measured(mut command: Command) -> Measurement {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let text = format!("{command:?}");
     let start = Instant::now();
@@ -38,7 +38,7 @@ pub(crate) fn run(mut command: Command) -> Run {
     let output = child.wait_with_output().unwrap_or_else(|why| panic!("{text}: {why}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}: {}: {said}", output.status);
-    Run { wall, memory }
+    Measurement { wall_time: wall, peak_memory_kib: memory }
 }
 
 fn peak_memory(pid: u32) -> u64 {
@@ -49,51 +49,54 @@ fn peak_memory(pid: u32) -> u64 {
 
 /// Runs commands by turns, so that what else the machine does hits them alike; gives the runs of
 /// each, the shortest first.
-pub(crate) fn by_turns(rounds: usize, commands: &[&dyn Fn(usize) -> Command]) -> Vec<Vec<Run>> {
+pub(crate) fn run_interleaved(
+    rounds: usize,
+    commands: &[&dyn Fn(usize) -> Command],
+) -> Vec<Vec<Measurement>> {
     let mut runs = vec![Vec::new(); commands.len()];
     for round in 0..rounds {
         for (command, runs) in commands.iter().zip(&mut runs) {
-            runs.push(run(command(round)));
+            runs.push(run_measured(command(round)));
         }
     }
     for runs in &mut runs {
-        runs.sort_by_key(|run| run.wall);
+        runs.sort_by_key(|run| run.wall_time);
     }
     runs
 }
 
 /// The time that so many in a hundred runs did not exceed.
-pub(crate) fn percentile(runs: &[Run], percent: usize) -> f64 {
+pub(crate) fn percentile(runs: &[Measurement], percent: usize) -> f64 {
     let place = (runs.len() * percent).div_ceil(100).clamp(1, runs.len());
-    runs[place - 1].wall.as_secs_f64()
+    runs[place - 1].wall_time.as_secs_f64()
 }
 
-pub(crate) fn median(runs: &[Run]) -> f64 {
+pub(crate) fn median(runs: &[Measurement]) -> f64 {
     percentile(runs, 50)
 }
 
 /// A line of the table.
-pub(crate) struct Line {
+pub(crate) struct Comparison {
     pub(crate) what: String,
     pub(crate) ours: String,
     pub(crate) peer: String,
     pub(crate) ratio: f64,
-    pub(crate) aim: f64,
+    pub(crate) goal: f64,
 }
 
 /// Writes the table as Markdown, as the README has it.
-pub(crate) fn write(lines: &[Line], out: &mut dyn io::Write) -> io::Result<()> {
+pub(crate) fn write_table(lines: &[Comparison], out: &mut dyn io::Write) -> io::Result<()> {
     writeln!(out, "| what | ours | peer | ratio | aim | |")?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
     for line in lines {
-        let verdict = if line.ratio <= line.aim { "" } else { "missed" };
-        let Line { what, ours, peer, ratio, aim } = line;
+        let verdict = if line.ratio <= line.goal { "" } else { "missed" };
+        let Comparison { what, ours, peer, ratio, goal: aim } = line;
         writeln!(out, "| {what} | {ours} | {peer} | {ratio:.2} | ≤ {aim} | {verdict} |")?;
     }
     Ok(())
 }
 
 /// A time with three digits that count.
-pub(crate) fn seconds(seconds: f64) -> String {
+pub(crate) fn format_seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.3} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }
