@@ -239,7 +239,7 @@ fn what_was_published_is_held_against_the_log() {
     assert_broken(&sandbox.run(["verify"]).exits(1), line);
     sandbox.tamper("DELETE FROM anchor WHERE id = 60");
     tamper::without_triggers(&sandbox.db(), |sql| {
-        ForgedSweep { ranges: &[(2, 4)], ..ForgedSweep::default() }.forge(sql)
+        ForgedSweep { ranges: &[(2, 4)], ..ForgedSweep::default() }.forge(sql);
     });
     let line = "broken: event 3 was swept as if its hash had not been published at \
         1970-01-01T00:00:00Z (a mail)";

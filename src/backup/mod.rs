@@ -41,7 +41,7 @@ pub(crate) struct BackupSummary {
 
 impl BackupSummary {
     /// All of it as one object; `file` is the copy's name.
-    pub(crate) fn to_json(&self, file: &str) -> String {
+    pub(crate) fn to_json(self, file: &str) -> String {
         let (id, hash) = self.head;
         let object = serde_json::json!({
             "file": file,

@@ -79,7 +79,7 @@ impl RunCommand for SweepArgs {
         let interrupt = Interrupt::listen()?;
         match context.sweep(&retention, self.force, &interrupt)? {
             SweepEnd::Done(swept) if self.json => {
-                context.print(&json_line(&swept.to_json().to_string()))?
+                context.print(&json_line(&swept.to_json().to_string()))?;
             }
             SweepEnd::Done(swept) => context.print(format!("{}\n", swept.to_line()).as_bytes())?,
             SweepEnd::Interrupted { signal, vouched } => {

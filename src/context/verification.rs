@@ -33,7 +33,7 @@ impl Context {
         let log = Log::open_to_read(&self.settings.db()?.value)?;
         let mut line = PhaseProgress::default();
         let report = verify::run(&log, request, &mut |reached| {
-            self.show_verify_progress(&mut line, reached)
+            self.show_verify_progress(&mut line, reached);
         });
         line.clear();
         report
@@ -52,7 +52,7 @@ impl Context {
                 self.phase_progress(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
             backup::BackupProgress::Verified(reached) => {
-                self.show_verify_progress(&mut line, reached)
+                self.show_verify_progress(&mut line, reached);
             }
         });
         line.clear();
@@ -94,7 +94,7 @@ impl Context {
     fn show_verify_progress(&self, line: &mut PhaseProgress, reached: verify::VerifyProgress) {
         match reached {
             verify::VerifyProgress::Integrity => {
-                drop(self.phase_progress(line, "integrity check", ProgressTotal::Unknown))
+                drop(self.phase_progress(line, "integrity check", ProgressTotal::Unknown));
             }
             verify::VerifyProgress::Event { id, of, events } => {
                 self.phase_progress(line, "chain", ProgressTotal::Events(Some(of)))

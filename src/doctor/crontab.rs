@@ -130,7 +130,7 @@ fn parse_call(words: &[String]) -> Option<ProgramCall> {
         rest = after;
         match (word.as_str(), job) {
             (word, _) if FLAGS_WITH_VALUE.contains(&word) => {
-                rest = after.get(1..).unwrap_or_default()
+                rest = after.get(1..).unwrap_or_default();
             }
             (word, _) if FLAGS_WITHOUT_VALUE.contains(&word) => {}
             (word, _) if FLAGS_WITH_VALUE.iter().any(|flag| is_flag_with_value(word, flag)) => {}

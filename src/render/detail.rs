@@ -156,7 +156,7 @@ impl Printer<'_> {
                 line.append(&self.styled_actor(
                     &Event { impersonator: None, ..event.clone() },
                     &Labels::default(),
-                ))
+                ));
             }
         }
         Some(line)

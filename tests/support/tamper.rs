@@ -86,7 +86,7 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn tamper(&self, sql: &str) {
         without_triggers(&self.db(), |log| {
-            log.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}"))
+            log.execute_batch(sql).unwrap_or_else(|why| panic!("{sql}: {why}"));
         });
     }
 }

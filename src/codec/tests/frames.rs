@@ -270,7 +270,7 @@ fn reading_goes_on_where_it_was_left() {
                     crate::codec::DecodeStep::NeedsInput => decoder.fill().unwrap(),
                     crate::codec::DecodeStep::End => break,
                     crate::codec::DecodeStep::Excess(bytes) => {
-                        rest.push(OwnedStep::Excess(bytes.to_vec()))
+                        rest.push(OwnedStep::Excess(bytes.to_vec()));
                     }
                     crate::codec::DecodeStep::Record(record) => rest.push(OwnedStep::Record {
                         line: record.line,

@@ -59,7 +59,7 @@ impl Sqlite {
     }
 }
 
-/// Keeps out those who [share] the lock; `None` where it is not to go on waiting for them.
+/// Keeps out those who [share](lock_shared) the lock; `None` where it is not to go on waiting for them.
 pub(super) fn lock_exclusive(
     path: &Path,
     patience: Duration,
