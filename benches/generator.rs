@@ -1,5 +1,5 @@
-//! A history that nobody lived, the same in every run: actors, targets and actions by Zipf's law,
-//! payloads and diffs, some 450 bytes of JSON an event.
+//! Generates a history that is the same in every run: actors, targets and actions by Zipf's law,
+//! payloads and diffs, some 450 bytes of JSON per event.
 
 use std::fmt::Write;
 
@@ -35,10 +35,10 @@ const ACTORS: usize = 5_000;
 const TARGETS: usize = 100_000;
 const AGENTS: usize = 300;
 
-/// The family of actions that few events have: one in a thousand.
+/// The family of actions that one event in a thousand has.
 pub(crate) const RARE_FAMILY: &str = "licence";
 
-/// Actions with the service that emits them, the most frequent first.
+/// Actions and the service that emits them, the most frequent first.
 const ACTIONS: [(&str, &str, &str); 44] = [
     ("page.view", "web", "page"),
     ("lesson.view", "learning", "lesson"),
@@ -104,7 +104,7 @@ const WORDS: [&str; 24] = [
     "notes", "project", "water", "night", "school", "engine",
 ];
 
-/// SplitMix64: small, fast, and the same everywhere.
+/// The random numbers of SplitMix64, which are the same on every machine.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -116,19 +116,19 @@ impl SplitMix64 {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below that one.
+    /// Returns a number below `limit`.
     fn below(&mut self, limit: usize) -> usize {
         let scaled = (u128::from(self.next()) * limit as u128) >> 64;
         usize::try_from(scaled).expect("it is below a usize")
     }
 
-    /// Whether something of so many in a thousand happens.
+    /// Returns true with a probability of so many in a thousand.
     fn happens_per_thousand(&mut self, many: usize) -> bool {
         self.below(1000) < many
     }
 }
 
-/// Ranks by Zipf's law: the first comes twice as often as the second, three times as the third.
+/// Ranks by Zipf's law: the first rank is twice as frequent as the second, three times as the third.
 struct Zipf(Vec<u64>);
 
 impl Zipf {
@@ -148,7 +148,7 @@ impl Zipf {
     }
 }
 
-/// Makes events, one after the other.
+/// Makes the events of the history, one after the other.
 pub(crate) struct Generator {
     random: SplitMix64,
     actors: Zipf,
@@ -160,7 +160,7 @@ pub(crate) struct Generator {
     number: u64,
 }
 
-/// One event: a text for each of [`FIELDS`], empty where it has none.
+/// One event: a text for each of [`FIELDS`], empty where the field is absent.
 pub(crate) type GeneratedEvent = [String; FIELDS.len()];
 
 impl Generator {
@@ -265,7 +265,7 @@ impl Generator {
     }
 }
 
-/// The id of the actor of that rank.
+/// Returns the id of the actor of a rank.
 pub(crate) fn actor_id(rank: usize) -> String {
     (1000 + rank * 7).to_string()
 }
@@ -277,7 +277,7 @@ pub(crate) fn actor_label(rank: usize) -> String {
     format!("{first} {last}{ending}")
 }
 
-/// The id of the target of that rank.
+/// Returns the id of the target of a rank.
 pub(crate) fn target_id(rank: usize) -> String {
     format!("{}-{}-{rank}", WORDS[rank % WORDS.len()], WORDS[rank / 24 % WORDS.len()])
 }
@@ -288,8 +288,8 @@ pub(crate) fn target_label(rank: usize) -> String {
 }
 
 fn title(action: &str, target: usize) -> String {
-    let what = action.replace(['.', '_'], " ");
-    if target.is_multiple_of(3) { format!("{what}: {}", target_id(target % 5000)) } else { what }
+    let title = action.replace(['.', '_'], " ");
+    if target.is_multiple_of(3) { format!("{title}: {}", target_id(target % 5000)) } else { title }
 }
 
 fn random_words(random: &mut SplitMix64, count: usize) -> String {
@@ -325,7 +325,7 @@ fn user_agent(rank: usize) -> String {
     format!("Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.{build}")
 }
 
-/// A UUID v7 of that millisecond.
+/// Returns a UUID v7 of a millisecond.
 fn uuid(millis: u64, random: &mut SplitMix64) -> String {
     let (one, two) = (random.next(), random.next());
     format!(
@@ -338,14 +338,14 @@ fn uuid(millis: u64, random: &mut SplitMix64) -> String {
     )
 }
 
-/// RFC 3339 in UTC, in milliseconds.
+/// Formats a time as RFC 3339 in UTC, with milliseconds.
 fn format_time(nanos: u64) -> String {
     let at = i64::try_from(nanos / 1_000_000).expect("a time of our days");
     let time = chrono::DateTime::from_timestamp_millis(at).expect("a time of our days");
     time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// The event as a line of JSON.
+/// Writes the event as a line of JSON.
 pub(crate) fn write_json(row: &GeneratedEvent, line: &mut String) {
     line.push('{');
     for (name, value) in FIELDS.iter().zip(row).filter(|(_, value)| !value.is_empty()) {
@@ -360,7 +360,7 @@ pub(crate) fn write_json(row: &GeneratedEvent, line: &mut String) {
     line.push_str("}\n");
 }
 
-/// The event as a row of CSV, all quoted.
+/// Writes the event as a row of CSV, with every cell quoted.
 pub(crate) fn write_csv(row: &GeneratedEvent, line: &mut String) {
     for (place, value) in row.iter().enumerate() {
         let comma = if place == 0 { "" } else { "," };

@@ -1,12 +1,12 @@
 //! The log against its peers, on a generated history; `cargo bench` prints one table of ratios.
 //!
-//! Everything is measured as a user meets it: whole processes, on the disk that the build is on,
-//! ours and the peer's by turns within one run. Absolute times tell of the machine; ratios tell of
-//! the program. `ACTIVITY_BENCH_EVENTS=50000 cargo bench` is a quick look, for which the aims
-//! were not made.
+//! Everything is measured as a user meets it: whole processes, on the disk of the build, the program
+//! and its peer by turns within one run. Absolute times tell about the machine; ratios tell about the
+//! program. `ACTIVITY_BENCH_EVENTS=50000 cargo bench` is a quick look; the goals were not made for
+//! that size. `docs/performance.md` has a run, and says what each line measures.
 
-#![expect(clippy::print_stdout, reason = "the table is what it is for")]
-#![expect(clippy::print_stderr, reason = "a run takes minutes and says where it is")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+#![expect(clippy::print_stderr, reason = "a run takes minutes and reports its progress")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark stands outside the layers")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need two digits")]
@@ -37,7 +37,7 @@ use crate::measure::percentile;
 use crate::measure::run_interleaved;
 
 const EVENTS: usize = 1_000_000;
-/// The smaller log is so many times smaller.
+/// The number of times that the small log is smaller.
 const SMALL_LOG_DIVISOR: usize = 10;
 /// The events of a busy day.
 const BUSY_DAY_EVENTS: usize = 20_000;
@@ -84,7 +84,7 @@ fn main() -> io::Result<()> {
     measure::write_table(&lines, &mut io::stdout().lock())
 }
 
-/// What it ran on, for the ratios' sake.
+/// Returns the processor, the cores and the version of the peer.
 fn describe_machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name"));
@@ -101,7 +101,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Writes the history as JSON Lines and as CSV, whole and its first tenth.
+    /// Writes the whole history as JSON Lines and CSV, and its first tenth as JSON Lines.
     fn new(events: usize) -> io::Result<Self> {
         let dir =
             tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
@@ -133,8 +133,8 @@ impl Bench {
         Ok(bench)
     }
 
-    fn report_progress(&self, what: &str) {
-        eprintln!("bench of {}: {what}", self.events);
+    fn report_progress(&self, step: &str) {
+        eprintln!("bench of {}: {step}", self.events);
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -153,14 +153,14 @@ impl Bench {
         command
     }
 
-    /// The program on one of our logs.
+    /// Returns the command that runs the program on one of the logs.
     fn activity_command(&self, db: &str, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_activity"));
         command.env("ACTIVITY_DB", self.path(db)).args(args);
         command
     }
 
-    /// The shell on the flat table, with these commands or statements.
+    /// Returns the command that runs the `sqlite3` shell on the flat table.
     fn sqlite_command(&self, options: &[&str], statements: &[&str]) -> Command {
         let mut command = self.command("sqlite3");
         command.args(["-batch", "-bail"]).args(options).arg(self.path("flat.db")).args(statements);
@@ -173,13 +173,13 @@ impl Bench {
         }
     }
 
-    /// The bytes of a database with what lies beside it.
+    /// Returns the bytes of a database and its write-ahead log.
     fn database_size(&self, db: &str) -> u64 {
         let sides = ["", "-wal"].map(|side| self.path(&format!("{db}{side}")));
         sides.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
     }
 
-    /// Everything at once; leaves `all.db`, `few.db` and `flat.db`.
+    /// Takes in the whole history at once; leaves `all.db`, `few.db` and `flat.db`.
     fn bulk_ingest(&self) -> io::Result<Vec<Comparison>> {
         self.report_progress("bulk ingest");
         let fresh = |db: &str| {
@@ -209,14 +209,14 @@ impl Bench {
         Ok(vec![
             compare_times("bulk ingest", median(&runs[0]), "`.import`", median(&runs[1]), 0.6),
             Comparison {
-                what: format!("its memory, against {SMALL_LOG_DIVISOR} × fewer events"),
+                name: format!("its memory, against {SMALL_LOG_DIVISOR} × fewer events"),
                 ours: format!("{large:.0} MiB"),
                 peer: format!("{small:.0} MiB"),
                 ratio: large / small,
                 goal: 1.2,
             },
             Comparison {
-                what: "bytes per event, against 375".to_owned(),
+                name: "bytes per event, against 375".to_owned(),
                 ours: format!("{:.0}", per_event("all.db")),
                 peer: format!("flat {:.0}", per_event("flat.db")),
                 ratio: per_event("all.db") / 375.0,
@@ -225,7 +225,7 @@ impl Bench {
         ])
     }
 
-    /// One event a process, as hooks do.
+    /// Records one event per process, as hooks do.
     fn single_ingest(&self) -> Vec<Comparison> {
         self.report_progress("single events");
         let ours = |round: usize| {
@@ -268,37 +268,37 @@ impl Bench {
             self.sqlite_command(&[], &["PRAGMA synchronous = FULL;", &insert])
         };
         let runs = run_interleaved(200, &[&ours, &peer]);
-        let line = |what: &str, percent, aim| {
+        let line = |name: &str, percent, goal| {
             compare_times(
-                what,
+                name,
                 percentile(&runs[0], percent),
                 "shell",
                 percentile(&runs[1], percent),
-                aim,
+                goal,
             )
         };
         vec![line("single ingest, p50", 50, 0.45), line("single ingest, p99", 99, 0.8)]
     }
 
-    /// A page of the large log against the same page of the small one.
+    /// Compares pages of the large log with the same pages of the small one.
     fn list_pages(&self) -> Vec<Comparison> {
         self.report_progress("pages");
         let actor = format!("actor:{}", generator::actor_id(30));
         let target = format!("target:{}", generator::target_id(30));
         let rare = format!("action:{}.*", generator::RARE_FAMILY);
         [("newest 50", ""), ("an actor", &actor), ("a target", &target), ("a rare family", &rare)]
-            .map(|(what, query)| {
+            .map(|(name, query)| {
                 let page = |db: &'static str| {
                     move |_| self.activity_command(db, &["list", "--json", query])
                 };
                 let runs = run_interleaved(41, &[&page("all.db"), &page("few.db")]);
                 let peer = format!("at {}", self.events / SMALL_LOG_DIVISOR);
-                compare_times(what, median(&runs[0]), &peer, median(&runs[1]), 1.3)
+                compare_times(name, median(&runs[0]), &peer, median(&runs[1]), 1.3)
             })
             .into()
     }
 
-    /// The newest 50 that have a name in them, against all lines that have it.
+    /// Compares the newest 50 events that contain a name with a search of all lines.
     fn free_text(&self) -> Comparison {
         self.report_progress("free text");
         let name = generator::target_label(200);
@@ -319,13 +319,13 @@ impl Bench {
             generator::FIELDS.join(", ")
         );
         [("csv", "--csv", "-csv"), ("JSON Lines", "--jsonl", "-json")]
-            .map(|(what, format, peer_format)| {
+            .map(|(name, format, peer_format)| {
                 let ours = |_| self.activity_command("all.db", &["export", format, "--quiet"]);
                 let peer = |_| self.sqlite_command(&["-header", peer_format], &[&query]);
                 let runs = run_interleaved(3, &[&ours, &peer]);
                 let peer = format!("`sqlite3 {peer_format}`");
                 compare_times(
-                    &format!("export {what}"),
+                    &format!("export {name}"),
                     median(&runs[0]),
                     &peer,
                     median(&runs[1]),
@@ -335,7 +335,7 @@ impl Bench {
             .into()
     }
 
-    /// What the mail of a busy day would say, at the end of the long history.
+    /// Makes the digest of a busy day at the end of the long history.
     fn digest(&self) -> io::Result<Comparison> {
         self.report_progress("digest");
         let history = fs::read_to_string(self.path("few.jsonl"))?;
@@ -343,7 +343,7 @@ impl Bench {
         for line in history.lines().cycle().take(BUSY_DAY_EVENTS) {
             let mut event: serde_json::Value = serde_json::from_str(line)?;
             if let Some(fields) = event.as_object_mut() {
-                // It happens now, under an id of its own.
+                // Without these it is a new event of today.
                 fields.retain(|name, _| name != "occurred_at" && name != "event_id");
             }
             writeln!(day, "{event}")?;
@@ -355,7 +355,7 @@ impl Bench {
         let dry_run = |_| self.activity_command("all.db", &["digest", "--dry-run"]);
         let ours = median(&run_interleaved(11, &[&dry_run])[0]);
         Ok(Comparison {
-            what: format!("digest of a day of {BUSY_DAY_EVENTS}, against a second"),
+            name: format!("digest of a day of {BUSY_DAY_EVENTS}, against a second"),
             ours: format_seconds(ours),
             peer: "1 s".to_owned(),
             ratio: ours,
@@ -363,8 +363,8 @@ impl Bench {
         })
     }
 
-    /// One event a process while all that is old goes, against the same on a log at rest. The last of
-    /// all, for it takes what the others measure.
+    /// Records one event per process while a sweep removes the history. This must be the last step:
+    /// it removes what the others measure.
     fn ingest_during_sweep(&self) -> Vec<Comparison> {
         self.report_progress("single events beside a sweep");
         let hook = |round: usize| {
@@ -373,22 +373,22 @@ impl Bench {
             self.activity_command("all.db", &args)
         };
         let rest = run_interleaved(200, &[&hook]);
-        // What was generated lies in the past; what the hooks record is now.
+        // The generated history is in the past; the hooks record events of today.
         let mut sweep =
             self.activity_command("all.db", &["sweep", "--keep", "1h", "--force", "--quiet"]);
         let mut sweep = sweep.stdout(Stdio::null()).spawn().unwrap();
         let mut beside = Vec::new();
         while sweep.try_wait().unwrap().is_none() {
             beside.push(measure::run_measured(hook(beside.len())));
-            // Hooks come now and then.
+            // Hooks do not run without a pause.
             thread::sleep(Duration::from_millis(20));
         }
         assert!(sweep.wait().unwrap().success(), "the sweep");
         beside.sort_by_key(|run| run.wall_time);
-        let line = |what: &str, percent| {
+        let line = |name: &str, percent| {
             let (ours, rest) = (percentile(&beside, percent), percentile(&rest[0], percent));
             Comparison {
-                what: format!("{what} beside a sweep, against 50 ms"),
+                name: format!("{name} beside a sweep, against 50 ms"),
                 ours: format_seconds(ours),
                 peer: format!("at rest {}", format_seconds(rest)),
                 ratio: ours / 0.05,
@@ -400,14 +400,14 @@ impl Bench {
     }
 }
 
-/// A line of the table about two times.
-fn compare_times(what: &str, ours: f64, peer_name: &str, peer: f64, aim: f64) -> Comparison {
+/// Returns a line of the table that compares two times.
+fn compare_times(name: &str, ours: f64, peer_name: &str, peer: f64, goal: f64) -> Comparison {
     Comparison {
-        what: what.to_owned(),
+        name: name.to_owned(),
         ours: format_seconds(ours),
         peer: format!("{peer_name} {}", format_seconds(peer)),
         ratio: ours / peer,
-        goal: aim,
+        goal,
     }
 }
 

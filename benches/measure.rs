@@ -1,4 +1,4 @@
-//! Whole processes, timed; and the table of what came out.
+//! Times whole processes, and writes the table of the results.
 
 use std::io;
 use std::process::Command;
@@ -12,15 +12,15 @@ use rustix::event::Timespec;
 use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 
-/// What one run of a process took.
+/// The cost of one run of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measurement {
     pub(crate) wall_time: Duration,
-    /// The most memory it held, in KiB, as seen every few milliseconds.
+    /// The largest resident memory in KiB, as sampled every 10 ms.
     pub(crate) peak_memory_kib: u64,
 }
 
-/// Runs a command with its output thrown away; it must go well.
+/// Runs a command, which must succeed, and discards its output.
 pub(crate) fn run_measured(mut command: Command) -> Measurement {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let text = format!("{command:?}");
@@ -29,9 +29,9 @@ pub(crate) fn run_measured(mut command: Command) -> Measurement {
     let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .unwrap_or_else(|why| panic!("{text}: {why}"));
     let mut memory = 0;
-    // Short processes end before the first look, and nothing disturbs them.
-    let look = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
-    while rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&look)) == Ok(0) {
+    // A short process ends before the first sample, so sampling does not disturb it.
+    let interval = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    while rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&interval)) == Ok(0) {
         memory = memory.max(peak_memory(child.id()));
     }
     let wall = start.elapsed();
@@ -47,8 +47,8 @@ fn peak_memory(pid: u32) -> u64 {
     line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok()).unwrap_or_default()
 }
 
-/// Runs commands by turns, so that what else the machine does hits them alike; gives the runs of
-/// each, the shortest first.
+/// Runs commands by turns, so that other work of the machine affects all of them alike. Returns the
+/// runs of each command, the shortest first.
 pub(crate) fn run_interleaved(
     rounds: usize,
     commands: &[&dyn Fn(usize) -> Command],
@@ -65,7 +65,7 @@ pub(crate) fn run_interleaved(
     runs
 }
 
-/// The time that so many in a hundred runs did not exceed.
+/// Returns the time in seconds that `percent` of the runs did not exceed.
 pub(crate) fn percentile(runs: &[Measurement], percent: usize) -> f64 {
     let place = (runs.len() * percent).div_ceil(100).clamp(1, runs.len());
     runs[place - 1].wall_time.as_secs_f64()
@@ -77,26 +77,26 @@ pub(crate) fn median(runs: &[Measurement]) -> f64 {
 
 /// A line of the table.
 pub(crate) struct Comparison {
-    pub(crate) what: String,
+    pub(crate) name: String,
     pub(crate) ours: String,
     pub(crate) peer: String,
     pub(crate) ratio: f64,
     pub(crate) goal: f64,
 }
 
-/// Writes the table as Markdown, as the README has it.
+/// Writes the table as Markdown, for `docs/performance.md`.
 pub(crate) fn write_table(lines: &[Comparison], out: &mut dyn io::Write) -> io::Result<()> {
-    writeln!(out, "| what | ours | peer | ratio | aim | |")?;
+    writeln!(out, "| what | ours | peer | ratio | goal | |")?;
     writeln!(out, "| --- | --- | --- | --- | --- | --- |")?;
     for line in lines {
         let verdict = if line.ratio <= line.goal { "" } else { "missed" };
-        let Comparison { what, ours, peer, ratio, goal: aim } = line;
-        writeln!(out, "| {what} | {ours} | {peer} | {ratio:.2} | ≤ {aim} | {verdict} |")?;
+        let Comparison { name, ours, peer, ratio, goal } = line;
+        writeln!(out, "| {name} | {ours} | {peer} | {ratio:.2} | ≤ {goal} | {verdict} |")?;
     }
     Ok(())
 }
 
-/// A time with three digits that count.
+/// Formats a time in milliseconds or seconds.
 pub(crate) fn format_seconds(seconds: f64) -> String {
     if seconds < 1.0 { format!("{:.3} ms", seconds * 1e3) } else { format!("{seconds:.2} s") }
 }

@@ -1,83 +1,15 @@
 //! The chain of hashes: what is hashed, in which bytes, and the walk that holds a log against it.
 //!
-//! Pure: bytes in, SHA-256 out. What this page says is enough to check a log without this program.
-//! Salts come from the caller, who stores them; which events a sweep took is the store's to know.
+//! Pure: bytes in, SHA-256 out. Salts come from the caller, who stores them; which events a sweep took
+//! is the store's to know.
 //!
-//! # The bytes
+//! `docs/log-format.md` has the bytes of every hash, with test vectors: it is enough to check a log
+//! without this program. The unit test below reads the vectors from that page.
 //!
-//! Integers are big-endian; `‖` joins. Text is UTF-8 as stored, nothing is normalised; JSON is the
-//! text that is stored. A **tagged** field is its number (one byte), then `01`, the length of the
-//! value (4 bytes) and the value; an absent one is its number, then `00` and the length 0. A row of
-//! tagged fields has every one of its numbers, in ascending order. A field that a later version adds
-//! has a higher number and is left out where it is absent, so that older hashes stay.
+//! ## Compatibility
 //!
-//! What is personal enters by commitment, a digest over a random salt and the value: value and salt
-//! can be erased one day and the chain still holds, and nobody can guess a value back.
-//!
-//! ```text
-//! party(salt16)  = SHA-256("activity-party-v1\0"  ‖ salt16 ‖ tagged 1 id, 2 label)     actor, impersonator
-//! target(salt16) = SHA-256("activity-target-v1\0" ‖ salt16 ‖ tagged 1 id, 2 label)
-//! agent(salt16)  = SHA-256("activity-agent-v1\0"  ‖ salt16 ‖ tagged 1 user_agent)
-//! body(salt8)    = SHA-256("activity-body-v1\0"   ‖ salt8  ‖ tagged 1 title, 2 description, 3 diff,
-//!                          4 payload, 5 ip, 6 session_id)
-//! c(n)           = SHA-256("activity-event-v1\0"  ‖ tagged fields below)
-//! hash(n)        = SHA-256("activity-link-v1\0"   ‖ hash(n-1) ‖ id(n) i64 ‖ c(n))
-//! hash(0)        = SHA-256("activity-genesis-v1\0" ‖ the log's UUID, 16 bytes)
-//! ```
-//!
-//! | number | value | |
-//! | --- | --- | --- |
-//! | 1 | `event_id`, 16 bytes | when it is a UUID in lower case with hyphens, else absent |
-//! | 2 | `event_id`, text | when it is anything else |
-//! | 3, 4 | `occurred_at`, `recorded_at` | i64, nanoseconds since 1970-01-01T00:00:00Z |
-//! | 5, 6 | `recorded_by`, `tenant` | text |
-//! | 7, 8 | `source`, `severity` | their names |
-//! | 9, 10 | `module`, `action` | text |
-//! | 11, 12 | actor, impersonator | 32 bytes, `party` |
-//! | 13 | `target_type` | text |
-//! | 14 | target | 32 bytes, `target`; there when the event has a type, id or label of one |
-//! | 15 | user agent | 32 bytes, `agent` |
-//! | 16, 17 | `method`, `endpoint` | text |
-//! | 18 | `status_code` | i64 |
-//! | 19 | body | 32 bytes, always there |
-//! | 20 | own | i64, 1 for an event that the log wrote about itself, else 0 |
-//!
-//! Where ids are missing, a sweep took the events; the log keeps the hash of the last one of each
-//! run, and the walk goes on from there. All runs that count after a sweep are vouched for by its
-//! event, `retention.sweep`, whose payload has their digest as `gaps_sha256`:
-//!
-//! ```text
-//! gaps           = SHA-256("activity-gaps-v1\0" ‖ first i64 ‖ last i64 ‖ hash(last) ‖ sweep i64
-//!                          of each run, in the order of ids)
-//! ```
-//!
-//! # Test vectors
-//!
-//! The log's UUID is `00010203-0405-0607-0809-0a0b0c0d0e0f`, each 16-byte salt is `10 11 … 1f`, each
-//! 8-byte salt `20 21 … 27`. Event 1 has every field, event 2 as few as there can be:
-//!
-//! ```text
-//! 1: event_id 01890a5d-ac96-774b-bcce-b302099a8057, occurred_at 2026-11-20T04:00:00.123456789Z,
-//!    recorded_at 2026-11-20T04:00:01Z, recorded_by "root sudo:alice", tenant "s2l", source operator,
-//!    severity high, module "auth", action "user.edit", title "User edited", description "By hand",
-//!    actor 17 "James Compton", impersonator 3 "Jerome Cruz", target user 42 "Zoë",
-//!    diff {"name":{"before":"Zoe","after":"Zoë"}}, payload {"n":1.10}, ip 2001:db8::1,
-//!    user_agent "curl/8.5", session_id "s-1", method POST, endpoint "/users/42", status_code 200, own 0
-//! 2: event_id "evt-2", occurred_at 1969-12-31T23:59:59.999999999Z, recorded_at as event 1,
-//!    recorded_by "root", source system, severity info, action "cron.run", own 1
-//!
-//! hash(0)      8efa354e56152839d59ceec79ecbb67520b83e76def2dd29c20f1f107eeeaa17
-//! actor        14688727975cb7c61c32b9408bad5cc76a43b00a246032fe2596139a274c3cd2
-//! impersonator d1a417365a16462eb039cdd8e77f87120e9d6873d1836798c4bd9aa0d99f92ae
-//! target       c283e68b54e01d5b2428b0e4ade417ca4d1bab8e2f60bb09b59b3150eedd03ba
-//! agent        03105f272677903f18ef6ae956dfbea0c47cde60ca42ac0c145f1b6edd996c3d
-//! body(1)      561a5e6b9d170aed100a5bc5bf8edb3f65668b0484c6d3f60ac2df8ca0410f02
-//! c(1)         71f5cb959df87695260be6f1fa3193cec042fc8cc263278afcfdce60e43c0ab2
-//! hash(1)      e39a301f250cbfa73af006dc61cf2d0b0114de1ba92a4d4888d32808815d4aa4
-//! body(2)      b02ec5de787869a6eb68df5af55695caa02c2b8ba309ef062e353b4b5ae14535
-//! c(2)         51abdb28af775599c00f588564dd4d5298fab9293d4d3b3383b906bc841c6128
-//! hash(2)      dd6637c91a647e1ccd45fd8c273ea54031d3d08aa196a291d492dca5c1e02538
-//! ```
+//! The bytes of a recorded event never change. A new field gets the next number and is left out where
+//! it is absent; a new meaning needs a new domain (`activity-event-v2`).
 
 use ring::digest;
 
@@ -380,11 +312,11 @@ impl Verifier {
 mod tests {
     use super::*;
 
-    /// The hash that the page above has under that name.
+    /// The hash that `docs/log-format.md` has under that name.
     fn documented_hash(name: &str) -> &'static str {
-        let page = include_str!("chain.rs");
+        let page = include_str!("../docs/log-format.md");
         let mut hashes = page.lines().filter_map(|line| {
-            let (name, hash) = line.strip_prefix("//! ")?.split_once(' ')?;
+            let (name, hash) = line.split_once(' ')?;
             Some((name, hash.trim())).filter(|(_, hash)| hash.len() == 64)
         });
         hashes.find_map(|(told, hash)| (told == name).then_some(hash)).unwrap()

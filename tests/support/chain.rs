@@ -1,4 +1,5 @@
-//! A second walk of the chain, written from its description in `src/chain.rs` and not with its code.
+//! A second walk of the chain, written from its description in `docs/log-format.md` and not with the
+//! program's code.
 //!
 //! It reads the tables as any program could, computes every commitment and link anew, and compares
 //! them with what is stored, up to the head. Where events are missing it goes on from the hash that a
