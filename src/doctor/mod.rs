@@ -5,7 +5,10 @@
 //! be meant so) or *bad*; all is well when none is bad. Whether the log's chain holds is not looked
 //! at: that is `verify`'s.
 
+mod accounts;
 mod config;
+mod cron_file;
+mod cron_time;
 mod crontab;
 mod file_access;
 mod last_runs;
