@@ -238,8 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_the_contract_is_known() {
-        let config = parse(include_str!("contract.toml")).unwrap();
+    fn every_key_is_known() {
+        let config = parse(include_str!("every_key.toml")).unwrap();
         assert_eq!(config.db.as_deref(), Some(Path::new("/var/lib/activity/activity.db")));
         assert_eq!(config.tz, Zone::parse("Africa/Johannesburg").ok());
         assert_eq!(config.system_label.as_deref(), Some("(system)"));
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_digest_is_read() {
-        let digest = parse(include_str!("contract.toml")).unwrap().digest;
+        let digest = parse(include_str!("every_key.toml")).unwrap().digest;
         let path = |path: &str| Some(PathBuf::from(path));
         let text = |text: &str| Some(text.to_owned());
         let wanted = DigestConfig {

@@ -40,7 +40,7 @@ impl Output {
         self
     }
 
-    /// Checks the exit code where the contract leaves a choice.
+    /// Checks the exit code where several are right.
     #[track_caller]
     pub(crate) fn exits_with_one_of(self, codes: &[i32]) {
         let code = self.code.filter(|code| codes.contains(code));
