@@ -60,7 +60,7 @@ pub(super) enum Scheduler {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub reason: String,
-    /// What helps.
+    /// The step that helps.
     pub advice: String,
 }
 
@@ -189,11 +189,11 @@ impl Schedules {
     fn add_timers(&mut self, host: &Host<'_>, folders: &[PathBuf], systemctl: &str) {
         let all: Vec<PathBuf> = folders.iter().flat_map(|folder| files_in(folder)).collect();
         let unit = |name: &str| all.iter().find(|path| path.file_name().is_some_and(|n| n == name));
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for timer in &all {
             let Some(name) = timer.file_name().and_then(|name| name.to_str()) else { continue };
             let Some(stem) = name.strip_suffix(".timer") else { continue };
-            if !seen.insert(name.to_owned()) {
+            if !names.insert(name.to_owned()) {
                 continue;
             }
             let text = read_text_lossy(timer);
@@ -243,7 +243,7 @@ fn script_jobs(text: &str) -> impl Iterator<Item = (usize, ScheduledJob)> {
     lines.flat_map(|(number, line)| crontab::jobs(line).into_iter().map(move |job| (number, job)))
 }
 
-/// Whether a process of one of these names runs.
+/// Whether a process with one of these names runs.
 fn is_process_running(root: &Path, names: &[&str]) -> bool {
     let processes = fs::read_dir(root.join("proc")).into_iter().flatten().flatten();
     let mut numbered = processes.filter(|process| {
@@ -277,7 +277,7 @@ fn read_text_lossy(path: &Path) -> String {
     read().unwrap_or_default()
 }
 
-/// A path as it is on the host.
+/// The path of a file as it is on the host.
 fn host_path(host: &Host<'_>, path: &Path) -> String {
     match path.strip_prefix(host.root) {
         Ok(inner) => format!("/{}", inner.display()),
@@ -285,7 +285,7 @@ fn host_path(host: &Host<'_>, path: &Path) -> String {
     }
 }
 
-/// `retention`: whether the config has anything to sweep.
+/// Checks the schedules. `retention`: whether the config has a rule of retention.
 pub(super) fn evaluate(found: &Schedules, retention: bool, host: &Host<'_>) -> Vec<Check> {
     let digest = "0 4 * * * /usr/local/bin/activity digest";
     let sweep = "10 3 * * * /usr/local/bin/activity sweep";
@@ -308,7 +308,8 @@ pub(super) fn evaluate(found: &Schedules, retention: bool, host: &Host<'_>) -> V
     checks
 }
 
-/// `absent`: how bad it is that nothing runs it, and a line of a crontab that would.
+/// Checks the schedule of one job. `absent`: the status where nothing runs it, and a line of a
+/// crontab that would.
 fn check_job(
     found: &Schedules,
     job: ScheduledJob,

@@ -1,4 +1,4 @@
-//! The judgements, on hosts and logs that are made up.
+//! The checks, on hosts and logs that the tests make up.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -57,11 +57,11 @@ impl FakeHost {
         schedule::inspect(&self.host())
     }
 
-    /// What is said of the digest's schedule, and of what runs it.
+    /// The checks of the digest's schedule and of the daemon that runs it.
     fn digest_checks(&self) -> Vec<(Status, String)> {
         let checks = schedule::evaluate(&self.schedules(), true, &self.host());
-        let told = checks.into_iter().filter(|check| check.name != "sweep");
-        told.map(|check| (check.status, check.value)).collect()
+        let kept = checks.into_iter().filter(|check| check.name != "sweep");
+        kept.map(|check| (check.status, check.value)).collect()
     }
 
     fn with_cron(self) -> Self {
@@ -165,11 +165,11 @@ fn a_crontab_without_a_daemon_is_bad() {
     let made = FakeHost::new();
     made.write("etc/crontab", "0 4 * * * root /usr/local/bin/activity digest\n");
     made.write("proc/17/comm", "crontab\n");
-    let told = made.digest_checks();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0].0, Status::Ok);
-    assert_eq!(told[1].0, Status::Bad);
-    assert!(told[1].1.contains("no cron daemon"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks.len(), 2, "{checks:?}");
+    assert_eq!(checks[0].0, Status::Ok);
+    assert_eq!(checks[1].0, Status::Bad);
+    assert!(checks[1].1.contains("no cron daemon"), "{checks:?}");
 }
 
 #[test]
@@ -179,14 +179,14 @@ fn a_timer_counts_when_it_is_enabled() {
     let none = made.digest_checks();
     assert!(none[0].1.contains("no crontab or timer"), "a service alone never runs: {none:?}");
     made.write("etc/systemd/system/activity-digest.timer", TIMER);
-    let told = made.digest_checks();
-    assert_eq!(told[0].0, Status::Bad);
-    assert!(told[0].1.ends_with("but the timer is not enabled"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks[0].0, Status::Bad);
+    assert!(checks[0].1.ends_with("but the timer is not enabled"), "{checks:?}");
     made.symlink_at("etc/systemd/system/timers.target.wants/activity-digest.timer");
     let place = "/etc/systemd/system/activity-digest.timer: *-*-* 04:00:00 UTC";
-    let told = made.digest_checks();
-    assert_eq!(told[0], (Status::Ok, place.to_owned()));
-    assert!(told[1].1.contains("systemd does not run"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks[0], (Status::Ok, place.to_owned()));
+    assert!(checks[1].1.contains("systemd does not run"), "{checks:?}");
     fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
     assert_eq!(made.digest_checks(), ok(place));
 }
@@ -301,9 +301,9 @@ fn a_digest_is_missed_after_26_hours() {
         (&[], BOTH, Status::Bad, "none yet"),
         (&[], NEITHER, Status::Note, "none yet"),
     ] {
-        let (found, told) = last_run(&log_contents(&[], digests), wants, "digest");
-        assert_eq!(found, status, "{digests:?} {told}");
-        assert!(told.contains(part), "{told}");
+        let (found, value) = last_run(&log_contents(&[], digests), wants, "digest");
+        assert_eq!(found, status, "{digests:?} {value}");
+        assert!(value.contains(part), "{value}");
     }
 }
 
@@ -316,11 +316,11 @@ fn a_sweep_is_missed_after_48_hours() {
         (at("2026-11-18T11:59:59Z"), BOTH, Status::Bad),
         (at("2026-11-18T11:59:59Z"), NEITHER, Status::Ok),
     ] {
-        let (found, told) = last_run(&log_contents(&[event], &[]), wants, "sweep");
-        assert_eq!(found, status, "{event:?} {told}");
+        let (found, value) = last_run(&log_contents(&[event], &[]), wants, "sweep");
+        assert_eq!(found, status, "{event:?} {value}");
         assert!(
-            told.starts_with("removed 18,204 events ") || told.starts_with("removed 18204 "),
-            "{told}"
+            value.starts_with("removed 18,204 events ") || value.starts_with("removed 18204 "),
+            "{value}"
         );
     }
     assert_eq!(last_run(&log_contents(&[], &[]), BOTH, "sweep").0, Status::Bad);
@@ -328,24 +328,24 @@ fn a_sweep_is_missed_after_48_hours() {
 }
 
 #[test]
-fn a_clock_behind_the_log_and_one_ahead_of_it_are_told() {
+fn a_clock_behind_the_log_and_one_ahead_of_it_are_reported() {
     let statuses = |events: &[(&str, &str, &str)]| -> Vec<(String, Status)> {
         let checks =
             last_runs::check_clocks(&log_contents(events, &[]), timestamp(NOW), &Zone::utc());
         checks.into_iter().map(|check| (check.name, check.status)).collect()
     };
-    let told = |name: &str, status| (name.to_owned(), status);
+    let named = |name: &str, status| (name.to_owned(), status);
     let before = "2026-11-20T11:00:00Z";
-    assert_eq!(statuses(&[]), [told("host", Status::Ok)]);
-    assert_eq!(statuses(&[(before, before, "a")]), [told("host", Status::Ok)]);
+    assert_eq!(statuses(&[]), [named("host", Status::Ok)]);
+    assert_eq!(statuses(&[(before, before, "a")]), [named("host", Status::Ok)]);
     let set_back = ("2026-11-20T12:00:01Z", before, "a");
-    assert_eq!(statuses(&[set_back]), [told("host", Status::Bad)]);
+    assert_eq!(statuses(&[set_back]), [named("host", Status::Bad)]);
     // A little ahead is what clocks are.
-    assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [told("host", Status::Ok)]);
+    assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [named("host", Status::Ok)]);
     let ahead = (before, "2026-11-20T13:00:00Z", "a");
-    assert_eq!(statuses(&[ahead]), [told("host", Status::Ok), told("emitters", Status::Bad)]);
+    assert_eq!(statuses(&[ahead]), [named("host", Status::Ok), named("emitters", Status::Bad)]);
     let long_ago = ("2026-11-01T00:00:00Z", "2099-01-01T00:00:00Z", "a");
-    assert_eq!(statuses(&[long_ago]), [told("host", Status::Ok), told("emitters", Status::Note)]);
+    assert_eq!(statuses(&[long_ago]), [named("host", Status::Ok), named("emitters", Status::Note)]);
 }
 
 #[test]
