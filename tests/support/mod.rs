@@ -1,8 +1,8 @@
-//! What every test stands on: a sandbox to run the program in, and what came out of it.
+//! The base of every test: a sandbox to run the program in, and the output of a run.
 //!
-//! A sandbox has an empty environment, its own home and XDG folders, UTC and 80 columns, so no test
-//! knows who runs it, or where. Nothing here waits for time to pass: it waits for what should
-//! happen, and fails at a deadline.
+//! A sandbox has an empty environment, its own home and XDG folders, UTC and 80 columns, so no
+//! test depends on the user or the place. Nothing here waits for time to pass: it waits for an event,
+//! and fails at a deadline.
 
 pub(crate) mod chain;
 pub(crate) mod clock;

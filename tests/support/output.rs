@@ -1,4 +1,4 @@
-//! What a run of the program left: both streams and how it ended.
+//! The result of a run of the program: both streams and the exit.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ pub(crate) struct Output {
     pub(crate) err: Vec<u8>,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
-    /// What stands for the sandbox's own folder in messages.
+    /// The text that stands for the sandbox's own folder in messages.
     root: String,
 }
 
@@ -48,7 +48,7 @@ impl Output {
         self.exits(code).done();
     }
 
-    /// Checks that it went well.
+    /// Checks that the run succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         self.exits(0)
