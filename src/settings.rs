@@ -150,7 +150,8 @@ impl Settings {
     /// Finds and reads the config, and keeps the flags and the environment.
     ///
     /// # Errors
-    /// Those of [`Config::read`]. A missing config is an error only where a flag or a variable names it.
+    /// Those of [`Config::read`]. A missing config is an error only where a flag or a variable
+    /// names it.
     pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
         let named = flag_or_variable(
             flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
@@ -294,9 +295,9 @@ fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<P
     Ok(folder.join("activity/activity.db"))
 }
 
-/// The system's config where there is one, else the caller's own. A config that exists and cannot be
-/// read is an error, because its restrictions would be ignored. Only a home that is closed to the
-/// caller counts as none: a service that gave up root's rights may still have root's `HOME`.
+/// The system's config where there is one, else the caller's own. A config that exists and cannot
+/// be read is an error, because its restrictions would be ignored. Only a home that is closed to
+/// the caller counts as none: a service that gave up root's rights may still have root's `HOME`.
 fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg_folder(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"))

@@ -207,11 +207,7 @@ fn a_broken_config_is_reported_and_the_log_that_it_may_guard_is_not_read() {
     let mut command = sandbox.command(["doctor", "--json"]);
     command.env_remove("ACTIVITY_DB");
     let found = sandbox.run_command(command).exits(1).json();
-    assert_check(
-        find_check(&found, "log", "file"),
-        "note",
-        &["which one is meant stands in the config"],
-    );
+    assert_check(find_check(&found, "log", "file"), "note", &["the config names it"]);
     sandbox.run(["doctor", "--config", "none.toml"]).exits(1).no_stderr().done();
     sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).stderr_is_one_error().done();
 }

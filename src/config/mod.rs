@@ -1,8 +1,8 @@
 //! Reads the config file: TOML, in which an unknown or misspelt key is an error.
 //!
 //! Every key is checked, also those of other commands: a config that one command accepts, every
-//! command accepts. `settings` combines the values with flags and variables; roles, mail and mirrors
-//! read their own parts.
+//! command accepts. `settings` combines the values with flags and variables; roles, mail and
+//! mirrors read their own parts.
 
 mod entries;
 mod schema;
@@ -92,8 +92,8 @@ impl MirrorConfig {
     }
 }
 
-/// The part of the config on the digest, each key by itself. The code that prepares the mail decides
-/// which keys a transport needs.
+/// The part of the config on the digest, each key by itself. The code that prepares the mail
+/// decides which keys a transport needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DigestConfig {
     pub from: Option<String>,

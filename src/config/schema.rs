@@ -312,7 +312,8 @@ fn check_choice(text: &str, names: &[&str]) -> Result<(), String> {
     })
 }
 
-/// Reads a number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or `iB`.
+/// Reads a number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or
+/// `iB`.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 10] = [
         ("", 1),

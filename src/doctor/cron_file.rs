@@ -101,7 +101,8 @@ impl CronFile {
     }
 }
 
-/// Why cron passes over a file because of its name: a dot stands for what editors and packages leave.
+/// Why cron passes over a file because of its name: a dot stands for what editors and packages
+/// leave.
 pub(super) fn name_fault(path: &Path) -> Option<Fault> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let name = path.file_name().and_then(|name| name.to_str());

@@ -1,9 +1,9 @@
 //! Reads the text of a crontab as cron does, and finds the lines that run the digest or the sweep.
 //!
-//! The rules are those of Debian's cron, which is stricter than others: one line that it cannot read
-//! makes it ignore the whole file. A command is not interpreted: it runs a job when it has the name
-//! of the program and the name of the job among its words. Whether the job then succeeds is the
-//! log's to say, which records each run.
+//! The rules are those of Debian's cron, which is stricter than others: one line that it cannot
+//! read makes it ignore the whole file. A command is not interpreted: it runs a job when it has the
+//! name of the program and the name of the job among its words. Whether the job then succeeds is
+//! the log's to say, which records each run.
 
 use crate::doctor::accounts::Accounts;
 use crate::doctor::cron_time;

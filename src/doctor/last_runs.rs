@@ -119,7 +119,7 @@ pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) 
         let status = if lately { Status::Bad } else { Status::Note };
         let value = format!("event {} ({}) is dated {at}", event.id, event.action.slug);
         check("emitters", status, value).with_advice(format!(
-            "the clock of what recorded it is wrong: activity show {}; no digest tells of it before",
+            "its sender's clock is wrong: activity show {}; no digest has it before then",
             event.id
         ))
     });

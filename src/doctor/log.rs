@@ -27,7 +27,8 @@ use crate::store::PageRequest;
 
 /// The size of the file that a sweep keeps beside the log, so that it can work on a full disk.
 const RESERVE_SIZE: u64 = 8 << 20;
-/// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for long.
+/// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for
+/// long.
 const LARGE_WAL: u64 = 256 << 20;
 /// The number of hexadecimal digits that tell one hash from another.
 const SHOWN_HASH_DIGITS: usize = 16;
@@ -184,7 +185,7 @@ fn check_file(found: &LogInspection) -> Check {
     let path = found.path.display();
     let checked = match (&found.file, &found.read_outcome) {
         (None, ReadOutcome::Unread) if found.origin.is_none() => {
-            check(Status::Note, "which one is meant stands in the config".to_owned())
+            check(Status::Note, "the config names it, and the config cannot be read".to_owned())
         }
         (_, ReadOutcome::Failed(what, hint)) => {
             Check { advice: hint.clone(), ..check(Status::Bad, what.clone()) }
@@ -198,7 +199,7 @@ fn check_file(found: &LogInspection) -> Check {
             let value = format!("{path}, {}, {}{schema}", file.describe(), format_bytes(file.size));
             match read {
                 ReadOutcome::Unread => check(Status::Note, value)
-                    .with_advice("it is not read, for who may do so stands in the config"),
+                    .with_advice("it is not read, because the config says who may read it"),
                 _ if file.is_writable_by_others() => check(Status::Bad, value)
                     .with_advice("chmod o-w on the log: anybody can ruin it"),
                 _ if file.is_readable_by_others() => check(Status::Note, value)

@@ -84,7 +84,7 @@ fn check_key_file(path: &Path, uid: u32) -> Check {
         // A key that others cannot read is right, but the sender of the digest must read it.
         Err(failure) if failure.exit == Exit::NoPermission => {
             Check::new(Area::Mail, "key file", Status::Note, failure.message)
-                .with_advice("who sends the digest must be able to: call it as that user")
+                .with_advice("the user who sends the digest must read it: call this as that user")
         }
         Err(failure) => Check::from_failure(Area::Mail, "key file", failure),
     }

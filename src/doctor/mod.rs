@@ -1,9 +1,10 @@
-//! Checks whether a host is set up: its log, its config, its mail, its schedules and their last runs.
+//! Checks whether a host is set up: its log, its config, its mail, its schedules and their last
+//! runs.
 //!
 //! The modules first collect facts and then judge them, in functions that see no file, no clock and
 //! no process. Nothing here changes anything. A check is *ok*, a *note* (good to know, and perhaps
-//! intended) or *bad*; the host is healthy when no check is bad. The chain of the log is not checked
-//! here: `verify` does that.
+//! intended) or *bad*; the host is healthy when no check is bad. The chain of the log is not
+//! checked here: `verify` does that.
 
 mod accounts;
 mod config;
@@ -144,8 +145,8 @@ pub(crate) struct CheckInputs<'a> {
     pub settings: &'a Settings,
     /// The reason why the config cannot be read; the settings are then those without it.
     pub config_error: Option<&'a anyhow::Error>,
-    /// The log, or the reason why it cannot be opened. Absent where the config, which says who may read
-    /// it, cannot be read.
+    /// The log, or the reason why it cannot be opened. Absent where the config, which says who may
+    /// read it, cannot be read.
     pub log: Option<Result<Log>>,
     /// The free bytes on the log's disk, where the system reports them.
     pub free_bytes: Option<u64>,

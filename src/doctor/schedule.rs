@@ -262,8 +262,8 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The text of a file; empty where it cannot be read. A long file is cut, and bytes that are no text
-/// are replaced.
+/// The text of a file; empty where it cannot be read. A long file is cut, and bytes that are no
+/// text are replaced.
 fn read_text_lossy(path: &Path) -> String {
     let read = || -> io::Result<String> {
         // A FIFO would wait for its writer.

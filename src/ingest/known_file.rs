@@ -1,5 +1,5 @@
-//! Recognises files that an earlier run read: by their first bytes and by the bytes before the place
-//! that was reached, under any name.
+//! Recognises files that an earlier run read: by their first bytes and by the bytes before the
+//! place that was reached, under any name.
 
 use std::fs::File;
 use std::io;

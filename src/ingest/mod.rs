@@ -1,11 +1,11 @@
 //! Takes in events from files and streams: parses on one thread, writes on another.
 //!
-//! `run` returns after everything that it counted is committed and synced. The caller opens the inputs
-//! with the right rights, shows the reports, and ends the process after a signal.
+//! `run` returns after everything that it counted is committed and synced. The caller opens the
+//! inputs with the right rights, shows the reports, and ends the process after a signal.
 //!
 //! ## Durability
-//! The place that was reached in a file is committed with its events, so the same call completes the
-//! work of a run that was killed.
+//! The place that was reached in a file is committed with its events, so the same call completes
+//! the work of a run that was killed.
 //!
 //! ## Locking
 //! A transaction is open only while events arrive, never while the run waits for an input.
@@ -130,9 +130,9 @@ pub(crate) enum IngestEnd {
     Interrupted(i32),
 }
 
-/// Takes in the inputs one after the other. `tally` is right also when the run fails. The bad records
-/// go to `rejects` unchanged: a row of CSV after its header, an element of an array on a line of its
-/// own.
+/// Takes in the inputs one after the other. `tally` is right also when the run fails. The bad
+/// records go to `rejects` unchanged: a row of CSV after its header, an element of an array on a
+/// line of its own.
 ///
 /// # Errors
 /// Errors of the log, of opening and reading an input, of writing `rejects`. A bad record is none.

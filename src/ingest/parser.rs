@@ -139,8 +139,8 @@ pub(super) struct ParserThread {
 }
 
 impl ParserThread {
-    /// Starts the thread. After this value is dropped, the thread ends by itself with its next read, and
-    /// nobody waits for it.
+    /// Starts the thread. After this value is dropped, the thread ends by itself with its next
+    /// read, and nobody waits for it.
     ///
     /// # Errors
     /// Those of the system.

@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
-/// Copies the whole stream to a file in `folder` that nobody else can open and that vanishes when the
-/// program ends.
+/// Copies the whole stream to a file in `folder` that nobody else can open and that vanishes when
+/// the program ends.
 ///
 /// # Errors
 /// Those of reading, and of making and writing the file.

@@ -37,8 +37,8 @@ use crate::text;
 /// The number of bad records that are reported one by one.
 const MAX_REPORTED_REJECTS: u64 = 20;
 
-/// The limits at which a transaction ends. Other writers wait for it, and events from an open pipe must
-/// be durable within a second.
+/// The limits at which a transaction ends. Other writers wait for it, and events from an open pipe
+/// must be durable within a second.
 const BATCH_EVENTS: u64 = 50_000;
 const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_TIME: Duration = Duration::from_millis(700);

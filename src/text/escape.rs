@@ -27,7 +27,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Like [`escape`] for a file name or a line that may not be UTF-8: each invalid byte becomes `\xHH`.
+/// Like [`escape`] for a file name or a line that may not be UTF-8: each invalid byte becomes
+/// `\xHH`.
 pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
     if let Ok(text) = str::from_utf8(bytes) {
         return escape(text).into_owned();
@@ -191,8 +192,8 @@ impl<'a> ClassifiedChars<'a> {
         Self { rest: text.chars(), preceding: PrecedingChar::Other, marks: 0 }
     }
 
-    /// Whether a letter or an emoji follows a joiner, with at most one mark between them: some Bengali
-    /// words have a joiner before the virama.
+    /// Whether a letter or an emoji follows a joiner, with at most one mark between them: some
+    /// Bengali words have a joiner before the virama.
     fn can_join_next(&self) -> bool {
         let mut rest = self.rest.clone();
         let mut next = rest.next();

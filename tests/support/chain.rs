@@ -1,8 +1,9 @@
-//! A second walk of the chain, written from its description in `src/chain.rs` and not with its code.
+//! A second walk of the chain, written from its description in `src/chain.rs` and not with its
+//! code.
 //!
 //! It reads the tables as any program could, computes every commitment and link anew, and compares
-//! them with what is stored, up to the head. Where events are missing it goes on from the hash that a
-//! sweep left, and compares all such runs with the newest sweep's event.
+//! them with what is stored, up to the head. Where events are missing it goes on from the hash that
+//! a sweep left, and compares all such runs with the newest sweep's event.
 
 use ring::digest::SHA256;
 use ring::digest::digest;
@@ -193,8 +194,8 @@ impl RowCursor<'_> {
         text.filter(|text| !text.is_empty()).map(String::into_bytes)
     }
 
-    /// The commitment of a dimension row, computed from its salt and texts, which must equal the stored
-    /// one. `None`: the event has no such row.
+    /// The commitment of a dimension row, computed from its salt and texts, which must equal the
+    /// stored one. `None`: the event has no such row.
     fn commitment(&mut self, name: &str, texts: u8) -> Result<Option<Vec<u8>>, String> {
         let salt = self.blob();
         let mut fields = Vec::new();

@@ -31,7 +31,8 @@ impl Output {
         }
     }
 
-    /// Checks the exit code, and prints the whole run when it is another one. No run may ever panic.
+    /// Checks the exit code, and prints the whole run when it is another one. No run may ever
+    /// panic.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         let panicked = String::from_utf8_lossy(&self.err).contains("panicked at");

@@ -234,8 +234,8 @@ impl Sandbox {
         let program = self.root().join("activity");
         if !program.exists() {
             // The build's own folder may be closed to others.
-            // Another program copies it: a descriptor of ours that is open to write would be inherited
-            // by whatever another test starts just then, and the copy could not be run.
+            // Another program copies it: a descriptor of ours that is open to write would be
+            // inherited by whatever another test starts just then, and the copy could not be run.
             let copied =
                 Command::new("cp").arg(env!("CARGO_BIN_EXE_activity")).arg(&program).status();
             assert!(copied.unwrap().success());

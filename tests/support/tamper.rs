@@ -1,5 +1,5 @@
-//! Changes a log as an attacker with write access to its file does: drops the triggers, changes rows,
-//! and restores the triggers, so that only the chain shows the change.
+//! Changes a log as an attacker with write access to its file does: drops the triggers, changes
+//! rows, and restores the triggers, so that only the chain shows the change.
 
 use std::path::Path;
 
