@@ -17,6 +17,7 @@ use std::time::Duration;
 use crate::codec::DecodeOptions;
 use crate::codec::DecodeOutcome;
 use crate::codec::DecodeStep;
+use crate::codec::DecodedRecord;
 use crate::codec::Decoder;
 use crate::codec::InputPosition;
 use crate::event::NewEvent;
@@ -214,27 +215,8 @@ fn parse_to_end(
         };
         let ended = match decoder.next() {
             DecodeStep::Record(record) => {
-                let (found, keep) = match record.outcome {
-                    DecodeOutcome::Event(event) => {
-                        if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
-                            (ParseOutcome::Reserved(event.action), keep)
-                        } else {
-                            (ParseOutcome::Event(event), keep)
-                        }
-                    }
-                    DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
-                    DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
-                    DecodeOutcome::Unreadable(why) => {
-                        (ParseOutcome::Unreadable(why), RawForm::Discarded)
-                    }
-                };
-                if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
-                    chunk.end_position = Some(record.end);
-                    chunk.records += 1;
-                }
-                let is_over = matches!(found, ParseOutcome::Unreadable(_)) && !parsing.keep_raw;
-                chunk.push(record.line, found, record.bytes, keep);
-                is_over
+                let is_over = push_record(&mut chunk, record, &parsing, keep);
+                is_over && !parsing.keep_raw
             }
             DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
@@ -265,6 +247,34 @@ fn parse_to_end(
             return Some(ParserMessage::End);
         }
     }
+}
+
+/// Adds a record to a chunk; returns whether the input cannot be parsed after it.
+fn push_record(
+    chunk: &mut ParsedChunk,
+    record: DecodedRecord<'_>,
+    parsing: &ParseOptions,
+    keep: RawForm,
+) -> bool {
+    let (found, keep) = match record.outcome {
+        DecodeOutcome::Event(event) => {
+            if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
+                (ParseOutcome::Reserved(event.action), keep)
+            } else {
+                (ParseOutcome::Event(event), keep)
+            }
+        }
+        DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
+        DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
+        DecodeOutcome::Unreadable(why) => (ParseOutcome::Unreadable(why), RawForm::Discarded),
+    };
+    if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
+        chunk.end_position = Some(record.end);
+        chunk.records += 1;
+    }
+    let is_unreadable = matches!(found, ParseOutcome::Unreadable(_));
+    chunk.push(record.line, found, record.bytes, keep);
+    is_unreadable
 }
 
 /// Sends a chunk if it has anything; returns whether somebody still receives.
