@@ -1,4 +1,5 @@
-//! The names hold: a type has one meaning in the crate, and a function's name says something.
+//! The names hold: a type has one meaning in the crate, and no text cites a document that readers
+//! of the repository cannot open.
 //!
 //! The sources are read as text, as they are formatted: an item begins a line.
 
@@ -12,6 +13,13 @@ const SHARED_TYPE_NAMES: [(&str, &str); 0] = [];
 
 /// Function names that say nothing about what the function does.
 const REFUSED_FUNCTION_NAMES: [&str; 1] = ["told"];
+
+/// Documents of other places.
+const ABSENT_DOCUMENTS: [&str; 6] =
+    ["CONTRACT", "DESIGN", "RELIABILITY", "STYLE.md", "SCREENS", "CENTRAL"];
+
+/// The only file that may name them.
+const OWN_PATH: &str = "tests/names.rs";
 
 const TYPE_KEYWORDS: [&str; 5] = ["struct", "enum", "trait", "type", "union"];
 
@@ -53,6 +61,17 @@ fn function_names_say_something() {
 }
 
 #[test]
+fn every_document_that_is_cited_is_in_the_repository() {
+    let mut citations = Vec::new();
+    for (path, text) in repository_texts() {
+        for (number, line) in (1..).zip(text.lines()) {
+            citations.extend(cited(line).map(|document| format!("{path}:{number}: {document}")));
+        }
+    }
+    assert!(citations.is_empty(), "say the rule itself:\n{}", citations.join("\n"));
+}
+
+#[test]
 fn planted_names_are_found() {
     let text = "pub(crate) struct One<'a> {\n    type_: u8,\n}\nenum Two {}\n\
                 impl Iterator for One<'_> {\n    type Item = u8;\n    fn next() {\n    }\n}\n\
@@ -63,6 +82,8 @@ fn planted_names_are_found() {
     assert_eq!(names, ["One", "Two", "Three", "Four", "Five", "Eight"]);
     let functions = "fn a() {\n    pub(crate) const fn told() {\n// fn b\n";
     assert_eq!(item_names(functions, &["fn"]).collect::<Vec<_>>(), ["a", "told"]);
+    assert_eq!(cited("see DESIGN, and STYLE.md").collect::<Vec<_>>(), ["DESIGN", "STYLE.md"]);
+    assert_eq!(cited("a DESIGNER, REDESIGN, CENTRAL_HOST, STYLE").count(), 0);
 }
 
 /// The types that a source file defines; the associated types of traits are none.
@@ -105,9 +126,31 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
+/// The absent documents that a line names as whole words.
+fn cited(line: &str) -> impl Iterator<Item = &'static str> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    ABSENT_DOCUMENTS.into_iter().filter(move |document| {
+        line.match_indices(document).any(|(at, _)| {
+            let (before, after) = (&line[..at], &line[at + document.len()..]);
+            !before.ends_with(is_part) && !after.starts_with(is_part)
+        })
+    })
+}
+
 /// The sources of the program, each with its path in the repository.
 fn sources() -> Vec<(String, String)> {
     texts_in("src").into_iter().filter(|(path, _)| path.ends_with(".rs")).collect()
+}
+
+/// The texts of the repository, except licences, what was built and this file.
+fn repository_texts() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let names = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.into_string().unwrap());
+    let is_ours = |name: &str| name != "target" && name != ".git" && !name.starts_with("LICENSE");
+    let kept = names.filter(|name| is_ours(name));
+    let texts = kept.flat_map(|name| texts_in(&name));
+    texts.filter(|(path, _)| path != OWN_PATH).collect()
 }
 
 /// The texts of a file or a folder, each with its path in the repository.
@@ -118,5 +161,6 @@ fn texts_in(path: &str) -> Vec<(String, String)> {
         let names = names.map(|name| name.into_string().unwrap());
         return names.flat_map(|name| texts_in(&format!("{path}/{name}"))).collect();
     }
+    // Bytes that are no text, as in a log, cite nothing.
     fs::read_to_string(full).map(|text| (path.to_owned(), text)).into_iter().collect()
 }
