@@ -1,7 +1,7 @@
-//! What holds for this run: flag before environment before config before default, each value with
-//! where it comes from. The sole reader of the environment.
+//! The settings of a run: a flag wins over the environment, that over the config, that over the
+//! default. Each value carries its origin. No other module reads the environment.
 //!
-//! A value is worked out when it is asked for, so a run that takes one event looks up no zone.
+//! A value is computed on request, so a run that takes in one event looks up no zone.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ use crate::time::Zone;
 
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
 const SYSTEM_CONFIG: &str = "/etc/activity/config.toml";
-/// The room for a busy day, and for the sweep that makes more.
+/// Enough space for a busy day, and for the sweep that frees more.
 const DEFAULT_SPACE_LEFT: u64 = 256 << 20;
 
 /// When to colour the output.
@@ -30,7 +30,7 @@ pub(crate) enum Colour {
     Never,
 }
 
-/// What the flags say, whatever the command.
+/// The flags that every command has.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub db: Option<PathBuf>,
@@ -77,7 +77,7 @@ impl Environment {
         Self { variables: Self::KNOWN.into_iter().filter_map(variable).collect() }
     }
 
-    /// The variable of that name; an empty one is as good as none.
+    /// The variable of that name; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&OsStr> {
         self.raw(name).filter(|value| !value.is_empty())
     }
@@ -88,20 +88,20 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str())
     }
 
-    /// The variable of that name, where it is text: what is not UTF-8 means nothing to us.
+    /// The variable of that name, where it is UTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.to_str()
     }
 }
 
-/// Without the values: some are keys.
+/// Shows the names only: some values are keys.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.variables.iter().map(|(name, _)| name)).finish()
     }
 }
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     Flag(&'static str),
@@ -120,14 +120,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A value, and where it comes from.
+/// A value with its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sourced<T> {
     pub value: T,
     pub origin: Origin,
 }
 
-/// What holds for this run.
+/// The settings of this run.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub environment: Environment,
@@ -142,15 +142,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What holds where the config is left out.
+    /// Returns the settings without a config.
     pub(crate) fn without_config(flags: Overrides, environment: Environment) -> Self {
         Self::new(flags, environment, None, Config::default())
     }
 
-    /// Finds and reads the config, and keeps what the flags and the environment say.
+    /// Finds and reads the config, and keeps the flags and the environment.
     ///
     /// # Errors
-    /// As [`Config::read`]. That there is none is an error only where one is named.
+    /// Those of [`Config::read`]. A missing config is an error only where a flag or a variable
+    /// names it.
     pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
         let named = flag_or_variable(
             flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
@@ -189,17 +190,17 @@ impl Settings {
         }
     }
 
-    /// The log as this call alone names it; a config that cannot be read may name another.
+    /// Whether this call itself names the log, so that the config cannot name another.
     pub(crate) fn has_explicit_log(&self) -> bool {
         self.db.is_some() || self.environment.get("ACTIVITY_DB").is_some()
     }
 
-    /// The log that is meant.
+    /// The path of the log.
     ///
     /// # Errors
-    /// [`Exit::NoInput`] where nothing names one and there is no home to look in.
+    /// [`Exit::NoInput`] where nothing names a log and there is no home.
     pub(crate) fn db(&self) -> Result<Sourced<PathBuf>, Failure> {
-        let told = flag_or_variable(
+        let named = flag_or_variable(
             self.db.clone().map(|path| (path, Origin::Flag("--db"))),
             self.environment.get("ACTIVITY_DB").map(|path| (path.into(), "ACTIVITY_DB")),
         );
@@ -207,7 +208,7 @@ impl Settings {
             let value = self.config.db.clone()?;
             Some(Sourced { value, origin: Origin::Config })
         };
-        match told.or_else(configured) {
+        match named.or_else(configured) {
             Some(db) => Ok(db),
             None => {
                 let root = rustix::process::geteuid().is_root();
@@ -220,15 +221,15 @@ impl Settings {
     /// The zone in which times are read and shown.
     ///
     /// # Errors
-    /// [`Exit::Usage`] for a name that no zone has.
+    /// [`Exit::Usage`] for an unknown zone.
     pub(crate) fn zone(&self) -> Result<Sourced<Zone>, Failure> {
-        let told = flag_or_variable(
+        let named = flag_or_variable(
             self.tz.clone().map(|name| (name, Origin::Flag("--tz"))),
             self.environment
                 .get("ACTIVITY_TZ")
                 .map(|name| (name.to_string_lossy().into_owned(), "ACTIVITY_TZ")),
         );
-        if let Some(Sourced { value: name, origin }) = told {
+        if let Some(Sourced { value: name, origin }) = named {
             return match Zone::parse(&name) {
                 Ok(value) => Ok(Sourced { value, origin }),
                 Err(why) => Err(Failure::new(Exit::Usage, format!("{origin}: {why}"))),
@@ -243,13 +244,13 @@ impl Settings {
         })
     }
 
-    /// The user's pager; empty where he wants none.
+    /// The user's pager; empty where they want none.
     pub(crate) fn pager(&self) -> Option<&str> {
         let named = ["ACTIVITY_PAGER", "PAGER"];
         named.into_iter().find_map(|name| self.environment.raw(name)).and_then(OsStr::to_str)
     }
 
-    /// What names the log in a digest: the config's `site`, else the host.
+    /// The name of the log in a digest: the config's `site`, else the host's name.
     pub(crate) fn site(&self) -> String {
         self.config
             .site
@@ -265,13 +266,13 @@ impl Settings {
         }
     }
 
-    /// What stands where a system event has no actor.
+    /// The text in the place of an actor, for a system event without one.
     pub(crate) fn system_label(&self) -> &str {
         self.config.system_label.as_deref().unwrap_or("(system)")
     }
 }
 
-/// The flag, else the variable.
+/// The value of the flag, else that of the variable.
 fn flag_or_variable<T>(
     flag: Option<(T, Origin)>,
     variable: Option<(T, &'static str)>,
@@ -280,8 +281,8 @@ fn flag_or_variable<T>(
     flag.or_else(variable).map(|(value, origin)| Sourced { value, origin })
 }
 
-/// The system's log for root, or where the caller can read it, else his own. The right to read is
-/// asked of the rights that the program runs with.
+/// The system's log for root and for callers who can read it, else the caller's own. The effective
+/// rights of the program decide.
 fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<PathBuf, Failure> {
     let readable = || rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS).is_ok();
     if root || readable() {
@@ -294,9 +295,9 @@ fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<P
     Ok(folder.join("activity/activity.db"))
 }
 
-/// The system's config where there is one, else the caller's own. One that is there and cannot be
-/// read is an error: what it forbids would be passed over. Only a home that is closed to the caller,
-/// as a service has that gave up root's rights and kept root's `HOME`, is none of his.
+/// The system's config where there is one, else the caller's own. A config that exists and cannot
+/// be read is an error, because its restrictions would be ignored. Only a home that is closed to
+/// the caller counts as none: a service that gave up root's rights may still have root's `HOME`.
 fn default_config(environment: &Environment, system: &Path) -> Result<Option<(PathBuf, Config)>> {
     let own = xdg_folder(environment, "XDG_CONFIG_HOME", ".config")
         .map(|folder| folder.join("activity/config.toml"))
@@ -323,7 +324,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// A folder of the XDG base directory specification: a relative one is not valid, and passed over.
+/// A folder by the XDG base directory specification, which ignores a relative path.
 fn xdg_folder(environment: &Environment, variable: &str, below_home: &str) -> Option<PathBuf> {
     let absolute = |name| environment.get(name).map(Path::new).filter(|path| path.is_absolute());
     let named = absolute(variable).map(Path::to_owned);
@@ -393,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_that_is_none_is_told_with_its_origin() {
+    fn an_unknown_zone_is_reported_with_its_origin() {
         let wrong = settings(Overrides::default(), &[("ACTIVITY_TZ", "Mars")], "");
         let failure = wrong.zone().unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);

@@ -1,4 +1,4 @@
-//! Where settings come from: flag, environment, config, default; and a config that is wrong.
+//! The sources of settings – flag, environment, config, default – and errors in a config.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

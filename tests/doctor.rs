@@ -1,7 +1,7 @@
-//! `activity doctor`: whether this host is set up.
+//! `activity doctor`: checks whether this host is set up.
 //!
-//! Which schedules the host has is no test's to know: those are judged beside the code, on made-up
-//! hosts, and with a real cron in the real suite.
+//! The schedules of the host that runs the tests are unknown here: tests beside the code check them
+//! on made-up hosts, and the real suite does with a real cron.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +40,7 @@ fn write_config(sandbox: &Sandbox, more: &str) {
     );
 }
 
-/// What is found, and that both forms end alike: in 1, for no test's host has a schedule for it.
+/// Runs the doctor in both forms, and checks that they agree and that the exit follows the checks.
 #[track_caller]
 fn run_doctor(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Value {
     let found = sandbox.run_with_env(variables, ["doctor", "--json"]).no_stderr();
@@ -69,7 +69,7 @@ fn assert_check(check: &Value, status: &str, parts: &[&str]) {
 }
 
 #[test]
-fn a_log_that_is_well_is_told_with_its_end() {
+fn a_healthy_log_is_shown_with_its_newest_event() {
     let sandbox = configured_sandbox();
     let found = run_doctor(&sandbox, &[]);
     let schema: i64 = sandbox.log().query_value("PRAGMA user_version");
@@ -101,7 +101,7 @@ fn a_log_that_is_well_is_told_with_its_end() {
 }
 
 #[test]
-fn every_value_comes_with_who_says_so_and_no_secret_does() {
+fn every_value_has_its_origin_and_no_secret_is_shown() {
     let sandbox = configured_sandbox();
     let key = sandbox.write("the.key", SENDGRID_KEY);
     chmod(&sandbox, "the.key", 0o600);
@@ -115,16 +115,16 @@ fn every_value_comes_with_who_says_so_and_no_secret_does() {
         ),
     );
     let found = run_doctor(&sandbox, &[("ACTIVITY_SMTP_PASSWORD", "hush"), ("ACTIVITY_TZ", "UTC")]);
-    let told = |name: &str| {
+    let setting = |name: &str| {
         let check = find_check(&found, "config", name);
         (check["value"].as_str().unwrap(), check["origin"].as_str().unwrap())
     };
-    assert_eq!(told("db"), ("log.db", "ACTIVITY_DB"));
-    assert_eq!(told("tz"), ("UTC", "ACTIVITY_TZ"));
-    assert_eq!(told("digest.top"), ("7", "config"));
-    assert_eq!(told("digest.per_kind"), ("20", "default"));
-    assert_eq!(told("key"), ("[secret]", "ACTIVITY_SMTP_PASSWORD"));
-    assert_eq!(told("retention.rule[1]"), ("query action:cron.*, keep 30d", "config"));
+    assert_eq!(setting("db"), ("log.db", "ACTIVITY_DB"));
+    assert_eq!(setting("tz"), ("UTC", "ACTIVITY_TZ"));
+    assert_eq!(setting("digest.top"), ("7", "config"));
+    assert_eq!(setting("digest.per_kind"), ("20", "default"));
+    assert_eq!(setting("key"), ("[secret]", "ACTIVITY_SMTP_PASSWORD"));
+    assert_eq!(setting("retention.rule[1]"), ("query action:cron.*, keep 30d", "config"));
     assert_check(find_check(&found, "config", "retention"), "ok", &["keep 365d, 1 rule"]);
     assert_check(find_check(&found, "mail", "key_file"), "ok", &["the.key", "0600"]);
     assert_check(find_check(&found, "mail", "transport"), "ok", &["sendgrid to d@e.f", "--mail"]);
@@ -136,7 +136,7 @@ fn every_value_comes_with_who_says_so_and_no_secret_does() {
 }
 
 #[test]
-fn what_others_may_change_or_read_is_told() {
+fn a_file_that_others_may_change_or_read_is_reported() {
     let sandbox = configured_sandbox();
     for (name, mode, (area, check_name), status) in [
         ("log.db", 0o606, ("log", "file"), "bad"),
@@ -185,7 +185,7 @@ fn without_a_log_the_rest_is_looked_at_all_the_same() {
 }
 
 #[test]
-fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
+fn a_broken_config_is_reported_and_the_log_that_it_may_guard_is_not_read() {
     let sandbox = configured_sandbox();
     for (config, why) in [
         ("tz = 'Mars'\n", "tz: "),
@@ -207,17 +207,13 @@ fn a_broken_config_is_told_and_nothing_is_read_that_it_may_guard() {
     let mut command = sandbox.command(["doctor", "--json"]);
     command.env_remove("ACTIVITY_DB");
     let found = sandbox.run_command(command).exits(1).json();
-    assert_check(
-        find_check(&found, "log", "file"),
-        "note",
-        &["which one is meant stands in the config"],
-    );
+    assert_check(find_check(&found, "log", "file"), "note", &["the config names it"]);
     sandbox.run(["doctor", "--config", "none.toml"]).exits(1).no_stderr().done();
     sandbox.run(["doctor", "--mail", "a@b.c"]).exits(78).stderr_is_one_error().done();
 }
 
 #[test]
-fn mail_that_could_not_be_sent_is_told_before_it_is_due() {
+fn mail_that_cannot_be_sent_is_reported_before_it_is_due() {
     let sandbox = configured_sandbox();
     assert_check(
         find_check(&run_doctor(&sandbox, &[]), "mail", "transport"),
@@ -331,7 +327,7 @@ fn a_short_disk_and_a_wrong_clock_are_bad() {
 }
 
 #[test]
-fn whoever_is_not_root_is_told_what_he_cannot_see() {
+fn a_user_other_than_root_gets_the_checks_that_they_can_see() {
     let sandbox = configured_sandbox();
     sandbox.chown_to_nobody();
     let out = sandbox.run_command(sandbox.command_as_nobody(["doctor", "--json"])).no_stderr();

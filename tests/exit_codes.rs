@@ -1,4 +1,4 @@
-//! The exit codes of the contract, each by a way that leads there.
+//! The exit codes, each by a run that ends in it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

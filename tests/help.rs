@@ -40,7 +40,7 @@ fn the_whole_tree_of_help() {
 }
 
 #[test]
-fn the_commands_are_those_of_the_contract() {
+fn the_commands_are_the_promised_ones() {
     let commands = subcommands(&help_of(&Sandbox::new(), None));
     assert_eq!(
         commands,

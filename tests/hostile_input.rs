@@ -1,5 +1,5 @@
-//! Hostile input, row by row as RELIABILITY tells it: rejected by line, in flat memory, and the good
-//! lines land.
+//! Hostile input: each bad line is rejected by its number, memory stays flat, and the good lines
+//! land.
 
 use std::io::Write;
 use std::process::Child;

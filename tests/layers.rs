@@ -1,4 +1,4 @@
-//! The layers hold: a module imports only from modules before it, and each crate has its place.
+//! Holds the layers: a module imports only from modules before it, and each crate has its place.
 //!
 //! The sources are read as text. That is why a grouped import from the crate's root is refused:
 //! it would hide what it imports.
@@ -41,7 +41,7 @@ const LAYERS: [&str; 31] = [
     "mirror",
 ];
 
-/// Where each crate may be named; an empty list is anywhere.
+/// The modules that may name each crate; an empty list means all.
 const CRATE_PLACES: [(&str, &[&str]); 29] = [
     ("anyhow", &[]),
     ("base64", &["verify"]),
@@ -77,13 +77,13 @@ const CRATE_PLACES: [(&str, &[&str]); 29] = [
 #[test]
 fn modules_import_from_the_layers_before_them() {
     let mut breaches = Vec::new();
-    let mut seen = 0;
+    let mut count = 0;
     for (module, path, source) in source_files() {
-        seen += 1;
+        count += 1;
         let deep = path.matches('/').count() - usize::from(path.ends_with("/mod.rs"));
         breaches.extend(breaches_of(&module, deep, &source).map(|why| format!("{path}:{why}")));
     }
-    assert!(seen > 20, "only {seen} source files found");
+    assert!(count > 20, "only {count} source files found");
     assert!(breaches.is_empty(), "\n{}", breaches.join("\n"));
 }
 
@@ -161,7 +161,7 @@ fn read_file(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// `deep`: how many times `super` leads from the file to the crate's root.
+/// Finds the breaches in a file. `deep`: the number of `super`s from the file to the crate's root.
 fn breaches_of<'a>(
     module: &'a str,
     deep: usize,
@@ -177,10 +177,11 @@ fn breaches_of<'a>(
                 !places.is_empty() && !places.contains(&module) && is_crate_named(code, name);
             wrong.then(|| format!("{name} has its place in {}", places.join(", ")))
         });
-        // Within a module of the file's own the way up is one longer.
-        let way = "super::".repeat(deep + usize::from(code.starts_with(' ')));
-        let upwards =
-            code.contains(&way).then(|| "name the module from the root: `use crate::…`".to_owned());
+        // From a module inside the file, the root is one level further.
+        let root = "super::".repeat(deep + usize::from(code.starts_with(' ')));
+        let upwards = code
+            .contains(&root)
+            .then(|| "name the module from the root: `use crate::…`".to_owned());
         of_modules
             .chain(of_crates)
             .chain(upwards)
@@ -189,7 +190,7 @@ fn breaches_of<'a>(
     })
 }
 
-/// Why a module may not name that one, if it may not.
+/// The reason why one module may not name another; absent where it may.
 fn layer_breach(module: &str, name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("an import from the root names its modules one by one".to_owned());

@@ -163,7 +163,7 @@ fn columns_are_chosen_or_added() {
 }
 
 #[test]
-fn json_lines_have_the_fields_in_the_contracts_order_and_leave_absent_ones_out() {
+fn json_lines_have_the_fields_in_their_promised_order_and_leave_absent_ones_out() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list", "--json"]).ok().no_stderr();
     let rows = out.json_lines();

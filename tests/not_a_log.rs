@@ -1,4 +1,4 @@
-//! What stands where the log should be, and is none: RELIABILITY's rows on the file.
+//! Files that stand where the log should be and are none: each is refused by name.
 
 use std::fs;
 use std::io::Write;

@@ -1,7 +1,7 @@
 //! Recorded activity of others: every file goes in, comes back the same, and is found by name.
 //!
-//! What the events should look like is worked out here once more, from the contract's page on what
-//! is taken in, over the input as `serde_json` reads it.
+//! The expected events are computed here a second time, by the rules for field names and values,
+//! from the input as `serde_json` reads it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -44,7 +44,7 @@ struct ExpectedEvent {
     raw: BTreeMap<String, String>,
 }
 
-/// The rules of the contract, for the fields that these files have.
+/// Applies the rules for names and values to the fields that these files have.
 fn normalise_event(line: &str) -> ExpectedEvent {
     let given: BTreeMap<String, Box<RawValue>> = serde_json::from_str(line).unwrap();
     let mut event = BTreeMap::new();

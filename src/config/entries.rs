@@ -1,8 +1,8 @@
-//! The config's keys as they are written, for whoever asks what holds. No secret is among them.
+//! The keys of the config as they are written, for commands that show them. Secrets are left out.
 
 use toml::{Table, Value};
 
-/// The lists whose entries may hold tokens in any of their keys: of these only the kind is told.
+/// The lists whose entries may hold tokens in any of their keys: only their type is shown.
 const LISTS_WITH_SECRETS: [&str; 2] = ["mirror", "alert"];
 
 /// A key with its value as a person reads it.
@@ -86,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_in_their_order_and_lists_on_one_line() {
-        let told = formatted(
+    fn keys_are_shown_in_their_order_and_lists_on_one_line() {
+        let entries = formatted(
             "site = 's2l.online'\n[digest]\nto = ['a@b.c', 'd@e.f']\ntop = 5\n\
              [digest.kinds]\n'Sign-ins' = 'action:auth.login'\n\"two words\" = 'action:x'\n\
              [retention]\nkeep = '365d'\n[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '30d'\n",
         );
         assert_eq!(
-            told,
+            entries,
             [
                 "site = s2l.online",
                 "digest.to = a@b.c, d@e.f",
@@ -107,16 +107,16 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_told() {
-        let told = formatted(
+    fn no_secret_is_shown() {
+        let entries = formatted(
             "[digest.smtp]\nurl = 'smtps://user:hush@p@mail.example.org:465'\n\
              [digest.sendmail]\ncommand = ['/bin/mail', '--password=hush']\n\
              [[mirror]]\nname = 'm'\ntype = 'http'\nurl = 'https://x/hush'\nheaders = {A = 'hush'}\n\
              [[alert]]\nname = 'a'\nslack = 'https://hooks/hush'\n",
         );
-        assert!(!told.join("\n").contains("hush"), "{told:?}");
-        assert_eq!(told[0], "digest.smtp.url = smtps://user:[secret]@mail.example.org:465");
-        assert_eq!(told[1], "digest.sendmail.command = /bin/mail");
-        assert_eq!(told[2..], ["mirror.m = http", "alert.a = alert"]);
+        assert!(!entries.join("\n").contains("hush"), "{entries:?}");
+        assert_eq!(entries[0], "digest.smtp.url = smtps://user:[secret]@mail.example.org:465");
+        assert_eq!(entries[1], "digest.sendmail.command = /bin/mail");
+        assert_eq!(entries[2..], ["mirror.m = http", "alert.a = alert"]);
     }
 }

@@ -1,8 +1,8 @@
-//! The config as it is written: TOML, in which nothing unknown or misspelt passes.
+//! Reads the config file: TOML, in which an unknown or misspelt key is an error.
 //!
-//! Every key is checked, those of commands that this run is not about too: a config that one command
-//! takes, every command takes. What the values mean together is decided in `settings`; roles, mail
-//! and mirrors read their own parts.
+//! Every key is checked, also those of other commands: a config that one command accepts, every
+//! command accepts. `settings` combines the values with flags and variables; roles, mail and
+//! mirrors read their own parts.
 
 mod entries;
 mod schema;
@@ -19,31 +19,31 @@ use crate::time::Zone;
 
 pub(crate) use crate::config::entries::ConfigEntry;
 
-/// No config that a person wrote is longer; a device that never ends is not read for ever.
+/// No config that a person wrote is longer. The limit keeps an endless device from being read.
 const MAX_SIZE: u64 = 1 << 20;
 
-/// What the config says. What it leaves open is `None`.
+/// The config of the program. A key that is not set is `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Config {
     pub db: Option<PathBuf>,
     pub tz: Option<Zone>,
     pub system_label: Option<String>,
-    /// What names the log.
+    /// The name of the log in digests.
     pub site: Option<String>,
     /// The bytes below which the log's disk is nearly full.
     pub space_left: Option<u64>,
     pub digest: DigestConfig,
     pub retention: RetentionConfig,
     pub mirrors: Vec<MirrorConfig>,
-    /// As it was read, for whoever asks what is written.
+    /// The table as it was read, for commands that show its keys.
     table: Table,
 }
 
-/// What the config says of how long events are kept.
+/// The part of the config on how long events are kept.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RetentionConfig {
     pub keep: Option<Span>,
-    /// Queries and how long what they match is kept, in their order.
+    /// Queries, each with the time for which its events are kept, in their order.
     pub rules: Vec<(String, Span)>,
 }
 
@@ -59,19 +59,19 @@ impl RetentionConfig {
     }
 }
 
-/// What the config says of a mirror, as far as this version goes by it.
+/// A mirror in the config, as far as this version uses it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MirrorConfig {
     pub name: String,
-    /// Empty where it takes everything.
+    /// The query that selects its events; empty where it takes all.
     pub query: String,
     enabled: bool,
-    /// Whether it begins with what is recorded after it was first run.
+    /// Whether it takes only events that are recorded after its first run.
     from_now: bool,
 }
 
 impl MirrorConfig {
-    /// Whether it is to deliver what was recorded before it was first run.
+    /// Whether it delivers events that were recorded before its first run.
     pub(crate) fn wants_existing_events(&self) -> bool {
         self.enabled && !self.from_now
     }
@@ -92,8 +92,8 @@ impl MirrorConfig {
     }
 }
 
-/// What the config says of the digest, each key on its own; which must be there for which transport
-/// is decided where the mail is made ready.
+/// The part of the config on the digest, each key by itself. The code that prepares the mail
+/// decides which keys a transport needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct DigestConfig {
     pub from: Option<String>,
@@ -115,7 +115,7 @@ pub(crate) struct DigestConfig {
 }
 
 impl DigestConfig {
-    /// Reads a table that was checked; paths in it are meant from `folder`.
+    /// Reads a table that was checked; paths in it are relative to `folder`.
     fn from_table(table: &Table, folder: &Path) -> Self {
         let at = |path: &[&str]| {
             let (first, rest) = path.split_first()?;
@@ -155,7 +155,7 @@ impl Config {
     /// Reads a config file.
     ///
     /// # Errors
-    /// [`Exit::Config`] for what is written in it; [`Exit::NoInput`] where there is none, and
+    /// [`Exit::Config`] for an error in its text; [`Exit::NoInput`] where there is none, and
     /// [`Exit::NoPermission`] where it cannot be read: the rules in it would be passed over.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = read_text(path).map_err(|error| {
@@ -168,7 +168,7 @@ impl Config {
             let what = format!("cannot read the config {}", path.display());
             anyhow::Error::new(error).context(Failure::new(exit, what))
         })?;
-        // A path in it is meant from where the config lies, wherever the program is called.
+        // A path in it is relative to the config, wherever the program is called.
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, folder)
             .map_err(|why| Failure::new(Exit::Config, format!("{}{why}", path.display())).into())
@@ -201,7 +201,7 @@ impl Config {
         })
     }
 
-    /// Every key that is there, without secrets.
+    /// Returns every key that is set, without secrets.
     pub(crate) fn entries(&self) -> Vec<ConfigEntry> {
         entries::flatten(&self.table)
     }
@@ -216,7 +216,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Where the text stops being TOML, and why.
+/// The line at which the text is no TOML, and the reason.
 fn syntax_error(text: &str, error: &toml::de::Error) -> String {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
     let line = 1 + before.matches('\n').count();
@@ -238,8 +238,8 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_the_contract_is_known() {
-        let config = parse(include_str!("contract.toml")).unwrap();
+    fn every_key_is_known() {
+        let config = parse(include_str!("every_key.toml")).unwrap();
         assert_eq!(config.db.as_deref(), Some(Path::new("/var/lib/activity/activity.db")));
         assert_eq!(config.tz, Zone::parse("Africa/Johannesburg").ok());
         assert_eq!(config.system_label.as_deref(), Some("(system)"));
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_digest_is_read() {
-        let digest = parse(include_str!("contract.toml")).unwrap().digest;
+        let digest = parse(include_str!("every_key.toml")).unwrap().digest;
         let path = |path: &str| Some(PathBuf::from(path));
         let text = |text: &str| Some(text.to_owned());
         let wanted = DigestConfig {
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_is_told_with_its_line() {
+    fn an_error_of_toml_names_its_line() {
         assert!(refused("db = 'x'\ntz = \n").starts_with(":2: "));
         assert!(refused("db = 'x'\ndb = 'y'\n").starts_with(":2: "));
     }

@@ -1,4 +1,4 @@
-//! Which keys the config has, and what may stand in each.
+//! The keys of the config, and the values that each may have.
 
 use toml::{Table, Value};
 
@@ -9,18 +9,18 @@ use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// What a key's value must be.
+/// The kind of value that a key must have.
 enum ConfigValueKind {
     Text,
     TextList,
     Boolean,
-    /// A whole number from 1 up.
+    /// A whole number of at least 1.
     PositiveInteger,
     Size,
     Span,
     Zone,
     OneOf(&'static [&'static str]),
-    /// A query without times: it holds whenever it is asked.
+    /// A query without times, whose meaning does not depend on the clock.
     Query,
     Section(&'static [KeySpec]),
     /// Tables of the same keys; each must have those of the second list.
@@ -29,7 +29,7 @@ enum ConfigValueKind {
     TextMap,
     /// A table of queries under names that the user chooses.
     QueryMap,
-    /// What this version would have to obey and cannot.
+    /// A key that this version knows but cannot obey, with the reason.
     Unsupported(&'static str),
 }
 
@@ -92,7 +92,7 @@ const RETENTION_KEYS: &[KeySpec] = &[
     ),
 ];
 
-/// The keys of every type of mirror; [`MIRROR_TYPES`] says which has which.
+/// The keys of all types of mirror; [`MIRROR_TYPES`] lists those of each type.
 const MIRROR_KEYS: &[KeySpec] = &[
     ("name", ConfigValueKind::Text),
     ("type", ConfigValueKind::OneOf(&MIRROR_TYPE_NAMES)),
@@ -136,7 +136,7 @@ const COMMON_MIRROR_KEYS: &[&str] = &[
     "direct",
 ];
 
-/// The keys that each type of mirror takes besides.
+/// The further keys of each type of mirror.
 const MIRROR_TYPES: [(&str, &[&str]); 8] = [
     ("file", &["path", "format"]),
     ("syslog", &["address", "framing", "facility", "app", "sd"]),
@@ -185,8 +185,8 @@ fn check_section(table: &Table, keys: &'static [KeySpec], path: &str) -> Result<
             Some((_, kind)) => check_value(value, kind, &path)?,
             None => {
                 let near = text::nearest(name, keys.iter().map(|(key, _)| *key));
-                let meant = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
-                return Err(format!("{path}: unknown key{meant}"));
+                let hint = near.map(|near| format!(", did you mean {near}?")).unwrap_or_default();
+                return Err(format!("{path}: unknown key{hint}"));
             }
         }
     }
@@ -241,7 +241,7 @@ fn check_sections(
     Ok(())
 }
 
-/// How a table of a list is called: by its name where it has one, else by its number from 1 up.
+/// The path of a table in a list: its name where it has one, else its number, counted from 1.
 fn entry_path(path: &str, table: &Table, place: usize) -> String {
     match table.get("name").and_then(Value::as_str) {
         Some(name) => format!("{path}.{name}"),
@@ -256,7 +256,7 @@ fn check_map(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Resul
     table.iter().try_for_each(|(name, value)| check_value(value, kind, &format!("{path}.{name:?}")))
 }
 
-/// A key that the mirror's type has no use for would be obeyed by nobody.
+/// Refuses a key that the mirror's type does not use, and that would have no effect.
 fn check_mirror_keys(mirror: &Table, path: &str) -> Result<(), String> {
     let Some(kind) = mirror.get("type").and_then(Value::as_str) else { return Ok(()) };
     let own = MIRROR_TYPES.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
@@ -312,7 +312,8 @@ fn check_choice(text: &str, names: &[&str]) -> Result<(), String> {
     })
 }
 
-/// A number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or `iB`.
+/// Reads a number of bytes: digits, then nothing, `B`, or `K` to `T` with `B` (by thousands) or
+/// `iB`.
 pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     const UNITS: [(&str, u64); 10] = [
         ("", 1),
@@ -334,9 +335,9 @@ pub(super) fn parse_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{text:?} is not a size like 256MiB"))
 }
 
-/// A query, which has no times: it holds whenever it is asked.
+/// Checks a query, which may have no times: it must mean the same at any time.
 fn check_query(text: &str) -> Result<(), String> {
-    // Without times in it, it does not matter what time it is.
+    // A query without times does not depend on this clock.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let query = Query::parse(text, &clock).map_err(|error| error.to_string())?;
     if query.has_time_terms() {

@@ -1,4 +1,4 @@
-//! The config: its file, what holds and who says so.
+//! The checks of the config: its file, its settings, and the source of each setting.
 
 use crate::digest::deliver::RetryPolicy;
 use crate::digest::run;
@@ -14,12 +14,12 @@ use crate::settings::Settings;
 use crate::text;
 use crate::time::Span;
 
-/// What the config asks of the host.
+/// The jobs that the config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ConfiguredJobs {
-    /// Whether somebody is to get a digest.
+    /// Whether a digest has a recipient.
     pub digest: bool,
-    /// Whether anything is ever to be removed.
+    /// Whether a rule removes events.
     pub retention: bool,
 }
 
@@ -73,24 +73,24 @@ fn check_retention(settings: &Settings) -> Check {
     let retention = &settings.config.retention;
     let rules = retention.rules.len() as u64;
     let keep = retention.keep.map(|keep| format!("keep {keep}"));
-    let told: Vec<String> =
+    let periods: Vec<String> =
         keep.into_iter().chain((rules > 0).then(|| text::plural(rules, "rule"))).collect();
-    if told.is_empty() {
+    if periods.is_empty() {
         return check(Status::Note, "none, so nothing is removed".to_owned()).with_advice(
             "[retention] keep = \"365d\" in the config sets how long events are kept",
         );
     }
-    check(Status::Ok, told.join(", "))
+    check(Status::Ok, periods.join(", "))
 }
 
-/// What holds, each key with who says so.
+/// The settings, each with its source.
 fn setting_checks(subject: &CheckInputs<'_>) -> Vec<Check> {
     let settings = subject.settings;
     let config = &settings.config;
     let written = config.entries();
     let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
-    // Without its config nobody knows which log is meant, but for one that the call names.
+    // The config may name another log, so without it only a log that the call names is known.
     let is_known = subject.config_error.is_none() || settings.has_explicit_log();
     if let Some(db) = settings.db().ok().filter(|_| is_known) {
         all.push(Check::setting("db", db.value.display().to_string(), db.origin));
@@ -131,24 +131,24 @@ fn setting_checks(subject: &CheckInputs<'_>) -> Vec<Check> {
     all
 }
 
-/// What this call was told and a schedule is not.
+/// Notes the flags and variables of this call, which a schedule does not have.
 pub(super) fn check_overrides(settings: &Settings) -> Option<Check> {
     let db = settings.db().ok().map(|db| db.origin);
     let config = settings.config_file.as_ref().map(|file| file.origin);
-    let told: Vec<String> = [db, config]
+    let sources: Vec<String> = [db, config]
         .into_iter()
         .flatten()
         .filter(|origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_)))
         .map(|origin| origin.to_string())
         .collect();
-    let verb = if told.len() == 1 { "decides" } else { "decide" };
-    let value = format!("{} of this call {verb} what is looked at here", told.join(" and "));
+    let verb = if sources.len() == 1 { "decides" } else { "decide" };
+    let value = format!("{} of this call {verb} what is looked at here", sources.join(" and "));
     let check = Check::new(Area::Schedules, "this call", Status::Note, value);
     let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
-    (!told.is_empty()).then(|| check.with_advice(advice))
+    (!sources.is_empty()).then(|| check.with_advice(advice))
 }
 
-/// What is to be passed on, which this version does not do.
+/// Reports mirrors and alerts, to which this version delivers nothing.
 pub(super) fn check_mirrors(settings: &Settings) -> Vec<Check> {
     let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
     let written = settings.config.entries();

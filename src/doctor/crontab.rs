@@ -1,201 +1,192 @@
-//! Reads crontabs, and finds in them and in scripts what runs the digest and the sweep.
+//! Reads the text of a crontab as cron does, and finds the lines that run the digest or the sweep.
 //!
-//! Only as much of a shell is understood as is needed to see which program a line calls with which
-//! words. What is written in another way is not found, and the doctor says that there is none.
+//! The rules are those of Debian's cron, which is stricter than others: one line that it cannot
+//! read makes it ignore the whole file. A command is not interpreted: it runs a job when it has the
+//! name of the program and the name of the job among its words. Whether the job then succeeds is
+//! the log's to say, which records each run.
 
-/// What a schedule runs.
+use crate::doctor::accounts::Accounts;
+use crate::doctor::cron_time;
+use crate::doctor::cron_time::BLANKS;
+use crate::doctor::cron_time::split_word;
+use crate::doctor::schedule::Fault;
+
+/// A job that runs by a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScheduledJob {
     Digest,
     Sweep,
 }
 
-/// A call of the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ProgramCall {
-    pub job: ScheduledJob,
-    /// As it is written: a path, or a name that is looked for.
-    pub program: String,
-}
-
-/// A line of a crontab.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CrontabLine {
-    /// From 1 up.
-    pub number: usize,
-    /// `0 4 * * *`, or `@daily`.
-    pub schedule: String,
-    pub command: String,
-    /// The folders in which cron looks for programs, as the lines before set them.
-    pub search_path: Option<String>,
-}
-
-/// Whose crontab it is: one of the system names a user in each line.
+/// Two forms of crontab: in a system crontab each line names a user before the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CrontabKind {
     User,
     System,
 }
 
-/// The fields that say when.
-const TIME_FIELDS: usize = 5;
-const PROGRAM_NAME: &str = "activity";
-/// The flags of every command that are followed by a value.
-const FLAGS_WITH_VALUE: [&str; 4] = ["--db", "--config", "--tz", "--color"];
-const FLAGS_WITHOUT_VALUE: [&str; 2] = ["--quiet", "--no-pager"];
+/// A crontab as cron sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Crontab {
+    pub lines: Vec<CrontabLine>,
+    /// Why cron ignores the whole file.
+    pub fault: Option<Fault>,
+}
 
-/// The lines that run something, again and again.
-pub(super) fn parse_lines(text: &str, form: CrontabKind) -> Vec<CrontabLine> {
-    let mut lines = Vec::new();
-    let mut path = None;
-    for (place, line) in text.lines().enumerate() {
-        let line = line.trim();
-        let Some(first) = line.chars().next().filter(|first| *first != '#') else { continue };
-        if first.is_ascii_alphabetic() || first == '_' || first == '"' || first == '\'' {
-            let quotes = |c: char| c == '"' || c == '\'' || c.is_whitespace();
-            if let Some((name, value)) = line.split_once('=')
-                && name.trim_matches(quotes) == "PATH"
-            {
-                path = Some(value.trim_matches(quotes).to_owned());
-            }
+/// A line of a crontab that has a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CrontabLine {
+    /// Counted from 1.
+    pub number: usize,
+    /// `0 4 * * *`, or `@daily`.
+    pub schedule: String,
+    /// The part that cron gives to the shell; more of the line, where cron cannot read the rest.
+    pub command: String,
+    /// Why cron never runs this line as it is meant, although it accepts the file.
+    pub fault: Option<Fault>,
+}
+
+/// Cron refuses a longer command.
+const MAX_COMMAND_LENGTH: usize = 998;
+
+const QUOTES: [char; 2] = ['"', '\''];
+/// Signs of the shell that end a word.
+const SHELL_SIGNS: &str = ";&|()<>'\"`";
+const PROGRAM_NAME: &str = "activity";
+/// Flags of a call that is no daily run: it only shows something, or sends a digest to one reader.
+const ONE_OFF_FLAGS: [&str; 2] = ["--dry-run", "--to"];
+
+/// Reads a crontab.
+pub(super) fn parse(text: &str, kind: CrontabKind, accounts: &Accounts) -> Crontab {
+    let mut crontab = Crontab { lines: Vec::new(), fault: None };
+    for (index, line) in text.split('\n').enumerate() {
+        let line = line.trim_start_matches(BLANKS);
+        if line.is_empty() || line.starts_with('#') || is_setting(line) {
             continue;
         }
-        let mut rest = line;
-        let mut word = || {
-            let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
-            let (word, after) = rest.split_at(end);
-            rest = after.trim_start();
-            word
+        let number = index + 1;
+        let (schedule, rest) = cron_time::split_schedule(line);
+        let (error, command) = match (cron_time::error(schedule), kind) {
+            // Any of its words may belong to the command.
+            (Some(error), _) => (Some(error), line),
+            (None, CrontabKind::User) => (command_error(rest), rest),
+            (None, CrontabKind::System) => {
+                let (user, command) = split_word(rest);
+                match user_error(user, rest, accounts) {
+                    Some(error) => (Some(error), rest),
+                    None => (command_error(command), command),
+                }
+            }
         };
-        let when = match first {
-            '@' => word().to_owned(),
-            _ => (0..TIME_FIELDS).map(|_| word()).collect::<Vec<_>>().join(" "),
-        };
-        if form == CrontabKind::System {
-            word();
-        }
-        if when != "@reboot" && !rest.is_empty() {
-            let command = shell_command(rest);
-            lines.push(CrontabLine {
-                number: place + 1,
-                schedule: when,
-                command,
-                search_path: path.clone(),
+        if let Some(error) = error {
+            crontab.fault.get_or_insert_with(|| {
+                let reason = format!("cron ignores the whole file: line {number} {error}");
+                Fault::new(reason, format!("correct or remove line {number}"))
             });
         }
+        crontab.lines.push(CrontabLine {
+            number,
+            schedule: schedule.split_ascii_whitespace().collect::<Vec<_>>().join(" "),
+            command: shell_command(command),
+            fault: line_fault(schedule, command),
+        });
     }
-    lines
+    crontab.fault = crontab.fault.or_else(|| last_line_fault(text));
+    crontab
 }
 
-/// What cron gives to the shell: it ends at a percent sign that has no backslash before it.
-fn shell_command(command: &str) -> String {
-    let mut plain = String::with_capacity(command.len());
-    let mut chars = command.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '%' => break,
-            '\\' if chars.peek() == Some(&'%') => plain.extend(chars.next()),
-            c => plain.push(c),
-        }
-    }
-    plain
-}
-
-/// The calls in a command of the shell, those within quotes too.
-pub(super) fn find_calls(command: &str) -> Vec<ProgramCall> {
-    let mut calls = Vec::new();
-    for simple in simple_commands(command) {
-        calls.extend((0..simple.len()).filter_map(|place| parse_call(&simple[place..])));
-        let quoted = simple.iter().filter(|word| word.contains(char::is_whitespace));
-        // It is shorter than the whole, so this ends.
-        calls.extend(
-            quoted.filter(|word| word.len() < command.len()).flat_map(|word| find_calls(word)),
-        );
-    }
-    calls
-}
-
-/// Every word of a command, as a shell would have it: for scripts that it calls.
-pub(super) fn shell_words(command: &str) -> Vec<String> {
-    simple_commands(command).into_iter().flatten().collect()
-}
-
-fn parse_call(words: &[String]) -> Option<ProgramCall> {
-    let (program, mut rest) = words.split_first()?;
-    if program.rsplit('/').next() != Some(PROGRAM_NAME) {
-        return None;
-    }
-    let mut job = None;
-    while let Some((word, after)) = rest.split_first() {
-        rest = after;
-        match (word.as_str(), job) {
-            (word, _) if FLAGS_WITH_VALUE.contains(&word) => {
-                rest = after.get(1..).unwrap_or_default();
-            }
-            (word, _) if FLAGS_WITHOUT_VALUE.contains(&word) => {}
-            (word, _) if FLAGS_WITH_VALUE.iter().any(|flag| is_flag_with_value(word, flag)) => {}
-            ("digest", None) => job = Some(ScheduledJob::Digest),
-            ("sweep", None) => job = Some(ScheduledJob::Sweep),
-            // One that only shows something, or a digest of a part, stands for no daily run.
-            (_, Some(ScheduledJob::Digest)) | ("--dry-run", _) | (_, None) => return None,
-            (_, Some(ScheduledJob::Sweep)) => {}
-        }
-    }
-    Some(ProgramCall { job: job?, program: program.clone() })
-}
-
-/// Whether a word is `--flag=value`.
-fn is_flag_with_value(word: &str, flag: &str) -> bool {
-    word.strip_prefix(flag).is_some_and(|rest| rest.starts_with('='))
-}
-
-/// The words of each command in a line, without quotes and redirections.
-fn simple_commands(command: &str) -> Vec<Vec<String>> {
-    let mut commands = vec![Vec::new()];
-    let mut word: Option<String> = None;
-    let mut is_target = false;
-    let end = |word: &mut Option<String>, commands: &mut Vec<Vec<String>>, target: &mut bool| {
-        if let Some(word) = word.take()
-            && !std::mem::take(target)
-        {
-            commands.last_mut().expect("there is one").push(word);
-        }
+/// Whether a line sets a variable: `NAME = value`, with or without quotes around each.
+///
+/// A line without a value is none, and as a command it is an error.
+fn is_setting(line: &str) -> bool {
+    let after_name = match line.starts_with(QUOTES) {
+        true => after_quoted(line),
+        false => line.find(|c: char| c == '=' || c.is_whitespace()).map(|end| line.split_at(end).1),
     };
-    let mut chars = command.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\'' => {
-                let text: String = chars.by_ref().take_while(|c| *c != '\'').collect();
-                word.get_or_insert_default().push_str(&text);
-            }
-            '"' => {
-                let word = word.get_or_insert_default();
-                while let Some(c) = chars.next().filter(|c| *c != '"') {
-                    word.extend(if c == '\\' { chars.next() } else { Some(c) });
-                }
-            }
-            '\\' => word.get_or_insert_default().extend(chars.next()),
-            '<' | '>' => {
-                // `2>` names a stream.
-                if word.as_ref().is_some_and(|word| word.bytes().all(|b| b.is_ascii_digit())) {
-                    word = None;
-                }
-                end(&mut word, &mut commands, &mut is_target);
-                while chars.next_if(|c| matches!(c, '<' | '>' | '&' | '|')).is_some() {}
-                is_target = true;
-            }
-            ';' | '&' | '|' | '(' | ')' | '\n' => {
-                end(&mut word, &mut commands, &mut is_target);
-                is_target = false;
-                commands.push(Vec::new());
-            }
-            '#' if word.is_none() => break,
-            c if c.is_whitespace() => end(&mut word, &mut commands, &mut is_target),
-            c => word.get_or_insert_default().push(c),
-        }
+    let Some(value) = after_name.and_then(|rest| rest.trim_start().strip_prefix('=')) else {
+        return false;
+    };
+    let value = value.trim();
+    match value.starts_with(QUOTES) {
+        true => after_quoted(value).is_some_and(str::is_empty),
+        false => !value.is_empty(),
     }
-    end(&mut word, &mut commands, &mut is_target);
-    commands
+}
+
+/// The text behind the quoted string with which a text begins.
+fn after_quoted(text: &str) -> Option<&str> {
+    let quote = text.chars().next()?;
+    text.strip_prefix(quote)?.split_once(quote).map(|(_, rest)| rest)
+}
+
+/// Why cron does not take the user of a line, whose text from the user on is `rest`.
+fn user_error(user: &str, rest: &str, accounts: &Accounts) -> Option<String> {
+    if user.is_empty() {
+        return Some("names no user".to_owned());
+    }
+    if !accounts.may_have(user) {
+        return Some(format!("names the user {user}, and there is none"));
+    }
+    (!rest.contains(BLANKS)).then(|| "has no command".to_owned())
+}
+
+/// Why cron does not take a command.
+fn command_error(command: &str) -> Option<String> {
+    let is_long = command.len() > MAX_COMMAND_LENGTH;
+    is_long.then(|| format!("has a command of over {MAX_COMMAND_LENGTH} bytes"))
+}
+
+/// Why a line that cron accepts does not run as it is meant.
+fn line_fault(schedule: &str, command: &str) -> Option<Fault> {
+    if command.ends_with('\r') {
+        let reason = "the line ends in a carriage return, which cron makes a part of the command";
+        return Some(Fault::new(reason, "give the file Unix line ends: sed -i 's/\\r$//' FILE"));
+    }
+    cron_time::fault(schedule)
+}
+
+/// A command without a newline after it makes cron ignore the file.
+fn last_line_fault(text: &str) -> Option<Fault> {
+    let last = text.rsplit('\n').next()?.trim_start_matches(BLANKS);
+    (!last.is_empty() && !last.starts_with('#')).then(|| {
+        let reason = "cron ignores the whole file: its last line does not end in a newline";
+        Fault::new(reason, "add a newline at its end")
+    })
+}
+
+/// The part of a command that cron gives to the shell: the rest, from a percent sign without a
+/// backslash on, is input for it.
+fn shell_command(command: &str) -> String {
+    const ESCAPED: &str = "\\%";
+    let pieces: Vec<&str> = command.split(ESCAPED).collect();
+    let end = pieces.iter().position(|piece| piece.contains('%'));
+    let mut shell: Vec<&str> = pieces.iter().take(end.unwrap_or(pieces.len())).copied().collect();
+    shell.extend(end.and_then(|end| pieces.get(end)?.split('%').next()));
+    shell.join("%")
+}
+
+/// The words of a command, without the signs that mean something to a shell.
+pub(super) fn words(command: &str) -> impl Iterator<Item = &str> {
+    let separates = |c: char| c.is_whitespace() || SHELL_SIGNS.contains(c);
+    command.split(separates).filter(|word| !word.is_empty())
+}
+
+/// The jobs that a command runs: those that it names after the program.
+pub(super) fn jobs(command: &str) -> Vec<ScheduledJob> {
+    if words(command).any(|word| ONE_OFF_FLAGS.contains(&word)) {
+        return Vec::new();
+    }
+    let is_program = |word: &&str| word.rsplit('/').next() == Some(PROGRAM_NAME);
+    let after_program = words(command).skip_while(|word| !is_program(word));
+    let mut jobs: Vec<ScheduledJob> = after_program
+        .filter_map(|word| match word {
+            "digest" => Some(ScheduledJob::Digest),
+            "sweep" => Some(ScheduledJob::Sweep),
+            _ => None,
+        })
+        .collect();
+    jobs.dedup();
+    jobs
 }
 
 #[cfg(test)]
@@ -204,93 +195,124 @@ mod tests {
 
     use super::*;
 
-    fn jobs(command: &str) -> Vec<(ScheduledJob, String)> {
-        find_calls(command).into_iter().map(|call| (call.job, call.program)).collect()
+    fn accounts() -> Accounts {
+        Accounts::new("root:x:0:0::/root:/bin/sh\n".to_owned(), "passwd: files systemd\n")
+    }
+
+    fn system(text: &str) -> Crontab {
+        parse(text, CrontabKind::System, &accounts())
     }
 
     #[test]
-    fn calls_are_found_however_they_are_written() {
-        for command in [
-            "activity digest",
-            "activity digest >> /var/log/activity.log 2>&1",
-            "activity --db /srv/log.db --tz=UTC digest --quiet",
-            "ACTIVITY_DB=/srv/log.db activity digest",
-            "sudo -u activity activity digest",
-            "flock -n /run/lock/x activity digest || logger failed",
-            "cd / && activity digest",
-            "sh -c 'cd /; activity digest'",
-            "sh -c \"exec activity digest 2>/dev/null\"",
-            "(activity digest)",
-            "activity digest # every night",
+    fn a_command_runs_the_jobs_that_it_names_after_the_program() {
+        use ScheduledJob::{Digest, Sweep};
+        for (command, expected) in [
+            ("activity digest", &[Digest] as &[_]),
+            ("activity digest >> /var/log/activity.log 2>&1", &[Digest]),
+            ("/usr/local/bin/activity --db /srv/log.db --tz=UTC digest --quiet", &[Digest]),
+            ("flock -n /run/lock/x activity digest || logger failed", &[Digest]),
+            ("sh -c 'cd /; activity digest'", &[Digest]),
+            ("(activity sweep;activity digest)", &[Sweep, Digest]),
+            ("/opt/activity sweep --json", &[Sweep]),
+            ("", &[]),
+            ("activity", &[]),
+            ("digest activity", &[]),
+            ("activityd digest", &[]),
+            ("/opt/activity/run digest", &[]),
+            ("activity list 'action:digest.sent'", &[]),
+            ("activity digest --dry-run", &[]),
+            ("activity digest --to ops@example.org", &[]),
         ] {
-            assert_eq!(jobs(command), [(ScheduledJob::Digest, "activity".to_owned())], "{command}");
-        }
-        assert_eq!(
-            jobs("/usr/local/bin/activity digest; /opt/activity sweep --json"),
-            [
-                (ScheduledJob::Digest, "/usr/local/bin/activity".to_owned()),
-                (ScheduledJob::Sweep, "/opt/activity".to_owned())
-            ]
-        );
-    }
-
-    #[test]
-    fn what_only_looks_like_it_is_none() {
-        for command in [
-            "",
-            "activity",
-            "activity list digest",
-            "activity --db digest",
-            "activity digest --dry-run",
-            "activity digest --to ops@example.org",
-            "activity digest action:auth.*",
-            "activity sweep --dry-run",
-            "echo activity; digest",
-            "activityd digest",
-            "# activity digest",
-            "activity > digest",
-        ] {
-            assert_eq!(jobs(command), [], "{command}");
+            assert_eq!(jobs(command), expected, "{command}");
         }
     }
 
     #[test]
     fn lines_are_read_as_cron_reads_them() {
         let text = "# 0 1 * * * activity digest\n\nPATH = \"/opt/bin:/bin\"\nMAILTO=root\n\
-                    0 4 * * * activity digest\n  @daily\tactivity sweep %x\n@reboot activity digest\n\
-                    5 3 * * 1-5 date +\\%F > x; activity sweep\n0 4 * * *\nnonsense\n";
-        let lines = parse_lines(text, CrontabKind::User);
-        let told: Vec<_> = lines
+                    0 4 * * * activity digest\n  @daily\tactivity sweep %x\n\
+                    5\t3 * *  1-5 date +\\%F > x; activity sweep\n  # the end";
+        let crontab = parse(text, CrontabKind::User, &accounts());
+        let lines: Vec<_> = crontab
+            .lines
             .iter()
             .map(|line| (line.number, line.schedule.as_str(), line.command.as_str()))
             .collect();
         assert_eq!(
-            told,
+            lines,
             [
                 (5, "0 4 * * *", "activity digest"),
                 (6, "@daily", "activity sweep "),
-                (8, "5 3 * * 1-5", "date +%F > x; activity sweep"),
+                (7, "5 3 * * 1-5", "date +%F > x; activity sweep"),
             ]
         );
-        assert!(lines.iter().all(|line| line.search_path.as_deref() == Some("/opt/bin:/bin")));
-        let system =
-            parse_lines("0 4 * * * root activity digest\n@daily root x\n", CrontabKind::System);
-        assert_eq!(system[0].command, "activity digest");
-        assert_eq!(system[1].command, "x");
-        assert_eq!(system[0].search_path, None);
+        assert_eq!(crontab.fault, None);
+        let crontab = system("0 4 * * * root activity digest\n@daily root\tx\n");
+        assert_eq!(crontab.lines[0].command, "activity digest");
+        assert_eq!(crontab.lines[1].command, "x");
+        assert_eq!(crontab.fault, None);
+    }
+
+    #[test]
+    fn a_line_that_cron_accepts_may_still_not_run() {
+        for (line, part) in [
+            ("0 5-3 * * * true", "no hour is in 5-3"),
+            ("0 4 * * * activity digest\r", "carriage return"),
+        ] {
+            let crontab = parse(&format!("{line}\n"), CrontabKind::User, &accounts());
+            assert_eq!(crontab.fault, None, "{line}");
+            let reason = &crontab.lines[0].fault.as_ref().unwrap().reason;
+            assert!(reason.contains(part), "{reason}");
+        }
+    }
+
+    #[test]
+    fn one_bad_line_makes_cron_ignore_the_file() {
+        let good = "0 4 * * * root true\n";
+        for (line, part) in [
+            ("0 4 * * * activity digest\n", "line 2 names the user activity, and there is none"),
+            ("0 4 * * *\n", "line 2 names no user"),
+            ("@daily\n", "line 2 names no user"),
+            ("0 4 * * * root\n", "line 2 has no command"),
+            ("61 4 * * * root x\n", "line 2 has a bad minute"),
+            ("MAILTO=\n", "line 2 has a bad minute"),
+            ("\r\n", "line 2 has a bad minute"),
+            ("0 4 * * activity digest\n", "line 2 has a bad day of week"),
+            ("0 4 * * * root x", "its last line does not end in a newline"),
+            (&format!("0 4 * * * root {}\n", "x".repeat(999)), "over 998 bytes"),
+        ] {
+            let crontab = system(&format!("{good}{line}"));
+            let reason = crontab.fault.unwrap_or_else(|| panic!("{line}")).reason;
+            assert!(reason.starts_with("cron ignores the whole file: "), "{reason}");
+            assert!(reason.contains(part), "{reason}");
+            assert_eq!(crontab.lines.len(), 2);
+            let has_job = jobs(&crontab.lines[1].command) == [ScheduledJob::Digest];
+            assert_eq!(has_job, line.contains("activity digest"), "{line}");
+        }
+        for line in [
+            "",
+            "# no newline",
+            "   ",
+            "A=b\r\n",
+            "'A B' = 'c' \n",
+            "MAILTO=\"\"\n",
+            &format!("0 4 * * * root {}\n", "x".repeat(998)),
+        ] {
+            assert_eq!(system(&format!("{line}\n{good}{line}")).fault, None, "{line}");
+        }
     }
 
     proptest! {
         #[test]
-        fn no_text_is_too_odd(text in "[-a-z '\"\\\\<>&|;()#%=@*0-9\n]{0,60}|\\PC{0,40}") {
-            find_calls(&text);
-            parse_lines(&text, CrontabKind::System);
+        fn no_text_is_too_odd(text in "[-a-z '\"\\\\<>&|;()#%=@*/,0-9\r\n]{0,60}|\\PC{0,40}") {
+            jobs(&text);
+            system(&text);
         }
 
         #[test]
-        fn a_call_is_found_behind_any_plain_command(before in "[a-z./ ]{0,20}") {
+        fn a_job_is_found_behind_any_plain_command(before in "[a-z./ ]{0,20}") {
             let command = format!("{before}; activity digest");
-            prop_assert!(find_calls(&command).iter().any(|call| call.job == ScheduledJob::Digest));
+            prop_assert!(jobs(&command).contains(&ScheduledJob::Digest));
         }
     }
 }

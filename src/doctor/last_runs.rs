@@ -1,4 +1,4 @@
-//! When the digest and the sweep last ran, and whether the clock can be trusted.
+//! The checks of the last runs of digest and sweep, and of the clock.
 
 use serde_json::Value;
 
@@ -16,13 +16,13 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// A daily digest that is older was left out: a day, and what a busy host may be late.
+/// The age at which a daily digest counts as missed: a day, and two hours for a busy host.
 const DIGEST_MAX_AGE: Span = Span::from_seconds(26 * 3_600);
-/// A sweep may be left out once.
+/// The age at which a sweep counts as missed: one daily run may fail.
 const SWEEP_MAX_AGE: Span = Span::from_seconds(48 * 3_600);
-/// How far the clocks of emitters may be ahead.
+/// The time by which the clocks of emitters may be ahead.
 const CLOCK_TOLERANCE: Span = Span::from_seconds(60);
-/// What came in longer ago with a time ahead is history: it stays as it is.
+/// An event with a wrong time that arrived before this is history, and nobody can correct it.
 const RECENT_ARRIVAL: Span = Span::from_seconds(24 * 3_600);
 
 /// `2 min ago (2026-11-20 14:28 SAST)`.
@@ -42,7 +42,7 @@ pub(super) fn evaluate(
     ]
 }
 
-/// `wanted`: whether somebody is to get it.
+/// Checks the last digest. `wanted`: whether the config names a recipient.
 fn check_digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "digest", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Note };
@@ -73,7 +73,7 @@ fn check_digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone:
     check(Status::Ok, value)
 }
 
-/// `wanted`: whether anything is to be removed.
+/// Checks the last sweep. `wanted`: whether the config has a rule of retention.
 fn check_sweep(last: Option<&Event>, wanted: bool, now: Timestamp, zone: &Zone) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "sweep", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Ok };
@@ -96,7 +96,7 @@ fn check_sweep(last: Option<&Event>, wanted: bool, now: Timestamp, zone: &Zone) 
     check(Status::Ok, value)
 }
 
-/// Whether the log knows of times that are yet to come.
+/// Checks whether the log has times that lie in the future.
 pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Clock, name, status, value);
     let local = zone.format(now, TimeFormat::DateTimeMinute);
@@ -119,7 +119,7 @@ pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) 
         let status = if lately { Status::Bad } else { Status::Note };
         let value = format!("event {} ({}) is dated {at}", event.id, event.action.slug);
         check("emitters", status, value).with_advice(format!(
-            "the clock of what recorded it is wrong: activity show {}; no digest tells of it before",
+            "its sender's clock is wrong: activity show {}; no digest has it before then",
             event.id
         ))
     });

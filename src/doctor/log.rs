@@ -1,4 +1,4 @@
-//! The log: where it lies, whose it is, how it ends, and the room that it has.
+//! The checks of the log: its file, its owner, its newest event and the space on its disk.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,14 +25,15 @@ use crate::store::Log;
 use crate::store::Order;
 use crate::store::PageRequest;
 
-/// What a sweep keeps beside the log, so that it can work on a full disk.
+/// The size of the file that a sweep keeps beside the log, so that it can work on a full disk.
 const RESERVE_SIZE: u64 = 8 << 20;
-/// A write-ahead log is taken in after some 4 MiB; beyond this nobody has for long.
+/// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for
+/// long.
 const LARGE_WAL: u64 = 256 << 20;
-/// The hexadecimal digits of a hash that tell it from others.
+/// The number of hexadecimal digits that tell one hash from another.
 const SHOWN_HASH_DIGITS: usize = 16;
 
-/// What there is of a log.
+/// The files of a log and its contents.
 #[derive(Default)]
 pub(super) struct LogInspection {
     path: PathBuf,
@@ -46,22 +47,22 @@ pub(super) struct LogInspection {
 
 #[derive(Default)]
 enum ReadOutcome {
-    /// Nobody knows who may.
+    /// The config says who may read it, and the config cannot be read.
     #[default]
     Unread,
-    /// Why it cannot be, and what helps.
+    /// The reason why it cannot be read, and a hint.
     Failed(String, Option<String>),
     Read(Box<LogContents>),
 }
 
-/// What stands in a log.
+/// The contents of a log, as far as the checks need them.
 pub(super) struct LogContents {
     pub schema: i64,
     pub warnings: Vec<String>,
     pub head: (EventId, Hash),
-    /// What was recorded last, as far as it is still there.
+    /// The event that was recorded last; absent where a sweep removed it.
     pub last_recorded: Option<Event>,
-    /// What occurred last, by its own word.
+    /// The event with the latest `occurred_at`.
     pub last_occurred: Option<Event>,
     pub digests: Vec<RecordedOutcome>,
     pub last_sweep: Option<Event>,
@@ -147,7 +148,9 @@ pub(super) fn evaluate(found: &LogInspection, subject: &CheckInputs<'_>) -> Vec<
     if let ReadOutcome::Read(contents) = &found.read_outcome {
         let two_names = found.file.as_ref().is_some_and(|file| file.hard_links > 1);
         let status = if two_names { Status::Bad } else { Status::Note };
-        checks.extend(contents.warnings.iter().map(|told| check("place", status, told.clone())));
+        checks.extend(
+            contents.warnings.iter().map(|warning| check("place", status, warning.clone())),
+        );
         checks.extend(check_end(contents, subject));
     }
     if found.file.is_none() {
@@ -182,7 +185,7 @@ fn check_file(found: &LogInspection) -> Check {
     let path = found.path.display();
     let checked = match (&found.file, &found.read_outcome) {
         (None, ReadOutcome::Unread) if found.origin.is_none() => {
-            check(Status::Note, "which one is meant stands in the config".to_owned())
+            check(Status::Note, "the config names it, and the config cannot be read".to_owned())
         }
         (_, ReadOutcome::Failed(what, hint)) => {
             Check { advice: hint.clone(), ..check(Status::Bad, what.clone()) }
@@ -196,7 +199,7 @@ fn check_file(found: &LogInspection) -> Check {
             let value = format!("{path}, {}, {}{schema}", file.describe(), format_bytes(file.size));
             match read {
                 ReadOutcome::Unread => check(Status::Note, value)
-                    .with_advice("it is not read, for who may do so stands in the config"),
+                    .with_advice("it is not read, because the config says who may read it"),
                 _ if file.is_writable_by_others() => check(Status::Bad, value)
                     .with_advice("chmod o-w on the log: anybody can ruin it"),
                 _ if file.is_readable_by_others() => check(Status::Note, value)
@@ -208,7 +211,7 @@ fn check_file(found: &LogInspection) -> Check {
     Check { origin: found.origin, ..checked }
 }
 
-/// How the log ends.
+/// Checks the newest event and the head.
 fn check_end(contents: &LogContents, subject: &CheckInputs<'_>) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Log, name, status, value);
     let (id, hash) = (contents.head.0, contents.head.1.to_string());

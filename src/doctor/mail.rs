@@ -1,4 +1,4 @@
-//! The mail: whether the digest could be written and sent. Nothing is sent.
+//! The checks of the mail: whether the digest can be rendered and sent. Nothing is sent.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -21,7 +21,7 @@ use crate::secret::Secret;
 
 /// `is_tried`: whether a digest was ever sent.
 pub(super) fn evaluate(subject: &CheckInputs<'_>, is_tried: bool) -> Vec<Check> {
-    // What the config says of mail is not known.
+    // The settings of the mail stand in the config, which cannot be read.
     if subject.config_error.is_some() {
         return Vec::new();
     }
@@ -75,22 +75,22 @@ fn check_transport(subject: &CheckInputs<'_>, is_tried: bool) -> Check {
 }
 
 fn check_key_file(path: &Path, uid: u32) -> Check {
-    let told = |owner: FileAccess| format!("{}, {}", path.display(), owner.describe());
+    let describe = |owner: FileAccess| format!("{}, {}", path.display(), owner.describe());
     match Secret::read(path, uid) {
         Ok(_) => {
-            let value = FileAccess::read(path).map_or_else(|| path.display().to_string(), told);
+            let value = FileAccess::read(path).map_or_else(|| path.display().to_string(), describe);
             Check::new(Area::Mail, "key file", Status::Ok, value)
         }
-        // It is good that not everybody can read it; whoever sends the digest must.
+        // A key that others cannot read is right, but the sender of the digest must read it.
         Err(failure) if failure.exit == Exit::NoPermission => {
             Check::new(Area::Mail, "key file", Status::Note, failure.message)
-                .with_advice("who sends the digest must be able to: call it as that user")
+                .with_advice("the user who sends the digest must read it: call this as that user")
         }
         Err(failure) => Check::from_failure(Area::Mail, "key file", failure),
     }
 }
 
-/// Writes a page of the last day by the user's own templates; the built-in ones work.
+/// Renders the last day with the user's own templates; the built-in ones need no check.
 fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
     let digest = &subject.settings.config.digest;
     let (templates, own_subject) = (&digest.templates, digest.subject.is_some());
@@ -118,7 +118,7 @@ fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
         Some(Ok(report)) => {
             RenderedMail::render(&report, &subject.page_setting, &brief.templates).template_error
         }
-        // Without a log there is nothing to write about.
+        // Without a log there are no events to render.
         Some(Err(_)) | None => brief.templates.read_error().map(str::to_owned),
     };
     Some(match fault {

@@ -1,11 +1,15 @@
-//! Whether a host is set up: its log, its config, its mail, its schedules, and when they last ran.
+//! Checks whether a host is set up: its log, its config, its mail, its schedules and their last
+//! runs.
 //!
-//! What is there is looked at first and judged afterwards, by functions that see no file, no clock
-//! and no process. Nothing here changes anything. A check is *ok*, a *note* (good to know, and it may
-//! be meant so) or *bad*; all is well when none is bad. Whether the log's chain holds is not looked
-//! at: that is `verify`'s.
+//! The modules first collect facts and then judge them, in functions that see no file, no clock and
+//! no process. Nothing here changes anything. A check is *ok*, a *note* (good to know, and perhaps
+//! intended) or *bad*; the host is healthy when no check is bad. The chain of the log is not
+//! checked here: `verify` does that.
 
+mod accounts;
 mod config;
+mod cron_file;
+mod cron_time;
 mod crontab;
 mod file_access;
 mod last_runs;
@@ -38,7 +42,7 @@ use crate::time::Timestamp;
 
 pub(crate) use crate::doctor::schedule::Host;
 
-/// What a check is about.
+/// The subject of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Area {
     Log,
@@ -74,7 +78,7 @@ impl Area {
     }
 }
 
-/// What one check found.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Check {
     area: Area,
@@ -83,7 +87,7 @@ struct Check {
     value: String,
     origin: Option<Origin>,
     advice: Option<String>,
-    /// Whether it only tells what holds: a person reads many of them on one line.
+    /// Whether it only reports a setting: the screen shows many of them on one line.
     is_setting: bool,
 }
 
@@ -100,7 +104,7 @@ impl Check {
         }
     }
 
-    /// What holds for a key, and who says so.
+    /// A setting: its value and the source of the value.
     fn setting(key: &str, value: impl Into<String>, origin: Origin) -> Self {
         let check = Self::new(Area::Config, key, Status::Ok, value);
         Self { origin: Some(origin), is_setting: true, ..check }
@@ -114,7 +118,7 @@ impl Check {
         Self { advice: Some(advice.into()), ..self }
     }
 
-    /// What failed, with its hint for an advice.
+    /// A failure, with its hint as the advice.
     fn from_failure(area: Area, name: &str, failure: Failure) -> Self {
         Self { advice: failure.hint, ..Self::new(area, name, Status::Bad, failure.message) }
     }
@@ -136,14 +140,15 @@ impl Check {
     }
 }
 
-/// What is looked at.
+/// Everything that the checks look at.
 pub(crate) struct CheckInputs<'a> {
     pub settings: &'a Settings,
-    /// Why the config cannot be read; the settings are then those without it.
+    /// The reason why the config cannot be read; the settings are then those without it.
     pub config_error: Option<&'a anyhow::Error>,
-    /// The log, or why it cannot be opened. Absent where nobody knows who may read it.
+    /// The log, or the reason why it cannot be opened. Absent where the config, which says who may
+    /// read it, cannot be read.
     pub log: Option<Result<Log>>,
-    /// The bytes that are left beside the log, where the system tells.
+    /// The free bytes on the log's disk, where the system reports them.
     pub free_bytes: Option<u64>,
     pub credentials: MailCredentials<'a>,
     pub page_setting: RenderOptions<'a>,
@@ -151,12 +156,12 @@ pub(crate) struct CheckInputs<'a> {
     pub host: &'a Host<'a>,
 }
 
-/// What was found.
+/// The results of all checks.
 pub(crate) struct Diagnosis {
     checks: Vec<Check>,
 }
 
-/// Looks at everything.
+/// Runs all checks.
 pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
     let found = log::inspect(subject);
     let mut checks = log::evaluate(&found, subject);
@@ -185,7 +190,7 @@ pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
 }
 
 impl Diagnosis {
-    /// Whether nothing is bad.
+    /// Whether no check is bad.
     pub(crate) fn is_healthy(&self) -> bool {
         self.count(Status::Bad) == 0
     }
@@ -194,7 +199,7 @@ impl Diagnosis {
         self.checks.iter().filter(|check| check.status == status).count() as u64
     }
 
-    /// One JSON object, for a program.
+    /// Returns the results as one JSON object, for a program.
     pub(crate) fn to_json(&self) -> String {
         let checks: Vec<Value> = self.checks.iter().map(Check::to_json).collect();
         let mut out = String::new();
@@ -205,7 +210,7 @@ impl Diagnosis {
         out
     }
 
-    /// The same for a person.
+    /// Returns the results as sections, for a person.
     pub(crate) fn sections(&self) -> Vec<Section> {
         let of = |area: Area| self.checks.iter().filter(move |check| check.area == area);
         let sections = Area::ALL.map(|area| {
@@ -217,7 +222,7 @@ impl Diagnosis {
         sections.into_iter().filter(|section| !section.findings.is_empty()).collect()
     }
 
-    /// What it comes to.
+    /// Returns the verdict on the host as a status and a sentence.
     pub(crate) fn verdict(&self) -> (Status, String) {
         let notes = match self.count(Status::Note) {
             0 => String::new(),
@@ -241,30 +246,30 @@ fn to_finding(check: &Check) -> Finding {
     }
 }
 
-/// What only tells what holds, a line for each sort of place that says so.
+/// The settings as findings: one line for each sort of source.
 fn setting_findings<'a>(checks: impl Iterator<Item = &'a Check>) -> Vec<Finding> {
     let mut lines = ["flag", "variable", "config", "default"].map(|place| (place, Vec::new()));
     for check in checks {
-        let told = format!("{} = {}", check.name, check.value);
-        let (place, told) = match check.origin {
-            Some(Origin::Flag(name)) => (0, format!("{told} ({name})")),
-            Some(Origin::Variable(name)) => (1, format!("{told} ({name})")),
-            Some(Origin::Config) => (2, told),
-            Some(Origin::Default) | None => (3, told),
+        let setting = format!("{} = {}", check.name, check.value);
+        let (place, setting) = match check.origin {
+            Some(Origin::Flag(name)) => (0, format!("{setting} ({name})")),
+            Some(Origin::Variable(name)) => (1, format!("{setting} ({name})")),
+            Some(Origin::Config) => (2, setting),
+            Some(Origin::Default) | None => (3, setting),
         };
-        lines[place].1.push(told);
+        lines[place].1.push(setting);
     }
-    let said = lines.into_iter().filter(|(_, told)| !told.is_empty());
-    let line = |(place, told): (&str, Vec<String>)| Finding {
+    let used = lines.into_iter().filter(|(_, settings)| !settings.is_empty());
+    let line = |(place, settings): (&str, Vec<String>)| Finding {
         status: None,
         name: place.to_owned(),
-        value: told.join("; "),
+        value: settings.join("; "),
         advice: None,
     };
-    said.map(line).collect()
+    used.map(line).collect()
 }
 
-/// An error on one line.
+/// The message of an error on one line, and its hint.
 fn reason_and_hint(error: &anyhow::Error) -> (String, Option<String>) {
     let hint = error.downcast_ref::<Failure>().and_then(|failure| failure.hint.clone());
     (failure::describe(error), hint)

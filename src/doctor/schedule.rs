@@ -1,4 +1,4 @@
-//! The schedules of a host: crontabs and systemd's timers.
+//! Finds what runs the digest and the sweep on a host: crontabs and systemd's timers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,22 +9,24 @@ use std::path::PathBuf;
 
 use crate::doctor::Area;
 use crate::doctor::Check;
+use crate::doctor::accounts::Accounts;
+use crate::doctor::cron_file;
+use crate::doctor::cron_file::CronFile;
 use crate::doctor::crontab;
 use crate::doctor::crontab::CrontabKind;
-use crate::doctor::crontab::ProgramCall;
 use crate::doctor::crontab::ScheduledJob;
 use crate::doctor::mail::is_executable;
 use crate::doctor::systemd_units;
 use crate::render::Status;
 
-/// Where users' crontabs are, by the user's name: Debian's, others', Alpine's.
-const USER_CRONTAB_FOLDERS: [&str; 3] =
-    ["var/spool/cron/crontabs", "var/spool/cron", "etc/crontabs"];
+/// Folders of users' crontabs, each named by its user: Debian's, others', Alpine's.
+const USER_CRONTAB_FOLDERS: [&str; 3] = [DEBIAN_CRONTAB_FOLDER, "var/spool/cron", "etc/crontabs"];
+const DEBIAN_CRONTAB_FOLDER: &str = "var/spool/cron/crontabs";
 const SYSTEM_CRONTAB: &str = "etc/crontab";
 const SYSTEM_CRONTAB_FOLDER: &str = "etc/cron.d";
 const SCRIPT_FOLDERS: [&str; 4] =
     ["etc/cron.hourly", "etc/cron.daily", "etc/cron.weekly", "etc/cron.monthly"];
-/// Where the units of the system are, the first that has a name holding.
+/// Folders of the system's units: of two units with a name, the one in the earlier folder holds.
 const SYSTEM_UNIT_FOLDERS: [&str; 5] = [
     "etc/systemd/system",
     "run/systemd/system",
@@ -33,30 +35,36 @@ const SYSTEM_UNIT_FOLDERS: [&str; 5] = [
     "lib/systemd/system",
 ];
 const USER_UNIT_FOLDERS: [&str; 2] = ["etc/systemd/user", "usr/lib/systemd/user"];
-/// Where cron looks for programs, unless a crontab says otherwise.
-const DEFAULT_CRON_PATH: &str = "/usr/bin:/bin";
 const CRON_DAEMONS: [&str; 3] = ["cron", "crond", "fcron"];
 /// No crontab, unit or script that a person wrote is longer.
 const MAX_FILE_SIZE: u64 = 1 << 20;
 
-/// Where to look.
+/// The host to look at.
 pub(crate) struct Host<'a> {
-    /// `/`, but in tests.
+    /// `/`, except in tests.
     pub root: &'a Path,
     pub home: Option<&'a Path>,
     pub is_root: bool,
-    /// What `crontab -l` printed, where the caller's own file is closed to him.
+    /// The output of `crontab -l`, for callers who cannot read their own file.
     pub own_crontab: Option<String>,
 }
 
-/// What runs a job.
+/// The program that runs a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheduler {
     Cron,
     Systemd,
 }
 
-/// One entry that runs a job.
+/// Why an entry does not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub reason: String,
+    /// The step that helps.
+    pub advice: String,
+}
+
+/// One entry that names a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ScheduleEntry {
     pub job: ScheduledJob,
@@ -65,11 +73,10 @@ pub(super) struct ScheduleEntry {
     pub location: String,
     /// `0 4 * * *`
     pub schedule: String,
-    /// Why it does not run, and what helps.
-    pub fault: Option<(String, String)>,
+    pub fault: Option<Fault>,
 }
 
-/// What was found.
+/// All schedules of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Schedules {
     pub entries: Vec<ScheduleEntry>,
@@ -77,67 +84,23 @@ pub(super) struct Schedules {
     pub is_systemd_running: bool,
 }
 
+impl Fault {
+    pub(super) fn new(reason: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { reason: reason.into(), advice: advice.into() }
+    }
+}
+
+/// Looks for schedules in every place that cron and systemd read.
 pub(super) fn inspect(host: &Host<'_>) -> Schedules {
     let mut found = Schedules {
         is_cron_running: is_process_running(host.root, &CRON_DAEMONS),
         is_systemd_running: host.root.join("run/systemd/system").is_dir(),
         ..Schedules::default()
     };
-    for spool in USER_CRONTAB_FOLDERS {
-        for path in files_in(&host.root.join(spool)) {
-            found.add_crontab(
-                host,
-                &host_path(host, &path),
-                &read_text_lossy(&path),
-                CrontabKind::User,
-            );
-        }
-    }
-    if let Some(text) = &host.own_crontab {
-        found.add_crontab(host, "crontab -l", text, CrontabKind::User);
-    }
-    let system = host.root.join(SYSTEM_CRONTAB);
-    found.add_crontab(
-        host,
-        &host_path(host, &system),
-        &read_text_lossy(&system),
-        CrontabKind::System,
-    );
-    for path in files_in(&host.root.join(SYSTEM_CRONTAB_FOLDER)) {
-        let before = found.entries.len();
-        found.add_crontab(
-            host,
-            &host_path(host, &path),
-            &read_text_lossy(&path),
-            CrontabKind::System,
-        );
-        if !is_run_parts_name(&path) {
-            found.mark_faulty_from(
-                before,
-                "cron passes over a file with such a name",
-                "rename it to `activity`",
-            );
-        }
-    }
-    for folder in SCRIPT_FOLDERS {
-        for path in files_in(&host.root.join(folder)) {
-            let before = found.entries.len();
-            found.add_script(
-                &host_path(host, &path),
-                &format!("/{folder}"),
-                &read_text_lossy(&path),
-            );
-            if !is_run_parts_name(&path) {
-                found.mark_faulty_from(
-                    before,
-                    "cron passes over a script with such a name",
-                    "rename it to `activity`",
-                );
-            } else if !is_executable(&path) {
-                found.mark_faulty_from(before, "the script is not executable", "chmod +x");
-            }
-        }
-    }
+    let accounts = Accounts::read(host.root);
+    found.add_user_crontabs(host, &accounts);
+    found.add_system_crontabs(host, &accounts);
+    found.add_periodic_scripts(host);
     found.add_timers(host, &SYSTEM_UNIT_FOLDERS.map(|folder| host.root.join(folder)), "systemctl");
     let home = host.home.map(|home| home.join(".config/systemd/user"));
     let user: Vec<PathBuf> =
@@ -147,39 +110,78 @@ pub(super) fn inspect(host: &Host<'_>) -> Schedules {
 }
 
 impl Schedules {
-    fn add_crontab(&mut self, host: &Host<'_>, name: &str, text: &str, form: CrontabKind) {
-        for line in crontab::parse_lines(text, form) {
-            let place = format!("{name}:{}", line.number);
-            let path = line.search_path.as_deref().unwrap_or(DEFAULT_CRON_PATH);
-            for call in find_calls_through_scripts(host, &line.command) {
-                let fault = program_fault(host, &call, path);
-                let (by, when) = (Scheduler::Cron, line.schedule.clone());
-                self.entries.push(ScheduleEntry {
-                    job: call.job,
-                    scheduler: by,
-                    location: place.clone(),
-                    schedule: when,
-                    fault,
-                });
+    fn add_user_crontabs(&mut self, host: &Host<'_>, accounts: &Accounts) {
+        for folder in USER_CRONTAB_FOLDERS {
+            for path in files_in(&host.root.join(folder)) {
+                let file = CronFile::read(&path);
+                let is_debian = folder == DEBIAN_CRONTAB_FOLDER;
+                let fault = file.and_then(|file| file.user_crontab_fault(is_debian, accounts));
+                let name = host_path(host, &path);
+                let text = read_text_lossy(&path);
+                self.add_crontab(host, accounts, (&name, CrontabKind::User), &text, fault);
             }
+        }
+        if let Some(text) = &host.own_crontab {
+            self.add_crontab(host, accounts, ("crontab -l", CrontabKind::User), text, None);
         }
     }
 
-    fn add_script(&mut self, name: &str, when: &str, text: &str) {
-        for (number, line) in text.lines().enumerate() {
-            self.entries.extend(crontab::find_calls(line).into_iter().map(|call| ScheduleEntry {
-                job: call.job,
+    fn add_system_crontabs(&mut self, host: &Host<'_>, accounts: &Accounts) {
+        let single = host.root.join(SYSTEM_CRONTAB);
+        let dropped_in = files_in(&host.root.join(SYSTEM_CRONTAB_FOLDER));
+        for path in std::iter::once(&single).chain(&dropped_in) {
+            let file = CronFile::read(path);
+            let fault = cron_file::name_fault(path)
+                .or_else(|| file.and_then(|file| file.system_crontab_fault(accounts)));
+            let name = host_path(host, path);
+            let text = read_text_lossy(path);
+            self.add_crontab(host, accounts, (&name, CrontabKind::System), &text, fault);
+        }
+    }
+
+    /// Adds the jobs of a crontab. `file_fault`: why cron ignores the file, whatever it says.
+    fn add_crontab(
+        &mut self,
+        host: &Host<'_>,
+        accounts: &Accounts,
+        (name, kind): (&str, CrontabKind),
+        text: &str,
+        file_fault: Option<Fault>,
+    ) {
+        let crontab = crontab::parse(text, kind, accounts);
+        let file_fault = file_fault.or(crontab.fault);
+        for line in crontab.lines {
+            let fault = file_fault.clone().or(line.fault);
+            let jobs = jobs_with_scripts(host, &line.command);
+            self.entries.extend(jobs.into_iter().map(|job| ScheduleEntry {
+                job,
                 scheduler: Scheduler::Cron,
-                location: format!("{name}:{}", number + 1),
-                schedule: when.to_owned(),
-                fault: None,
+                location: format!("{name}:{}", line.number),
+                schedule: line.schedule.clone(),
+                fault: fault.clone(),
             }));
         }
     }
 
-    fn mark_faulty_from(&mut self, first: usize, why: &str, advice: &str) {
-        for entry in &mut self.entries[first..] {
-            entry.fault = Some((why.to_owned(), advice.to_owned()));
+    /// Adds the jobs of the scripts that cron runs from `/etc/cron.daily` and its like.
+    fn add_periodic_scripts(&mut self, host: &Host<'_>) {
+        for folder in SCRIPT_FOLDERS {
+            for path in files_in(&host.root.join(folder)) {
+                let fault = cron_file::name_fault(&path).or_else(|| {
+                    let is_idle = !is_executable(&path);
+                    is_idle.then(|| Fault::new("the script is not executable", "chmod +x"))
+                });
+                let name = host_path(host, &path);
+                for (number, job) in script_jobs(&read_text_lossy(&path)) {
+                    self.entries.push(ScheduleEntry {
+                        job,
+                        scheduler: Scheduler::Cron,
+                        location: format!("{name}:{number}"),
+                        schedule: format!("/{folder}"),
+                        fault: fault.clone(),
+                    });
+                }
+            }
         }
     }
 
@@ -187,11 +189,11 @@ impl Schedules {
     fn add_timers(&mut self, host: &Host<'_>, folders: &[PathBuf], systemctl: &str) {
         let all: Vec<PathBuf> = folders.iter().flat_map(|folder| files_in(folder)).collect();
         let unit = |name: &str| all.iter().find(|path| path.file_name().is_some_and(|n| n == name));
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for timer in &all {
             let Some(name) = timer.file_name().and_then(|name| name.to_str()) else { continue };
             let Some(stem) = name.strip_suffix(".timer") else { continue };
-            if !seen.insert(name.to_owned()) {
+            if !names.insert(name.to_owned()) {
                 continue;
             }
             let text = read_text_lossy(timer);
@@ -203,71 +205,45 @@ impl Schedules {
                 let wants = folder.join("timers.target.wants").join(name);
                 wants.symlink_metadata().is_ok()
             });
+            let fault = (!is_enabled).then(|| {
+                let advice = format!("{systemctl} enable --now {name}");
+                Fault::new("the timer is not enabled", advice)
+            });
             for exec in systemd_units::values(&service, "Service", "ExecStart") {
-                for call in
-                    find_calls_through_scripts(host, systemd_units::strip_exec_prefix(&exec))
-                {
-                    let not_enabled = || {
-                        let advice = format!("{systemctl} enable --now {name}");
-                        (!is_enabled).then(|| ("the timer is not enabled".to_owned(), advice))
-                    };
-                    let fault = program_fault(host, &call, "/usr/local/bin:/usr/bin:/bin");
-                    self.entries.push(ScheduleEntry {
-                        job: call.job,
-                        scheduler: Scheduler::Systemd,
-                        location: host_path(host, timer),
-                        schedule: when.clone(),
-                        fault: fault.or_else(not_enabled),
-                    });
-                }
+                let jobs = jobs_with_scripts(host, systemd_units::strip_exec_prefix(&exec));
+                self.entries.extend(jobs.into_iter().map(|job| ScheduleEntry {
+                    job,
+                    scheduler: Scheduler::Systemd,
+                    location: host_path(host, timer),
+                    schedule: when.clone(),
+                    fault: fault.clone(),
+                }));
             }
         }
     }
 }
 
-/// The calls in a command, and in the scripts that it runs.
-fn find_calls_through_scripts(host: &Host<'_>, command: &str) -> Vec<ProgramCall> {
-    let mut calls = crontab::find_calls(command);
-    for word in crontab::shell_words(command).iter().filter(|word| word.starts_with('/')) {
-        let path = host.root.join(&word[1..]);
-        // The log may be named in the line, and is opened by nobody but SQLite: its locks would go.
+/// The jobs that a command runs by itself, and those of the scripts that it names by a whole path.
+fn jobs_with_scripts(host: &Host<'_>, command: &str) -> Vec<ScheduledJob> {
+    let mut jobs = crontab::jobs(command);
+    for path in crontab::words(command).filter_map(|word| word.strip_prefix('/')) {
+        let path = host.root.join(path);
+        // A command may name the log, which nobody but SQLite may open: its locks would be lost.
         let text = if is_executable(&path) { read_text_lossy(&path) } else { String::new() };
         if text.starts_with("#!") {
-            calls.extend(text.lines().flat_map(crontab::find_calls).map(|call| {
-                // A script sets its own path, so only a whole one can be looked for.
-                let whole = call.program.starts_with('/');
-                ProgramCall { program: if whole { call.program } else { word.clone() }, ..call }
-            }));
+            jobs.extend(script_jobs(&text).map(|(_, job)| job));
         }
     }
-    calls
+    jobs
 }
 
-/// Why the program of a call is not found, if it is not.
-fn program_fault(host: &Host<'_>, call: &ProgramCall, path: &str) -> Option<(String, String)> {
-    let program = &call.program;
-    let is_there = |path: &str| is_executable(&host.root.join(path.trim_start_matches('/')));
-    if program.contains('/') {
-        let missing = program.starts_with('/') && !is_there(program);
-        return missing.then(|| {
-            (format!("there is no program {program}"), "name the path that it has".to_owned())
-        });
-    }
-    let found = path.split(':').any(|folder| is_there(&format!("{folder}/{program}")));
-    (!found).then(|| {
-        let why = format!("{program} is in none of {path}, where it is looked for");
-        (why, "write its whole path, or set PATH in a line before".to_owned())
-    })
+/// The jobs of a script, each with the number of its line.
+fn script_jobs(text: &str) -> impl Iterator<Item = (usize, ScheduledJob)> {
+    let lines = (1..).zip(text.lines()).filter(|(_, line)| !line.trim_start().starts_with('#'));
+    lines.flat_map(|(number, line)| crontab::jobs(line).into_iter().map(move |job| (number, job)))
 }
 
-/// Whether cron takes a file of that name: Debian's passes over those with a dot, as editors and
-/// packages leave them.
-fn is_run_parts_name(path: &Path) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.chars().all(plain))
-}
-
-/// Whether a process of one of these names runs.
+/// Whether a process with one of these names runs.
 fn is_process_running(root: &Path, names: &[&str]) -> bool {
     let processes = fs::read_dir(root.join("proc")).into_iter().flatten().flatten();
     let mut numbered = processes.filter(|process| {
@@ -286,7 +262,8 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What a file says; nothing where it cannot be read, is long or is no text.
+/// The text of a file; empty where it cannot be read. A long file is cut, and bytes that are no
+/// text are replaced.
 fn read_text_lossy(path: &Path) -> String {
     let read = || -> io::Result<String> {
         // A FIFO would wait for its writer.
@@ -300,7 +277,7 @@ fn read_text_lossy(path: &Path) -> String {
     read().unwrap_or_default()
 }
 
-/// A path as it is on the host.
+/// The path of a file as it is on the host.
 fn host_path(host: &Host<'_>, path: &Path) -> String {
     match path.strip_prefix(host.root) {
         Ok(inner) => format!("/{}", inner.display()),
@@ -308,7 +285,7 @@ fn host_path(host: &Host<'_>, path: &Path) -> String {
     }
 }
 
-/// `retention`: whether the config has anything to sweep.
+/// Checks the schedules. `retention`: whether the config has a rule of retention.
 pub(super) fn evaluate(found: &Schedules, retention: bool, host: &Host<'_>) -> Vec<Check> {
     let digest = "0 4 * * * /usr/local/bin/activity digest";
     let sweep = "10 3 * * * /usr/local/bin/activity sweep";
@@ -331,7 +308,8 @@ pub(super) fn evaluate(found: &Schedules, retention: bool, host: &Host<'_>) -> V
     checks
 }
 
-/// `absent`: how bad it is that nothing runs it, and a line of a crontab that would.
+/// Checks the schedule of one job. `absent`: the status where nothing runs it, and a line of a
+/// crontab that would.
 fn check_job(
     found: &Schedules,
     job: ScheduledJob,
@@ -341,15 +319,14 @@ fn check_job(
 ) -> Check {
     let check = |status, value: String| Check::new(Area::Schedules, name, status, value);
     let of = || found.entries.iter().filter(|entry| entry.job == job);
-    let told = |entry: &ScheduleEntry| format!("{}: {}", entry.location, entry.schedule);
-    let sound: Vec<String> = of().filter(|entry| entry.fault.is_none()).map(told).collect();
+    let describe = |entry: &ScheduleEntry| format!("{}: {}", entry.location, entry.schedule);
+    let sound: Vec<String> = of().filter(|entry| entry.fault.is_none()).map(describe).collect();
     if !sound.is_empty() {
         return check(Status::Ok, sound.join("; "));
     }
-    if let Some((entry, (why, advice))) =
-        of().find_map(|entry| Some((entry, entry.fault.as_ref()?)))
-    {
-        return check(absent.0, format!("{}, but {why}", told(entry))).with_advice(advice.as_str());
+    if let Some((entry, fault)) = of().find_map(|entry| Some((entry, entry.fault.as_ref()?))) {
+        let value = format!("{}, but {}", describe(entry), fault.reason);
+        return check(absent.0, value).with_advice(fault.advice.as_str());
     }
     let closed =
         if host.is_root { "" } else { "; root's crontab is closed to you, call it as root" };

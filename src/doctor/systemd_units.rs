@@ -1,8 +1,8 @@
-//! Reads systemd's units, as far as they say what runs when.
+//! Reads the settings of systemd's units.
 
-/// The values of a key in a section of a unit, lines that go on joined, in their order.
+/// The values of a key in a section of a unit, in their order; continued lines are joined.
 ///
-/// An empty value takes back those before it, as systemd has it for lists.
+/// An empty value removes the values before it, as systemd does for lists.
 pub(super) fn values(text: &str, section: &str, key: &str) -> Vec<String> {
     let joined = text.replace("\\\r\n", " ").replace("\\\n", " ");
     let mut within = false;
@@ -26,7 +26,7 @@ pub(super) fn values(text: &str, section: &str, key: &str) -> Vec<String> {
     values
 }
 
-/// The command of an `ExecStart`, without the marks before it.
+/// The command of an `ExecStart`, without the special characters before it.
 pub(super) fn strip_exec_prefix(exec: &str) -> &str {
     exec.trim_start_matches(['@', '-', ':', '+', '!', '|'])
 }

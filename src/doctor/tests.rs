@@ -1,4 +1,4 @@
-//! The judgements, on hosts and logs that are made up.
+//! The checks, on hosts and logs that the tests make up.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,6 @@ use crate::store::Stamp;
 use crate::time::Span;
 use crate::time::Zone;
 
-const PROGRAM: &str = "usr/local/bin/activity";
 const TIMER: &str = "[Timer]\nOnCalendar=*-*-* 04:00:00 UTC\n[Install]\nWantedBy=timers.target\n";
 const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/activity digest\n";
 
@@ -25,22 +24,23 @@ const SERVICE: &str = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/activit
 struct FakeHost(TempDir);
 
 impl FakeHost {
+    /// A host whose root is whoever runs the tests.
     fn new() -> Self {
         let made = Self(tempfile::tempdir().unwrap());
-        made.write(PROGRAM, "");
-        made.make_executable(PROGRAM);
+        let uid = rustix::process::getuid().as_raw();
+        made.write("etc/passwd", &format!("root:x:{uid}:0::/root:/bin/sh\n"));
         made
     }
 
     fn write(&self, path: &str, text: &str) {
-        let path = self.0.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        let folder = self.0.path().join(path);
+        fs::create_dir_all(folder.parent().unwrap()).unwrap();
+        fs::write(folder, text).unwrap();
+        self.set_mode(path, 0o600);
     }
 
-    fn make_executable(&self, path: &str) {
-        let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(self.0.path().join(path), mode).unwrap();
+    fn set_mode(&self, path: &str, mode: u32) {
+        fs::set_permissions(self.0.path().join(path), fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn symlink_at(&self, path: &str) {
@@ -57,11 +57,11 @@ impl FakeHost {
         schedule::inspect(&self.host())
     }
 
-    /// What is said of the digest's schedule, and of what runs it.
+    /// The checks of the digest's schedule and of the daemon that runs it.
     fn digest_checks(&self) -> Vec<(Status, String)> {
         let checks = schedule::evaluate(&self.schedules(), true, &self.host());
-        let told = checks.into_iter().filter(|check| check.name != "sweep");
-        told.map(|check| (check.status, check.value)).collect()
+        let kept = checks.into_iter().filter(|check| check.name != "sweep");
+        kept.map(|check| (check.status, check.value)).collect()
     }
 
     fn with_cron(self) -> Self {
@@ -91,7 +91,7 @@ fn crontabs_are_found_wherever_cron_has_them() {
     }
     let made = FakeHost::new().with_cron();
     made.write("etc/cron.daily/activity", "#!/bin/sh\nactivity digest\n");
-    made.make_executable("etc/cron.daily/activity");
+    made.set_mode("etc/cron.daily/activity", 0o755);
     assert_eq!(made.digest_checks(), ok("/etc/cron.daily/activity:2: /etc/cron.daily"));
 }
 
@@ -99,7 +99,7 @@ fn crontabs_are_found_wherever_cron_has_them() {
 fn the_callers_own_crontab_counts_and_scripts_are_looked_into() {
     let made = FakeHost::new().with_cron();
     made.write("opt/nightly", "#!/bin/sh\nset -e\nactivity sweep; activity digest\n");
-    made.make_executable("opt/nightly");
+    made.set_mode("opt/nightly", 0o755);
     let own_crontab = Some("0 4 * * * /opt/nightly\n".to_owned());
     let found = schedule::inspect(&Host { own_crontab, is_root: false, ..made.host() });
     let jobs: Vec<ScheduledJob> = found.entries.iter().map(|entry| entry.job).collect();
@@ -110,27 +110,54 @@ fn the_callers_own_crontab_counts_and_scripts_are_looked_into() {
 
 #[test]
 fn an_entry_that_cannot_run_is_bad_and_says_why() {
-    for (path, text, why) in [
-        ("etc/crontab", "0 4 * * * root activity digest", "is in none of /usr/bin:/bin"),
-        ("etc/crontab", "0 4 * * * root /opt/activity digest", "no program /opt/activity"),
-        (
-            "etc/cron.d/activity.cron",
-            "0 4 * * * root /usr/local/bin/activity digest",
-            "such a name",
-        ),
-        ("etc/cron.daily/activity.sh", "activity digest", "such a name"),
-        ("etc/cron.daily/activity", "activity digest", "not executable"),
+    const SPOOLED: &str = "var/spool/cron/crontabs/root";
+    const DROPPED_IN: &str = "etc/cron.d/activity";
+    let line = "0 4 * * * root /usr/local/bin/activity digest\n";
+    for (path, text, mode, reason) in [
+        ("etc/crontab", "60 4 * * * root activity digest\n", 0o644, "line 1 has a bad minute"),
+        (DROPPED_IN, &format!("{line}0 25 * * * root x\n"), 0o644, "line 2 has a bad hour"),
+        (DROPPED_IN, "0 4 * * * activity digest\n", 0o644, "names the user activity, and there"),
+        (DROPPED_IN, line.trim_end(), 0o644, "its last line does not end in a newline"),
+        (DROPPED_IN, &line.replace('\n', "\r\n"), 0o644, "the line ends in a carriage return"),
+        (DROPPED_IN, line, 0o664, "group or others may write it, mode 0664"),
+        ("etc/cron.d/activity.cron", line, 0o644, "a dot or another such sign in its name"),
+        (SPOOLED, "0 4 * * * activity digest\n", 0o644, "its mode is 0644 and not 0600"),
+        (SPOOLED, "@reboot activity digest\n", 0o600, "only when the host starts"),
+        ("var/spool/cron/crontabs/bob", "@daily activity digest\n", 0o600, "there is no user bob"),
+        ("etc/cron.daily/activity.sh", "activity digest", 0o755, "in its name"),
+        ("etc/cron.daily/activity", "activity digest", 0o644, "not executable"),
     ] {
         let made = FakeHost::new().with_cron();
         made.write(path, text);
-        let told = made.digest_checks();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].0, Status::Bad, "{told:?}");
-        assert!(told[0].1.contains(why), "{told:?}");
+        made.set_mode(path, mode);
+        let checks = made.digest_checks();
+        assert_eq!(checks.len(), 1, "{checks:?}");
+        assert_eq!(checks[0].0, Status::Bad, "{checks:?}");
+        assert!(checks[0].1.contains(reason), "no {reason:?} in {checks:?}");
     }
+}
+
+#[test]
+fn a_file_that_cron_takes_is_ok() {
+    let line = "0 4 * * * root activity digest\n";
+    for (text, mode) in [
+        (line.to_owned(), 0o644),
+        (format!("MAILTO=\"\"\n{line}# the end"), 0o600),
+        (format!("{line}@weekly root x\n"), 0o755),
+    ] {
+        let made = FakeHost::new().with_cron();
+        made.write("etc/cron.d/activity", &text);
+        made.set_mode("etc/cron.d/activity", mode);
+        assert_eq!(made.digest_checks()[0].0, Status::Ok, "{text}");
+    }
+}
+
+#[test]
+fn an_entry_that_runs_counts_beside_one_that_does_not() {
     let made = FakeHost::new().with_cron();
-    made.write("etc/crontab", "PATH=/usr/local/bin:/bin\n0 4 * * * root activity digest\n");
-    assert_eq!(made.digest_checks(), ok("/etc/crontab:2: 0 4 * * *"));
+    made.write("etc/cron.d/activity.old", "0 4 * * * root activity digest\n");
+    made.write("etc/crontab", "0 5 * * * root activity digest\n");
+    assert_eq!(made.digest_checks(), ok("/etc/crontab:1: 0 5 * * *"));
 }
 
 #[test]
@@ -138,11 +165,11 @@ fn a_crontab_without_a_daemon_is_bad() {
     let made = FakeHost::new();
     made.write("etc/crontab", "0 4 * * * root /usr/local/bin/activity digest\n");
     made.write("proc/17/comm", "crontab\n");
-    let told = made.digest_checks();
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0].0, Status::Ok);
-    assert_eq!(told[1].0, Status::Bad);
-    assert!(told[1].1.contains("no cron daemon"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks.len(), 2, "{checks:?}");
+    assert_eq!(checks[0].0, Status::Ok);
+    assert_eq!(checks[1].0, Status::Bad);
+    assert!(checks[1].1.contains("no cron daemon"), "{checks:?}");
 }
 
 #[test]
@@ -152,14 +179,14 @@ fn a_timer_counts_when_it_is_enabled() {
     let none = made.digest_checks();
     assert!(none[0].1.contains("no crontab or timer"), "a service alone never runs: {none:?}");
     made.write("etc/systemd/system/activity-digest.timer", TIMER);
-    let told = made.digest_checks();
-    assert_eq!(told[0].0, Status::Bad);
-    assert!(told[0].1.ends_with("but the timer is not enabled"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks[0].0, Status::Bad);
+    assert!(checks[0].1.ends_with("but the timer is not enabled"), "{checks:?}");
     made.symlink_at("etc/systemd/system/timers.target.wants/activity-digest.timer");
     let place = "/etc/systemd/system/activity-digest.timer: *-*-* 04:00:00 UTC";
-    let told = made.digest_checks();
-    assert_eq!(told[0], (Status::Ok, place.to_owned()));
-    assert!(told[1].1.contains("systemd does not run"), "{told:?}");
+    let checks = made.digest_checks();
+    assert_eq!(checks[0], (Status::Ok, place.to_owned()));
+    assert!(checks[1].1.contains("systemd does not run"), "{checks:?}");
     fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
     assert_eq!(made.digest_checks(), ok(place));
 }
@@ -199,7 +226,10 @@ fn odd_files_are_passed_over() {
     let fifo = made.0.path().join("etc/crontab");
     rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::from(0o600)).unwrap();
     fs::write(made.0.path().join("etc/cron.d/bytes"), b"\xff\0 activity digest").unwrap();
-    assert!(made.schedules().entries.is_empty());
+    let found = made.schedules();
+    let reasons = found.entries.iter().map(|entry| entry.fault.as_ref().map(|f| f.reason.as_str()));
+    let ignored = "cron ignores the whole file: line 1 has a bad minute";
+    assert_eq!(reasons.collect::<Vec<_>>(), [Some(ignored)], "a folder and a FIFO have no entries");
 }
 
 fn timestamp(text: &str) -> Timestamp {
@@ -271,9 +301,9 @@ fn a_digest_is_missed_after_26_hours() {
         (&[], BOTH, Status::Bad, "none yet"),
         (&[], NEITHER, Status::Note, "none yet"),
     ] {
-        let (found, told) = last_run(&log_contents(&[], digests), wants, "digest");
-        assert_eq!(found, status, "{digests:?} {told}");
-        assert!(told.contains(part), "{told}");
+        let (found, value) = last_run(&log_contents(&[], digests), wants, "digest");
+        assert_eq!(found, status, "{digests:?} {value}");
+        assert!(value.contains(part), "{value}");
     }
 }
 
@@ -286,11 +316,11 @@ fn a_sweep_is_missed_after_48_hours() {
         (at("2026-11-18T11:59:59Z"), BOTH, Status::Bad),
         (at("2026-11-18T11:59:59Z"), NEITHER, Status::Ok),
     ] {
-        let (found, told) = last_run(&log_contents(&[event], &[]), wants, "sweep");
-        assert_eq!(found, status, "{event:?} {told}");
+        let (found, value) = last_run(&log_contents(&[event], &[]), wants, "sweep");
+        assert_eq!(found, status, "{event:?} {value}");
         assert!(
-            told.starts_with("removed 18,204 events ") || told.starts_with("removed 18204 "),
-            "{told}"
+            value.starts_with("removed 18,204 events ") || value.starts_with("removed 18204 "),
+            "{value}"
         );
     }
     assert_eq!(last_run(&log_contents(&[], &[]), BOTH, "sweep").0, Status::Bad);
@@ -298,24 +328,24 @@ fn a_sweep_is_missed_after_48_hours() {
 }
 
 #[test]
-fn a_clock_behind_the_log_and_one_ahead_of_it_are_told() {
+fn a_clock_behind_the_log_and_one_ahead_of_it_are_reported() {
     let statuses = |events: &[(&str, &str, &str)]| -> Vec<(String, Status)> {
         let checks =
             last_runs::check_clocks(&log_contents(events, &[]), timestamp(NOW), &Zone::utc());
         checks.into_iter().map(|check| (check.name, check.status)).collect()
     };
-    let told = |name: &str, status| (name.to_owned(), status);
+    let named = |name: &str, status| (name.to_owned(), status);
     let before = "2026-11-20T11:00:00Z";
-    assert_eq!(statuses(&[]), [told("host", Status::Ok)]);
-    assert_eq!(statuses(&[(before, before, "a")]), [told("host", Status::Ok)]);
+    assert_eq!(statuses(&[]), [named("host", Status::Ok)]);
+    assert_eq!(statuses(&[(before, before, "a")]), [named("host", Status::Ok)]);
     let set_back = ("2026-11-20T12:00:01Z", before, "a");
-    assert_eq!(statuses(&[set_back]), [told("host", Status::Bad)]);
+    assert_eq!(statuses(&[set_back]), [named("host", Status::Bad)]);
     // A little ahead is what clocks are.
-    assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [told("host", Status::Ok)]);
+    assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [named("host", Status::Ok)]);
     let ahead = (before, "2026-11-20T13:00:00Z", "a");
-    assert_eq!(statuses(&[ahead]), [told("host", Status::Ok), told("emitters", Status::Bad)]);
+    assert_eq!(statuses(&[ahead]), [named("host", Status::Ok), named("emitters", Status::Bad)]);
     let long_ago = ("2026-11-01T00:00:00Z", "2099-01-01T00:00:00Z", "a");
-    assert_eq!(statuses(&[long_ago]), [told("host", Status::Ok), told("emitters", Status::Note)]);
+    assert_eq!(statuses(&[long_ago]), [named("host", Status::Ok), named("emitters", Status::Note)]);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Files that were taken before: known by their beginning and by what stands before the place
-//! reached, under any name.
+//! Recognises files that an earlier run read: by their first bytes and by the bytes before the
+//! place that was reached, under any name.
 
 use std::fs::File;
 use std::io;
@@ -15,22 +15,22 @@ use crate::ingest::read_failure;
 use crate::store::FileProgress;
 use crate::store::Log;
 
-/// How many bytes of its beginning a file is known by; fewer where less of it was taken.
+/// The number of first bytes by which a file is recognised; fewer where less of it was read.
 const HEAD_BYTES: u64 = 4 << 10;
 
-/// How many bytes before the place reached must still be there.
+/// The number of bytes before the place that was reached that must be unchanged.
 const TAIL_BYTES: u64 = 64 << 10;
 
-/// A regular file that is being taken.
+/// A regular file that is being read.
 pub(super) struct KnownFile {
     file: File,
     pub(super) size: u64,
-    /// Where it was left, and how many records were before that place.
+    /// The place where an earlier run stopped, and the number of records before it.
     pub(super) resume_point: Option<(InputPosition, u64)>,
 }
 
 impl KnownFile {
-    /// Looks up how far the file was taken. Its `name` is for messages.
+    /// Looks up how far an earlier run read the file. Messages use `name`.
     ///
     /// # Errors
     /// Those of the log and of reading the file.
@@ -54,7 +54,7 @@ impl KnownFile {
         Ok(known)
     }
 
-    /// A file of which that much is known.
+    /// Returns a file with the place where an earlier run stopped.
     ///
     /// # Errors
     /// Those of the system.
@@ -65,7 +65,7 @@ impl KnownFile {
         Ok(Self { size: file.metadata()?.len(), file, resume_point: left })
     }
 
-    /// What the log has to note when the file was taken to `place`, `records` records into it.
+    /// Returns the note for the log that the file was read up to `place`, after `records` records.
     ///
     /// # Errors
     /// Those of reading the file.

@@ -1,12 +1,18 @@
 //! Takes in events from files and streams: parses on one thread, writes on another.
 //!
-//! `run` returns after everything that it counted is committed and synced. How far a file was taken
-//! is committed with its events, so what a killed run began the same call completes. A transaction
-//! is open only while events flow, never while an input is waited for. Opening inputs with the right
-//! rights, showing what is reported, and dying by a signal are the caller's part.
+//! `run` returns after everything that it counted is committed and synced. The caller opens the
+//! inputs with the right rights, shows the reports, and ends the process after a signal.
 //!
-//! Memory is flat: whatever an input holds, only some records of it are here at a time. The
-//! exception is on disk: a stream that is to be taken whole or not at all is kept in a file first.
+//! ## Durability
+//! The place that was reached in a file is committed with its events, so the same call completes
+//! the work of a run that was killed.
+//!
+//! ## Locking
+//! A transaction is open only while events arrive, never while the run waits for an input.
+//!
+//! ## Cost
+//! Memory does not grow with an input: only some of its records are in memory at a time. A stream
+//! that must land whole or not at all is first kept in a file on disk.
 
 mod known_file;
 mod parser;
@@ -38,48 +44,48 @@ use crate::time::Timestamp;
 pub(crate) struct Input<'a> {
     /// Its name for messages, as the user wrote it.
     pub name: String,
-    /// May be called twice, for an input that is taken whole or not at all is read twice.
+    /// May be called twice: an input that must land whole or not at all is read twice.
     pub open: Box<dyn Fn() -> Result<InputSource> + 'a>,
 }
 
-/// Where an input comes from.
+/// The source of an input.
 pub(crate) enum InputSource {
-    /// A file that was opened; what is no regular file is read as a stream.
+    /// An open file; one that is not a regular file is read as a stream.
     File(File),
     Stream(Box<dyn Read + Send>),
 }
 
-/// How to take the inputs.
+/// The options of a run.
 pub(crate) struct IngestOptions<'a> {
     pub decode_options: DecodeOptions,
-    /// Nothing lands if one record is bad.
+    /// Store nothing if one record is bad.
     pub strict: bool,
-    /// Files are taken from their beginning, whatever is known of them.
+    /// Read files from their beginning, even those that an earlier run read.
     pub reread_files: bool,
-    /// The log's own actions are taken too: the caller is root or an administrator.
+    /// Accept the log's own actions too: the caller is root or an administrator.
     pub accept_reserved: bool,
-    /// Who runs the program, for every event.
+    /// The user who runs the program, as each event records them.
     pub recorded_by: &'a str,
     pub clock: &'a dyn Fn() -> Timestamp,
-    /// A folder where a stream may be kept for a while. Only `strict` needs it.
+    /// A folder for a temporary copy of a stream. Only `strict` needs it.
     pub spool_folder: &'a Path,
     pub interrupt: &'a Interrupt,
 }
 
-/// What happened so far. Only what is durable counts as ingested or as a duplicate.
+/// The counts so far. Only durable events count as ingested or as duplicates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IngestCounts {
     pub ingested: u64,
     pub duplicates: u64,
     pub rejected: u64,
-    /// Records of files that an earlier run took.
+    /// Records of files that an earlier run stored.
     pub already_ingested: u64,
-    /// How many of the rejected had an action that is the log's own.
+    /// The rejected records with an action that only the log itself may use.
     pub reserved: u64,
 }
 
 impl IngestCounts {
-    /// How a run ends that came to this.
+    /// Returns the exit of a run with these counts.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self { reserved: 1.., .. } => Exit::NoPermission,
@@ -97,7 +103,7 @@ impl IngestCounts {
     }
 }
 
-/// What a user may want to see while it happens.
+/// A report to the user during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IngestUpdate<'a> {
     /// One line about a record, escaped.
@@ -105,7 +111,7 @@ pub(crate) enum IngestUpdate<'a> {
     Progress(InputProgress<'a>),
 }
 
-/// How far an input was taken.
+/// The progress in an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InputProgress<'a> {
     pub input: &'a str,
@@ -116,20 +122,20 @@ pub(crate) struct InputProgress<'a> {
     pub events: u64,
 }
 
-/// How a run ended that did not fail.
+/// The end of a run that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IngestEnd {
     Completed,
-    /// By this signal: what had been read was finished first.
+    /// This signal ended it, after the events that had been read were stored.
     Interrupted(i32),
 }
 
-/// Takes the inputs one after the other. `tally` tells what landed also when it fails. The bad
-/// records go to `rejects` as they came; a row of CSV after its header, an element of an array on a
+/// Takes in the inputs one after the other. `tally` is right also when the run fails. The bad
+/// records go to `rejects` unchanged: a row of CSV after its header, an element of an array on a
 /// line of its own.
 ///
 /// # Errors
-/// Those of the log, of opening and reading an input, of writing `rejects`. Bad records are none.
+/// Errors of the log, of opening and reading an input, of writing `rejects`. A bad record is none.
 pub(crate) fn run<'a>(
     log: &mut Log,
     inputs: &[Input<'_>],
@@ -161,7 +167,7 @@ fn run_with(
     }
 }
 
-/// A signal came: nothing more is begun.
+/// A signal arrived, so the run starts nothing more.
 #[derive(Clone, Copy, Debug)]
 struct Interrupted(i32);
 

@@ -1,4 +1,4 @@
-//! The thread that reads and parses an input, and hands what it found over in chunks.
+//! The thread that reads and parses an input, and hands the results over in chunks.
 
 use std::fs::File;
 use std::io;
@@ -17,33 +17,34 @@ use std::time::Duration;
 use crate::codec::DecodeOptions;
 use crate::codec::DecodeOutcome;
 use crate::codec::DecodeStep;
+use crate::codec::DecodedRecord;
 use crate::codec::Decoder;
 use crate::codec::InputPosition;
 use crate::event::NewEvent;
 use crate::event::own_events;
 
-/// How many chunks may wait.
+/// The number of chunks that may wait for the writer.
 const MAX_QUEUED_CHUNKS: usize = 3;
 
-/// The bytes from which on a chunk is handed over, though more could be parsed at once.
+/// The size at which a chunk is handed over, even if more input is there.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// What was found next to each other in an input.
+/// Successive records of an input.
 #[derive(Default)]
 pub(super) struct ParsedChunk {
     pub(super) items: Vec<ParsedItem>,
-    /// The place behind the last record that counts as taken, and how many those are.
+    /// The place after the last record that counts as read, and the number of such records.
     pub(super) end_position: Option<InputPosition>,
     pub(super) records: u64,
-    /// What the records looked like, where rejects are kept.
+    /// The bytes of the records, where rejects are kept.
     raw: Vec<u8>,
-    /// The header of CSV; comes once.
+    /// The header of CSV, in the first chunk only.
     pub(super) header: Option<Vec<u8>>,
     /// Bytes of the records.
     pub(super) bytes: u64,
 }
 
-/// One thing that was found.
+/// One record, or one stretch of bytes.
 pub(super) struct ParsedItem {
     pub(super) line: u64,
     pub(super) outcome: ParseOutcome,
@@ -53,13 +54,13 @@ pub(super) struct ParsedItem {
 pub(super) enum ParseOutcome {
     Event(Box<NewEvent>),
     Rejected(String),
-    /// An event with an action of the log's own, which may not be taken.
+    /// An event with an action that only the log itself may use.
     Reserved(String),
     /// A record whose end is missing.
     Truncated(String),
-    /// The input cannot be read from there on.
+    /// The input cannot be parsed after this place.
     Unreadable(String),
-    /// Only bytes, of what is rejected before or behind.
+    /// Further bytes of a record that is rejected before or after this item.
     Excess,
 }
 
@@ -79,7 +80,7 @@ impl ParsedChunk {
                     self.raw.push(b'\n');
                 }
             }
-            // Only blanks between the tokens of JSON can be line feeds.
+            // In JSON a line feed can stand only between tokens.
             RawForm::Element => {
                 let blank = |byte: &u8| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte };
                 self.raw.extend(bytes.iter().map(blank));
@@ -91,7 +92,7 @@ impl ParsedChunk {
     }
 }
 
-/// How the bytes of a record are kept for the rejects.
+/// The form in which a record's bytes are kept for the rejects.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RawForm {
     Discarded,
@@ -102,22 +103,22 @@ enum RawForm {
     Element,
 }
 
-/// What comes from the thread.
+/// A message from the thread.
 enum ParserMessage {
     Chunk(ParsedChunk),
     Failed(io::Error),
     End,
 }
 
-/// What there is to do next.
+/// The next step for the writer.
 pub(super) enum ParserOutput {
     Chunk(ParsedChunk),
-    /// Nothing came in time.
+    /// No chunk arrived in time.
     TimedOut,
     End,
 }
 
-/// How an input is parsed.
+/// The options of the parser.
 #[derive(Clone, Copy)]
 pub(super) struct ParseOptions {
     pub(super) decode_options: DecodeOptions,
@@ -125,9 +126,9 @@ pub(super) struct ParseOptions {
     pub(super) keep_raw: bool,
 }
 
-/// What a thread reads from.
+/// The input of a thread.
 pub(super) enum ParserInput {
-    /// A regular file, and the place where an earlier run left it.
+    /// A regular file, and the place where an earlier run stopped.
     File(File, Option<InputPosition>),
     Stream(Box<dyn Read + Send>),
 }
@@ -139,8 +140,8 @@ pub(super) struct ParserThread {
 }
 
 impl ParserThread {
-    /// Starts the thread. When the feed is dropped the thread ends as soon as it has read what it
-    /// waits for, and is not waited for.
+    /// Starts the thread. After this value is dropped, the thread ends by itself with its next
+    /// read, and nobody waits for it.
     ///
     /// # Errors
     /// Those of the system.
@@ -151,7 +152,7 @@ impl ParserThread {
                 |error| Some(ParserMessage::Failed(error)),
                 |decoder| parse_to_end(decoder, parsing, &sender),
             );
-            // Nobody listens any more where the run was interrupted.
+            // After an interrupt nobody receives.
             if let Some(message) = ended {
                 drop(sender.send(message));
             }
@@ -159,7 +160,7 @@ impl ParserThread {
         Ok(Self { receiver, thread: Some(thread) })
     }
 
-    /// Waits for what comes next.
+    /// Waits for the next chunk.
     ///
     /// # Errors
     /// Those of reading the input.
@@ -169,7 +170,7 @@ impl ParserThread {
             Ok(ParserMessage::Failed(error)) => Err(error),
             Ok(ParserMessage::End) => Ok(ParserOutput::End),
             Err(RecvTimeoutError::Timeout) => Ok(ParserOutput::TimedOut),
-            // It says when it ends, so it did not come to its end.
+            // The thread announces its end, so this one has died.
             Err(RecvTimeoutError::Disconnected) => match self.thread.take().map(JoinHandle::join) {
                 Some(Err(panic)) => std::panic::resume_unwind(panic),
                 Some(Ok(())) | None => Ok(ParserOutput::End),
@@ -198,7 +199,7 @@ fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder
     }
 }
 
-/// Parses to the end; `None` when nobody listens any more.
+/// Parses to the end; `None` when nobody receives any more.
 fn parse_to_end(
     mut decoder: Decoder<InputReader>,
     parsing: ParseOptions,
@@ -214,27 +215,8 @@ fn parse_to_end(
         };
         let ended = match decoder.next() {
             DecodeStep::Record(record) => {
-                let (found, keep) = match record.outcome {
-                    DecodeOutcome::Event(event) => {
-                        if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
-                            (ParseOutcome::Reserved(event.action), keep)
-                        } else {
-                            (ParseOutcome::Event(event), keep)
-                        }
-                    }
-                    DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
-                    DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
-                    DecodeOutcome::Unreadable(why) => {
-                        (ParseOutcome::Unreadable(why), RawForm::Discarded)
-                    }
-                };
-                if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
-                    chunk.end_position = Some(record.end);
-                    chunk.records += 1;
-                }
-                let is_over = matches!(found, ParseOutcome::Unreadable(_)) && !parsing.keep_raw;
-                chunk.push(record.line, found, record.bytes, keep);
-                is_over
+                let is_over = push_record(&mut chunk, record, &parsing, keep);
+                is_over && !parsing.keep_raw
             }
             DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
@@ -243,7 +225,7 @@ fn parse_to_end(
                 false
             }
             DecodeStep::NeedsInput => {
-                // It may be long until there is more.
+                // The next bytes may take long to arrive.
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -267,7 +249,35 @@ fn parse_to_end(
     }
 }
 
-/// Whether somebody took it, if there was anything.
+/// Adds a record to a chunk; returns whether the input cannot be parsed after it.
+fn push_record(
+    chunk: &mut ParsedChunk,
+    record: DecodedRecord<'_>,
+    parsing: &ParseOptions,
+    keep: RawForm,
+) -> bool {
+    let (found, keep) = match record.outcome {
+        DecodeOutcome::Event(event) => {
+            if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
+                (ParseOutcome::Reserved(event.action), keep)
+            } else {
+                (ParseOutcome::Event(event), keep)
+            }
+        }
+        DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
+        DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
+        DecodeOutcome::Unreadable(why) => (ParseOutcome::Unreadable(why), RawForm::Discarded),
+    };
+    if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
+        chunk.end_position = Some(record.end);
+        chunk.records += 1;
+    }
+    let is_unreadable = matches!(found, ParseOutcome::Unreadable(_));
+    chunk.push(record.line, found, record.bytes, keep);
+    is_unreadable
+}
+
+/// Sends a chunk if it has anything; returns whether somebody still receives.
 fn send_chunk(chunk: &mut ParsedChunk, sender: &SyncSender<ParserMessage>) -> bool {
     chunk.items.is_empty() || sender.send(ParserMessage::Chunk(std::mem::take(chunk))).is_ok()
 }

@@ -1,4 +1,4 @@
-//! Keeps a stream in a file without a name, for what must be read twice.
+//! Copies a stream that must be read twice to a file without a name.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
-/// Copies the whole stream into a file in `folder` that nobody else can open and that goes with the
-/// program.
+/// Copies the whole stream to a file in `folder` that nobody else can open and that vanishes when
+/// the program ends.
 ///
 /// # Errors
 /// Those of reading, and of making and writing the file.

@@ -1,8 +1,9 @@
-//! All or nothing: every input is read once to see whether a record of it is bad, and then again
-//! into one transaction.
+//! All or nothing: a first pass looks for bad records in every input, and a second pass stores all
+//! events in one transaction.
 //!
-//! So the log is not locked for others while an input is waited for or turns out bad. What only the
-//! log can know, that an `event_id` is taken, shows in the second pass, and takes it back.
+//! ## Locking
+//! The log is not locked while the run waits for an input or finds it bad. A conflict of an
+//! `event_id` shows only in the second pass, which then rolls everything back.
 
 use std::fs::File;
 use std::io::Read;
@@ -28,11 +29,11 @@ use crate::ingest::writer::OpenInput;
 use crate::ingest::writer::SIGNAL_POLL_INTERVAL;
 use crate::store::Log;
 
-/// How to read an input for the second time.
+/// The input of the second pass.
 enum SecondPass {
     /// A regular file, and how much of it was known. It is opened anew, for there may be many.
     Reopen(Option<(InputPosition, u64)>),
-    /// What a stream held.
+    /// The contents of a stream.
     Spooled(File),
 }
 
@@ -75,7 +76,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Nothing lands: an open transaction is dropped behind this.
+/// Ends a run that stores nothing: the caller drops the open transaction.
 fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
     writer.flush()?;
     writer.tally.rejected += bad.rejected;
@@ -131,12 +132,12 @@ fn open_second_pass<'n>(
     )
 }
 
-/// Keeps all of a stream, on a thread of its own: a signal must not wait for the stream.
+/// Copies a stream to a file, on its own thread, so that a signal need not wait for the stream.
 fn spool_stream(writer: &IngestWriter<'_>, mut stream: Box<dyn Read + Send>) -> Result<File> {
     let folder = writer.options.spool_folder.to_owned();
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().name("spool".to_owned()).spawn(move || {
-        // Nobody listens any more where the run was interrupted.
+        // After an interrupt nobody receives.
         drop(sender.send(spool::spool_to_file(&mut stream, &folder)));
     })?;
     loop {

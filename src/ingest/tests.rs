@@ -1,4 +1,4 @@
-//! What a run leaves behind, however it ends, and what the next one makes of it.
+//! The state that a run leaves, however it ends, and the next run on that state.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -47,7 +47,7 @@ struct IngestSandbox {
     killed_at: usize,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 struct IngestRun {
     tally: IngestCounts,
@@ -115,7 +115,8 @@ impl IngestSandbox {
     }
 
     fn run(&self, inputs: &[Input<'_>]) -> IngestRun {
-        let (mut tally, mut told, mut rejects) = (IngestCounts::default(), Vec::new(), Vec::new());
+        let (mut tally, mut messages, mut rejects) =
+            (IngestCounts::default(), Vec::new(), Vec::new());
         let chunks = std::cell::Cell::new(0);
         let clock = || {
             assert!(chunks.get() != self.killed_at, "killed");
@@ -133,7 +134,7 @@ impl IngestSandbox {
             interrupt: &self.interrupt,
         };
         let mut report = |report: IngestUpdate<'_>| match report {
-            IngestUpdate::Message(line) => told.push(line.to_owned()),
+            IngestUpdate::Message(line) => messages.push(line.to_owned()),
             IngestUpdate::Progress(reached) => {
                 assert!(reached.total_bytes.is_none_or(|size| reached.bytes <= size));
             }
@@ -143,7 +144,7 @@ impl IngestSandbox {
         let mut writer = IngestWriter::new(&options, rejects_to, &mut report, &mut tally);
         writer.batch_events = self.batch;
         let end = run_with(writer, &mut self.log(), inputs).unwrap();
-        IngestRun { tally, end, messages: told, rejects }
+        IngestRun { tally, end, messages, rejects }
     }
 
     /// Every event of the log, oldest first.

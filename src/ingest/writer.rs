@@ -1,4 +1,4 @@
-//! The side that writes: events into the log, bad records to where they are told and kept.
+//! The writing side: stores events in the log, and reports and keeps bad records.
 
 use std::io::Write;
 use std::time::Duration;
@@ -34,36 +34,36 @@ use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
 
-/// How many bad records are told one by one.
+/// The number of bad records that are reported one by one.
 const MAX_REPORTED_REJECTS: u64 = 20;
 
-/// A transaction ends when it has so many events, so many bytes, or is open for so long: others
-/// wait for it, and what comes from an open pipe is to be durable within a second.
+/// The limits at which a transaction ends. Other writers wait for it, and events from an open pipe
+/// must be durable within a second.
 const BATCH_EVENTS: u64 = 50_000;
 const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_TIME: Duration = Duration::from_millis(700);
 
-/// How long a transaction stays open while nothing comes.
+/// The time for which a transaction stays open while no event arrives.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// How often it is asked for a signal while nothing comes.
+/// The interval of the checks for a signal while no event arrives.
 pub(super) const SIGNAL_POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) struct IngestWriter<'a> {
     pub(super) options: &'a IngestOptions<'a>,
-    /// Events from which on a transaction ends.
+    /// The number of events at which a transaction ends.
     pub(super) batch_events: u64,
     rejects: Option<&'a mut dyn Write>,
     on_update: &'a mut dyn FnMut(IngestUpdate<'_>),
-    /// What landed, and what was refused.
+    /// The counts of stored and refused records.
     pub(super) tally: &'a mut IngestCounts,
     reported: u64,
     suppressed: u64,
-    /// The header that the rejects have, so that they can be read as what they are.
+    /// The last CSV header among the rejects, under which they can be read again.
     rejects_header: Vec<u8>,
 }
 
-/// An input whose turn it is.
+/// The input that is being read.
 pub(super) struct OpenInput<'a> {
     pub(super) name: &'a str,
     /// Absent for a stream.
@@ -71,13 +71,13 @@ pub(super) struct OpenInput<'a> {
     pub(super) parser: ParserThread,
     /// The header of CSV, for the rejects.
     csv_header: Option<Vec<u8>>,
-    /// How far it was taken: records, those of earlier runs too.
+    /// The number of records that were read, those of earlier runs included.
     pub(super) records: u64,
-    /// Bytes that were looked at.
+    /// The number of bytes that were read.
     bytes: u64,
 }
 
-/// What a transaction came to.
+/// The counts of one transaction.
 #[derive(Clone, Copy, Default)]
 pub(super) struct BatchTotals {
     pub(super) tally: IngestCounts,
@@ -86,7 +86,7 @@ pub(super) struct BatchTotals {
 }
 
 impl OpenInput<'_> {
-    /// What to note of a file that was taken to `place`.
+    /// The note for the log that a file was read up to `place`.
     pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<FileProgress>> {
         let (Some(file), Some(place)) = (&self.file, place) else {
             return Ok(None);
@@ -114,7 +114,7 @@ impl<'a> IngestWriter<'a> {
         }
     }
 
-    /// Takes the inputs in transactions of their own.
+    /// Stores each input in transactions of its own.
     pub(super) fn run(&mut self, log: &mut Log, inputs: &[Input<'_>]) -> Result<()> {
         for input in inputs {
             let source = (input.open)()?;
@@ -129,7 +129,7 @@ impl<'a> IngestWriter<'a> {
         Ok(())
     }
 
-    /// Waits for what comes next of an input; `None` at its end.
+    /// Waits for the next chunk of an input; `None` at its end.
     ///
     /// # Errors
     /// [`Interrupted`], and those of reading the input.
@@ -152,7 +152,7 @@ impl<'a> IngestWriter<'a> {
         self.options.interrupt.signal().map_or(Ok(()), |signal| Err(Interrupted(signal)))
     }
 
-    /// Begins to read an input, where an earlier run left it.
+    /// Starts to read an input at the place where an earlier run stopped.
     pub(super) fn open_input<'n>(
         &self,
         log: &Log,
@@ -203,7 +203,7 @@ impl<'a> IngestWriter<'a> {
         })
     }
 
-    /// Takes one transaction's worth of events, and tells whether the input has ended.
+    /// Stores one transaction of events, and returns whether the input has ended.
     fn write_transaction(
         &mut self,
         log: &mut Log,
@@ -215,7 +215,7 @@ impl<'a> IngestWriter<'a> {
         let mut batched = BatchTotals::default();
         let mut place = first.end_position;
         self.append_chunk(&mut batch, current, first, &mut batched)?;
-        // What was read before the input failed is good, and lands.
+        // Events that were read before the input failed are good, and are stored.
         let mut ended = Ok(false);
         while batched.events < self.batch_events
             && batched.bytes < BATCH_BYTES
@@ -241,14 +241,14 @@ impl<'a> IngestWriter<'a> {
         if let Some(progress) = current.progress(place)? {
             batch.record_progress(&progress)?;
         }
-        // Rejects first: what counts as taken must not be lost.
+        // Rejects first: a record that counts as read must not be lost.
         self.flush()?;
         batch.commit()?;
         self.tally.add(batched.tally);
         ended.with_context(|| read_failure(current.name))
     }
 
-    /// Writes what was found into the transaction, or tells of it.
+    /// Writes the events of a chunk to the transaction, and reports its bad records.
     pub(super) fn append_chunk(
         &mut self,
         batch: &mut Batch<'_>,
@@ -262,7 +262,7 @@ impl<'a> IngestWriter<'a> {
         for item in &chunk.items {
             let event = match &item.outcome {
                 ParseOutcome::Event(event) => event,
-                // The first pass has told of it.
+                // The first pass has reported it.
                 ParseOutcome::Truncated(_) if self.options.strict && current.file.is_some() => {
                     continue;
                 }
@@ -291,7 +291,7 @@ impl<'a> IngestWriter<'a> {
         Ok(())
     }
 
-    /// Tells of what is bad, and writes nothing.
+    /// Reports the bad records of a chunk, and stores nothing.
     pub(super) fn check(
         &mut self,
         current: &mut OpenInput<'_>,
@@ -306,7 +306,7 @@ impl<'a> IngestWriter<'a> {
         Ok(())
     }
 
-    /// Notes and reports how far the input was looked at; `pending` is not in the tally yet.
+    /// Updates and reports the progress in the input; `pending` is not in the tally yet.
     fn note_progress(
         &mut self,
         current: &mut OpenInput<'_>,
@@ -324,7 +324,7 @@ impl<'a> IngestWriter<'a> {
         }));
     }
 
-    /// Tells of what is no event.
+    /// Reports and keeps an item that is no event.
     fn reject_item(
         &mut self,
         current: &OpenInput<'_>,
@@ -367,18 +367,18 @@ impl<'a> IngestWriter<'a> {
     }
 
     fn report_line(&mut self, name: &str, line: u64, why: &str) {
-        let told = format!("{}:{line}: {why}", text::escape(name));
-        (self.on_update)(IngestUpdate::Message(&text::escape_lines(&told)));
+        let message = format!("{}:{line}: {why}", text::escape(name));
+        (self.on_update)(IngestUpdate::Message(&text::escape_lines(&message)));
     }
 
     pub(super) fn report_suppressed(&mut self) {
         if self.suppressed > 0 {
-            let told = format!("and {} more", text::format_thousands(self.suppressed));
-            (self.on_update)(IngestUpdate::Message(&told));
+            let message = format!("and {} more", text::format_thousands(self.suppressed));
+            (self.on_update)(IngestUpdate::Message(&message));
         }
     }
 
-    /// Keeps bytes among the rejects, after the header that their rows need.
+    /// Writes bytes to the rejects, after the header that their rows need.
     fn write_reject(&mut self, current: &OpenInput<'_>, raw: &[u8]) -> Result<()> {
         let Some(rejects) = &mut self.rejects else {
             return Ok(());

@@ -14,7 +14,7 @@ use super::unicode::{
 /// More combining marks than this on one character pile up over the neighbouring lines.
 const MAX_COMBINING_MARKS: usize = 4;
 
-/// Writes out what a terminal would hide, obeys or reorders by.
+/// Escapes the characters that a terminal would hide, obey or reorder by.
 ///
 /// C0, DEL and C1 become `\n`, `\t`, `\r`, `\e`, `\0` or `\x9b`, all else `\u{202e}`. If anything
 /// was escaped the text's own `\` doubles, so that nothing can pretend to be an escape.
@@ -27,7 +27,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Like [`escape`] for a file name or a line that may be no UTF-8: a byte of none becomes `\xHH`.
+/// Like [`escape`] for a file name or a line that may not be UTF-8: each invalid byte becomes
+/// `\xHH`.
 pub(crate) fn escape_bytes(bytes: &[u8]) -> String {
     if let Ok(text) = str::from_utf8(bytes) {
         return escape(text).into_owned();
@@ -166,7 +167,7 @@ fn push_fmt(out: &mut String, arguments: std::fmt::Arguments<'_>) {
     out.write_fmt(arguments).expect("a String takes all");
 }
 
-/// What stands before the place looked at, the marks on it aside.
+/// The kind of the last character that is not a mark.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PrecedingChar {
     /// The beginning, an escape, or something that takes part in no sequence.
@@ -191,8 +192,8 @@ impl<'a> ClassifiedChars<'a> {
         Self { rest: text.chars(), preceding: PrecedingChar::Other, marks: 0 }
     }
 
-    /// Tells whether what follows a joiner is a letter or an emoji, at most one mark in between: a
-    /// joiner stands before the virama in some Bengali words.
+    /// Whether a letter or an emoji follows a joiner, with at most one mark between them: some
+    /// Bengali words have a joiner before the virama.
     fn can_join_next(&self) -> bool {
         let mut rest = self.rest.clone();
         let mut next = rest.next();

@@ -1,8 +1,8 @@
 //! Text as a terminal may see it: escaped, measured, cut, folded.
 //!
 //! Everything here is pure. Whoever prints foreign text, a file name or a quoted argument included,
-//! sends it through [`escape()`] first and measures and cuts only what came out of it. What is drawn
-//! in which colour, and which bytes a CSV file holds, is decided elsewhere.
+//! sends it through [`escape()`] first and measures and cuts only what came out of it. What is
+//! drawn in which colour, and which bytes a CSV file holds, is decided elsewhere.
 
 mod escape;
 mod unicode;

@@ -59,7 +59,7 @@ fn every_code_point_is_shown_or_escaped_and_has_its_width() {
 }
 
 #[test]
-fn escapes_are_written_as_the_contract_says() {
+fn escapes_are_written_in_their_short_forms() {
     for (value, shown) in [
         ("plain \\ text", "plain \\ text"),
         ("a\nb\tc\rd\u{1b}[2Je\0f\u{7}\u{7f}", r"a\nb\tc\rd\e[2Je\0f\x07\x7f"),

@@ -7,7 +7,7 @@ const ZWJ: char = '\u{200D}';
 pub(super) const EMOJI_VARIATION_SELECTOR: char = '\u{FE0F}';
 pub(super) const COMBINING_KEYCAP: char = '\u{20E3}';
 
-/// What a terminal hides, obeys or reorders by, above ASCII, in ascending order.
+/// The characters above ASCII that a terminal hides, obeys or reorders by, in ascending order.
 ///
 /// C1, line and paragraph separator, all of category Cf up to Unicode 16, Hangul fillers, the
 /// grapheme joiner, variation selectors, private use, noncharacters, and the unassigned places that

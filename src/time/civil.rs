@@ -1,17 +1,17 @@
 //! Calendar arithmetic, and the one grammar of a written date and time.
 //!
-//! The proleptic Gregorian calendar, days of 86,400 seconds. Which offset a local time has is the
-//! business of [`super::zone`].
+//! The proleptic Gregorian calendar, days of 86,400 seconds. [`super::zone`]
+//! decides which offset a local time has.
 
 use super::timestamp::Timestamp;
 
 pub(super) const SECONDS_PER_DAY: i64 = 86_400;
 pub(super) const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// What goes wrong with a time that is written as one but lies outside what 64 bits hold.
+/// The message for a time that is well written but does not fit into 64 bits.
 pub(super) const OUT_OF_RANGE: &str = "it is outside 1677-09-21 to 2262-04-11";
 
-/// A point in local time, taken apart.
+/// A local time as year, month, day, hour, minute and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CivilDateTime {
     pub year: u32,
@@ -26,7 +26,7 @@ pub(super) struct CivilDateTime {
 }
 
 impl CivilDateTime {
-    /// Takes apart the instant `at` as seen `offset` seconds east of UTC.
+    /// Returns the local time at the instant `at`, `offset` seconds east of UTC.
     ///
     /// By Howard Hinnant's `civil_from_days`, in unsigned arithmetic: no timestamp is before the
     /// year 1677.
@@ -118,7 +118,7 @@ pub(super) struct TimeOfDay {
     /// Seconds since midnight; 86,400 and above only in a leap second.
     pub seconds: i64,
     pub nanos: i64,
-    /// Whether seconds were written at all.
+    /// Whether the text has seconds.
     pub has_seconds: bool,
     leap: bool,
 }
@@ -150,7 +150,7 @@ impl ParsedDateTime {
             written.time_of_day = Some(rest.time_of_day()?);
             written.offset = rest.offset()?;
         }
-        // The form was right to the end; only now is what it says looked at.
+        // The form is right to the end, so an error from here on is one of the values.
         if !(1..=12).contains(&month) {
             return invalid(format!("there is no month {month:02}"));
         }
@@ -185,7 +185,7 @@ fn invalid<T>(why: String) -> Result<T, TimeParseError> {
     Err(TimeParseError::Invalid(why))
 }
 
-/// What is left to read.
+/// The rest of the text to read.
 struct DateTimeParser<'a>(&'a [u8]);
 
 impl DateTimeParser<'_> {

@@ -103,14 +103,14 @@ pub(crate) fn format_relative(at: Timestamp, now: Timestamp, zone: &Zone) -> Str
 
 /// Returns how long ago `at` was, in days however many they are: `9 days ago`.
 pub(crate) fn format_ago(at: Timestamp, now: Timestamp, zone: &Zone) -> String {
-    // Saturating: the seconds are not told beyond some hours.
+    // Saturating is enough: beyond some hours the text has no seconds.
     let seconds = at.as_nanos().saturating_sub(now.as_nanos()).unsigned_abs()
         / NANOS_PER_SECOND.unsigned_abs();
     let days = (zone.day_number(now) - zone.day_number(at)).unsigned_abs();
     let length = match seconds {
         0..SECONDS_PER_MINUTE => return "just now".to_owned(),
         SECONDS_PER_MINUTE..SECONDS_PER_HOUR => format!("{} min", seconds / SECONDS_PER_MINUTE),
-        // Last night is not yet yesterday to who looks shortly after midnight.
+        // Shortly after midnight, a time of last evening is hours ago and not yesterday.
         _ if days == 0 || seconds < 6 * SECONDS_PER_HOUR => {
             format!("{} hr", seconds / SECONDS_PER_HOUR)
         }

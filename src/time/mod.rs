@@ -1,8 +1,8 @@
 //! Points in time, zones and spans. The only user of `chrono`.
 //!
-//! A [`Timestamp`] is a count of nanoseconds and nothing else; how it is written depends on a
-//! [`Zone`], and what a person or an emitter wrote is read here and nowhere else. The clock is
-//! asked by `context` alone: everything below takes the time as an argument.
+//! A [`Timestamp`] is a count of nanoseconds; a [`Zone`] decides how it is written. Times that
+//! people and emitters wrote are parsed here and nowhere else. Only `context` reads the clock: the
+//! other modules take the time as an argument.
 
 mod civil;
 mod emitted;
@@ -22,7 +22,7 @@ pub(crate) use zone::{TimeFormat, WindowEdge, Zone};
 
 use crate::text;
 
-/// Returns `text` in quotes for a message, escaped and no longer than a message bears.
+/// Returns `text` in quotes for a message, escaped and cut to fit into a message.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text::truncate(&text::escape(text), 60))
 }

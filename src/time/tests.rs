@@ -213,11 +213,11 @@ fn people_may_write_times_in_these_ways() {
         "14:30",
         "2H",
     ] {
-        let told = format!(
+        let expected = format!(
             "\"{text}\" is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11-20T14:30:00Z, \
              today, yesterday, now, 2h, \"3 days ago\" or @1700000000"
         );
-        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Since), Err(told));
+        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Since), Err(expected));
     }
     for text in [
         "400y",
@@ -228,8 +228,8 @@ fn people_may_write_times_in_these_ways() {
         "0001-01-01",
         "9999-12-31 23:59",
     ] {
-        let told = format!("\"{text}\" is not a time: it is outside 1677-09-21 to 2262-04-11");
-        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Until), Err(told));
+        let expected = format!("\"{text}\" is not a time: it is outside 1677-09-21 to 2262-04-11");
+        assert_eq!(parse_human(text, now, &berlin, WindowEdge::Until), Err(expected));
     }
 }
 
@@ -336,7 +336,7 @@ fn how_long_ago_is_told_in_one_unit() {
     let berlin = zone("Europe/Berlin");
     // 10:00 on a Friday in Berlin.
     let now = at("2026-11-20T09:00:00Z");
-    for (text, told) in [
+    for (text, expected) in [
         ("2026-11-20T08:59:01Z", "just now"),
         ("2026-11-20T09:00:59.9Z", "just now"),
         ("2026-11-20T08:58:00Z", "2 min ago"),
@@ -357,7 +357,7 @@ fn how_long_ago_is_told_in_one_unit() {
         ("2026-12-24T12:05:00Z", "24 Dec"),
         ("2027-01-01T12:05:00Z", "1 Jan 2027"),
     ] {
-        assert_eq!(format_relative(at(text), now, &berlin), told, "{text}");
+        assert_eq!(format_relative(at(text), now, &berlin), expected, "{text}");
     }
     assert_eq!(format_ago(at("2026-11-11T12:00:00Z"), now, &berlin), "9 days ago");
     let after_midnight = at("2026-11-19T23:10:00Z");
@@ -369,7 +369,7 @@ fn how_long_ago_is_told_in_one_unit() {
 
 #[test]
 fn spans_have_one_number_and_one_unit() {
-    for (text, seconds, told) in [
+    for (text, seconds, expected) in [
         ("90d", 7_776_000, "90d"),
         ("12h", 43_200, "12h"),
         ("48h", 172_800, "2d"),
@@ -381,11 +381,11 @@ fn spans_have_one_number_and_one_unit() {
         ("0d", 0, "0s"),
     ] {
         let span = Span::parse(text).unwrap();
-        assert_eq!((span.as_seconds(), span.to_string().as_str()), (seconds, told));
+        assert_eq!((span.as_seconds(), span.to_string().as_str()), (seconds, expected));
     }
     for text in ["", "d", "90", "-1d", "1.5h", "1 d", "1D", "1d2h", "１d", "1mo"] {
-        let told = format!("\"{text}\" is not a duration like 90d, 12h or 30m (s m h d w y)");
-        assert_eq!(Span::parse(text), Err(told));
+        let expected = format!("\"{text}\" is not a duration like 90d, 12h or 30m (s m h d w y)");
+        assert_eq!(Span::parse(text), Err(expected));
     }
     let long = Span::parse("99999999999999999999y");
     assert_eq!(long, Err("\"99999999999999999999y\" is too long a duration".to_owned()));
@@ -408,7 +408,7 @@ fn zones_go_by_name_or_offset() {
     ] {
         assert_eq!(zone(text).name(), name);
     }
-    for (text, told) in [
+    for (text, expected) in [
         ("Europe/Berlim", r#""Europe/Berlim" is not a time zone, did you mean Europe/Berlin?"#),
         ("berlin", r#""berlin" is not a time zone, did you mean Europe/Berlin?"#),
         ("New York", r#""New York" is not a time zone, did you mean America/New_York?"#),
@@ -416,7 +416,7 @@ fn zones_go_by_name_or_offset() {
         ("+1é", r#""+1é" is not a time zone like Europe/Berlin, UTC or +02:00"#),
         ("", r#""" is not a time zone like Europe/Berlin, UTC or +02:00"#),
     ] {
-        assert_eq!(Zone::parse(text), Err(told.to_owned()));
+        assert_eq!(Zone::parse(text), Err(expected.to_owned()));
     }
 }
 
@@ -514,9 +514,9 @@ fn months_begin_where_the_calendar_has_them() {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     let at = |text| Timestamp::parse_rfc3339(text).unwrap();
     let months = zone.month_starts(at("2025-11-30T23:00:00Z"), at("2026-02-28T21:59:59Z"));
-    let told: Vec<_> = months.iter().map(Timestamp::to_string).collect();
+    let expected: Vec<_> = months.iter().map(Timestamp::to_string).collect();
     assert_eq!(
-        told,
+        expected,
         [
             "2025-11-30T22:00:00Z",
             "2025-12-31T22:00:00Z",

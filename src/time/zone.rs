@@ -40,7 +40,7 @@ pub(crate) enum WindowEdge {
     Until,
 }
 
-/// How a time is written.
+/// The ways to write a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeFormat {
     /// `2026-11-20T14:28:09.551+02:00`, `Z` for UTC; exact.
@@ -281,7 +281,7 @@ impl Zone {
     }
 
     /// Returns the first instant of the calendar day `days` after the one that `at` is in, or
-    /// before it where negative; the nearest time there is beyond the years that are.
+    /// before it where negative; the nearest timestamp where that is out of range.
     pub(crate) fn start_of_day_from(&self, at: Timestamp, days: i32) -> Timestamp {
         self.first_instant(self.day_number(at) + i64::from(days)).unwrap_or(Timestamp::from_nanos(
             if days < 0 || at.as_nanos() < 0 { i64::MIN } else { i64::MAX },

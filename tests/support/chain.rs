@@ -2,8 +2,8 @@
 //! program's code.
 //!
 //! It reads the tables as any program could, computes every commitment and link anew, and compares
-//! them with what is stored, up to the head. Where events are missing it goes on from the hash that a
-//! sweep left, and holds all such runs against what the newest sweep's event says of them.
+//! them with what is stored, up to the head. Where events are missing it goes on from the hash that
+//! a sweep left, and compares all such runs with the newest sweep's event.
 
 use ring::digest::SHA256;
 use ring::digest::digest;
@@ -35,7 +35,7 @@ ORDER BY event.id";
 /// Walks the whole chain.
 ///
 /// # Errors
-/// What does not hold, with the event's id.
+/// The first fault, with the event's id.
 pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
     let uuid: Vec<u8> = sql
         .query_row("SELECT value FROM meta WHERE key = 'uuid'", [], |row| row.get(0))
@@ -48,7 +48,7 @@ pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
     while let Some(row) = rows.next().map_err(|why| why.to_string())? {
         let mut columns = RowCursor { row, index: 0 };
         let id = columns.integer();
-        // Events in a run that are still there are as good as gone.
+        // Events in a run that still exist count as removed.
         while let Some(gap) = gaps.next_if(|gap| gap.first == last + 1 && gap.first <= id) {
             (last, hash) = (gap.last, gap.hash);
         }
@@ -74,7 +74,7 @@ pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
     if head == (last, hash) { Ok(()) } else { Err(format!("the head is {}, not {last}", head.0)) }
 }
 
-/// A run of events that sweeps took.
+/// A run of events that sweeps removed.
 struct Gap {
     first: i64,
     last: i64,
@@ -116,7 +116,7 @@ fn vouched_gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
     }
 }
 
-/// The digest over all that an event is; reads the columns up to its hash.
+/// Returns the digest over a whole event; reads the columns up to its hash.
 fn content_hash(columns: &mut RowCursor<'_>) -> Result<Vec<u8>, String> {
     let mut fields = Vec::new();
     let event_id = columns.value();
@@ -187,15 +187,15 @@ impl RowCursor<'_> {
         number.map(|number| number.to_be_bytes().to_vec())
     }
 
-    /// A text; in a dimension the empty one stands for an absent value.
+    /// Reads a text; in a dimension the empty text stands for an absent value.
     fn text(&mut self) -> Option<Vec<u8>> {
         self.index += 1;
         let text: Option<String> = self.row.get(self.index - 1).unwrap();
         text.filter(|text| !text.is_empty()).map(String::into_bytes)
     }
 
-    /// What stands in the chain for a dimension row: computed from its salt and texts, and the same
-    /// as the digest that the row has. `None`: the event has no such row.
+    /// The commitment of a dimension row, computed from its salt and texts, which must equal the
+    /// stored one. `None`: the event has no such row.
     fn commitment(&mut self, name: &str, texts: u8) -> Result<Option<Vec<u8>>, String> {
         let salt = self.blob();
         let mut fields = Vec::new();
@@ -225,7 +225,7 @@ fn sha256(parts: &[&[u8]]) -> Vec<u8> {
     digest(&SHA256, &parts.concat()).as_ref().to_vec()
 }
 
-/// Computes the chain anew from an event on, as somebody would who knows how: the rows and the head.
+/// Computes the chain anew from an event on, rows and head, as a skilled attacker does.
 pub(crate) fn rehash(sql: &Connection, from: i64) {
     const BEFORE: &str = "SELECT hash FROM event WHERE id = ?1 \
         UNION ALL SELECT hash FROM gap WHERE last = ?1";
@@ -289,8 +289,8 @@ mod tests {
                 log.sql.execute(&format!("DROP TRIGGER {trigger}"), []).unwrap();
             }
             assert_eq!(log.sql.execute(hand, []).unwrap(), 1, "{hand}");
-            let told = super::verify_chain(&log.sql).unwrap_err();
-            assert!(told.starts_with(found), "{hand}: {told}");
+            let fault = super::verify_chain(&log.sql).unwrap_err();
+            assert!(fault.starts_with(found), "{hand}: {fault}");
         }
     }
 }

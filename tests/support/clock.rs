@@ -1,4 +1,4 @@
-//! Times of events, read and written by other means than the program's.
+//! Times of events, read and written without the program's own code.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ pub(crate) fn seconds_ago(seconds: i64) -> String {
     then.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// A time in RFC 3339 as the log tells it: in UTC, its fraction without trailing zeros.
+/// A time in RFC 3339 as the log writes it: in UTC, its fraction without trailing zeros.
 pub(crate) fn normal_form(time: &str) -> String {
     let time = DateTime::parse_from_rfc3339(time).unwrap_or_else(|why| panic!("{time}: {why}"));
     let text = time.to_utc().to_rfc3339_opts(SecondsFormat::Nanos, true);
@@ -25,7 +25,7 @@ pub(crate) fn normal_form(time: &str) -> String {
     format!("{digits}Z")
 }
 
-/// How far a time lies from now, in seconds.
+/// The distance of a time from now, in seconds.
 pub(crate) fn age_in_seconds(time: &str) -> f64 {
     let time = DateTime::parse_from_rfc3339(time).unwrap();
     (now() - time.to_utc()).as_seconds_f64()

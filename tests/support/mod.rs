@@ -1,8 +1,8 @@
-//! What every test stands on: a sandbox to run the program in, and what came out of it.
+//! The base of every test: a sandbox to run the program in, and the output of a run.
 //!
-//! A sandbox has an empty environment, its own home and XDG folders, UTC and 80 columns, so no test
-//! knows who runs it, or where. Nothing here waits for time to pass: it waits for what should
-//! happen, and fails at a deadline.
+//! A sandbox has an empty environment, its own home and XDG folders, UTC and 80 columns, so no
+//! test depends on the user or the place. Nothing here waits for time to pass: it waits for an
+//! event, and fails at a deadline.
 
 pub(crate) mod chain;
 pub(crate) mod clock;
@@ -17,7 +17,8 @@ pub(crate) mod wait;
 pub(crate) use output::Output;
 pub(crate) use sandbox::Sandbox;
 
-/// The environment variable that says that a missing tool or file is a failure, not a reason to skip.
+/// The environment variable that says that a missing tool or file is a failure, not a reason to
+/// skip.
 pub(crate) fn is_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
 }

@@ -1,4 +1,4 @@
-//! What a run of the program left: both streams and how it ended.
+//! The result of a run of the program: both streams and the exit.
 
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
@@ -15,7 +15,7 @@ pub(crate) struct Output {
     pub(crate) err: Vec<u8>,
     pub(crate) code: Option<i32>,
     pub(crate) signal: Option<i32>,
-    /// What stands for the sandbox's own folder in messages.
+    /// The text that stands for the sandbox's own folder in messages.
     root: String,
 }
 
@@ -31,7 +31,8 @@ impl Output {
         }
     }
 
-    /// Checks the exit code, and prints the whole run when it is another one. No run may ever panic.
+    /// Checks the exit code, and prints the whole run when it is another one. No run may ever
+    /// panic.
     #[track_caller]
     pub(crate) fn exits(self, code: i32) -> Self {
         let panicked = String::from_utf8_lossy(&self.err).contains("panicked at");
@@ -40,7 +41,7 @@ impl Output {
         self
     }
 
-    /// Checks the exit code where the contract leaves a choice.
+    /// Checks the exit code where several are right.
     #[track_caller]
     pub(crate) fn exits_with_one_of(self, codes: &[i32]) {
         let code = self.code.filter(|code| codes.contains(code));
@@ -48,7 +49,7 @@ impl Output {
         self.exits(code).done();
     }
 
-    /// Checks that it went well.
+    /// Checks that the run succeeded.
     #[track_caller]
     pub(crate) fn ok(self) -> Self {
         self.exits(0)

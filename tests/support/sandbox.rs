@@ -1,4 +1,4 @@
-//! A folder to run the program in, with nothing of the one who runs the tests.
+//! A folder to run the program in, without any settings of the person who runs the tests.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::support::Output;
 use crate::support::is_running_as_root;
 use crate::support::log::Log;
 
-/// Who runs the program where a test needs somebody who is not root.
+/// The user who runs the program where a test needs somebody other than root.
 const NOBODY: u32 = 65534;
 
 pub(crate) struct Sandbox {
@@ -66,7 +66,7 @@ impl Sandbox {
         self.work_folder().join(name)
     }
 
-    /// The log that commands use unless they are told of another.
+    /// The log that commands use by default.
     pub(crate) fn db(&self) -> PathBuf {
         self.path("log.db")
     }
@@ -195,14 +195,14 @@ impl Sandbox {
         self.run_with_input(["ingest", "--quiet"], events).ok().no_stderr().done();
     }
 
-    /// The newest events, as `list --json` tells them, oldest first.
+    /// The newest events, as `list --json` prints them, oldest first.
     #[track_caller]
     pub(crate) fn stored_events(&self) -> Vec<serde_json::Value> {
         let args = ["list", "--json", "--sort", "id:asc", "--limit", "10000"];
         self.run(args).ok().no_stderr().json_lines()
     }
 
-    /// The only event of the log, as `list --json` tells it.
+    /// The only event of the log, as `list --json` prints it.
     #[track_caller]
     pub(crate) fn only_event(&self) -> serde_json::Value {
         let stored = self.stored_events();
@@ -210,7 +210,7 @@ impl Sandbox {
         stored.into_iter().next().unwrap()
     }
 
-    /// The log, read by other means than the program's.
+    /// The log, read without the program.
     pub(crate) fn log(&self) -> Log {
         Log::open(&self.db())
     }
@@ -223,7 +223,7 @@ impl Sandbox {
         assert_eq!(log.event_count(), events, "events in the log");
     }
 
-    /// The program as run by somebody who is not root, in a folder that is his.
+    /// The program as a user other than root runs it, in their own folder.
     pub(crate) fn command_as_nobody<S: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = S>,
@@ -234,8 +234,8 @@ impl Sandbox {
         let program = self.root().join("activity");
         if !program.exists() {
             // The build's own folder may be closed to others.
-            // Another program copies it: a descriptor of ours that is open to write would be inherited
-            // by whatever another test starts just then, and the copy could not be run.
+            // Another program copies it: a descriptor of ours that is open to write would be
+            // inherited by whatever another test starts just then, and the copy could not be run.
             let copied =
                 Command::new("cp").arg(env!("CARGO_BIN_EXE_activity")).arg(&program).status();
             assert!(copied.unwrap().success());
@@ -247,7 +247,7 @@ impl Sandbox {
         command
     }
 
-    /// Makes the whole sandbox his.
+    /// Gives the whole sandbox to that user.
     pub(crate) fn chown_to_nobody(&self) {
         fn chown_recursively(path: &Path) {
             if path.is_dir() && !path.is_symlink() {

@@ -1,5 +1,5 @@
-//! What somebody does to a log who may write its file: triggers dropped, something done, triggers put
-//! back, so that nothing but the chain can tell.
+//! Changes a log as an attacker with write access to its file does: drops the triggers, changes
+//! rows, and restores the triggers, so that only the chain shows the change.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::Sandbox;
 use crate::support::chain;
 use crate::support::log::Log;
 
-/// Lays hands on a log. The schema is as it was when they are done, but for what they did to it.
+/// Changes a log. Afterwards the schema is as before, except for the changes themselves.
 pub(crate) fn without_triggers<T>(log: &Path, hands: impl FnOnce(&Connection) -> T) -> T {
     let log = Log::open_to_write(log);
     log.sql.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
@@ -27,12 +27,12 @@ pub(crate) fn without_triggers<T>(log: &Path, hands: impl FnOnce(&Connection) ->
     done
 }
 
-/// A sweep as the program would leave it, or half of it.
+/// Imitates a sweep of the program, or half of one.
 pub(crate) struct ForgedSweep<'a> {
     pub number: i64,
     pub ranges: &'a [(i64, i64)],
     pub cutoff: &'a str,
-    /// How far its removal came: what is up to this id is gone.
+    /// The last id that it removed.
     pub removed_up_to: i64,
     pub own: bool,
 }
@@ -82,7 +82,7 @@ impl ForgedSweep<'_> {
 }
 
 impl Sandbox {
-    /// Lays hands on its log by statements of SQL.
+    /// Changes the sandbox's log by statements of SQL.
     #[track_caller]
     pub(crate) fn tamper(&self, sql: &str) {
         without_triggers(&self.db(), |log| {
@@ -91,9 +91,9 @@ impl Sandbox {
     }
 }
 
-/// Checks that `verify` has told that line, and not that the log holds.
+/// Checks that `verify` prints that line, and does not say that the log holds.
 #[track_caller]
 pub(crate) fn assert_broken(out: &Output, line: &str) {
-    assert!(out.stdout().lines().any(|told| told == line), "{line}\n{out}");
+    assert!(out.stdout().lines().any(|printed| printed == line), "{line}\n{out}");
     assert!(!out.stdout().contains("holds:"), "{out}");
 }

@@ -1,4 +1,4 @@
-//! Waiting for what should happen, with a deadline; never for time to pass.
+//! Waits for events with a deadline; never just for time to pass.
 
 use std::fs;
 use std::io::Read;
@@ -14,17 +14,17 @@ use rustix::process::Pid;
 use rustix::process::PidfdFlags;
 use rustix::process::Signal;
 
-/// How long anything may take that should happen at once, on a busy machine too.
+/// The deadline for events that should happen at once, even on a busy machine.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// How long a look at something takes until the next one.
+/// The pause between two looks.
 const POLL_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 
 pub(crate) fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Looks until `look` sees something, while the child runs. `None`: the child ended before.
+/// Looks until `look` finds something, while the child runs. `None`: the child ended before.
 #[track_caller]
 pub(crate) fn until_or_exit<T>(
     what: &str,
@@ -34,7 +34,7 @@ pub(crate) fn until_or_exit<T>(
     within_or_exit(DEADLINE, what, child, look)
 }
 
-/// As [`until_or_exit`], for what may take longer, or must not take as long.
+/// Like [`until_or_exit`], with another deadline.
 #[track_caller]
 pub(crate) fn within_or_exit<T>(
     at_most: Duration,
@@ -45,8 +45,8 @@ pub(crate) fn within_or_exit<T>(
     let start = Instant::now();
     let fd = rustix::process::pidfd_open(pid(child), PidfdFlags::empty()).unwrap();
     loop {
-        if let Some(seen) = look() {
-            return Some(seen);
+        if let Some(found) = look() {
+            return Some(found);
         }
         assert!(start.elapsed() < at_most, "waited in vain for {what}");
         // The child's end wakes us at once; else we look again in a moment.
@@ -57,7 +57,7 @@ pub(crate) fn within_or_exit<T>(
     }
 }
 
-/// Looks until something that other threads bring about is there.
+/// Looks until something happens that other threads do.
 #[track_caller]
 pub(crate) fn until_true(what: &str, mut look: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -117,7 +117,7 @@ pub(crate) fn peak_memory_kib(child: &Child) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// How many bytes a running child has read so far.
+/// The number of bytes that a running child has read so far.
 pub(crate) fn bytes_read(child: &Child) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap();
     io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
