@@ -40,11 +40,11 @@ impl RunCommand for ActionsArgs {
         let zone = context.zone()?;
         let day = |day: i32| zone.start_of_day_from(context.now, day);
         let days: Vec<_> = (1 - RHYTHM_DAYS..=1).map(day).collect();
-        let mut vocabulary = context.open_reader()?.activity_by_action(&days, context.now)?;
+        let mut vocabulary = context.log().open_reader()?.activity_by_action(&days, context.now)?;
         if self.stale {
             vocabulary.retain(|heard| heard.quiet.is_some());
             if vocabulary.is_empty() {
-                context.note("no action has gone quiet");
+                context.output.note("no action has gone quiet");
                 return Ok(Exit::Success);
             }
         }
@@ -67,7 +67,7 @@ impl RunCommand for ActionsArgs {
                 text::json_escape_into(&mut lines, &Value::Object(row).to_string());
                 lines.push('\n');
             }
-            context.print(lines.as_bytes())?;
+            context.output.print(lines.as_bytes())?;
             return Ok(exit);
         }
         let printer = context.printer(&zone, None);
@@ -81,7 +81,7 @@ impl RunCommand for ActionsArgs {
                 remark: quiet.map(|(pace, _)| format!("gone quiet, normally {pace}")),
             })
             .collect();
-        context.show(|out| printer.write_actions(&vocables, out))?;
+        context.output.show(|out| printer.write_actions(&vocables, out))?;
         Ok(exit)
     }
 }

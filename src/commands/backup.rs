@@ -33,7 +33,7 @@ pub(crate) struct BackupArgs {
 impl RunCommand for BackupArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
-        let copied = context.back_up(&self.file)?;
+        let copied = context.log().back_up(&self.file)?;
         let name = self.file.display().to_string();
         let line = if self.json {
             copied.to_json(&name)
@@ -43,7 +43,7 @@ impl RunCommand for BackupArgs {
                 (text::plural(copied.events, "event"), text::format_bytes(copied.bytes));
             format!("backup {}: {events}, head {id}:{hash}, {size}", text::escape(&name))
         };
-        context.print(format!("{line}\n").as_bytes())?;
+        context.output.print(format!("{line}\n").as_bytes())?;
         Ok(Exit::Success)
     }
 }

@@ -57,14 +57,14 @@ impl RunCommand for DigestArgs {
                 return Err(Failure::new(Exit::Usage, what).into());
             }
             let mut lines = String::new();
-            for recorded in context.open_reader()?.digests()? {
+            for recorded in context.log().open_reader()?.digests()? {
                 lines.push_str(&match self.json {
                     true => recorded.to_json(),
                     false => recorded.history_line(&zone),
                 });
                 lines.push('\n');
             }
-            context.print(lines.as_bytes())?;
+            context.output.print(lines.as_bytes())?;
             return Ok(Exit::Success);
         }
 
@@ -79,22 +79,26 @@ impl RunCommand for DigestArgs {
 
         if !(self.dry_run || self.json || self.preview.is_some()) {
             let post = context.mail_settings(&self.to)?;
-            let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
-            context.print(format!("{}\n", done.line).as_bytes())?;
+            let done =
+                context.log().send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
+            context.output.print(format!("{}\n", done.line).as_bytes())?;
             return done.error.map_or(Ok(Exit::Success), Err);
         }
 
-        let report = context.open_reader()?.report(scope, context.now, &brief.report_options())?;
+        let report =
+            context.log().open_reader()?.report(scope, context.now, &brief.report_options())?;
         if self.json {
             let line = report.to_json(&site, jsonl::encode);
-            context.print(format!("{line}\n").as_bytes())?;
+            context.output.print(format!("{line}\n").as_bytes())?;
         }
         if !self.dry_run && self.preview.is_none() {
             return Ok(Exit::Success);
         }
         let page = RenderedMail::render(&report, &setting, &brief.templates);
         if self.dry_run {
-            context.print(format!("Subject: {}\n\n{}", page.subject, page.text).as_bytes())?;
+            context
+                .output
+                .print(format!("Subject: {}\n\n{}", page.subject, page.text).as_bytes())?;
         }
         if let (Some(path), Some(html)) = (&self.preview, &page.html) {
             context.write_file(path, html.as_bytes())?;

@@ -38,19 +38,19 @@ impl RunCommand for DoctorArgs {
         if let Some(address) = &self.mail {
             let context = &call.into_context()?;
             let line = context.send_test_mail(address)?;
-            context.print(format!("{line}\n").as_bytes())?;
+            context.output.print(format!("{line}\n").as_bytes())?;
             return Ok(Exit::Success);
         }
         let (context, fault) = &call.into_context_despite_config()?;
-        let diagnosis = context.diagnose(fault.as_ref())?;
+        let diagnosis = context.log().diagnose(fault.as_ref())?;
         if self.json {
-            context.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;
+            context.output.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;
         } else {
             let zone = context.zone()?;
             let printer = context.printer(&zone, None);
             let (status, words) = diagnosis.verdict();
             let sections = diagnosis.sections();
-            context.show(|out| printer.write_findings(&sections, (status, &words), out))?;
+            context.output.show(|out| printer.write_findings(&sections, (status, &words), out))?;
         }
         Ok(if diagnosis.is_healthy() { Exit::Success } else { Exit::Negative })
     }

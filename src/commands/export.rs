@@ -45,7 +45,7 @@ impl RunCommand for ExportArgs {
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
+        context.log().open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
         Ok(Exit::Success)
     }
 }

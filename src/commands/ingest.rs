@@ -15,6 +15,7 @@ use crate::codec::EventFormat;
 use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::context::InputOptions;
+use crate::context::Output;
 use crate::event::NewEvent;
 use crate::export;
 use crate::failure;
@@ -119,7 +120,7 @@ impl RunCommand for IngestArgs {
 
 impl IngestArgs {
     fn ingest_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
-        let appended = context.open_writer(Create::IfMissing)?.append(event)?;
+        let appended = context.log().open_writer(Create::IfMissing)?.append(event)?;
         match &appended {
             AppendOutcome::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
@@ -159,8 +160,8 @@ impl IngestArgs {
             *summary;
         if !self.json {
             // That something was rejected is told even when all else is not.
-            let tell = if rejected > 0 { Context::warn } else { Context::note };
-            tell(context, &summary.to_string());
+            let write = if rejected > 0 { Output::warn } else { Output::note };
+            write(&context.output, &summary.to_string());
             return Ok(());
         }
         let mut fields = Map::new();
@@ -178,7 +179,7 @@ impl IngestArgs {
         let mut line = String::new();
         text::json_escape_into(&mut line, &Value::Object(fields).to_string());
         line.push('\n');
-        context.print(line.as_bytes())
+        context.output.print(line.as_bytes())
     }
 
     /// A flag that was given and says something about files.
@@ -219,7 +220,7 @@ impl IngestArgs {
             interrupt: &interrupt,
         };
         let mut tally = IngestCounts::default();
-        let end = context.open_writer(Create::IfMissing).and_then(|mut writer| {
+        let end = context.log().open_writer(Create::IfMissing).and_then(|mut writer| {
             let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
             writer.ingest(&inputs, &how, rejects, &mut tally)
         });
@@ -233,13 +234,13 @@ impl IngestArgs {
             }
             Err(error) => {
                 if summary.has_lines() {
-                    context.warn(&summary.to_string());
+                    context.output.warn(&summary.to_string());
                 }
                 return Err(error);
             }
         }
         if rejected > 0 && self.rejects.is_none() && !self.json {
-            context.warn("hint: --rejects bad.jsonl keeps the rejected lines for repair");
+            context.output.warn("hint: --rejects bad.jsonl keeps the rejected lines for repair");
         }
         Ok(tally.exit())
     }
@@ -289,7 +290,9 @@ impl IngestArgs {
 fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
     export::refuse_log(Path::new(STDIN_PATH), log)?;
     if io::stdin().is_terminal() {
-        context.note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
+        context
+            .output
+            .note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
     }
     let open = || {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;

@@ -56,7 +56,7 @@ impl ListingRequest<'_> {
     pub(super) fn show_page(&self, context: &Context, zone: &Zone) -> Result<Exit> {
         let (page, next) = self.page.page()?;
         let columns = self.output.columns()?;
-        let reader = context.open_reader()?;
+        let reader = context.log().open_reader()?;
         // One more than is shown tells whether there are more.
         let wanted = PageRequest { limit: page.limit.saturating_add(1), ..page };
         let mut events = reader.page(&self.query, &wanted)?;
@@ -102,7 +102,7 @@ impl ListingRequest<'_> {
         id: NonZeroU64,
     ) -> Result<Exit> {
         let columns = self.output.columns()?;
-        let reader = context.open_reader()?;
+        let reader = context.log().open_reader()?;
         let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
         let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
         let each = usize::try_from(self.page.limit(AROUND_LIMIT)).unwrap_or(usize::MAX);
@@ -132,9 +132,9 @@ impl ListingRequest<'_> {
                 return Err(Failure::new(Exit::Usage, what).hint("--json").into());
             }
         };
-        let reader = context.open_reader()?;
+        let reader = context.log().open_reader()?;
         // What stays on the screen for hours must not say "just now".
-        let lasting = context.is_interactive().then_some(TimeDisplay::Local);
+        let lasting = context.output.is_interactive().then_some(TimeDisplay::Local);
         let mut printer = context.printer(zone, self.output.time_display().or(lasting));
         let mut seen = reader.head()?;
         let newest = PageRequest {
@@ -155,11 +155,11 @@ impl ListingRequest<'_> {
                 printer.now = Timestamp::now();
                 let mut out = Vec::new();
                 listing.write(&printer, &events, &labels, &mut out)?;
-                context.print(&out)?;
+                context.output.print(&out)?;
             }
             let mut head = reader.head()?;
             while head == seen {
-                if !context.wait_while_open(POLL_INTERVAL)? {
+                if !context.output.wait_while_open(POLL_INTERVAL)? {
                     return Ok(Exit::Success);
                 }
                 head = reader.head()?;
@@ -172,7 +172,7 @@ impl ListingRequest<'_> {
     }
 
     fn export_csv(&self, context: &Context, events: &[Event]) -> Result<Exit> {
-        context.open_writer(Create::Never)?.export_page(&self.query, events)?;
+        context.log().open_writer(Create::Never)?.export_page(&self.query, events)?;
         Ok(Exit::Success)
     }
 
@@ -201,7 +201,7 @@ impl ListingRequest<'_> {
                 }
             }
         };
-        context.note(&printer.nothing_found(&sought, &meant));
+        context.output.note(&printer.nothing_found(&sought, &meant));
         Ok(Exit::Success)
     }
 }
@@ -226,7 +226,7 @@ fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
         codec::jsonl::encode(event, &mut lines);
         lines.push('\n');
     }
-    context.print(lines.as_bytes())?;
+    context.output.print(lines.as_bytes())?;
     Ok(Exit::Success)
 }
 
@@ -237,19 +237,19 @@ fn print_table(
     footer: &Footer,
     draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<Exit> {
-    if context.is_interactive() {
-        context.show(|out| {
+    if context.output.is_interactive() {
+        context.output.show(|out| {
             draw(out)?;
             printer.write_footer(footer, out)
         })?;
     } else {
-        context.show(draw)?;
+        context.output.show(draw)?;
         // It is coloured where it is told, and cut nowhere: beside a table it is no part of it.
         let plain =
             Printer { display: DisplayOptions { colour: false, ..printer.display }, ..*printer };
         let mut line = Vec::new();
         plain.write_footer(footer, &mut line)?;
-        context.note(String::from_utf8_lossy(&line).trim_end());
+        context.output.note(String::from_utf8_lossy(&line).trim_end());
     }
     Ok(Exit::Success)
 }

@@ -42,7 +42,7 @@ impl RunCommand for ShowArgs {
             let mut line = String::new();
             codec::jsonl::encode(&event, &mut line);
             line.push('\n');
-            context.print(line.as_bytes())?;
+            context.output.print(line.as_bytes())?;
             return Ok(Exit::Success);
         }
         let zone = context.zone()?;
@@ -50,7 +50,7 @@ impl RunCommand for ShowArgs {
         let mut nearby = command_line::command_prefix(&context.arguments);
         nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
         let nearby = render::shell_command(&nearby);
-        context.show(|out| printer.write_detail(&event, &nearby, out))?;
+        context.output.show(|out| printer.write_detail(&event, &nearby, out))?;
         Ok(Exit::Success)
     }
 }
@@ -58,7 +58,7 @@ impl RunCommand for ShowArgs {
 impl ShowArgs {
     fn find_event(&self, context: &Context) -> Result<Event> {
         let named = self.event.as_str();
-        let reader = context.open_reader()?;
+        let reader = context.log().open_reader()?;
         let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());
         let found = if is_number {
             // A number that no id has room for is one that there is not.

@@ -55,17 +55,17 @@ impl RunCommand for SweepArgs {
         let context = &call.into_context()?;
         let retention = context.retention(self.keep)?;
         if self.dry_run {
-            let reader = context.open_reader()?;
+            let reader = context.log().open_reader()?;
             if let Some(why) = reader.clock_ahead_reason(context.now)? {
-                context.note(&format!("a sweep would be refused without --force: {why}"));
+                context.output.note(&format!("a sweep would be refused without --force: {why}"));
             }
             let doomed = reader.sweep_preview(&retention, context.now)?;
             if self.json {
-                context.print(&json_line(&doomed.summary.to_json().to_string()))?;
+                context.output.print(&json_line(&doomed.summary.to_json().to_string()))?;
             } else {
                 let zone = context.zone()?;
                 let printer = context.printer(&zone, None);
-                context.show(|out| {
+                context.output.show(|out| {
                     printer.write_sweep_preview(
                         &doomed.rows,
                         doomed.summary.held,
@@ -77,13 +77,15 @@ impl RunCommand for SweepArgs {
             return Ok(Exit::Success);
         }
         let interrupt = Interrupt::listen()?;
-        match context.sweep(&retention, self.force, &interrupt)? {
+        match context.log().sweep(&retention, self.force, &interrupt)? {
             SweepEnd::Done(swept) if self.json => {
-                context.print(&json_line(&swept.to_json().to_string()))?;
+                context.output.print(&json_line(&swept.to_json().to_string()))?;
             }
-            SweepEnd::Done(swept) => context.print(format!("{}\n", swept.to_line()).as_bytes())?,
+            SweepEnd::Done(swept) => {
+                context.output.print(format!("{}\n", swept.to_line()).as_bytes())?
+            }
             SweepEnd::Interrupted { signal, vouched } => {
-                context.warn(if vouched {
+                context.output.warn(if vouched {
                     "interrupted: the next sweep finishes this one"
                 } else {
                     "interrupted: nothing is swept"

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::commands::{Invocation, RunCommand};
+use crate::context::read_anchors;
 use crate::failure::Exit;
 use crate::verify::VerifyOptions;
 use crate::verify::anchors::Anchor;
@@ -44,15 +45,16 @@ impl RunCommand for VerifyArgs {
         let context = &call.into_context()?;
         let mut anchors = self.anchor;
         for file in &self.anchors {
-            anchors.extend(context.read_anchors(file)?);
+            anchors.extend(read_anchors(file)?);
         }
-        let report = context.verify(&VerifyOptions { quick: self.quick, anchors: &anchors })?;
+        let report =
+            context.log().verify(&VerifyOptions { quick: self.quick, anchors: &anchors })?;
         if self.json {
-            context.print(format!("{}\n", report.to_json()).as_bytes())?;
+            context.output.print(format!("{}\n", report.to_json()).as_bytes())?;
         } else {
-            context.print(format!("{}\n", report.lines().join("\n")).as_bytes())?;
+            context.output.print(format!("{}\n", report.lines().join("\n")).as_bytes())?;
             for note in report.notes() {
-                context.note(&format!("note: {note}"));
+                context.output.note(&format!("note: {note}"));
             }
         }
         Ok(if report.is_fully_verified() { Exit::Success } else { Exit::Negative })

@@ -42,7 +42,7 @@ impl RunCommand for WhoamiArgs {
                 lines.push('\n');
             }
         }
-        context.print(lines.as_bytes())?;
+        context.output.print(lines.as_bytes())?;
         Ok(Exit::Success)
     }
 }

@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::context::LogAccess;
 use crate::context::free_space;
 use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
@@ -60,19 +61,22 @@ impl Context {
             text::escape(id)
         ))
     }
+}
 
+impl LogAccess<'_> {
     /// Looks at whether this host is set up. `config_fault`: why the config was left out.
-    pub(crate) fn diagnose(&self, config_fault: Option<&anyhow::Error>) -> Result<Diagnosis> {
-        let zone = self.zone()?;
-        let site = self.settings.site();
-        let db = self.settings.db();
+    pub(crate) fn diagnose(self, config_fault: Option<&anyhow::Error>) -> Result<Diagnosis> {
+        let context = self.context;
+        let zone = context.zone()?;
+        let site = context.settings.site();
+        let db = context.settings.db();
         // Who may read it stands in the config.
         let log = config_fault.is_none().then(|| match &db {
             Ok(db) => Log::open_to_read(&db.value),
             Err(failure) => Err(Failure::new(failure.exit, failure.message.clone()).into()),
         });
-        let home = self.settings.environment.get("HOME").map(Path::new);
-        let is_root = self.caller.real.uid == 0;
+        let home = context.settings.environment.get("HOME").map(Path::new);
+        let is_root = context.caller.real.uid == 0;
         let host = Host {
             root: Path::new("/"),
             home,
@@ -80,13 +84,13 @@ impl Context {
             own_crontab: if is_root { None } else { own_crontab() },
         };
         Ok(doctor::examine(&CheckInputs {
-            settings: &self.settings,
+            settings: &context.settings,
             config_error: config_fault,
             log,
             free_bytes: db.ok().and_then(|db| free_space(&db.value)),
-            credentials: self.mail_credentials(),
-            page_setting: self.render_options(&site, &zone),
-            now: self.now,
+            credentials: context.mail_credentials(),
+            page_setting: context.render_options(&site, &zone),
+            now: context.now,
             host: &host,
         }))
     }

@@ -1,74 +1,56 @@
-//! What a command works with: settings, caller, terminal, time, and the only door to the log.
+//! The surroundings of a command: settings, caller and time, its [`Output`], and the way to the log.
 //!
-//! No command holds a [`Log`]: [`Context::open_reader`] gives a [`LogReader`] that joins what the caller may
-//! see to every query, so none can forget it, and [`Context::open_writer`] a [`LogWriter`] that stamps what
-//! is written with who runs the program.
+//! [`Context`] holds what is decided once for a run. [`Context::output`] is standard output and
+//! standard error; [`Context::log`] is the only way to the log. A command gets no `Log` in its hands.
 
 mod health;
+mod log_access;
+mod output;
 mod reader;
 mod verification;
 mod writer;
 
-use std::cell::RefCell;
 use std::ffi::OsString;
-use std::io;
-use std::io::Write;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::caller;
 use crate::caller::Caller;
-use crate::digest;
 use crate::digest::mail_settings::MailCredentials;
 use crate::digest::mail_settings::MailSettings;
-use crate::digest::report::Coverage;
-use crate::digest::run::DigestOptions;
-use crate::digest::run::DigestRequest;
-use crate::digest::run::DigestRunSummary;
-use crate::digest::run::LogOpener;
 use crate::digest::template_context::LowDiskSpace;
 use crate::digest::template_context::RenderOptions;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::ingest;
-use crate::interrupt::Interrupt;
 use crate::query::Clock;
-use crate::query::Query;
 use crate::render::Printer;
 use crate::render::TimeDisplay;
 use crate::retention::RetentionPolicy;
 use crate::settings::Environment;
 use crate::settings::Overrides;
 use crate::settings::Settings;
-use crate::store::Create;
-use crate::store::Log;
-use crate::sweep;
-use crate::terminal::ProgressLine;
-use crate::terminal::ProgressTotal;
-use crate::terminal::Terminal;
-use crate::terminal::TerminalSettings;
-use crate::terminal::is_utf8_locale;
 use crate::text;
 use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
+pub(crate) use crate::context::log_access::LogAccess;
+pub(crate) use crate::context::output::Output;
 pub(crate) use crate::context::reader::LogReader;
+pub(crate) use crate::context::verification::read_anchors;
 pub(crate) use crate::context::writer::InputOptions;
 pub(crate) use crate::context::writer::LogWriter;
 
-/// What one run of the program works with.
+/// The surroundings of one run of the program.
 pub(crate) struct Context {
     pub settings: Settings,
     pub caller: Caller,
-    terminal: RefCell<Terminal>,
-    /// When it began: every "now" of this run.
+    pub output: Output,
+    /// The time at which the run began: every "now" of this run.
     pub now: Timestamp,
-    /// The words of the command line, to repeat in hints.
+    /// The command line as it was typed, to repeat it in hints.
     pub arguments: Vec<OsString>,
 }
 
@@ -101,30 +83,13 @@ impl Context {
 
     fn with_settings(settings: Settings, arguments: Vec<OsString>) -> Self {
         let caller = Caller::detect(settings.environment.text("SUDO_UID"));
-        let terminal = RefCell::new(Terminal::new(terminal_settings(&settings)));
-        Self { settings, caller, terminal, now: Timestamp::now(), arguments }
+        let output = Output::new(&settings);
+        Self { settings, caller, output, now: Timestamp::now(), arguments }
     }
 
-    /// Opens the log to read what the caller may see.
-    ///
-    /// # Errors
-    /// As [`Log::open_to_read`].
-    pub(crate) fn open_reader(&self) -> Result<LogReader> {
-        let log = Log::open_to_read(&self.settings.db()?.value)?;
-        Ok(LogReader { log, scope: Query::default() })
-    }
-
-    /// Opens the log to write. Its warnings are told.
-    ///
-    /// # Errors
-    /// As [`Log::open_to_write`].
-    pub(crate) fn open_writer(&self, create: Create) -> Result<LogWriter<'_>> {
-        let path = self.settings.db()?.value;
-        let log = Log::open_to_write(&path, create)?;
-        for warning in log.warnings() {
-            self.warn(warning);
-        }
-        Ok(LogWriter { log, path, scope: Query::default(), context: self })
+    /// The way to the log.
+    pub(crate) fn log(&self) -> LogAccess<'_> {
+        LogAccess { context: self }
     }
 
     /// The zone in which times are read and shown.
@@ -167,36 +132,6 @@ impl Context {
         }
     }
 
-    /// Makes the digest of the log, sends and records it.
-    ///
-    /// # Errors
-    /// As [`digest::run::send`].
-    pub(crate) fn send_digest(
-        &self,
-        brief: &DigestOptions,
-        post: &MailSettings,
-        setting: RenderOptions<'_>,
-        scope: Coverage<'_>,
-        one_off: bool,
-    ) -> Result<DigestRunSummary> {
-        let recorded_by = self.caller.recorded_by();
-        let job = DigestRequest {
-            options: brief,
-            mail_settings: post,
-            render_options: setting,
-            coverage: scope,
-            one_off,
-            now: self.now,
-            clock: &Timestamp::now,
-            recorded_by: &recorded_by,
-        };
-        let doors = LogOpener {
-            open_to_write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
-            open_to_read: || Log::open_to_read(&self.settings.db()?.value),
-        };
-        digest::run::send(doors, &job, &mut thread::sleep)
-    }
-
     /// How long events are kept; `keep` stands for that of the config.
     ///
     /// # Errors
@@ -226,47 +161,6 @@ impl Context {
         Ok(retention)
     }
 
-    /// Removes from the log what is older than it is to keep.
-    ///
-    /// # Errors
-    /// As [`sweep::run`].
-    pub(crate) fn sweep(
-        &self,
-        retention: &RetentionPolicy,
-        force: bool,
-        interrupt: &Interrupt,
-    ) -> Result<sweep::SweepEnd> {
-        let mut log = Log::open_to_sweep(&self.settings.db()?.value)?;
-        for warning in log.warnings() {
-            self.warn(warning);
-        }
-        let recorded_by = self.caller.recorded_by();
-        let job = sweep::SweepOptions {
-            retention,
-            force,
-            now: self.now,
-            clock: &Timestamp::now,
-            recorded_by: &recorded_by,
-            interrupt,
-            export_patience: sweep::EXPORT_PATIENCE,
-        };
-        let mut shown: Option<ProgressLine> = None;
-        let end = sweep::run(&mut log, &job, &mut |report| match report {
-            sweep::SweepUpdate::Warning(line) => self.warn(line),
-            sweep::SweepUpdate::Removed { events, of } => shown
-                .get_or_insert_with(|| {
-                    self.terminal
-                        .borrow_mut()
-                        .start_progress("sweep", ProgressTotal::Events(Some(of)))
-                })
-                .update(events, events),
-        });
-        if let Some(progress) = shown {
-            progress.clear();
-        }
-        end
-    }
-
     /// What "now" and "yesterday" are in a query.
     pub(crate) fn clock<'a>(&self, zone: &'a Zone) -> Clock<'a> {
         Clock { now: self.now, zone }
@@ -274,41 +168,15 @@ impl Context {
 
     /// What draws pages for this caller's terminal, or for whatever takes the output.
     pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<TimeDisplay>) -> Printer<'a> {
-        let terminal = self.terminal.borrow();
-        let usual = if terminal.is_tty() { TimeDisplay::Relative } else { TimeDisplay::Rfc3339 };
+        let default =
+            if self.output.is_interactive() { TimeDisplay::Relative } else { TimeDisplay::Rfc3339 };
         Printer {
-            display: terminal.display_options(),
-            time_display: times.unwrap_or(usual),
+            display: self.output.display_options(),
+            time_display: times.unwrap_or(default),
             now: self.now,
             zone,
             system_label: self.settings.system_label(),
         }
-    }
-
-    /// Whether a person reads what is printed.
-    pub(crate) fn is_interactive(&self) -> bool {
-        self.terminal.borrow().is_tty()
-    }
-
-    /// Shows a page, through the pager where a person reads it.
-    ///
-    /// # Errors
-    /// Those of standard output.
-    pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-        let mut terminal = self.terminal.borrow_mut();
-        terminal.start_pager(|_| {})?;
-        draw(terminal.output())?;
-        Ok(terminal.finish()?)
-    }
-
-    /// Prints text at once, without a pager.
-    ///
-    /// # Errors
-    /// Those of standard output.
-    pub(crate) fn print(&self, text: &[u8]) -> Result<()> {
-        let mut terminal = self.terminal.borrow_mut();
-        terminal.output().write_all(text)?;
-        Ok(terminal.output().flush()?)
     }
 
     /// Writes a file, whole or not at all, that the caller alone can read.
@@ -319,55 +187,6 @@ impl Context {
         let mut target = export::Destination::file(path, &self.settings.db()?.value)?;
         target.write_all(bytes)?;
         target.finish()
-    }
-
-    /// Waits so long, and tells whether there is still somebody who reads what is printed.
-    ///
-    /// # Errors
-    /// Those of standard output.
-    pub(crate) fn wait_while_open(&self, pause: Duration) -> Result<bool> {
-        let pause = pause.try_into().context("a pause is short")?;
-        Ok(self.terminal.borrow().wait_while_open(pause)?)
-    }
-
-    /// The line that tells how far an input was taken, with the input's name.
-    fn input_progress(&self, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
-        let progress = self
-            .terminal
-            .borrow_mut()
-            .start_progress(reached.input, ProgressTotal::Events(reached.total_bytes));
-        (reached.input.to_owned(), progress)
-    }
-
-    /// Tells on standard error what is good to know; not when `--quiet`.
-    pub(crate) fn note(&self, message: &str) {
-        self.terminal.borrow().note(message);
-    }
-
-    /// Tells on standard error what is wrong, but no reason to end here.
-    pub(crate) fn warn(&self, message: &str) {
-        self.terminal.borrow().warn(message);
-    }
-}
-
-/// What the flags and the environment say of the terminal.
-fn terminal_settings(settings: &Settings) -> TerminalSettings {
-    let environment = &settings.environment;
-    let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
-    TerminalSettings {
-        colour: settings.colour,
-        colour_forced: forced,
-        no_colour: environment.get("NO_COLOR").is_some(),
-        term: environment.text("TERM").map(str::to_owned),
-        columns: environment
-            .text("COLUMNS")
-            .and_then(|columns| columns.parse().ok())
-            .filter(|n| *n > 0),
-        pager: settings.pager().map(str::to_owned),
-        no_pager: settings.no_pager,
-        quiet: settings.quiet,
-        utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
     }
 }
 

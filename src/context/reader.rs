@@ -143,7 +143,23 @@ impl LogReader {
     }
 
     pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
-        self.log.find_by_event_id(event_id)
+        Ok(match self.log.find_by_event_id(event_id)? {
+            EventIdMatch::One(event) if self.scope.matches(&event) => EventIdMatch::One(event),
+            EventIdMatch::One(_) | EventIdMatch::None => EventIdMatch::None,
+            EventIdMatch::Several(ids) => {
+                let mut visible = Vec::with_capacity(ids.len());
+                for id in ids {
+                    visible.extend(self.event(id)?);
+                }
+                match <[Event; 1]>::try_from(visible) {
+                    Ok([event]) => EventIdMatch::One(Box::new(event)),
+                    Err(events) if events.is_empty() => EventIdMatch::None,
+                    Err(events) => {
+                        EventIdMatch::Several(events.iter().map(|event| event.id).collect())
+                    }
+                }
+            }
+        })
     }
 
     /// The names of actors of whom these events give the id alone.

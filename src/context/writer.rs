@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::codec::DecodeOptions;
 use crate::context::Context;
+use crate::context::Output;
 use crate::context::free_space;
 use crate::event::Event;
 use crate::event::NewEvent;
@@ -21,6 +22,7 @@ use crate::store::AppendOutcome;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
 use crate::terminal::UnbufferedStdout;
 use crate::time::Timestamp;
 
@@ -87,14 +89,14 @@ impl LogWriter<'_> {
         };
         let mut shown: Option<(String, ProgressLine)> = None;
         let mut report = |report: ingest::IngestUpdate<'_>| match report {
-            ingest::IngestUpdate::Message(line) => context.warn(line),
+            ingest::IngestUpdate::Message(line) => context.output.warn(line),
             ingest::IngestUpdate::Progress(reached) => {
                 let (name, progress) =
-                    shown.get_or_insert_with(|| context.input_progress(&reached));
+                    shown.get_or_insert_with(|| input_progress(&context.output, &reached));
                 if *name == reached.input {
                     progress.update(reached.bytes, reached.events);
                 } else {
-                    shown = Some(context.input_progress(&reached));
+                    shown = Some(input_progress(&context.output, &reached));
                 }
             }
         };
@@ -113,7 +115,7 @@ impl LogWriter<'_> {
         let wanted = self.context.settings.space_left().value;
         if let Some(left) = free_space(&self.path).filter(|left| *left < wanted) {
             let (log, left) = (self.path.display(), left >> 20);
-            self.context.warn(&format!("only {left} MiB are left for the log {log}"));
+            self.context.output.warn(&format!("only {left} MiB are left for the log {log}"));
         }
     }
 
@@ -167,4 +169,10 @@ impl LogWriter<'_> {
         };
         run(self.log, &self.path, &request, target)
     }
+}
+
+/// The line that shows how far an input was read, with the input's name.
+fn input_progress(output: &Output, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
+    let line = output.start_progress(reached.input, ProgressTotal::Events(reached.total_bytes));
+    (reached.input.to_owned(), line)
 }
