@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::listing;
+use crate::commands::listing::{ListingMode, ListingRequest};
 use crate::commands::{Invocation, RunCommand};
 use crate::failure::Exit;
 
@@ -48,14 +48,12 @@ impl RunCommand for ListArgs {
         let context = &call.into_context()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        let request =
-            listing::ListingRequest { query, search: None, output: &self.output, page: &self.page };
-        if self.follow {
-            return request.follow(context, &zone);
-        }
-        match self.around {
-            Some(id) => request.show_around(context, &zone, id),
-            None => request.show_page(context, &zone),
-        }
+        let mode = match self.around {
+            _ if self.follow => ListingMode::Follow,
+            Some(id) => ListingMode::Around(id),
+            None => ListingMode::Page,
+        };
+        ListingRequest { query, search: None, mode, output: &self.output, page: &self.page }
+            .run(context, &zone)
     }
 }

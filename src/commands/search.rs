@@ -3,7 +3,7 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::listing;
+use crate::commands::listing::{ListingMode, ListingRequest};
 use crate::commands::search_summary::SubjectSearch;
 use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
@@ -82,22 +82,23 @@ impl SearchArgs {
         &self,
         context: &Context,
         subject: SearchSubject,
-        asked: &str,
-        who: Query,
+        search_term: &str,
+        subject_query: Query,
     ) -> Result<Exit> {
         let zone = context.zone()?;
-        let narrowed = self.filter.query(&context.clock(&zone))?;
-        listing::ListingRequest {
-            query: who.clone().and(narrowed),
+        let filter = self.filter.query(&context.clock(&zone))?;
+        ListingRequest {
+            query: subject_query.clone().and(filter),
             search: Some(SubjectSearch {
                 subject,
-                search_term: asked,
-                subject_query: who,
+                search_term,
+                subject_query,
                 has_filter: !self.filter.is_empty(),
             }),
+            mode: ListingMode::Page,
             output: &self.output,
             page: &self.page,
         }
-        .show_page(context, &zone)
+        .run(context, &zone)
     }
 }
