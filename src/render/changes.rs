@@ -7,6 +7,9 @@ use crate::event::diff::Change;
 use crate::event::json::JsonObject;
 use crate::event::json::parse_string;
 use crate::render::Printer;
+use crate::render::indentation::LABEL_WIDTH;
+use crate::render::indentation::MIN_VALUE_WIDTH;
+use crate::render::indentation::indented;
 use crate::render::json;
 use crate::render::styled::StyledText;
 use crate::render::table;
@@ -18,8 +21,6 @@ use crate::text;
 
 /// The widest that a field's name gets.
 const MAX_NAME_WIDTH: usize = 24;
-/// Narrower than this, a value is not shown beside another one.
-const MIN_VALUE_WIDTH: usize = 12;
 /// What stands for the side of a field that was not there.
 const ABSENT: &str = "(none)";
 /// Lines around a change that are shown with it.
@@ -140,7 +141,7 @@ impl Printer<'_> {
 
 /// How wide the names are at least: as the labels above them, where there is room.
 fn min_name_width(page: Option<usize>) -> usize {
-    if page.is_some_and(|page| page < 60) { 0 } else { super::detail::LABEL_WIDTH }
+    if page.is_some_and(|page| page < 60) { 0 } else { LABEL_WIDTH }
 }
 
 /// Whether both values stand on the line of their field: short ones, and texts that wrap well.
@@ -242,23 +243,4 @@ fn push_diff_lines<'a>(steps: &mut Vec<DiffLine<'a>>, old: &'a [String], new: &'
             j += 1;
         }
     }
-}
-
-/// A line on a page, `by` blanks in, its continuations under its own beginning and two further.
-pub(super) fn indented(line: &StyledText, by: usize, page: Option<usize>) -> Vec<StyledText> {
-    let own = line.text().len() - line.text().trim_start_matches(' ').len();
-    let blanks = |count: usize| StyledText::plain(&" ".repeat(count));
-    let whole = |rest: &StyledText, by: usize| {
-        let mut whole = blanks(by);
-        whole.append(rest);
-        whole
-    };
-    let first_room = page.map_or(usize::MAX, |page| page.saturating_sub(by).max(MIN_VALUE_WIDTH));
-    if line.width() <= first_room {
-        return vec![whole(line, by)];
-    }
-    let hanging = (own + 2).min(first_room / 2);
-    let pieces = line.trim_start().wrap(first_room - hanging);
-    let indents = std::iter::once(by + own.min(hanging)).chain(std::iter::repeat(by + hanging));
-    pieces.iter().zip(indents).map(|(piece, by)| whole(piece, by)).collect()
 }

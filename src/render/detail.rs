@@ -10,8 +10,9 @@ use crate::event::field::FIELDS;
 use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::TimeDisplay;
-use crate::render::changes::indented;
 use crate::render::columns;
+use crate::render::indentation::LABEL_WIDTH;
+use crate::render::indentation::indented;
 use crate::render::json;
 use crate::render::styled::StyledText;
 use crate::render::table;
@@ -21,8 +22,6 @@ use crate::render::table::GAP;
 use crate::render::theme::TextStyle;
 use crate::time;
 
-/// How wide labels are at least.
-pub(super) const LABEL_WIDTH: usize = 12;
 /// The blanks before all but the headline.
 const INDENT: usize = 2;
 /// The page that the headline is set on where there is none to keep to.

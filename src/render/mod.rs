@@ -12,6 +12,7 @@ mod columns;
 mod detail;
 mod findings;
 mod footer;
+mod indentation;
 mod json;
 mod labels;
 mod listing;
