@@ -16,8 +16,8 @@ use crate::time::Zone;
 
 /// The record before and after: the fields are made a diff of, and so are no fields of the event.
 const RECORD_STATES: [(&str, &str); 2] = [
-    ("before", "the record before, a JSON object; with --after it becomes the diff"),
-    ("after", "the record after, a JSON object"),
+    ("before", "the record before the change, a JSON object; with --after it makes the diff"),
+    ("after", "the record after the change, a JSON object"),
 ];
 
 /// What the flags say of an event: a field's name and the text that it was given.

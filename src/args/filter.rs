@@ -11,7 +11,7 @@ use crate::query::Clock;
 use crate::query::Query;
 use crate::query::QueryError;
 
-const HEADING: &str = "Filters (each can be repeated: the same one widens, others narrow)";
+const HEADING: &str = "Filters (can be repeated: the same filter widens, different filters narrow)";
 const SEARCH_FLAG: &str = "search";
 /// Flags for what is asked often: what they stand for in the language, and their help.
 const SHORTHAND_FLAGS: [(&str, &str, &str, &str); 2] = [
@@ -70,7 +70,7 @@ impl clap::Args for FilterArgs {
             .value_name("QUERY")
             .action(ArgAction::Append)
             .num_args(0..)
-            .help("What to find: words, \"phrases\" and QUALIFIER:VALUE, a leading - excludes");
+            .help("Words, \"phrases\" and QUALIFIER:VALUE to search for; a leading - excludes");
         let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
             let argument = argument(flag, capitalize(qualifier.help))
@@ -82,9 +82,12 @@ impl clap::Args for FilterArgs {
         let short = SHORTHAND_FLAGS
             .map(|(flag, _, _, help)| argument(flag, capitalize(help)).action(ArgAction::SetTrue));
         let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
-        let search = argument(SEARCH_FLAG, "One phrase as it stands, looked for like words")
-            .value_name("PHRASE")
-            .action(ArgAction::Append);
+        let search = argument(
+            SEARCH_FLAG,
+            "A phrase, taken literally; searched for in the same fields as words",
+        )
+        .value_name("PHRASE")
+        .action(ArgAction::Append);
         command.arg(words).args(flags).args(short).arg(today).arg(search)
     }
 

@@ -22,7 +22,7 @@ use crate::settings::Overrides;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The log [default: /var/lib/activity/activity.db where it can be read, else your own]
+    /// The log [default: /var/lib/activity/activity.db if you can read it, else your own]
     #[arg(long, global = true, value_name = "PATH")]
     db: Option<PathBuf>,
     /// The config [default: /etc/activity/config.toml, else your own]
@@ -31,13 +31,13 @@ pub(crate) struct GlobalArgs {
     /// The time zone to read and show times in [default: the host's]
     #[arg(long, global = true, value_name = "ZONE")]
     tz: Option<String>,
-    /// When to colour: auto, always or never [default: auto]
+    /// When to use colour: auto, always or never [default: auto]
     #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
     color: Option<Colour>,
     /// Print nothing on standard error when all is well
     #[arg(long, global = true)]
     quiet: bool,
-    /// Print straight to the terminal, without a pager
+    /// Print directly to the terminal, without a pager
     #[arg(long, global = true)]
     no_pager: bool,
 }

@@ -15,16 +15,16 @@ pub(crate) struct OutputArgs {
     /// Show the columns of a view: activity or http
     #[arg(long, value_name = "VIEW", hide_possible_values = true)]
     view: Option<TableView>,
-    /// Show these columns, or with +NAME,… these besides
+    /// Show these columns; +NAME,… adds them to those of the view
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     columns: Option<String>,
-    /// Print a table, JSON Lines or CSV: table, json or csv [default: table]
+    /// The form of the output: table, json (JSON Lines) or csv [default: table]
     #[arg(long, value_name = "FORM", hide_possible_values = true)]
     output: Option<OutputFormat>,
     /// Print JSON Lines, the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
-    /// Show times relative, local or utc [default: relative on a terminal]
+    /// Show times relative, local or utc [default: relative on a terminal, else exact]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     time: Option<TimeDisplayArg>,
 }

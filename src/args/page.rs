@@ -22,10 +22,10 @@ pub(crate) struct PageArgs {
     /// Show the Nth page
     #[arg(long, value_name = "N", conflicts_with = "after")]
     page: Option<NonZeroU64>,
-    /// Go on behind this row: its OCCURRED_AT,ID
+    /// Continue after this row, named by its OCCURRED_AT,ID
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
-    /// Sort by a field or a column, descending unless FIELD:asc
+    /// Sort by a field or a column, in descending order unless FIELD:asc
     #[arg(long, value_name = "FIELD")]
     sort: Option<String>,
 }

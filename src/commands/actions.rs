@@ -9,24 +9,24 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  All that this log knows:
+  All actions in this log:
   $ activity actions
 
-  The actions that came less than ten times:
+  The actions that occurred fewer than ten times:
   $ activity actions --json | jq -r 'select(.count < 10).action'";
 
 /// The days of the rhythm, today included.
 const RHYTHM_DAYS: i32 = 14;
 
-/// List the actions that the log knows: how many of each, when last, and how often of late
+/// List the actions in the log: how many events of each, the last one, and the rhythm by day
 ///
-/// An action that used to come and has stopped is marked: it has gone quiet. Its own rhythm over the
-/// last 28 days decides on that, as in the digest. From cron, which mails what is printed,
-/// `activity actions --stale --quiet` speaks up alone when there is one.
+/// An action that used to occur and has stopped is marked: it has gone quiet. Its own rhythm over the
+/// last 28 days decides, as in the digest. Cron mails what a command prints, and
+/// `activity actions --stale --quiet` prints nothing unless an action has gone quiet.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ActionsArgs {
-    /// List only those that have gone quiet; exit 1 if there is one
+    /// List only actions that have gone quiet; exit with 1 if there is one
     #[arg(long)]
     stale: bool,
     /// Print JSON Lines

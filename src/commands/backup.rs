@@ -11,21 +11,21 @@ Examples:
   A copy for each day of the week:
   $ activity backup \"activity-$(date +%u).db\"
 
-  Look into a copy:
+  Make a copy, and list its events:
   $ activity backup copy.db && activity --db copy.db list";
 
-/// Copy the whole log into FILE while others go on writing
+/// Copy the whole log to FILE while others continue to write
 ///
-/// The copy is the log as it was at one moment, in one file, for its owner alone. It is verified first
-/// and gets its name when it holds: until then a FILE that is there stays as it was. A plain `cp` loses
-/// the events that are in the write-ahead log.
+/// The copy is the log as it was at one moment, in one file that only its owner can read. It is verified
+/// before it gets its name; until then an existing FILE stays as it was. A plain `cp` loses the events
+/// that are still in the write-ahead log.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct BackupArgs {
-    /// Where the copy goes; a file that is there is replaced
+    /// The file to write; an existing one is replaced
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Print what was copied as one JSON object
+    /// Print a summary of the copy as one JSON object
     #[arg(long, help_heading = "Output")]
     json: bool,
 }

@@ -6,10 +6,10 @@ use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  For bash, which takes them in with `. activity.bash`:
+  For bash, which loads them with `. activity.bash`:
   $ activity completions bash > activity.bash
 
-  For fish, which finds them in ~/.config/fish/completions:
+  For fish, which loads them from ~/.config/fish/completions:
   $ activity completions fish > activity.fish";
 
 /// Print the completions for a shell

@@ -19,12 +19,13 @@ Examples:
   How many events the last week had, for a program:
   $ activity digest --days 7 --json | jq .total";
 
-/// Mail what happened since the last digest, also when nothing did
+/// Mail what happened since the last digest, even if nothing did
 ///
-/// Every event is in exactly one digest that was sent: each covers what came since the one before. A
-/// query or a time makes one that stands beside them and moves nothing. When the log cannot be read,
-/// a plain mail says so. `[digest]` in the config names sender, recipients and transport; the key is
-/// read from a file or from SENDGRID_API_KEY, the SMTP password from ACTIVITY_SMTP_PASSWORD.
+/// Every event is in exactly one regular digest: each covers the events recorded since the one before.
+/// A query or a time makes an extra digest, which changes nothing for the regular ones. If the log
+/// cannot be read, a plain mail says so. `[digest]` in the config names sender, recipients and
+/// transport; the SendGrid key is read from a file or from SENDGRID_API_KEY, the SMTP password from
+/// ACTIVITY_SMTP_PASSWORD.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct DigestArgs {
@@ -37,7 +38,7 @@ pub(crate) struct DigestArgs {
     /// Print the digest, or the history, as JSON; send and record nothing
     #[arg(long, conflicts_with = "dry_run", help_heading = "Digest")]
     json: bool,
-    /// Send a copy to ADDRESS in place of the config's recipients; it moves nothing [can be repeated]
+    /// Send an extra digest to ADDRESS instead of the config's recipients [can be repeated]
     #[arg(long, value_name = "ADDRESS", help_heading = "Digest")]
     to: Vec<String>,
     /// List the digests that were sent and those that failed

@@ -13,26 +13,26 @@ Examples:
   The failures of the last month, for a spreadsheet:
   $ activity export -o failures.csv --failed --days 30
 
-  Everything about one record, into another program:
+  Everything about one record, for another program:
   $ activity export --jsonl target:user/17 | jq -r .action";
 
-/// Write all that a filter matches as CSV or JSON Lines, oldest first
+/// Write all events that a filter matches as CSV or JSON Lines, oldest first
 ///
-/// The log keeps who exported what: a `log.export` event is recorded before the first row goes out,
-/// and nothing is exported if that fails. Without a format the ending of FILE decides.
+/// The log records who exports what: a `log.export` event is written before the first row goes out, and
+/// nothing is exported if that fails. Without --csv or --jsonl the ending of FILE decides on the format.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
-    /// Write CSV, guarded against spreadsheets that run cells
+    /// Write CSV; cells that a spreadsheet would run as formulas are made harmless
     #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
     csv: bool,
     /// Write JSON Lines, as list --json prints them
     #[arg(long, help_heading = "Output")]
     jsonl: bool,
-    /// Write FILE, whole or not at all, in place of standard output
+    /// Write to FILE, whole or not at all, instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Leave cells as they are that a spreadsheet would run
+    /// Leave cells unchanged that a spreadsheet would run as formulas
     #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
     raw: bool,
     #[command(flatten)]

@@ -36,7 +36,7 @@ const STDIN_PATH: &str = "/dev/stdin";
 
 const EXAMPLES: &str = "\
 Examples:
-  The events of a file, each of them once, however often this is called:
+  The events of a file; to repeat the command adds no duplicates:
   $ activity ingest events.jsonl
 
   One event, from a hook:
@@ -44,28 +44,28 @@ Examples:
 
 /// Record events from files, standard input or flags
 ///
-/// Takes JSON Lines, a JSON array, CSV with the header of export, or mirror lines, and tells them apart
-/// by their first line. With --action it records one event from flags. It makes the log when there is
-/// none. What was told as ingested is on the disk.
+/// Reads JSON Lines, a JSON array, CSV with the header that export writes, or mirror lines, and detects
+/// which by the first line. With --action it records one event from flags. It creates the log if there
+/// is none. Events that are reported as ingested are on the disk.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct IngestArgs {
-    /// The files; without one, and without a flag of the event, standard input
+    /// The files to read; standard input if there is none and no flag describes an event
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Read the input as jsonl, json, csv or mirror [default: what its first line looks like]
+    /// Read the input as jsonl, json, csv or mirror [default: detected from its first line]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Input")]
     format: Option<EventFormat>,
-    /// Read times that have no offset in this zone
+    /// The zone of times that have no offset
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
-    /// Add the rejected lines to FILE as they came, for repair
+    /// Append the rejected lines to FILE unchanged, for repair
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     rejects: Option<PathBuf>,
-    /// Record nothing if one line is rejected
+    /// Record nothing if any line is rejected
     #[arg(long, help_heading = "Input")]
     strict: bool,
-    /// Take a known file from its beginning
+    /// Read a file from its beginning even if it was ingested before
     #[arg(long, help_heading = "Input")]
     again: bool,
     /// Read CSV that was exported with --raw

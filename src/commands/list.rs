@@ -11,16 +11,16 @@ use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  What people did since yesterday, without the machines:
+  The events since yesterday, without those of the system:
   $ activity list since:yesterday -is:system
 
-  The sign-ins that failed in the last week, with address and status:
+  The failed sign-ins of the last week, with address and status:
   $ activity list 'action:auth.*' is:failed --days 7 --columns +ip,status";
 
 /// Show events, newest first
 ///
-/// Without a filter this shows the newest 50. Filters narrow; the same filter given twice widens.
-/// Words are looked for in the labels of actor and target and in the title.
+/// Without a filter it shows the newest 50 events. Different filters narrow the result; the same filter
+/// given twice widens it. Words are searched for in the labels of actor and target and in the title.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
@@ -30,10 +30,10 @@ pub(crate) struct ListArgs {
     output: OutputArgs,
     #[command(flatten)]
     page: PageArgs,
-    /// Show the newest 10, then what arrives, in order of arrival
+    /// Show the newest 10 events, then each new event when it is recorded
     #[arg(long, help_heading = "Paging", conflicts_with_all = ["page", "after", "sort", "around"])]
     follow: bool,
-    /// Show what happened around an event, oldest first: 5 before and after, or --limit each
+    /// Show the events around an event, oldest first: 5 before and 5 after, or --limit on each side
     #[arg(
         long,
         value_name = "ID",

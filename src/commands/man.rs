@@ -6,17 +6,17 @@ use crate::failure::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:
-  The page of the program, which `man ./activity.1` shows:
+  The page of the program, to be read with `man ./activity.1`:
   $ activity man > activity.1
 
-  The page of one command, for a folder man1 of the manual:
+  The page of one command, for the folder man1 of a manual:
   $ activity man list > activity-list.1";
 
-/// Print the manual page, or that of one command
+/// Print the manual page of the program or of one command
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ManArgs {
-    /// The command whose page is meant
+    /// The command; without it, the page of the program
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }

@@ -40,8 +40,9 @@ const ABOUT: &str = "Who did what, when, and against which record";
 const LONG_ABOUT: &str = "\
 Who did what, when, and against which record
 
-Keeps the activity of sites, services and hosts in one SQLite file that can only grow, and finds it \
-again. `activity COMMAND --help` tells the rest.";
+Keeps the activity of sites, services and hosts in one SQLite file, and finds it again. Events are \
+added and never changed; only `activity sweep` removes old ones, and it records that it did. \
+`activity COMMAND --help` describes a command in full.";
 
 /// A command with its arguments.
 trait RunCommand: Args {

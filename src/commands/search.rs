@@ -13,7 +13,7 @@ use crate::render::SearchSubject;
 
 const ACTOR_EXAMPLES: &str = "\
 Examples:
-  All that Jerome ever did, under his own name or as somebody else:
+  Everything that Jerome Cruz ever did, also as somebody else:
   $ activity search-actor 'Jerome Cruz'
 
   What the user with the id 3 deleted:
@@ -24,16 +24,16 @@ Examples:
   The history of one user's record:
   $ activity search-target user/17
 
-  What became of a page, known by its slug, oldest first:
+  The history of a page, found by its slug, oldest first:
   $ activity search-target spring-launch --sort when:asc";
 
-/// Show all that one person did, also as somebody else's impersonator
+/// Show everything that one person did, also while impersonating somebody else
 ///
-/// Heads the table with a summary: how many events, from when to when, under which labels and ids.
+/// A summary above the table says how many events, from when to when, under which labels and ids.
 #[derive(clap::Args)]
 #[command(after_long_help = ACTOR_EXAMPLES)]
 pub(crate) struct SearchActorArgs {
-    /// The id exactly, or the label in any case; * stands for anything
+    /// The exact id, or the label in any case; * matches any text
     #[arg(value_name = "ACTOR")]
     actor: String,
     #[command(flatten)]
@@ -42,11 +42,11 @@ pub(crate) struct SearchActorArgs {
 
 /// Show the full history of one record
 ///
-/// Heads the table with a summary: how many events, from when to when, by whom.
+/// A summary above the table says how many events, from when to when, and by whom.
 #[derive(clap::Args)]
 #[command(after_long_help = TARGET_EXAMPLES)]
 pub(crate) struct SearchTargetArgs {
-    /// The id or slug exactly, or the label in any case; TYPE/ID where an id alone is not enough
+    /// The exact id or slug, or the label in any case; TYPE/ID if an id alone is ambiguous
     #[arg(value_name = "[TYPE/]ID")]
     target: String,
     #[command(flatten)]

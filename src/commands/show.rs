@@ -13,20 +13,20 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  The whole record of the first event, by its place in the log:
+  The first event of the log:
   $ activity show 1
 
-  What it changed, for a script:
+  Its changes, for a script:
   $ activity show 1 --json | jq .diff";
 
 /// Show one event in full
 ///
-/// Every field, the diff as before → after of what changed, the payload indented. An event goes by
-/// its place in the log, or by the id that its emitter gave it, of which the beginning suffices.
+/// Shows every field, each change as before → after, and the payload indented. An event is named by its
+/// id in the log, or by the event_id that its emitter gave it, of which the beginning is enough.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// A number is an id; other text an event_id, or the beginning of just one
+    /// A number is an id; any other text is an event_id, or the beginning of exactly one
     #[arg(value_name = "ID|EVENT_ID")]
     event: String,
     /// Print one JSON object

@@ -10,27 +10,27 @@ use crate::time::Span;
 
 const EXAMPLES: &str = "\
 Examples:
-  What would go, and by which rule:
+  The events that would be removed, and by which rule:
   $ activity sweep --keep 2y --dry-run
 
   What cron runs every night:
   $ activity sweep --keep 365d";
 
-/// Remove the events that are older than the log is to keep
+/// Remove the events that are past their retention
 ///
-/// How long that is says `[retention]` in the config: `keep`, and rules of which the first that fits an
-/// event decides. One `retention.sweep` event vouches for what is removed, so the log can be verified
-/// as before. Ingest goes on meanwhile, an export is waited for. Disk space is given back. Ended
-/// midway, it is finished by the next sweep.
+/// `[retention]` in the config says how long events are kept: `keep`, and rules, of which the first that
+/// matches an event decides. One `retention.sweep` event vouches for the removed events, so the log
+/// still verifies. Ingest continues meanwhile; the sweep waits for a running export. It returns the disk
+/// space. If it is interrupted, the next sweep finishes it.
 ///
-/// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the digests that failed
-/// since; and what a `[[mirror]]` of the config has yet to deliver. This version delivers nothing, so
-/// that is all that its query fits, unless it says `enabled = false` or `start = "now"`. An `[[alert]]`
-/// keeps nothing.
+/// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the failed digests after
+/// it; and the events that a `[[mirror]]` of the config has not delivered yet. This version delivers
+/// nothing, so these are all events that match the mirror's query, unless the mirror says
+/// `enabled = false` or `start = "now"`. An `[[alert]]` keeps nothing.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct SweepArgs {
-    /// Keep what no rule fits so long, in place of `keep` in the config: 365d, 2y, 12h
+    /// Keep events that no rule matches for DURATION, instead of `keep` in the config: 365d, 2y, 12h
     #[arg(
         long,
         value_name = "DURATION",
@@ -39,10 +39,10 @@ pub(crate) struct SweepArgs {
         help_heading = "Sweep"
     )]
     keep: Option<Span>,
-    /// Count by action what would be removed; remove and record nothing
+    /// Count the events that would be removed, by action; remove and record nothing
     #[arg(long, help_heading = "Sweep")]
     dry_run: bool,
-    /// Sweep though the clock is more than 30 days past the newest event
+    /// Sweep even if the clock is more than 30 days past the newest event
     #[arg(long, conflicts_with = "dry_run", help_heading = "Sweep")]
     force: bool,
     /// Print what was, or would be, removed as JSON

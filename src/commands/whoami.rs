@@ -9,16 +9,16 @@ use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  Who the log takes you for, and which log that is:
+  Who you are to the log, and which log that is:
   $ activity whoami
 
   The stamp on the events that you record, for a script:
   $ activity whoami --json | jq -r .recorded_by";
 
-/// Tell who the log takes you for, and what you may do
+/// Show who you are to the log, and what you may do
 ///
-/// Names the log and the config too, each with what decided on it: a flag, a variable, the config or
-/// the default.
+/// Also names the log and the config, each with its origin: a flag, a variable, the config or the
+/// default.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct WhoamiArgs {
