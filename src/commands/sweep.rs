@@ -1,9 +1,12 @@
 use anyhow::Result;
 
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::context::Context;
 use crate::failure::Exit;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
+use crate::retention::RetentionPolicy;
 use crate::sweep::SweepEnd;
 use crate::text;
 use crate::time::Span;
@@ -55,34 +58,15 @@ impl RunCommand for SweepArgs {
         let context = &call.into_context()?;
         let retention = context.retention(self.keep)?;
         if self.dry_run {
-            let reader = context.log().open_reader()?;
-            if let Some(why) = reader.clock_ahead_reason(context.now)? {
-                context.output.note(&format!("a sweep would be refused without --force: {why}"));
-            }
-            let doomed = reader.sweep_preview(&retention, context.now)?;
-            if self.json {
-                context.output.print(&json_line(&doomed.summary.to_json().to_string()))?;
-            } else {
-                let zone = context.zone()?;
-                let printer = context.printer(&zone, None);
-                context.output.show(|out| {
-                    printer.write_sweep_preview(
-                        &doomed.rows,
-                        doomed.summary.held,
-                        doomed.events,
-                        out,
-                    )
-                })?;
-            }
-            return Ok(Exit::Success);
+            return self.print_preview(context, &retention);
         }
         let interrupt = Interrupt::listen()?;
         match context.log().sweep(&retention, self.force, &interrupt)? {
-            SweepEnd::Done(swept) if self.json => {
-                context.output.print(&json_line(&swept.to_json().to_string()))?;
+            SweepEnd::Done(summary) if self.json => {
+                context.output.print(&json_line(&summary.to_json().to_string()))?;
             }
-            SweepEnd::Done(swept) => {
-                context.output.print(format!("{}\n", swept.to_line()).as_bytes())?
+            SweepEnd::Done(summary) => {
+                context.output.print(format!("{}\n", summary.to_line()).as_bytes())?;
             }
             SweepEnd::Interrupted { signal, vouched } => {
                 context.output.warn(if vouched {
@@ -92,6 +76,32 @@ impl RunCommand for SweepArgs {
                 });
                 interrupt::reraise(signal)?;
             }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl SweepArgs {
+    /// Prints the events that would be removed.
+    fn print_preview(&self, context: &Context, retention: &RetentionPolicy) -> Result<Exit> {
+        let reader = context.log().open_reader()?;
+        if let Some(why) = reader.clock_ahead_reason(context.now)? {
+            context.output.note(&format!("a sweep would be refused without --force: {why}"));
+        }
+        let preview = reader.sweep_preview(retention, context.now)?;
+        if self.json {
+            context.output.print(&json_line(&preview.summary.to_json().to_string()))?;
+        } else {
+            let zone = context.zone()?;
+            let printer = context.printer(&zone, None);
+            context.output.show(|out| {
+                printer.write_sweep_preview(
+                    &preview.rows,
+                    preview.summary.held,
+                    preview.events,
+                    out,
+                )
+            })?;
         }
         Ok(Exit::Success)
     }
