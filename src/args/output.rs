@@ -1,4 +1,4 @@
-//! In which form a listing comes.
+//! The form of a listing.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -38,7 +38,7 @@ pub(crate) enum OutputFormat {
     Csv,
 }
 
-/// How a person wants times.
+/// The values of `--time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TimeDisplayArg {
     Relative,
@@ -51,10 +51,10 @@ impl OutputArgs {
         if self.json { OutputFormat::Json } else { self.output.unwrap_or_default() }
     }
 
-    /// The columns of a table.
+    /// Returns the columns of the table.
     ///
     /// # Errors
-    /// Usage: a column that there is not.
+    /// [`Exit::Usage`](crate::failure::Exit::Usage): an unknown column.
     pub(crate) fn columns(&self) -> Result<TableColumns> {
         let view = self.view.unwrap_or_default();
         match &self.columns {
@@ -63,7 +63,7 @@ impl OutputArgs {
         }
     }
 
-    /// How times are written, where that was said.
+    /// Returns how to write times, if a flag says it.
     pub(crate) fn time_display(&self) -> Option<TimeDisplay> {
         self.time.map(|time| match time {
             TimeDisplayArg::Relative => TimeDisplay::Relative,

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::failure::Exit;
 use crate::text;
 
@@ -33,14 +34,14 @@ pub(crate) struct BackupArgs {
 impl RunCommand for BackupArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
-        let copied = context.log().back_up(&self.file)?;
+        let summary = context.log().back_up(&self.file)?;
         let name = self.file.display().to_string();
         let line = if self.json {
-            copied.to_json(&name)
+            summary.to_json(&name)
         } else {
-            let (id, hash) = copied.head;
+            let (id, hash) = summary.head;
             let (events, size) =
-                (text::plural(copied.events, "event"), text::format_bytes(copied.bytes));
+                (text::plural(summary.events, "event"), text::format_bytes(summary.bytes));
             format!("backup {}: {events}, head {id}:{hash}, {size}", text::escape(&name))
         };
         context.output.print(format!("{line}\n").as_bytes())?;

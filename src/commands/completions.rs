@@ -1,7 +1,10 @@
 use anyhow::Result;
 use clap_complete::Shell;
 
-use crate::commands::{Invocation, RunCommand, definition, print_text};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::definition;
+use crate::commands::print_text;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -23,7 +26,7 @@ pub(crate) struct CompletionsArgs {
 
 impl RunCommand for CompletionsArgs {
     fn run(self, _: Invocation) -> Result<Exit> {
-        // Into memory first: the generator panics where it cannot write.
+        // Written to memory first, because the generator panics on a write error.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(None), "activity", &mut script);
         print_text(&script)

@@ -1,6 +1,7 @@
 use anyhow::Result;
 
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -41,16 +42,18 @@ impl RunCommand for DoctorArgs {
             context.output.print(format!("{line}\n").as_bytes())?;
             return Ok(Exit::Success);
         }
-        let (context, fault) = &call.into_context_despite_config()?;
-        let diagnosis = context.log().diagnose(fault.as_ref())?;
+        let (context, config_error) = &call.into_context_despite_config()?;
+        let diagnosis = context.log().diagnose(config_error.as_ref())?;
         if self.json {
             context.output.print(format!("{}\n", diagnosis.to_json()).as_bytes())?;
         } else {
             let zone = context.zone()?;
             let printer = context.printer(&zone, None);
-            let (status, words) = diagnosis.verdict();
+            let (status, verdict) = diagnosis.verdict();
             let sections = diagnosis.sections();
-            context.output.show(|out| printer.write_findings(&sections, (status, &words), out))?;
+            context
+                .output
+                .show(|out| printer.write_findings(&sections, (status, &verdict), out))?;
         }
         Ok(if diagnosis.is_healthy() { Exit::Success } else { Exit::Negative })
     }

@@ -3,9 +3,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::export::ExportFormat;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::store::Create;
 
 const EXAMPLES: &str = "\
@@ -52,11 +54,11 @@ impl RunCommand for ExportArgs {
 
 impl ExportArgs {
     fn format(&self) -> Result<ExportFormat, Failure> {
-        let by_name = || self.output.as_deref().and_then(ExportFormat::from_path);
+        let from_path = || self.output.as_deref().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
             (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
             (_, true) => Some(ExportFormat::JsonLines),
-            _ => by_name(),
+            _ => from_path(),
         };
         match format {
             Some(ExportFormat::Csv { .. }) => Ok(ExportFormat::Csv { raw: self.raw }),
@@ -65,12 +67,11 @@ impl ExportArgs {
             }
             Some(ExportFormat::JsonLines) => Ok(ExportFormat::JsonLines),
             None => {
-                let name = self.output.as_ref().map(|path| path.display());
-                let what = match name {
-                    Some(name) => format!("{name}: the ending tells no format"),
+                let message = match &self.output {
+                    Some(path) => format!("{}: the ending tells no format", path.display()),
                     None => "no format is given".to_owned(),
                 };
-                Err(Failure::new(Exit::Usage, what).hint("--csv or --jsonl"))
+                Err(Failure::new(Exit::Usage, message).hint("--csv or --jsonl"))
             }
         }
     }

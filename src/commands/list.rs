@@ -5,8 +5,10 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::listing::{ListingMode, ListingRequest};
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::listing::ListingMode;
+use crate::commands::listing::ListingRequest;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\

@@ -1,8 +1,12 @@
 use anyhow::{Context, Result};
 use clap_mangen::Man;
 
-use crate::commands::{Invocation, RunCommand, definition, print_text};
-use crate::failure::{Exit, Failure};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::definition;
+use crate::commands::print_text;
+use crate::failure::Exit;
+use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +27,7 @@ pub(crate) struct ManArgs {
 
 impl RunCommand for ManArgs {
     fn run(self, _: Invocation) -> Result<Exit> {
-        // Building fills in what the commands have in common and how each is called in full.
+        // `build` fills in the global flags and the full name of each command.
         let mut cli = definition(None);
         cli.build();
         let page = match &self.command {

@@ -2,11 +2,13 @@ use anyhow::Result;
 
 use crate::args::command_line;
 use crate::codec;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::render;
 use crate::store::EventIdMatch;
 use crate::text;
@@ -47,9 +49,9 @@ impl RunCommand for ShowArgs {
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
-        let mut nearby = command_line::command_prefix(&context.arguments);
-        nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
-        let nearby = render::shell_command(&nearby);
+        let mut words = command_line::command_prefix(&context.arguments);
+        words.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
+        let nearby = render::shell_command(&words);
         context.output.show(|out| printer.write_detail(&event, &nearby, out))?;
         Ok(Exit::Success)
     }
@@ -57,31 +59,31 @@ impl RunCommand for ShowArgs {
 
 impl ShowArgs {
     fn find_event(&self, context: &Context) -> Result<Event> {
-        let named = self.event.as_str();
+        let name = self.event.as_str();
         let reader = context.log().open_reader()?;
-        let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         let found = if is_number {
-            // A number that no id has room for is one that there is not.
-            let id = named.parse().ok().map(EventId);
+            // No event has an id beyond the range of ids.
+            let id = name.parse().ok().map(EventId);
             let event = id.map(|id| reader.event(id)).transpose()?.flatten();
             event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
         } else {
-            reader.find_by_event_id(named)?
+            reader.find_by_event_id(name)?
         };
-        let quoted = text::escape(named);
+        let quoted = text::escape(name);
         match found {
             EventIdMatch::One(event) => Ok(*event),
             EventIdMatch::None => {
-                let what = format!("there is no event {quoted}");
-                Err(Failure::new(Exit::Negative, what)
+                let message = format!("there is no event {quoted}");
+                Err(Failure::new(Exit::Negative, message)
                     .hint("activity list shows the newest")
                     .into())
             }
             EventIdMatch::Several(ids) => {
                 let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
-                let what = format!("{quoted} is not just one event");
+                let message = format!("{quoted} is not just one event");
                 let hint = format!("it can be {}: activity show ID", ids.join(", "));
-                Err(Failure::new(Exit::Usage, what).hint(hint).into())
+                Err(Failure::new(Exit::Usage, message).hint(hint).into())
             }
         }
     }

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::read_anchors;
 use crate::failure::Exit;
 use crate::verify::VerifyOptions;

@@ -2,7 +2,8 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::caller::User;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
@@ -47,7 +48,7 @@ impl RunCommand for WhoamiArgs {
     }
 }
 
-/// What is known, under the names that `--json` promises.
+/// Returns the facts, under the names that `--json` promises.
 fn facts(context: &Context) -> Result<Map<String, Value>> {
     let caller = &context.caller;
     let log = context.settings.db()?;
@@ -78,22 +79,22 @@ fn facts(context: &Context) -> Result<Map<String, Value>> {
     Ok(facts)
 }
 
-/// The same for a person, a line each.
+/// Returns the facts for a person, one row each.
 fn display_rows(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| match facts.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
         None => String::new(),
     };
-    let mut told = vec![
+    let mut rows = vec![
         ("user", format!("{} ({})", text("user"), text("uid"))),
         ("recorded as", text("recorded_by")),
         ("may", text("may")),
         ("log", format!("{} ({})", text("log"), text("log_from"))),
     ];
     if facts.contains_key("config") {
-        told.push(("config", format!("{} ({})", text("config"), text("config_from"))));
+        rows.push(("config", format!("{} ({})", text("config"), text("config_from"))));
     }
-    told.push(("zone", format!("{} ({})", text("zone"), text("zone_from"))));
-    told
+    rows.push(("zone", format!("{} ({})", text("zone"), text("zone_from"))));
+    rows
 }

@@ -55,30 +55,30 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Finds out what holds for this run.
+    /// Reads settings and caller of this run.
     ///
     /// # Errors
-    /// Those of the config; rights that are not the caller's.
+    /// Those of the config; a set-user-ID or set-group-ID program.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
         caller::refuse_setuid_or_setgid()?;
         Ok(Self::with_settings(Settings::resolve(flags, Environment::read())?, arguments))
     }
 
-    /// As [`Context::new`], but where the config cannot be read it is left out, and comes with why.
+    /// Like [`Context::new`], but leaves out a config that cannot be read, and returns its error too.
     ///
     /// # Errors
-    /// Rights that are not the caller's.
+    /// A set-user-ID or set-group-ID program.
     pub(crate) fn new_despite_config(
         flags: Overrides,
         arguments: Vec<OsString>,
     ) -> Result<(Self, Option<anyhow::Error>)> {
         caller::refuse_setuid_or_setgid()?;
         let environment = Environment::read();
-        let (settings, fault) = match Settings::resolve(flags.clone(), environment.clone()) {
+        let (settings, config_error) = match Settings::resolve(flags.clone(), environment.clone()) {
             Ok(settings) => (settings, None),
-            Err(fault) => (Settings::without_config(flags, environment), Some(fault)),
+            Err(error) => (Settings::without_config(flags, environment), Some(error)),
         };
-        Ok((Self::with_settings(settings, arguments), fault))
+        Ok((Self::with_settings(settings, arguments), config_error))
     }
 
     fn with_settings(settings: Settings, arguments: Vec<OsString>) -> Self {
@@ -87,12 +87,12 @@ impl Context {
         Self { settings, caller, output, now: Timestamp::now(), arguments }
     }
 
-    /// The way to the log.
+    /// Returns the access to the log.
     pub(crate) fn log(&self) -> LogAccess<'_> {
         LogAccess { context: self }
     }
 
-    /// The zone in which times are read and shown.
+    /// Returns the zone in which times are read and shown.
     ///
     /// # Errors
     /// As [`Settings::zone`].
@@ -100,22 +100,22 @@ impl Context {
         Ok(self.settings.zone()?.value)
     }
 
-    /// What a digest is written by: names, zone, and whether space is short.
+    /// Returns the names, the zone and the disk space that the page of a digest shows.
     pub(crate) fn render_options<'a>(&'a self, site: &'a str, zone: &'a Zone) -> RenderOptions<'a> {
-        // That no log is named is told where it is opened.
+        // A missing path is an error where the log is opened.
         let log = self.settings.db().ok();
-        let wanted = self.settings.space_left().value;
-        let free = log.and_then(|log| free_space(&log.value)).filter(|free| *free < wanted);
+        let required = self.settings.space_left().value;
+        let free = log.and_then(|log| free_space(&log.value)).filter(|free| *free < required);
         RenderOptions {
             site,
             zone,
             system_label: self.settings.system_label(),
-            low_disk_space: free.map(|free| LowDiskSpace { free, required: wanted }),
+            low_disk_space: free.map(|free| LowDiskSpace { free, required }),
             write_failure_notice: None,
         }
     }
 
-    /// Who gets the digest and how it goes; `to` stands for the config's recipients.
+    /// Returns recipients and transport of the digest; `to` replaces the config's recipients.
     ///
     /// # Errors
     /// As [`MailSettings::new`].
@@ -132,65 +132,69 @@ impl Context {
         }
     }
 
-    /// How long events are kept; `keep` stands for that of the config.
+    /// Returns how long events are kept; `keep` replaces the config's.
     ///
     /// # Errors
-    /// [`Exit::Config`] where nothing says it, or a query of a rule or a mirror does not parse.
+    /// [`Exit::Config`] if neither says it, or if the query of a rule or a mirror does not parse.
     pub(crate) fn retention(&self, keep: Option<Span>) -> Result<RetentionPolicy> {
         let config = &self.settings.config.retention;
         let retention = RetentionPolicy::new(keep.or(config.keep), &config.rules);
-        let retention = retention.map_err(|(place, why)| {
-            let what = format!("config: retention.rule[{}].query: {why}", place + 1);
-            Failure::new(Exit::Config, what)
+        let retention = retention.map_err(|(index, why)| {
+            let message = format!("config: retention.rule[{}].query: {why}", index + 1);
+            Failure::new(Exit::Config, message)
         })?;
         let mirrors = &self.settings.config.mirrors;
-        let holding: Vec<_> =
+        let existing: Vec<_> =
             mirrors.iter().filter(|mirror| mirror.wants_existing_events()).collect();
-        let retention = retention.with_mirrors(holding.iter().map(|mirror| mirror.query.as_str()));
-        let retention = retention.map_err(|(place, why)| {
-            let what =
-                format!("config: mirror.{}.query: {why}", text::escape(&holding[place].name));
-            Failure::new(Exit::Config, what)
+        let retention = retention.with_mirrors(existing.iter().map(|mirror| mirror.query.as_str()));
+        let retention = retention.map_err(|(index, why)| {
+            let name = text::escape(&existing[index].name);
+            Failure::new(Exit::Config, format!("config: mirror.{name}.query: {why}"))
         })?;
         if retention.keeps_all() {
-            let what = "nothing says how long events are kept, so nothing is swept";
+            let message = "nothing says how long events are kept, so nothing is swept";
             let hint =
                 "say it with --keep 365d, or with keep = \"365d\" in [retention] of the config";
-            return Err(Failure::new(Exit::Config, what).hint(hint).into());
+            return Err(Failure::new(Exit::Config, message).hint(hint).into());
         }
         Ok(retention)
     }
 
-    /// What "now" and "yesterday" are in a query.
+    /// Returns the clock that gives "now" and "yesterday" in a query their meaning.
     pub(crate) fn clock<'a>(&self, zone: &'a Zone) -> Clock<'a> {
         Clock { now: self.now, zone }
     }
 
-    /// What draws pages for this caller's terminal, or for whatever takes the output.
-    pub(crate) fn printer<'a>(&'a self, zone: &'a Zone, times: Option<TimeDisplay>) -> Printer<'a> {
+    /// Returns a printer for this output. Without `time_display` times are relative on a terminal and
+    /// exact elsewhere.
+    pub(crate) fn printer<'a>(
+        &'a self,
+        zone: &'a Zone,
+        time_display: Option<TimeDisplay>,
+    ) -> Printer<'a> {
         let default =
             if self.output.is_interactive() { TimeDisplay::Relative } else { TimeDisplay::Rfc3339 };
         Printer {
             display: self.output.display_options(),
-            time_display: times.unwrap_or(default),
+            time_display: time_display.unwrap_or(default),
             now: self.now,
             zone,
             system_label: self.settings.system_label(),
         }
     }
 
-    /// Writes a file, whole or not at all, that the caller alone can read.
+    /// Writes a file that only the caller can read, in whole or not at all. Never overwrites the log.
     ///
     /// # Errors
     /// As [`export::Destination::file`].
     pub(crate) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let mut target = export::Destination::file(path, &self.settings.db()?.value)?;
-        target.write_all(bytes)?;
-        target.finish()
+        let mut destination = export::Destination::file(path, &self.settings.db()?.value)?;
+        destination.write_all(bytes)?;
+        destination.finish()
     }
 }
 
-/// The bytes that are left beside a file, where the system says how many.
+/// Returns the free bytes of the file system of a path, if the system says how many.
 fn free_space(path: &Path) -> Option<u64> {
     let system = rustix::fs::statvfs(path).ok()?;
     Some(system.f_bavail.saturating_mul(system.f_frsize))

@@ -1,4 +1,4 @@
-//! Whether the log holds, and copies of it that do.
+//! Verification and backup of the log, with progress on standard error.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,8 @@ use crate::backup;
 use crate::backup::BackupSummary;
 use crate::context::LogAccess;
 use crate::context::Output;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::store::Log;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -21,12 +22,11 @@ use crate::verify::VerifyReport;
 use crate::verify::anchors;
 use crate::verify::anchors::Anchor;
 
-/// A file of anchors is not longer than this, in bytes.
+/// The largest file of anchors, in bytes.
 const MAX_ANCHORS_SIZE: u64 = 64 << 20;
 
 impl LogAccess<'_> {
-    /// Holds the log against its hashes, and against heads that were noted. How far it is goes to a
-    /// line on standard error.
+    /// Checks the log against its hashes, and against heads that were noted.
     ///
     /// # Errors
     /// As [`verify::run`].
@@ -40,7 +40,7 @@ impl LogAccess<'_> {
         report
     }
 
-    /// Copies the log into a file.
+    /// Copies the log to a file.
     ///
     /// # Errors
     /// As [`backup::run`].
@@ -59,10 +59,10 @@ impl LogAccess<'_> {
     }
 }
 
-/// The anchors in a file, `-` for standard input: a text, or a mail that was saved.
+/// Reads the anchors in a file, a text or a saved mail; `-` is standard input.
 ///
 /// # Errors
-/// [`Exit::NoInput`] where it cannot be read, [`Exit::Data`] where it has none.
+/// [`Exit::NoInput`] if it cannot be read, [`Exit::Data`] if it has none.
 pub(crate) fn read_anchors(file: &Path) -> Result<Vec<Anchor>> {
     let name = if file == Path::new("-") {
         "standard input".to_owned()
@@ -79,14 +79,14 @@ pub(crate) fn read_anchors(file: &Path) -> Result<Vec<Anchor>> {
         .and_then(|source| source.take(MAX_ANCHORS_SIZE + 1).read_to_end(&mut bytes))
         .with_context(|| Failure::new(Exit::NoInput, format!("cannot read {name}")))?;
     if bytes.len() as u64 > MAX_ANCHORS_SIZE {
-        let what = format!("{name}: longer than {} MiB", MAX_ANCHORS_SIZE >> 20);
-        return Err(Failure::new(Exit::Data, what).into());
+        let message = format!("{name}: longer than {} MiB", MAX_ANCHORS_SIZE >> 20);
+        return Err(Failure::new(Exit::Data, message).into());
     }
     let anchors = anchors::find_anchors(&bytes);
     if anchors.is_empty() {
-        let what = format!("{name}: no ID:HASH in it");
+        let message = format!("{name}: no ID:HASH in it");
         let hint = "a digest mail has one at its end, `activity verify` prints one";
-        return Err(Failure::new(Exit::Data, what).hint(hint).into());
+        return Err(Failure::new(Exit::Data, message).hint(hint).into());
     }
     Ok(anchors)
 }
@@ -114,7 +114,7 @@ impl<'a> PhaseProgress<'a> {
         }
     }
 
-    /// The line for a phase of the work; the line of the phase before it goes.
+    /// Returns the line for a phase of the work; a new phase clears the line of the one before it.
     fn phase(&mut self, name: &'static str, total: ProgressTotal) -> ProgressLine {
         match &self.current {
             Some((current, line)) if *current == name => line.clone(),
