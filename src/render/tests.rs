@@ -1,4 +1,4 @@
-//! Whole pages on fixed events, and what must hold for any.
+//! Whole pages for fixed events, and properties of the pages of any events.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ use crate::terminal::DisplayOptions;
 use crate::text;
 use crate::time::Zone;
 
-/// The page that SCREENS shows.
+/// Six events like those of a busy site.
 fn activity() -> Vec<Event> {
     let operator = |event: Event, id: &str, label: &str| Event { actor: party(id, label), ..event };
     let system = |event: Event, source| Event { source, ..event };
@@ -137,7 +137,7 @@ fn coloured(draw: impl FnOnce(&Printer<'_>, &mut Vec<u8>)) -> String {
 }
 
 #[test]
-fn a_listing_is_as_wide_as_what_it_shows() {
+fn a_listing_is_as_wide_as_its_cells() {
     assert_snapshot!(list(&activity(), &TableColumns::from_view(TableView::Activity), Some(96)), @"
     WHEN        ACTOR                           ACTION               TARGET               SOURCE
     2 min ago   Jerome Cruz                     user.edit            James Compton        operator
@@ -265,7 +265,7 @@ fn a_missing_label_is_filled_in_and_marked() {
 }
 
 #[test]
-fn ids_are_cut_as_short_as_they_tell_enough() {
+fn long_ids_are_cut_to_a_telling_beginning() {
     let columns = TableColumns::parse("user", TableView::Activity).unwrap();
     let shown = |id: &str, width| {
         let actor = Some(Arc::new(Party { id: Some(id.into()), label: None }));
@@ -280,7 +280,7 @@ fn ids_are_cut_as_short_as_they_tell_enough() {
 }
 
 #[test]
-fn a_listing_goes_on_in_the_columns_that_it_has() {
+fn a_continued_listing_keeps_its_columns() {
     let columns = TableColumns::from_view(TableView::Activity);
     let events = activity();
     let page = drawn(Some(96), |printer, out| {
@@ -296,7 +296,7 @@ fn a_listing_goes_on_in_the_columns_that_it_has() {
 }
 
 #[test]
-fn times_are_written_as_asked() {
+fn times_are_written_in_the_requested_form() {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     let shown = |times| {
         sample::with_printer(Some(80), |printer| {
@@ -343,7 +343,7 @@ fn a_detail_has_everything() {
     "#);
 }
 
-/// With a value in every field, no two alike.
+/// An event with a value in every field, no two alike.
 fn full() -> Event {
     Event {
         title: Some("A title".into()),
@@ -562,7 +562,7 @@ fn no_field_is_left_out_of_a_detail() {
         });
         let page = String::from_utf8(out).unwrap();
         for field in &FIELDS {
-            let told: Vec<String> = match (field.get)(&event).expect(field.name) {
+            let expected: Vec<String> = match (field.get)(&event).expect(field.name) {
                 FieldValue::Integer(number) => vec![number.to_string()],
                 FieldValue::Text(text) => text.lines().map(str::to_owned).collect(),
                 FieldValue::Time(at) => vec![at.to_string()],
@@ -572,15 +572,15 @@ fn no_field_is_left_out_of_a_detail() {
                 }
                 FieldValue::Json(json) => vec![json.as_str().to_owned()],
             };
-            for told in told {
-                assert!(squeezed(&page).contains(&squeezed(&told)), "{}: {page}", field.name);
+            for text in expected {
+                assert!(squeezed(&page).contains(&squeezed(&text)), "{}: {page}", field.name);
             }
         }
     }
 }
 
 #[test]
-fn a_head_tells_about_a_record() {
+fn a_summary_describes_a_record() {
     let summary = SearchSummary {
         subject: SearchSubject::Target,
         search_term: "user/17".into(),
@@ -657,7 +657,7 @@ fn a_head_tells_about_a_record() {
 }
 
 #[test]
-fn the_vocabulary_has_a_rhythm() {
+fn actions_have_a_rhythm() {
     let vocable = |action: &str, count, last, daily: [u64; 14], remark: Option<&str>| ActionRow {
         action: action.into(),
         count,
@@ -705,14 +705,14 @@ fn without_utf8_our_own_glyphs_are_ascii() {
     assert!(page.is_ascii(), "{page}");
 }
 
-/// Characters that a terminal obeys, hides or reorders by.
+/// Returns whether a terminal obeys or hides the character or reorders text by it.
 fn is_forbidden(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         | '\u{e000}'..='\u{f8ff}' | '\u{e0001}'..='\u{e007f}' | '\u{f0000}'..='\u{10ffff}')
 }
 
-/// An event with that text wherever text of any kind can be.
+/// An event with that text in every text field.
 fn hostile(text: &str) -> Event {
     let quoted = serde_json::Value::from(text).to_string();
     let some = || Some(text.to_owned());
@@ -739,7 +739,7 @@ fn hostile(text: &str) -> Event {
     }
 }
 
-/// Where the last column of each row begins.
+/// The position at which the last column of each row begins.
 fn last_columns(page: &str) -> Vec<usize> {
     page.lines().map(|line| text::width(&line[..line.rfind("  ").unwrap() + 2])).collect()
 }
@@ -764,7 +764,7 @@ fn holds_for(event: &Event, width: Option<usize>) -> Result<(), String> {
 
 #[test]
 fn no_code_point_reaches_a_terminal_raw_or_moves_a_column() {
-    // Nothing is assigned in the planes that are looked at here and there alone.
+    // Only samples are taken from the planes without assigned characters.
     let looked_at = |c: &char| match u32::from(*c) >> 16 {
         0..=3 | 14 => true,
         _ => u32::from(*c) % 97 == 0,
@@ -781,11 +781,11 @@ fn no_code_point_reaches_a_terminal_raw_or_moves_a_column() {
 }
 
 #[test]
-fn an_event_as_large_as_they_come_is_drawn_in_time_that_grows_with_it() {
+fn the_largest_event_is_drawn_in_linear_time() {
     let mut event = hostile("x");
     event.description = Some("a\u{1b}".repeat(1 << 19));
     event.payload = json(&format!(r#"{{"k":["{}"]}}"#, "b ".repeat(1 << 19)));
-    // Quadratic in its runs or lines this would take minutes.
+    // With a time quadratic in runs or lines this would take minutes.
     assert!(show(&event, Some(80)).len() > 2 << 20);
     let columns = TableColumns::parse("+payload,description", TableView::Activity).unwrap();
     assert!(list(&[event], &columns, None).len() > 2 << 20);
