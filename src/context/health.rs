@@ -90,7 +90,7 @@ impl LogAccess<'_> {
         };
         Ok(doctor::examine(&CheckInputs {
             settings: &context.settings,
-            config_error: config_error,
+            config_error,
             log,
             free_bytes: db.ok().and_then(|db| free_space(&db.value)),
             credentials: context.mail_credentials(),
