@@ -1,16 +1,18 @@
 //! Who runs the program: the real user, the one behind `sudo`, the one who logged in.
 //!
-//! The answer is stamped on every event ([`Caller::recorded_by`]) and decides who may do what. It is
-//! taken from the kernel; `SUDO_UID` is believed only when the real user is root, for anybody can
-//! set a variable. Names come from `/etc/passwd` alone: a user it does not know keeps his number.
+//! Every event is stamped with the caller ([`Caller::recorded_by`]), and the caller decides who may do
+//! what. User ids come from the kernel. `SUDO_UID` counts only if the real user is root, because
+//! anybody can set a variable. Names come only from `/etc/passwd`: a user who is not in it keeps their
+//! number.
 
 use std::fs;
 
 use rustix::process;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 
-/// What `/proc/self/loginuid` holds in a session that nobody logged into.
+/// The content of `/proc/self/loginuid` in a session without a login.
 const UNSET_LOGINUID: u32 = u32::MAX;
 const PASSWD_FILE: &str = "/etc/passwd";
 const GROUP_FILE: &str = "/etc/group";
@@ -20,7 +22,7 @@ const LOGINUID_FILE: &str = "/proc/self/loginuid";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub uid: u32,
-    /// The name, or the number where no name is known.
+    /// The name, or the number if the user has no name.
     pub name: String,
 }
 
@@ -38,9 +40,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Asks the system. `sudo_uid` is the variable `SUDO_UID`.
+    /// Reads the caller from the system. `sudo_uid` is the value of the variable `SUDO_UID`.
     pub(crate) fn detect(sudo_uid: Option<&str>) -> Self {
-        // A host without the file has no names, which is no reason to refuse an event.
+        // A host without the file has no names; its events are recorded all the same.
         let passwd = fs::read(PASSWD_FILE).unwrap_or_default();
         let login =
             fs::read_to_string(LOGINUID_FILE).ok().and_then(|text| text.trim().parse().ok());
@@ -64,13 +66,13 @@ impl Caller {
         }
     }
 
-    /// The person: who is behind `sudo`, else the real user.
+    /// Returns the person: the user behind `sudo`, else the real user.
     pub(crate) fn person(&self) -> &User {
         self.sudo.as_ref().unwrap_or(&self.real)
     }
 
-    /// The stamp on the events that he records: `USER[ sudo:USER][ login:USER]`. Whoever logged in is
-    /// told only when the names before do not say it already.
+    /// Returns the stamp on the events that they record: `USER[ sudo:USER][ login:USER]`. The user who
+    /// logged in is left out if they are one of the users before.
     pub(crate) fn recorded_by(&self) -> String {
         let mut stamp = self.real.name.clone();
         if let Some(sudo) = &self.sudo {
@@ -88,21 +90,22 @@ impl Caller {
         self.real == *user || self.sudo.as_ref() == Some(user)
     }
 
-    /// Whether he may write the actions that are the log's own: root itself, not through `sudo`.
+    /// Returns whether the caller may write the reserved actions of the log: only root itself may, not
+    /// through `sudo`.
     pub(crate) fn may_write_reserved(&self) -> bool {
         self.person().uid == 0
     }
 }
 
-/// Refuses to run with more rights than the caller's: a setgid install guards a log by the roles of
-/// `[access]`, and without them it would open the log to everybody.
+/// Refuses to run with more rights than the caller's: a set-group-ID program relies on the roles of
+/// `[access]` to guard the log, and without them it would open the log to everybody.
 ///
 /// # Errors
 /// [`Exit::Config`].
 pub(crate) fn refuse_setuid_or_setgid() -> Result<(), Failure> {
-    let borrowed =
+    let is_privileged =
         process::getegid() != process::getgid() || process::geteuid() != process::getuid();
-    if borrowed {
+    if is_privileged {
         return Err(Failure::new(
             Exit::Config,
             "installed setgid or setuid, which needs [access] in /etc/activity/config.toml",
@@ -112,17 +115,17 @@ pub(crate) fn refuse_setuid_or_setgid() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The name of a user of this host, else the number.
+/// Returns the name of a user of this host, else the number.
 pub(crate) fn user_name(uid: u32) -> String {
     name_by_id(&fs::read(PASSWD_FILE).unwrap_or_default(), uid)
 }
 
-/// The name of a group of this host, else the number.
+/// Returns the name of a group of this host, else the number.
 pub(crate) fn group_name(gid: u32) -> String {
     name_by_id(&fs::read(GROUP_FILE).unwrap_or_default(), gid)
 }
 
-/// The name of a user or group in the text of `/etc/passwd` or `/etc/group`.
+/// Returns the name of a user or group in the text of `/etc/passwd` or `/etc/group`, else the number.
 fn name_by_id(table: &[u8], id: u32) -> String {
     table
         .split(|byte| *byte == b'\n')
@@ -160,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_a_name_keeps_his_number() {
+    fn a_user_without_a_name_keeps_their_number() {
         assert_eq!(stamp(4711, None, Some(4712)), "4711 login:4712");
     }
 
     #[test]
-    fn sudo_is_believed_of_root_alone() {
+    fn sudo_counts_only_for_root() {
         let caller = Caller::from_ids(1000, Some("0"), None, USERS);
         assert_eq!((caller.recorded_by().as_str(), caller.may_write_reserved()), ("alice", false));
         assert!(!Caller::from_ids(0, Some("1000"), None, USERS).may_write_reserved());

@@ -1,8 +1,9 @@
 //! Errors and exit codes: the one place where a failure becomes text and a number.
 //!
-//! A failure is told as `activity: WHAT: WHY`, then a hint on a line of its own. Its class is said
-//! where it is known, as an `anyhow` context ([`Failure`]), and found again here under any later
-//! context. What went well but found nothing, or rejected some lines, is an [`Exit`], not an error.
+//! A failure is printed as `activity: WHAT: WHY`, then a hint on a line of its own. The code that knows
+//! its exit code attaches a [`Failure`] as `anyhow` context, and [`report_result`] finds it below any
+//! later context. A command that succeeds but finds nothing, or rejects some lines, returns an
+//! [`Exit`], not an error.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -10,28 +11,28 @@ use std::process::ExitCode;
 
 use crate::text;
 
-/// How the program ends. The numbers are those of `sysexits.h` where it has one.
+/// The exit codes. The numbers are those of `sysexits.h`, if it has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done; a listing with no rows too.
+    /// Success, also for a listing without rows.
     #[default]
     Success = 0,
-    /// Not found, or does not hold.
+    /// Something was not found, or a check failed.
     Negative = 1,
     /// The command line or a query does not parse, or an output would overwrite the log.
     Usage = 2,
-    /// Some input was rejected; the good part has landed.
+    /// Some input was rejected; the rest is recorded.
     Data = 65,
-    /// There is no log or input file, or what is there is none.
+    /// The log or an input does not exist, or the file is not a log.
     NoInput = 66,
-    /// A mail or mirror service refused for good.
+    /// A mail or mirror service refused permanently.
     Unavailable = 69,
-    /// A defect of ours.
+    /// A defect in this program.
     Software = 70,
     /// Cannot create a file.
     CantCreate = 73,
-    /// I/O error, disk full, log damaged or emptied.
+    /// I/O error, full disk, or a log that is damaged or emptied.
     Io = 74,
     /// Locked or timed out: try again.
     TryAgain = 75,
@@ -47,20 +48,21 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error whose class is known. `what` is lower case, names the file, line, flag or key, and has
-/// no full stop; `hint` is a next step.
+/// An error with an exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub exit: Exit,
+    /// Lower case, without a full stop; names the file, line, flag or key.
     pub message: String,
+    /// The next step for the user.
     pub hint: Option<String>,
-    /// Whether it came of a full disk: who can make room may try again.
+    /// Whether a full disk caused it: a caller that can free space may try again.
     pub full_disk: bool,
 }
 
 impl Failure {
-    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, message: what.into(), hint: None, full_disk: false }
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None, full_disk: false }
     }
 
     #[must_use]
@@ -80,8 +82,8 @@ impl std::error::Error for Failure {}
 
 /// Turns the result of a command into its exit code, and an error into its lines on `stderr`.
 ///
-/// A closed pipe ends the program quietly: the reader has what it wanted. Nothing that goes wrong
-/// while the error is written changes the code.
+/// A closed pipe ends the program quietly with success: the reader has all it wanted. A failure to
+/// write the error does not change the code.
 pub(crate) fn report_result(result: anyhow::Result<Exit>, stderr: &mut dyn Write) -> Exit {
     let error = match result {
         Ok(exit) => return exit,
@@ -92,44 +94,46 @@ pub(crate) fn report_result(result: anyhow::Result<Exit>, stderr: &mut dyn Write
     }
     let failure = error.downcast_ref::<Failure>();
     let exit = failure.map_or_else(|| exit_for(&error), |failure| failure.exit);
-    let mut told = format!("activity: {}", text::escape_lines(&describe(&error)));
+    let mut report = format!("activity: {}", text::escape_lines(&describe(&error)));
     if let Some(hint) = failure.and_then(|failure| failure.hint.as_deref()) {
-        told.push_str("\nhint: ");
-        told.push_str(&text::escape_lines(hint));
+        report.push_str("\nhint: ");
+        report.push_str(&text::escape_lines(hint));
     }
-    told.push('\n');
-    // Standard error may be full or closed; there is nobody left to tell.
-    drop(stderr.write_all(told.as_bytes()));
+    report.push('\n');
+    // Standard error may be full or closed; there is no other place for the message.
+    drop(stderr.write_all(report.as_bytes()));
     exit
 }
 
-/// The messages from the outermost in, each once: a cause that its context already says is left out.
+/// Returns the messages from the outermost to the innermost. Leaves out a cause that its context
+/// already ends with.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
-    let mut told = String::new();
+    let mut description = String::new();
     for cause in error.chain() {
         let message = cause_message(cause);
-        if told.ends_with(&message) {
+        if description.ends_with(&message) {
             continue;
         }
-        if !told.is_empty() {
-            told.push_str(": ");
+        if !description.is_empty() {
+            description.push_str(": ");
         }
-        told.push_str(&message);
+        description.push_str(&message);
     }
-    told
+    description
 }
 
 fn cause_message(cause: &(dyn std::error::Error + 'static)) -> String {
     cause.downcast_ref().map_or_else(|| cause.to_string(), os_error_message)
 }
 
-/// What the system says; its own messages begin in capitals and end in a number.
+/// Returns the message of a system error without the capital at its beginning and the number at its
+/// end.
 pub(crate) fn os_error_message(error: &io::Error) -> String {
     let message = error.to_string();
     let number = error.raw_os_error();
     match number.and_then(|number| message.strip_suffix(&format!(" (os error {number})"))) {
-        Some(words) => {
-            let mut letters = words.chars();
+        Some(text) => {
+            let mut letters = text.chars();
             letters.next().into_iter().flat_map(char::to_lowercase).chain(letters).collect()
         }
         None => message,
@@ -142,7 +146,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// The class of an error that nobody classed: what the system said decides, else it is our defect.
+/// Returns the exit code of an error without a [`Failure`]: that of a system error in its chain, else
+/// [`Exit::Software`].
 fn exit_for(error: &anyhow::Error) -> Exit {
     error.chain().find_map(|cause| cause.downcast_ref::<io::Error>()).map_or(Exit::Software, |io| {
         match io.kind() {

@@ -40,8 +40,9 @@ fn main() -> ExitCode {
     failure::report_result(result, &mut io::stderr()).into()
 }
 
-/// Lets a write beyond the limit on a file's size fail like any other, where the signal would kill
-/// without a word. A handler that does nothing of note, for a child is to start with the default.
+/// Makes a write beyond the file size limit fail like any other write; the signal would end the
+/// program without a message. Installs a handler, because an ignored signal would also be ignored by
+/// child processes.
 fn ignore_file_size_signal() -> anyhow::Result<()> {
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(())

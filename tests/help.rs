@@ -1,4 +1,4 @@
-//! Help, completions and the manual: complete, and true.
+//! Help, completions and the manual are complete and true.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
 
-/// The names of the subcommands that a help text lists.
+/// Returns the names of the subcommands that a help text lists.
 fn subcommands(help: &str) -> Vec<String> {
     let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
     commands
@@ -40,7 +40,7 @@ fn the_whole_tree_of_help() {
 }
 
 #[test]
-fn the_commands_are_the_promised_ones() {
+fn the_commands_have_their_promised_names() {
     let commands = subcommands(&help_of(&Sandbox::new(), None));
     assert_eq!(
         commands,
@@ -65,7 +65,7 @@ fn the_commands_are_the_promised_ones() {
 }
 
 #[test]
-fn short_help_is_short_and_both_ways_lead_there() {
+fn short_help_is_short_and_help_command_equals_the_flag() {
     let sandbox = Sandbox::new();
     for command in subcommands(&help_of(&sandbox, None)) {
         let long = help_of(&sandbox, Some(&command));
@@ -77,7 +77,7 @@ fn short_help_is_short_and_both_ways_lead_there() {
     }
 }
 
-/// The lines of a help text that show a command.
+/// Returns the example commands of a help text.
 fn examples(help: &str) -> Vec<String> {
     help.split("Examples:")
         .nth(1)
@@ -100,7 +100,7 @@ fn the_two_examples_of_every_help_run() {
             json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
                 .to_string()
         })));
-        // For those that send a mail.
+        // For the commands that send a mail.
         sandbox.write(
             "config.toml",
             "[digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\ntransport = 'sendmail'\n\
@@ -112,8 +112,8 @@ fn the_two_examples_of_every_help_run() {
             assert!(example.contains(&format!("activity {command}")), "{example}");
             let out = sandbox.run_shell(&example);
             let out = out.ok();
-            let told = !out.out.is_empty() || command == "ingest" || example.contains("-o ");
-            assert!(told || example.contains('>'), "{example} shows nothing\n{out}");
+            let has_effect = !out.out.is_empty() || command == "ingest" || example.contains("-o ");
+            assert!(has_effect || example.contains('>'), "{example} shows nothing\n{out}");
         }
     }
 }
@@ -128,9 +128,9 @@ fn every_flag_of_the_query_is_explained() {
         .split_whitespace()
     {
         let flag = format!("--{flag}");
-        let there =
+        let is_listed =
             help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')).any(|word| word == flag);
-        assert!(there, "{flag} is not in the help of list");
+        assert!(is_listed, "{flag} is not in the help of list");
     }
 }
 
@@ -152,7 +152,7 @@ fn completions_come_for_each_shell_and_parse() {
 }
 
 #[test]
-fn the_manual_is_one_that_man_reads() {
+fn the_manual_is_a_manual_page() {
     let sandbox = Sandbox::new();
     let out = sandbox.run(["man"]).ok().no_stderr();
     assert!(out.stdout().lines().any(|line| line.starts_with(".TH")), "{out}");

@@ -98,7 +98,7 @@ fn off_a_terminal_nothing_is_cut_unless_columns_is_set() {
 }
 
 #[test]
-fn times_are_told_in_the_zone() {
+fn times_are_shown_in_the_zone() {
     let sandbox = Sandbox::with_events();
     let first = |out: crate::support::Output| out.ok().stdout().lines().nth(1).unwrap().to_owned();
     let line = first(sandbox.run(["list", "--tz", "Africa/Johannesburg"]));
@@ -163,7 +163,7 @@ fn columns_are_chosen_or_added() {
 }
 
 #[test]
-fn json_lines_have_the_fields_in_their_promised_order_and_leave_absent_ones_out() {
+fn json_lines_have_the_fields_in_the_promised_order_and_leave_absent_ones_out() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list", "--json"]).ok().no_stderr();
     let rows = out.json_lines();
@@ -190,7 +190,7 @@ fn json_lines_have_the_fields_in_their_promised_order_and_leave_absent_ones_out(
 }
 
 #[test]
-fn output_csv_is_an_export_of_what_is_shown() {
+fn output_csv_exports_the_shown_events() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list", "--output", "csv", "--limit", "2", "actor:3"]).ok();
     let mut reader = csv::Reader::from_reader(out.stdout().as_bytes());
@@ -209,7 +209,7 @@ fn output_csv_is_an_export_of_what_is_shown() {
 }
 
 #[test]
-fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
+fn a_listing_without_events_names_the_query_on_stderr() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["list", "action:nothing.*", "since:2025-01-01"]).ok().no_stdout();
     insta::assert_snapshot!(out, @"
@@ -222,7 +222,7 @@ fn no_events_match_is_said_on_stderr_with_the_query_as_understood() {
 }
 
 #[test]
-fn labels_are_filled_in_in_tables_alone() {
+fn labels_are_filled_in_only_in_tables() {
     let sandbox = Sandbox::new();
     sandbox.ingest(join_lines([
         r#"{"action":"a","occurred_at":"2025-01-01T00:00:00Z","actor_id":"17","actor_label":"Jim Compton"}"#,
@@ -281,7 +281,7 @@ fn the_newest_50_come_first_and_equal_times_by_id() {
 }
 
 #[test]
-fn the_footer_says_how_to_get_more_and_that_command_works() {
+fn the_footer_names_the_next_page_and_its_command_works() {
     let sandbox = Sandbox::new();
     sandbox.ingest(numbered_events(7));
     let mut next = "list --limit 3 'action:n.*'".to_owned();
@@ -302,7 +302,7 @@ fn the_footer_says_how_to_get_more_and_that_command_works() {
 #[test]
 fn cursors_tile_the_log_in_both_directions() {
     let sandbox = Sandbox::new();
-    // Many at one instant, so that only the id tells them apart.
+    // Many events at one instant differ only in their ids.
     sandbox.ingest(join_lines(
         (0..40).map(|n| {
             format!(r#"{{"action":"a","occurred_at":"2025-01-01T00:00:0{}.5Z"}}"#, n / 20)
@@ -328,12 +328,12 @@ fn cursors_tile_the_log_in_both_directions() {
 }
 
 #[test]
-fn a_cursor_goes_with_the_order_of_time_alone() {
+fn a_cursor_works_only_in_the_order_of_time() {
     let sandbox = Sandbox::with_events();
     let cursor = "2025-03-05T14:16:00Z,2";
     let out = sandbox.run(["list", "--json", "--after", cursor]).ok();
     assert_eq!(out.ids(), [3, 4, 5, 6, 7, 8]);
-    // Any row's own two fields, in any zone's writing.
+    // A cursor is the two fields of any row, written in any zone.
     let out = sandbox.run(["list", "--json", "--after", "2025-03-05T16:16:00+02:00,2"]).ok();
     assert_eq!(out.ids(), [3, 4, 5, 6, 7, 8]);
     for bad in ["", "2", "yesterday,2", "2025-03-05T14:16:00Z", "2025-03-05T14:16:00Z,x", "x,y,z"] {
@@ -414,7 +414,7 @@ fn around_shows_the_neighbours_oldest_first() {
 // Follow.
 
 #[test]
-fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
+fn follow_shows_the_newest_ten_then_new_events_as_they_are_recorded() {
     let sandbox = Sandbox::new();
     sandbox.ingest(numbered_events(12));
     let mut child = sandbox.spawn(sandbox.command(["list", "--follow", "--json"]));
@@ -430,7 +430,7 @@ fn follow_shows_the_newest_ten_then_what_arrives_in_order_of_arrival() {
     let first: Vec<_> = (0..10).map(|_| next()["id"].as_i64().unwrap()).collect();
     assert_eq!(first, (3..=12).collect::<Vec<_>>());
 
-    // One that occurred long before arrives last all the same.
+    // An event that occurred long before is recorded last.
     sandbox.ingest(r#"{"action":"late","occurred_at":"1999-01-01T00:00:00Z"}"#);
     assert_eq!(next()["action"], "late");
     sandbox.ingest(join_lines([r#"{"action":"one"}"#, r#"{"action":"two"}"#]));
@@ -450,7 +450,7 @@ fn follow_narrows_to_its_query_and_ends_quietly_when_the_reader_goes() {
     let line = wait::read_lines(&mut out, 1);
     assert!(line.contains("wanted") && line.lines().count() == 1, "{line}");
     drop(out);
-    // The next row finds no reader.
+    // The next row has no reader.
     sandbox.ingest(r#"{"action":"wanted"}"#);
     assert!(wait::has_exited_within(&child, wait::DEADLINE), "it follows for nobody");
     let mut said = String::new();
@@ -476,8 +476,8 @@ fn follow_waits_for_the_first_event_of_an_empty_log() {
 }
 
 #[test]
-fn limits_over_ten_thousand_are_for_those_who_may_export() {
-    // Without roles in the config everybody may.
+fn a_limit_over_ten_thousand_needs_the_right_to_export() {
+    // Without roles in the config everybody may export.
     let sandbox = Sandbox::with_events();
     sandbox.run(["list", "--limit", "10001"]).ok().done();
     assert_eq!(Log::open(&sandbox.db()).event_count(), 8);
@@ -495,7 +495,7 @@ fn quiet_leaves_the_footer_out() {
 }
 
 #[test]
-fn marks_are_ascii_where_the_locale_is_not_utf_8() {
+fn marks_are_ascii_if_the_locale_is_not_utf_8() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run_with_env(&[("LANG", "C"), ("COLUMNS", "140")], ["list"]).ok();
     assert!(out.stdout().contains("x auth.login_failed") && !out.stdout().contains('✗'), "{out}");

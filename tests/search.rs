@@ -6,7 +6,7 @@ use crate::support::Sandbox;
 use crate::support::join_lines;
 
 #[test]
-fn a_persons_events_come_with_those_done_as_somebody_else() {
+fn a_persons_events_include_those_done_as_somebody_else() {
     let sandbox = Sandbox::with_events();
     let found = |who: &str| sandbox.run(["search-actor", who, "--json"]).ok().ids();
     assert_eq!(found("3"), [1, 4, 5]);
@@ -18,7 +18,7 @@ fn a_persons_events_come_with_those_done_as_somebody_else() {
 }
 
 #[test]
-fn a_records_history_comes_by_id_slug_label_or_type() {
+fn a_records_history_is_found_by_id_slug_label_or_type() {
     let sandbox = Sandbox::with_events();
     let found = |what: &str| sandbox.run(["search-target", what, "--json"]).ok().ids();
     assert_eq!(found("user/17"), [1, 6]);
@@ -30,7 +30,7 @@ fn a_records_history_comes_by_id_slug_label_or_type() {
 }
 
 #[test]
-fn names_are_taken_as_they_are() {
+fn names_are_taken_literally() {
     let sandbox = Sandbox::new();
     let names =
         ["system:admin", "a, b", "-dash", "quo\"te", "two words", "x/y/z", "back\\slash", "é"];
@@ -46,7 +46,7 @@ fn names_are_taken_as_they_are() {
 }
 
 #[test]
-fn the_table_is_headed_by_a_summary_of_the_person() {
+fn a_summary_of_the_person_stands_above_the_table() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(sandbox.run(["search-actor", "17"]), @"
     17  James Compton
@@ -84,7 +84,7 @@ fn the_table_is_headed_by_a_summary_of_the_person() {
 }
 
 #[test]
-fn the_table_is_headed_by_a_summary_of_the_record() {
+fn a_summary_of_the_record_stands_above_the_table() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(sandbox.run(["search-target", "user/17"]), @"
     user/17  James Compton
@@ -137,7 +137,7 @@ fn the_summary_counts_all_events_and_the_table_pages() {
 }
 
 #[test]
-fn every_filter_and_output_of_list_goes_with_them() {
+fn every_filter_and_output_of_list_works_with_them() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["search-actor", "3", "--json", "is:edit", "--severity", "high"]).ok();
     assert_eq!(out.ids(), [4]);

@@ -6,7 +6,7 @@ use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::join_lines;
 
-/// The event as shown, with what differs from run to run masked.
+/// Returns the page of an event, with the parts that differ between runs masked.
 #[track_caller]
 fn show_event(sandbox: &Sandbox, id: &str) -> String {
     let out = sandbox.run(["show", id, "--tz", "UTC"]).ok().no_stderr();
@@ -24,7 +24,7 @@ fn mask_unstable(sandbox: &Sandbox, out: &Output) -> String {
         masks.push((event["recorded_by"].as_str().unwrap(), "[recorder]"));
     }
     let text = out.masked(&masks);
-    // How long ago, and how much later it was recorded, depends on the day.
+    // The age and the delay of recording depend on the day.
     let unstable = |line: &str| match line.split_once(" · ") {
         Some((time, _)) if line.contains("recorded") => format!("{time} · [recorded]"),
         _ => line.to_owned(),
@@ -33,7 +33,7 @@ fn mask_unstable(sandbox: &Sandbox, out: &Output) -> String {
 }
 
 #[test]
-fn show_tells_the_whole_record() {
+fn show_prints_the_whole_record() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "1"), @r#"
     user.edit  Profile update                                                event 1
@@ -64,7 +64,7 @@ fn show_tells_the_whole_record() {
 }
 
 #[test]
-fn show_tells_who_really_acted() {
+fn show_prints_who_really_acted() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "5"), @"
     page.delete  James Compton (by Jerome Cruz) deleted Old pricing          event 5
@@ -84,7 +84,7 @@ fn show_tells_who_really_acted() {
 }
 
 #[test]
-fn show_tells_http_fields() {
+fn show_prints_http_fields() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "6"), @r#"
     ✗ auth.login_failed  Sign-in refused                                     event 6
@@ -110,7 +110,7 @@ fn show_tells_http_fields() {
 }
 
 #[test]
-fn show_tells_an_event_with_hardly_anything_in_it() {
+fn show_prints_an_event_with_few_fields() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "8"), @"
     cache.purge  (system) purged all surfaces                                event 8
@@ -246,7 +246,7 @@ fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
     assert_eq!(action("0198f2c4-6b7e-7"), "b");
     assert_eq!(action("order/42"), "c", "the whole of one is that one");
     assert_eq!(action("order/421"), "d");
-    // A number is an id, also where an event_id reads the same.
+    // A number is an id even if an event_id looks the same.
     assert_eq!(action("5"), "e");
     sandbox.run(["show", "99"]).exits(1).no_stdout().done();
 
@@ -257,7 +257,7 @@ fn an_event_is_found_by_its_event_id_or_the_beginning_of_just_one() {
 }
 
 #[test]
-fn what_is_not_there_is_exit_1() {
+fn an_unknown_event_is_exit_1() {
     let sandbox = Sandbox::with_events();
     for id in ["0", "9", "9223372036854775807", "99999999999999999999", "nothing", "e", "é"] {
         let out = sandbox.run(["show", id]);

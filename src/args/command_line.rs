@@ -1,5 +1,4 @@
-//! The words of a command line as its user typed them: negated terms among the flags, and the words
-//! to repeat in a hint.
+//! The command line as it was typed: negated query terms among the flags, and commands for hints.
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
@@ -9,39 +8,39 @@ use crate::text;
 
 /// The commands that take a query.
 const QUERY_COMMANDS: [&str; 4] = ["list", "search-actor", "search-target", "export"];
-/// The global flags that take a value, for they may stand before the command.
+/// The global flags that take a value; they may stand before the command.
 const GLOBAL_VALUE_FLAGS: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 
 /// Moves every argument that is a negated term of a query (`-action:user.*`, `-"spring launch"`)
-/// behind a `--`, so that flags may follow it and its dash is not taken for a flag's.
+/// behind a `--`, so that its dash does not look like a flag's and flags may still follow it.
 ///
-/// The value of a flag is left alone, for it belongs to the flag: `--search -action:x` stays the
-/// error that it is everywhere, and `--search=-action:x` searches for it. `takes_value` tells whether
-/// a flag of the command is followed by a value.
+/// The value of a flag stays where it is: `--search -action:x` remains the error that it is everywhere,
+/// and `--search=-action:x` searches for the text. `takes_value` returns whether a flag of the command
+/// takes a value.
 pub(crate) fn move_negated_terms_last(
     arguments: Vec<OsString>,
     takes_value: impl Fn(&str) -> bool,
 ) -> Vec<OsString> {
     let Some(command) = command_position(&arguments) else { return arguments };
-    let with_query = QUERY_COMMANDS.iter().any(|name| arguments[command] == *name);
-    if !with_query || !arguments.iter().any(|word| is_negated_term(word)) {
+    let takes_query = QUERY_COMMANDS.iter().any(|name| arguments[command] == *name);
+    if !takes_query || !arguments.iter().any(|word| is_negated_term(word)) {
         return arguments;
     }
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let mut kept = Vec::with_capacity(arguments.len() + 1);
     let mut moved = Vec::new();
     let mut arguments = arguments.into_iter();
-    let mut belongs = false;
-    for (place, word) in arguments.by_ref().take(end).enumerate() {
-        let value = std::mem::replace(&mut belongs, false);
-        if place > command && !value && is_negated_term(&word) {
+    let mut next_is_value = false;
+    for (position, word) in arguments.by_ref().take(end).enumerate() {
+        let is_value = std::mem::replace(&mut next_is_value, false);
+        if position > command && !is_value && is_negated_term(&word) {
             moved.push(word);
             continue;
         }
-        belongs = !value && word.to_str().is_some_and(&takes_value);
+        next_is_value = !is_value && word.to_str().is_some_and(&takes_value);
         kept.push(word);
     }
-    // Behind a `--` that was typed, for the first word there may be the one who is searched for.
+    // After the words behind a typed `--`: the first of them may be the name that a search is for.
     let rest: Vec<_> = arguments.skip(1).chain(moved).collect();
     if !rest.is_empty() {
         kept.push("--".into());
@@ -50,27 +49,27 @@ pub(crate) fn move_negated_terms_last(
     kept
 }
 
-/// The name of the command that is called.
+/// Returns the name of the command.
 pub(crate) fn command_name(arguments: &[OsString]) -> Option<&str> {
     arguments.get(command_position(arguments)?)?.to_str()
 }
 
 fn command_position(arguments: &[OsString]) -> Option<usize> {
-    let mut place = 1;
+    let mut position = 1;
     loop {
-        let word = arguments.get(place)?;
+        let word = arguments.get(position)?;
         if GLOBAL_VALUE_FLAGS.iter().any(|flag| word == flag) {
-            place += 2;
+            position += 2;
         } else if word.as_encoded_bytes().starts_with(b"-") {
-            place += 1;
+            position += 1;
         } else {
-            return Some(place);
+            return Some(position);
         }
     }
 }
 
-/// Whether an argument is a negated term: `-QUALIFIER:` or `-"`. A qualifier that is misspelt counts,
-/// for the query's own error names the one that was meant.
+/// Returns whether an argument is a negated term: `-QUALIFIER:` or `-"`. A misspelt qualifier counts
+/// too, because the error of the query then suggests the right one.
 fn is_negated_term(word: &OsStr) -> bool {
     let Some(term) = word.to_str().and_then(|word| word.strip_prefix('-')) else { return false };
     let Some((name, _)) = term.split_once(':') else { return term.starts_with('"') };
@@ -82,7 +81,7 @@ fn is_negated_term(word: &OsStr) -> bool {
         || is_name && text::nearest(name, known()).is_some()
 }
 
-/// How a command about the same log begins: with the flags that say which it is.
+/// Returns the beginning of a command about the same log: `activity` with the flags that name the log.
 pub(crate) fn command_prefix(arguments: &[OsString]) -> Vec<String> {
     let mut words = vec!["activity".to_owned()];
     let mut typed = arguments.iter().skip(1).map(|word| word.to_string_lossy());
@@ -99,8 +98,8 @@ pub(crate) fn command_prefix(arguments: &[OsString]) -> Vec<String> {
     words
 }
 
-/// The words of the same command for another part of the listing: as they were typed, without the
-/// flags that say where a page begins.
+/// Returns the same command for another page: the words as they were typed, with `flag` and `value`
+/// instead of the flags that say where a page begins.
 pub(crate) fn next_page_command(arguments: &[OsString], flag: &str, value: &str) -> Vec<String> {
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let mut words = vec!["activity".to_owned()];

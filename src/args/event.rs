@@ -1,4 +1,4 @@
-//! The flags of one event: one per field of the table, made from it.
+//! The flags that describe one event, made from the table of fields.
 
 use std::ffi::OsString;
 
@@ -11,39 +11,40 @@ use crate::event::builder::InputValue;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::field::FieldKind;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::time::Zone;
 
-/// The record before and after: the fields are made a diff of, and so are no fields of the event.
+/// The flags for the record before and after. They are not fields of the event: the diff is made of
+/// them.
 const RECORD_STATES: [(&str, &str); 2] = [
-    ("before", "the record before, a JSON object; with --after it becomes the diff"),
-    ("after", "the record after, a JSON object"),
+    ("before", "the record before the change, a JSON object; with --after it makes the diff"),
+    ("after", "the record after the change, a JSON object"),
 ];
 
-/// What the flags say of an event: a field's name and the text that it was given.
+/// The flags of an event as they were typed: names of fields with their text.
 #[derive(Debug, Default)]
 pub(crate) struct EventArgs {
     values: Vec<(&'static str, OsString)>,
 }
 
 impl EventArgs {
-    /// Whether there is any event in the flags.
+    /// Returns whether no flag describes an event.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// The event that the flags describe. `zone` reads a time that has no offset.
+    /// Returns the event that the flags describe. `zone` is the zone of a time without an offset.
     ///
     /// # Errors
-    /// [`Exit::Data`], naming the flag: what an emitter says is rejected in the same words wherever
-    /// it comes from.
+    /// [`Exit::Data`], with the name of the flag and the reason that an input file would get.
     pub(crate) fn event(&self, zone: Option<&Zone>) -> Result<NewEvent, Failure> {
-        let mut intake = NewEventBuilder::new(zone);
+        let mut builder = NewEventBuilder::new(zone);
         for (name, value) in &self.values {
-            take_flag(&mut intake, name, value)
+            add_flag(&mut builder, name, value)
                 .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag_name(name))))?;
         }
-        intake.build().map_err(|why| {
+        builder.build().map_err(|why| {
             let failure = Failure::new(Exit::Data, format!("cannot take the event: {why}"));
             if why.starts_with("action") {
                 failure.hint("--action says what was done")
@@ -54,24 +55,26 @@ impl EventArgs {
     }
 }
 
-/// Takes the value of one flag. The reason does not repeat the field's name, for the flag says it.
-fn take_flag<'a>(
-    intake: &mut NewEventBuilder<'a>,
+/// Adds the value of one flag. The reason of an error leaves out the name of the field, because the
+/// message names the flag.
+fn add_flag<'a>(
+    builder: &mut NewEventBuilder<'a>,
     name: &'static str,
     value: &'a OsString,
 ) -> Result<(), String> {
     let text = value.to_str().ok_or("not UTF-8")?;
-    let given = if RECORD_STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
+    let input = if RECORD_STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
         InputValue::parse_json(text)?
     } else {
         InputValue::Untyped(text.into())
     };
-    intake.add(name.into(), given).map_err(|why| {
+    builder.add(name.into(), input).map_err(|why| {
         why.strip_prefix(name).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why).to_owned()
     })
 }
 
-/// The names that have a flag, in the order of help: the table's, without the log's own stamps.
+/// Returns the names that have a flag, in the order of the help: the fields without the stamps of the
+/// log, then the states of the record.
 fn argument_names() -> impl Iterator<Item = &'static str> {
     let fields = field::FIELDS.iter().filter(|field| field.kind != FieldKind::Stamp);
     fields.map(|field| field.name).chain(RECORD_STATES.iter().map(|(name, _)| *name))
@@ -81,7 +84,7 @@ fn flag_name(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// One flag. A value may begin with a dash: a hook passes on what a person typed.
+/// Returns one flag. Its value may begin with a dash, because a hook passes on what a person typed.
 fn argument(name: &'static str, value_name: &'static str, about: &'static str) -> Arg {
     let argument = Arg::new(name)
         .long(flag_name(name))
@@ -176,13 +179,15 @@ mod tests {
 
     #[test]
     fn a_rejected_value_names_its_flag() {
-        let told = |line: &[&str]| event(line).unwrap_err();
-        assert_eq!(told(&["--action=a", "--ip=x"]), "--ip: \"x\" is not an address");
+        let rejection = |line: &[&str]| event(line).unwrap_err();
+        assert_eq!(rejection(&["--action=a", "--ip=x"]), "--ip: \"x\" is not an address");
         assert_eq!(
-            told(&["--action=a", "--status-code=1"]),
+            rejection(&["--action=a", "--status-code=1"]),
             "--status-code: \"1\" is not a status from 100 to 599"
         );
-        assert!(told(&["--action=a", "--before={x"]).starts_with("--before: key must be a string"));
-        assert_eq!(told(&["--title=a"]), "cannot take the event: action is missing");
+        assert!(
+            rejection(&["--action=a", "--before={x"]).starts_with("--before: key must be a string")
+        );
+        assert_eq!(rejection(&["--title=a"]), "cannot take the event: action is missing");
     }
 }

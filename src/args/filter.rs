@@ -1,28 +1,29 @@
-//! The filter of a listing: a flag per qualifier of the query language, made from its table, and the
-//! words of a query.
+//! The filter of a listing: a flag for each qualifier of the query language, made from its table, and
+//! the words of a query.
 
 use anyhow::Result;
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
 use crate::args::capitalize;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::query;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::query::QueryError;
 
-const HEADING: &str = "Filters (each can be repeated: the same one widens, others narrow)";
+const HEADING: &str = "Filters (can be repeated: the same filter widens, different filters narrow)";
 const SEARCH_FLAG: &str = "search";
-/// Flags for what is asked often: what they stand for in the language, and their help.
+/// Flags for frequent filters: flag, qualifier, value and help.
 const SHORTHAND_FLAGS: [(&str, &str, &str, &str); 2] = [
     ("impersonated", "is", "impersonated", "the same as --is impersonated"),
     ("failed", "is", "failed", "the same as --is failed"),
 ];
 
-/// What was typed of a filter.
+/// A filter as it was typed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FilterArgs {
-    /// A qualifier's name and a value, as flags.
+    /// The flags: names of qualifiers with their values.
     flags: Vec<(&'static str, String)>,
     phrases: Vec<String>,
     today: bool,
@@ -30,15 +31,15 @@ pub(crate) struct FilterArgs {
 }
 
 impl FilterArgs {
-    /// Whether nothing was typed, so all is meant.
+    /// Returns whether the filter is empty, so that it matches everything.
     pub(crate) fn is_empty(&self) -> bool {
         self.flags.is_empty() && self.phrases.is_empty() && !self.today && self.words.is_empty()
     }
 
-    /// The query that the words and the flags together make.
+    /// Returns the query that the words and the flags make together.
     ///
     /// # Errors
-    /// [`Exit::Usage`] with a mark under the place.
+    /// [`Exit::Usage`] with a mark under the place of the error.
     pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
         let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
         let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
@@ -59,7 +60,8 @@ fn argument(name: &'static str, help: impl Into<clap::builder::StyledStr>) -> Ar
     Arg::new(argument_id(name)).long(name).help(help).help_heading(HEADING)
 }
 
-/// The flag's name within a command, whose arguments may have the same name: `search-actor ACTOR`.
+/// Returns the id of a flag, which differs from the id of an argument of the same name: `search-actor
+/// ACTOR`.
 fn argument_id(flag: &str) -> String {
     format!("--{flag}")
 }
@@ -70,21 +72,24 @@ impl clap::Args for FilterArgs {
             .value_name("QUERY")
             .action(ArgAction::Append)
             .num_args(0..)
-            .help("What to find: words, \"phrases\" and QUALIFIER:VALUE, a leading - excludes");
+            .help("Words, \"phrases\" and QUALIFIER:VALUE to search for; a leading - excludes");
         let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
             let argument = argument(flag, capitalize(qualifier.help))
                 .value_name(qualifier.value_name)
                 .action(ArgAction::Append);
-            // "-2h" is a time.
+            // `-2h` is a time, not a flag.
             Some(argument.allow_hyphen_values(matches!(flag, "since" | "until")))
         });
         let short = SHORTHAND_FLAGS
             .map(|(flag, _, _, help)| argument(flag, capitalize(help)).action(ArgAction::SetTrue));
         let today = argument("today", "Since midnight").action(ArgAction::SetTrue);
-        let search = argument(SEARCH_FLAG, "One phrase as it stands, looked for like words")
-            .value_name("PHRASE")
-            .action(ArgAction::Append);
+        let search = argument(
+            SEARCH_FLAG,
+            "A phrase, taken literally; searched for in the same fields as words",
+        )
+        .value_name("PHRASE")
+        .action(ArgAction::Append);
         command.arg(words).args(flags).args(short).arg(today).arg(search)
     }
 
@@ -96,23 +101,23 @@ impl clap::Args for FilterArgs {
 impl FromArgMatches for FilterArgs {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let values = |id: &str| matches.get_many::<String>(id).into_iter().flatten().cloned();
-        let named = query::QUALIFIERS.iter().filter_map(|qualifier| {
+        let qualifiers = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
-            let places = matches.indices_of(&argument_id(flag)).into_iter().flatten();
+            let positions = matches.indices_of(&argument_id(flag)).into_iter().flatten();
             Some(
-                places
+                positions
                     .zip(values(&argument_id(flag)))
-                    .map(move |(place, value)| (place, (flag, value))),
+                    .map(move |(position, value)| (position, (flag, value))),
             )
         });
-        let short =
+        let shorthands =
             SHORTHAND_FLAGS.into_iter().filter(|(flag, ..)| matches.get_flag(&argument_id(flag)));
-        let short = short.map(|(flag, name, value, _)| {
+        let shorthands = shorthands.map(|(flag, name, value, _)| {
             (matches.index_of(&argument_id(flag)).unwrap_or_default(), (name, value.to_owned()))
         });
-        // As they were typed: the query is shown, and an export keeps it.
-        let mut flags: Vec<_> = named.flatten().chain(short).collect();
-        flags.sort_by_key(|(place, _)| *place);
+        // In the order in which they were typed, because the query is shown and recorded by an export.
+        let mut flags: Vec<_> = qualifiers.flatten().chain(shorthands).collect();
+        flags.sort_by_key(|(position, _)| *position);
         Ok(Self {
             flags: flags.into_iter().map(|(_, flag)| flag).collect(),
             phrases: values(&argument_id(SEARCH_FLAG)).collect(),
@@ -190,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_parse_is_shown_in_its_place() {
-        let told = query(&["--status", ">=abc"]).unwrap_err();
-        assert!(told.starts_with("cannot read --status: "), "{told}");
-        assert!(told.contains("\n  --status >=abc\n"), "{told}");
+    fn an_error_is_marked_in_its_place() {
+        let message = query(&["--status", ">=abc"]).unwrap_err();
+        assert!(message.starts_with("cannot read --status: "), "{message}");
+        assert!(message.contains("\n  --status >=abc\n"), "{message}");
     }
 }

@@ -1,7 +1,7 @@
-//! What was typed: groups of flags that commands share, each turned once into plain values.
+//! Groups of flags that commands share, each turned once into plain values.
 //!
-//! Nothing below this layer sees `clap`. A command line that does not parse becomes a [`Failure`]
-//! here, so it is told like any other.
+//! Nothing below this layer sees `clap`. A command line that does not parse becomes a [`Failure`] here,
+//! so it is printed like any other.
 
 pub(crate) mod command_line;
 pub(crate) mod event;
@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValue;
 use clap::error::ErrorKind;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::settings::Colour;
 use crate::settings::Overrides;
 
@@ -22,7 +23,7 @@ use crate::settings::Overrides;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The log [default: /var/lib/activity/activity.db where it can be read, else your own]
+    /// The log [default: /var/lib/activity/activity.db if you can read it, else your own]
     #[arg(long, global = true, value_name = "PATH")]
     db: Option<PathBuf>,
     /// The config [default: /etc/activity/config.toml, else your own]
@@ -31,13 +32,13 @@ pub(crate) struct GlobalArgs {
     /// The time zone to read and show times in [default: the host's]
     #[arg(long, global = true, value_name = "ZONE")]
     tz: Option<String>,
-    /// When to colour: auto, always or never [default: auto]
+    /// When to use colour: auto, always or never [default: auto]
     #[arg(long, global = true, value_name = "WHEN", hide_possible_values = true)]
     color: Option<Colour>,
     /// Print nothing on standard error when all is well
     #[arg(long, global = true)]
     quiet: bool,
-    /// Print straight to the terminal, without a pager
+    /// Print directly to the terminal, without a pager
     #[arg(long, global = true)]
     no_pager: bool,
 }
@@ -69,14 +70,15 @@ impl clap::ValueEnum for Colour {
     }
 }
 
-/// What to do with a command line that is no command: print what was asked for, or fail.
+/// A command line that runs no command.
 pub(crate) enum CommandLineError {
     /// `--help` or `--version`: text for standard output.
     HelpOrVersion(String),
+    /// A mistake in the command line.
     Invalid(Failure),
 }
 
-/// Puts the parser's error into our words: one line, and a next step. `command` is what was called.
+/// Turns an error of the parser into one line and a hint. `command` is the name of the command.
 pub(crate) fn classify_clap_error(error: &clap::Error, command: Option<&str>) -> CommandLineError {
     let text = error.render().to_string();
     let help = || match command {
@@ -102,18 +104,20 @@ pub(crate) fn classify_clap_error(error: &clap::Error, command: Option<&str>) ->
     CommandLineError::Invalid(failure)
 }
 
-/// What a table says of a flag, as its help begins.
+/// Returns a text from a table with a capital, as the help of a flag begins.
 fn capitalize(about: &str) -> String {
     let mut letters = about.chars();
     letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
 }
 
-/// What is wrong: all up to the first empty line, for the names of what is missing stand in lines.
+/// Returns the text up to the first empty line, joined to one line: the names of missing arguments
+/// stand on lines of their own.
 fn first_paragraph(text: &str) -> String {
     let first = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
     first.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// Returns the tip in an error of the parser.
 fn tip(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.trim_start().strip_prefix("tip: "))
 }

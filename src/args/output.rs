@@ -1,4 +1,4 @@
-//! In which form a listing comes.
+//! The form of a listing.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -15,16 +15,16 @@ pub(crate) struct OutputArgs {
     /// Show the columns of a view: activity or http
     #[arg(long, value_name = "VIEW", hide_possible_values = true)]
     view: Option<TableView>,
-    /// Show these columns, or with +NAME,… these besides
+    /// Show these columns; +NAME,… adds them to those of the view
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     columns: Option<String>,
-    /// Print a table, JSON Lines or CSV: table, json or csv [default: table]
+    /// The form of the output: table, json (JSON Lines) or csv [default: table]
     #[arg(long, value_name = "FORM", hide_possible_values = true)]
     output: Option<OutputFormat>,
     /// Print JSON Lines, the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
-    /// Show times relative, local or utc [default: relative on a terminal]
+    /// Show times relative, local or utc [default: relative on a terminal, else exact]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     time: Option<TimeDisplayArg>,
 }
@@ -38,7 +38,7 @@ pub(crate) enum OutputFormat {
     Csv,
 }
 
-/// How a person wants times.
+/// The values of `--time`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TimeDisplayArg {
     Relative,
@@ -51,10 +51,10 @@ impl OutputArgs {
         if self.json { OutputFormat::Json } else { self.output.unwrap_or_default() }
     }
 
-    /// The columns of a table.
+    /// Returns the columns of the table.
     ///
     /// # Errors
-    /// Usage: a column that there is not.
+    /// [`Exit::Usage`](crate::failure::Exit::Usage): an unknown column.
     pub(crate) fn columns(&self) -> Result<TableColumns> {
         let view = self.view.unwrap_or_default();
         match &self.columns {
@@ -63,7 +63,7 @@ impl OutputArgs {
         }
     }
 
-    /// How times are written, where that was said.
+    /// Returns how to write times, if a flag says it.
     pub(crate) fn time_display(&self) -> Option<TimeDisplay> {
         self.time.map(|time| match time {
             TimeDisplayArg::Relative => TimeDisplay::Relative,

@@ -1,10 +1,11 @@
-//! Which part of a listing, and in which order.
+//! The part of a listing to show, and its order.
 
 use std::num::NonZeroU64;
 
 use anyhow::Result;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::render;
 use crate::store::Cursor;
 use crate::store::Order;
@@ -22,34 +23,34 @@ pub(crate) struct PageArgs {
     /// Show the Nth page
     #[arg(long, value_name = "N", conflicts_with = "after")]
     page: Option<NonZeroU64>,
-    /// Go on behind this row: its OCCURRED_AT,ID
+    /// Continue after this row, named by its OCCURRED_AT,ID
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
-    /// Sort by a field or a column, descending unless FIELD:asc
+    /// Sort by a field or a column, in descending order unless FIELD:asc
     #[arg(long, value_name = "FIELD")]
     sort: Option<String>,
 }
 
-/// How to go on behind a page.
+/// The way to the next page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NextPage {
     /// By the cursor of its last row.
     AfterCursor,
-    /// By number: an order that cannot be gone on in from a row.
+    /// By number, because a cursor means nothing in this order.
     Number(u64),
 }
 
 impl PageArgs {
-    /// How many events at most; `otherwise` where nothing was said.
-    pub(crate) fn limit(&self, otherwise: u64) -> u64 {
-        self.limit.map_or(otherwise, NonZeroU64::get)
+    /// Returns the number of events to show at most; `default` if no flag says it.
+    pub(crate) fn limit(&self, default: u64) -> u64 {
+        self.limit.map_or(default, NonZeroU64::get)
     }
 
-    /// The page that is meant, and how to get the next one.
+    /// Returns the requested page, and the way to the next one.
     ///
     /// # Errors
-    /// [`Exit::Usage`]: a field that there is not, a cursor that is none, or one beside an order that
-    /// it means nothing in.
+    /// [`Exit::Usage`]: an unknown field, an invalid cursor, or a cursor with an order in which it means
+    /// nothing.
     pub(crate) fn page(&self) -> Result<(PageRequest, NextPage)> {
         let order = self.order()?;
         let limit = self.limit(DEFAULT_LIMIT);
@@ -85,8 +86,8 @@ impl PageArgs {
             "asc" => true,
             "desc" => false,
             _ => {
-                let what = format!("--sort: {direction:?} is neither asc nor desc");
-                return Err(Failure::new(Exit::Usage, what).into());
+                let message = format!("--sort: {direction:?} is neither asc nor desc");
+                return Err(Failure::new(Exit::Usage, message).into());
             }
         };
         Ok(match (render::sort_field(name)?, ascending) {

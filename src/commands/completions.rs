@@ -1,15 +1,18 @@
 use anyhow::Result;
 use clap_complete::Shell;
 
-use crate::commands::{Invocation, RunCommand, definition, print_text};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::definition;
+use crate::commands::print_text;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  For bash, which takes them in with `. activity.bash`:
+  For bash, which loads them with `. activity.bash`:
   $ activity completions bash > activity.bash
 
-  For fish, which finds them in ~/.config/fish/completions:
+  For fish, which loads them from ~/.config/fish/completions:
   $ activity completions fish > activity.fish";
 
 /// Print the completions for a shell
@@ -23,7 +26,7 @@ pub(crate) struct CompletionsArgs {
 
 impl RunCommand for CompletionsArgs {
     fn run(self, _: Invocation) -> Result<Exit> {
-        // Into memory first: the generator panics where it cannot write.
+        // Written to memory first, because the generator panics on a write error.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut definition(None), "activity", &mut script);
         print_text(&script)

@@ -4,12 +4,16 @@ use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
 use crate::codec::jsonl;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::context::Context;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestOptions;
-use crate::failure::{Exit, Failure};
-use crate::query::Query;
+use crate::digest::template_context::RenderOptions;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::time::Zone;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,12 +23,13 @@ Examples:
   How many events the last week had, for a program:
   $ activity digest --days 7 --json | jq .total";
 
-/// Mail what happened since the last digest, also when nothing did
+/// Mail what happened since the last digest, even if nothing did
 ///
-/// Every event is in exactly one digest that was sent: each covers what came since the one before. A
-/// query or a time makes one that stands beside them and moves nothing. When the log cannot be read,
-/// a plain mail says so. `[digest]` in the config names sender, recipients and transport; the key is
-/// read from a file or from SENDGRID_API_KEY, the SMTP password from ACTIVITY_SMTP_PASSWORD.
+/// Every event is in exactly one regular digest: each covers the events recorded since the one before.
+/// A query or a time makes an extra digest, which changes nothing for the regular ones. If the log
+/// cannot be read, a plain mail says so. `[digest]` in the config names sender, recipients and
+/// transport; the SendGrid key is read from a file or from SENDGRID_API_KEY, the SMTP password from
+/// ACTIVITY_SMTP_PASSWORD.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct DigestArgs {
@@ -37,7 +42,7 @@ pub(crate) struct DigestArgs {
     /// Print the digest, or the history, as JSON; send and record nothing
     #[arg(long, conflicts_with = "dry_run", help_heading = "Digest")]
     json: bool,
-    /// Send a copy to ADDRESS in place of the config's recipients; it moves nothing [can be repeated]
+    /// Send an extra digest to ADDRESS instead of the config's recipients [can be repeated]
     #[arg(long, value_name = "ADDRESS", help_heading = "Digest")]
     to: Vec<String>,
     /// List the digests that were sent and those that failed
@@ -52,57 +57,81 @@ impl RunCommand for DigestArgs {
         let context = &call.into_context()?;
         let zone = context.zone()?;
         if self.history {
-            if !self.filter.is_empty() {
-                let what = "--history lists all digests, and takes no query";
-                return Err(Failure::new(Exit::Usage, what).into());
-            }
-            let mut lines = String::new();
-            for recorded in context.open_reader()?.digests()? {
-                lines.push_str(&match self.json {
-                    true => recorded.to_json(),
-                    false => recorded.history_line(&zone),
-                });
-                lines.push('\n');
-            }
-            context.print(lines.as_bytes())?;
-            return Ok(Exit::Success);
+            return self.print_history(context, &zone);
         }
-
-        let query: Option<Query> = match self.filter.is_empty() {
-            true => None,
-            false => Some(self.filter.query(&context.clock(&zone))?),
+        let query = if self.filter.is_empty() {
+            None
+        } else {
+            Some(self.filter.query(&context.clock(&zone))?)
         };
-        let scope = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
-        let brief = DigestOptions::new(&context.settings.config.digest)?;
+        let coverage = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
+        let options = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
-        let setting = context.render_options(&site, &zone);
-
-        if !(self.dry_run || self.json || self.preview.is_some()) {
-            let post = context.mail_settings(&self.to)?;
-            let done = context.send_digest(&brief, &post, setting, scope, !self.to.is_empty())?;
-            context.print(format!("{}\n", done.line).as_bytes())?;
-            return done.error.map_or(Ok(Exit::Success), Err);
+        let render_options = context.render_options(&site, &zone);
+        if self.dry_run || self.json || self.preview.is_some() {
+            return self.print_report(context, coverage, &options, &render_options);
         }
+        let mail_settings = context.mail_settings(&self.to)?;
+        let one_off = !self.to.is_empty();
+        let summary = context.log().send_digest(
+            &options,
+            &mail_settings,
+            render_options,
+            coverage,
+            one_off,
+        )?;
+        context.output.print(format!("{}\n", summary.line).as_bytes())?;
+        summary.error.map_or(Ok(Exit::Success), Err)
+    }
+}
 
-        let report = context.open_reader()?.report(scope, context.now, &brief.report_options())?;
+impl DigestArgs {
+    fn print_history(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+        if !self.filter.is_empty() {
+            let message = "--history lists all digests, and takes no query";
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+        let mut lines = String::new();
+        for outcome in context.log().open_reader()?.digests()? {
+            lines.push_str(&match self.json {
+                true => outcome.to_json(),
+                false => outcome.history_line(zone),
+            });
+            lines.push('\n');
+        }
+        context.output.print(lines.as_bytes())?;
+        Ok(Exit::Success)
+    }
+
+    /// Prints the digest or writes its preview; sends and records nothing.
+    fn print_report(
+        &self,
+        context: &Context,
+        coverage: Coverage<'_>,
+        options: &DigestOptions,
+        render_options: &RenderOptions<'_>,
+    ) -> Result<Exit> {
+        let reader = context.log().open_reader()?;
+        let report = reader.report(coverage, context.now, &options.report_options())?;
         if self.json {
-            let line = report.to_json(&site, jsonl::encode);
-            context.print(format!("{line}\n").as_bytes())?;
+            let line = report.to_json(render_options.site, jsonl::encode);
+            context.output.print(format!("{line}\n").as_bytes())?;
         }
         if !self.dry_run && self.preview.is_none() {
             return Ok(Exit::Success);
         }
-        let page = RenderedMail::render(&report, &setting, &brief.templates);
+        let mail = RenderedMail::render(&report, render_options, &options.templates);
         if self.dry_run {
-            context.print(format!("Subject: {}\n\n{}", page.subject, page.text).as_bytes())?;
+            let text = format!("Subject: {}\n\n{}", mail.subject, mail.text);
+            context.output.print(text.as_bytes())?;
         }
-        if let (Some(path), Some(html)) = (&self.preview, &page.html) {
+        if let (Some(path), Some(html)) = (&self.preview, &mail.html) {
             context.write_file(path, html.as_bytes())?;
         }
-        match page.template_error {
+        match mail.template_error {
             Some(why) => {
-                let what = format!("the templates are broken: {why}");
-                Err(Failure::new(Exit::Config, what).into())
+                let message = format!("the templates are broken: {why}");
+                Err(Failure::new(Exit::Config, message).into())
             }
             None => Ok(Exit::Success),
         }

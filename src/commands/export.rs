@@ -3,9 +3,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::export::ExportFormat;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::store::Create;
 
 const EXAMPLES: &str = "\
@@ -13,26 +15,26 @@ Examples:
   The failures of the last month, for a spreadsheet:
   $ activity export -o failures.csv --failed --days 30
 
-  Everything about one record, into another program:
+  Everything about one record, for another program:
   $ activity export --jsonl target:user/17 | jq -r .action";
 
-/// Write all that a filter matches as CSV or JSON Lines, oldest first
+/// Write all events that a filter matches as CSV or JSON Lines, oldest first
 ///
-/// The log keeps who exported what: a `log.export` event is recorded before the first row goes out,
-/// and nothing is exported if that fails. Without a format the ending of FILE decides.
+/// The log records who exports what: a `log.export` event is written before the first row goes out, and
+/// nothing is exported if that fails. Without --csv or --jsonl the ending of FILE decides on the format.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
-    /// Write CSV, guarded against spreadsheets that run cells
+    /// Write CSV; cells that a spreadsheet would run as formulas are made harmless
     #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
     csv: bool,
     /// Write JSON Lines, as list --json prints them
     #[arg(long, help_heading = "Output")]
     jsonl: bool,
-    /// Write FILE, whole or not at all, in place of standard output
+    /// Write to FILE, whole or not at all, instead of standard output
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
-    /// Leave cells as they are that a spreadsheet would run
+    /// Leave cells unchanged that a spreadsheet would run as formulas
     #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
     raw: bool,
     #[command(flatten)]
@@ -45,18 +47,18 @@ impl RunCommand for ExportArgs {
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
+        context.log().open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
         Ok(Exit::Success)
     }
 }
 
 impl ExportArgs {
     fn format(&self) -> Result<ExportFormat, Failure> {
-        let by_name = || self.output.as_deref().and_then(ExportFormat::from_path);
+        let from_path = || self.output.as_deref().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
             (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
             (_, true) => Some(ExportFormat::JsonLines),
-            _ => by_name(),
+            _ => from_path(),
         };
         match format {
             Some(ExportFormat::Csv { .. }) => Ok(ExportFormat::Csv { raw: self.raw }),
@@ -65,12 +67,11 @@ impl ExportArgs {
             }
             Some(ExportFormat::JsonLines) => Ok(ExportFormat::JsonLines),
             None => {
-                let name = self.output.as_ref().map(|path| path.display());
-                let what = match name {
-                    Some(name) => format!("{name}: the ending tells no format"),
+                let message = match &self.output {
+                    Some(path) => format!("{}: the ending tells no format", path.display()),
                     None => "no format is given".to_owned(),
                 };
-                Err(Failure::new(Exit::Usage, what).hint("--csv or --jsonl"))
+                Err(Failure::new(Exit::Usage, message).hint("--csv or --jsonl"))
             }
         }
     }

@@ -12,13 +12,16 @@ use serde_json::{Map, Value};
 use crate::args::event::EventArgs;
 use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::context::InputOptions;
+use crate::context::Output;
 use crate::event::NewEvent;
 use crate::export;
 use crate::failure;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::ingest::IngestCounts;
 use crate::ingest::IngestEnd;
 use crate::ingest::Input;
@@ -30,12 +33,12 @@ use crate::store::Create;
 use crate::text;
 use crate::time::Zone;
 
-/// Standard input by a name, to be compared with others.
+/// The path of standard input, to compare it with other paths.
 const STDIN_PATH: &str = "/dev/stdin";
 
 const EXAMPLES: &str = "\
 Examples:
-  The events of a file, each of them once, however often this is called:
+  The events of a file; to repeat the command adds no duplicates:
   $ activity ingest events.jsonl
 
   One event, from a hook:
@@ -43,28 +46,28 @@ Examples:
 
 /// Record events from files, standard input or flags
 ///
-/// Takes JSON Lines, a JSON array, CSV with the header of export, or mirror lines, and tells them apart
-/// by their first line. With --action it records one event from flags. It makes the log when there is
-/// none. What was told as ingested is on the disk.
+/// Reads JSON Lines, a JSON array, CSV with the header that export writes, or mirror lines, and detects
+/// which by the first line. With --action it records one event from flags. It creates the log if there
+/// is none. Events that are reported as ingested are on the disk.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct IngestArgs {
-    /// The files; without one, and without a flag of the event, standard input
+    /// The files to read; standard input if there is none and no flag describes an event
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Read the input as jsonl, json, csv or mirror [default: what its first line looks like]
+    /// Read the input as jsonl, json, csv or mirror [default: detected from its first line]
     #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Input")]
     format: Option<EventFormat>,
-    /// Read times that have no offset in this zone
+    /// The zone of times that have no offset
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
-    /// Add the rejected lines to FILE as they came, for repair
+    /// Append the rejected lines to FILE unchanged, for repair
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     rejects: Option<PathBuf>,
-    /// Record nothing if one line is rejected
+    /// Record nothing if any line is rejected
     #[arg(long, help_heading = "Input")]
     strict: bool,
-    /// Take a known file from its beginning
+    /// Read a file from its beginning even if it was ingested before
     #[arg(long, help_heading = "Input")]
     again: bool,
     /// Read CSV that was exported with --raw
@@ -77,14 +80,14 @@ pub(crate) struct IngestArgs {
     event: EventArgs,
 }
 
-/// What became of the input, as it is told.
+/// The counts that the summary line shows.
 #[derive(Default)]
 struct IngestSummary<'a> {
     ingested: u64,
     duplicates: u64,
     rejected: u64,
     known: u64,
-    /// Of a single event.
+    /// Id and event_id of a single event.
     single_event: Option<(i64, &'a str)>,
 }
 
@@ -110,8 +113,8 @@ impl RunCommand for IngestArgs {
             return self.ingest_files(context, zone);
         }
         if let Some(flag) = self.file_flag() {
-            let what = format!("{flag} does not go with the flags of a single event");
-            return Err(Failure::new(Exit::Usage, what).hint("activity ingest --help").into());
+            let message = format!("{flag} does not go with the flags of a single event");
+            return Err(Failure::new(Exit::Usage, message).hint("activity ingest --help").into());
         }
         self.ingest_event(context, self.event.event(zone.as_ref())?)
     }
@@ -119,8 +122,8 @@ impl RunCommand for IngestArgs {
 
 impl IngestArgs {
     fn ingest_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
-        let appended = context.open_writer(Create::IfMissing)?.append(event)?;
-        match &appended {
+        let outcome = context.log().open_writer(Create::IfMissing)?.append(event)?;
+        match &outcome {
             AppendOutcome::Stored { id, event_id } => {
                 let stored = Some((id.0, event_id.as_str()));
                 self.report(
@@ -147,9 +150,9 @@ impl IngestArgs {
             }
             AppendOutcome::Conflict { id, field } => {
                 self.report(context, &IngestSummary { rejected: 1, ..IngestSummary::default() })?;
-                let what =
+                let message =
                     format!("rejected: event {id} has the same event_id and another {field}");
-                Err(Failure::new(Exit::Data, what).hint(format!("activity show {id}")).into())
+                Err(Failure::new(Exit::Data, message).hint(format!("activity show {id}")).into())
             }
         }
     }
@@ -158,9 +161,9 @@ impl IngestArgs {
         let IngestSummary { ingested, duplicates, rejected, known, single_event: stored } =
             *summary;
         if !self.json {
-            // That something was rejected is told even when all else is not.
-            let tell = if rejected > 0 { Context::warn } else { Context::note };
-            tell(context, &summary.to_string());
+            // `--quiet` does not hide rejected lines.
+            let write = if rejected > 0 { Output::warn } else { Output::note };
+            write(&context.output, &summary.to_string());
             return Ok(());
         }
         let mut fields = Map::new();
@@ -178,10 +181,10 @@ impl IngestArgs {
         let mut line = String::new();
         text::json_escape_into(&mut line, &Value::Object(fields).to_string());
         line.push('\n');
-        context.print(line.as_bytes())
+        context.output.print(line.as_bytes())
     }
 
-    /// A flag that was given and says something about files.
+    /// Returns a flag that was given and applies only to files.
     fn file_flag(&self) -> Option<&'static str> {
         [
             (!self.files.is_empty(), "FILE"),
@@ -212,18 +215,18 @@ impl IngestArgs {
             None => None,
         };
         let interrupt = Interrupt::listen()?;
-        let how = InputOptions {
-            reading: DecodeOptions { format: self.format, raw_cells: self.raw, zone },
+        let options = InputOptions {
+            decode_options: DecodeOptions { format: self.format, raw_cells: self.raw, zone },
             strict: self.strict,
-            again: self.again,
+            reread_files: self.again,
             interrupt: &interrupt,
         };
-        let mut tally = IngestCounts::default();
-        let end = context.open_writer(Create::IfMissing).and_then(|mut writer| {
+        let mut counts = IngestCounts::default();
+        let end = context.log().open_writer(Create::IfMissing).and_then(|mut writer| {
             let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
-            writer.ingest(&inputs, &how, rejects, &mut tally)
+            writer.ingest(&inputs, &options, rejects, &mut counts)
         });
-        let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = tally;
+        let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = counts;
         let summary = IngestSummary { ingested, duplicates, rejected, known, single_event: None };
         match end {
             Ok(IngestEnd::Completed) => self.report(context, &summary)?,
@@ -233,19 +236,19 @@ impl IngestArgs {
             }
             Err(error) => {
                 if summary.has_lines() {
-                    context.warn(&summary.to_string());
+                    context.output.warn(&summary.to_string());
                 }
                 return Err(error);
             }
         }
         if rejected > 0 && self.rejects.is_none() && !self.json {
-            context.warn("hint: --rejects bad.jsonl keeps the rejected lines for repair");
+            context.output.warn("hint: --rejects bad.jsonl keeps the rejected lines for repair");
         }
-        Ok(tally.exit())
+        Ok(counts.exit())
     }
 
-    /// The inputs that are named, standard input where none is. That each is there is asked before
-    /// anything is recorded, and before a log is made.
+    /// Returns the named inputs, or standard input if none is named. Checks that each can be read before
+    /// anything is recorded and before a log is created.
     fn inputs<'a>(&'a self, context: &Context, log: &Path) -> Result<Vec<Input<'a>>> {
         if self.files.is_empty() {
             return Ok(vec![standard_input(context, log)?]);
@@ -268,15 +271,15 @@ impl IngestArgs {
         Ok(inputs)
     }
 
-    /// Opens the file for rejected lines. It is added to: what a killed run kept there is not in the
-    /// rest that the next one takes.
+    /// Opens the file for rejected lines to append: the next run after a killed one goes on behind the
+    /// lines that it rejected, so they must stay in the file.
     fn open_rejects(&self, path: &Path, log: &Path) -> Result<RejectsFile> {
         export::refuse_log(path, log)?;
         let standard_input = [PathBuf::from(STDIN_PATH)];
         let inputs = if self.files.is_empty() { &standard_input } else { self.files.as_slice() };
         if inputs.iter().any(|input| export::is_same_file(input, path)) {
-            let what = format!("{}: would overwrite the input", path.display());
-            return Err(Failure::new(Exit::Usage, what).into());
+            let message = format!("{}: would overwrite the input", path.display());
+            return Err(Failure::new(Exit::Usage, message).into());
         }
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
         let file = file.with_context(|| {
@@ -289,7 +292,9 @@ impl IngestArgs {
 fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
     export::refuse_log(Path::new(STDIN_PATH), log)?;
     if io::stdin().is_terminal() {
-        context.note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
+        context
+            .output
+            .note("reading standard input, a terminal: one JSON object a line, Ctrl-D ends");
     }
     let open = || {
         let stdin = io::stdin().as_fd().try_clone_to_owned()?;
@@ -298,10 +303,12 @@ fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
     Ok(Input { name: "standard input".to_owned(), open: Box::new(open) })
 }
 
-/// That there is something to read.
+/// Checks that there is something to read.
 fn check_readable(path: &Path) -> Result<()> {
     match fs::metadata(path) {
-        Ok(there) if there.is_dir() => Err(cannot_read(path, io::ErrorKind::IsADirectory.into())),
+        Ok(metadata) if metadata.is_dir() => {
+            Err(cannot_read(path, io::ErrorKind::IsADirectory.into()))
+        }
         Ok(_) => Ok(()),
         Err(error) => Err(cannot_read(path, error)),
     }
@@ -319,8 +326,8 @@ fn cannot_read(path: &Path, error: io::Error) -> anyhow::Error {
     anyhow::Error::new(error).context(failure)
 }
 
-/// The file of rejected lines. A line that was rejected counts as taken, so it is on the disk before
-/// that is noted: `flush` syncs.
+/// The file of rejected lines. A rejected line counts as processed, so it must be on the disk before
+/// the log notes that: `flush` syncs.
 struct RejectsFile {
     file: File,
     name: String,
@@ -345,7 +352,7 @@ impl Write for RejectsFile {
             return Ok(());
         }
         match self.file.sync_data() {
-            // A pipe or a terminal has nothing to sync.
+            // Pipes and terminals cannot be synced.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced.map_err(|error| self.to_write_error(&error)),
         }

@@ -5,22 +5,24 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::listing;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::listing::ListingMode;
+use crate::commands::listing::ListingRequest;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
 Examples:
-  What people did since yesterday, without the machines:
+  The events since yesterday, without those of the system:
   $ activity list since:yesterday -is:system
 
-  The sign-ins that failed in the last week, with address and status:
+  The failed sign-ins of the last week, with address and status:
   $ activity list 'action:auth.*' is:failed --days 7 --columns +ip,status";
 
 /// Show events, newest first
 ///
-/// Without a filter this shows the newest 50. Filters narrow; the same filter given twice widens.
-/// Words are looked for in the labels of actor and target and in the title.
+/// Without a filter it shows the newest 50 events. Different filters narrow the result; the same filter
+/// given twice widens it. Words are searched for in the labels of actor and target and in the title.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
@@ -30,10 +32,10 @@ pub(crate) struct ListArgs {
     output: OutputArgs,
     #[command(flatten)]
     page: PageArgs,
-    /// Show the newest 10, then what arrives, in order of arrival
+    /// Show the newest 10 events, then each new event when it is recorded
     #[arg(long, help_heading = "Paging", conflicts_with_all = ["page", "after", "sort", "around"])]
     follow: bool,
-    /// Show what happened around an event, oldest first: 5 before and after, or --limit each
+    /// Show the events around an event, oldest first: 5 before and 5 after, or --limit on each side
     #[arg(
         long,
         value_name = "ID",
@@ -48,14 +50,12 @@ impl RunCommand for ListArgs {
         let context = &call.into_context()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        let request =
-            listing::ListingRequest { query, search: None, output: &self.output, page: &self.page };
-        if self.follow {
-            return request.follow(context, &zone);
-        }
-        match self.around {
-            Some(id) => request.show_around(context, &zone, id),
-            None => request.show_page(context, &zone),
-        }
+        let mode = match self.around {
+            _ if self.follow => ListingMode::Follow,
+            Some(id) => ListingMode::Around(id),
+            None => ListingMode::Page,
+        };
+        ListingRequest { query, search: None, mode, output: &self.output, page: &self.page }
+            .run(context, &zone)
     }
 }

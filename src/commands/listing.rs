@@ -1,5 +1,9 @@
-//! What `list` and both searches share: a page of events, in the form that was asked for.
+//! The listing that `list` and both searches share: a page of events in the requested form.
+//!
+//! A [`ListingRequest`] is what was typed. It is read in full before the log is opened; then a
+//! [`Listing`] gets a reader, a printer and an output once, and works with nothing else.
 
+use std::ffi::OsString;
 use std::io;
 use std::io::Write;
 use std::num::NonZeroU64;
@@ -15,14 +19,19 @@ use crate::args::page::PageArgs;
 use crate::codec;
 use crate::commands::search_summary::SubjectSearch;
 use crate::context::Context;
+use crate::context::LogAccess;
 use crate::context::LogReader;
+use crate::context::Output;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::query::Query;
 use crate::render::EventTable;
 use crate::render::Footer;
 use crate::render::Printer;
+use crate::render::SearchSummary;
+use crate::render::TableColumns;
 use crate::render::TimeDisplay;
 use crate::store::Create;
 use crate::store::Cursor;
@@ -33,223 +42,265 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// The whole count is told when it is no more than this, for then it takes no time.
+/// The footer gives the total when it is at most this, because counting so few takes no time.
 const COUNT_LIMIT: u64 = 100_000;
-/// How many events `--follow` begins with, and how many `--around` shows on either side.
+/// The number of events that `--follow` begins with.
 const FOLLOW_LIMIT: u64 = 10;
+/// The number of events that `--around` shows on either side.
 const AROUND_LIMIT: u64 = 5;
-/// How often `--follow` looks for what arrived, and how much it takes at a time.
+/// The time between two looks of `--follow` at the log.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The number of new events that `--follow` reads at a time.
 const FOLLOW_BATCH: usize = 1_000;
 
-/// A page that is asked for.
+/// The part of the log that a listing shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ListingMode {
+    /// A page in the requested order.
+    Page,
+    /// The events before and after one event.
+    Around(NonZeroU64),
+    /// The newest events, then every new one.
+    Follow,
+}
+
+/// A listing as it was typed.
 pub(super) struct ListingRequest<'a> {
     pub query: Query,
-    /// Absent for a plain listing.
+    /// Absent for `list`.
     pub search: Option<SubjectSearch<'a>>,
+    pub mode: ListingMode,
     pub output: &'a OutputArgs,
     pub page: &'a PageArgs,
 }
 
 impl ListingRequest<'_> {
-    /// Shows the page.
-    pub(super) fn show_page(&self, context: &Context, zone: &Zone) -> Result<Exit> {
-        let (page, next) = self.page.page()?;
+    /// Shows the listing.
+    ///
+    /// # Errors
+    /// Those of the flags, of the log and of standard output.
+    pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+        let (page, next_page) = self.page.page()?;
         let columns = self.output.columns()?;
-        let reader = context.open_reader()?;
-        // One more than is shown tells whether there are more.
-        let wanted = PageRequest { limit: page.limit.saturating_add(1), ..page };
-        let mut events = reader.page(&self.query, &wanted)?;
-        let more = events.len() > page.limit;
-        events.truncate(page.limit);
-        match self.output.format() {
-            OutputFormat::Json => print_json(context, &events),
-            OutputFormat::Csv => self.export_csv(context, &events),
-            OutputFormat::Table if events.is_empty() => {
-                self.note_nothing_found(context, zone, &reader, &page)
+        let format = self.output.format();
+        if self.mode == ListingMode::Follow && format == OutputFormat::Csv {
+            let message = "--follow has no end, so it cannot be exported as CSV";
+            return Err(Failure::new(Exit::Usage, message).hint("--json").into());
+        }
+        let time_display = match self.mode {
+            // A line stays on the screen for hours, so it must not say "just now".
+            ListingMode::Follow if context.output.is_interactive() => {
+                self.output.time_display().or(Some(TimeDisplay::Local))
             }
+            ListingMode::Follow | ListingMode::Page | ListingMode::Around(_) => {
+                self.output.time_display()
+            }
+        };
+        let listing = Listing {
+            query: &self.query,
+            search: self.search.as_ref(),
+            columns: &columns,
+            format,
+            log: context.log(),
+            reader: context.log().open_reader()?,
+            printer: context.printer(zone, time_display),
+            output: &context.output,
+            arguments: &context.arguments,
+        };
+        match self.mode {
+            ListingMode::Page => listing.show_page(&page, next_page),
+            ListingMode::Around(id) => listing.show_around(id, self.page.limit(AROUND_LIMIT)),
+            ListingMode::Follow => listing.follow(self.page.limit(FOLLOW_LIMIT)),
+        }
+    }
+}
+
+/// A listing with all that it works with.
+struct Listing<'a> {
+    query: &'a Query,
+    search: Option<&'a SubjectSearch<'a>>,
+    columns: &'a TableColumns,
+    format: OutputFormat,
+    /// Only CSV needs it: the log records who exports.
+    log: LogAccess<'a>,
+    reader: LogReader,
+    printer: Printer<'a>,
+    output: &'a Output,
+    /// The command line, to name the command for the next page.
+    arguments: &'a [OsString],
+}
+
+impl Listing<'_> {
+    fn show_page(&self, page: &PageRequest, next_page: NextPage) -> Result<Exit> {
+        // One more than is shown tells whether there are more.
+        let request = PageRequest { limit: page.limit.saturating_add(1), ..*page };
+        let mut events = self.reader.page(self.query, &request)?;
+        let has_more = events.len() > page.limit;
+        events.truncate(page.limit);
+        let is_first = page.after.is_none() && page.skip == 0;
+        match self.format {
+            OutputFormat::Json => self.print_json(&events)?,
+            OutputFormat::Csv => self.export_csv(&events)?,
+            OutputFormat::Table if events.is_empty() => self.note_nothing_found(is_first)?,
             OutputFormat::Table => {
-                let begins = page.after.is_none() && page.skip == 0;
-                let total =
-                    if begins && more { reader.count(&self.query, COUNT_LIMIT)? } else { None };
+                let total = if is_first && has_more {
+                    self.reader.count(self.query, COUNT_LIMIT)?
+                } else {
+                    None
+                };
                 let footer = Footer {
                     shown: events.len() as u64,
                     total,
-                    next_page: more.then(|| next_page_command(context, &events, next)).flatten(),
+                    next_page: if has_more {
+                        self.next_page_command(&events, next_page)
+                    } else {
+                        None
+                    },
                     newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
                 };
-                let printer = context.printer(zone, self.output.time_display());
-                let labels = reader.actor_labels(&events)?;
-                let summary = match &self.search {
-                    Some(search) if begins => Some(search.summary(&reader, &self.query, zone)?),
-                    _ => None,
-                };
-                print_table(context, &printer, &footer, |out| {
-                    if let Some(summary) = &summary {
-                        printer.write_summary(summary, out)?;
+                let summary = match self.search {
+                    Some(search) if is_first => {
+                        Some(search.summary(&self.reader, self.query, self.printer.zone)?)
                     }
-                    EventTable::new(&columns).write(&printer, &events, &labels, out)
-                })
+                    Some(_) | None => None,
+                };
+                self.print_table(&events, summary.as_ref(), &footer)?;
             }
         }
+        Ok(Exit::Success)
     }
 
-    /// Shows what happened before and after an event, oldest first.
-    pub(super) fn show_around(
-        &self,
-        context: &Context,
-        zone: &Zone,
-        id: NonZeroU64,
-    ) -> Result<Exit> {
-        let columns = self.output.columns()?;
-        let reader = context.open_reader()?;
+    /// Shows the events before and after one event, oldest first.
+    fn show_around(&self, id: NonZeroU64, limit: u64) -> Result<Exit> {
         let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
-        let event = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
-        let each = usize::try_from(self.page.limit(AROUND_LIMIT)).unwrap_or(usize::MAX);
-        let events = reader.around(&self.query, event, each)?.ok_or_else(missing)?;
-        match self.output.format() {
-            OutputFormat::Json => print_json(context, &events),
-            OutputFormat::Csv => self.export_csv(context, &events),
+        let event_id = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
+        let each = usize::try_from(limit).unwrap_or(usize::MAX);
+        let events = self.reader.around(self.query, event_id, each)?.ok_or_else(missing)?;
+        match self.format {
+            OutputFormat::Json => self.print_json(&events)?,
+            OutputFormat::Csv => self.export_csv(&events)?,
             OutputFormat::Table => {
-                let printer = context.printer(zone, self.output.time_display());
-                let labels = reader.actor_labels(&events)?;
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
-                print_table(context, &printer, &footer, |out| {
-                    EventTable::new(&columns).write(&printer, &events, &labels, out)
-                })
+                self.print_table(&events, None, &footer)?;
             }
         }
+        Ok(Exit::Success)
     }
 
-    /// Shows the newest, then what arrives, until whoever reads has gone.
-    pub(super) fn follow(&self, context: &Context, zone: &Zone) -> Result<Exit> {
-        let columns = self.output.columns()?;
-        let as_json = match self.output.format() {
-            OutputFormat::Json => true,
-            OutputFormat::Table => false,
-            OutputFormat::Csv => {
-                let what = "--follow has no end, so it cannot be exported as CSV";
-                return Err(Failure::new(Exit::Usage, what).hint("--json").into());
-            }
-        };
-        let reader = context.open_reader()?;
-        // What stays on the screen for hours must not say "just now".
-        let lasting = context.is_interactive().then_some(TimeDisplay::Local);
-        let mut printer = context.printer(zone, self.output.time_display().or(lasting));
-        let mut seen = reader.head()?;
+    /// Shows the newest events, then every new one, until the reader of the output has gone.
+    fn follow(&self, limit: u64) -> Result<Exit> {
+        let mut last_id = self.reader.head()?;
         let newest = PageRequest {
             order: Order::NewestFirst,
             after: None,
             skip: 0,
-            limit: usize::try_from(self.page.limit(FOLLOW_LIMIT)).unwrap_or(usize::MAX),
-            up_to: Some(seen),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            up_to: Some(last_id),
         };
-        let mut events = reader.page(&self.query, &newest)?;
+        let mut events = self.reader.page(self.query, &newest)?;
         events.reverse();
-        let mut listing = EventTable::new(&columns);
+        let mut table = EventTable::new(self.columns);
         loop {
-            if as_json {
-                print_json(context, &events)?;
-            } else if !events.is_empty() {
-                let labels = reader.actor_labels(&events)?;
-                printer.now = Timestamp::now();
-                let mut out = Vec::new();
-                listing.write(&printer, &events, &labels, &mut out)?;
-                context.print(&out)?;
-            }
-            let mut head = reader.head()?;
-            while head == seen {
-                if !context.wait_while_open(POLL_INTERVAL)? {
+            self.print_followed(&mut table, &events)?;
+            let mut head = self.reader.head()?;
+            while head == last_id {
+                if !self.output.wait_while_open(POLL_INTERVAL)? {
                     return Ok(Exit::Success);
                 }
-                head = reader.head()?;
+                head = self.reader.head()?;
             }
-            events = reader.recorded_after(&self.query, seen, FOLLOW_BATCH)?;
-            // A full step may have left some behind; else all up to that head were looked at.
-            let last = events.last().map(|event| event.id);
-            seen = last.filter(|last| events.len() == FOLLOW_BATCH || *last > head).unwrap_or(head);
+            events = self.reader.recorded_after(self.query, last_id, FOLLOW_BATCH)?;
+            // A full batch may have left some behind; otherwise all events up to that head are read.
+            let last_read = events.last().map(|event| event.id);
+            last_id = last_read
+                .filter(|last| events.len() == FOLLOW_BATCH || *last > head)
+                .unwrap_or(head);
         }
     }
 
-    fn export_csv(&self, context: &Context, events: &[Event]) -> Result<Exit> {
-        context.open_writer(Create::Never)?.export_page(&self.query, events)?;
-        Ok(Exit::Success)
+    fn print_followed(&self, table: &mut EventTable<'_>, events: &[Event]) -> Result<()> {
+        match self.format {
+            OutputFormat::Json => self.print_json(events),
+            OutputFormat::Csv | OutputFormat::Table if events.is_empty() => Ok(()),
+            OutputFormat::Csv | OutputFormat::Table => {
+                let labels = self.reader.actor_labels(events)?;
+                let printer = Printer { now: Timestamp::now(), ..self.printer };
+                let mut page = Vec::new();
+                table.write(&printer, events, &labels, &mut page)?;
+                self.output.print(&page)
+            }
+        }
     }
 
-    /// Says on standard error what was looked for, and who may have been meant.
-    fn note_nothing_found(
+    fn print_json(&self, events: &[Event]) -> Result<()> {
+        let mut lines = String::new();
+        for event in events {
+            codec::jsonl::encode(event, &mut lines);
+            lines.push('\n');
+        }
+        self.output.print(lines.as_bytes())
+    }
+
+    fn export_csv(&self, events: &[Event]) -> Result<()> {
+        self.log.open_writer(Create::Never)?.export_page(self.query, events)
+    }
+
+    /// Writes a table and its footer: on a terminal below the table, elsewhere to standard error.
+    fn print_table(
         &self,
-        context: &Context,
-        zone: &Zone,
-        reader: &LogReader,
-        page: &PageRequest,
-    ) -> Result<Exit> {
-        let printer = context.printer(zone, self.output.time_display());
-        let mut meant = Vec::new();
-        let sought = if page.after.is_some() || page.skip > 0 {
-            "behind that place".to_owned()
-        } else {
-            match &self.search {
-                Some(search) if !search.has_filter => {
-                    meant = search.suggestions(reader)?;
-                    search.describe()
-                }
-                _ if self.query == Query::default() => String::new(),
-                _ => {
-                    let time = |at| zone.format(at, TimeFormat::DateTimeMinute);
-                    format!("match {}", self.query.describe(time))
-                }
+        events: &[Event],
+        summary: Option<&SearchSummary>,
+        footer: &Footer,
+    ) -> Result<()> {
+        let printer = &self.printer;
+        let labels = self.reader.actor_labels(events)?;
+        let draw = |out: &mut dyn Write| -> io::Result<()> {
+            if let Some(summary) = summary {
+                printer.write_summary(summary, out)?;
+            }
+            EventTable::new(self.columns).write(printer, events, &labels, out)
+        };
+        if self.output.is_interactive() {
+            return self.output.show(|out| {
+                draw(out)?;
+                printer.write_footer(footer, out)
+            });
+        }
+        self.output.show(draw)?;
+        // `note` adds the colour, and text beside a table is not cut.
+        let display = DisplayOptions { colour: false, ..printer.display };
+        let mut line = Vec::new();
+        Printer { display, ..*printer }.write_footer(footer, &mut line)?;
+        self.output.note(String::from_utf8_lossy(&line).trim_end());
+        Ok(())
+    }
+
+    /// Says on standard error what was searched for, and suggests similar names.
+    fn note_nothing_found(&self, is_first_page: bool) -> Result<()> {
+        let mut suggestions = Vec::new();
+        let description = match self.search {
+            _ if !is_first_page => "behind that place".to_owned(),
+            Some(search) if !search.has_filter => {
+                suggestions = search.suggestions(&self.reader)?;
+                search.describe()
+            }
+            Some(_) | None if *self.query == Query::default() => String::new(),
+            Some(_) | None => {
+                let zone = self.printer.zone;
+                let format_time = |at| zone.format(at, TimeFormat::DateTimeMinute);
+                format!("match {}", self.query.describe(format_time))
             }
         };
-        context.note(&printer.nothing_found(&sought, &meant));
-        Ok(Exit::Success)
+        self.output.note(&self.printer.nothing_found(&description, &suggestions));
+        Ok(())
     }
-}
 
-fn next_page_command(context: &Context, events: &[Event], next: NextPage) -> Option<Vec<String>> {
-    let words = &context.arguments;
-    Some(match next {
-        NextPage::AfterCursor => command_line::next_page_command(
-            words,
-            "--after",
-            &Cursor::from_event(events.last()?).to_string(),
-        ),
-        NextPage::Number(number) => {
-            command_line::next_page_command(words, "--page", &number.to_string())
-        }
-    })
-}
-
-fn print_json(context: &Context, events: &[Event]) -> Result<Exit> {
-    let mut lines = String::new();
-    for event in events {
-        codec::jsonl::encode(event, &mut lines);
-        lines.push('\n');
+    /// The words of the command that shows the next page.
+    fn next_page_command(&self, events: &[Event], next_page: NextPage) -> Option<Vec<String>> {
+        let (flag, value) = match next_page {
+            NextPage::AfterCursor => ("--after", Cursor::from_event(events.last()?).to_string()),
+            NextPage::Number(number) => ("--page", number.to_string()),
+        };
+        Some(command_line::next_page_command(self.arguments, flag, &value))
     }
-    context.print(lines.as_bytes())?;
-    Ok(Exit::Success)
-}
-
-/// A table with its footer, which belongs to the page on a terminal and beside the data elsewhere.
-fn print_table(
-    context: &Context,
-    printer: &Printer<'_>,
-    footer: &Footer,
-    draw: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> Result<Exit> {
-    if context.is_interactive() {
-        context.show(|out| {
-            draw(out)?;
-            printer.write_footer(footer, out)
-        })?;
-    } else {
-        context.show(draw)?;
-        // It is coloured where it is told, and cut nowhere: beside a table it is no part of it.
-        let plain =
-            Printer { display: DisplayOptions { colour: false, ..printer.display }, ..*printer };
-        let mut line = Vec::new();
-        plain.write_footer(footer, &mut line)?;
-        context.note(String::from_utf8_lossy(&line).trim_end());
-    }
-    Ok(Exit::Success)
 }

@@ -1,29 +1,33 @@
 use anyhow::{Context, Result};
 use clap_mangen::Man;
 
-use crate::commands::{Invocation, RunCommand, definition, print_text};
-use crate::failure::{Exit, Failure};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::definition;
+use crate::commands::print_text;
+use crate::failure::Exit;
+use crate::failure::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  The page of the program, which `man ./activity.1` shows:
+  The page of the program, to be read with `man ./activity.1`:
   $ activity man > activity.1
 
-  The page of one command, for a folder man1 of the manual:
+  The page of one command, for the folder man1 of a manual:
   $ activity man list > activity-list.1";
 
-/// Print the manual page, or that of one command
+/// Print the manual page of the program or of one command
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ManArgs {
-    /// The command whose page is meant
+    /// The command; without it, the page of the program
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }
 
 impl RunCommand for ManArgs {
     fn run(self, _: Invocation) -> Result<Exit> {
-        // Building fills in what the commands have in common and how each is called in full.
+        // `build` fills in the global flags and the full name of each command.
         let mut cli = definition(None);
         cli.build();
         let page = match &self.command {

@@ -1,7 +1,7 @@
 //! The commands: each file has the arguments of one, their help, and what it does with them.
 //!
-//! A command reads its arguments, asks the log by [`Context`], and hands what comes to `render`,
-//! `codec` or a service. It neither computes nor draws.
+//! A command reads its arguments, reads or writes the log through [`Context`], and passes the result to
+//! `render`, `codec` or a service. It neither computes nor draws.
 
 mod actions;
 mod backup;
@@ -33,34 +33,36 @@ use crate::args::CommandLineError;
 use crate::args::GlobalArgs;
 use crate::args::command_line;
 use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::settings::Overrides;
 
 const ABOUT: &str = "Who did what, when, and against which record";
 const LONG_ABOUT: &str = "\
 Who did what, when, and against which record
 
-Keeps the activity of sites, services and hosts in one SQLite file that can only grow, and finds it \
-again. `activity COMMAND --help` tells the rest.";
+Keeps the activity of sites, services and hosts in one SQLite file, and finds it again. Events are \
+added and never changed; only `activity sweep` removes old ones, and it records that it did. \
+`activity COMMAND --help` describes a command in full.";
 
 /// A command with its arguments.
 trait RunCommand: Args {
     fn run(self, call: Invocation) -> Result<Exit>;
 }
 
-/// What every command is called with.
+/// The input of every command.
 struct Invocation {
     overrides: Overrides,
     arguments: Vec<OsString>,
 }
 
 impl Invocation {
-    /// What the command works with; it reads the config, so what does without calls it never.
+    /// Reads the config and returns the context of the run.
     fn into_context(self) -> Result<Context> {
         Context::new(self.overrides, self.arguments)
     }
 
-    /// The same where a broken config is no reason to end; it comes with why it was left out.
+    /// Like [`Invocation::into_context`], but returns the error of a broken config beside the context.
     fn into_context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
         Context::new_despite_config(self.overrides, self.arguments)
     }
@@ -103,18 +105,18 @@ const COMMANDS: [CommandEntry; 15] = [
     command_entry::<man::ManArgs>("man"),
 ];
 
-/// Reads the command line and does what it says.
+/// Reads the command line and runs the command.
 ///
 /// # Errors
-/// Whatever ends the program with a message.
+/// Any failure that ends the program with a message.
 pub(crate) fn run() -> Result<Exit> {
     let arguments: Vec<OsString> = env::args_os().collect();
-    let named = command_line::command_name(&arguments);
-    let named = COMMANDS.iter().find(|entry| Some(entry.name) == named);
+    let name = command_line::command_name(&arguments);
+    let called = COMMANDS.iter().find(|entry| Some(entry.name) == name);
     let prepared = command_line::move_negated_terms_last(arguments.clone(), |flag| {
-        named.is_some_and(|entry| takes_value(entry, flag))
+        called.is_some_and(|entry| takes_value(entry, flag))
     });
-    let matches = match definition(named).try_get_matches_from(prepared) {
+    let matches = match definition(called).try_get_matches_from(prepared) {
         Ok(matches) => matches,
         Err(error) => return handle_parse_error(&error, &arguments),
     };
@@ -122,18 +124,18 @@ pub(crate) fn run() -> Result<Exit> {
         Ok(global) => global.into_overrides(),
         Err(error) => return handle_parse_error(&error, &arguments),
     };
-    let (name, matches) = matches.subcommand().expect("a command is required");
-    let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("it is one of these");
+    let (name, matches) = matches.subcommand().expect("clap requires a command");
+    let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only these");
     (entry.run)(matches, Invocation { overrides, arguments })
 }
 
-/// The whole command line; but where just one command is called, the flags of the others are left
-/// out: a hook that records an event does not wait until they are made.
+/// Returns the definition of the command line. With `only` it leaves out the flags of all other
+/// commands, because building them would slow down a hook that records one event.
 fn definition(only: Option<&CommandEntry>) -> clap::Command {
     let commands = COMMANDS.iter().map(|entry| {
         let command = clap::Command::new(entry.name);
-        let wanted = only.is_none_or(|only| only.name == entry.name);
-        if wanted { (entry.define)(command) } else { command }
+        let with_flags = only.is_none_or(|only| only.name == entry.name);
+        if with_flags { (entry.define)(command) } else { command }
     });
     GlobalArgs::augment_args(clap::Command::new("activity"))
         .version(env!("CARGO_PKG_VERSION"))
@@ -144,7 +146,7 @@ fn definition(only: Option<&CommandEntry>) -> clap::Command {
         .subcommands(commands)
 }
 
-/// Whether that flag of a command is followed by a value.
+/// Returns whether a flag of a command takes a value.
 fn takes_value(entry: &CommandEntry, flag: &str) -> bool {
     let mut cli = definition(Some(entry));
     cli.build();
@@ -157,7 +159,7 @@ fn takes_value(entry: &CommandEntry, flag: &str) -> bool {
     arguments.any(|argument| argument.get_action().takes_values() && is_named(argument))
 }
 
-/// What follows from a command line that is not run: the help that it asks for, or an error.
+/// Prints the requested help, or returns the error of a command line that does not parse.
 fn handle_parse_error(error: &clap::Error, arguments: &[OsString]) -> Result<Exit> {
     match args::classify_clap_error(error, command_line::command_name(arguments)) {
         CommandLineError::HelpOrVersion(text) => print_text(text.as_bytes()),
@@ -165,7 +167,7 @@ fn handle_parse_error(error: &clap::Error, arguments: &[OsString]) -> Result<Exi
     }
 }
 
-/// Prints what the program tells of itself.
+/// Prints a text about the program, such as help or completions.
 fn print_text(text: &[u8]) -> Result<Exit> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(|error| {

@@ -3,9 +3,11 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::commands::listing;
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::commands::listing::ListingMode;
+use crate::commands::listing::ListingRequest;
 use crate::commands::search_summary::SubjectSearch;
-use crate::commands::{Invocation, RunCommand};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::query::Query;
@@ -13,7 +15,7 @@ use crate::render::SearchSubject;
 
 const ACTOR_EXAMPLES: &str = "\
 Examples:
-  All that Jerome ever did, under his own name or as somebody else:
+  Everything that Jerome Cruz ever did, also as somebody else:
   $ activity search-actor 'Jerome Cruz'
 
   What the user with the id 3 deleted:
@@ -24,16 +26,16 @@ Examples:
   The history of one user's record:
   $ activity search-target user/17
 
-  What became of a page, known by its slug, oldest first:
+  The history of a page, found by its slug, oldest first:
   $ activity search-target spring-launch --sort when:asc";
 
-/// Show all that one person did, also as somebody else's impersonator
+/// Show everything that one person did, also while impersonating somebody else
 ///
-/// Heads the table with a summary: how many events, from when to when, under which labels and ids.
+/// A summary above the table says how many events, from when to when, under which labels and ids.
 #[derive(clap::Args)]
 #[command(after_long_help = ACTOR_EXAMPLES)]
 pub(crate) struct SearchActorArgs {
-    /// The id exactly, or the label in any case; * stands for anything
+    /// The exact id, or the label in any case; * matches any text
     #[arg(value_name = "ACTOR")]
     actor: String,
     #[command(flatten)]
@@ -42,11 +44,11 @@ pub(crate) struct SearchActorArgs {
 
 /// Show the full history of one record
 ///
-/// Heads the table with a summary: how many events, from when to when, by whom.
+/// A summary above the table says how many events, from when to when, and by whom.
 #[derive(clap::Args)]
 #[command(after_long_help = TARGET_EXAMPLES)]
 pub(crate) struct SearchTargetArgs {
-    /// The id or slug exactly, or the label in any case; TYPE/ID where an id alone is not enough
+    /// The exact id or slug, or the label in any case; TYPE/ID if an id alone is ambiguous
     #[arg(value_name = "[TYPE/]ID")]
     target: String,
     #[command(flatten)]
@@ -82,22 +84,23 @@ impl SearchArgs {
         &self,
         context: &Context,
         subject: SearchSubject,
-        asked: &str,
-        who: Query,
+        search_term: &str,
+        subject_query: Query,
     ) -> Result<Exit> {
         let zone = context.zone()?;
-        let narrowed = self.filter.query(&context.clock(&zone))?;
-        listing::ListingRequest {
-            query: who.clone().and(narrowed),
+        let filter = self.filter.query(&context.clock(&zone))?;
+        ListingRequest {
+            query: subject_query.clone().and(filter),
             search: Some(SubjectSearch {
                 subject,
-                search_term: asked,
-                subject_query: who,
+                search_term,
+                subject_query,
                 has_filter: !self.filter.is_empty(),
             }),
+            mode: ListingMode::Page,
             output: &self.output,
             page: &self.page,
         }
-        .show_page(context, &zone)
+        .run(context, &zone)
     }
 }

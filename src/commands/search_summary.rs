@@ -1,5 +1,4 @@
-//! What heads a search, and who may have been meant where it found nothing: the log's figures in the
-//! words of the page.
+//! The summary above the results of a search, and suggestions for a search that finds nothing.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -24,19 +23,19 @@ use crate::text;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// Who or what is searched for.
+/// The actor or target of a search.
 pub(super) struct SubjectSearch<'a> {
     pub subject: SearchSubject,
-    /// As it was typed.
+    /// The name as it was typed.
     pub search_term: &'a str,
-    /// The same as a query.
+    /// The query for that name alone.
     pub subject_query: Query,
-    /// Whether a filter narrows it besides.
+    /// Whether a filter narrows the search.
     pub has_filter: bool,
 }
 
 impl SubjectSearch<'_> {
-    /// What was looked for, to say that it was not found.
+    /// Describes the search, to say that it found nothing.
     pub(super) fn describe(&self) -> String {
         match self.subject {
             SearchSubject::Actor => format!("by {}", self.search_term),
@@ -44,13 +43,13 @@ impl SubjectSearch<'_> {
         }
     }
 
-    /// Who may have been meant: `Jerome Cruz (3, 141 events)`.
+    /// Returns similar names: `Jerome Cruz (3, 141 events)`.
     pub(super) fn suggestions(&self, reader: &LogReader) -> Result<Vec<String>> {
-        let side = match self.subject {
+        let kind = match self.subject {
             SearchSubject::Actor => SuggestionKind::Actors,
             SearchSubject::Target => SuggestionKind::Targets,
         };
-        let told = |Suggestion { id, label, events }: Suggestion| {
+        let describe = |Suggestion { id, label, events }: Suggestion| {
             let noun = if events == 1 { "event" } else { "events" };
             let events = format!("{} {noun}", text::format_thousands(events));
             match (label, id) {
@@ -59,10 +58,10 @@ impl SubjectSearch<'_> {
                 (None, None) => events,
             }
         };
-        Ok(reader.suggestions(side, self.search_term)?.into_iter().map(told).collect())
+        Ok(reader.suggestions(kind, self.search_term)?.into_iter().map(describe).collect())
     }
 
-    /// The figures of what the query finds.
+    /// Returns the counts and times of the events that the query matches.
     pub(super) fn summary(
         &self,
         reader: &LogReader,
@@ -77,47 +76,44 @@ impl SubjectSearch<'_> {
         let (first, last) = (edge(Order::OldestFirst)?, edge(Order::NewestFirst)?);
         let months =
             first.zip(last).map_or_else(Vec::new, |(first, last)| zone.month_starts(first, last));
-        let figures = reader.summary(query, &months)?;
+        let summary = reader.summary(query, &months)?;
         let (labels, ids) = match self.subject {
             SearchSubject::Actor => {
-                let parties = figures.actors.iter().chain(&figures.impersonators);
-                let names =
-                    parties.map(|seen| (None, &seen.value.id, &seen.value.label, seen.first));
+                let parties = summary.actors.iter().chain(&summary.impersonators);
+                let names = parties.map(|row| (None, &row.value.id, &row.value.label, row.first));
                 self.labels_and_ids(names)
             }
-            SearchSubject::Target => self.labels_and_ids(figures.targets.iter().map(|seen| {
-                let Target { kind, id, label } = &*seen.value;
-                (kind.as_deref(), id, label, seen.first)
+            SearchSubject::Target => self.labels_and_ids(summary.targets.iter().map(|row| {
+                let Target { kind, id, label } = &*row.value;
+                (kind.as_deref(), id, label, row.first)
             })),
         };
         let others = match self.subject {
             SearchSubject::Actor => {
-                sum_by_key(figures.targets.iter().map(|seen| (target_key(&seen.value), seen)))
+                sum_by_key(summary.targets.iter().map(|row| (target_key(&row.value), row)))
             }
-            SearchSubject::Target => actor_counts(&figures),
+            SearchSubject::Target => actor_counts(&summary),
         };
-        let types = figures.targets.iter();
-        let types = types.filter_map(|seen| Some((seen.value.kind.as_deref()?, seen.count)));
+        let types = summary.targets.iter();
+        let types = types.filter_map(|row| Some((row.value.kind.as_deref()?, row.count)));
         Ok(render::SearchSummary {
             subject: self.subject,
             search_term: self.search_term.to_owned(),
-            events: figures.events,
+            events: summary.events,
             first: first.unwrap_or(Timestamp::from_nanos(0)),
             last: last.unwrap_or(Timestamp::from_nanos(0)),
             labels,
             ids,
             types: sum_by_name(types),
-            actions: sum_by_name(
-                figures.actions.iter().map(|seen| (&*seen.value.slug, seen.count)),
-            ),
+            actions: sum_by_name(summary.actions.iter().map(|row| (&*row.value.slug, row.count))),
             others_total: others.len() as u64,
             others,
-            monthly: figures.histogram,
+            monthly: summary.histogram,
         })
     }
 
-    /// The labels of the one who is searched for, each with the time since it was seen, the newest
-    /// first; and the ids, the most frequent first. Others in the same events are left out.
+    /// Returns the labels of the subject, each with the time of its first event, newest first; and its
+    /// ids, most frequent first. Leaves out other actors and targets of the same events.
     fn labels_and_ids<'a>(
         &self,
         rows: impl Iterator<Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp)>,
@@ -151,22 +147,22 @@ impl SubjectSearch<'_> {
     }
 }
 
-/// Who did something, with the events of each, most first; the system and nobody known among them.
-fn actor_counts(figures: &EventSummary) -> Vec<(Option<String>, u64)> {
-    let mut doers = sum_by_key(figures.actors.iter().map(|seen| {
-        let Party { id, label } = &*seen.value;
-        let of = |first: &Option<String>, second: &Option<String>| {
+/// Returns the actors with their numbers of events, most first. `None` is the system.
+fn actor_counts(summary: &EventSummary) -> Vec<(Option<String>, u64)> {
+    let mut actors = sum_by_key(summary.actors.iter().map(|row| {
+        let Party { id, label } = &*row.value;
+        let first_of = |first: &Option<String>, second: &Option<String>| {
             first.clone().or_else(|| second.clone()).unwrap_or_default()
         };
-        (NamedKey { key: of(id, label), name: of(label, id) }, seen)
+        (NamedKey { key: first_of(id, label), name: first_of(label, id) }, row)
     }));
-    let nobody = [(None, figures.system), (Some("(anonymous)".to_owned()), figures.anonymous)];
-    doers.extend(nobody.into_iter().filter(|(_, count)| *count > 0));
-    doers.sort_by_key(|(_, count)| Reverse(*count));
-    doers
+    let unnamed = [(None, summary.system), (Some("(anonymous)".to_owned()), summary.anonymous)];
+    actors.extend(unnamed.into_iter().filter(|(_, count)| *count > 0));
+    actors.sort_by_key(|(_, count)| Reverse(*count));
+    actors
 }
 
-/// Somebody or something: what tells it from others, and how a page calls it.
+/// The identity of an actor or target, and the name to show for it.
 struct NamedKey {
     key: String,
     name: String,
@@ -186,24 +182,24 @@ fn with_type(kind: Option<&str>, id: &str) -> String {
     kind.map_or_else(|| id.to_owned(), |kind| format!("{kind}/{id}"))
 }
 
-/// Adds up what is the same under several labels; it is called by the newest.
+/// Sums the counts of rows with the same key, under the newest of their names; most first.
 fn sum_by_key<'a, T: 'a>(
     rows: impl Iterator<Item = (NamedKey, &'a Occurrences<T>)>,
 ) -> Vec<(Option<String>, u64)> {
     let mut sums = HashMap::<String, (String, Timestamp, u64)>::new();
-    for (NamedKey { key, name }, seen) in rows {
-        let sum = sums.entry(key).or_insert((String::new(), seen.last, 0));
-        if sum.0.is_empty() || seen.last > sum.1 {
-            (sum.0, sum.1) = (name, seen.last);
+    for (NamedKey { key, name }, row) in rows {
+        let sum = sums.entry(key).or_insert((String::new(), row.last, 0));
+        if sum.0.is_empty() || row.last > sum.1 {
+            (sum.0, sum.1) = (name, row.last);
         }
-        sum.2 += seen.count;
+        sum.2 += row.count;
     }
     let mut sums: Vec<_> = sums.into_values().map(|(name, _, count)| (Some(name), count)).collect();
     sums.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
     sums
 }
 
-/// Adds up what has the same name, most first.
+/// Sums the counts of rows with the same name; most first.
 fn sum_by_name<'a>(rows: impl Iterator<Item = (&'a str, u64)>) -> Vec<(String, u64)> {
     let mut sums = HashMap::<&str, u64>::new();
     for (name, count) in rows {

@@ -2,31 +2,33 @@ use anyhow::Result;
 
 use crate::args::command_line;
 use crate::codec;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::render;
 use crate::store::EventIdMatch;
 use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  The whole record of the first event, by its place in the log:
+  The first event of the log:
   $ activity show 1
 
-  What it changed, for a script:
+  Its changes, for a script:
   $ activity show 1 --json | jq .diff";
 
 /// Show one event in full
 ///
-/// Every field, the diff as before → after of what changed, the payload indented. An event goes by
-/// its place in the log, or by the id that its emitter gave it, of which the beginning suffices.
+/// Shows every field, each change as before → after, and the payload indented. An event is named by its
+/// id in the log, or by the event_id that its emitter gave it, of which the beginning is enough.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// A number is an id; other text an event_id, or the beginning of just one
+    /// A number is an id; any other text is an event_id, or the beginning of exactly one
     #[arg(value_name = "ID|EVENT_ID")]
     event: String,
     /// Print one JSON object
@@ -42,46 +44,46 @@ impl RunCommand for ShowArgs {
             let mut line = String::new();
             codec::jsonl::encode(&event, &mut line);
             line.push('\n');
-            context.print(line.as_bytes())?;
+            context.output.print(line.as_bytes())?;
             return Ok(Exit::Success);
         }
         let zone = context.zone()?;
         let printer = context.printer(&zone, None);
-        let mut nearby = command_line::command_prefix(&context.arguments);
-        nearby.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
-        let nearby = render::shell_command(&nearby);
-        context.show(|out| printer.write_detail(&event, &nearby, out))?;
+        let mut words = command_line::command_prefix(&context.arguments);
+        words.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
+        let nearby = render::shell_command(&words);
+        context.output.show(|out| printer.write_detail(&event, &nearby, out))?;
         Ok(Exit::Success)
     }
 }
 
 impl ShowArgs {
     fn find_event(&self, context: &Context) -> Result<Event> {
-        let named = self.event.as_str();
-        let reader = context.open_reader()?;
-        let is_number = !named.is_empty() && named.bytes().all(|byte| byte.is_ascii_digit());
+        let name = self.event.as_str();
+        let reader = context.log().open_reader()?;
+        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         let found = if is_number {
-            // A number that no id has room for is one that there is not.
-            let id = named.parse().ok().map(EventId);
+            // No event has an id beyond the range of ids.
+            let id = name.parse().ok().map(EventId);
             let event = id.map(|id| reader.event(id)).transpose()?.flatten();
             event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
         } else {
-            reader.find_by_event_id(named)?
+            reader.find_by_event_id(name)?
         };
-        let quoted = text::escape(named);
+        let quoted = text::escape(name);
         match found {
             EventIdMatch::One(event) => Ok(*event),
             EventIdMatch::None => {
-                let what = format!("there is no event {quoted}");
-                Err(Failure::new(Exit::Negative, what)
+                let message = format!("there is no event {quoted}");
+                Err(Failure::new(Exit::Negative, message)
                     .hint("activity list shows the newest")
                     .into())
             }
             EventIdMatch::Several(ids) => {
                 let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
-                let what = format!("{quoted} is not just one event");
+                let message = format!("{quoted} is not just one event");
                 let hint = format!("it can be {}: activity show ID", ids.join(", "));
-                Err(Failure::new(Exit::Usage, what).hint(hint).into())
+                Err(Failure::new(Exit::Usage, message).hint(hint).into())
             }
         }
     }

@@ -1,36 +1,39 @@
 use anyhow::Result;
 
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
+use crate::context::Context;
 use crate::failure::Exit;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
+use crate::retention::RetentionPolicy;
 use crate::sweep::SweepEnd;
 use crate::text;
 use crate::time::Span;
 
 const EXAMPLES: &str = "\
 Examples:
-  What would go, and by which rule:
+  The events that would be removed, and by which rule:
   $ activity sweep --keep 2y --dry-run
 
   What cron runs every night:
   $ activity sweep --keep 365d";
 
-/// Remove the events that are older than the log is to keep
+/// Remove the events that are past their retention
 ///
-/// How long that is says `[retention]` in the config: `keep`, and rules of which the first that fits an
-/// event decides. One `retention.sweep` event vouches for what is removed, so the log can be verified
-/// as before. Ingest goes on meanwhile, an export is waited for. Disk space is given back. Ended
-/// midway, it is finished by the next sweep.
+/// `[retention]` in the config says how long events are kept: `keep`, and rules, of which the first that
+/// matches an event decides. One `retention.sweep` event vouches for the removed events, so the log
+/// still verifies. Ingest continues meanwhile; the sweep waits for a running export. It returns the disk
+/// space. If it is interrupted, the next sweep finishes it.
 ///
-/// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the digests that failed
-/// since; and what a `[[mirror]]` of the config has yet to deliver. This version delivers nothing, so
-/// that is all that its query fits, unless it says `enabled = false` or `start = "now"`. An `[[alert]]`
-/// keeps nothing.
+/// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the failed digests after
+/// it; and the events that a `[[mirror]]` of the config has not delivered yet. This version delivers
+/// nothing, so these are all events that match the mirror's query, unless the mirror says
+/// `enabled = false` or `start = "now"`. An `[[alert]]` keeps nothing.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct SweepArgs {
-    /// Keep what no rule fits so long, in place of `keep` in the config: 365d, 2y, 12h
+    /// Keep events that no rule matches for DURATION, instead of `keep` in the config: 365d, 2y, 12h
     #[arg(
         long,
         value_name = "DURATION",
@@ -39,10 +42,10 @@ pub(crate) struct SweepArgs {
         help_heading = "Sweep"
     )]
     keep: Option<Span>,
-    /// Count by action what would be removed; remove and record nothing
+    /// Count the events that would be removed, by action; remove and record nothing
     #[arg(long, help_heading = "Sweep")]
     dry_run: bool,
-    /// Sweep though the clock is more than 30 days past the newest event
+    /// Sweep even if the clock is more than 30 days past the newest event
     #[arg(long, conflicts_with = "dry_run", help_heading = "Sweep")]
     force: bool,
     /// Print what was, or would be, removed as JSON
@@ -55,41 +58,50 @@ impl RunCommand for SweepArgs {
         let context = &call.into_context()?;
         let retention = context.retention(self.keep)?;
         if self.dry_run {
-            let reader = context.open_reader()?;
-            if let Some(why) = reader.clock_ahead_reason(context.now)? {
-                context.note(&format!("a sweep would be refused without --force: {why}"));
-            }
-            let doomed = reader.sweep_preview(&retention, context.now)?;
-            if self.json {
-                context.print(&json_line(&doomed.summary.to_json().to_string()))?;
-            } else {
-                let zone = context.zone()?;
-                let printer = context.printer(&zone, None);
-                context.show(|out| {
-                    printer.write_sweep_preview(
-                        &doomed.rows,
-                        doomed.summary.held,
-                        doomed.events,
-                        out,
-                    )
-                })?;
-            }
-            return Ok(Exit::Success);
+            return self.print_preview(context, &retention);
         }
         let interrupt = Interrupt::listen()?;
-        match context.sweep(&retention, self.force, &interrupt)? {
-            SweepEnd::Done(swept) if self.json => {
-                context.print(&json_line(&swept.to_json().to_string()))?;
+        match context.log().sweep(&retention, self.force, &interrupt)? {
+            SweepEnd::Done(summary) if self.json => {
+                context.output.print(&json_line(&summary.to_json().to_string()))?;
             }
-            SweepEnd::Done(swept) => context.print(format!("{}\n", swept.to_line()).as_bytes())?,
+            SweepEnd::Done(summary) => {
+                context.output.print(format!("{}\n", summary.to_line()).as_bytes())?;
+            }
             SweepEnd::Interrupted { signal, vouched } => {
-                context.warn(if vouched {
+                context.output.warn(if vouched {
                     "interrupted: the next sweep finishes this one"
                 } else {
                     "interrupted: nothing is swept"
                 });
                 interrupt::reraise(signal)?;
             }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl SweepArgs {
+    /// Prints the events that would be removed.
+    fn print_preview(&self, context: &Context, retention: &RetentionPolicy) -> Result<Exit> {
+        let reader = context.log().open_reader()?;
+        if let Some(why) = reader.clock_ahead_reason(context.now)? {
+            context.output.note(&format!("a sweep would be refused without --force: {why}"));
+        }
+        let preview = reader.sweep_preview(retention, context.now)?;
+        if self.json {
+            context.output.print(&json_line(&preview.summary.to_json().to_string()))?;
+        } else {
+            let zone = context.zone()?;
+            let printer = context.printer(&zone, None);
+            context.output.show(|out| {
+                printer.write_sweep_preview(
+                    &preview.rows,
+                    preview.summary.held,
+                    preview.events,
+                    out,
+                )
+            })?;
         }
         Ok(Exit::Success)
     }

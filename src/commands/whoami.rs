@@ -2,23 +2,24 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::caller::User;
-use crate::commands::{Invocation, RunCommand};
+use crate::commands::Invocation;
+use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
 
 const EXAMPLES: &str = "\
 Examples:
-  Who the log takes you for, and which log that is:
+  Who you are to the log, and which log that is:
   $ activity whoami
 
   The stamp on the events that you record, for a script:
   $ activity whoami --json | jq -r .recorded_by";
 
-/// Tell who the log takes you for, and what you may do
+/// Show who you are to the log, and what you may do
 ///
-/// Names the log and the config too, each with what decided on it: a flag, a variable, the config or
-/// the default.
+/// Also names the log and the config, each with its origin: a flag, a variable, the config or the
+/// default.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct WhoamiArgs {
@@ -42,12 +43,12 @@ impl RunCommand for WhoamiArgs {
                 lines.push('\n');
             }
         }
-        context.print(lines.as_bytes())?;
+        context.output.print(lines.as_bytes())?;
         Ok(Exit::Success)
     }
 }
 
-/// What is known, under the names that `--json` promises.
+/// Returns the facts, under the names that `--json` promises.
 fn facts(context: &Context) -> Result<Map<String, Value>> {
     let caller = &context.caller;
     let log = context.settings.db()?;
@@ -78,22 +79,22 @@ fn facts(context: &Context) -> Result<Map<String, Value>> {
     Ok(facts)
 }
 
-/// The same for a person, a line each.
+/// Returns the facts for a person, one row each.
 fn display_rows(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| match facts.get(name) {
         Some(Value::String(text)) => text.clone(),
         Some(value) => value.to_string(),
         None => String::new(),
     };
-    let mut told = vec![
+    let mut rows = vec![
         ("user", format!("{} ({})", text("user"), text("uid"))),
         ("recorded as", text("recorded_by")),
         ("may", text("may")),
         ("log", format!("{} ({})", text("log"), text("log_from"))),
     ];
     if facts.contains_key("config") {
-        told.push(("config", format!("{} ({})", text("config"), text("config_from"))));
+        rows.push(("config", format!("{} ({})", text("config"), text("config_from"))));
     }
-    told.push(("zone", format!("{} ({})", text("zone"), text("zone_from"))));
-    told
+    rows.push(("zone", format!("{} ({})", text("zone"), text("zone_from"))));
+    rows
 }

@@ -1,4 +1,4 @@
-//! Whether the host is set up, as the caller may find out, and a mail that tries the way.
+//! The examination of the host that `doctor` prints, and its test mail.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::Result;
 
 use crate::context::Context;
+use crate::context::LogAccess;
 use crate::context::free_space;
 use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
@@ -22,57 +23,65 @@ use crate::store::Log;
 use crate::text;
 
 impl Context {
-    /// Sends a mail that tries the digest's way to an address, and returns what to say of it.
+    /// Sends a test mail to an address in the way of a digest, and returns the line to print.
     ///
     /// # Errors
-    /// As [`Context::mail_settings`] and [`deliver::deliver`]; a recipient that was turned away.
+    /// As [`Context::mail_settings`] and [`deliver::deliver`]; a recipient that was refused.
     pub(crate) fn send_test_mail(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
             message: format!("--mail: {}", failure.message),
             ..failure
         })?;
-        let post = self.mail_settings(&[to.to_owned()])?;
+        let mail_settings = self.mail_settings(&[to.to_owned()])?;
         let zone = self.settings.zone()?.value;
         let host = rustix::system::uname();
         let from =
             format!("{} on {}", self.caller.recorded_by(), host.nodename().to_string_lossy());
-        let page = RenderedMail::test_mail(&self.settings.site(), &from, self.now, &zone);
-        let mail = post.compose(
-            page,
+        let content = RenderedMail::test_mail(&self.settings.site(), &from, self.now, &zone);
+        let mail = mail_settings.compose(
+            content,
             format!("test,{}", self.now),
             &format!("{}.test", self.now.as_nanos()),
         );
-        let pause = &mut thread::sleep;
-        let sent = deliver::deliver(&post.transport, &mail, &post.retry_policy, self.now, pause)?;
+        let sent = deliver::deliver(
+            &mail_settings.transport,
+            &mail,
+            &mail_settings.retry_policy,
+            self.now,
+            &mut thread::sleep,
+        )?;
         if let Some(refused) = sent.refused.first() {
-            let what =
+            let message =
                 format!("the mail was not taken for {}: {}", refused.address, refused.reason);
-            return Err(Failure::new(Exit::Unavailable, what));
+            return Err(Failure::new(Exit::Unavailable, message));
         }
         let id = sent.message_id.as_deref().unwrap_or(&mail.message_id);
         Ok(format!(
             "{} test mail to {} {} {} id {}, which is no digest and not recorded",
             self.now.truncate_to_second(),
-            post.recipients().join(","),
-            post.transport.name(),
+            mail_settings.recipients().join(","),
+            mail_settings.transport.name(),
             text::escape(&sent.status),
             text::escape(id)
         ))
     }
+}
 
-    /// Looks at whether this host is set up. `config_fault`: why the config was left out.
-    pub(crate) fn diagnose(&self, config_fault: Option<&anyhow::Error>) -> Result<Diagnosis> {
-        let zone = self.zone()?;
-        let site = self.settings.site();
-        let db = self.settings.db();
-        // Who may read it stands in the config.
-        let log = config_fault.is_none().then(|| match &db {
+impl LogAccess<'_> {
+    /// Examines whether this host is set up. `config_error` says why the config was left out.
+    pub(crate) fn diagnose(self, config_error: Option<&anyhow::Error>) -> Result<Diagnosis> {
+        let context = self.context;
+        let zone = context.zone()?;
+        let site = context.settings.site();
+        let db = context.settings.db();
+        // Without a config nobody knows who may read the log.
+        let log = config_error.is_none().then(|| match &db {
             Ok(db) => Log::open_to_read(&db.value),
             Err(failure) => Err(Failure::new(failure.exit, failure.message.clone()).into()),
         });
-        let home = self.settings.environment.get("HOME").map(Path::new);
-        let is_root = self.caller.real.uid == 0;
+        let home = context.settings.environment.get("HOME").map(Path::new);
+        let is_root = context.caller.real.uid == 0;
         let host = Host {
             root: Path::new("/"),
             home,
@@ -80,26 +89,26 @@ impl Context {
             own_crontab: if is_root { None } else { own_crontab() },
         };
         Ok(doctor::examine(&CheckInputs {
-            settings: &self.settings,
-            config_error: config_fault,
+            settings: &context.settings,
+            config_error,
             log,
             free_bytes: db.ok().and_then(|db| free_space(&db.value)),
-            credentials: self.mail_credentials(),
-            page_setting: self.render_options(&site, &zone),
-            now: self.now,
+            credentials: context.mail_credentials(),
+            page_setting: context.render_options(&site, &zone),
+            now: context.now,
             host: &host,
         }))
     }
 }
 
-/// The caller's crontab, which `crontab` alone may read for him.
+/// Returns the caller's crontab, which only `crontab` may read on their behalf.
 fn own_crontab() -> Option<String> {
-    let listed = Command::new("/usr/bin/crontab")
+    let output = Command::new("/usr/bin/crontab")
         .arg("-l")
         .env_clear()
         .stdin(Stdio::null())
         .output()
         .ok()
-        .filter(|listed| listed.status.success())?;
-    Some(String::from_utf8_lossy(&listed.stdout).into_owned())
+        .filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

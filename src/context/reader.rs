@@ -1,4 +1,4 @@
-//! A log as the caller may read it: what he may see is joined to every query.
+//! The log as the caller may read it: their scope is joined to every query.
 
 use anyhow::{Context as _, Result};
 
@@ -24,19 +24,19 @@ use crate::store::SuggestionKind;
 use crate::sweep;
 use crate::time::Timestamp;
 
-/// What a sweep would remove.
+/// The events that a sweep would remove.
 pub(crate) struct SweepPreview {
     pub summary: sweep::SweepSummary,
     /// By action and rule, the most events first.
     pub rows: Vec<SweepPreviewRow>,
-    /// How many events the log has.
+    /// The number of events in the log.
     pub events: u64,
 }
 
-/// A log as the caller may read it.
+/// The log as the caller may read it.
 pub(crate) struct LogReader {
     pub(super) log: Log,
-    /// Joined to every query: what he may see.
+    /// Matches the events that the caller may see; joined to every query.
     pub(super) scope: Query,
 }
 
@@ -58,7 +58,8 @@ impl LogReader {
         self.log.recorded_after(&self.scoped(query), after, limit)
     }
 
-    /// What matches around an event, the oldest first; `None` where the caller knows of no such event.
+    /// Returns the matching events around an event, oldest first; `None` if the caller may not see it or
+    /// it does not exist.
     pub(crate) fn around(
         &self,
         query: &Query,
@@ -69,17 +70,17 @@ impl LogReader {
         self.log.around(&self.scoped(query), &center, each).map(Some)
     }
 
-    /// How many match, if it is no more than `most`.
-    pub(crate) fn count(&self, query: &Query, most: u64) -> Result<Option<u64>> {
-        let count = self.log.count(&self.scoped(query), most.saturating_add(1))?;
-        Ok(Some(count).filter(|count| *count <= most))
+    /// Returns the number of matching events if it is at most `limit`.
+    pub(crate) fn count(&self, query: &Query, limit: u64) -> Result<Option<u64>> {
+        let count = self.log.count(&self.scoped(query), limit.saturating_add(1))?;
+        Ok(Some(count).filter(|count| *count <= limit))
     }
 
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
         self.log.summary(&self.scoped(query), edges)
     }
 
-    /// The actions of the log, and which of them have gone quiet.
+    /// Returns the actions of the log, and which of them have gone quiet.
     pub(crate) fn activity_by_action(
         &self,
         days: &[Timestamp],
@@ -88,24 +89,24 @@ impl LogReader {
         quiet::activity_by_action(&self.log, &self.scope, days, now)
     }
 
-    /// What a digest of the log tells.
+    /// Reads the content of a digest.
     pub(crate) fn report(
         &self,
-        scope: Coverage<'_>,
+        coverage: Coverage<'_>,
         now: Timestamp,
         options: &ReportOptions<'_>,
     ) -> Result<DigestReport> {
-        DigestReport::read(&self.log, scope, now, options)
+        DigestReport::read(&self.log, coverage, now, options)
     }
 
-    /// What a sweep would remove now.
+    /// Returns the events that a sweep would remove now.
     pub(crate) fn sweep_preview(
         &self,
         retention: &RetentionPolicy,
         now: Timestamp,
     ) -> Result<SweepPreview> {
         let plan = sweep::SweepPlan::read(&self.log, retention, now, &mut || true)?;
-        let plan = plan.context("nothing breaks the reading off")?;
+        let plan = plan.context("nothing interrupts the reading")?;
         let mut rows: Vec<_> = plan
             .counts
             .iter()
@@ -115,25 +116,25 @@ impl LogReader {
             })
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
-        let swept = sweep::SweepSummary::from_plan(&plan, retention, now);
-        Ok(SweepPreview { summary: swept, rows, events: plan.event_count })
+        let summary = sweep::SweepSummary::from_plan(&plan, retention, now);
+        Ok(SweepPreview { summary, rows, events: plan.event_count })
     }
 
-    /// Why a sweep would be refused, if the clock may be wrong.
+    /// Returns why a sweep would be refused, if the clock may be wrong.
     pub(crate) fn clock_ahead_reason(&self, now: Timestamp) -> Result<Option<String>> {
         sweep::clock_ahead_reason(&self.log, now)
     }
 
-    /// What became of the digests of the log, the oldest first.
+    /// Returns the outcomes of the digests that the log records, oldest first.
     pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
         digest::report::history(&self.log)
     }
 
-    pub(crate) fn suggestions(&self, side: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {
-        self.log.suggestions(&self.scope, side, word)
+    pub(crate) fn suggestions(&self, kind: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {
+        self.log.suggestions(&self.scope, kind, word)
     }
 
-    /// The newest id there is, whoever may see it: where to look for more begins behind it.
+    /// Returns the newest id, whoever may see its event: later events have greater ids.
     pub(crate) fn head(&self) -> Result<EventId> {
         Ok(self.log.head()?.0)
     }
@@ -143,18 +144,34 @@ impl LogReader {
     }
 
     pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
-        self.log.find_by_event_id(event_id)
+        Ok(match self.log.find_by_event_id(event_id)? {
+            EventIdMatch::One(event) if self.scope.matches(&event) => EventIdMatch::One(event),
+            EventIdMatch::One(_) | EventIdMatch::None => EventIdMatch::None,
+            EventIdMatch::Several(ids) => {
+                let mut visible = Vec::with_capacity(ids.len());
+                for id in ids {
+                    visible.extend(self.event(id)?);
+                }
+                match <[Event; 1]>::try_from(visible) {
+                    Ok([event]) => EventIdMatch::One(Box::new(event)),
+                    Err(events) if events.is_empty() => EventIdMatch::None,
+                    Err(events) => {
+                        EventIdMatch::Several(events.iter().map(|event| event.id).collect())
+                    }
+                }
+            }
+        })
     }
 
-    /// The names of actors of whom these events give the id alone.
+    /// Returns labels for the actors for whom these events give only an id.
     pub(crate) fn actor_labels(&self, events: &[Event]) -> Result<Labels> {
         let mut labels = Labels::default();
-        let wanted = labels.missing(events);
-        if wanted.is_empty() {
+        let missing = labels.missing(events);
+        if missing.is_empty() {
             return Ok(labels);
         }
         let actors: Vec<_> =
-            wanted.iter().map(|(tenant, id)| (tenant.as_deref(), id.as_str())).collect();
+            missing.iter().map(|(tenant, id)| (tenant.as_deref(), id.as_str())).collect();
         let found = self.log.actor_labels(&self.scope, &actors)?;
         for ((tenant, id), label) in actors.into_iter().zip(found) {
             if let Some(label) = label {

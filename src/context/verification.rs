@@ -1,4 +1,4 @@
-//! Whether the log holds, and copies of it that do.
+//! Verification and backup of the log, with progress on standard error.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,10 @@ use anyhow::{Context as _, Result};
 
 use crate::backup;
 use crate::backup::BackupSummary;
-use crate::context::Context;
-use crate::failure::{Exit, Failure};
+use crate::context::LogAccess;
+use crate::context::Output;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::store::Log;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -20,116 +22,114 @@ use crate::verify::VerifyReport;
 use crate::verify::anchors;
 use crate::verify::anchors::Anchor;
 
-/// A file of anchors is not longer than this, in bytes.
+/// The largest file of anchors, in bytes.
 const MAX_ANCHORS_SIZE: u64 = 64 << 20;
 
-impl Context {
-    /// Holds the log against its hashes, and against heads that were noted. How far it is goes to a
-    /// line on standard error.
+impl LogAccess<'_> {
+    /// Checks the log against its hashes, and against heads that were noted.
     ///
     /// # Errors
     /// As [`verify::run`].
-    pub(crate) fn verify(&self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
-        let log = Log::open_to_read(&self.settings.db()?.value)?;
-        let mut line = PhaseProgress::default();
-        let report = verify::run(&log, request, &mut |reached| {
-            self.show_verify_progress(&mut line, reached);
+    pub(crate) fn verify(self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
+        let log = Log::open_to_read(&self.context.settings.db()?.value)?;
+        let mut progress = PhaseProgress::new(&self.context.output);
+        let report = verify::run(&log, request, &mut |update| {
+            progress.show_verification(update);
         });
-        line.clear();
+        progress.clear();
         report
     }
 
-    /// Copies the log into a file.
+    /// Copies the log to a file.
     ///
     /// # Errors
     /// As [`backup::run`].
-    pub(crate) fn back_up(&self, file: &Path) -> Result<BackupSummary> {
-        let path = self.settings.db()?.value;
+    pub(crate) fn back_up(self, file: &Path) -> Result<BackupSummary> {
+        let path = self.context.settings.db()?.value;
         let log = Log::open_to_read(&path)?;
-        let mut line = PhaseProgress::default();
-        let copied = backup::run(&log, &path, file, &mut |reached| match reached {
+        let mut progress = PhaseProgress::new(&self.context.output);
+        let copied = backup::run(&log, &path, file, &mut |update| match update {
             backup::BackupProgress::Copied { bytes, of } => {
-                self.phase_progress(&mut line, "copy", ProgressTotal::Bytes(of)).update(bytes, 0);
+                progress.phase("copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
-            backup::BackupProgress::Verified(reached) => {
-                self.show_verify_progress(&mut line, reached);
-            }
+            backup::BackupProgress::Verified(update) => progress.show_verification(update),
         });
-        line.clear();
+        progress.clear();
         copied
-    }
-
-    /// The anchors in a file, `-` for standard input: a text, or a mail that was saved.
-    ///
-    /// # Errors
-    /// [`Exit::NoInput`] where it cannot be read, [`Exit::Data`] where it has none.
-    pub(crate) fn read_anchors(&self, file: &Path) -> Result<Vec<Anchor>> {
-        let name = if file == Path::new("-") {
-            "standard input".to_owned()
-        } else {
-            file.display().to_string()
-        };
-        let mut bytes = Vec::new();
-        let source: io::Result<Box<dyn Read>> = if file == Path::new("-") {
-            Ok(Box::new(io::stdin()))
-        } else {
-            File::open(file).map(|file| Box::new(file) as Box<dyn Read>)
-        };
-        source
-            .and_then(|source| source.take(MAX_ANCHORS_SIZE + 1).read_to_end(&mut bytes))
-            .with_context(|| Failure::new(Exit::NoInput, format!("cannot read {name}")))?;
-        if bytes.len() as u64 > MAX_ANCHORS_SIZE {
-            let what = format!("{name}: longer than {} MiB", MAX_ANCHORS_SIZE >> 20);
-            return Err(Failure::new(Exit::Data, what).into());
-        }
-        let anchors = anchors::find_anchors(&bytes);
-        if anchors.is_empty() {
-            let what = format!("{name}: no ID:HASH in it");
-            let hint = "a digest mail has one at its end, `activity verify` prints one";
-            return Err(Failure::new(Exit::Data, what).hint(hint).into());
-        }
-        Ok(anchors)
-    }
-
-    fn show_verify_progress(&self, line: &mut PhaseProgress, reached: verify::VerifyProgress) {
-        match reached {
-            verify::VerifyProgress::Integrity => {
-                drop(self.phase_progress(line, "integrity check", ProgressTotal::Unknown));
-            }
-            verify::VerifyProgress::Event { id, of, events } => {
-                self.phase_progress(line, "chain", ProgressTotal::Events(Some(of)))
-                    .update(id, events);
-            }
-        }
-    }
-
-    /// The line for that part of the work; the one for the part before it goes.
-    fn phase_progress(
-        &self,
-        line: &mut PhaseProgress,
-        name: &'static str,
-        work: ProgressTotal,
-    ) -> ProgressLine {
-        match &line.0 {
-            Some((of, progress)) if *of == name => progress.clone(),
-            _ => {
-                line.clear();
-                let progress = self.terminal.borrow_mut().start_progress(name, work);
-                line.0 = Some((name, progress.clone()));
-                progress
-            }
-        }
     }
 }
 
-/// The line that tells how far it is, with the name of the part.
-#[derive(Default)]
-struct PhaseProgress(Option<(&'static str, ProgressLine)>);
+/// Reads the anchors in a file, a text or a saved mail; `-` is standard input.
+///
+/// # Errors
+/// [`Exit::NoInput`] if it cannot be read, [`Exit::Data`] if it has none.
+pub(crate) fn read_anchors(file: &Path) -> Result<Vec<Anchor>> {
+    let name = if file == Path::new("-") {
+        "standard input".to_owned()
+    } else {
+        file.display().to_string()
+    };
+    let mut bytes = Vec::new();
+    let source: io::Result<Box<dyn Read>> = if file == Path::new("-") {
+        Ok(Box::new(io::stdin()))
+    } else {
+        File::open(file).map(|file| Box::new(file) as Box<dyn Read>)
+    };
+    source
+        .and_then(|source| source.take(MAX_ANCHORS_SIZE + 1).read_to_end(&mut bytes))
+        .with_context(|| Failure::new(Exit::NoInput, format!("cannot read {name}")))?;
+    if bytes.len() as u64 > MAX_ANCHORS_SIZE {
+        let message = format!("{name}: longer than {} MiB", MAX_ANCHORS_SIZE >> 20);
+        return Err(Failure::new(Exit::Data, message).into());
+    }
+    let anchors = anchors::find_anchors(&bytes);
+    if anchors.is_empty() {
+        let message = format!("{name}: no ID:HASH in it");
+        let hint = "a digest mail has one at its end, `activity verify` prints one";
+        return Err(Failure::new(Exit::Data, message).hint(hint).into());
+    }
+    Ok(anchors)
+}
 
-impl PhaseProgress {
+/// A line that shows how far the work is, one phase at a time.
+struct PhaseProgress<'a> {
+    output: &'a Output,
+    /// The phase that is shown, by its name.
+    current: Option<(&'static str, ProgressLine)>,
+}
+
+impl<'a> PhaseProgress<'a> {
+    fn new(output: &'a Output) -> Self {
+        Self { output, current: None }
+    }
+
+    fn show_verification(&mut self, progress: verify::VerifyProgress) {
+        match progress {
+            verify::VerifyProgress::Integrity => {
+                drop(self.phase("integrity check", ProgressTotal::Unknown));
+            }
+            verify::VerifyProgress::Event { id, of, events } => {
+                self.phase("chain", ProgressTotal::Events(Some(of))).update(id, events);
+            }
+        }
+    }
+
+    /// Returns the line for a phase of the work; a new phase clears the line of the one before it.
+    fn phase(&mut self, name: &'static str, total: ProgressTotal) -> ProgressLine {
+        match &self.current {
+            Some((current, line)) if *current == name => line.clone(),
+            _ => {
+                self.clear();
+                let line = self.output.start_progress(name, total);
+                self.current = Some((name, line.clone()));
+                line
+            }
+        }
+    }
+
     fn clear(&mut self) {
-        if let Some((_, progress)) = self.0.take() {
-            progress.clear();
+        if let Some((_, line)) = self.current.take() {
+            line.clear();
         }
     }
 }

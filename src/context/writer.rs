@@ -1,4 +1,4 @@
-//! A log that is written to on the caller's behalf, stamped with who runs the program.
+//! The log as the caller may write it: every event is stamped with the user who runs the program.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,12 +8,14 @@ use anyhow::{Context as _, Result};
 
 use crate::codec::DecodeOptions;
 use crate::context::Context;
+use crate::context::Output;
 use crate::context::free_space;
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::own_events;
 use crate::export;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::ingest;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
@@ -21,18 +23,19 @@ use crate::store::AppendOutcome;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
 use crate::terminal::UnbufferedStdout;
 use crate::time::Timestamp;
 
-/// How inputs are to be taken.
+/// How `ingest` reads its inputs.
 pub(crate) struct InputOptions<'a> {
-    pub reading: DecodeOptions,
+    pub decode_options: DecodeOptions,
     pub strict: bool,
-    pub again: bool,
+    pub reread_files: bool,
     pub interrupt: &'a Interrupt,
 }
 
-/// A log that is written to on the caller's behalf.
+/// The log as the caller may write it.
 pub(crate) struct LogWriter<'a> {
     pub(super) log: Log,
     pub(super) path: PathBuf,
@@ -44,11 +47,11 @@ impl LogWriter<'_> {
     /// Appends one event.
     ///
     /// # Errors
-    /// As [`Log::append`]; an action that is the log's own, from a caller who may not write it.
+    /// As [`Log::append`]; [`Exit::NoPermission`] for a reserved action from a caller who may not write it.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
         if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
-            let what = format!("the action {} is the log's own", event.action);
-            return Err(Failure::new(Exit::NoPermission, what)
+            let message = format!("the action {} is the log's own", event.action);
+            return Err(Failure::new(Exit::NoPermission, message)
                 .hint("root may record it, not through sudo")
                 .into());
         }
@@ -59,65 +62,64 @@ impl LogWriter<'_> {
         appended.into_iter().next().context("the log did not say what became of the event")
     }
 
-    /// Takes events in from files and streams. What is told of them goes to standard error, and how
-    /// far it is to a line there.
+    /// Ingests events from files and streams. Messages and progress go to standard error.
     ///
     /// # Errors
     /// As [`ingest::run`].
     pub(crate) fn ingest(
         &mut self,
         inputs: &[ingest::Input<'_>],
-        how: &InputOptions<'_>,
+        input_options: &InputOptions<'_>,
         rejects: Option<&mut dyn Write>,
-        tally: &mut ingest::IngestCounts,
+        counts: &mut ingest::IngestCounts,
     ) -> Result<ingest::IngestEnd> {
         let context = self.context;
         let recorded_by = context.caller.recorded_by();
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let options = ingest::IngestOptions {
-            decode_options: how.reading,
-            strict: how.strict,
-            reread_files: how.again,
+            decode_options: input_options.decode_options,
+            strict: input_options.strict,
+            reread_files: input_options.reread_files,
             accept_reserved: context.caller.may_write_reserved(),
             recorded_by: &recorded_by,
             clock: &Timestamp::now,
-            // Where the log has room, there is room for what goes into it.
+            // The file system of the log needs the room for these events anyway.
             spool_folder: folder.unwrap_or(Path::new(".")),
-            interrupt: how.interrupt,
+            interrupt: input_options.interrupt,
         };
-        let mut shown: Option<(String, ProgressLine)> = None;
+        let mut shown_input: Option<(String, ProgressLine)> = None;
         let mut report = |report: ingest::IngestUpdate<'_>| match report {
-            ingest::IngestUpdate::Message(line) => context.warn(line),
+            ingest::IngestUpdate::Message(line) => context.output.warn(line),
             ingest::IngestUpdate::Progress(reached) => {
                 let (name, progress) =
-                    shown.get_or_insert_with(|| context.input_progress(&reached));
+                    shown_input.get_or_insert_with(|| input_progress(&context.output, &reached));
                 if *name == reached.input {
                     progress.update(reached.bytes, reached.events);
                 } else {
-                    shown = Some(context.input_progress(&reached));
+                    shown_input = Some(input_progress(&context.output, &reached));
                 }
             }
         };
-        // Borrowed anew, for no longer than the options live.
+        // Reborrowed for the shorter lifetime of the options.
         let rejects = rejects.map(|rejects| rejects as &mut dyn Write);
-        let end = ingest::run(&mut self.log, inputs, &options, rejects, &mut report, tally);
-        if let Some((_, progress)) = shown {
+        let end = ingest::run(&mut self.log, inputs, &options, rejects, &mut report, counts);
+        if let Some((_, progress)) = shown_input {
             progress.clear();
         }
         self.warn_if_low_on_space();
         end
     }
 
-    /// Warns when less is left beside the log than should be.
+    /// Warns if the log has less disk space than the settings ask for.
     fn warn_if_low_on_space(&self) {
-        let wanted = self.context.settings.space_left().value;
-        if let Some(left) = free_space(&self.path).filter(|left| *left < wanted) {
+        let required = self.context.settings.space_left().value;
+        if let Some(left) = free_space(&self.path).filter(|left| *left < required) {
             let (log, left) = (self.path.display(), left >> 20);
-            self.context.warn(&format!("only {left} MiB are left for the log {log}"));
+            self.context.output.warn(&format!("only {left} MiB are left for the log {log}"));
         }
     }
 
-    /// Exports what the query matches of what the caller may see, to a file or standard output.
+    /// Exports the matching events that the caller may see, to a file or standard output.
     ///
     /// # Errors
     /// As [`export::run`].
@@ -131,14 +133,14 @@ impl LogWriter<'_> {
         self.export_with(&query, format, output, export::run)
     }
 
-    /// Exports the events that a listing shows, as CSV on standard output.
+    /// Exports the events of a listing as CSV to standard output.
     ///
     /// # Errors
     /// As [`export::export_page`].
     pub(crate) fn export_page(self, query: &Query, events: &[Event]) -> Result<()> {
         let format = export::ExportFormat::Csv { raw: false };
-        self.export_with(query, format, None, |log, _, request, target| {
-            export::export_page(log, events, request, target)
+        self.export_with(query, format, None, |log, _, request, destination| {
+            export::export_page(log, events, request, destination)
         })
     }
 
@@ -149,10 +151,10 @@ impl LogWriter<'_> {
         output: Option<&Path>,
         run: impl FnOnce(Log, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
     ) -> Result<()> {
-        // It is named in the log for whoever reads it from elsewhere.
+        // The log names the full path, for readers in another folder.
         let name = output.map(std::path::absolute).transpose()?;
         let name = name.as_deref().map(Path::to_string_lossy);
-        let target = match output {
+        let destination = match output {
             Some(path) => export::Destination::file(path, &self.path)?,
             None => export::Destination::stdout(Box::new(UnbufferedStdout), &self.path)?,
         };
@@ -165,6 +167,12 @@ impl LogWriter<'_> {
             exporter: &caller.person().name,
             stamp: Stamp { recorded_at: self.context.now, recorded_by: &recorded_by },
         };
-        run(self.log, &self.path, &request, target)
+        run(self.log, &self.path, &request, destination)
     }
+}
+
+/// The line that shows how far an input was read, with the input's name.
+fn input_progress(output: &Output, reached: &ingest::InputProgress<'_>) -> (String, ProgressLine) {
+    let line = output.start_progress(reached.input, ProgressTotal::Events(reached.total_bytes));
+    (reached.input.to_owned(), line)
 }

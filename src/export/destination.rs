@@ -1,5 +1,5 @@
-//! Where an export goes: standard output, a file that appears whole or not at all, or what is there
-//! already and is no regular file.
+//! The destination of an export: standard output, a file that appears in whole or not at all, or an
+//! existing special file such as a pipe or a device.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,51 +8,53 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::atomic_file::{AtomicFile, parent_folder};
-use crate::failure::{Exit, Failure};
+use crate::atomic_file::AtomicFile;
+use crate::atomic_file::parent_folder;
+use crate::failure::Exit;
+use crate::failure::Failure;
 
-/// What the log's engine keeps beside the log, and the log itself.
+/// The endings of the log itself and of the files beside it.
 const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
 
-/// Where bytes go.
+/// The receiver of the bytes of an export.
 pub(crate) struct Destination {
     kind: DestinationKind,
-    /// For messages; absent for standard output.
+    /// The path, for messages; absent for standard output.
     name: Option<String>,
 }
 
 enum DestinationKind {
     Stdout(Box<dyn Write + Send>),
-    /// What is no regular file is written into and never replaced.
+    /// Not a regular file: written to, never replaced.
     SpecialFile(File),
     AtomicFile(AtomicFile),
 }
 
 impl Destination {
-    /// Standard output, which writes into `stdout`.
+    /// Returns a destination that writes to `stdout`, which must be standard output.
     ///
     /// # Errors
-    /// [`Exit::Usage`] where it was redirected into the log.
+    /// [`Exit::Usage`] if it is redirected to the log.
     pub(crate) fn stdout(stdout: Box<dyn Write + Send>, log: &Path) -> Result<Self> {
-        let out = rustix::fs::fstat(io::stdout()).map(|out| (out.st_dev, out.st_ino));
-        if out.ok().is_some_and(|out| device_and_inode(log) == Some(out)) {
+        let file = rustix::fs::fstat(io::stdout()).map(|file| (file.st_dev, file.st_ino));
+        if file.ok().is_some_and(|file| device_and_inode(log) == Some(file)) {
             return Err(overwrite_failure("standard output", log).into());
         }
         Ok(Self { kind: DestinationKind::Stdout(stdout), name: None })
     }
 
-    /// Makes ready to write a file.
+    /// Prepares to write a file.
     ///
     /// # Errors
-    /// [`Exit::CantCreate`]; [`Exit::Usage`] where that would overwrite the log.
+    /// [`Exit::CantCreate`]; [`Exit::Usage`] if that would overwrite the log.
     pub(crate) fn file(path: &Path, log: &Path) -> Result<Self> {
         refuse_log(path, log)?;
         let name = path.display().to_string();
-        let to = open(path).map_err(|error| {
+        let kind = open(path).map_err(|error| {
             let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
             anyhow::Error::new(error).context(failure)
         })?;
-        Ok(Self { kind: to, name: Some(name) })
+        Ok(Self { kind, name: Some(name) })
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
@@ -64,7 +66,7 @@ impl Destination {
         self.add_context(written)
     }
 
-    /// Brings everything to its place.
+    /// Flushes all bytes and gives a file its name.
     pub(crate) fn finish(mut self) -> Result<()> {
         let finished = match &mut self.kind {
             DestinationKind::Stdout(stdout) => stdout.flush(),
@@ -79,7 +81,7 @@ impl Destination {
             Some(name) => {
                 result.with_context(|| Failure::new(Exit::Io, format!("cannot write {name}")))
             }
-            // It says so itself.
+            // The error of standard output already says so.
             None => Ok(result?),
         }
     }
@@ -87,13 +89,13 @@ impl Destination {
 
 fn open(path: &Path) -> io::Result<DestinationKind> {
     match fs::metadata(path) {
-        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(there) if there.file_type().is_socket() => {
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(metadata) if metadata.file_type().is_socket() => {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a socket"))
         }
-        // Through a symbolic link the file is replaced, and the link stays.
-        Ok(there) if there.is_file() => {
-            AtomicFile::create(&fs::canonicalize(path)?, Some(there.mode()))
+        // The target of a symbolic link is replaced, and the link stays.
+        Ok(metadata) if metadata.is_file() => {
+            AtomicFile::create(&fs::canonicalize(path)?, Some(metadata.mode()))
                 .map(DestinationKind::AtomicFile)
         }
         Ok(_) => OpenOptions::new().write(true).open(path).map(DestinationKind::SpecialFile),
@@ -104,44 +106,45 @@ fn open(path: &Path) -> io::Result<DestinationKind> {
     }
 }
 
-/// Refuses a file that is the log, or what its engine keeps beside it, under whatever name.
+/// Refuses a file that is the log or one of the files beside it, under any name.
 ///
 /// # Errors
 /// [`Exit::Usage`].
 pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
-    // The engine keeps its files beside the log's real place.
+    // The files beside the log stand beside the target of a symbolic link.
     let log = fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
-    let beside = COMPANIONS.map(|ending| {
+    let companions = COMPANIONS.map(|ending| {
         let mut name = log.as_os_str().to_owned();
         name.push(ending);
         PathBuf::from(name)
     });
-    if beside.iter().any(|companion| is_same_file(path, companion)) {
+    if companions.iter().any(|companion| is_same_file(path, companion)) {
         return Err(overwrite_failure(&path.display().to_string(), &log));
     }
     Ok(())
 }
 
-fn overwrite_failure(what: &str, log: &Path) -> Failure {
-    Failure::new(Exit::Usage, format!("{what}: would overwrite the log {}", log.display()))
+fn overwrite_failure(name: &str, log: &Path) -> Failure {
+    Failure::new(Exit::Usage, format!("{name}: would overwrite the log {}", log.display()))
 }
 
-/// Whether both names lead to one file; where none is there yet, whether both would make the same.
+/// Returns whether both paths name the same file; if neither exists, whether both would create the
+/// same file.
 pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     match (device_and_inode(a), device_and_inode(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {
-            let lies = device_and_inode(parent_folder(a));
+            let folder = device_and_inode(parent_folder(a));
             a.file_name() == b.file_name()
-                && lies.is_some()
-                && lies == device_and_inode(parent_folder(b))
+                && folder.is_some()
+                && folder == device_and_inode(parent_folder(b))
         }
-        _ => false,
+        (Some(_), None) | (None, Some(_)) => false,
     }
 }
 
 fn device_and_inode(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|there| (there.dev(), there.ino()))
+    fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]
@@ -163,24 +166,24 @@ mod tests {
     fn a_file_appears_whole_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
-        let mut target = Destination::file(&path, &folder.path().join("log.db")).unwrap();
-        target.write_all(b"row").unwrap();
+        let mut destination = Destination::file(&path, &folder.path().join("log.db")).unwrap();
+        destination.write_all(b"row").unwrap();
         assert!(!path.exists());
-        target.finish().unwrap();
+        destination.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"row");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(names(folder.path()), ["out.csv"]);
     }
 
     #[test]
-    fn what_breaks_off_leaves_the_old_file_and_nothing_else() {
+    fn an_unfinished_export_leaves_the_old_file_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let mut target = Destination::file(&path, Path::new("log.db")).unwrap();
-        target.write_all(b"new").unwrap();
-        drop(target);
+        let mut destination = Destination::file(&path, Path::new("log.db")).unwrap();
+        destination.write_all(b"new").unwrap();
+        drop(destination);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["out.csv"]);
         Destination::file(&path, Path::new("log.db")).unwrap().finish().unwrap();
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_run_left_is_reaped_and_what_a_running_one_writes_is_not() {
+    fn the_file_of_a_killed_run_is_removed_and_that_of_a_running_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
         fs::write(folder.path().join(".out.csv.abc234"), "left").unwrap();
@@ -210,15 +213,15 @@ mod tests {
         let link = folder.path().join("link.csv");
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut target = Destination::file(&link, Path::new("log.db")).unwrap();
-        target.write_all(b"new").unwrap();
-        target.finish().unwrap();
+        let mut destination = Destination::file(&link, Path::new("log.db")).unwrap();
+        destination.write_all(b"new").unwrap();
+        destination.finish().unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&real).unwrap(), b"new");
     }
 
     #[test]
-    fn the_log_is_known_under_every_name() {
+    fn the_log_is_recognized_under_every_name() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("activity.db");
         fs::write(&log, "log").unwrap();
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_made_is_told_at_once() {
+    fn a_file_that_cannot_be_created_is_an_error_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("none/out.csv"), "".into()] {
             let Err(error) = Destination::file(&path, Path::new("log.db")) else { panic!("made") };

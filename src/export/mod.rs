@@ -1,13 +1,17 @@
-//! All that a query matches, as a file or a stream, told in the log before the first byte goes out.
+//! Exports all events that a query matches to a file or a stream, and records that in the log before
+//! the first byte goes out.
 //!
 //! ## Exactness
 //!
-//! What was there when it began is exported: ids up to the head of that moment, which the
-//! `log.export` event names beside the number of rows. Ids only ascend and no sweep runs meanwhile,
-//! so the number holds however long it takes, while the log is read in short steps: whoever reads
-//! slowly keeps neither a writer waiting nor the WAL from starting over.
+//! An export has the events up to the head at its start. The `log.export` event names that head and
+//! the number of rows. Ids only ascend and no sweep runs during an export, so the number stays right.
 //!
-//! Who may export what is decided above; how a row is written is `codec`'s.
+//! ## Concurrency
+//!
+//! The log is read in short batches: an export into a slow pipe neither blocks a writer nor keeps the
+//! write-ahead log from being reused. One thread reads, another encodes and writes.
+//!
+//! The caller decides who may export what; `codec` decides how a row is written.
 
 mod destination;
 
@@ -22,7 +26,8 @@ use crate::codec;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::own_events;
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Log;
@@ -30,17 +35,19 @@ use crate::store::Stamp;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use destination::{Destination, is_same_file, refuse_log};
+pub(crate) use destination::Destination;
+pub(crate) use destination::is_same_file;
+pub(crate) use destination::refuse_log;
 
-/// How many events are read at a time.
+/// The number of events that are read at a time.
 const BATCH_SIZE: usize = 1_000;
-/// How many such steps may wait for the writer: memory stays flat however slow it is.
+/// The number of batches that may wait for the writer; it bounds the memory.
 const QUEUED_BATCHES: usize = 4;
 
-/// In which form events go out.
+/// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExportFormat {
-    /// `raw` leaves cells as they are that a spreadsheet would run.
+    /// `raw` leaves cells unchanged that a spreadsheet would run as formulas.
     Csv {
         raw: bool,
     },
@@ -48,10 +55,10 @@ pub(crate) enum ExportFormat {
 }
 
 impl ExportFormat {
-    /// The format that a file's name asks for by its ending.
+    /// Returns the format that belongs to the ending of a file name.
     pub(crate) fn from_path(path: &Path) -> Option<Self> {
-        let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-        match ending.as_str() {
+        let extension = path.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
             "csv" => Some(Self::Csv { raw: false }),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
@@ -85,13 +92,13 @@ impl ExportFormat {
     }
 }
 
-/// What is exported, and on whose behalf.
+/// What to export, and on whose behalf.
 pub(crate) struct ExportRequest<'a> {
     pub query: &'a Query,
     pub format: ExportFormat,
-    /// The file's name, for the event.
+    /// The path of the file, for the event.
     pub output: Option<&'a str>,
-    /// The user's name: who he is in the log.
+    /// The user name of the person who exports.
     pub exporter: &'a str,
     pub stamp: Stamp<'a>,
 }
@@ -99,31 +106,31 @@ pub(crate) struct ExportRequest<'a> {
 /// Exports everything that the query matches from the log at `path`, oldest first.
 ///
 /// # Errors
-/// Those of the log, in which case nothing went out, and those of the target.
+/// Those of the log, in which case nothing went out, and those of the destination.
 pub(crate) fn run(
     mut log: Log,
     path: &Path,
     request: &ExportRequest<'_>,
-    target: Destination,
+    destination: Destination,
 ) -> Result<()> {
-    let held_off = log.hold_off_sweeps()?;
+    let sweep_hold = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
     let rows = count_up_to(&log, request.query, head)?;
     record_export(&mut log, request, rows, head)?;
-    // A writer keeps many pages at hand, which one walk through the log has no use for.
+    // A writer has a large page cache, which one pass through the log does not need.
     drop(log);
-    let written = stream(&Log::open_to_read(path)?, request, head, target)?;
-    drop(held_off);
+    let written = stream(&Log::open_to_read(path)?, request, head, destination)?;
+    drop(sweep_hold);
     if written != rows {
-        // Nothing is removed or put in below the head meanwhile but by hand.
-        let what = format!("exported {written} rows where the log has {rows}");
+        // Only somebody who edits the file can have removed or inserted events below the head.
+        let message = format!("exported {written} rows where the log has {rows}");
         let hint = "`activity verify` tells whether somebody changed it";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+        return Err(Failure::new(Exit::Io, message).hint(hint).into());
     }
     Ok(())
 }
 
-/// Exports the events of one page as they are shown.
+/// Exports the events of one page of a listing.
 ///
 /// # Errors
 /// As [`run`].
@@ -131,7 +138,7 @@ pub(crate) fn export_page(
     mut log: Log,
     events: &[Event],
     request: &ExportRequest<'_>,
-    mut target: Destination,
+    mut destination: Destination,
 ) -> Result<()> {
     let (head, _) = log.head()?;
     record_export(&mut log, request, events.len() as u64, head)?;
@@ -141,22 +148,22 @@ pub(crate) fn export_page(
     for event in events {
         request.format.write_row(event, &mut line, &mut out);
     }
-    target.write_all(&out)?;
-    target.finish()
+    destination.write_all(&out)?;
+    destination.finish()
 }
 
-/// How many events up to that id match.
+/// Returns the number of matching events up to an id.
 fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
     if head.0 == 0 {
         return Ok(0);
     }
-    // No time is in it, so it does not matter which time it is.
+    // The query contains no time, so the clock has no effect.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
     let up_to = Query::parse(&format!("id:1-{head}"), &clock)?;
     log.count(&query.clone().and(up_to), u64::MAX)
 }
 
-/// Tells the log who takes what out of it.
+/// Records in the log who exports what.
 fn record_export(
     log: &mut Log,
     request: &ExportRequest<'_>,
@@ -164,7 +171,7 @@ fn record_export(
     head: EventId,
 ) -> Result<()> {
     let query = request.query.to_string();
-    let what = own_events::ExportPayload {
+    let payload = own_events::ExportPayload {
         format: request.format.name(),
         query: &query,
         rows,
@@ -172,7 +179,7 @@ fn record_export(
         output: request.output,
     };
     let name = request.exporter.to_owned();
-    let event = own_events::export_event(&what, name.clone(), name);
+    let event = own_events::export_event(&payload, name.clone(), name);
     log.append(&[event], &request.stamp)
         .context("cannot record the export, so nothing is exported")?;
     Ok(())
@@ -183,7 +190,7 @@ fn stream(
     log: &Log,
     request: &ExportRequest<'_>,
     head: EventId,
-    mut target: Destination,
+    mut destination: Destination,
 ) -> Result<u64> {
     let format = request.format;
     thread::scope(|scope| {
@@ -193,16 +200,16 @@ fn stream(
             let mut line = String::new();
             let mut out = Vec::with_capacity(1 << 20);
             format.write_header(&mut out);
-            for step in receiver {
-                let ExportBatch::Events(events) = step else {
-                    target.write_all(&out)?;
-                    target.finish()?;
+            for batch in receiver {
+                let ExportBatch::Events(events) = batch else {
+                    destination.write_all(&out)?;
+                    destination.finish()?;
                     break;
                 };
                 for event in &events {
                     format.write_row(event, &mut line, &mut out);
                 }
-                target.write_all(&out)?;
+                destination.write_all(&out)?;
                 out.clear();
                 written += events.len() as u64;
             }
@@ -215,14 +222,15 @@ fn stream(
     })
 }
 
-/// What goes to the writer.
+/// A message to the writer.
 enum ExportBatch {
     Events(Vec<Event>),
-    /// That was all: without it the export broke off, and must not be taken for a whole.
+    /// The end. Without it the export was interrupted and must not look complete.
     End,
 }
 
-/// Sends what the query matches in steps. That nobody takes it any more is the writer's to tell.
+/// Sends the matching events in batches. Stops without an error if the writer has stopped: the writer
+/// returns its own.
 fn send_batches(
     log: &Log,
     query: &Query,
@@ -230,18 +238,18 @@ fn send_batches(
     sender: &SyncSender<ExportBatch>,
 ) -> Result<()> {
     let mut events = Vec::with_capacity(BATCH_SIZE);
-    let mut taken = true;
+    let mut has_receiver = true;
     log.each(query, head, &mut |event| {
         events.push(event);
         if events.len() == BATCH_SIZE {
             let full = std::mem::replace(&mut events, Vec::with_capacity(BATCH_SIZE));
-            taken = sender.send(ExportBatch::Events(full)).is_ok();
+            has_receiver = sender.send(ExportBatch::Events(full)).is_ok();
         }
-        if taken { Ok(()) } else { bail!("nobody takes the export any more") }
+        if has_receiver { Ok(()) } else { bail!("the writer of the export has stopped") }
     })
-    .or_else(|error| if taken { Err(error) } else { Ok(()) })?;
-    for step in [ExportBatch::Events(events), ExportBatch::End] {
-        taken = taken && sender.send(step).is_ok();
+    .or_else(|error| if has_receiver { Err(error) } else { Ok(()) })?;
+    for batch in [ExportBatch::Events(events), ExportBatch::End] {
+        has_receiver = has_receiver && sender.send(batch).is_ok();
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The vocabulary: which actions there are, how often, and in which rhythm.
+//! The list of actions, with their counts and their rhythm by day.
 
 use std::io;
 use std::io::Write;
@@ -13,56 +13,55 @@ use crate::render::theme::TextStyle;
 use crate::text;
 use crate::time::Timestamp;
 
-/// One action.
+/// An action of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct ActionRow {
     pub action: String,
     pub count: u64,
     pub last: Timestamp,
-    /// The events of each of the last days, the oldest day first.
+    /// The number of events on each of the last days, oldest day first.
     pub daily: Vec<u64>,
-    /// What is to be said of it: `gone quiet, normally 14 a day`.
+    /// A remark behind the rhythm: `gone quiet, normally 14 a day`.
     pub remark: Option<String>,
 }
 
 const HEADERS: [&str; 4] = ["ACTION", "EVENTS", "LAST SEEN", "RHYTHM"];
 const ALIGNMENTS: [Alignment; 4] =
     [Alignment::Left, Alignment::Right, Alignment::Left, Alignment::Left];
-/// Fewer days are no rhythm.
+/// The fewest days that a rhythm shows.
 const MIN_DAYS: usize = 7;
 
 impl Printer<'_> {
-    /// Writes the actions in the order in which they come. Where the page is narrow, the rhythms have
-    /// fewer days.
+    /// Writes the actions in the given order. On a narrow page the rhythms show fewer days.
     pub(crate) fn write_actions(
         &self,
-        vocables: &[ActionRow],
+        actions: &[ActionRow],
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        let mut days = vocables.iter().map(|vocable| vocable.daily.len()).max().unwrap_or(0);
-        let mut lines = self.action_lines(vocables, days);
+        let mut days = actions.iter().map(|action| action.daily.len()).max().unwrap_or(0);
+        let mut lines = self.action_lines(actions, days);
         let fits = |line: &StyledText| self.display.width.is_none_or(|width| line.width() <= width);
         while days > MIN_DAYS && !lines.iter().all(fits) {
             days -= 1;
-            lines = self.action_lines(vocables, days);
+            lines = self.action_lines(actions, days);
         }
         self.write_lines(&lines, out)
     }
 
-    fn action_lines(&self, vocables: &[ActionRow], days: usize) -> Vec<StyledText> {
+    fn action_lines(&self, actions: &[ActionRow], days: usize) -> Vec<StyledText> {
         let header = HEADERS.map(|header| vec![StyledText::own(TextStyle::Heading, header)]);
         let mut rows: Vec<Vec<Cell>> = vec![header.to_vec()];
-        rows.extend(vocables.iter().map(|vocable| {
-            let newest = &vocable.daily[vocable.daily.len().saturating_sub(days)..];
+        rows.extend(actions.iter().map(|action| {
+            let newest = &action.daily[action.daily.len().saturating_sub(days)..];
             let mut rhythm = StyledText::plain(&sparkline::draw(newest, &self.display));
-            if let Some(remark) = &vocable.remark {
+            if let Some(remark) = &action.remark {
                 rhythm.push(TextStyle::Plain, "   ");
                 rhythm.push(TextStyle::High, remark);
             }
             vec![
-                vec![StyledText::foreign(TextStyle::Plain, &vocable.action)],
-                vec![StyledText::plain(&text::format_thousands(vocable.count))],
-                vec![StyledText::plain(&self.format_time(vocable.last))],
+                vec![StyledText::foreign(TextStyle::Plain, &action.action)],
+                vec![StyledText::plain(&text::format_thousands(action.count))],
+                vec![StyledText::plain(&self.format_time(action.last))],
                 vec![rhythm],
             ]
         }));

@@ -1,4 +1,4 @@
-//! The changed fields of a record, as they were and as they became.
+//! The changed fields of a record, with their values before and after.
 
 use std::borrow::Cow;
 
@@ -7,6 +7,9 @@ use crate::event::diff::Change;
 use crate::event::json::JsonObject;
 use crate::event::json::parse_string;
 use crate::render::Printer;
+use crate::render::indentation::LABEL_WIDTH;
+use crate::render::indentation::MIN_VALUE_WIDTH;
+use crate::render::indentation::indented;
 use crate::render::json;
 use crate::render::styled::StyledText;
 use crate::render::table;
@@ -16,36 +19,34 @@ use crate::render::table::GAP;
 use crate::render::theme::TextStyle;
 use crate::text;
 
-/// The widest that a field's name gets.
+/// The width at which the name of a field is wrapped.
 const MAX_NAME_WIDTH: usize = 24;
-/// Narrower than this, a value is not shown beside another one.
-const MIN_VALUE_WIDTH: usize = 12;
-/// What stands for the side of a field that was not there.
+/// The text for a field that did not exist before or after the change.
 const ABSENT: &str = "(none)";
-/// Lines around a change that are shown with it.
+/// The number of unchanged lines shown around a changed one.
 const CONTEXT_LINES: usize = 2;
-/// The largest comparison, in pairs of lines, that is done line by line.
+/// The most pairs of lines that are compared line by line; it bounds time and memory.
 const MAX_COMPARED_PAIRS: usize = 1_000_000;
 
 impl Printer<'_> {
-    /// The changed fields on lines of at most `page` columns: before → after, those with several
-    /// lines or too much for one beneath, line by line; then their number.
+    /// Returns the changed fields on lines of at most `page` columns: first those that fit on one line,
+    /// as before → after, then the others line by line, then their number.
     pub(super) fn change_lines(&self, diff: &JsonObject, page: Option<usize>) -> Vec<StyledText> {
         let all = diff::changes(diff);
         let changed: Vec<&Change<'_>> =
             all.iter().filter(|change| !change.is_unchanged()).collect();
-        let name_room = changed
+        let name_width = changed
             .iter()
             .map(|change| StyledText::foreign(TextStyle::Plain, &change.field).width())
             .max()
             .unwrap_or(0)
             .clamp(min_name_width(page), MAX_NAME_WIDTH.max(min_name_width(page)));
-        let rest = name_room + 3 * GAP + text::width(self.display.arrow());
-        let room = page.map(|page| page.saturating_sub(rest));
-        let (beside, beneath): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
+        let fixed_width = name_width + 3 * GAP + text::width(self.display.arrow());
+        let room = page.map(|page| page.saturating_sub(fixed_width));
+        let (inline, multiline): (Vec<&Change<'_>>, Vec<&Change<'_>>) =
             changed.iter().partition(|change| is_inline(change, room));
-        let mut lines = self.inline_changes(&beside, name_room, room);
-        for change in beneath {
+        let mut lines = self.inline_changes(&inline, name_width, room);
+        for change in multiline {
             lines.extend(indented(&StyledText::foreign(TextStyle::Plain, &change.field), 0, page));
             for line in self.multiline_change(change) {
                 lines.extend(indented(&line, 2, page));
@@ -62,7 +63,7 @@ impl Printer<'_> {
     fn inline_changes(
         &self,
         changes: &[&Change<'_>],
-        names: usize,
+        name_width: usize,
         room: Option<usize>,
     ) -> Vec<StyledText> {
         let values: Vec<(StyledText, StyledText)> = changes
@@ -76,7 +77,7 @@ impl Printer<'_> {
             values.iter().map(|pair| side(pair).width()).max().unwrap_or(0)
         };
         let (left, right) = (widest(|pair| &pair.0), widest(|pair| &pair.1));
-        // The one that needs less than half leaves the rest to the other.
+        // A side that needs less than half of the room leaves the rest to the other.
         let (left, right) = match room {
             Some(room) if left + right > room => {
                 let half = room / 2;
@@ -90,60 +91,61 @@ impl Printer<'_> {
             .zip(&values)
             .map(|(change, (before, after))| {
                 vec![
-                    StyledText::foreign(TextStyle::Plain, &change.field).wrap(names),
+                    StyledText::foreign(TextStyle::Plain, &change.field).wrap(name_width),
                     before.wrap(left),
                     vec![StyledText::plain(self.display.arrow())],
                     after.wrap(right),
                 ]
             })
             .collect();
-        table::arrange(&rows, &[Alignment::Left; 4], &[names, 0, 0, 0])
+        table::arrange(&rows, &[Alignment::Left; 4], &[name_width, 0, 0, 0])
     }
 
-    /// The lines that went and that came, those around them, and a mark where others are left out.
+    /// Returns the removed and added lines, some unchanged lines around them, and marks for the omitted
+    /// ones.
     fn multiline_change(&self, change: &Change<'_>) -> Vec<StyledText> {
         let (before, after) = (value_lines(change.before), value_lines(change.after));
-        let steps = diff_lines(&before, &after);
-        let near = |at: usize| {
-            let around =
-                &steps[at.saturating_sub(CONTEXT_LINES)..(at + CONTEXT_LINES + 1).min(steps.len())];
-            around.iter().any(|step| !matches!(step, DiffLine::Same(_)))
+        let diff = diff_lines(&before, &after);
+        let is_context = |index: usize| {
+            let end = (index + CONTEXT_LINES + 1).min(diff.len());
+            let around = &diff[index.saturating_sub(CONTEXT_LINES)..end];
+            around.iter().any(|line| !matches!(line, DiffLine::Same(_)))
         };
         let mut lines = Vec::new();
-        let mut hidden = 0;
-        for (at, step) in steps.iter().enumerate() {
-            let (mark, style, text) = match step {
-                DiffLine::Same(_) if !near(at) => {
-                    hidden += 1;
+        let mut omitted = 0;
+        for (index, line) in diff.iter().enumerate() {
+            let (mark, style, text) = match line {
+                DiffLine::Same(_) if !is_context(index) => {
+                    omitted += 1;
                     continue;
                 }
                 DiffLine::Same(text) => ("  ", TextStyle::Plain, text),
                 DiffLine::Removed(text) => ("- ", TextStyle::Before, text),
                 DiffLine::Added(text) => ("+ ", TextStyle::After, text),
             };
-            lines.extend(self.omission_mark(hidden));
-            hidden = 0;
+            lines.extend(self.omission_mark(omitted));
+            omitted = 0;
             let mut line = StyledText::own(style, mark);
             line.push_foreign(style, text);
             lines.push(line);
         }
-        lines.extend(self.omission_mark(hidden));
+        lines.extend(self.omission_mark(omitted));
         lines
     }
 
     fn omission_mark(&self, lines: u64) -> Option<StyledText> {
-        let told =
+        let mark =
             || format!("  {} {} the same", self.display.ellipsis(), text::plural(lines, "line"));
-        (lines > 0).then(|| StyledText::own(TextStyle::Faint, &told()))
+        (lines > 0).then(|| StyledText::own(TextStyle::Faint, &mark()))
     }
 }
 
-/// How wide the names are at least: as the labels above them, where there is room.
+/// Returns the least width of the names: that of the labels above them, if the page has room.
 fn min_name_width(page: Option<usize>) -> usize {
-    if page.is_some_and(|page| page < 60) { 0 } else { super::detail::LABEL_WIDTH }
+    if page.is_some_and(|page| page < 60) { 0 } else { LABEL_WIDTH }
 }
 
-/// Whether both values stand on the line of their field: short ones, and texts that wrap well.
+/// Returns whether both values stand on the line of their field: short ones, and texts that wrap well.
 fn is_inline(change: &Change<'_>, room: Option<usize>) -> bool {
     let sides = || [change.before, change.after].into_iter().flatten();
     if sides().any(|raw| string_text(raw).is_some_and(|text| text.contains('\n'))) {
@@ -155,27 +157,29 @@ fn is_inline(change: &Change<'_>, room: Option<usize>) -> bool {
     width <= room || (room >= 2 * MIN_VALUE_WIDTH && !nested)
 }
 
-/// One side on one line.
+/// Returns one value on one line.
 fn styled_side(raw: Option<&str>, style: TextStyle) -> StyledText {
     let Some(raw) = raw else { return StyledText::own(TextStyle::Faint, ABSENT) };
     match string_text(raw) {
-        // Text that looks like a number, or like what it is not, keeps its quotes.
+        // A text that looks like another value keeps its quotes.
         Some(text) if is_unambiguous_text(&text) => StyledText::foreign(style, &text),
         Some(_) | None => json::single_line(raw).restyled(style),
     }
 }
 
-/// Whether a text cannot be taken for another value when it stands without its quotes.
+/// Returns whether a text without quotes cannot be taken for another value.
 fn is_unambiguous_text(text: &str) -> bool {
-    let edge = text.is_empty() || text.starts_with(' ') || text.ends_with(' ');
-    !edge && text != ABSENT && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
+    let has_blank_edge = text.is_empty() || text.starts_with(' ') || text.ends_with(' ');
+    !has_blank_edge
+        && text != ABSENT
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_err()
 }
 
 fn string_text(raw: &str) -> Option<Cow<'_, str>> {
     if raw.starts_with('"') { parse_string(raw).ok() } else { None }
 }
 
-/// One side over several lines: a text's own, else those of the value.
+/// Returns the lines of one value: those of a text, else those of indented JSON.
 fn value_lines(raw: Option<&str>) -> Vec<String> {
     let Some(raw) = raw else { return Vec::new() };
     match string_text(raw) {
@@ -184,7 +188,7 @@ fn value_lines(raw: Option<&str>) -> Vec<String> {
     }
 }
 
-/// What happened to a line.
+/// A line of a comparison.
 #[derive(Debug, PartialEq, Eq)]
 enum DiffLine<'a> {
     Same(&'a str),
@@ -192,8 +196,8 @@ enum DiffLine<'a> {
     Added(&'a str),
 }
 
-/// The way from one text to the other with the fewest lines changed; where that takes too long to
-/// find, all between the first and the last changed line is another.
+/// Returns the shortest comparison of two texts. If it would take too long to find, all lines between
+/// the first and the last changed one count as replaced.
 fn diff_lines<'a>(before: &'a [String], after: &'a [String]) -> Vec<DiffLine<'a>> {
     let pairs = || before.iter().zip(after);
     let head = pairs().take_while(|(was, is)| was == is).count();
@@ -202,63 +206,44 @@ fn diff_lines<'a>(before: &'a [String], after: &'a [String]) -> Vec<DiffLine<'a>
     let tail = backwards.take(shorter).take_while(|(was, is)| was == is).count();
     let (old, new) = (&before[head..before.len() - tail], &after[head..after.len() - tail]);
 
-    let mut steps: Vec<DiffLine<'a>> =
+    let mut diff: Vec<DiffLine<'a>> =
         before[..head].iter().map(|line| DiffLine::Same(line)).collect();
     if old.len().saturating_mul(new.len()) <= MAX_COMPARED_PAIRS {
-        push_diff_lines(&mut steps, old, new);
+        push_diff_lines(&mut diff, old, new);
     } else {
-        steps.extend(old.iter().map(|line| DiffLine::Removed(line)));
-        steps.extend(new.iter().map(|line| DiffLine::Added(line)));
+        diff.extend(old.iter().map(|line| DiffLine::Removed(line)));
+        diff.extend(new.iter().map(|line| DiffLine::Added(line)));
     }
-    steps.extend(before[before.len() - tail..].iter().map(|line| DiffLine::Same(line)));
-    steps
+    diff.extend(before[before.len() - tail..].iter().map(|line| DiffLine::Same(line)));
+    diff
 }
 
-fn push_diff_lines<'a>(steps: &mut Vec<DiffLine<'a>>, old: &'a [String], new: &'a [String]) {
-    // The most lines that can stay from each pair of places on.
-    let across = new.len() + 1;
-    let mut stay = vec![0_u32; (old.len() + 1) * across];
+fn push_diff_lines<'a>(diff: &mut Vec<DiffLine<'a>>, old: &'a [String], new: &'a [String]) {
+    // `common` holds the length of the longest common subsequence of the lines from `i` and from `j` on.
+    let width = new.len() + 1;
+    let mut common = vec![0_u32; (old.len() + 1) * width];
     for i in (0..old.len()).rev() {
         for j in (0..new.len()).rev() {
-            stay[i * across + j] = if old[i] == new[j] {
-                stay[(i + 1) * across + j + 1] + 1
+            common[i * width + j] = if old[i] == new[j] {
+                common[(i + 1) * width + j + 1] + 1
             } else {
-                stay[(i + 1) * across + j].max(stay[i * across + j + 1])
+                common[(i + 1) * width + j].max(common[i * width + j + 1])
             };
         }
     }
     let (mut i, mut j) = (0, 0);
     while i < old.len() || j < new.len() {
         if i < old.len() && j < new.len() && old[i] == new[j] {
-            steps.push(DiffLine::Same(&old[i]));
+            diff.push(DiffLine::Same(&old[i]));
             (i, j) = (i + 1, j + 1);
         } else if i < old.len()
-            && (j == new.len() || stay[(i + 1) * across + j] >= stay[i * across + j + 1])
+            && (j == new.len() || common[(i + 1) * width + j] >= common[i * width + j + 1])
         {
-            steps.push(DiffLine::Removed(&old[i]));
+            diff.push(DiffLine::Removed(&old[i]));
             i += 1;
         } else {
-            steps.push(DiffLine::Added(&new[j]));
+            diff.push(DiffLine::Added(&new[j]));
             j += 1;
         }
     }
-}
-
-/// A line on a page, `by` blanks in, its continuations under its own beginning and two further.
-pub(super) fn indented(line: &StyledText, by: usize, page: Option<usize>) -> Vec<StyledText> {
-    let own = line.text().len() - line.text().trim_start_matches(' ').len();
-    let blanks = |count: usize| StyledText::plain(&" ".repeat(count));
-    let whole = |rest: &StyledText, by: usize| {
-        let mut whole = blanks(by);
-        whole.append(rest);
-        whole
-    };
-    let first_room = page.map_or(usize::MAX, |page| page.saturating_sub(by).max(MIN_VALUE_WIDTH));
-    if line.width() <= first_room {
-        return vec![whole(line, by)];
-    }
-    let hanging = (own + 2).min(first_room / 2);
-    let pieces = line.trim_start().wrap(first_room - hanging);
-    let indents = std::iter::once(by + own.min(hanging)).chain(std::iter::repeat(by + hanging));
-    pieces.iter().zip(indents).map(|(piece, by)| whole(piece, by)).collect()
 }

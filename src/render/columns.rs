@@ -1,4 +1,4 @@
-//! The columns that a table can have: those of the two views by their names, and every field.
+//! The columns of a table: the named ones of the two views, and every field.
 
 use crate::event::Event;
 use crate::event::Severity;
@@ -17,7 +17,7 @@ use crate::render::table::Alignment;
 use crate::render::theme::TextStyle;
 use crate::text;
 
-/// A set of columns that has a name.
+/// A named set of columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TableView {
     #[default]
@@ -25,7 +25,7 @@ pub(crate) enum TableView {
     Http,
 }
 
-/// What a column shows of an event.
+/// The part of an event that a column shows.
 #[derive(Clone, Copy)]
 enum ColumnContent {
     When,
@@ -35,15 +35,15 @@ enum ColumnContent {
     Title,
     Method,
     Status,
-    /// A field as it is.
+    /// A field by its name.
     Field(&'static str),
 }
 
-/// A column that is known by a name of its own.
+/// A column with a name of its own.
 struct NamedColumn {
     name: &'static str,
     content: ColumnContent,
-    /// The field that it sorts by.
+    /// The field that `--sort` sorts by under this name.
     sort_field: &'static str,
     alignment: Alignment,
     can_truncate: bool,
@@ -52,31 +52,25 @@ struct NamedColumn {
 const fn fixed_column(
     name: &'static str,
     content: ColumnContent,
-    sorts: &'static str,
+    sort_field: &'static str,
 ) -> NamedColumn {
-    NamedColumn {
-        name,
-        content,
-        sort_field: sorts,
-        alignment: Alignment::Left,
-        can_truncate: false,
-    }
+    NamedColumn { name, content, sort_field, alignment: Alignment::Left, can_truncate: false }
 }
 
 const fn truncated_column(
     name: &'static str,
     content: ColumnContent,
-    sorts: &'static str,
+    sort_field: &'static str,
 ) -> NamedColumn {
-    NamedColumn { can_truncate: true, ..fixed_column(name, content, sorts) }
+    NamedColumn { can_truncate: true, ..fixed_column(name, content, sort_field) }
 }
 
 const fn right_aligned_column(
     name: &'static str,
     content: ColumnContent,
-    sorts: &'static str,
+    sort_field: &'static str,
 ) -> NamedColumn {
-    NamedColumn { alignment: Alignment::Right, ..fixed_column(name, content, sorts) }
+    NamedColumn { alignment: Alignment::Right, ..fixed_column(name, content, sort_field) }
 }
 
 const NAMED_COLUMNS: [NamedColumn; 12] = [
@@ -94,7 +88,7 @@ const NAMED_COLUMNS: [NamedColumn; 12] = [
     fixed_column("module", ColumnContent::Field("module"), "module"),
 ];
 
-/// The columns of each view, in order, with the rank in which they leave a page that is too narrow.
+/// The columns of each view, with the rank in which they are left out on a narrow page.
 const ACTIVITY_COLUMNS: [(&str, Option<u8>); 5] = [
     ("when", None),
     ("actor", Some(3)),
@@ -132,19 +126,19 @@ impl TableColumns {
             TableView::Activity => &ACTIVITY_COLUMNS,
             TableView::Http => &HTTP_COLUMNS,
         };
-        let column = |(name, leaves): &(&str, Option<u8>)| {
+        let column = |(name, drop_rank): &(&str, Option<u8>)| {
             let mut column = TableColumn::find(name).expect("a view's columns have names");
-            column.flexibility.drop_rank = *leaves;
+            column.flexibility.drop_rank = *drop_rank;
             column
         };
         Self(names.iter().map(column).collect())
     }
 
-    /// Reads `a,b`, which are all there is then, or `+a,b`, which come to those of the view: an id
-    /// in front, others at the end. Case does not count. A column that was asked for never leaves.
+    /// Parses `a,b`, which replaces the columns of the view, or `+a,b`, which adds to them: an id in
+    /// front, others at the end. Case does not count. A requested column is never left out.
     ///
     /// # Errors
-    /// A [`Failure`] of usage for an unknown name, with the nearest one.
+    /// [`Exit::Usage`] for an unknown name, with the nearest one as a hint.
     pub(crate) fn parse(spec: &str, view: TableView) -> anyhow::Result<Self> {
         let Some(more) = spec.trim_start().strip_prefix('+') else {
             return Ok(Self(
@@ -175,15 +169,15 @@ impl TableColumn {
             .ok_or_else(|| unknown_name("--columns", "column", name).into())
     }
 
-    /// The column of that name, which is that of one of ours or of a field.
+    /// Returns the named column or the field of that name.
     fn find(name: &str) -> Option<Self> {
-        if let Some(ours) = NAMED_COLUMNS.iter().find(|ours| ours.name == name) {
-            let give = Flexibility { can_truncate: ours.can_truncate, drop_rank: None };
+        if let Some(named) = NAMED_COLUMNS.iter().find(|named| named.name == name) {
+            let flexibility = Flexibility { can_truncate: named.can_truncate, drop_rank: None };
             return Some(Self {
-                name: ours.name,
-                content: ours.content,
-                alignment: ours.alignment,
-                flexibility: give,
+                name: named.name,
+                content: named.content,
+                alignment: named.alignment,
+                flexibility,
             });
         }
         let field = field::by_name(name)?;
@@ -203,7 +197,7 @@ impl TableColumn {
         StyledText::own(TextStyle::Heading, &self.name.to_ascii_uppercase())
     }
 
-    /// What stands in the column for an event.
+    /// Returns the cell of an event.
     pub(super) fn cell(&self, event: &Event, labels: &Labels, printer: &Printer<'_>) -> StyledText {
         match self.content {
             ColumnContent::When => StyledText::plain(&printer.format_time(event.occurred_at)),
@@ -226,11 +220,11 @@ impl TableColumn {
     }
 }
 
-/// The field that `--sort` sorts by under that name: a field's own, or that of the column; `actor`
-/// and `target` stand for the columns, which sort by label.
+/// Returns the field that `--sort` sorts by under that name, which is a field or a column. The columns
+/// `actor` and `target` sort by label.
 ///
 /// # Errors
-/// A [`Failure`] of usage for an unknown name, with the nearest one.
+/// [`Exit::Usage`] for an unknown name, with the nearest one as a hint.
 pub(crate) fn sort_field(name: &str) -> anyhow::Result<&'static str> {
     let lower = name.to_ascii_lowercase();
     let column =
@@ -240,13 +234,13 @@ pub(crate) fn sort_field(name: &str) -> anyhow::Result<&'static str> {
         .ok_or_else(|| unknown_name("--sort", "field", name).into())
 }
 
-fn unknown_name(flag: &str, what: &str, name: &str) -> Failure {
+fn unknown_name(flag: &str, noun: &str, name: &str) -> Failure {
     let names = || {
-        let ours = NAMED_COLUMNS.iter().map(|column| column.name);
-        ours.chain(FIELDS.iter().map(|field| field.name))
+        let columns = NAMED_COLUMNS.iter().map(|column| column.name);
+        columns.chain(FIELDS.iter().map(|field| field.name))
     };
     let failure =
-        Failure::new(Exit::Usage, format!("{flag}: there is no {what} {:?}", text::escape(name)));
+        Failure::new(Exit::Usage, format!("{flag}: there is no {noun} {:?}", text::escape(name)));
     match text::nearest(name, names()) {
         Some(nearest) => failure.hint(format!("did you mean {nearest}?")),
         None => {
@@ -261,7 +255,7 @@ fn unknown_name(flag: &str, what: &str, name: &str) -> Failure {
     }
 }
 
-/// Whether values of the field may be as long as they like.
+/// Returns whether values of the field may be long.
 fn may_be_long(field: &Field) -> bool {
     match field.kind {
         FieldKind::Text | FieldKind::Id { .. } | FieldKind::Label | FieldKind::Object => true,
@@ -276,7 +270,7 @@ fn may_be_long(field: &Field) -> bool {
     }
 }
 
-/// The action in the colour of its severity, behind a mark when it failed.
+/// Returns the action in the colour of its severity, behind a mark if it failed.
 pub(super) fn styled_action(event: &Event, printer: &Printer<'_>) -> StyledText {
     let mut action = StyledText::default();
     if event.is_failed() {
@@ -317,7 +311,7 @@ pub(super) fn styled_status(status: u16) -> StyledText {
 }
 
 impl Printer<'_> {
-    /// A field's value on one line.
+    /// Returns the value of a field on one line.
     pub(super) fn styled_value(&self, value: FieldValue<'_>) -> StyledText {
         match value {
             FieldValue::Integer(number) => StyledText::plain(&number.to_string()),

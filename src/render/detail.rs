@@ -1,4 +1,4 @@
-//! One event in full: every field, what changed, the payload.
+//! One event in full: every field, the changes, the payload.
 
 use std::io;
 use std::io::Write;
@@ -10,8 +10,9 @@ use crate::event::field::FIELDS;
 use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::TimeDisplay;
-use crate::render::changes::indented;
 use crate::render::columns;
+use crate::render::indentation::LABEL_WIDTH;
+use crate::render::indentation::indented;
 use crate::render::json;
 use crate::render::styled::StyledText;
 use crate::render::table;
@@ -21,16 +22,14 @@ use crate::render::table::GAP;
 use crate::render::theme::TextStyle;
 use crate::time;
 
-/// How wide labels are at least.
-pub(super) const LABEL_WIDTH: usize = 12;
-/// The blanks before all but the headline.
+/// The indent of all lines below the headline.
 const INDENT: usize = 2;
-/// The page that the headline is set on where there is none to keep to.
+/// The width for the headline if the page has no width.
 const DEFAULT_WIDTH: usize = 80;
-/// Lines longer than this are hard to follow.
+/// The greatest width: longer lines are hard to follow.
 const MAX_WIDTH: usize = 120;
 
-/// The fields that have a place of their own on the page. Any other gets a line with its name.
+/// The fields with a place of their own on the page. Any other field gets a line with its name.
 const PLACED_FIELDS: [&str; 28] = [
     "id",
     "event_id",
@@ -66,14 +65,14 @@ const SECOND: u128 = 1_000_000_000;
 const MINUTE: u128 = 60 * SECOND;
 const HOUR: u128 = 60 * MINUTE;
 const DAY: u128 = 24 * HOUR;
-/// From here on a date says more than a number of days.
+/// The age from which a date says more than a number of days.
 const LONG_AGO: u128 = 100 * DAY;
 
 /// A label and its value.
 type LabelledValue = (String, Cell);
 
 impl Printer<'_> {
-    /// Writes the whole event; `nearby` is the command that shows what happened around it.
+    /// Writes the whole event; `nearby` is the command that shows the events around it.
     pub(crate) fn write_detail(
         &self,
         event: &Event,
@@ -105,7 +104,7 @@ impl Printer<'_> {
             ("hash".to_owned(), wrap_value(&hash, inner)),
         ];
         lines.extend(labelled_lines(&proof).iter().map(page_indented));
-        // A command is to be taken as it is, so it is not broken.
+        // A command must be copied in one piece, so it is not wrapped.
         lines.push(page_indented(&StyledText::foreign(
             TextStyle::Faint,
             &format!("nearby: {nearby}"),
@@ -113,7 +112,7 @@ impl Printer<'_> {
         self.write_lines(&lines, out)
     }
 
-    /// What was done, in a word and in a sentence, and which event this is.
+    /// Returns the action, a sentence about the event, and its id.
     fn headline(&self, event: &Event, page: Option<usize>) -> Vec<StyledText> {
         let mut line = StyledText::default();
         if event.is_failed() {
@@ -145,7 +144,7 @@ impl Printer<'_> {
         lines
     }
 
-    /// Who really acted, when acting as somebody else.
+    /// Returns who really acted, if the event has an impersonator.
     fn impersonator_line(&self, event: &Event) -> Option<StyledText> {
         let mut line = StyledText::plain("really: ");
         line.append(&full_name(event.impersonator.as_deref()?));
@@ -203,7 +202,7 @@ impl Printer<'_> {
         line
     }
 
-    /// A length of time in the largest unit that it has one of.
+    /// Returns a duration in the largest unit of which it has at least one.
     fn format_duration(&self, nanos: u128) -> String {
         let micro = if self.display.utf8 { "µs" } else { "us" };
         let units =
@@ -212,7 +211,7 @@ impl Printer<'_> {
         format!("{} {name}", nanos / unit)
     }
 
-    /// The fields that are there, those that everybody looks for first.
+    /// Returns the fields that the event has, the most important first.
     fn field_lines(&self, event: &Event, page: Option<usize>) -> Vec<LabelledValue> {
         let mut lines: Vec<LabelledValue> = Vec::new();
         let mut add = |label: &str, value: Option<StyledText>| {
@@ -224,7 +223,7 @@ impl Printer<'_> {
             add(label, Some(value));
         }
         if let Some(description) = &event.description {
-            // Its lines stay lines: all are further in than any label.
+            // Its lines stay separate: they are indented further than any label.
             let text = description.split('\n').map(unstyled);
             let cell = text.flat_map(|line| wrap_value(&line, page)).collect();
             lines.push(("description".to_owned(), cell));
@@ -248,7 +247,7 @@ fn unstyled(text: &str) -> StyledText {
     StyledText::foreign(TextStyle::Plain, text)
 }
 
-/// `Jerome Cruz (3)`, or the one of the two that is there.
+/// Returns `Jerome Cruz (3)`, or the label or the id alone.
 fn full_name(party: &Party) -> StyledText {
     match (&party.label, &party.id) {
         (Some(label), Some(id)) => unstyled(&format!("{label} ({id})")),
@@ -256,7 +255,7 @@ fn full_name(party: &Party) -> StyledText {
     }
 }
 
-/// `user/17 James Compton`, or what there is of it.
+/// Returns `user/17 James Compton`, or the parts that exist.
 fn full_target(target: &Target) -> StyledText {
     let key = [&target.kind, &target.id].into_iter().flatten().map(String::as_str);
     let key = key.collect::<Vec<_>>().join("/");
@@ -264,7 +263,7 @@ fn full_target(target: &Target) -> StyledText {
     unstyled(&parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
 }
 
-/// What kind of event it is: source, severity and module, on one line where there is room.
+/// Returns source, severity and module, on one line if it fits.
 fn classification(event: &Event, page: Option<usize>) -> Vec<(&'static str, StyledText)> {
     let severity = event.severity;
     let mut parts = vec![
@@ -287,7 +286,7 @@ fn classification(event: &Event, page: Option<usize>) -> Vec<(&'static str, Styl
     if fits { vec![("source", line)] } else { parts }
 }
 
-/// `POST /v1/auth/login  200`, or what there is of it.
+/// Returns `POST /v1/auth/login  200`, or the parts that exist.
 fn request_line(event: &Event) -> Option<StyledText> {
     let parts = [
         event.method.as_deref().map(columns::styled_method),
@@ -309,8 +308,8 @@ fn wrap_value(value: &StyledText, page: Option<usize>) -> Cell {
     value.wrap(value_width(page).unwrap_or(usize::MAX))
 }
 
-/// Labels in a column of their own, the values beside them.
-pub(super) fn labelled_lines(lines: &[LabelledValue]) -> Vec<StyledText> {
+/// Returns lines with the labels in one column and the values in another.
+fn labelled_lines(lines: &[LabelledValue]) -> Vec<StyledText> {
     let rows: Vec<Vec<Cell>> = lines
         .iter()
         .map(|(label, value)| vec![vec![StyledText::plain(label)], value.clone()])
@@ -318,7 +317,7 @@ pub(super) fn labelled_lines(lines: &[LabelledValue]) -> Vec<StyledText> {
     table::arrange(&rows, &[Alignment::Left; 2], &[LABEL_WIDTH, 0])
 }
 
-/// The line with the page's indent before it.
+/// Returns the line behind the indent of the page.
 fn page_indented(line: &StyledText) -> StyledText {
     if line.is_empty() {
         return StyledText::default();

@@ -1,4 +1,4 @@
-//! What a look at a host found: a line for each check, then what to do about it.
+//! The findings of `doctor`: a line for each check, then its advice.
 
 use std::io;
 use std::io::Write;
@@ -11,17 +11,17 @@ use crate::render::table::Cell;
 use crate::render::table::GAP;
 use crate::render::theme::TextStyle;
 
-/// Whether all is well with what was looked at.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Status {
     Ok,
-    /// Good to know: it may be meant so.
+    /// Worth knowing; it may be intended.
     Note,
     Bad,
 }
 
 impl Status {
-    /// The word for it, which says all that its colour says.
+    /// Returns the word for it, which says as much as its colour.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -39,14 +39,14 @@ impl Status {
     }
 }
 
-/// What one check found, in words.
+/// The finding of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
-    /// Absent where there is nothing to judge.
+    /// Absent if there is nothing to judge.
     pub status: Option<Status>,
     pub name: String,
     pub value: String,
-    /// What to do next.
+    /// The next step for the user.
     pub advice: Option<String>,
 }
 
@@ -58,13 +58,13 @@ pub(crate) struct Section {
 }
 
 const INDENT: &str = "  ";
-/// Lines longer than this are hard to follow.
+/// The greatest width: longer lines are hard to follow.
 const MAX_WIDTH: usize = 110;
-/// Less than this is no column.
+/// The least width of the column of values.
 const MIN_VALUE_WIDTH: usize = 24;
 
 impl Printer<'_> {
-    /// Writes the sections, and below them what it comes to.
+    /// Writes the sections, and below them the verdict.
     pub(crate) fn write_findings(
         &self,
         sections: &[Section],
@@ -73,9 +73,10 @@ impl Printer<'_> {
     ) -> io::Result<()> {
         let all = || sections.iter().flat_map(|section| &section.findings);
         let widest = |width: fn(&Finding) -> usize| all().map(width).max().unwrap_or(0);
-        let status = widest(|finding| finding.status.map_or(0, |status| status.name().len()));
-        let name = widest(|finding| StyledText::foreign(TextStyle::Plain, &finding.name).width());
-        let before = INDENT.len() + status + GAP + name + GAP;
+        let status_width = widest(|finding| finding.status.map_or(0, |status| status.name().len()));
+        let name_width =
+            widest(|finding| StyledText::foreign(TextStyle::Plain, &finding.name).width());
+        let before = INDENT.len() + status_width + GAP + name_width + GAP;
         let page = self.display.width.map(|width| width.min(MAX_WIDTH));
         let column = page.map(|page| page.saturating_sub(before).max(MIN_VALUE_WIDTH));
         for section in sections {
@@ -85,15 +86,16 @@ impl Printer<'_> {
                 .iter()
                 .map(|finding| self.finding_cells(finding, column))
                 .collect();
-            for line in table::arrange(&rows, &[Alignment::Left; 3], &[status, name, 0]) {
+            for line in table::arrange(&rows, &[Alignment::Left; 3], &[status_width, name_width, 0])
+            {
                 let mut indented = StyledText::plain(INDENT);
                 indented.append(&line);
                 self.write_line(&indented, out)?;
             }
             self.write_line(&StyledText::default(), out)?;
         }
-        let (status, words) = verdict;
-        self.write_line(&StyledText::own(status.style(), words), out)
+        let (status, text) = verdict;
+        self.write_line(&StyledText::own(status.style(), text), out)
     }
 
     fn finding_cells(&self, finding: &Finding, column: Option<usize>) -> Vec<Cell> {
@@ -102,19 +104,19 @@ impl Printer<'_> {
             None => vec![text.clone()],
         };
         let status = finding.status.map(|status| StyledText::own(status.style(), status.name()));
-        // What there is nothing to do about stands back.
+        // A finding without a judgement is less prominent.
         let style = if status.is_some() { TextStyle::Plain } else { TextStyle::Faint };
         let mut value = wrapped(&StyledText::foreign(style, &finding.value), column);
         if let Some(advice) = &finding.advice {
-            // What follows is indented as far as the arrow is wide.
+            // Continued lines are indented by the width of the arrow.
             let arrow = format!("{} ", self.display.arrow());
             let blank = " ".repeat(arrow.chars().count());
             let inner = column.map(|column| column - blank.len());
             let advice = wrapped(&StyledText::foreign(TextStyle::Plain, advice), inner);
             value.extend(advice.iter().enumerate().map(|(number, line)| {
-                let mut led = StyledText::plain(if number == 0 { &arrow } else { &blank });
-                led.append(line);
-                led
+                let mut indented = StyledText::plain(if number == 0 { &arrow } else { &blank });
+                indented.append(line);
+                indented
             }));
         }
         vec![

@@ -1,4 +1,4 @@
-//! What stands below a table, and command lines that a reader can take from a page.
+//! The line below a table, and command lines that a reader can copy.
 
 use std::borrow::Cow;
 use std::io;
@@ -10,20 +10,20 @@ use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
 use crate::text;
 
-/// What a footer knows of the page above it.
+/// The facts that the line below a table shows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Footer {
     pub shown: u64,
-    /// How many there are in all, where that was cheap to tell.
+    /// The number of all matching events, if it was cheap to count.
     pub total: Option<u64>,
-    /// The words of the command that shows more, where there is more.
+    /// The words of the command for the next page, if there is one.
     pub next_page: Option<Vec<String>>,
     /// The newest event of the page.
     pub newest: Option<EventId>,
 }
 
 impl Printer<'_> {
-    /// Writes the footer of a table: how many, and how to get more.
+    /// Writes the footer of a table: how many events, and how to see more.
     pub(crate) fn write_footer(&self, footer: &Footer, out: &mut dyn Write) -> io::Result<()> {
         let shown = text::format_thousands(footer.shown);
         let count = match footer.total.filter(|total| *total > footer.shown) {
@@ -40,7 +40,7 @@ impl Printer<'_> {
             }
             (None, None) => {}
         }
-        // A command is to be taken as it is, so the line is not cut; what is only advice may go.
+        // A command must be copied in one piece, so the line is not cut; advice may be left out.
         let line = |parts: &[String]| {
             StyledText::foreign(TextStyle::Faint, &parts.join(self.display.separator()))
         };
@@ -55,14 +55,14 @@ impl Printer<'_> {
         self.write_line(&drawn, out)
     }
 
-    /// The line for a listing with no rows: the filter as it was understood, and who may have been
-    /// meant. It is for standard error.
-    pub(crate) fn nothing_found(&self, filter: &str, meant: &[String]) -> String {
+    /// Returns the message for a listing without events: the filter as it was understood, and similar
+    /// names.
+    pub(crate) fn nothing_found(&self, filter: &str, suggestions: &[String]) -> String {
         let mut line = "no events".to_owned();
         for part in [" ", filter].into_iter().filter(|_| !filter.is_empty()) {
             line.push_str(part);
         }
-        if let Some((last, others)) = meant.split_last() {
+        if let Some((last, others)) = suggestions.split_last() {
             line.push_str(self.display.separator());
             line.push_str("did you mean ");
             if !others.is_empty() {
@@ -76,7 +76,7 @@ impl Printer<'_> {
     }
 }
 
-/// Words as a shell takes them.
+/// Returns the words quoted for a shell.
 pub(crate) fn shell_command<S: AsRef<str>>(words: &[S]) -> String {
     let quoted: Vec<Cow<'_, str>> = words.iter().map(|word| shell_quote(word.as_ref())).collect();
     quoted.join(" ")
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_footer_tells_how_to_get_more() {
+    fn a_footer_says_how_to_see_more() {
         let words =
             ["activity", "list", "action:user.*", "--after", "2026-11-19T04:12:09.5Z,48163"];
         let more = Footer {
@@ -126,10 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_found_says_what_was_looked_for_and_who_was_meant() {
-        let look = |filter: &str, meant: &[&str]| {
-            let meant: Vec<String> = meant.iter().map(|&name| name.to_owned()).collect();
-            sample::with_printer(None, |printer| printer.nothing_found(filter, &meant))
+    fn nothing_found_names_the_filter_and_similar_names() {
+        let look = |filter: &str, names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            sample::with_printer(None, |printer| printer.nothing_found(filter, &names))
         };
         assert_eq!(look("", &[]), "no events");
         assert_eq!(

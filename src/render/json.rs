@@ -1,13 +1,13 @@
-//! JSON for people: the text as it came, numbers and order of keys untouched, over several lines.
+//! Indented JSON for people: numbers and the order of keys stay as they came.
 
 use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
 use crate::text;
 
-/// An array of plain values up to this long stays on one line.
+/// The greatest length, in bytes, of an array of plain values that stays on one line.
 const MAX_FLAT_LENGTH: usize = 60;
 
-/// The text on one line, with what a terminal would not show as `\uXXXX`.
+/// Returns the text on one line, with `\uXXXX` for characters that a terminal would obey or hide.
 pub(crate) fn single_line(raw: &str) -> StyledText {
     StyledText::foreign(TextStyle::Plain, &escaped(raw))
 }
@@ -18,12 +18,12 @@ pub(crate) fn escaped(raw: &str) -> String {
     escaped
 }
 
-/// The lines of a value, each level indented by two blanks.
+/// Returns the lines of a value, each level indented by two blanks.
 pub(crate) fn pretty_lines(raw: &str) -> Vec<StyledText> {
     pretty(raw).lines().map(single_line).collect()
 }
 
-/// The text over several lines, not escaped.
+/// Returns the text over several lines, not escaped.
 pub(crate) fn pretty(raw: &str) -> String {
     let mut out = String::with_capacity(raw.len() * 2);
     let mut depth: usize = 0;
@@ -68,7 +68,7 @@ fn new_line(out: &mut String, depth: usize) {
     out.extend(std::iter::repeat_n("  ", depth));
 }
 
-/// The string that `text` begins with, its quotes included.
+/// Returns the string that `text` begins with, including its quotes.
 fn leading_string(text: &str) -> &str {
     let mut escaped = false;
     for (place, byte) in text.bytes().enumerate().skip(1) {
@@ -82,8 +82,8 @@ fn leading_string(text: &str) -> &str {
     text
 }
 
-/// The container that `text` begins with, if it goes on one line: an empty one, or a short array of
-/// plain values.
+/// Returns the container that `text` begins with, if it goes on one line: an empty one, or a short
+/// array of plain values.
 fn leading_flat_container(text: &str) -> Option<&str> {
     if text.starts_with("{}") || text.starts_with("[]") {
         return Some(&text[..2]);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_terminal_obeys_is_written_out() {
+    fn control_characters_are_escaped() {
         let lines = pretty_lines("{\"k\\u001b\":\"\u{202e}x\u{9b}\"}");
         assert_eq!(lines[1].text(), r#"  "k\u001b": "\u202ex\u009b""#);
     }

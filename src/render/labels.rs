@@ -1,4 +1,4 @@
-//! Names for actors of whom an event gave the id alone.
+//! Labels for actors of whom an event has only the id.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::event::Event;
 use crate::event::Party;
 
-/// The newest label for an id within its tenant. The caller asks the log for what is [`missing`] and
-/// puts in what he may see.
+/// The newest label of each id within its tenant. The caller looks up the [`missing`] ones in the log
+/// and inserts those that the user may see.
 ///
 /// [`missing`]: Labels::missing
 #[derive(Clone, Debug, Default)]
@@ -20,21 +20,21 @@ impl Labels {
         ids.insert(id.to_owned(), label.to_owned());
     }
 
-    /// The tenants and ids that these events give no label for and that are not known here, each
+    /// Returns the tenant and id of every actor of these events that has no label there or here, each
     /// once.
     pub(crate) fn missing(&self, events: &[Event]) -> Vec<(Option<Arc<str>>, String)> {
         let mut seen = HashSet::new();
-        let mut wanted = Vec::new();
+        let mut missing = Vec::new();
         for event in events {
             for party in [&event.actor, &event.impersonator].into_iter().flatten() {
                 let Party { id: Some(id), label: None } = &**party else { continue };
                 let known = self.get(event.tenant.as_deref(), id).is_some();
                 if !known && seen.insert((event.tenant.clone(), id)) {
-                    wanted.push((event.tenant.clone(), id.clone()));
+                    missing.push((event.tenant.clone(), id.clone()));
                 }
             }
         }
-        wanted
+        missing
     }
 
     pub(crate) fn get(&self, tenant: Option<&str>, id: &str) -> Option<&str> {
@@ -48,7 +48,7 @@ mod tests {
     use crate::render::sample;
 
     #[test]
-    fn each_missing_label_is_wanted_once_within_its_tenant() {
+    fn each_missing_label_is_returned_once_within_its_tenant() {
         let nameless = |tenant: &str| Event {
             tenant: Some(tenant.into()),
             actor: Some(Arc::new(Party { id: Some("17".into()), label: None })),

@@ -15,11 +15,10 @@ use crate::render::table::Alignment;
 use crate::render::table::Cell;
 use crate::render::table::GAP;
 
-/// A table that can go on: the columns of what comes later are those of the first page, only wider
-/// where they must be.
+/// A table that can be continued: later events keep the column widths of the earlier ones, or wider.
 pub(crate) struct EventTable<'a> {
     columns: &'a TableColumns,
-    /// How wide each column would like to be; empty before the first page.
+    /// The widest cell of each column so far; empty before the first events.
     natural_widths: Vec<usize>,
 }
 
@@ -28,7 +27,7 @@ impl<'a> EventTable<'a> {
         Self { columns, natural_widths: Vec::new() }
     }
 
-    /// Writes the events, under a header if they are the first.
+    /// Writes the events, below a header if they are the first.
     pub(crate) fn write(
         &mut self,
         printer: &Printer<'_>,
@@ -50,20 +49,22 @@ impl<'a> EventTable<'a> {
                 *natural = cell.width().max(*natural);
             }
         }
-        let look = &printer.display;
-        let gives: Vec<Flexibility> = columns.iter().map(|column| column.flexibility).collect();
-        let widths = column_widths::fit_columns(&self.natural_widths, &gives, GAP, look.width);
+        let display = &printer.display;
+        let flexibilities: Vec<Flexibility> =
+            columns.iter().map(|column| column.flexibility).collect();
+        let widths =
+            column_widths::fit_columns(&self.natural_widths, &flexibilities, GAP, display.width);
         let rows: Vec<Vec<Cell>> = rows
             .iter()
             .map(|row| {
                 let kept = row.iter().zip(&widths);
-                kept.filter_map(|(cell, width)| width.map(|width| vec![cell.cut(width, look)]))
+                kept.filter_map(|(cell, width)| width.map(|width| vec![cell.cut(width, display)]))
                     .collect()
             })
             .collect();
         let shown = columns.iter().zip(&widths).filter(|(_, width)| width.is_some());
-        let sides: Vec<Alignment> = shown.map(|(column, _)| column.alignment).collect();
+        let alignments: Vec<Alignment> = shown.map(|(column, _)| column.alignment).collect();
         let widths: Vec<usize> = widths.into_iter().flatten().collect();
-        printer.write_lines(&table::arrange(&rows, &sides, &widths), out)
+        printer.write_lines(&table::arrange(&rows, &alignments, &widths), out)
     }
 }

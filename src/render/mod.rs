@@ -1,9 +1,9 @@
-//! What people read: tables, one event in full, the heads of searches, the vocabulary.
+//! Pages for people: tables of events, one event in full, the summary of a search, the list of actions.
 //!
-//! A [`Printer`] knows the page (width, colour, glyphs), the clock and the zone, and writes to any
-//! `Write`. Foreign text is escaped here, before it is measured and cut, so what is written is safe
-//! for a terminal. Which events are shown, and where the output goes, is decided above; nothing here
-//! sees a store, the command line or the environment.
+//! A [`Printer`] knows the page (width, colour, glyphs), the current time and the zone, and writes to
+//! any `Write`. Foreign text is escaped here, before it is measured and cut, so the output is safe for
+//! a terminal. The callers decide which events are shown and where the output goes; nothing here sees
+//! a store, the command line or the environment.
 
 mod actions;
 mod changes;
@@ -12,6 +12,7 @@ mod columns;
 mod detail;
 mod findings;
 mod footer;
+mod indentation;
 mod json;
 mod labels;
 mod listing;
@@ -44,39 +45,45 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 pub(crate) use crate::render::actions::ActionRow;
-pub(crate) use crate::render::columns::{TableColumns, TableView, sort_field};
-pub(crate) use crate::render::findings::{Finding, Section, Status};
-pub(crate) use crate::render::footer::{Footer, shell_command};
+pub(crate) use crate::render::columns::TableColumns;
+pub(crate) use crate::render::columns::TableView;
+pub(crate) use crate::render::columns::sort_field;
+pub(crate) use crate::render::findings::Finding;
+pub(crate) use crate::render::findings::Section;
+pub(crate) use crate::render::findings::Status;
+pub(crate) use crate::render::footer::Footer;
+pub(crate) use crate::render::footer::shell_command;
 pub(crate) use crate::render::labels::Labels;
 pub(crate) use crate::render::listing::EventTable;
-pub(crate) use crate::render::summary::{SearchSubject, SearchSummary};
+pub(crate) use crate::render::summary::SearchSubject;
+pub(crate) use crate::render::summary::SearchSummary;
 pub(crate) use crate::render::sweep_preview::SweepPreviewRow;
 
-/// How times are written.
+/// The form of times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeDisplay {
-    /// `2 min ago`: what a person at a terminal gets.
+    /// `2 min ago`: the default on a terminal.
     Relative,
     /// `2026-11-20 14:28:09 SAST`.
     Local,
-    /// RFC 3339 in the zone, exact: what a pipe gets.
+    /// RFC 3339 in the zone, exact: the default elsewhere.
     Rfc3339,
     /// RFC 3339 in UTC, exact.
     Utc,
 }
 
-/// Draws pages.
+/// Writes pages.
 pub(crate) struct Printer<'a> {
     pub display: DisplayOptions,
     pub time_display: TimeDisplay,
     pub now: Timestamp,
     pub zone: &'a Zone,
-    /// Who stands for an event of the system that names nobody: `(system)`.
+    /// The actor of an event of the system that names no actor: `(system)`.
     pub system_label: &'a str,
 }
 
 impl Printer<'_> {
-    /// A time as it stands in a table.
+    /// Returns a time as tables show it.
     fn format_time(&self, at: Timestamp) -> String {
         match self.time_display {
             TimeDisplay::Relative => time::format_relative(at, self.now, self.zone),
@@ -88,7 +95,7 @@ impl Printer<'_> {
         }
     }
 
-    /// A day, where relative times would be too vague.
+    /// Returns a day, for places where relative times would be too vague.
     fn format_day(&self, at: Timestamp) -> String {
         match self.time_display {
             TimeDisplay::Relative | TimeDisplay::Local => {
@@ -98,9 +105,9 @@ impl Printer<'_> {
         }
     }
 
-    /// Who did it, as a table has it: `James Compton (by Jerome Cruz)`.
+    /// Returns the actor as tables show it: `James Compton (by Jerome Cruz)`.
     fn styled_actor(&self, event: &Event, labels: &Labels) -> StyledText {
-        let mut who = match &event.actor {
+        let mut styled = match &event.actor {
             Some(actor) => self.styled_party(actor, event, labels),
             None if event.source.is_system() => {
                 StyledText::foreign(TextStyle::Faint, self.system_label)
@@ -108,14 +115,14 @@ impl Printer<'_> {
             None => StyledText::own(TextStyle::Faint, "(anonymous)"),
         };
         if let Some(impersonator) = &event.impersonator {
-            who.push(TextStyle::Plain, " (by ");
-            who.append(&self.styled_party(impersonator, event, labels));
-            who.push(TextStyle::Plain, ")");
+            styled.push(TextStyle::Plain, " (by ");
+            styled.append(&self.styled_party(impersonator, event, labels));
+            styled.push(TextStyle::Plain, ")");
         }
-        who
+        styled
     }
 
-    /// A label; else the newest known one, marked; else the id, cut short.
+    /// Returns the label; else the newest known label, marked; else the shortened id.
     fn styled_party(&self, party: &Party, event: &Event, labels: &Labels) -> StyledText {
         let known = || labels.get(event.tenant.as_deref(), party.id.as_deref()?);
         match (&party.label, known(), &party.id) {
@@ -130,21 +137,23 @@ impl Printer<'_> {
         }
     }
 
-    /// An id that stands for a label: of a UUID or another long number the beginning tells enough,
-    /// of other ids some more is needed.
+    /// Returns an id that stands in for a label. The first 8 characters of a UUID or another long number
+    /// are enough; other ids need more.
     fn short_id(&self, id: &str) -> StyledText {
         const MAX_WHOLE_ID: usize = 16;
         let styled = StyledText::foreign(TextStyle::Plain, id);
         let Some(_) = self.display.width.filter(|_| styled.width() > MAX_WHOLE_ID) else {
             return styled;
         };
-        let opaque = id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        styled
-            .cut(if opaque { 8 + text::width(self.display.ellipsis()) } else { 24 }, &self.display)
+        let is_number = id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        styled.cut(
+            if is_number { 8 + text::width(self.display.ellipsis()) } else { 24 },
+            &self.display,
+        )
     }
 
-    /// The record as a table has it: its label, else its type and id, and the field that changed
-    /// where it is the only one.
+    /// Returns the target as tables show it: its label, else its type and id, and the changed field if
+    /// only one changed.
     fn styled_target(&self, event: &Event) -> StyledText {
         let mut target = event.target.as_deref().map(target_name).unwrap_or_default();
         if let Some(field) = sole_change(event)
@@ -156,7 +165,7 @@ impl Printer<'_> {
         target
     }
 
-    /// Writes a line.
+    /// Writes a line without the blanks at its end.
     fn write_line(&self, line: &StyledText, out: &mut dyn Write) -> io::Result<()> {
         let mut painted = String::new();
         line.trim_end().paint_into(&mut painted, &self.display);
@@ -169,7 +178,7 @@ impl Printer<'_> {
     }
 }
 
-/// The label of a record, else `type/id`, else what there is of the two.
+/// Returns the label of a target, else `type/id`, else the type or the id.
 fn target_name(target: &Target) -> StyledText {
     match (&target.label, &target.kind, &target.id) {
         (Some(label), _, _) => StyledText::foreign(TextStyle::Plain, label),
@@ -183,7 +192,7 @@ fn target_name(target: &Target) -> StyledText {
     }
 }
 
-/// The name of the one field that an edit changed.
+/// Returns the name of the changed field if only one changed.
 fn sole_change(event: &Event) -> Option<String> {
     let changes = diff::changes(event.diff.as_ref()?);
     let mut changed = changes.iter().filter(|change| !change.is_unchanged());

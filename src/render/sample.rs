@@ -45,7 +45,7 @@ pub(crate) fn json(text: &str) -> Option<JsonObject> {
     Some(JsonObject::parse(text, 1).unwrap())
 }
 
-/// The edit that SCREENS shows in full.
+/// An edit with most fields.
 pub(crate) fn edit() -> Event {
     Event {
         id: EventId(48_213),
@@ -79,7 +79,7 @@ pub(crate) fn edit() -> Event {
     }
 }
 
-/// An event with little but an action.
+/// An event with few fields beside its action.
 pub(crate) fn bare(slug: &str, occurred_at: &str) -> Event {
     Event {
         occurred_at: at(occurred_at),
@@ -108,7 +108,7 @@ pub(crate) fn with_printer<T>(width: Option<usize>, run: impl FnOnce(&Printer<'_
     })
 }
 
-/// What is drawn on it.
+/// Returns the text that `draw` writes to that page.
 pub(crate) fn drawn(
     width: Option<usize>,
     draw: impl FnOnce(&Printer<'_>, &mut dyn Write) -> io::Result<()>,

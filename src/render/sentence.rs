@@ -7,7 +7,7 @@ use crate::render::styled::StyledText;
 use crate::render::target_name;
 use crate::render::theme::TextStyle;
 
-/// The last part of an action, as it is named before and after the fact.
+/// The last part of an action in the present and the past tense.
 const VERBS: [(&str, &str); 40] = [
     ("add", "added"),
     ("approve", "approved"),
@@ -51,7 +51,7 @@ const VERBS: [(&str, &str); 40] = [
     ("view", "viewed"),
 ];
 
-/// Acts that are done to no record.
+/// Verbs that take no target.
 const VERBS_WITHOUT_TARGET: [(&str, &str); 5] = [
     ("login", "signed in"),
     ("signin", "signed in"),
@@ -61,24 +61,24 @@ const VERBS_WITHOUT_TARGET: [(&str, &str); 5] = [
 ];
 
 impl Printer<'_> {
-    /// The title; without one who did what to which record, where the action says so in English.
-    /// Nothing is said to have been done that failed.
+    /// Returns the title; without one, a sentence of actor, verb and target if the verb is known. The
+    /// sentence never says that a failed action was done.
     pub(super) fn sentence(&self, event: &Event) -> StyledText {
         if let Some(title) = &event.title {
             return StyledText::foreign(TextStyle::Plain, title);
         }
         let target = event.target.as_deref().map(target_name).unwrap_or_default();
-        let act = event.action.slug.rsplit('.').next().unwrap_or_default();
+        let verb = event.action.slug.rsplit('.').next().unwrap_or_default();
         let mut sentence = self.styled_actor(event, &Labels::default());
-        let done = |acts: &[(&str, &'static str)]| {
-            let known = acts.iter().find(|(name, past)| *name == act || *past == act);
+        let past_tense = |verbs: &[(&str, &'static str)]| {
+            let known = verbs.iter().find(|(name, past)| *name == verb || *past == verb);
             known.map(|(_, past)| *past).filter(|_| !event.is_failed())
         };
-        if let Some(done) = done(&VERBS_WITHOUT_TARGET) {
+        if let Some(past) = past_tense(&VERBS_WITHOUT_TARGET) {
             sentence.push(TextStyle::Plain, " ");
-            sentence.push(TextStyle::Plain, done);
+            sentence.push(TextStyle::Plain, past);
         } else if !target.is_empty() {
-            let link = done(&VERBS).map(|done| format!(" {done} "));
+            let link = past_tense(&VERBS).map(|past| format!(" {past} "));
             sentence.push(TextStyle::Plain, link.as_deref().unwrap_or(self.display.separator()));
             sentence.append(&target);
         }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_told_in_a_sentence() {
+    fn an_event_becomes_a_sentence() {
         assert_eq!(sentence(&acted("user.edit")), "Jerome Cruz edited James Compton");
         assert_eq!(sentence(&acted("user.edited")), "Jerome Cruz edited James Compton");
         assert_eq!(sentence(&acted("auth.login")), "Jerome Cruz signed in");
@@ -117,14 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_not_said_to_have_been_done() {
+    fn a_failed_action_is_not_said_to_be_done() {
         let refused = Event { status_code: Some(403), ..acted("user.delete") };
         assert_eq!(sentence(&refused), "Jerome Cruz · James Compton");
         assert_eq!(sentence(&Event { target: None, ..acted("user.delete") }), "Jerome Cruz");
     }
 
     #[test]
-    fn acts_are_in_order_and_each_there_once() {
+    fn verbs_are_sorted_and_unique() {
         assert!(VERBS.is_sorted());
         assert!(VERBS.windows(2).all(|pair| pair[0].0 != pair[1].0));
     }

@@ -5,14 +5,14 @@ use crate::terminal::DisplayOptions;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const ASCII_BARS: [char; 8] = ['_', '.', ':', '-', '=', '+', '*', '#'];
 
-/// Draws each count as a bar; the greatest is the tallest, and only nothing is the lowest.
-pub(crate) fn draw(counts: &[u64], look: &DisplayOptions) -> String {
-    let bars = if look.utf8 { BARS } else { ASCII_BARS };
+/// Returns a bar for each count; the greatest count has the tallest bar, and only zero the lowest.
+pub(crate) fn draw(counts: &[u64], display: &DisplayOptions) -> String {
+    let bars = if display.utf8 { BARS } else { ASCII_BARS };
     let greatest = counts.iter().copied().max().unwrap_or(0);
     counts.iter().map(|count| bars[bar_height(*count, greatest)]).collect()
 }
 
-/// From 0 for nothing to 7 for the greatest.
+/// Returns the height of a bar, from 0 for zero to 7 for the greatest count.
 fn bar_height(count: u64, greatest: u64) -> usize {
     if greatest == 0 {
         return 0;
@@ -21,13 +21,13 @@ fn bar_height(count: u64, greatest: u64) -> usize {
     usize::try_from(height).expect("at most 7")
 }
 
-/// Adds up neighbours, from the newest back, until at most `most` counts are left; also how many
-/// stand in one then.
-pub(crate) fn condense(counts: &[u64], most: usize, steps: &[usize]) -> (Vec<u64>, usize) {
+/// Sums neighbouring counts, from the newest back, with the first of `steps` that leaves at most
+/// `limit` sums; returns the sums and the number of counts in each.
+pub(crate) fn condense(counts: &[u64], limit: usize, steps: &[usize]) -> (Vec<u64>, usize) {
     let step = steps
         .iter()
         .copied()
-        .find(|step| counts.len().div_ceil(*step) <= most)
+        .find(|step| counts.len().div_ceil(*step) <= limit)
         .or(steps.last().copied())
         .unwrap_or(1);
     let mut sums: Vec<u64> = counts.rchunks(step).map(|chunk| chunk.iter().sum()).collect();

@@ -1,7 +1,7 @@
 //! Text in several styles that knows its width.
 //!
-//! Foreign text is escaped when it enters, so whatever is measured, cut, wrapped and painted here
-//! is safe for a terminal already.
+//! Foreign text is escaped when it is added, so all text that is measured, cut, wrapped and painted
+//! here is already safe for a terminal.
 
 use std::ops::Range;
 
@@ -15,19 +15,19 @@ use crate::text;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StyledText {
     text: String,
-    /// Each run's style, and where in the text it ends.
+    /// The end of each run in the text, ascending, and its style.
     runs: Vec<(usize, TextStyle)>,
 }
 
 impl StyledText {
-    /// A text of our own.
+    /// Returns a text of our own, which needs no escaping.
     pub(crate) fn own(style: TextStyle, text: &str) -> Self {
         let mut styled = Self::default();
         styled.push(style, text);
         styled
     }
 
-    /// A text of somebody else's, escaped.
+    /// Returns a foreign text, escaped.
     pub(crate) fn foreign(style: TextStyle, text: &str) -> Self {
         let mut styled = Self::default();
         styled.push_foreign(style, text);
@@ -73,7 +73,7 @@ impl StyledText {
         text::width(&self.text)
     }
 
-    /// The text without the blanks at its end.
+    /// Returns the text without the blanks at its end.
     #[must_use]
     pub(crate) fn trim_end(&self) -> Self {
         self.slice(0..self.text.trim_end_matches(' ').len())
@@ -85,23 +85,24 @@ impl StyledText {
         self.slice(self.text.len() - kept..self.text.len())
     }
 
-    /// The text in another style; what was written out stays marked.
+    /// Returns the text in another style; escapes keep theirs.
     #[must_use]
     pub(crate) fn restyled(&self, style: TextStyle) -> Self {
         let mut out = Self::default();
-        for (was, text) in self.styled_runs() {
-            out.push(if was == TextStyle::Escaped { was } else { style }, text);
+        for (old_style, text) in self.styled_runs() {
+            let is_escaped = old_style == TextStyle::Escaped;
+            out.push(if is_escaped { old_style } else { style }, text);
         }
         out
     }
 
-    /// Cuts to at most `columns`; what was cut ends in an ellipsis.
+    /// Cuts the text to at most `columns`; a cut text ends in an ellipsis.
     #[must_use]
-    pub(crate) fn cut(&self, columns: usize, look: &DisplayOptions) -> Self {
+    pub(crate) fn cut(&self, columns: usize, display: &DisplayOptions) -> Self {
         if self.width() <= columns {
             return self.clone();
         }
-        let mark: String = look.ellipsis().chars().take(columns).collect();
+        let mark: String = display.ellipsis().chars().take(columns).collect();
         // `truncate` keeps one column free for its own mark.
         let room = (columns + 1).saturating_sub(text::width(&mark));
         let cut = text::truncate(&self.text, room);
@@ -112,15 +113,15 @@ impl StyledText {
         out
     }
 
-    /// Breaks into lines of at most `columns`: at blanks, and a word that is longer than a line
-    /// anywhere between two characters. There is always a line.
+    /// Breaks the text into lines of at most `columns`: at blanks, and between any two characters of a
+    /// word that is longer than a line. Returns at least one line.
     pub(crate) fn wrap(&self, columns: usize) -> Vec<Self> {
         if self.width() <= columns {
             return vec![self.clone()];
         }
         let mut lines = Vec::new();
         let (mut start, mut used) = (0, 0);
-        // Behind the last blank of the line.
+        // The position behind the last blank of the line.
         let mut break_at = None;
         for (place, grapheme) in self.text.grapheme_indices(true) {
             let width = text::width(grapheme);
@@ -142,10 +143,10 @@ impl StyledText {
         lines
     }
 
-    /// Appends the text, painted where there is colour.
-    pub(crate) fn paint_into(&self, out: &mut String, look: &DisplayOptions) {
+    /// Appends the text to `out`, painted if there is colour.
+    pub(crate) fn paint_into(&self, out: &mut String, display: &DisplayOptions) {
         for (style, text) in self.styled_runs() {
-            style.paint_into(out, text, look.colour);
+            style.paint_into(out, text, display.colour);
         }
     }
 
@@ -158,10 +159,10 @@ impl StyledText {
         self.runs.iter().find(|(end, _)| place < *end).map_or(TextStyle::Plain, |(_, style)| *style)
     }
 
-    /// The part between two places on the boundary of a character.
+    /// Returns the part between two character boundaries.
     fn slice(&self, range: Range<usize>) -> Self {
         let mut out = Self::default();
-        // Hostile text has as many runs as characters, and is sliced once a line.
+        // A binary search, because hostile text has a run for each character and is sliced for each line.
         let first = self.runs.partition_point(|(end, _)| *end <= range.start);
         let mut start = range.start;
         for (end, style) in &self.runs[first..] {
@@ -226,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_cut_or_wrapped_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
+        fn cut_or_wrapped_text_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
             let styled = StyledText::foreign(TextStyle::Plain, &text);
             for look in [&LOOK, &ASCII] {
                 prop_assert!(styled.cut(columns, look).width() <= columns);

@@ -1,4 +1,4 @@
-//! What stands above the events of one person or one record.
+//! The summary above the events of one actor or one target.
 
 use std::io;
 use std::io::Write;
@@ -13,42 +13,42 @@ use crate::render::theme::TextStyle;
 use crate::text;
 use crate::time::Timestamp;
 
-/// What the summary is about.
+/// The kind of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SearchSubject {
     Actor,
     Target,
 }
 
-/// All that one search found, in figures.
+/// The counts and times of all events that a search found.
 #[derive(Clone, Debug)]
 pub(crate) struct SearchSummary {
     pub subject: SearchSubject,
-    /// What was asked for, as it was understood: `user/17`.
+    /// The name that was searched for: `user/17`.
     pub search_term: String,
     pub events: u64,
     pub first: Timestamp,
     pub last: Timestamp,
-    /// The labels with the time since each was seen, newest first.
+    /// The labels, each with the time of its first event, newest first.
     pub labels: Vec<(String, Timestamp)>,
-    /// The ids seen: `user/17` for a record that has a type.
+    /// The ids: `user/17` for a target that has a type.
     pub ids: Vec<String>,
-    /// The types of records with their events, most first; of interest for an actor.
+    /// The types of targets with their numbers of events, most first.
     pub types: Vec<(String, u64)>,
-    /// The actions with their events, most first.
+    /// The actions with their numbers of events, most first.
     pub actions: Vec<(String, u64)>,
-    /// The records of an actor, or the actors of a record, with their events, most first; a name
-    /// that is absent is the system's.
+    /// The targets of an actor, or the actors of a target, with their numbers of events, most first; an
+    /// absent name is the system.
     pub others: Vec<(Option<String>, u64)>,
-    /// How many others there are, those that `others` leaves out included.
+    /// The number of all others, including those that `others` leaves out.
     pub others_total: u64,
-    /// The events of each month from the first to the last.
+    /// The number of events in each month from the first to the last.
     pub monthly: Vec<u64>,
 }
 
-/// How many names or kinds are told, the most frequent ones.
+/// The most names or actions that are listed.
 const MAX_LISTED: usize = 3;
-/// How wide labels are.
+/// The width of the labels.
 const LABEL_WIDTH: usize = 9;
 
 impl Printer<'_> {
@@ -81,9 +81,9 @@ impl Printer<'_> {
             );
         }
         add("events", &self.events_line(summary));
-        let types = summary.types.len() > usize::from(summary.subject == SearchSubject::Target);
-        let counted = [("types", &summary.types, types), ("kinds", &summary.actions, true)];
-        for (label, counts, _) in counted.iter().filter(|(.., worth)| *worth) {
+        let has_types = summary.types.len() > usize::from(summary.subject == SearchSubject::Target);
+        let counted = [("types", &summary.types, has_types), ("kinds", &summary.actions, true)];
+        for (label, counts, _) in counted.iter().filter(|(.., is_shown)| *is_shown) {
             let counts: Vec<String> = counts
                 .iter()
                 .map(|(name, count)| format!("{name} {}", text::format_thousands(*count)))
@@ -106,7 +106,7 @@ impl Printer<'_> {
                 line.push(TextStyle::Plain, ", before that ");
             }
             line.push_foreign(TextStyle::Plain, label);
-            // Since when the oldest was there says no more than since when there are events.
+            // The oldest label has been there since the first event, which another line shows.
             if place + 1 < summary.labels.len() {
                 line.push(TextStyle::Plain, &format!(" since {}", self.format_day(*since)));
             }
@@ -130,18 +130,18 @@ impl Printer<'_> {
                 &format!(" from {from} to {}", self.format_time(summary.last)),
             );
         }
-        let in_all = summary.others_total;
-        if in_all == 0 {
+        let total = summary.others_total;
+        if total == 0 {
             return line;
         }
-        let noun = match (summary.subject, in_all) {
+        let noun = match (summary.subject, total) {
             (SearchSubject::Target, 1) => " by 1 person: ".to_owned(),
             (SearchSubject::Target, _) => {
-                format!(" by {} people: ", text::format_thousands(in_all))
+                format!(" by {} people: ", text::format_thousands(total))
             }
             (SearchSubject::Actor, 1) => " on 1 record: ".to_owned(),
             (SearchSubject::Actor, _) => {
-                format!(" on {} records: ", text::format_thousands(in_all))
+                format!(" on {} records: ", text::format_thousands(total))
             }
         };
         line.push(TextStyle::Plain, &noun);
@@ -155,14 +155,14 @@ impl Printer<'_> {
             line.push(TextStyle::Plain, &format!(" {}", text::format_thousands(*count)));
             listed += 1;
         }
-        let more = in_all.saturating_sub(listed);
+        let more = total.saturating_sub(listed);
         if more > 0 {
             line.push(TextStyle::Plain, &format!(", {} more", text::format_thousands(more)));
         }
         line
     }
 
-    /// The activity by month; by more months where there are too many for the line.
+    /// Returns the activity by month, or by several months if there are too many for the line.
     fn activity_line(&self, months: &[u64], room: Option<usize>) -> StyledText {
         let room = room.unwrap_or(usize::MAX).saturating_sub(" by 12 months".len()).min(60);
         let (counts, step) = sparkline::condense(months, room, &[1, 3, 12]);
@@ -171,12 +171,12 @@ impl Printer<'_> {
     }
 }
 
-/// The first of them, and how many there are besides.
-fn first_and_rest(names: &[String], most: usize) -> Vec<String> {
-    let mut told: Vec<String> = names.iter().take(most).cloned().collect();
-    let more = names.len().saturating_sub(most);
+/// Returns the first names, and the number of the others.
+fn first_and_rest(names: &[String], limit: usize) -> Vec<String> {
+    let mut listed: Vec<String> = names.iter().take(limit).cloned().collect();
+    let more = names.len().saturating_sub(limit);
     if more > 0 {
-        told.push(format!("{more} more"));
+        listed.push(format!("{more} more"));
     }
-    told
+    listed
 }

@@ -1,16 +1,19 @@
-//! Rows and columns on a page: aligned, without a frame. The only user of `comfy-table`.
-
-use comfy_table::Cell as Filler;
-use comfy_table::CellAlignment;
-use comfy_table::Table;
+//! Rows and columns on a page: aligned, without a frame.
+//!
+//! The cells are styled text, and widths are those of [`text::width`], by which everything else here
+//! is cut and wrapped. No table crate draws them: `comfy-table` measures a whole text and takes some
+//! pairs of letters for ligatures, which terminals draw as two columns, so its columns do not line
+//! up with ours (a test shows it). Its feature for painted cells measures the same way.
+//!
+//! [`text::width`]: crate::text::width
 
 use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
 
-/// What stands in one cell, line by line.
+/// The content of one cell, line by line.
 pub(crate) type Cell = Vec<StyledText>;
 
-/// To which side a column keeps.
+/// The side that the cells of a column keep to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alignment {
     Left,
@@ -20,87 +23,87 @@ pub(crate) enum Alignment {
 /// The blanks between two columns.
 pub(crate) const GAP: usize = 2;
 
-/// What stands in for a column of text.
-const FILLER: &str = "#";
-/// More than this `comfy-table` does not count; a wider cell is drawn past its column.
-const MAX_CELL_WIDTH: usize = 20_000;
+/// The widest that a column gets. A wider cell is drawn whole, past its column: one event with a
+/// title of a mebibyte must not add a mebibyte of blanks to every other row.
+const MAX_COLUMN_WIDTH: usize = 20_000;
 
-/// Arranges rows of cells, each column as wide as its widest cell or as `least` has it. No line has
-/// blanks at its end.
-///
-/// The cells go through `comfy-table` as runs of a filler, as wide as they are, and take their
-/// places afterwards: its measure counts some letters as ligatures where ours, [`text::width`],
-/// goes by what terminals do, and it cannot paint a part of a cell.
-///
-/// [`text::width`]: crate::text::width
-pub(crate) fn arrange(rows: &[Vec<Cell>], sides: &[Alignment], least: &[usize]) -> Vec<StyledText> {
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::NOTHING);
-    for row in rows {
-        table.add_row(row.iter().map(|cell| Filler::new(filler(cell))).collect::<Vec<_>>());
-    }
-    // A row of its own keeps the columns as wide as they are to be at least; it is not drawn.
-    table.add_row(least.iter().map(|width| Filler::new(FILLER.repeat(*width))).collect::<Vec<_>>());
-    let gap = u16::try_from(GAP).expect("a gap is small");
-    for (column, side) in table.column_iter_mut().zip(sides) {
-        column.set_padding((0, gap));
-        column.set_cell_alignment(match side {
-            Alignment::Left => CellAlignment::Left,
-            Alignment::Right => CellAlignment::Right,
-        });
-    }
-    let mut drawn = table.lines();
+/// Arranges rows of cells into lines. Each column is as wide as its widest cell, and at least as wide
+/// as `min_widths` says. No line ends in blanks.
+pub(crate) fn arrange(
+    rows: &[Vec<Cell>],
+    alignments: &[Alignment],
+    min_widths: &[usize],
+) -> Vec<StyledText> {
+    let widths = column_widths(rows, min_widths);
     let mut lines = Vec::with_capacity(rows.len());
     for row in rows {
         let height = row.iter().map(Vec::len).max().unwrap_or(0).max(1);
         for number in 0..height {
-            let line = drawn.next().unwrap_or_default();
-            lines.push(fill(&line, row.iter().filter_map(|cell| cell.get(number))));
+            let parts = row.iter().map(|cell| cell.get(number));
+            lines.push(arrange_line(parts, alignments, &widths));
         }
     }
     lines
 }
 
-/// How many columns a line of a cell takes.
-fn width(line: &StyledText) -> usize {
-    // A mark with no letter to stand on takes a blank.
-    let least = usize::from(!line.is_empty());
-    line.width().clamp(least, MAX_CELL_WIDTH)
-}
-
-fn filler(cell: &[StyledText]) -> String {
-    let lines: Vec<String> = cell.iter().map(|line| FILLER.repeat(width(line))).collect();
-    lines.join("\n")
-}
-
-/// Puts the cells in the places of their fillers.
-fn fill<'a>(drawn: &str, cells: impl Iterator<Item = &'a StyledText>) -> StyledText {
-    let mut line = StyledText::default();
-    let mut rest = drawn;
-    for cell in cells.filter(|cell| !cell.is_empty()) {
-        let start = rest.find(FILLER).expect("a filler for each cell that is not empty");
-        line.push(TextStyle::Plain, &rest[..start]);
-        if cell.width() == 0 {
-            line.push(TextStyle::Plain, " ");
+fn column_widths(rows: &[Vec<Cell>], min_widths: &[usize]) -> Vec<usize> {
+    let mut widths = min_widths.to_vec();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            let widest = cell.iter().map(drawn_width).max().unwrap_or(0);
+            *width = widest.min(MAX_COLUMN_WIDTH).max(*width);
         }
-        line.append(cell);
-        rest = &rest[start + width(cell)..];
+    }
+    widths
+}
+
+/// Puts one line of each cell into its column; a cell that has no such line leaves its column blank.
+fn arrange_line<'a>(
+    parts: impl Iterator<Item = Option<&'a StyledText>>,
+    alignments: &[Alignment],
+    widths: &[usize],
+) -> StyledText {
+    let mut line = StyledText::default();
+    // The blanks between the last text and the place reached; none are written at the end of a line.
+    let mut blanks = 0;
+    for ((part, alignment), width) in parts.zip(alignments).zip(widths) {
+        let part = part.filter(|part| !part.is_empty());
+        let fill = width.saturating_sub(part.map_or(0, drawn_width));
+        if let Some(part) = part {
+            let before = match alignment {
+                Alignment::Left => 0,
+                Alignment::Right => fill,
+            };
+            // A mark that combines with the letter before it gets a blank to stand on.
+            let base = drawn_width(part) - part.width();
+            line.push(TextStyle::Plain, &" ".repeat(blanks + before + base));
+            line.append(part);
+            blanks = fill - before;
+        } else {
+            blanks += fill;
+        }
+        blanks += GAP;
     }
     line.trim_end()
+}
+
+/// The number of columns that a line of a cell takes.
+fn drawn_width(line: &StyledText) -> usize {
+    line.width().max(usize::from(!line.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn lines(rows: &[&[&str]], sides: &[Alignment], least: &[usize]) -> Vec<String> {
+    fn lines(rows: &[&[&str]], alignments: &[Alignment], min_widths: &[usize]) -> Vec<String> {
         let rows: Vec<Vec<Cell>> = rows
             .iter()
             .map(|row| {
                 row.iter().map(|cell| cell.lines().map(StyledText::plain).collect()).collect()
             })
             .collect();
-        arrange(&rows, sides, least).iter().map(|line| line.text().to_owned()).collect()
+        arrange(&rows, alignments, min_widths).iter().map(|line| line.text().to_owned()).collect()
     }
 
     #[test]
@@ -143,5 +146,21 @@ mod tests {
         let lines = lines(&rows, &[Alignment::Left; 2], &[0; 2]);
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0].len(), (1 << 20) + 5);
+    }
+
+    #[test]
+    fn comfy_table_draws_columns_that_do_not_line_up() {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        table.add_row(["ab", "|"]);
+        table.add_row(["لا", "|"]);
+        let edges: Vec<usize> = table
+            .lines()
+            .map(|line| crate::text::width(line.split('|').next().unwrap_or_default()))
+            .collect();
+        assert_eq!(edges[1], edges[0] + 1, "both should be at the same column");
+
+        let ours = lines(&[&["ab", "|"], &["لا", "|"]], &[Alignment::Left; 2], &[0; 2]);
+        assert_eq!(ours, ["ab  |", "لا  |"]);
     }
 }

@@ -1,33 +1,33 @@
-//! What is drawn how: meanings on one side, escape codes and glyphs on the other.
+//! The theme: it maps meanings to escape codes and glyphs.
 //!
 //! The rest of `render` speaks of a failure or of a name, never of red or bold. Only the eight
-//! colours that every palette has are used, and neither black nor white, so a page reads on a light
-//! ground as well as on a dark one.
+//! colours that every palette has are used, and neither black nor white, so a page is readable on a
+//! light and on a dark background.
 
 use crate::terminal::DisplayOptions;
 
-/// What a run of text means.
+/// The meaning of a run of text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum TextStyle {
     #[default]
     Plain,
-    /// The head of a column, or what a page is about.
+    /// The head of a column, or the subject of a page.
     Heading,
     /// A headline within a page.
     Title,
-    /// What is said beside the data: footers, labels that nobody has.
+    /// Text beside the data: footers, stand-ins for missing labels.
     Faint,
-    /// A character that was written out, for the terminal would obey or hide it.
+    /// An escaped character, which the terminal would obey or hide.
     Escaped,
-    /// Something of severity critical.
+    /// An action of severity critical.
     Critical,
-    /// Something of severity high.
+    /// An action of severity high.
     High,
-    /// The mark of what did not succeed.
+    /// The mark of a failed action.
     Failed,
-    /// A value as it was.
+    /// A value before a change.
     Before,
-    /// A value as it became.
+    /// A value after a change.
     After,
     /// An HTTP method that reads.
     HttpRead,
@@ -46,7 +46,7 @@ pub(crate) enum TextStyle {
 }
 
 impl TextStyle {
-    /// The parameters of "select graphic rendition"; empty where nothing is to be done.
+    /// Returns the parameters of "select graphic rendition", empty for plain text.
     fn sgr(self) -> &'static str {
         match self {
             Self::Plain => "",
@@ -61,7 +61,7 @@ impl TextStyle {
         }
     }
 
-    /// Appends `text`, in this style where there is colour.
+    /// Appends `text` to `out`, in this style if there is colour.
     pub(crate) fn paint_into(self, out: &mut String, text: &str, colour: bool) {
         let sgr = self.sgr();
         if !colour || sgr.is_empty() || text.is_empty() {
@@ -74,24 +74,24 @@ impl TextStyle {
     }
 }
 
-/// Our own glyphs, which are ASCII where the locale is not UTF-8.
+/// Our own glyphs, which are ASCII if the locale is not UTF-8.
 impl DisplayOptions {
-    /// The mark of a cut.
+    /// Returns the mark of a cut.
     pub(crate) fn ellipsis(&self) -> &'static str {
         if self.utf8 { "…" } else { "..." }
     }
 
-    /// What stands between remarks on one line.
+    /// Returns the separator between remarks on one line.
     pub(crate) fn separator(&self) -> &'static str {
         if self.utf8 { " · " } else { " - " }
     }
 
-    /// What leads from before to after.
+    /// Returns the arrow from before to after.
     pub(crate) fn arrow(&self) -> &'static str {
         if self.utf8 { "→" } else { "->" }
     }
 
-    /// The mark of what did not succeed.
+    /// Returns the mark of a failed action.
     pub(crate) fn failure_mark(&self) -> &'static str {
         if self.utf8 { "✗" } else { "x" }
     }

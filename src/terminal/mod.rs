@@ -1,10 +1,10 @@
 //! Standard output and standard error: the one place where bytes leave for them.
 //!
 //! Data goes to [`Terminal::output`], everything else to [`Terminal::note`] and [`Terminal::warn`].
-//! Whether there is a person at the other end, how wide the page is and whether it has colour is
-//! decided once, from what `settings` read. What standard error makes of it never changes how the
-//! program ends; what standard output cannot take is an error, for data is lost. Nothing here
-//! escapes data (its writers do), but what is told on standard error is.
+//! The settings decide once whether a person reads the output, how wide the page is and whether it has
+//! colour. A failed write to standard output is an error, because data is lost; a failed write to
+//! standard error never changes how the program ends. The writers of data escape it themselves;
+//! messages for standard error are escaped here.
 
 mod pager;
 mod progress;
@@ -30,7 +30,7 @@ use crate::text;
 pub(crate) use crate::terminal::progress::ProgressLine;
 pub(crate) use crate::terminal::progress::ProgressTotal;
 
-/// What the flags and the environment say of the terminal, as `settings` found it.
+/// The flags and environment variables that concern the terminal.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TerminalSettings {
     /// `--color`.
@@ -41,19 +41,19 @@ pub(crate) struct TerminalSettings {
     pub no_colour: bool,
     /// `TERM`.
     pub term: Option<String>,
-    /// `COLUMNS`, if it is a number above 0.
+    /// `COLUMNS`, if it is a positive number.
     pub columns: Option<usize>,
-    /// `ACTIVITY_PAGER`, else `PAGER`; empty for none.
+    /// `ACTIVITY_PAGER`, else `PAGER`; empty for no pager.
     pub pager: Option<String>,
     /// `--no-pager`.
     pub no_pager: bool,
     /// `--quiet`.
     pub quiet: bool,
-    /// Whether the locale's characters are UTF-8.
+    /// Whether the locale is a UTF-8 one.
     pub utf8: bool,
 }
 
-/// Where the program reads its page.
+/// Standard output, with or without a pager, and standard error.
 pub(crate) struct Terminal {
     settings: TerminalSettings,
     is_stdout_tty: bool,
@@ -62,66 +62,65 @@ pub(crate) struct Terminal {
     progress: Option<ProgressLine>,
 }
 
-/// Where data goes.
+/// The receiver of data.
 enum TerminalOutput {
     Stdout(BufWriter<UnbufferedStdout>),
     Pager(BufWriter<Pager>),
 }
 
-/// What the page looks like that a person or a pipe gets.
+/// What a page may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DisplayOptions {
     pub colour: bool,
-    /// Whether the locale's characters are UTF-8.
+    /// Whether the locale is a UTF-8 one.
     pub utf8: bool,
-    /// The columns to keep to; absent where nothing may be cut.
+    /// The width in columns; absent if nothing may be cut.
     pub width: Option<usize>,
 }
 
-/// The pager where the user named none: it leaves a page that fits the screen where it is.
+/// The pager if the user names none: it exits at once if the page fits the screen.
 const DEFAULT_PAGER: &str = "less -FRX";
-/// The width of a terminal that does not tell its own.
+/// The width of a terminal that does not report one.
 const DEFAULT_WIDTH: usize = 80;
 
 impl Terminal {
-    pub(crate) fn new(setup: TerminalSettings) -> Self {
+    pub(crate) fn new(settings: TerminalSettings) -> Self {
         Self {
             is_stdout_tty: termios::isatty(io::stdout().as_fd()),
             is_stderr_tty: termios::isatty(io::stderr().as_fd()),
             output: TerminalOutput::Stdout(BufWriter::new(UnbufferedStdout)),
             progress: None,
-            settings: setup,
+            settings,
         }
     }
 
-    /// Whether a person reads what goes to standard output, directly or through the pager.
+    /// Returns whether a person reads standard output, directly or through the pager.
     pub(crate) fn is_tty(&self) -> bool {
         self.is_stdout_tty
     }
 
-    /// The page to draw on.
+    /// Returns the colours, characters and width that a page may use.
     pub(crate) fn display_options(&self) -> DisplayOptions {
-        let asked = || termios::tcgetwinsize(io::stdout().as_fd()).map(|size| size.ws_col);
-        let measured = || match asked() {
+        let reported = || termios::tcgetwinsize(io::stdout().as_fd()).map(|size| size.ws_col);
+        let width = || match reported() {
             Ok(columns) if columns > 0 => usize::from(columns),
             Ok(_) | Err(_) => DEFAULT_WIDTH,
         };
         DisplayOptions {
             colour: has_colour(&self.settings, self.is_stdout_tty),
             utf8: self.settings.utf8,
-            width: self.settings.columns.or_else(|| self.is_stdout_tty.then(measured)),
+            width: self.settings.columns.or_else(|| self.is_stdout_tty.then(width)),
         }
     }
 
-    /// Sends what follows through the pager, where a person reads it and wants one. `prepare` is
-    /// for whoever runs programs for somebody else. A pager that cannot run leaves the page to the
-    /// terminal.
+    /// Sends the following data through the pager, if a person reads the output and wants a pager.
+    /// `prepare` can change how the pager is run. If the pager cannot run, the page goes to the terminal.
     pub(crate) fn start_pager(&mut self, prepare: impl FnOnce(&mut Command)) -> io::Result<()> {
         let command = self.settings.pager.as_deref().unwrap_or(DEFAULT_PAGER).trim();
-        let able = self.is_stdout_tty && !is_dumb_terminal(&self.settings);
-        let wanted = able && !self.settings.no_pager && !matches!(command, "" | "cat");
+        let is_possible = self.is_stdout_tty && !is_dumb_terminal(&self.settings);
+        let is_wanted = is_possible && !self.settings.no_pager && !matches!(command, "" | "cat");
         let TerminalOutput::Stdout(stdout) = &mut self.output else { return Ok(()) };
-        if wanted {
+        if is_wanted {
             stdout.flush()?;
             if let Ok(pager) = Pager::start(command, prepare, UnbufferedStdout) {
                 self.output = TerminalOutput::Pager(BufWriter::new(pager));
@@ -130,10 +129,10 @@ impl Terminal {
         Ok(())
     }
 
-    /// Where data goes. What cannot be written comes as an error that says so; a closed pipe keeps
-    /// its kind, for [`finish`] to end quietly.
+    /// Returns the writer for data. Its errors say that standard output failed; the error of a closed
+    /// pipe keeps its kind, so that [`report_result`] ends the program quietly.
     ///
-    /// [`finish`]: crate::failure::report_result
+    /// [`report_result`]: crate::failure::report_result
     pub(crate) fn output(&mut self) -> &mut dyn Write {
         match &mut self.output {
             TerminalOutput::Stdout(out) => out,
@@ -141,8 +140,8 @@ impl Terminal {
         }
     }
 
-    /// Writes what is left, and waits until the reader has closed the pager. To be called before
-    /// the program ends well: only then is it known whether all was written.
+    /// Writes the buffered rest, and waits until the reader has closed the pager. Must be called before
+    /// the program exits with success: only then is it known whether everything was written.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.output().flush()?;
         match &mut self.output {
@@ -151,22 +150,23 @@ impl Terminal {
         }
     }
 
-    /// Waits so long, and tells whether there is still somebody who reads standard output.
+    /// Waits for that long, or until the reader of standard output has gone; returns whether there still
+    /// is a reader.
     ///
     /// # Errors
-    /// As the system.
-    pub(crate) fn wait_while_open(&self, pause: Timespec) -> io::Result<bool> {
+    /// Those of the system call.
+    pub(crate) fn wait_while_open(&self, duration: Timespec) -> io::Result<bool> {
         let stdout = io::stdout();
         let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
-        match event::poll(&mut fds, Some(&pause)) {
-            // What was not asked for is told all the same: that the other end is gone.
-            Ok(told) => Ok(told == 0),
+        match event::poll(&mut fds, Some(&duration)) {
+            // `poll` always reports an error or a hang-up, even if no event was asked for.
+            Ok(ready) => Ok(ready == 0),
             Err(Errno::INTR) => Ok(true),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Tells on standard error what is good to know; not when `--quiet`.
+    /// Writes a remark to standard error, unless `--quiet` is given.
     pub(crate) fn note(&self, message: &str) {
         if !self.settings.quiet {
             let colour = has_colour(&self.settings, self.is_stderr_tty);
@@ -174,16 +174,17 @@ impl Terminal {
         }
     }
 
-    /// Tells on standard error what is wrong, but no reason to end here.
+    /// Writes a problem that does not end the program to standard error.
     pub(crate) fn warn(&self, message: &str) {
         self.write_message(message, ("", ""));
     }
 
-    /// A line on standard error that says how far the work is, for a person alone.
-    pub(crate) fn start_progress(&mut self, name: &str, work: ProgressTotal) -> ProgressLine {
-        let shown = self.is_stderr_tty && !self.settings.quiet && !is_dumb_terminal(&self.settings);
-        let progress = if shown {
-            ProgressLine::new(name, work, self.settings.utf8)
+    /// Starts a line on standard error that shows how far the work is; hidden unless a person reads it.
+    pub(crate) fn start_progress(&mut self, name: &str, total: ProgressTotal) -> ProgressLine {
+        let is_shown =
+            self.is_stderr_tty && !self.settings.quiet && !is_dumb_terminal(&self.settings);
+        let progress = if is_shown {
+            ProgressLine::new(name, total, self.settings.utf8)
         } else {
             ProgressLine::hidden()
         };
@@ -193,7 +194,7 @@ impl Terminal {
 
     fn write_message(&self, message: &str, (before, after): (&str, &str)) {
         let line = format!("{before}{}{after}\n", text::escape_lines(message));
-        // Standard error may be full or closed; there is nobody left to tell.
+        // Standard error may be full or closed; there is no other place for the message.
         let write = || drop(io::stderr().write_all(line.as_bytes()));
         match &self.progress {
             Some(progress) => progress.suspend(write),
@@ -202,23 +203,23 @@ impl Terminal {
     }
 }
 
-/// Whether to colour: the flag decides, then `CLICOLOR_FORCE`, `NO_COLOR`, and who reads.
-fn has_colour(setup: &TerminalSettings, is_tty: bool) -> bool {
-    match setup.colour {
+/// Returns whether to use colour: the flag decides, then `CLICOLOR_FORCE`, `NO_COLOR`, and whether a
+/// person reads the output.
+fn has_colour(settings: &TerminalSettings, is_tty: bool) -> bool {
+    match settings.colour {
         Colour::Always => true,
         Colour::Never => false,
-        Colour::Auto if setup.colour_forced => true,
-        Colour::Auto if setup.no_colour => false,
-        Colour::Auto => is_tty && !is_dumb_terminal(setup),
+        Colour::Auto if settings.colour_forced => true,
+        Colour::Auto if settings.no_colour => false,
+        Colour::Auto => is_tty && !is_dumb_terminal(settings),
     }
 }
 
-fn is_dumb_terminal(setup: &TerminalSettings) -> bool {
-    setup.term.as_deref() == Some("dumb")
+fn is_dumb_terminal(settings: &TerminalSettings) -> bool {
+    settings.term.as_deref() == Some("dumb")
 }
 
-/// Whether the locale that these variables name has UTF-8: the first that is set and not empty
-/// decides.
+/// Returns whether these variables name a UTF-8 locale: the first one that is not empty decides.
 pub(crate) fn is_utf8_locale(
     lc_all: Option<&str>,
     lc_ctype: Option<&str>,
@@ -229,7 +230,7 @@ pub(crate) fn is_utf8_locale(
     locale.contains("utf-8") || locale.contains("utf8")
 }
 
-/// Standard output without a buffer; its errors say what could not be written.
+/// Standard output without a buffer; its errors say that standard output failed.
 pub(crate) struct UnbufferedStdout;
 
 impl Write for UnbufferedStdout {
@@ -242,7 +243,7 @@ impl Write for UnbufferedStdout {
     }
 }
 
-/// An error of standard output, of the kind that it was, in our words.
+/// Returns the error with a message that names standard output; its kind stays.
 fn stdout_error(error: io::Error) -> io::Error {
     let kind = error.kind();
     if kind == io::ErrorKind::Interrupted {
@@ -257,10 +258,10 @@ struct StdoutError(io::Error);
 
 impl fmt::Display for StdoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = self.0.to_string();
+        let message = self.0.to_string();
         // `No space left on device (os error 28)`
-        let why = told.split(" (os error").next().unwrap_or(&told);
-        let mut letters = why.chars();
+        let reason = message.split(" (os error").next().unwrap_or(&message);
+        let mut letters = reason.chars();
         let first = letters.next().map(|c| c.to_ascii_lowercase());
         f.write_str("cannot write standard output: ")?;
         first.into_iter().chain(letters).try_for_each(|c| fmt::Write::write_char(f, c))
@@ -273,8 +274,8 @@ impl std::error::Error for StdoutError {}
 mod tests {
     use super::*;
 
-    fn colour(setup: &TerminalSettings, is_tty: bool) -> bool {
-        has_colour(setup, is_tty)
+    fn colour(settings: &TerminalSettings, is_tty: bool) -> bool {
+        has_colour(settings, is_tty)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The pager: a program of the user's that shows the page to him.
+//! The pager: a program chosen by the user that shows them the page.
 
 use std::io;
 use std::io::Write;
@@ -10,35 +10,34 @@ use std::process::Stdio;
 
 use crate::terminal::stdout_error;
 
-/// A pipe takes this much before its reader has read anything, by Linux's default, and some more
-/// stands in our own buffer: what a pager that never ran may have swallowed.
+/// The most bytes that are kept to write again if the pager never ran: more than the default capacity
+/// of a pipe on Linux and our own buffer, which is all that such a pager can have taken.
 const REPLAY_LIMIT: usize = 256 << 10;
 
-/// A running pager, and what to do when it turns out that it is none.
+/// A running pager, and the way out if it turns out that it could not run.
 pub(super) struct Pager {
     child: Child,
-    /// Absent once all is written.
+    /// Absent once everything is written.
     input: Option<ChildStdin>,
-    /// What was written so far; absent once that is more than a pager that never ran can have
-    /// taken.
+    /// The bytes written so far; absent once there are more than [`REPLAY_LIMIT`].
     replay: Option<Vec<u8>>,
-    /// Where the page goes without a pager.
+    /// The receiver of the page if there is no pager.
     fallback: Box<dyn Write>,
-    /// Whether it goes there.
+    /// Whether the page goes to `fallback`.
     is_fallen_back: bool,
 }
 
 impl Pager {
-    /// Starts the command, through a shell where it has more in it than words.
+    /// Starts the command, through a shell if it contains more than plain words.
     ///
     /// # Errors
-    /// As the system, when a command that needs no shell cannot be run.
+    /// Those of the system, if a command without a shell cannot be run.
     pub(super) fn start(
         command: &str,
         prepare: impl FnOnce(&mut Command),
-        otherwise: impl Write + 'static,
+        fallback: impl Write + 'static,
     ) -> io::Result<Self> {
-        let mut run = if command.contains(|c: char| "|&;<>()$`\\\"'*?[#~=%!{}\n".contains(c)) {
+        let mut pager = if command.contains(|c: char| "|&;<>()$`\\\"'*?[#~=%!{}\n".contains(c)) {
             let mut shell = Command::new("sh");
             shell.args(["-c", command]);
             shell
@@ -48,19 +47,19 @@ impl Pager {
             plain.args(words);
             plain
         };
-        prepare(&mut run);
-        let mut child = run.stdin(Stdio::piped()).spawn()?;
+        prepare(&mut pager);
+        let mut child = pager.stdin(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
         Ok(Self {
             child,
             input,
             replay: Some(Vec::new()),
-            fallback: Box::new(otherwise),
+            fallback: Box::new(fallback),
             is_fallen_back: false,
         })
     }
 
-    /// Waits until the pager is closed; if it never ran, the page goes to the terminal.
+    /// Waits until the pager is closed; if it never ran, writes the page to the terminal.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         if self.is_fallen_back {
             return self.fallback.flush();
@@ -70,7 +69,7 @@ impl Pager {
         if never_ran(status) && self.fall_back()? { self.fallback.flush() } else { Ok(()) }
     }
 
-    /// Writes to the terminal what the pager swallowed; whether that was still at hand.
+    /// Writes to the terminal what the pager has taken; returns false if that is no longer kept.
     fn fall_back(&mut self) -> io::Result<bool> {
         let Some(written) = self.replay.take() else { return Ok(false) };
         self.is_fallen_back = true;
@@ -79,7 +78,7 @@ impl Pager {
     }
 }
 
-/// What a shell says of a command that it did not find or could not run.
+/// Returns whether this is the status of a shell that did not find the command or could not run it.
 fn never_ran(status: ExitStatus) -> bool {
     matches!(status.code(), Some(126 | 127))
 }
@@ -115,7 +114,7 @@ impl Write for Pager {
 }
 
 impl Drop for Pager {
-    /// The terminal is the pager's until the reader has closed it, however the program ends.
+    /// Waits for the pager, which owns the terminal until the reader closes it.
     fn drop(&mut self) {
         self.input = None;
         drop(self.child.wait());

@@ -1,4 +1,4 @@
-//! The line that tells a person how far a long work is.
+//! The line that shows a person how far a long operation is.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,21 +12,21 @@ use indicatif::ProgressStyle;
 
 use crate::text;
 
-/// The longest name that is shown whole.
+/// The width at which a name is cut.
 const MAX_NAME_WIDTH: usize = 32;
 
-/// What a work consists of, and how much there is of it.
+/// The unit of an operation, and its total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProgressTotal {
-    /// Events, in so many bytes or ids where that is known.
+    /// Events; the total is a number of bytes or ids, if it is known.
     Events(Option<u64>),
     Bytes(u64),
-    /// Nobody knows until it is done.
+    /// Not known before the end.
     Unknown,
 }
 
 /// `events.jsonl  ━━━━━━━━━╸──────  61 %  1.2 M events  98 k/s  8 s left`, on standard error; gone
-/// when the last one who holds it is done.
+/// when its last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct ProgressLine(Arc<SharedBar>);
 
@@ -36,41 +36,41 @@ struct SharedBar {
 }
 
 impl ProgressLine {
-    pub(super) fn new(name: &str, work: ProgressTotal, utf8: bool) -> Self {
+    pub(super) fn new(name: &str, total: ProgressTotal, utf8: bool) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(10);
         let events = Arc::new(AtomicU64::new(0));
         let name = text::escape(name);
-        let length = match work {
+        let length = match total {
             ProgressTotal::Events(length) => length,
             ProgressTotal::Bytes(length) => Some(length),
             ProgressTotal::Unknown => None,
         };
-        // The style comes first: each of these draws.
+        // The style is set first, because each of these calls draws.
         let bar = ProgressBar::with_draw_target(length, target)
-            .with_style(style(work, utf8, &events))
+            .with_style(style(total, utf8, &events))
             .with_prefix(text::truncate(&name, MAX_NAME_WIDTH).into_owned());
-        // A slow stream keeps its line alive, too.
+        // The line also moves while a slow stream sends nothing.
         bar.enable_steady_tick(Duration::from_millis(250));
         Self(Arc::new(SharedBar { bar, events }))
     }
 
-    /// One that nobody sees.
+    /// Returns a line that is never drawn.
     pub(super) fn hidden() -> Self {
         Self(Arc::new(SharedBar { bar: ProgressBar::hidden(), events: Arc::default() }))
     }
 
-    /// So much of the work is done, with so many events in it.
+    /// Sets how much is done, in the unit of the total, and the number of events so far.
     pub(crate) fn update(&self, done: u64, events: u64) {
         self.0.events.store(events, Ordering::Relaxed);
         self.0.bar.set_position(done);
     }
 
-    /// Takes the line away.
+    /// Removes the line.
     pub(crate) fn clear(&self) {
         self.0.bar.finish_and_clear();
     }
 
-    /// Takes the line away while something else is written.
+    /// Removes the line while something else is written.
     pub(super) fn suspend(&self, write: impl FnOnce()) {
         self.0.bar.suspend(write);
     }
@@ -82,8 +82,8 @@ impl Drop for SharedBar {
     }
 }
 
-fn style(work: ProgressTotal, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
-    let template = match work {
+fn style(total: ProgressTotal, utf8: bool, events: &Arc<AtomicU64>) -> ProgressStyle {
+    let template = match total {
         ProgressTotal::Events(Some(_)) => {
             "{prefix}  {bar:16}  {percent} %  {events} events  {rate}/s  {left} left"
         }
@@ -111,7 +111,7 @@ fn style(work: ProgressTotal, utf8: bool, events: &Arc<AtomicU64>) -> ProgressSt
         })
 }
 
-/// A number in three digits at most: `1.2 M`.
+/// Returns a number in at most three digits: `1.2 M`.
 fn abbreviate(n: u64) -> String {
     let units = [(1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")];
     match units.into_iter().find(|(unit, _)| n >= *unit) {

@@ -1,0 +1,132 @@
+//! The only way from a command to the log.
+//!
+//! No command holds a [`Log`]: [`LogAccess::open_reader`] returns a [`LogReader`] that joins the
+//! caller's scope to every query, so no command can forget it, and [`LogAccess::open_writer`] returns
+//! a [`LogWriter`] that stamps every event with the user who runs the program.
+
+use std::thread;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::context::LogReader;
+use crate::context::LogWriter;
+use crate::digest;
+use crate::digest::mail_settings::MailSettings;
+use crate::digest::report::Coverage;
+use crate::digest::run::DigestOptions;
+use crate::digest::run::DigestRequest;
+use crate::digest::run::DigestRunSummary;
+use crate::digest::run::LogOpener;
+use crate::digest::template_context::RenderOptions;
+use crate::interrupt::Interrupt;
+use crate::query::Query;
+use crate::retention::RetentionPolicy;
+use crate::store::Create;
+use crate::store::Log;
+use crate::sweep;
+use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
+use crate::time::Timestamp;
+
+/// Opens the log on behalf of the caller. Progress and warnings go to the context's output.
+#[derive(Clone, Copy)]
+pub(crate) struct LogAccess<'a> {
+    pub(super) context: &'a Context,
+}
+
+impl<'a> LogAccess<'a> {
+    /// Opens the log to read the events that the caller may see.
+    ///
+    /// # Errors
+    /// As [`Log::open_to_read`].
+    pub(crate) fn open_reader(self) -> Result<LogReader> {
+        let log = Log::open_to_read(&self.context.settings.db()?.value)?;
+        Ok(LogReader { log, scope: Query::default() })
+    }
+
+    /// Opens the log to write. Its warnings go to standard error.
+    ///
+    /// # Errors
+    /// As [`Log::open_to_write`].
+    pub(crate) fn open_writer(self, create: Create) -> Result<LogWriter<'a>> {
+        let context = self.context;
+        let path = context.settings.db()?.value;
+        let log = Log::open_to_write(&path, create)?;
+        for warning in log.warnings() {
+            context.output.warn(warning);
+        }
+        Ok(LogWriter { log, path, scope: Query::default(), context })
+    }
+
+    /// Composes the digest of the log, sends it and records it.
+    ///
+    /// # Errors
+    /// As [`digest::run::send`].
+    pub(crate) fn send_digest(
+        self,
+        options: &DigestOptions,
+        mail_settings: &MailSettings,
+        render_options: RenderOptions<'_>,
+        coverage: Coverage<'_>,
+        one_off: bool,
+    ) -> Result<DigestRunSummary> {
+        let context = self.context;
+        let recorded_by = context.caller.recorded_by();
+        let request = DigestRequest {
+            options,
+            mail_settings,
+            render_options,
+            coverage,
+            one_off,
+            now: context.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+        };
+        let opener = LogOpener {
+            open_to_write: || Log::open_to_write(&context.settings.db()?.value, Create::Never),
+            open_to_read: || Log::open_to_read(&context.settings.db()?.value),
+        };
+        digest::run::send(opener, &request, &mut thread::sleep)
+    }
+
+    /// Removes the events that the policy no longer keeps.
+    ///
+    /// # Errors
+    /// As [`sweep::run`].
+    pub(crate) fn sweep(
+        self,
+        retention: &RetentionPolicy,
+        force: bool,
+        interrupt: &Interrupt,
+    ) -> Result<sweep::SweepEnd> {
+        let context = self.context;
+        let mut log = Log::open_to_sweep(&context.settings.db()?.value)?;
+        for warning in log.warnings() {
+            context.output.warn(warning);
+        }
+        let recorded_by = context.caller.recorded_by();
+        let options = sweep::SweepOptions {
+            retention,
+            force,
+            now: context.now,
+            clock: &Timestamp::now,
+            recorded_by: &recorded_by,
+            interrupt,
+            export_patience: sweep::EXPORT_PATIENCE,
+        };
+        let mut progress: Option<ProgressLine> = None;
+        let end = sweep::run(&mut log, &options, &mut |update| match update {
+            sweep::SweepUpdate::Warning(line) => context.output.warn(line),
+            sweep::SweepUpdate::Removed { events, of } => progress
+                .get_or_insert_with(|| {
+                    context.output.start_progress("sweep", ProgressTotal::Events(Some(of)))
+                })
+                .update(events, events),
+        });
+        if let Some(progress) = progress {
+            progress.clear();
+        }
+        end
+    }
+}

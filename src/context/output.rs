@@ -1,0 +1,105 @@
+//! Standard output and standard error, as the commands use them.
+
+use std::cell::RefCell;
+use std::io;
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::settings::Settings;
+use crate::terminal::DisplayOptions;
+use crate::terminal::ProgressLine;
+use crate::terminal::ProgressTotal;
+use crate::terminal::Terminal;
+use crate::terminal::TerminalSettings;
+use crate::terminal::is_utf8_locale;
+
+/// Where a command writes. It knows nothing of the log.
+pub(crate) struct Output {
+    /// One thread writes; the cell lets a progress line and a warning share the terminal.
+    terminal: RefCell<Terminal>,
+}
+
+impl Output {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self { terminal: RefCell::new(Terminal::new(terminal_settings(settings))) }
+    }
+
+    /// Returns whether a person reads standard output.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.terminal.borrow().is_tty()
+    }
+
+    /// The colours, characters and width that a page may use.
+    pub(super) fn display_options(&self) -> DisplayOptions {
+        self.terminal.borrow().display_options()
+    }
+
+    /// Writes a page, through the pager where a person reads it.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.start_pager(|_| {})?;
+        draw(terminal.output())?;
+        Ok(terminal.finish()?)
+    }
+
+    /// Writes text at once, without a pager.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn print(&self, text: &[u8]) -> Result<()> {
+        let mut terminal = self.terminal.borrow_mut();
+        terminal.output().write_all(text)?;
+        Ok(terminal.output().flush()?)
+    }
+
+    /// Waits for that long, or until the reader of standard output has gone; returns whether there
+    /// still is a reader.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(crate) fn wait_while_open(&self, duration: Duration) -> Result<bool> {
+        let duration = duration.try_into().context("the duration is short")?;
+        Ok(self.terminal.borrow().wait_while_open(duration)?)
+    }
+
+    /// Writes a remark to standard error, unless `--quiet` is given.
+    pub(crate) fn note(&self, message: &str) {
+        self.terminal.borrow().note(message);
+    }
+
+    /// Writes a problem that does not end the program to standard error.
+    pub(crate) fn warn(&self, message: &str) {
+        self.terminal.borrow().warn(message);
+    }
+
+    /// Starts a line on standard error that shows a person how far the work is.
+    pub(super) fn start_progress(&self, name: &str, total: ProgressTotal) -> ProgressLine {
+        self.terminal.borrow_mut().start_progress(name, total)
+    }
+}
+
+/// The flags and environment variables that concern the terminal.
+fn terminal_settings(settings: &Settings) -> TerminalSettings {
+    let environment = &settings.environment;
+    let forced = environment.get("CLICOLOR_FORCE").is_some_and(|forced| forced != "0");
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].map(|name| environment.text(name));
+    TerminalSettings {
+        colour: settings.colour,
+        colour_forced: forced,
+        no_colour: environment.get("NO_COLOR").is_some(),
+        term: environment.text("TERM").map(str::to_owned),
+        columns: environment
+            .text("COLUMNS")
+            .and_then(|columns| columns.parse().ok())
+            .filter(|n| *n > 0),
+        pager: settings.pager().map(str::to_owned),
+        no_pager: settings.no_pager,
+        quiet: settings.quiet,
+        utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
+    }
+}
