@@ -7,18 +7,15 @@ use anyhow::Result;
 
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::kinds::Heading;
-use crate::digest::reader::with_time_range;
 use crate::digest::rhythm;
 use crate::digest::rhythm::Frequency;
 use crate::event::Action;
 use crate::event::own_events;
-use crate::query::Clock;
 use crate::query::Query;
 use crate::store::ActionUsage;
 use crate::store::Log;
 use crate::store::digest::DailyCounts;
 use crate::time::Timestamp;
-use crate::time::Zone;
 
 /// A kind that used to come and has stopped.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,9 +108,8 @@ pub(crate) fn activity_by_action(
             Some(pace) if seen.last < until => Some((pace, seen.last)),
             // Something is dated ahead of the clock; the last before that is looked for.
             Some(_) => {
-                let clock = Clock { now: until, zone: &Zone::utc() };
-                let named = Query::parse(&format!("action:\"{}\"", seen.action), &clock);
-                query_gone_quiet(log, &query.clone().and(named.expect("a slug reads back")), until)?
+                let of_action = query.clone().and(Query::for_action(&seen.action));
+                query_gone_quiet(log, &of_action, until)?
             }
             None => None,
         };
@@ -155,7 +151,7 @@ fn query_gone_quiet(
     until: Timestamp,
 ) -> Result<Option<(Frequency, Timestamp)>> {
     let edges = rhythm::day_boundaries(until);
-    let seen = log.action_usage(&with_time_range(query, edges[0], until), &edges)?;
+    let seen = log.action_usage(&query.clone().with_time_range(edges[0], until), &edges)?;
     let mut daily = [0; rhythm::OBSERVED_DAYS];
     let mut last = None;
     for action in seen.iter().filter(|seen| !own_events::is_reserved(&seen.action)) {

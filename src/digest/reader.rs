@@ -18,7 +18,6 @@ use crate::digest::window::DigestWindow;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Log;
@@ -27,7 +26,6 @@ use crate::store::PageRequest;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::EventRange;
 use crate::time::Timestamp;
-use crate::time::Zone;
 
 /// How many events are listed in all: some mail programs show no more than 100 kB of a mail.
 const MAX_LISTED: usize = 300;
@@ -179,7 +177,7 @@ impl<'a> ReportReader<'a> {
         let Some(query) = self.query else {
             return log.each_newest_first(extent, depth, &mut |event| visit(self, event));
         };
-        let query = with_time_range(query, extent.since, extent.until);
+        let query = query.clone().with_time_range(extent.since, extent.until);
         let up_to = Some(extent.through);
         let mut after = None;
         loop {
@@ -301,13 +299,6 @@ impl<'a> ReportReader<'a> {
             events.into_iter().map(|event| (event.id, event)).collect();
         Ok(ids.iter().filter_map(|id| events.remove(id)).collect())
     }
-}
-
-/// What a query means, in another span of time than its own.
-pub(super) fn with_time_range(query: &Query, since: Timestamp, until: Timestamp) -> Query {
-    let clock = Clock { now: until, zone: &Zone::utc() };
-    let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
-    query.clone().without_times().and(span.expect("times read back"))
 }
 
 /// How many events each group may list, for all to list no more than [`MAX_LISTED`] together.

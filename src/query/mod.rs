@@ -190,12 +190,11 @@ impl Query {
         }
     }
 
-    /// Narrows to the calendar day that it is.
+    /// Narrows to the current calendar day.
     pub(crate) fn narrow_to_today(&mut self, clock: &Clock<'_>) {
-        let mut day = TermGroup::default();
-        day.times.add(TimeQualifier::Since, false, clock.zone.start_of_day(clock.now));
-        day.times.add(TimeQualifier::Until, false, clock.zone.start_of_day_from(clock.now, 1));
-        self.joined_groups.push(day);
+        let start = clock.zone.start_of_day(clock.now);
+        let end = clock.zone.start_of_day_from(clock.now, 1);
+        self.joined_groups.push(Self::between(start, end).base);
     }
 
     /// Narrows to what occurred before a time.
@@ -224,9 +223,28 @@ impl Query {
         Self::from_predicate(Predicate::Target(vec![TargetPattern::new(Pattern::glob(text))]))
     }
 
-    fn from_predicate(test: Predicate) -> Self {
+    /// The events of one action. The slug stands for itself: no `*` in it is a wildcard.
+    pub(crate) fn for_action(slug: &str) -> Self {
+        let pattern = Pattern::literal(slug).folded();
+        Self::from_predicate(Predicate::Text(TextField::Action, vec![pattern]))
+    }
+
+    /// The events up to an id, the id itself included.
+    pub(crate) fn up_to(last: EventId) -> Self {
+        Self::from_predicate(Predicate::Id(vec![ValueRange { from: EventId(1), to: last }]))
+    }
+
+    /// The events that occurred at `since` or later, and before `until`.
+    pub(crate) fn between(since: Timestamp, until: Timestamp) -> Self {
         let mut query = Self::default();
-        query.base.add(Term { negated: false, predicate: test });
+        query.base.times.add(TimeQualifier::Since, false, since);
+        query.base.times.add(TimeQualifier::Until, false, until);
+        query
+    }
+
+    fn from_predicate(predicate: Predicate) -> Self {
+        let mut query = Self::default();
+        query.base.add(Term { negated: false, predicate });
         query
     }
 
@@ -254,6 +272,12 @@ impl Query {
         }
         self.joined_groups.retain(|terms| *terms != TermGroup::default());
         self
+    }
+
+    /// The query with this span of time in the place of its own.
+    #[must_use]
+    pub(crate) fn with_time_range(self, since: Timestamp, until: Timestamp) -> Self {
+        self.without_times().and(Self::between(since, until))
     }
 
     /// Everything that must hold besides the [bounds](Self::bounds).
