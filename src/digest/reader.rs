@@ -8,11 +8,11 @@ use anyhow::Result;
 
 use crate::digest::kinds::Classifier;
 use crate::digest::kinds::Heading;
+use crate::digest::list_command;
 use crate::digest::quiet;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
-use crate::digest::sentences;
 use crate::digest::tally::PeopleTally;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;
@@ -289,7 +289,7 @@ impl<'a> ReportReader<'a> {
             }
             _ => named,
         };
-        sentences::narrow_query(&asked, self.query)
+        list_command::narrow_query(&asked, self.query)
     }
 
     /// The events with those ids, in their order.

@@ -18,9 +18,9 @@ use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-use crate::digest::event_lines;
+use crate::digest::phrases;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::report::DigestReport;
-use crate::digest::template_context::RenderOptions;
 use crate::digest::template_context::TemplateContext;
 use crate::text;
 use crate::time::TimeFormat;
@@ -127,7 +127,7 @@ impl RenderedMail {
 
     /// A plain mail in the place of a digest that cannot be made. `reason` has been escaped.
     pub(crate) fn fallback(site: &str, reason: &str, now: Timestamp, zone: &Zone) -> Self {
-        let site = event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS);
+        let site = phrases::escape_label(site);
         let text = format!(
             "The digest of {site} could not be made: {reason}\n\n\
              It was due at {}. The next digest that can be made\n\
@@ -141,10 +141,7 @@ impl RenderedMail {
 
     /// A plain mail that tries the way of the digest. `from` is who sends it, and from where.
     pub(crate) fn test_mail(site: &str, from: &str, now: Timestamp, zone: &Zone) -> Self {
-        let (site, from) = (
-            event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
-            event_lines::escape_and_truncate(from, event_lines::LABEL_COLUMNS),
-        );
+        let (site, from) = (phrases::escape_label(site), phrases::escape_label(from));
         let text = format!(
             "This mail tries the way that the digest of {site} goes.\n\n\
              `activity doctor --mail` was called by {from} at {}.\n\
@@ -230,7 +227,7 @@ fn describe_error(name: &str, error: &Error) -> String {
         Some(detail) => format!("{kind}: {detail}"),
         None => kind,
     };
-    event_lines::escape_and_truncate(&format!("{name}{line}: {why}"), event_lines::SENTENCE_COLUMNS)
+    phrases::escape_sentence(&format!("{name}{line}: {why}"))
 }
 
 /// What a header bears: no line break or other control character, and not too long.

@@ -7,15 +7,16 @@
 
 use serde::Serialize;
 
-use crate::digest::event_lines;
 use crate::digest::event_lines::EventLine;
 use crate::digest::event_lines::EventLineFormatter;
+use crate::digest::list_command;
+use crate::digest::phrases;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
 use crate::digest::sentences;
 use crate::text;
 use crate::time::TimeFormat;
-use crate::time::Zone;
 
 /// How many squares the longest bar of the text part has.
 const MAX_BAR_SQUARES: u64 = 20;
@@ -24,27 +25,6 @@ const MAX_NAMED: usize = 10;
 
 /// The most columns for who and for what in the text part.
 const MAX_COLUMN_WIDTH: usize = 36;
-
-/// How a page is written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RenderOptions<'a> {
-    /// What names the log.
-    pub site: &'a str,
-    pub zone: &'a Zone,
-    /// Who acts where nobody does.
-    pub system_label: &'a str,
-    /// Given when less is left for the log than should be.
-    pub low_disk_space: Option<LowDiskSpace>,
-    /// The sentence that says that the log cannot be written, and why.
-    pub write_failure_notice: Option<&'a str>,
-}
-
-/// The bytes that are left for the log, and those that the config asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LowDiskSpace {
-    pub free: u64,
-    pub required: u64,
-}
 
 /// What a template sees. A text is empty where there is nothing to say.
 #[derive(Clone, Debug, Serialize)]
@@ -140,20 +120,20 @@ impl TemplateContext {
         let window = &report.window;
         let lines = EventLineFormatter::new(setting, window);
         let whole =
-            |query: &str| sentences::list_command(query, Some(window.since), Some(window.until));
+            |query: &str| list_command::list_command(query, Some(window.since), Some(window.until));
         let failed = report.failed_attempts.iter().take(MAX_NAMED).map(|failed| NamedCount {
             name: lines.format_failed_attempts(failed),
             count: failed.count,
         });
         let people = report.people.iter().map(|person| NamedCount {
-            name: event_lines::format_party(&person.who),
+            name: phrases::format_party(&person.who),
             count: person.count,
         });
         let impersonations = report.impersonations.iter().take(MAX_NAMED).map(|impersonation| {
-            let seen_as = impersonation.actor.as_ref().map(event_lines::format_party);
+            let seen_as = impersonation.actor.as_ref().map(phrases::format_party);
             let name = format!(
                 "{} as {}",
-                event_lines::format_party(&impersonation.impersonator),
+                phrases::format_party(&impersonation.impersonator),
                 seen_as.as_deref().unwrap_or("nobody")
             );
             NamedCount { name, count: impersonation.count }
@@ -161,18 +141,18 @@ impl TemplateContext {
         let late_query =
             format!("id:{}-{}", window.covered_through.0.saturating_add(1), window.through);
         Self {
-            site: event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
+            site: phrases::escape_label(site),
             notice: String::new(),
             day: zone.format(window.until, TimeFormat::Date),
             since: zone.format(window.since, TimeFormat::WeekdayTime),
             until: zone.format(window.until, TimeFormat::WeekdayTime),
-            span: sentences::format_span(window, zone),
-            length: sentences::format_length(window),
+            span: phrases::format_span(window, zone),
+            length: phrases::format_length(window),
             zone: zone.name().into_owned(),
             total: report.total,
             before: report.previous_total,
-            events: sentences::format_count(report.total, "event"),
-            now: if sentences::is_a_day(window) { "today" } else { "now" }.to_owned(),
+            events: phrases::format_count(report.total, "event"),
+            now: if phrases::is_a_day(window) { "today" } else { "now" }.to_owned(),
             query: report
                 .query
                 .as_ref()
@@ -198,7 +178,7 @@ impl TemplateContext {
                         .map(|event| lines.format_event_with_day(event))
                         .collect(),
                     report.late_count,
-                    sentences::list_command(&late_query, None, Some(window.since)),
+                    list_command::list_command(&late_query, None, Some(window.since)),
                 ),
             },
             ahead: sentences::ahead_sentence(report.ahead_count),
@@ -207,7 +187,7 @@ impl TemplateContext {
             failures: report.failures,
             failed: failed.collect(),
             more_failed: remaining(report.failed_attempts.len() as u64, MAX_NAMED),
-            failed_command: whole(&sentences::narrow_query("is:failed", report.query.as_ref())),
+            failed_command: whole(&list_command::narrow_query("is:failed", report.query.as_ref())),
             impersonations: impersonations.collect(),
             more_impersonations: remaining(report.impersonations.len() as u64, MAX_NAMED),
             own: report.own_events.iter().map(|event| lines.format_own_event(event)).collect(),
@@ -242,7 +222,7 @@ fn glance_rows(report: &DigestReport) -> Vec<GlanceRow> {
     let most = report.groups.iter().map(|group| group.count).chain([report.failures]).max();
     let most = most.unwrap_or(0);
     let row = |name: &str, count, before| GlanceRow {
-        name: event_lines::escape_and_truncate(name, event_lines::LABEL_COLUMNS),
+        name: phrases::escape_label(name),
         count,
         before,
         percent: scale(count, most, 100),
@@ -278,7 +258,7 @@ fn kind_section(
     lines: &EventLineFormatter<'_>,
     command: &impl Fn(&str) -> String,
 ) -> KindSection {
-    let name = event_lines::escape_and_truncate(&group.name, event_lines::LABEL_COLUMNS);
+    let name = phrases::escape_label(&group.name);
     KindSection {
         heading: if group.is_action { name.clone() } else { name.to_uppercase() },
         name,
@@ -288,18 +268,5 @@ fn kind_section(
             group.count,
             command(&group.query),
         ),
-    }
-}
-
-/// Bytes as a person reads them: `112 MiB`.
-pub(crate) fn format_bytes(count: u64) -> String {
-    let unit = ["KiB", "MiB", "GiB", "TiB"]
-        .into_iter()
-        .zip([10, 20, 30, 40])
-        .rev()
-        .find(|(_, shift)| count >> shift > 0);
-    match unit {
-        Some((unit, shift)) => format!("{} {unit}", count >> shift),
-        None => text::plural(count, "byte"),
     }
 }

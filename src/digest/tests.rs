@@ -5,14 +5,14 @@ use tempfile::TempDir;
 
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::render_options::LowDiskSpace;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
 use crate::digest::report::history;
-use crate::digest::template_context::LowDiskSpace;
-use crate::digest::template_context::RenderOptions;
 use crate::digest::template_context::TemplateContext;
 use crate::event::Action;
 use crate::event::NewEvent;

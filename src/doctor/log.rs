@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::digest;
 use crate::digest::outcome::RecordedOutcome;
-use crate::digest::template_context::format_bytes;
+use crate::digest::phrases::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::CheckInputs;
