@@ -95,7 +95,7 @@ impl LogReader {
         now: Timestamp,
         options: &ReportOptions<'_>,
     ) -> Result<DigestReport> {
-        DigestReport::read(&self.log, scope, now, options)
+        digest::reader::read_report(&self.log, scope, now, options)
     }
 
     /// What a sweep would remove now.
@@ -126,7 +126,7 @@ impl LogReader {
 
     /// What became of the digests of the log, the oldest first.
     pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
-        digest::report::history(&self.log)
+        digest::reader::history(&self.log)
     }
 
     pub(crate) fn suggestions(&self, side: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {

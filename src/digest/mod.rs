@@ -9,7 +9,7 @@ pub(crate) mod mail_settings;
 pub(crate) mod outcome;
 pub(crate) mod phrases;
 pub(crate) mod quiet;
-mod reader;
+pub(crate) mod reader;
 pub(crate) mod render_options;
 pub(crate) mod rendered_mail;
 pub(crate) mod report;

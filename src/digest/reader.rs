@@ -9,12 +9,17 @@ use anyhow::Result;
 use crate::digest::kinds::Classifier;
 use crate::digest::kinds::Heading;
 use crate::digest::list_command;
+use crate::digest::outcome;
+use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet;
 use crate::digest::report::ActivityGroup;
+use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
 use crate::digest::tally::PeopleTally;
+use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
+use crate::digest::window::USUAL_LENGTH;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
@@ -34,6 +39,9 @@ const MAX_ACTION_GROUPS: usize = 100;
 /// How many of the log's own events are listed.
 const MAX_OWN_LISTED: usize = 20;
 
+/// The place under which the log keeps the head that a mail carries.
+pub(super) const ANCHOR_PLACE: &str = "digest";
+
 /// What is counted under a heading.
 #[derive(Clone, Debug, Default)]
 struct HeadingCount {
@@ -51,8 +59,54 @@ struct ReportGroups {
     empty_kinds: Vec<String>,
 }
 
+/// Reads a report from the log, all from one snapshot.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn read_report(
+    log: &Log,
+    coverage: Coverage<'_>,
+    now: Timestamp,
+    options: &ReportOptions<'_>,
+) -> Result<DigestReport> {
+    log.with_snapshot(|| {
+        let head = log.head()?;
+        let (window, query) = match coverage {
+            Coverage::Due => {
+                let window = DigestWindow::next(&history(log)?, &begun_digests(log)?, now, head.0);
+                (window, None)
+            }
+            Coverage::OneOff(query) => {
+                let bounds = query.bounds();
+                // The current day is covered as far as it has gone.
+                let until = bounds.to.map_or(now, |to| to.min(now));
+                let since = bounds.from.unwrap_or(until.saturating_sub(USUAL_LENGTH));
+                (DigestWindow::one_off(since, until, head.0), Some(query))
+            }
+        };
+        ReportReader::new(log, options, query).read(now, window, head)
+    })
+}
+
+/// Returns every outcome of a digest that the log has, in the order of their ids.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
+    let mut events = log.own_events(outcome::SENT_ACTION)?;
+    events.extend(log.own_events(outcome::FAILED_ACTION)?);
+    events.sort_by_key(|event| event.id);
+    Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
+}
+
+/// Returns the digests that were begun, in the order of the heads that they read.
+fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
+    let published = log.published_heads(ANCHOR_PLACE)?;
+    Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
+}
+
 /// Reads one report.
-pub(super) struct ReportReader<'a> {
+struct ReportReader<'a> {
     log: &'a Log,
     options: &'a ReportOptions<'a>,
     query: Option<&'a Query>,
@@ -61,15 +115,11 @@ pub(super) struct ReportReader<'a> {
 }
 
 impl<'a> ReportReader<'a> {
-    pub(super) fn new(
-        log: &'a Log,
-        options: &'a ReportOptions<'a>,
-        query: Option<&'a Query>,
-    ) -> Self {
+    fn new(log: &'a Log, options: &'a ReportOptions<'a>, query: Option<&'a Query>) -> Self {
         Self { log, options, query, classifier: options.kinds.classifier(), counts: HashMap::new() }
     }
 
-    pub(super) fn read(
+    fn read(
         mut self,
         now: Timestamp,
         window: DigestWindow,

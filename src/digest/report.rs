@@ -4,24 +4,16 @@
 //! that they are safe to show, is the [page](super::rendered_mail)'s. Counts are exact however much happened;
 //! what is listed is capped, and the report says how much more there is.
 
-use anyhow::Result;
-
 use crate::digest::kinds::ActivityKinds;
-use crate::digest::outcome;
-use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet::QuietActivity;
-use crate::digest::reader::ReportReader;
 use crate::digest::tally::ActivePerson;
 use crate::digest::tally::FailedAttempts;
 use crate::digest::tally::Impersonation;
-use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
-use crate::digest::window::USUAL_LENGTH;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::query::Query;
-use crate::store::Log;
 use crate::time::Timestamp;
 
 /// What a digest is made by.
@@ -98,58 +90,8 @@ pub(crate) struct ActivityGroup {
 }
 
 impl DigestReport {
-    /// Reads a digest from the log, all from one snapshot.
-    ///
-    /// # Errors
-    /// That the log cannot be read.
-    pub(crate) fn read(
-        log: &Log,
-        scope: Coverage<'_>,
-        now: Timestamp,
-        options: &ReportOptions<'_>,
-    ) -> Result<Self> {
-        log.with_snapshot(|| {
-            let head = log.head()?;
-            let (window, query) = match scope {
-                Coverage::Due => {
-                    let window =
-                        DigestWindow::next(&history(log)?, &begun_digests(log)?, now, head.0);
-                    (window, None)
-                }
-                Coverage::OneOff(query) => {
-                    let bounds = query.bounds();
-                    // The day that is not over yet is told as far as it went.
-                    let until = bounds.to.map_or(now, |to| to.min(now));
-                    let since = bounds.from.unwrap_or(until.saturating_sub(USUAL_LENGTH));
-                    (DigestWindow::one_off(since, until, head.0), Some(query))
-                }
-            };
-            ReportReader::new(log, options, query).read(now, window, head)
-        })
-    }
-
     /// How many events it tells of.
     pub(crate) fn event_count(&self) -> u64 {
         self.total + self.late_count
     }
-}
-
-/// Where a head is known that a mail has carried out, or is about to.
-pub(super) const ANCHOR_PLACE: &str = "digest";
-
-/// The digests that were begun, in the order of the heads that they read.
-fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
-    let published = log.published_heads(ANCHOR_PLACE)?;
-    Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
-}
-
-/// Every outcome of a digest that the log has, in the order of their ids.
-///
-/// # Errors
-/// That the log cannot be read.
-pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
-    let mut events = log.own_events(outcome::SENT_ACTION)?;
-    events.extend(log.own_events(outcome::FAILED_ACTION)?);
-    events.sort_by_key(|event| event.id);
-    Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
 }

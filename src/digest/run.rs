@@ -17,10 +17,11 @@ use crate::digest::deliver::DeliveryFailure;
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::reader;
+use crate::digest::reader::ANCHOR_PLACE;
 use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
-use crate::digest::report::ANCHOR_PLACE;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
@@ -202,7 +203,7 @@ fn prepare(
         Err(error) => {
             // That it cannot be written is the cause where it cannot be read either.
             let Ok(log) = (doors.open_to_read)() else { return Err(error) };
-            let report = DigestReport::read(&log, job.coverage, job.now, &options)?;
+            let report = reader::read_report(&log, job.coverage, job.now, &options)?;
             let unwritten = Some(error);
             return Ok(Some(PreparedDigest {
                 log: None,
@@ -217,7 +218,7 @@ fn prepare(
         Ok(None) => return Ok(None),
         Err(error) => (None, Some(error)),
     };
-    let report = DigestReport::read(&log, job.coverage, job.now, &options)?;
+    let report = reader::read_report(&log, job.coverage, job.now, &options)?;
     // An empty log has no event to hold against a head.
     if report.head.0.0 > 0
         && let Err(error) = anchor_head(&mut log, &report, job)

@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::reader;
 use crate::digest::render_options::LowDiskSpace;
 use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
@@ -12,7 +13,6 @@ use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
-use crate::digest::report::history;
 use crate::digest::template_context::TemplateContext;
 use crate::event::Action;
 use crate::event::NewEvent;
@@ -58,7 +58,7 @@ impl SampleLog {
 
     fn report_with(&self, now: &str, kinds: &ActivityKinds, scope: Coverage<'_>) -> DigestReport {
         let options = ReportOptions { kinds, top: 6, per_kind: 4 };
-        DigestReport::read(&self.log, scope, time(now), &options).unwrap()
+        reader::read_report(&self.log, scope, time(now), &options).unwrap()
     }
 
     /// Records what became of the digest that a report is.
@@ -339,7 +339,7 @@ THE LOG ITSELF
   digest at Wed 18 Nov 06:00 failed
   digest at Tue 17 Nov 06:00 sent
 "#);
-    assert_eq!(history(&sample.log).unwrap().len(), 2);
+    assert_eq!(reader::history(&sample.log).unwrap().len(), 2);
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl LogContents {
                 head,
                 last_recorded: log.event(head.0)?,
                 last_occurred: log.page(&Query::default(), &page)?.pop(),
-                digests: digest::report::history(log)?,
+                digests: digest::reader::history(log)?,
                 last_sweep: log.own_events("retention.sweep")?.pop(),
             })
         })
