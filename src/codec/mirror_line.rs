@@ -16,9 +16,6 @@ use crate::time::Zone;
 /// How much of a title stands in the head, in characters: all of it is in the JSON.
 const MAX_HEADER_CHARS: usize = 1000;
 
-/// More letters than any level has.
-const MAX_LEVEL_LETTERS: usize = 20;
-
 /// The identifier of an event without a tenant, where no default is set.
 const DEFAULT_IDENTIFIER: &str = "activity";
 
@@ -76,7 +73,7 @@ pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String
     if has("event_id") && has("action") {
         return jsonl::decode(object, zone);
     }
-    wsal::to_event(&LineHeader::parse(head)?, members, zone)
+    wsal::decode(head, members, zone)
 }
 
 /// Whether a line that could be read, and that nothing ends, may have been cut off behind an object
@@ -128,40 +125,4 @@ fn split_json(line: &str) -> (&str, Option<&str>) {
         }
     }
     (line, None)
-}
-
-/// The part of a line before its JSON.
-pub(super) struct LineHeader<'a> {
-    pub time: &'a str,
-    pub identifier: &'a str,
-    pub level: &'a str,
-    pub message: &'a str,
-}
-
-impl<'a> LineHeader<'a> {
-    fn parse(head: &'a str) -> Result<Self, String> {
-        let parts = || {
-            let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
-            let rest = rest.trim_ascii_start();
-            // The identifier may hold dots and colons, the message anything.
-            rest.match_indices(':').find_map(|(colon, _)| {
-                let before = &rest[..colon];
-                let letters = before
-                    .bytes()
-                    .rev()
-                    .take(MAX_LEVEL_LETTERS)
-                    .take_while(u8::is_ascii_alphabetic);
-                let (identifier, level) = before.split_at(colon - letters.count());
-                let identifier = identifier.strip_suffix('.')?;
-                wsal::parse_level(level)?;
-                Some(LineHeader {
-                    time,
-                    identifier,
-                    level,
-                    message: rest[colon + 1..].trim_ascii(),
-                })
-            })
-        };
-        parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
-    }
 }

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
-use crate::codec::mirror_line::LineHeader;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::builder::InputValue;
@@ -23,27 +22,68 @@ use crate::time::Zone;
 /// A member of the JSON: its name, and its value as JSON text.
 type JsonMember<'a> = (Cow<'a, str>, &'a str);
 
+/// More letters than any level has.
+const MAX_LEVEL_LETTERS: usize = 20;
+
 /// The severity of a level: Monolog's eight are syslog's, but that WP Activity Log writes ALERT for
 /// what it calls high.
-pub(super) fn parse_level(level: &str) -> Option<Severity> {
+fn parse_level(level: &str) -> Option<Severity> {
     if level.eq_ignore_ascii_case("alert") { Some(Severity::High) } else { Severity::parse(level) }
 }
 
-/// Makes the event of a line that is not ours.
+/// Makes the event of a line that this program did not write. `head` is the part of the line before
+/// its JSON, `members` are those of the JSON.
 ///
 /// # Errors
 /// The reason.
-pub(super) fn to_event(
-    head: &LineHeader<'_>,
+pub(super) fn decode(
+    head: &str,
     members: Vec<JsonMember<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
+    let head = &LineHeader::parse(head)?;
     let is_wsal =
         members.iter().any(|(name, _)| matches!(name.as_ref(), "Code" | "Object" | "EventType"));
     if is_wsal {
         MonologContext::new(members)?.into_event(head, zone)
     } else {
         event_with_our_names(head, members, zone)
+    }
+}
+
+/// The part of a line before its JSON.
+struct LineHeader<'a> {
+    time: &'a str,
+    identifier: &'a str,
+    level: &'a str,
+    message: &'a str,
+}
+
+impl<'a> LineHeader<'a> {
+    fn parse(head: &'a str) -> Result<Self, String> {
+        let parts = || {
+            let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
+            let rest = rest.trim_ascii_start();
+            // The identifier may hold dots and colons, the message anything.
+            rest.match_indices(':').find_map(|(colon, _)| {
+                let before = &rest[..colon];
+                let letters = before
+                    .bytes()
+                    .rev()
+                    .take(MAX_LEVEL_LETTERS)
+                    .take_while(u8::is_ascii_alphabetic);
+                let (identifier, level) = before.split_at(colon - letters.count());
+                let identifier = identifier.strip_suffix('.')?;
+                parse_level(level)?;
+                Some(LineHeader {
+                    time,
+                    identifier,
+                    level,
+                    message: rest[colon + 1..].trim_ascii(),
+                })
+            })
+        };
+        parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
     }
 }
 
