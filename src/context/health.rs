@@ -9,7 +9,6 @@ use anyhow::Result;
 
 use crate::context::Context;
 use crate::context::free_space;
-use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::doctor;
@@ -25,7 +24,7 @@ impl Context {
     /// Sends a mail that tries the digest's way to an address, and returns what to say of it.
     ///
     /// # Errors
-    /// As [`Context::mail_settings`] and [`deliver::deliver`]; a recipient that was turned away.
+    /// As [`Context::mail_settings`] and [`MailSettings::send`](crate::digest::mail_settings::MailSettings::send); a recipient that was turned away.
     pub(crate) fn send_test_mail(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
@@ -43,8 +42,7 @@ impl Context {
             format!("test,{}", self.now),
             &format!("{}.test", self.now.as_nanos()),
         );
-        let pause = &mut thread::sleep;
-        let sent = deliver::deliver(&post.transport, &mail, &post.retry_policy, self.now, pause)?;
+        let sent = post.send(&mail, self.now, &mut thread::sleep)?;
         if let Some(refused) = sent.refused.first() {
             let what =
                 format!("the mail was not taken for {}: {}", refused.address, refused.reason);

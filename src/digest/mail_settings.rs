@@ -7,6 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config;
+use crate::digest::deliver;
+use crate::digest::deliver::Delivery;
+use crate::digest::deliver::DeliveryFailure;
 use crate::digest::deliver::Mail;
 use crate::digest::deliver::Mailbox;
 use crate::digest::deliver::RetryPolicy;
@@ -18,6 +21,7 @@ use crate::digest::rendered_mail::RenderedMail;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 const SENDGRID_URL: &str = "https://api.sendgrid.com";
 const SENDMAIL_COMMAND: [&str; 3] = ["/usr/sbin/sendmail", "-t", "-i"];
@@ -36,7 +40,7 @@ pub(crate) struct MailCredentials<'a> {
 #[derive(Debug)]
 pub(crate) struct MailSettings {
     pub transport: Transport,
-    pub retry_policy: RetryPolicy,
+    retry_policy: RetryPolicy,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
@@ -84,17 +88,31 @@ impl MailSettings {
         self.to.iter().map(Mailbox::to_string).collect()
     }
 
-    /// A page as the mail that carries it. No other mail is called `unique`.
-    pub(crate) fn compose(&self, page: RenderedMail, window: String, unique: &str) -> Mail {
+    /// Addresses a rendered mail. `unique` must be used for no other mail.
+    pub(crate) fn compose(&self, rendered: RenderedMail, window_id: String, unique: &str) -> Mail {
         Mail {
             message_id: Mail::new_message_id(unique, &self.from),
             from: self.from.clone(),
             to: self.to.clone(),
-            subject: page.subject,
-            text: page.text,
-            html: page.html,
-            window_id: window,
+            subject: rendered.subject,
+            text: rendered.text,
+            html: rendered.html,
+            window_id,
         }
+    }
+
+    /// Sends a mail that [`Self::compose`] addressed. `now` is the beginning; `pause` waits between
+    /// the attempts.
+    ///
+    /// # Errors
+    /// The mail was not sent, as far as is known.
+    pub(crate) fn send(
+        &self,
+        mail: &Mail,
+        now: Timestamp,
+        pause: &mut dyn FnMut(Duration),
+    ) -> Result<Delivery, DeliveryFailure> {
+        deliver::deliver(&self.transport, mail, &self.retry_policy, now, pause)
     }
 }
 
