@@ -15,6 +15,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use lettre::address::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
@@ -23,6 +25,7 @@ use lettre::transport::smtp::client::{
 };
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::ClientId;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::mail::EncodedMail;
@@ -98,7 +101,7 @@ impl Smtp {
         if url.password().is_some() {
             return Err("holds a password, which belongs in a file".to_owned());
         }
-        let user = percent_decode(url.username())?;
+        let user = decode_user(url.username())?;
         let login = match (user.is_empty(), password) {
             (true, None) => None,
             (false, Some(password)) => Some(Login { user, password }),
@@ -213,7 +216,7 @@ impl Login {
     fn redact(&self, foreign: &str) -> String {
         let plain = format!("\0{}\0{}", self.user, self.password.reveal());
         let mut text = self.password.redact(foreign);
-        for encoded in [base64(plain.as_bytes()), base64(self.password.reveal().as_bytes())] {
+        for encoded in [&plain, self.password.reveal()].map(|text| BASE64_STANDARD.encode(text)) {
             if let Ok(encoded) = Secret::new(&encoded, "password") {
                 text = encoded.redact(&text);
             }
@@ -362,38 +365,19 @@ fn client_id() -> ClientId {
         .map_or_else(ClientId::default, ClientId::Domain)
 }
 
-/// The user of a URL, in which an `@` is written `%40`.
-fn percent_decode(text: &str) -> Result<String, String> {
-    let wrong = || "has a user with a broken %-escape".to_owned();
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(wrong()) };
-        bytes.push(u8::try_from(high * 16 + low).map_err(|_| wrong())?);
-    }
-    let user = String::from_utf8(bytes).map_err(|_| wrong())?;
+/// Decodes the user of a URL, in which an `@` is written `%40`.
+fn decode_user(encoded: &str) -> Result<String, String> {
+    let is_escape = |rest: &str| {
+        rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let user = percent_decode_str(encoded)
+        .decode_utf8()
+        .ok()
+        // The decoder leaves a broken escape as it is.
+        .filter(|_| encoded.split('%').skip(1).all(is_escape))
+        .ok_or("has a user with a broken %-escape")?;
     if user.contains(char::is_control) {
         return Err("has a user with a control character".to_owned());
     }
-    Ok(user)
-}
-
-/// Base64, to find a password in what a server echoes.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let index = usize::try_from(bits >> (18 - 6 * place) & 63).expect("six bits");
-            out.push(if place > three.len() { '=' } else { char::from(ALPHABET[index]) });
-        }
-    }
-    out
+    Ok(user.into_owned())
 }
