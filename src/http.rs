@@ -7,15 +7,22 @@
 //!
 //! Trusted are the authorities of the host, and Mozilla's as built in where the host has none.
 
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::Agent;
+use ureq::Body;
+use ureq::SendBody;
+use ureq::Timeout;
 use ureq::http::StatusCode;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, SendBody, Timeout};
-use url::{Host, Url};
+use ureq::tls::Certificate;
+use ureq::tls::RootCerts;
+use ureq::tls::TlsConfig;
+use url::Host;
+use url::Url;
 
 use crate::failure;
 use crate::retry;

@@ -4,7 +4,8 @@
 //! together. What the service itself asked for wins. No wait is longer than [`MAX_WAIT`]; how often
 //! is tried, and what is worth trying again, the callers decide.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 /// A night's job does not wait longer than this for anything.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);

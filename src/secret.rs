@@ -5,15 +5,21 @@
 //! one leaves no core, and others of its user can't look into its memory.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::DumpableBehavior;
+use rustix::process::set_dumpable_behavior;
 
-use crate::failure::{self, Exit, Failure};
+use crate::failure;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 
 /// No key of a service is longer; what is longer is another file.
@@ -127,7 +133,8 @@ fn read_text(file: File) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs;
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::error::ParseError;
-use super::pattern::Pattern;
+use crate::query::error::ParseError;
+use crate::query::pattern::Pattern;
 
 /// A piece of a query without its quotes.
 #[derive(Debug, Default)]

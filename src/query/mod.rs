@@ -36,14 +36,14 @@ use crate::event::Source;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use error::QueryError;
-pub(crate) use parse::QUALIFIERS;
-use pattern::NamePattern;
-use pattern::Pattern;
-use pattern::TargetPattern;
-use value::AddressSet;
-use value::EventProperty;
-use value::ValueRange;
+pub(crate) use crate::query::error::QueryError;
+pub(crate) use crate::query::parse::QUALIFIERS;
+use crate::query::pattern::NamePattern;
+use crate::query::pattern::Pattern;
+use crate::query::pattern::TargetPattern;
+use crate::query::value::AddressSet;
+use crate::query::value::EventProperty;
+use crate::query::value::ValueRange;
 
 /// Which events are meant. The default means all.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,6 +9,7 @@ use std::ops::RangeInclusive;
 use crate::event::EventId;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::query::error;
 use crate::query::pattern::Pattern;
 use crate::text;
 
@@ -110,9 +111,8 @@ pub(super) fn parse_range<T: RangeValue>(
     alone: impl Fn(T) -> ValueRange<T>,
 ) -> Result<ValueRange<T>, RangeError<'_>> {
     let read = |part| {
-        T::parse_value(part).ok_or_else(|| {
-            (part, format!("{} is not {}", super::error::quoted(part), T::DESCRIPTION))
-        })
+        T::parse_value(part)
+            .ok_or_else(|| (part, format!("{} is not {}", error::quoted(part), T::DESCRIPTION)))
     };
     let none = |side, limit: T| (text, format!("nothing is {side} {limit}"));
     if let Some(value) = text.strip_prefix(">=") {
@@ -133,7 +133,7 @@ pub(super) fn parse_range<T: RangeValue>(
         Some((from, to)) if !from.is_empty() => {
             let (from, to) = (read(from)?, read(to)?);
             if from > to {
-                return Err((text, format!("{} runs backwards", super::error::quoted(text))));
+                return Err((text, format!("{} runs backwards", error::quoted(text))));
             }
             Ok(ValueRange { from, to })
         }
@@ -170,7 +170,7 @@ pub(super) fn parse_statuses<'a>(
         }
     }
     if ranges.is_empty() {
-        return Err((text, format!("{} is not {}", super::error::quoted(text), u16::DESCRIPTION)));
+        return Err((text, format!("{} is not {}", error::quoted(text), u16::DESCRIPTION)));
     }
     Ok(ranges)
 }

@@ -5,16 +5,22 @@
 //! before `lettre` encodes and folds them.
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use lettre::Message;
 use lettre::address::Address;
-use lettre::message::header::{
-    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
-};
-use lettre::message::{Body, MultiPart, SinglePart};
+use lettre::message::Body;
+use lettre::message::MultiPart;
+use lettre::message::SinglePart;
+use lettre::message::header::ContentTransferEncoding;
+use lettre::message::header::ContentType;
+use lettre::message::header::HeaderName;
+use lettre::message::header::HeaderValue;
+use lettre::message::header::MIME_VERSION_1_0;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 use crate::time::Timestamp;
 

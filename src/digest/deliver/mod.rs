@@ -22,22 +22,25 @@ mod tests;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use lettre::address::Address;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::http::Timeouts;
 use crate::retry;
 use crate::text;
 use crate::time::Timestamp;
 
-use mail::EncodedMail;
+use crate::digest::deliver::mail::EncodedMail;
 
-pub(crate) use mail::{Mail, Mailbox};
-pub(crate) use sendgrid::SendGrid;
-pub(crate) use sendmail::Sendmail;
-pub(crate) use smtp::Smtp;
+pub(crate) use crate::digest::deliver::mail::Mail;
+pub(crate) use crate::digest::deliver::mail::Mailbox;
+pub(crate) use crate::digest::deliver::sendgrid::SendGrid;
+pub(crate) use crate::digest::deliver::sendmail::Sendmail;
+pub(crate) use crate::digest::deliver::smtp::Smtp;
 
 /// The longest text of a service that is passed on, in columns.
 const MAX_FOREIGN_COLUMNS: usize = 300;

@@ -8,10 +8,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mail::{AUTO_GENERATED, AUTO_SUBMITTED_HEADER, Mail, Mailbox, WINDOW_HEADER};
-use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
-use crate::failure::{Exit, Failure};
-use crate::http::{Client, Endpoint, Response, Timeouts};
+use crate::digest::deliver::AcceptedMail;
+use crate::digest::deliver::AttemptFailure;
+use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::mail::AUTO_GENERATED;
+use crate::digest::deliver::mail::AUTO_SUBMITTED_HEADER;
+use crate::digest::deliver::mail::Mail;
+use crate::digest::deliver::mail::Mailbox;
+use crate::digest::deliver::mail::WINDOW_HEADER;
+use crate::digest::deliver::sanitize;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::http::Client;
+use crate::http::Endpoint;
+use crate::http::Response;
+use crate::http::Timeouts;
 use crate::secret::Secret;
 use crate::text;
 

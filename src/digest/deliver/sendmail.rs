@@ -5,20 +5,40 @@
 //! error is what a failure is told with. Exit 75 (`EX_TEMPFAIL`) is worth another try, no other is.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use rustix::process::Signal;
+use rustix::process::kill_process_group;
+use rustix::process::pidfd_open;
 
-use super::mail::EncodedMail;
-use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
-use crate::failure::{self, Exit, Failure};
+use crate::digest::deliver::AcceptedMail;
+use crate::digest::deliver::AttemptFailure;
+use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::mail::EncodedMail;
+use crate::digest::deliver::sanitize;
+use crate::failure;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";

@@ -10,7 +10,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -19,19 +20,29 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use lettre::address::Address;
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::{Credentials, Mechanism};
-use lettre::transport::smtp::client::{
-    CertificateStore, SmtpConnection, TlsParameters, TlsParametersBuilder,
-};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::authentication::Mechanism;
+use lettre::transport::smtp::client::CertificateStore;
+use lettre::transport::smtp::client::SmtpConnection;
+use lettre::transport::smtp::client::TlsParameters;
+use lettre::transport::smtp::client::TlsParametersBuilder;
+use lettre::transport::smtp::commands::Data;
+use lettre::transport::smtp::commands::Mail;
+use lettre::transport::smtp::commands::Rcpt;
 use lettre::transport::smtp::extension::ClientId;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::mail::EncodedMail;
-use super::{AcceptedMail, AttemptFailure, AttemptResult, RefusedRecipient, sanitize};
-use crate::failure::{Exit, Failure};
-use crate::http::{self, Timeouts};
+use crate::digest::deliver::AcceptedMail;
+use crate::digest::deliver::AttemptFailure;
+use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::RefusedRecipient;
+use crate::digest::deliver::mail::EncodedMail;
+use crate::digest::deliver::sanitize;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::http;
+use crate::http::Timeouts;
 use crate::secret::Secret;
 use crate::text;
 
