@@ -386,7 +386,7 @@ proptest! {
             let written = &written[..cut.index(written.len() + 1)];
             let seen = decode_all(written, reading, 1 << 20);
             prop_assert_eq!(&decode_all(written, reading, step), &seen);
-            // What was cut off in the middle is never taken for a whole.
+            // A record that was cut in the middle is never taken for a complete one.
             for seen in &seen {
                 let is_refused = matches!(
                     seen,
