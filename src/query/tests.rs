@@ -25,7 +25,7 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 fn parse(text: &str) -> Query {
-    try_parse(text).unwrap_or_else(|told| panic!("{told}"))
+    try_parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn parse_flags(flags: &[(&str, &str)]) -> Query {
@@ -282,7 +282,7 @@ fn joined_queries_must_both_hold() {
 }
 
 #[test]
-fn queries_made_of_values_are_those_that_text_says() {
+fn queries_of_values_equal_those_of_text() {
     let (since, until) = (NOW.saturating_sub(Span::from_seconds(60)), NOW);
     for (query, text) in [
         (Query::between(since, until), format!("since:{since} until:{until}")),
