@@ -9,7 +9,8 @@ use crate::query::TextField;
 use crate::text;
 use crate::time::Timestamp;
 
-/// The command that shows what a query finds, times in full so that the counts agree.
+/// Returns the command that lists the events of a query. Its times are exact, so that it lists as
+/// many events as the digest counts.
 pub(super) fn list_command(
     query: &str,
     since: Option<Timestamp>,
@@ -24,9 +25,9 @@ pub(super) fn list_command(
     command
 }
 
-/// `asked`, which may name actions, and all that a one-off digest is about but times and actions.
-pub(super) fn narrow_query(asked: &str, query: Option<&Query>) -> String {
+/// Narrows the text of a query by the query of a one-off digest, without its times and its actions.
+pub(super) fn narrow_query(text: &str, query: Option<&Query>) -> String {
     let is_other = |term: &&Term| !matches!(term.predicate, Predicate::Text(TextField::Action, _));
     let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
-    terms.fold(asked.to_owned(), |all, term| format!("{all} {term}"))
+    terms.fold(text.to_owned(), |narrowed, term| format!("{narrowed} {term}"))
 }

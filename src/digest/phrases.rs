@@ -41,7 +41,7 @@ fn escape_and_truncate(text: &str, columns: usize) -> String {
     text::truncate(&text::escape(text), columns).into_owned()
 }
 
-/// A person by the label, else by the id.
+/// Returns the label of a person, or else the id.
 pub(super) fn format_party(party: &Party) -> String {
     match (&party.label, &party.id) {
         (Some(label), _) => escape_label(label),
@@ -50,14 +50,14 @@ pub(super) fn format_party(party: &Party) -> String {
     }
 }
 
-/// `18,412 events`.
+/// Returns a count with its noun: `18,412 events`.
 pub(super) fn format_count(count: u64, noun: &str) -> String {
-    let worded = text::plural(count, noun);
-    let noun = worded.trim_start_matches(|c: char| c.is_ascii_digit());
+    let phrase = text::plural(count, noun);
+    let noun = phrase.trim_start_matches(|c: char| c.is_ascii_digit());
     format!("{}{noun}", text::format_thousands(count))
 }
 
-/// Bytes as a person reads them: `112 MiB`.
+/// Returns a number of bytes for people: `112 MiB`.
 pub(crate) fn format_bytes(count: u64) -> String {
     let unit = ["KiB", "MiB", "GiB", "TiB"]
         .into_iter()
@@ -70,14 +70,14 @@ pub(crate) fn format_bytes(count: u64) -> String {
     }
 }
 
-/// Whether the window is a day, give or take a change of the clocks and what cron is late.
+/// Whether the window is one day long, give or take a change of the clocks and the delay of cron.
 pub(super) fn is_a_day(window: &DigestWindow) -> bool {
     let longest = window::LONGEST_WITHOUT_GAP.as_seconds();
     let shortest = 2 * window::USUAL_LENGTH.as_seconds() - longest;
     (shortest..=longest).contains(&(window.length_nanos().unsigned_abs() / SECOND))
 }
 
-/// The length of the window in words: `24 hours`, `3 days`, `20 minutes`.
+/// Returns the length of the window: `24 hours`, `3 days`, `20 minutes`.
 pub(super) fn format_length(window: &DigestWindow) -> String {
     let nanos = window.length_nanos().unsigned_abs();
     let hours = (nanos + HOUR / 2) / HOUR;
@@ -90,7 +90,7 @@ pub(super) fn format_length(window: &DigestWindow) -> String {
     }
 }
 
-/// `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
+/// Returns both ends of the window: `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
 pub(super) fn format_span(window: &DigestWindow, zone: &Zone) -> String {
     let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
     let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));

@@ -1,22 +1,22 @@
-//! The caller's part of a mail: the site, the zone, and what it warns of.
+//! The options of a mail that come from the caller: the site, the zone, and warnings.
 
 use crate::time::Zone;
 
-/// How a page is written.
+/// The options for rendering a report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RenderOptions<'a> {
-    /// What names the log.
+    /// The name of the log.
     pub site: &'a str,
     pub zone: &'a Zone,
-    /// Who acts where nobody does.
+    /// The label of an actor where the system acted.
     pub system_label: &'a str,
-    /// Given when less is left for the log than should be.
+    /// Present where less space is left than the config asks for.
     pub low_disk_space: Option<LowDiskSpace>,
-    /// The sentence that says that the log cannot be written, and why.
+    /// The sentence that says why the log cannot be written. Present where it cannot.
     pub write_failure_notice: Option<&'a str>,
 }
 
-/// The bytes that are left for the log, and those that the config asks for.
+/// The bytes that are left for the log, and the bytes that the config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LowDiskSpace {
     pub free: u64,
