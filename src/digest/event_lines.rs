@@ -1,4 +1,5 @@
-//! One line for one event: when, who, what, where. The log's own events in words.
+//! Formats events as lines: the time, the person, the action and the target. The log's own events
+//! become phrases.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -19,21 +20,21 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// An event.
+/// An event as a line of a mail.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EventLine {
-    /// `05:41`, with its day where the window is longer than one.
+    /// `05:41`, with the day where the window is not one day long.
     pub time: String,
     /// `James Compton (by Jerome Cruz)`.
     pub who: String,
-    /// The title, else the action, with the status where it failed: `Signed in (401)`.
+    /// The title or else the action, with the status of a failure: `Signed in (401)`.
     pub what: String,
-    /// The record, else where it came from; may be empty.
+    /// The target, or else the network that the event came from; may be empty.
     pub target: String,
     pub failed: bool,
 }
 
-/// Writes the lines of one digest.
+/// Formats the lines of one digest.
 pub(super) struct EventLineFormatter<'a> {
     zone: &'a Zone,
     system_label: &'a str,
@@ -41,22 +42,22 @@ pub(super) struct EventLineFormatter<'a> {
 }
 
 impl<'a> EventLineFormatter<'a> {
-    pub(super) fn new(setting: &RenderOptions<'a>, window: &DigestWindow) -> Self {
-        let clock =
+    pub(super) fn new(options: &RenderOptions<'a>, window: &DigestWindow) -> Self {
+        let time_style =
             if phrases::is_a_day(window) { TimeFormat::TimeOfDay } else { TimeFormat::WeekdayTime };
-        Self { zone: setting.zone, system_label: setting.system_label, time_style: clock }
+        Self { zone: options.zone, system_label: options.system_label, time_style }
     }
 
     pub(super) fn format_event(&self, event: &Event) -> EventLine {
         self.format_event_in_style(event, self.time_style)
     }
 
-    /// With the day and the clock, for what occurred outside the window.
+    /// Formats an event that occurred outside the window, with its day.
     pub(super) fn format_event_with_day(&self, event: &Event) -> EventLine {
         self.format_event_in_style(event, TimeFormat::WeekdayTime)
     }
 
-    fn format_event_in_style(&self, event: &Event, clock: TimeFormat) -> EventLine {
+    fn format_event_in_style(&self, event: &Event, time_style: TimeFormat) -> EventLine {
         let failed = event.is_failed();
         let what = event.title.as_deref().unwrap_or(&event.action.slug);
         let mut what = phrases::escape_label(what);
@@ -71,7 +72,7 @@ impl<'a> EventLineFormatter<'a> {
             .map(format_target)
             .or_else(|| event.ip.as_deref().map(format_network));
         EventLine {
-            time: self.zone.format(event.occurred_at, clock),
+            time: self.zone.format(event.occurred_at, time_style),
             who: self.format_actor(event),
             what,
             target: target.unwrap_or_default(),
@@ -91,7 +92,7 @@ impl<'a> EventLineFormatter<'a> {
         }
     }
 
-    /// `auth.login_failed by James Compton, last at 05:12`.
+    /// Formats repeated failures: `auth.login_failed, James Compton, last at 05:12`.
     pub(super) fn format_failed_attempts(&self, failed: &FailedAttempts) -> String {
         let action = phrases::escape_label(&failed.action);
         let who = failed
@@ -105,7 +106,7 @@ impl<'a> EventLineFormatter<'a> {
         self.zone.format(at, self.time_style)
     }
 
-    /// What the log did about itself, in words: `export of 412 events by alice at 16:20`.
+    /// Formats one of the log's own events: `export of 412 events by alice at 16:20`.
     pub(super) fn format_own_event(&self, event: &Event) -> String {
         let payload = event.payload.as_ref().map(|payload| payload.as_str()).unwrap_or("{}");
         let payload: Value = serde_json::from_str(payload).unwrap_or_default();
@@ -147,8 +148,7 @@ fn format_target(target: &Target) -> String {
     }
 }
 
-/// The network of an address: a mail lies about for years, and where somebody lives is nobody's
-/// business there.
+/// Returns the network of an address. A mail is kept for years and must not tell where a person lives.
 fn format_network(ip: &str) -> String {
     match ip.parse() {
         Ok(IpAddr::V4(ip)) => {

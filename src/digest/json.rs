@@ -1,4 +1,7 @@
-//! A report as one JSON object, for programs: the data of the report, not the words of the mail.
+//! Writes a report as one JSON object for programs: its data, not the texts of the mail.
+//!
+//! ## Compatibility
+//! Programs read these names. They are only added to.
 
 use serde_json::Value;
 use serde_json::json;
@@ -9,8 +12,8 @@ use crate::event::Party;
 use crate::text;
 
 impl DigestReport {
-    /// The report as one object. Times are RFC 3339 in UTC, what is absent is left out; `encode`
-    /// writes an event as a listing would.
+    /// Returns the report as one object. Times are RFC 3339 in UTC, and absent values are left out.
+    /// `encode` writes an event as a listing does.
     pub(crate) fn to_json(&self, site: &str, encode: impl Fn(&Event, &mut String)) -> String {
         let events = |events: &[Event]| -> Value {
             let event = |event: &Event| {
@@ -87,7 +90,7 @@ fn party_to_json(party: &Party) -> Value {
     without_nulls(json!({"id": party.id, "label": party.label}))
 }
 
-/// An object without its members that are null; those deeper down may be an event's own.
+/// Removes the members of an object that are null. Deeper ones stay, because an event may have them.
 fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());

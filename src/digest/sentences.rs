@@ -1,4 +1,4 @@
-//! The sentences of a digest.
+//! The sentences of a digest. A sentence is empty where there is nothing to say.
 
 use std::collections::HashMap;
 
@@ -19,12 +19,12 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// How many sign-ins fail for one person before somebody should look.
+/// The failed sign-ins of one person that need a look.
 const MIN_FAILED_SIGN_INS: u64 = 2;
-/// How many people, and how many failed digests, are named among what needs a look.
+/// The most people, and the most failed digests, that are named among what needs a look.
 const MAX_NAMED: usize = 5;
 
-/// What stands in front of the subject when there is a gap: `covers 3 days`.
+/// Returns the prefix of the subject of a digest that covers a gap: `covers 3 days`.
 pub(super) fn gap_prefix(window: &DigestWindow) -> String {
     match &window.gap {
         None => String::new(),
@@ -32,20 +32,20 @@ pub(super) fn gap_prefix(window: &DigestWindow) -> String {
             format!("covers {}", phrases::format_length(window))
         }
         Some(DigestGap { failed, unrecorded, longer_than_a_day: false }) => {
-            let (count, sort) = match failed.len() {
+            let (count, kind) = match failed.len() {
                 0 => (unrecorded.len(), "unrecorded"),
                 count => (count, "failed"),
             };
-            match (count, sort) {
+            match (count, kind) {
                 (1, "failed") => "after a failed digest".to_owned(),
-                (1, sort) => format!("after an {sort} digest"),
-                (count, sort) => format!("after {count} {sort} digests"),
+                (1, kind) => format!("after an {kind} digest"),
+                (count, kind) => format!("after {count} {kind} digests"),
             }
         }
     }
 }
 
-/// The sentence of a window without an event.
+/// Returns the sentence of a window without events.
 pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String {
     if report.total > 0 {
         return String::new();
@@ -65,12 +65,12 @@ pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String
     }
 }
 
-/// What a one-off digest is about.
+/// Returns the query of a one-off digest for people.
 pub(super) fn describe_query(query: &Query, zone: &Zone) -> String {
     phrases::escape_sentence(&query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)))
 }
 
-/// `And 3 actions more with 12 events.`
+/// Returns the sentence `And 3 actions more with 12 events.`
 pub(super) fn omitted_actions_sentence((actions, events): (u64, u64)) -> String {
     if actions == 0 {
         return String::new();
@@ -82,7 +82,7 @@ pub(super) fn omitted_actions_sentence((actions, events): (u64, u64)) -> String 
     )
 }
 
-/// `No sign-ups, comments or bookings.`
+/// Returns the sentence `No sign-ups, comments or bookings.`
 pub(super) fn empty_kinds_sentence(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| uncapitalize(name)).collect();
     match names.as_slice() {
@@ -92,7 +92,7 @@ pub(super) fn empty_kinds_sentence(names: &[String]) -> String {
     }
 }
 
-/// A name without its capital, unless it is an abbreviation.
+/// Returns a name with a small first letter, unless it is an abbreviation.
 fn uncapitalize(name: &str) -> String {
     let name = phrases::escape_label(name);
     let mut letters = name.chars();
@@ -104,6 +104,7 @@ fn uncapitalize(name: &str) -> String {
     }
 }
 
+/// Returns the sentence on events that are dated after the window.
 pub(super) fn ahead_sentence(count: u64) -> String {
     match count {
         0 => String::new(),
@@ -115,40 +116,45 @@ pub(super) fn ahead_sentence(count: u64) -> String {
     }
 }
 
-/// What needs a look, the gravest first.
+/// Returns the sentences on what needs a look, the most serious first.
 pub(super) fn needs_a_look(
     report: &DigestReport,
-    setting: &RenderOptions<'_>,
+    options: &RenderOptions<'_>,
     lines: &EventLineFormatter<'_>,
 ) -> Vec<String> {
     let window = &report.window;
-    let mut looks = Vec::new();
-    looks.extend(setting.write_failure_notice.map(|sentence| phrases::escape_sentence(sentence)));
-    if let Some(LowDiskSpace { free, required: wanted }) = setting.low_disk_space {
-        let (free, wanted) = (phrases::format_bytes(free), phrases::format_bytes(wanted));
-        looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));
+    let mut sentences = Vec::new();
+    sentences
+        .extend(options.write_failure_notice.map(|sentence| phrases::escape_sentence(sentence)));
+    if let Some(LowDiskSpace { free, required }) = options.low_disk_space {
+        let (free, required) = (phrases::format_bytes(free), phrases::format_bytes(required));
+        sentences
+            .push(format!("Only {free} are left for the log, less than the {required} asked for."));
     }
-    looks.extend(gap_sentences(window, setting.zone));
-    looks.extend(
+    sentences.extend(gap_sentences(window, options.zone));
+    sentences.extend(
         report
             .gone_quiet
             .iter()
-            .map(|quiet| gone_quiet_sentence(quiet, report.made_at, setting.zone)),
+            .map(|quiet| gone_quiet_sentence(quiet, report.made_at, options.zone)),
     );
     if report.critical > 0 {
-        let asked = list_command::narrow_query("severity:critical", report.query.as_ref());
-        let command = list_command::list_command(&asked, Some(window.since), Some(window.until));
-        looks.push(format!(
+        let query = list_command::narrow_query("severity:critical", report.query.as_ref());
+        let command = list_command::list_command(&query, Some(window.since), Some(window.until));
+        sentences.push(format!(
             "{}: {command}",
             phrases::format_count(report.critical, "critical event")
         ));
     }
-    looks.extend(failed_sign_in_sentences(report));
-    let is_trouble = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
-    let trouble =
-        report.own_events.iter().filter(|event| is_trouble(&event.action.slug)).take(MAX_NAMED);
-    looks.extend(trouble.map(|event| to_sentence(&lines.format_own_event(event))));
-    looks
+    sentences.extend(failed_sign_in_sentences(report));
+    let is_mirror_failure = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
+    let mirror_failures = report
+        .own_events
+        .iter()
+        .filter(|event| is_mirror_failure(&event.action.slug))
+        .take(MAX_NAMED);
+    sentences.extend(mirror_failures.map(|event| to_sentence(&lines.format_own_event(event))));
+    sentences
 }
 
 fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
@@ -162,10 +168,10 @@ fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
         ));
     }
     for failed in gap.failed.iter().take(MAX_NAMED) {
-        let why = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
-        let why = why.map(|why| phrases::escape_label(why)).unwrap_or_default();
+        let reason = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
+        let reason = reason.map(|reason| phrases::escape_label(reason)).unwrap_or_default();
         sentences.push(format!(
-            "The digest of {} could not be sent ({}: {why}); this one has its events.",
+            "The digest of {} could not be sent ({}: {reason}); this one has its events.",
             zone.format(failed.at, TimeFormat::WeekdayTime),
             phrases::escape_label(&failed.outcome.transport),
         ));
@@ -198,16 +204,16 @@ fn gone_quiet_sentence(quiet: &QuietActivity, now: Timestamp, zone: &Zone) -> St
 
 fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
     let mut people: Vec<(Option<&Party>, u64)> = Vec::new();
-    let mut places: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut indices: HashMap<Option<&str>, usize> = HashMap::new();
     for failed in report.failed_attempts.iter().filter(|failed| failed.is_sign_in()) {
         let who = failed.who.as_ref();
-        // One person may have failed at several actions.
+        // The failures of one person at several actions are added up.
         let name = who.and_then(|who| who.id.as_deref().or(who.label.as_deref()));
-        let place = *places.entry(name).or_insert_with(|| {
+        let index = *indices.entry(name).or_insert_with(|| {
             people.push((who, 0));
             people.len() - 1
         });
-        people[place].1 += failed.count;
+        people[index].1 += failed.count;
     }
     people.retain(|(_, count)| *count >= MIN_FAILED_SIGN_INS);
     people.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -228,8 +234,8 @@ fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
     sentences
 }
 
-fn to_sentence(words: &str) -> String {
-    let mut letters = words.chars();
+fn to_sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(['.']).collect()
 }
