@@ -197,51 +197,52 @@ impl ElementSplitter {
                     return ScanResult::Record(at);
                 }
                 Self::Scalar => Self::Scalar,
-                between => {
-                    let next = match (between, byte) {
-                        (_, _) if blank => between,
-                        (Self::BeforeArray, b'[') => Self::BeforeFirst,
-                        (Self::BeforeArray, _) => {
-                            return ScanResult::Broken { at, reason: "a JSON array begins with [" };
+                Self::BeforeArray
+                | Self::BeforeFirst
+                | Self::AfterComma
+                | Self::AfterElement
+                | Self::AfterArray => match self.step_between(byte) {
+                    Err(reason) => return ScanResult::Broken { at, reason },
+                    Ok(next @ (Self::Nested { .. } | Self::Scalar)) => {
+                        if at > 0 {
+                            // The bytes before the element are skipped first.
+                            return ScanResult::Skip(at);
                         }
-                        (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
-                        (Self::AfterElement, b',') => Self::AfterComma,
-                        (Self::AfterElement, _) => {
-                            return ScanResult::Broken {
-                                at,
-                                reason: "a comma or ] is missing behind an element",
-                            };
-                        }
-                        (Self::AfterArray, _) => {
-                            return ScanResult::Broken { at, reason: "text follows the array" };
-                        }
-                        (_, b',' | b']') => {
-                            return ScanResult::Broken {
-                                at,
-                                reason: "an element is missing beside a comma",
-                            };
-                        }
-                        // The element begins here: what stands before it is done with first.
-                        (_, _) if at > 0 => return ScanResult::Skip(at),
-                        (_, b'{' | b'[') => {
-                            Self::Nested { depth: 1, in_string: false, escaped: false }
-                        }
-                        (_, b'"') => Self::Nested { depth: 0, in_string: true, escaped: false },
-                        (_, _) => Self::Scalar,
-                    };
-                    if !matches!(next, Self::Nested { .. } | Self::Scalar) {
+                        next
+                    }
+                    Ok(next) => {
                         *self = next;
                         if at + 1 == bytes.len() {
                             return ScanResult::Skip(at + 1);
                         }
                         continue;
                     }
-                    next
-                }
+                },
             };
             *self = next;
         }
         ScanResult::More
+    }
+
+    /// Returns the state after a byte outside elements. An element begins where the state is that of
+    /// one.
+    ///
+    /// # Errors
+    /// The reason why the byte is not allowed there.
+    fn step_between(self, byte: u8) -> Result<Self, &'static str> {
+        Ok(match (self, byte) {
+            (between, b' ' | b'\t' | b'\n' | b'\r') => between,
+            (Self::BeforeArray, b'[') => Self::BeforeFirst,
+            (Self::BeforeArray, _) => return Err("a JSON array begins with ["),
+            (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
+            (Self::AfterElement, b',') => Self::AfterComma,
+            (Self::AfterElement, _) => return Err("a comma or ] is missing behind an element"),
+            (Self::AfterArray, _) => return Err("text follows the array"),
+            (_, b',' | b']') => return Err("an element is missing beside a comma"),
+            (_, b'{' | b'[') => Self::Nested { depth: 1, in_string: false, escaped: false },
+            (_, b'"') => Self::Nested { depth: 0, in_string: true, escaped: false },
+            (_, _) => Self::Scalar,
+        })
     }
 
     /// Returns the state after a byte of an element, or `None` where the byte ends the element.
