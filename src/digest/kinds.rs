@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_kinds_have_the_actions_of_the_contract() {
+    fn each_built_in_kind_has_its_actions() {
         let kinds = ActivityKinds::new([]).unwrap();
         let expected = [
             ("Sign-ups", "user.signup member.register x.account_created signup register"),

@@ -272,7 +272,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_payload_has_the_fields_of_the_contract() {
+    fn the_payload_has_its_documented_fields() {
         let event = outcome().to_event();
         assert_eq!(event.action, "digest.sent");
         insta::assert_snapshot!(event.payload.unwrap().as_str(), @r#"{"since":"2026-11-19T04:00:01.5Z","until":"2026-11-20T04:00:02.25Z","through":48213,"events":19,"recipients":["ops@example.org","hello@example.org"],"transport":"sendgrid","status":202,"message_id":"14c5d75ce93","attempts":1,"one_off":false}"#);

@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(named, (1..=OBSERVED_DAYS - MIN_HISTORY_DAYS).collect::<Vec<_>>());
     }
 
-    /// How often in twenty years of random days, `mean` events each, a kind is said to go quiet.
+    /// Returns how often a kind goes quiet in twenty years of random days with a mean of `mean` events.
     fn alarms(mean: f64, weekends: bool) -> usize {
         // The same numbers each time, from a 64-bit generator of Knuth's.
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -272,8 +272,8 @@ mod tests {
             })
             .collect();
         let quiet = |window: &[u64]| gone_quiet(window).is_some();
-        let told: Vec<bool> = days.windows(OBSERVED_DAYS).map(quiet).collect();
-        told.windows(2).filter(|pair| !pair[0] && pair[1]).count()
+        let quiet_days: Vec<bool> = days.windows(OBSERVED_DAYS).map(quiet).collect();
+        quiet_days.windows(2).filter(|pair| !pair[0] && pair[1]).count()
     }
 
     #[test]

@@ -290,7 +290,7 @@ mod tests {
         assert_eq!((next.since, next.covered_through), (first.until, EventId(10)));
     }
 
-    /// What may happen to a log in the life of a digest.
+    /// A step in the life of a log and its digests.
     #[derive(Clone, Debug)]
     enum WindowStep {
         /// An event comes in that occurred so long before the clock, or after it.
@@ -326,7 +326,7 @@ mod tests {
             let mut history = vec![recorded(head, &first, true)];
             let mut begun: Vec<BegunDigest> = Vec::new();
             let mut events: HashMap<EventId, Timestamp> = HashMap::new();
-            let mut told: HashMap<EventId, usize> = HashMap::new();
+            let mut times_covered: HashMap<EventId, usize> = HashMap::new();
             // At the end the clock has passed all that was dated ahead.
             let last = WindowStep::Digest { meanwhile: 0, sent: true, one_off: false, killed: false };
             let end = [WindowStep::Clock(10_000), last];
@@ -352,7 +352,7 @@ mod tests {
                         if sent && !one_off && !killed {
                             for (id, at) in &events {
                                 let covered = matches!(window.placement_of(*id, *at), WindowPlacement::Within | WindowPlacement::Late);
-                                *told.entry(*id).or_default() += usize::from(covered);
+                                *times_covered.entry(*id).or_default() += usize::from(covered);
                             }
                         }
                         if killed {
@@ -365,7 +365,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(events.keys().all(|id| told.get(id) == Some(&1)), "{:?}", told);
+            prop_assert!(events.keys().all(|id| times_covered.get(id) == Some(&1)), "{:?}", times_covered);
         }
     }
 }

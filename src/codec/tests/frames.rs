@@ -1,4 +1,4 @@
-//! How input is split into records, and what is told of what is none.
+//! The splitting of input into records, and the errors of input that is none.
 
 use proptest::prelude::*;
 

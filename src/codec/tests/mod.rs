@@ -1,4 +1,4 @@
-//! What holds for every format: what is encoded comes back, however the input arrives.
+//! The properties of every format: a decoded event equals the encoded one, however the input arrives.
 
 mod frames;
 mod lines;
@@ -83,7 +83,7 @@ fn events(input: &[u8], reading: DecodeOptions) -> Vec<NewEvent> {
         .collect()
 }
 
-/// What is told of an input: `LINE` and the action, or the reason.
+/// Returns the line of each outcome of an input, with the action or the reason.
 fn outcomes(input: &[u8], reading: DecodeOptions) -> Vec<(u64, String)> {
     let told = decode_all(input, reading, 1 << 20);
     for step in [1, 7] {

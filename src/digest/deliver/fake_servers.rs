@@ -1,4 +1,4 @@
-//! Servers that say what a test tells them to, for the transports to talk to.
+//! Servers for the tests of the transports. A test prepares their answers.
 
 use std::io::BufRead;
 use std::io::BufReader;
@@ -14,7 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// What is done once a request, or a letter, is there.
+/// The reaction of a server to a request or a mail.
 #[derive(Clone, Debug)]
 pub(super) enum FakeReply {
     Text(String),

@@ -54,7 +54,7 @@ pub(crate) struct Sendmail {
     arguments: Vec<String>,
 }
 
-/// How a command ended.
+/// The end of a command.
 enum CommandEnd {
     Exited(ExitStatus),
     TimedOut,

@@ -91,8 +91,8 @@ mod sendgrid {
         FakeReply::status("202 Accepted\r\nX-Message-Id: 14c5d75ce93")
     }
 
-    /// The fields that we use, after "Mail Send" in SendGrid's v3 API reference: what else would be
-    /// in a request was not meant, or is misspelt.
+    /// The fields that we use, from "Mail Send" in SendGrid's v3 API reference. Any other field in a
+    /// request is a mistake.
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Schema {
