@@ -1,27 +1,34 @@
-//! HTTP to services: one request, one answer, no surprises. The only user of `ureq`.
+//! HTTP to services: one request, one response. This is the only user of `ureq`.
 //!
-//! Redirects are never followed, proxies of the environment never used, and every request ends
-//! within its time-outs. An answer of any status is an [`Response`]; what it means is the caller's to
-//! say, with [`Response::is_temporary`] and [`Response::retry_after`] to help. [`RequestError`] tells whether the service
-//! may have taken the request although no answer came.
+//! Redirects are never followed, proxies of the environment are never used, and every request ends
+//! within its time-outs. A response of any status is a [`Response`]; the caller decides what it means,
+//! with the help of [`Response::is_temporary`] and [`Response::retry_after`]. [`RequestError`] says
+//! whether the service may have taken the request although no response came.
 //!
-//! Trusted are the authorities of the host, and Mozilla's as built in where the host has none.
+//! The authorities of the host are trusted, or the built-in ones of Mozilla where the host has none.
 
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ureq::Agent;
+use ureq::Body;
+use ureq::SendBody;
+use ureq::Timeout;
 use ureq::http::StatusCode;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, SendBody, Timeout};
-use url::{Host, Url};
+use ureq::tls::Certificate;
+use ureq::tls::RootCerts;
+use ureq::tls::TlsConfig;
+use url::Host;
+use url::Url;
 
 use crate::failure;
 use crate::retry;
 use crate::text;
 
-/// Enough for any error text; who sends more is not read to the end.
+/// The longest body that is read. It is enough for any error text.
 const MAX_BODY_BYTES: u64 = 64 * 1024;
 const USER_AGENT: &str = concat!("activity/", env!("CARGO_PKG_VERSION"));
 
@@ -30,9 +37,10 @@ const USER_AGENT: &str = concat!("activity/", env!("CARGO_PKG_VERSION"));
 pub(crate) struct Endpoint(Url);
 
 impl Endpoint {
-    /// # Errors
+    /// Parses the address of a service.
     ///
-    /// One line that says what is wrong with `text`. It does not quote a password in it.
+    /// # Errors
+    /// One line with the reason. It does not quote a password.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let quoted = format!("\"{}\"", text::escape(&without_login(text)));
         let url = Url::parse(text).map_err(|error| format!("{quoted} is no address: {error}"))?;
@@ -47,7 +55,7 @@ impl Endpoint {
         }
     }
 
-    /// Returns the address of `path` below this one.
+    /// Returns the address of a path below this one.
     pub(crate) fn join_path(&self, path: &str) -> Self {
         let mut url = self.0.clone();
         url.set_path(&format!("{}/{path}", self.0.path().trim_end_matches('/')));
@@ -64,12 +72,12 @@ impl Endpoint {
     }
 }
 
-/// How long a request may take.
+/// The time-outs of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timeouts {
-    /// To find the host, and again to connect, TLS included.
+    /// The time to resolve the host, and again the time to connect, including TLS.
     pub connect: Duration,
-    /// From the first step to the last byte of the answer.
+    /// The time from the first step to the last byte of the response.
     pub total: Duration,
 }
 
@@ -79,7 +87,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(endpoint: Endpoint, limits: Timeouts) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, timeouts: Timeouts) -> Self {
         let mut tls = TlsConfig::builder();
         if endpoint.0.scheme() == "https" {
             tls = tls.root_certs(trusted_roots());
@@ -90,48 +98,49 @@ impl Client {
             .max_redirects(0)
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
-            // A connection that the service has closed meanwhile looks like a request that got no
-            // answer; for the few requests that are sent a new one costs little.
+            // A reused connection that the service has closed would look like a request without a
+            // response. A new one costs little for so few requests.
             .max_idle_connections(0)
-            .timeout_resolve(Some(limits.connect))
-            .timeout_connect(Some(limits.connect))
-            .timeout_global(Some(limits.total))
+            .timeout_resolve(Some(timeouts.connect))
+            .timeout_connect(Some(timeouts.connect))
+            .timeout_global(Some(timeouts.total))
             .build()
             .new_agent();
         Self { endpoint, agent }
     }
 
-    /// # Errors
+    /// Posts a body.
     ///
-    /// No answer came.
+    /// # Errors
+    /// No response came.
     pub(crate) fn post(
         &self,
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Response, RequestError> {
-        let mut given = RequestBody { unsent: body };
+        let mut request_body = RequestBody { unsent: body };
         let mut request = self.agent.post(self.endpoint.0.as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let sent = request
             .header("Content-Length", body.len().to_string())
-            .send(SendBody::from_reader(&mut given));
+            .send(SendBody::from_reader(&mut request_body));
         match sent {
             Ok(response) => {
                 let (head, body) = response.into_parts();
                 Ok(Response { status: head.status, headers: head.headers, body })
             }
-            // Short of its last byte no service takes a body for whole.
+            // No service accepts a body without its last byte.
             Err(error) => Err(RequestError {
                 reason: describe_error(&error),
-                fully_sent: given.unsent.is_empty(),
+                fully_sent: request_body.unsent.is_empty(),
             }),
         }
     }
 }
 
-/// The body of a request, which knows how much of it was taken to be sent.
+/// The body of a request, which knows how much of it is unsent.
 struct RequestBody<'a> {
     unsent: &'a [u8],
 }
@@ -142,7 +151,7 @@ impl Read for RequestBody<'_> {
     }
 }
 
-/// What a service answered.
+/// The response of a service.
 pub(crate) struct Response {
     status: StatusCode,
     headers: ureq::http::HeaderMap,
@@ -163,21 +172,21 @@ impl Response {
         self.status.is_redirection()
     }
 
-    /// Whether the service is only busy or down for a while: 429 and 5xx.
+    /// Whether the service is busy or down for a while: 429 and 5xx.
     pub(crate) fn is_temporary(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS || self.status.is_server_error()
     }
 
-    /// Whether a gateway answered that it got no answer: then the request may have been taken.
+    /// Whether a gateway got no response from the service, so that the request may have been taken.
     pub(crate) fn is_gateway_failure(&self) -> bool {
         matches!(self.status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
     }
 
-    /// Returns how long the service asks to be left alone. `now`, in seconds since 1970, counts only
-    /// when the service does not say what its own clock shows.
+    /// Returns the wait that the service asks for. `now`, in seconds since 1970, is used only where the
+    /// response has no date.
     pub(crate) fn retry_after(&self, now: i64) -> Option<Duration> {
         let now = self.header("Date").and_then(retry::parse_http_date).unwrap_or(now);
-        let asked =
+        let retry_after =
             self.header("Retry-After").and_then(|value| retry::parse_retry_after(value, now));
         let reset = || {
             let limited = self.status == StatusCode::TOO_MANY_REQUESTS;
@@ -185,11 +194,10 @@ impl Response {
                 .filter(|_| limited)
                 .and_then(|value| retry::parse_rate_limit_reset(value, now))
         };
-        asked.or_else(reset)
+        retry_after.or_else(reset)
     }
 
-    /// Reads the body, or the beginning of it: the status is known, so that what does not come any
-    /// more is done without.
+    /// Reads the body up to its cap. An error ends it early, because the status is known already.
     pub(crate) fn into_body(self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let read =
@@ -199,7 +207,7 @@ impl Response {
     }
 }
 
-/// A request that got no answer.
+/// A request that got no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RequestError {
     pub reason: String,
@@ -207,12 +215,12 @@ pub(crate) struct RequestError {
     pub fully_sent: bool,
 }
 
-/// Whether a host can only be this one.
+/// Whether a host is this host.
 pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
-        // Schemes other than http have their addresses as names.
+        // In URLs of schemes other than http an IPv4 address is a name.
         Host::Domain(name) => {
             let name = name.as_ref();
             name.eq_ignore_ascii_case("localhost")
@@ -221,13 +229,13 @@ pub(crate) fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
     }
 }
 
-/// Returns the certificates of the authorities that this host trusts, in DER.
+/// Returns the certificates of the authorities that the host trusts, in DER.
 pub(crate) fn host_root_certificates() -> Vec<Vec<u8>> {
     let found = rustls_native_certs::load_native_certs();
     found.certs.iter().map(|certificate| certificate.as_ref().to_vec()).collect()
 }
 
-/// Returns an address as it may be told: without what stands before its host.
+/// Returns an address without its login, so that a message may quote it.
 pub(crate) fn without_login(text: &str) -> String {
     match (text.split_once("://"), text.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
@@ -263,7 +271,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_host_is_spoken_to_without_tls() {
+    fn only_this_host_is_reached_without_tls() {
         for good in [
             "https://api.sendgrid.com",
             "https://api.eu.sendgrid.com/",

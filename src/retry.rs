@@ -1,17 +1,18 @@
-//! How long to wait before a service is tried again. Pure: the time and the noise are arguments.
+//! The waits between attempts to reach a service. Pure: the time and the noise are arguments.
 //!
-//! Waits double and are spread by noise, so that hosts which failed together don't come back
-//! together. What the service itself asked for wins. No wait is longer than [`MAX_WAIT`]; how often
-//! is tried, and what is worth trying again, the callers decide.
+//! Waits double, and noise spreads them, so that hosts that failed together do not return together. The
+//! wait that a service asks for takes precedence. No wait is longer than [`MAX_WAIT`]. The callers
+//! decide how often to try, and which failures to try again.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
-/// A night's job does not wait longer than this for anything.
+/// The longest wait.
 pub(crate) const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Returns the wait after that many `failures` in a row, the first being `first`.
+/// Returns the wait after a number of failures in a row. `first` is the wait after the first one.
 ///
-/// Up to a quarter is added for `noise`, which is any number.
+/// `noise` is any number. It adds up to a quarter.
 pub(crate) fn backoff(first: Duration, failures: u32, noise: u64) -> Duration {
     let doublings = failures.saturating_sub(1).min(31);
     let wait = first.saturating_mul(1 << doublings).min(MAX_WAIT);
@@ -19,8 +20,8 @@ pub(crate) fn backoff(first: Duration, failures: u32, noise: u64) -> Duration {
     (wait + wait / 4 * share / 256).min(MAX_WAIT)
 }
 
-/// Returns the wait that a header `Retry-After` asks for: seconds, or a date of HTTP, which is held
-/// against `now` in seconds since 1970.
+/// Returns the wait that a header `Retry-After` asks for: seconds, or an HTTP date, which is compared
+/// with `now` in seconds since 1970.
 pub(crate) fn parse_retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -30,15 +31,14 @@ pub(crate) fn parse_retry_after(value: &str, now: i64) -> Option<Duration> {
     Some(capped_seconds(then.saturating_sub(now)))
 }
 
-/// Returns the wait until an instant in seconds since 1970, as `X-RateLimit-Reset` names it.
-///
-/// An instant in the past asks for nothing.
+/// Returns the wait until the time in a header `X-RateLimit-Reset`, in seconds since 1970, or `None`
+/// where that time is past.
 pub(crate) fn parse_rate_limit_reset(value: &str, now: i64) -> Option<Duration> {
     let then: i64 = value.trim().parse().ok()?;
     (then > now).then(|| capped_seconds(then.saturating_sub(now)))
 }
 
-/// Reads a date as the header `Date` has it, in seconds since 1970.
+/// Parses an HTTP date to seconds since 1970.
 pub(crate) fn parse_http_date(value: &str) -> Option<i64> {
     let date = httpdate::parse_http_date(value.trim()).ok()?;
     i64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_secs()).ok()

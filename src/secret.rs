@@ -1,27 +1,34 @@
-//! Keys and passwords: read from files that nobody else can read, and shown nowhere.
+//! Keys and passwords, read from private files and never shown.
 //!
-//! A [`Secret`] has no `Display`, and its `Debug` is a constant, so that it gets into no message, log
-//! or event by accident. [`Secret::redact`] takes it out of what a service echoes. A process that holds
-//! one leaves no core, and others of its user can't look into its memory.
+//! A [`Secret`] has no `Display`, and its `Debug` is a constant, so that it appears in no message, log
+//! or event by accident. [`Secret::redact`] removes it from the texts of a service. A process with a
+//! secret leaves no core, and other processes of its user cannot read its memory.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::process::DumpableBehavior;
+use rustix::process::set_dumpable_behavior;
 
-use crate::failure::{self, Exit, Failure};
+use crate::failure;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 
-/// No key of a service is longer; what is longer is another file.
+/// The longest key file. A longer file holds no key.
 const MAX_KEY_FILE_BYTES: u64 = 4096;
-/// A shorter one stands in texts by chance, and taking it out would only show what it is.
+/// The shortest secret that is redacted. A shorter one occurs in texts by chance, and removing it there
+/// would reveal it.
 const MIN_REDACTED_BYTES: usize = 4;
 const REDACTED: &str = "[secret]";
-/// Everything but reading and writing by the owner.
+/// The mode bits that a key file must not have: all but reading and writing by the owner.
 const REFUSED_MODE_BITS: u32 = 0o7177;
 const MODE_MASK: u32 = 0o7777;
 
@@ -29,33 +36,31 @@ const MODE_MASK: u32 = 0o7777;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// Takes what a file or a variable holds, without the end of its line. `name` is where it came
-    /// from, for the message.
+    /// Returns the secret in the text of a file or variable, without its line end. `name` is that of
+    /// the file or variable, for the message.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Config`], when it is empty or has a control character: no service takes such a key,
+    /// [`Exit::Config`], where it is empty or has a control character: no service accepts such a key,
     /// and a line feed would end the header that carries it.
     pub(crate) fn new(text: &str, name: &str) -> Result<Self, Failure> {
         let secret = text.trim_end_matches(['\r', '\n']);
-        let wrong = if secret.is_empty() {
+        let fault = if secret.is_empty() {
             "is empty"
         } else if secret.contains(char::is_control) {
             "holds a line break or a control character, which no key has"
         } else {
-            // There is no state of a process in which this fails.
+            // This cannot fail with these arguments.
             let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
             return Ok(Self(secret.to_owned()));
         };
-        Err(Failure::new(Exit::Config, format!("{} {wrong}", text::escape(name))))
+        Err(Failure::new(Exit::Config, format!("{} {fault}", text::escape(name))))
     }
 
-    /// Reads a key file, which belongs to root or to the user `uid` and is readable by its owner alone.
+    /// Reads a key file. It must belong to root or to the user `uid`, and only its owner may read it.
     ///
     /// # Errors
-    ///
-    /// [`Exit::Config`], or [`Exit::NoPermission`] when the file can't be opened by this user. The
-    /// message names the file and has nothing of what is in it.
+    /// [`Exit::Config`], or [`Exit::NoPermission`] where this user may not open the file. The message
+    /// names the file and quotes nothing from it.
     pub(crate) fn read(path: &Path, uid: u32) -> Result<Self, Failure> {
         let name = text::escape_bytes(path.as_os_str().as_encoded_bytes());
         let failed = |error: &io::Error| {
@@ -68,29 +73,29 @@ impl Secret {
                 format!("cannot read the key file {name}: {}", failure::os_error_message(error)),
             )
         };
-        // Looked at through the descriptor: a name may stand for another file a moment later. And
-        // opening a FIFO would wait for its writer.
+        // The checks use the descriptor, because the name may mean another file a moment later.
+        // NONBLOCK keeps the opening of a FIFO from waiting for a writer.
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)
             .map_err(|error| failed(&error))?;
-        let found = file.metadata().map_err(|error| failed(&error))?;
+        let metadata = file.metadata().map_err(|error| failed(&error))?;
         let refused =
-            |why: String| Failure::new(Exit::Config, format!("the key file {name} {why}"));
-        if !found.is_file() {
+            |reason: String| Failure::new(Exit::Config, format!("the key file {name} {reason}"));
+        if !metadata.is_file() {
             return Err(refused("is no regular file".to_owned()));
         }
-        let mode = found.mode() & MODE_MASK;
+        let mode = metadata.mode() & MODE_MASK;
         if mode & REFUSED_MODE_BITS != 0 {
             return Err(refused(format!("has mode {mode:04o}, others may read or change it"))
                 .hint(format!("chmod 0600 {name}")));
         }
-        if found.uid() != 0 && found.uid() != uid {
-            let owner = found.uid();
+        if metadata.uid() != 0 && metadata.uid() != uid {
+            let owner = metadata.uid();
             return Err(refused(format!("belongs to user {owner}, neither to root nor to you")));
         }
-        if found.len() > MAX_KEY_FILE_BYTES {
+        if metadata.len() > MAX_KEY_FILE_BYTES {
             return Err(refused(format!(
                 "is longer than {MAX_KEY_FILE_BYTES} bytes, so it holds no key"
             )));
@@ -99,12 +104,12 @@ impl Secret {
         Self::new(&key, &format!("the key file {name}"))
     }
 
-    /// Gives the secret away, to the service that it is for.
+    /// Returns the secret in clear text. Pass it only to its service.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Takes the secret out of a text that came from elsewhere.
+    /// Removes the secret from a text.
     pub(crate) fn redact(&self, text: &str) -> String {
         if self.0.len() < MIN_REDACTED_BYTES {
             return text.to_owned();
@@ -127,7 +132,8 @@ fn read_text(file: File) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
+    use std::fs;
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `activity digest`: what is mailed, what is recorded, and that a mail goes out whatever happens.
+//! `activity digest`: the mail, its record, and that a mail is sent whatever happens.
 
 use std::io::Read;
 use std::io::Write;
@@ -18,14 +18,14 @@ use crate::support::log::Log;
 
 const SENDGRID_KEY: &str = "SG.hush-hush.0123456789";
 
-/// What SendGrid would have got, and an answer of its.
+/// A server in place of SendGrid, which keeps the requests and gives prepared answers.
 struct SendGridStub {
     address: String,
     server_thread: thread::JoinHandle<Vec<Value>>,
 }
 
 impl SendGridStub {
-    /// Answers one request after the other with these statuses, then no more.
+    /// Answers one request after another with these statuses, and then stops.
     fn new(answers: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -164,11 +164,11 @@ fn what_it_tells_comes_as_json() {
     let sandbox = Sandbox::new();
     sandbox.write("config.toml", "[digest.kinds]\n'Posts' = 'action:post.*'\n");
     sandbox.ingest(events(&["post.publish", "auth.login"]));
-    let told = sandbox.run(["digest", "--json"]).ok().no_stderr().json();
-    assert_eq!(told["total"], 2, "{told}");
-    assert!(told.to_string().contains("\"Posts\""), "{told}");
-    let told = sandbox.run(["digest", "--json", "action:post.*"]).ok().json();
-    assert_eq!(told["total"], 1, "{told}");
+    let report = sandbox.run(["digest", "--json"]).ok().no_stderr().json();
+    assert_eq!(report["total"], 2, "{report}");
+    assert!(report.to_string().contains("\"Posts\""), "{report}");
+    let report = sandbox.run(["digest", "--json", "action:post.*"]).ok().json();
+    assert_eq!(report["total"], 1, "{report}");
     sandbox.assert_sound_with(2);
 }
 
@@ -222,11 +222,11 @@ fn a_refusal_is_recorded_and_the_next_digest_covers_it() {
         "{}",
         requests[1]["subject"]
     );
-    let told = digest_outcomes(&sandbox);
-    let actions: Vec<_> = told.iter().map(|(action, _)| action.as_str()).collect();
+    let outcomes = digest_outcomes(&sandbox);
+    let actions: Vec<_> = outcomes.iter().map(|(action, _)| action.as_str()).collect();
     assert_eq!(actions, ["digest.failed", "digest.sent"]);
-    assert_eq!(told[0].1["since"], told[1].1["since"]);
-    assert_eq!(told[1].1["events"], 1);
+    assert_eq!(outcomes[0].1["since"], outcomes[1].1["since"]);
+    assert_eq!(outcomes[1].1["events"], 1);
 
     let history = sandbox.run(["digest", "--history"]).ok().no_stderr();
     let words: Vec<_> =
@@ -250,17 +250,17 @@ fn windows_tile_over_two_runs() {
     let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login", "auth.login"]));
     sandbox.run(["digest"]).ok().no_stderr().done();
-    // One that happened before the first digest and arrives behind it, and one that is new.
+    // One event occurred before the first digest and arrives after it; the other is new.
     sandbox.ingest(events(&["late.comer"]));
     let now = json!({"action": "new.comer"}).to_string();
     sandbox.ingest(format!("{now}\n"));
     sandbox.run(["digest"]).ok().no_stderr().done();
     sandbox.run(["digest"]).ok().no_stderr().done();
 
-    let told = digest_outcomes(&sandbox);
-    let counts: Vec<_> = told.iter().map(|(_, payload)| payload["events"].clone()).collect();
+    let outcomes = digest_outcomes(&sandbox);
+    let counts: Vec<_> = outcomes.iter().map(|(_, payload)| payload["events"].clone()).collect();
     assert_eq!(counts, [2, 2, 0]);
-    for pair in told.windows(2) {
+    for pair in outcomes.windows(2) {
         assert_eq!(pair[0].1["until"], pair[1].1["since"]);
     }
     let mails = read_mailbox(&sandbox);
@@ -276,11 +276,11 @@ fn a_copy_and_a_query_move_nothing() {
     sandbox.run(["digest", "--to", "ann@example.org"]).ok().no_stderr().done();
     sandbox.run(["digest", "--days", "7"]).ok().no_stderr().done();
     sandbox.run(["digest"]).ok().no_stderr().done();
-    let told = digest_outcomes(&sandbox);
-    let one_off: Vec<_> = told.iter().map(|(_, payload)| payload["one_off"].clone()).collect();
+    let outcomes = digest_outcomes(&sandbox);
+    let one_off: Vec<_> = outcomes.iter().map(|(_, payload)| payload["one_off"].clone()).collect();
     assert_eq!(one_off, [true, true, false]);
-    assert_eq!(told[0].1["recipients"], json!(["ann@example.org"]));
-    assert_eq!(told[2].1["events"], 1);
+    assert_eq!(outcomes[0].1["recipients"], json!(["ann@example.org"]));
+    assert_eq!(outcomes[2].1["events"], 1);
     assert!(read_mailbox(&sandbox).contains("To: ann@example.org"));
 }
 
@@ -350,7 +350,7 @@ fn what_a_mail_needs_is_told_by_its_key() {
 fn a_mail_that_went_out_unrecorded_is_told_with_its_id() {
     let sandbox = sandbox_with_sendmail();
     sandbox.ingest(events(&["auth.login"]));
-    // No event may be added any more, and all else goes on.
+    // From here on no event can be added; everything else works.
     let script = "#!/bin/sh\ncat >> \"${0%/*}/mailbox\"\nuntil [ -e \"${0%/*}/go\" ]; do :; done\n";
     sandbox.write("sendmail", script);
     let child = sandbox.spawn(sandbox.command(["digest"]));
@@ -404,7 +404,7 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
         let mut command = sandbox.command(args);
         command.env("SENDGRID_API_KEY", SENDGRID_KEY);
         let mut child = sandbox.spawn(command);
-        // It has sent the request, or is about to: the answer never comes.
+        // It has sent the request or will send it soon; the answer never comes.
         let held = listener.accept().unwrap();
         child.kill().unwrap();
         let out = sandbox.wait_with_output(child);
@@ -415,8 +415,8 @@ fn a_digest_that_is_killed_before_its_record_is_made_up_for_and_named() {
 
     let stub = SendGridStub::new(&["202 Accepted"; 2]);
     sandbox.write("config.toml", stub.config(""));
-    let told = sandbox.run(["digest", "--json"]).ok().json();
-    assert_eq!(told["unrecorded"].as_array().unwrap().len(), 1, "not the copy\n{told}");
+    let report = sandbox.run(["digest", "--json"]).ok().json();
+    assert_eq!(report["unrecorded"].as_array().unwrap().len(), 1, "not the copy\n{report}");
     run_with_key(&sandbox, &["digest"]).ok().done();
     run_with_key(&sandbox, &["digest"]).ok().done();
     let requests = stub.requests();
@@ -444,7 +444,7 @@ fn a_log_that_can_only_be_read_is_mailed_in_full() {
     assert!(mail.contains("Subject: s2l.online: 2 events on "), "{mail}");
     assert!(mail.contains("This mail may go unrecorded, and then the next digest has its events"));
     assert!(!mail.contains("Keep this mail"), "no head is promised\n{mail}");
-    // A copy has no next one.
+    // A one-off copy has no next digest.
     let out = sandbox.run_command(sandbox.command_as_nobody(["digest", "--days", "7"])).exits(77);
     assert!(!out.stderr().contains("hint: "), "{out}");
     assert!(read_mailbox(&sandbox).contains("This mail may go unrecorded: cannot write the log"));
@@ -477,7 +477,7 @@ fn nobody_else_looks_into_a_process_that_holds_a_key() {
     command.env("SENDGRID_API_KEY", SENDGRID_KEY);
     let mut child = sandbox.spawn(command);
     let held = listener.accept().unwrap();
-    // The files of a process that leaves no core are root's.
+    // The files in /proc of a process without a core belong to root.
     let environment = std::fs::metadata(format!("/proc/{}/environ", child.id())).unwrap();
     assert_eq!(environment.uid(), 0);
     child.kill().unwrap();

@@ -42,9 +42,9 @@ const LAYERS: [&str; 31] = [
 ];
 
 /// The modules that may name each crate; an empty list means all.
-const CRATE_PLACES: [(&str, &[&str]); 29] = [
+const CRATE_PLACES: [(&str, &[&str]); 30] = [
     ("anyhow", &[]),
-    ("base64", &["verify"]),
+    ("base64", &["verify", "digest"]),
     ("chrono", &["time"]),
     ("chrono_tz", &["time"]),
     ("clap", &["args", "commands", "main"]),
@@ -58,6 +58,7 @@ const CRATE_PLACES: [(&str, &[&str]); 29] = [
     ("libsqlite3_sys", &["store"]),
     ("memchr", &["query", "codec"]),
     ("minijinja", &["digest"]),
+    ("percent_encoding", &["digest"]),
     ("quoted_printable", &["verify"]),
     ("ring", &["chain", "store", "ingest"]),
     ("rusqlite", &["store"]),

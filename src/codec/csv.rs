@@ -1,8 +1,8 @@
 //! CSV: a header with the names of the fields, then a row for each event, every cell quoted.
 //!
-//! A cell that a spreadsheet would run as a formula is guarded by a `'` before it. The guard is
-//! reversible: it is set wherever one could be mistaken for one, so taking one off gives every value
-//! back. This is the one place that uses the `csv` crate.
+//! A cell that a spreadsheet would run as a formula is guarded by a `'` in front. The guard is
+//! reversible: a value that already looks guarded is guarded too, so that removing one guard returns
+//! every value. This is the only module that uses the `csv` crate.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -23,12 +23,12 @@ use crate::time::Zone;
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
 
-/// Appends the header: every field in the contract's order.
+/// Appends the header: the name of every field, in the order of [`FIELDS`].
 pub(crate) fn encode_header(out: &mut Vec<u8>) {
     encode_row(out, FIELDS.iter().map(|field| Cow::Borrowed(field.name)));
 }
 
-/// Appends an event as one row. `raw` leaves out the guard.
+/// Appends an event as one row. Cells are not guarded where `raw` is set.
 pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
     encode_row(
         out,
@@ -47,13 +47,13 @@ pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
 }
 
 fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
-    for (place, cell) in cells.enumerate() {
-        if place > 0 {
+    for (index, cell) in cells.enumerate() {
+        if index > 0 {
             out.push(b',');
         }
         out.push(b'"');
-        for (place, run) in cell.split('"').enumerate() {
-            if place > 0 {
+        for (index, run) in cell.split('"').enumerate() {
+            if index > 0 {
                 out.extend_from_slice(b"\"\"");
             }
             out.extend_from_slice(run.as_bytes());
@@ -63,7 +63,7 @@ fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) 
     out.push(b'\n');
 }
 
-/// Whether a spreadsheet would run the text, or it looks as if it was guarded against that.
+/// Whether a spreadsheet would run the text as a formula, or the text looks like a guarded one.
 fn needs_guard(text: &str) -> bool {
     text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
 }
@@ -80,7 +80,7 @@ pub(super) fn is_header(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else {
         return false;
     };
-    // A cell with a comma in it is cut here, and then is not the one that is looked for.
+    // This cuts a cell that contains a comma. Such a cell is not the required column anyway.
     line.split(',').any(|cell| {
         let cell = cell.trim();
         cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell).trim()
@@ -98,11 +98,11 @@ pub(super) struct CsvDecoder {
 }
 
 impl CsvDecoder {
-    /// `header` is the text of the first row.
+    /// Returns a decoder of the rows below `header`, the text of the first row.
     ///
     /// # Errors
-    /// The reason: no column is `action`, or a name stands there twice.
-    pub(super) fn new(header: &str, raw: bool) -> Result<Self, String> {
+    /// The reason: no column is `action`, or two columns have the same name.
+    pub(super) fn new(header: &str, raw_cells: bool) -> Result<Self, String> {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -110,30 +110,30 @@ impl CsvDecoder {
         let mut table = Self {
             header: format!("{header}\n").into_bytes(),
             columns: Vec::new(),
-            raw_cells: raw,
+            raw_cells,
             reader,
             row: StringRecord::new(),
         };
         table.parse_row(header)?;
-        let unnamed = |place: usize| format!("column_{}", place + 1);
+        let unnamed = |index: usize| format!("column_{}", index + 1);
         table.columns = table
             .row
             .iter()
             .map(str::trim)
             .enumerate()
-            .map(|(place, name)| if name.is_empty() { unnamed(place) } else { name.to_owned() })
+            .map(|(index, name)| if name.is_empty() { unnamed(index) } else { name.to_owned() })
             .collect();
-        let mut seen = HashSet::new();
-        if let Some(twice) = table.columns.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(format!("column {} stands in the header twice", quoted(twice)));
+        let mut names = HashSet::new();
+        if let Some(duplicate) = table.columns.iter().find(|name| !names.insert(name.as_str())) {
+            return Err(format!("column {} stands in the header twice", quoted(duplicate)));
         }
-        if !seen.contains(REQUIRED_COLUMN) {
+        if !names.contains(REQUIRED_COLUMN) {
             return Err(format!("no column of the header is {REQUIRED_COLUMN}"));
         }
         Ok(table)
     }
 
-    /// The header row as it came.
+    /// Returns the header row as it was read.
     pub(super) fn header(&self) -> &[u8] {
         &self.header
     }
@@ -151,12 +151,12 @@ impl CsvDecoder {
                 self.columns.len()
             ));
         }
-        let mut intake = NewEventBuilder::new(zone);
+        let mut builder = NewEventBuilder::new(zone);
         for (column, cell) in self.columns.iter().zip(&self.row) {
             let cell = if self.raw_cells { cell } else { strip_guard(cell) };
-            intake.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
+            builder.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
         }
-        intake.build()
+        builder.build()
     }
 
     /// Parses one row, which need not end in a line feed.
@@ -170,9 +170,9 @@ impl CsvDecoder {
     }
 }
 
-/// Hands single rows to a [`csv::Reader`] that is used again and again. It must never see the end
-/// of its input, for it takes that as final: so each row ends in a line feed, and the reader is not
-/// asked for more than was put.
+/// Passes single rows to a [`csv::Reader`] that is used for all of them. The reader must never see
+/// the end of its input, because it would read no further row. So each row ends in a line feed, and
+/// the reader is asked for one record per row.
 #[derive(Default)]
 struct RowSource {
     row: Vec<u8>,

@@ -1,46 +1,50 @@
-//! Splits a stream of bytes into records, in flat memory: lines, rows of CSV, elements of an array.
+//! Splits a stream of bytes into records: lines, rows of CSV, or elements of a JSON array.
 //!
-//! A record comes with the line where it begins and the place behind it. What it means, and whether
-//! it is text at all, is for the format to say. Reading is left to the caller ([`Framer::fill`]), so
-//! that he knows when he may have to wait.
+//! A record comes with the number of its first line and the position after it. The formats decide
+//! what it means, and whether it is text at all. The caller reads the source ([`Framer::fill`]), so
+//! that they know when a call may block.
+//!
+//! ## Cost
+//! Memory is bounded by [`MAX_RECORD_BYTES`] and two reads. A longer record is passed on in parts.
 
 use std::io;
 use std::io::Read;
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
+use memchr::memchr_iter;
 
 use crate::codec::UNCLOSED_QUOTE;
 
-/// The longest record that is kept, in bytes as it came. An event is measured on its values, which
-/// escapes can make six times as long.
+/// The longest record that is kept, in bytes as read. The limit of an event counts its decoded
+/// values, and escapes can make them six times as long.
 pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 
-/// How much is asked for at a time.
+/// The number of bytes to read at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// What stands at the place reached.
+/// The next piece of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
-    /// More has to be read before anything can be said.
+    /// The next piece is unknown until more has been read.
     NeedsInput,
-    /// A record, with what ends it.
+    /// A record with its terminator.
     Record(InputSlice<'a>),
-    /// A record that the input ends in, and whether its end is surely missing. In an array it may be
-    /// empty: there the array itself has no end.
+    /// The last record of the input, without a terminator. `unclosed` says that a quote or the array
+    /// is open; in an array the record may be empty.
     Tail { last: InputSlice<'a>, unclosed: bool },
-    /// A part of a record that is too long; it comes before its [`Frame::TooLong`]. Or what follows
-    /// a [`Frame::Broken`].
+    /// A part of a record that is too long, before its [`Frame::TooLong`]; or a part of the input
+    /// after a [`Frame::Broken`].
     Excess(&'a [u8]),
-    /// The last part of a record that is too long, and whether anything ended it.
+    /// The last part of a record that is too long. `ended` says whether it has a terminator.
     TooLong { last: InputSlice<'a>, ended: bool },
-    /// No record can be told apart from here on: what is left comes as [`Frame::Excess`]. The piece
-    /// is empty.
-    Broken { at: InputSlice<'a>, why: &'static str },
-    /// Nothing is left.
+    /// No record can be recognised from here on. The rest follows as [`Frame::Excess`]. `at` is
+    /// empty.
+    Broken { at: InputSlice<'a>, reason: &'static str },
+    /// The input is exhausted.
     End,
 }
 
-/// Bytes of the input: the line where they begin, and the place behind them.
+/// Bytes of the input, with the number of their first line and the position after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InputSlice<'a> {
     pub line: u64,
@@ -48,15 +52,15 @@ pub(super) struct InputSlice<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A place in an input.
+/// A position in an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InputPosition {
     pub offset: u64,
-    /// Lines that ended before it.
+    /// The number of lines that end before it.
     pub lines: u64,
 }
 
-/// What tells records apart.
+/// The rule that splits an input into records.
 #[derive(Debug)]
 pub(super) enum Splitter {
     Lines,
@@ -73,7 +77,7 @@ impl Splitter {
         Self::Elements(ElementSplitter::BeforeArray)
     }
 
-    /// Like [`Splitter::elements`], behind an element of the array.
+    /// Like [`Splitter::elements`], but for an input that continues after an element.
     pub(super) fn elements_after_one() -> Self {
         Self::Elements(ElementSplitter::AfterElement)
     }
@@ -89,26 +93,27 @@ impl Splitter {
     }
 }
 
-/// What a splitter says of the bytes that it had not seen yet.
+/// The result of scanning bytes that were not scanned before.
 #[derive(Debug, PartialEq, Eq)]
 enum ScanResult {
-    /// All belong to the record at hand, or to nothing yet.
+    /// All bytes belong to the current record or stand before it.
     More,
-    /// So many stand between records.
+    /// This many bytes stand between records.
     Skip(usize),
-    /// The record ends behind so many.
+    /// The record ends after this many bytes.
     Record(usize),
-    /// The byte there cannot stand there.
-    Broken { at: usize, why: &'static str },
+    /// The byte at this index is not allowed there.
+    Broken { at: usize, reason: &'static str },
 }
 
-/// Rows of CSV as RFC 4180 and the `csv` crate have them: a quote counts at the beginning of a cell
-/// alone, and CR, LF or both end a row.
+/// Splits rows of CSV as RFC 4180 and the `csv` crate do: a quote is special only at the beginning
+/// of a cell, and CR, LF or both end a row.
 #[derive(Debug, Default)]
 pub(super) struct RowSplitter {
     state: RowState,
-    /// Line feeds within quotes so far in this row, and before the newest quote that opened.
+    /// The line line_feeds within quotes in this row so far.
     line_feeds: u64,
+    /// The value of `line_feeds` at the last opening quote.
     line_feeds_before_quote: u64,
 }
 
@@ -118,9 +123,9 @@ enum RowState {
     CellStart,
     Unquoted,
     Quoted,
-    /// Behind a quote within quotes: it ends the cell, or is the first half of a doubled one.
+    /// After a quote within quotes, which ends the cell or is the first half of a doubled quote.
     QuoteInQuoted,
-    /// Behind a CR, which an LF may follow.
+    /// After a CR, which an LF may follow.
     CarriageReturn,
 }
 
@@ -155,23 +160,23 @@ impl RowSplitter {
     }
 }
 
-/// The elements of a JSON array. Only as much of JSON is known here as it takes to find their ends.
+/// Splits the elements of a JSON array. It knows only as much of JSON as it needs to find their ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ElementSplitter {
     /// Before the array.
     BeforeArray,
-    /// Before the first element or the end.
+    /// After the opening bracket.
     BeforeFirst,
-    /// Behind a comma.
+    /// After a comma.
     AfterComma,
-    /// Behind an element.
+    /// After an element.
     AfterElement,
-    /// In an element that is a container or text: how deep, and whether within a string, behind a
+    /// In an object, array or string: the depth of nesting, whether in a string, and whether after a
     /// backslash.
     Nested { depth: u64, in_string: bool, escaped: bool },
-    /// In a number or a word.
+    /// In a number, `true`, `false` or `null`.
     Scalar,
-    /// Behind the array.
+    /// After the closing bracket.
     AfterArray,
 }
 
@@ -192,85 +197,88 @@ impl ElementSplitter {
                     return ScanResult::Record(at);
                 }
                 Self::Scalar => Self::Scalar,
-                between => {
-                    let next = match (between, byte) {
-                        (_, _) if blank => between,
-                        (Self::BeforeArray, b'[') => Self::BeforeFirst,
-                        (Self::BeforeArray, _) => {
-                            return ScanResult::Broken { at, why: "a JSON array begins with [" };
+                Self::BeforeArray
+                | Self::BeforeFirst
+                | Self::AfterComma
+                | Self::AfterElement
+                | Self::AfterArray => match self.step_between(byte) {
+                    Err(reason) => return ScanResult::Broken { at, reason },
+                    Ok(next @ (Self::Nested { .. } | Self::Scalar)) => {
+                        if at > 0 {
+                            // The bytes before the element are skipped first.
+                            return ScanResult::Skip(at);
                         }
-                        (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
-                        (Self::AfterElement, b',') => Self::AfterComma,
-                        (Self::AfterElement, _) => {
-                            return ScanResult::Broken {
-                                at,
-                                why: "a comma or ] is missing behind an element",
-                            };
-                        }
-                        (Self::AfterArray, _) => {
-                            return ScanResult::Broken { at, why: "text follows the array" };
-                        }
-                        (_, b',' | b']') => {
-                            return ScanResult::Broken {
-                                at,
-                                why: "an element is missing beside a comma",
-                            };
-                        }
-                        // The element begins here: what stands before it is done with first.
-                        (_, _) if at > 0 => return ScanResult::Skip(at),
-                        (_, b'{' | b'[') => {
-                            Self::Nested { depth: 1, in_string: false, escaped: false }
-                        }
-                        (_, b'"') => Self::Nested { depth: 0, in_string: true, escaped: false },
-                        (_, _) => Self::Scalar,
-                    };
-                    if !matches!(next, Self::Nested { .. } | Self::Scalar) {
+                        next
+                    }
+                    Ok(next) => {
                         *self = next;
                         if at + 1 == bytes.len() {
                             return ScanResult::Skip(at + 1);
                         }
                         continue;
                     }
-                    next
-                }
+                },
             };
             *self = next;
         }
         ScanResult::More
     }
 
-    /// The state behind a byte of an element, or `None` where it ends the element.
+    /// Returns the state after a byte outside elements. An element begins where the state is that of
+    /// one.
+    ///
+    /// # Errors
+    /// The reason why the byte is not allowed there.
+    fn step_between(self, byte: u8) -> Result<Self, &'static str> {
+        Ok(match (self, byte) {
+            (between, b' ' | b'\t' | b'\n' | b'\r') => between,
+            (Self::BeforeArray, b'[') => Self::BeforeFirst,
+            (Self::BeforeArray, _) => return Err("a JSON array begins with ["),
+            (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
+            (Self::AfterElement, b',') => Self::AfterComma,
+            (Self::AfterElement, _) => return Err("a comma or ] is missing behind an element"),
+            (Self::AfterArray, _) => return Err("text follows the array"),
+            (_, b',' | b']') => return Err("an element is missing beside a comma"),
+            (_, b'{' | b'[') => Self::Nested { depth: 1, in_string: false, escaped: false },
+            (_, b'"') => Self::Nested { depth: 0, in_string: true, escaped: false },
+            (_, _) => Self::Scalar,
+        })
+    }
+
+    /// Returns the state after a byte of an element, or `None` where the byte ends the element.
     fn step_nested(self, byte: u8) -> Option<Self> {
-        let Self::Nested { depth, in_string: string, escaped } = self else {
+        let Self::Nested { depth, in_string, escaped } = self else {
             return Some(self);
         };
-        let (depth, string, escaped) = match byte {
-            _ if escaped => (depth, string, false),
-            b'\\' if string => (depth, string, true),
-            b'"' => (depth, !string, false),
-            b'{' | b'[' if !string => (depth + 1, false, false),
-            b'}' | b']' if !string => (depth.saturating_sub(1), false, false),
-            _ => (depth, string, false),
+        let (depth, in_string, escaped) = match byte {
+            _ if escaped => (depth, in_string, false),
+            b'\\' if in_string => (depth, in_string, true),
+            b'"' => (depth, !in_string, false),
+            b'{' | b'[' if !in_string => (depth + 1, false, false),
+            b'}' | b']' if !in_string => (depth.saturating_sub(1), false, false),
+            _ => (depth, in_string, false),
         };
-        (depth > 0 || string).then_some(Self::Nested { depth, in_string: string, escaped })
+        (depth > 0 || in_string).then_some(Self::Nested { depth, in_string, escaped })
     }
 }
 
-/// Splits what comes from a source.
+/// Splits the bytes of a source into records.
 pub(super) struct Framer<R> {
     source: R,
     splitter: Splitter,
-    /// What was read; from `start` to `end` it waits.
+    /// The buffer. The bytes from `start` to `end` are read and not yet returned.
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// How many of the waiting bytes the splitter has seen.
+    /// The number of bytes after `start` that the splitter has scanned.
     scanned: usize,
-    /// The place of `start`.
+    /// The position of `start` in the input.
     position: InputPosition,
-    /// The line where the record at hand begins, once a part of it is gone.
+    /// The first line of the current record, once a part of it has been returned as excess.
     oversized_line: Option<u64>,
+    /// No more records are recognised.
     broken: bool,
+    /// The source has no more bytes.
     ended: bool,
 }
 
@@ -290,35 +298,35 @@ impl<R: Read> Framer<R> {
         }
     }
 
-    /// Sets what tells the records apart that have not been given out yet.
+    /// Sets the splitter of the records that have not been returned yet.
     pub(super) fn set_splitter(&mut self, splitter: Splitter) {
         self.splitter = splitter;
         self.scanned = 0;
     }
 
-    /// Goes on in another source, which stands at `place` of the same input.
+    /// Continues with another source, which is at `place` of the same input.
     pub(super) fn resume(&mut self, source: R, place: InputPosition, splitter: Splitter) {
         let bytes = std::mem::take(&mut self.bytes);
         *self = Self { bytes, splitter, position: place, ..Self::new(source) };
     }
 
-    /// Where the next record, or what stands before it, begins.
+    /// Returns the position of the next byte to return.
     pub(super) fn position(&self) -> InputPosition {
         self.position
     }
 
-    /// What was read and not given out yet, and whether the input ends behind it.
+    /// Returns the bytes that are read and not yet returned, and whether the input ends after them.
     pub(super) fn buffered(&self) -> (&[u8], bool) {
         (&self.bytes[self.start..self.end], self.ended)
     }
 
-    /// Passes over bytes that are no part of any record.
+    /// Skips bytes that are not part of any record.
     pub(super) fn skip(&mut self, length: usize) {
-        let gone = &self.bytes[self.start..self.start + length];
-        self.advance_counted(length, memchr_iter(b'\n', gone).count());
+        let consumed = &self.bytes[self.start..self.start + length];
+        self.advance_counted(length, memchr_iter(b'\n', consumed).count());
     }
 
-    /// Gives up: what waits, and what is still read, comes as [`Frame::Excess`].
+    /// Stops recognising records: the rest of the input is returned as [`Frame::Excess`].
     pub(super) fn mark_broken(&mut self) {
         self.broken = true;
     }
@@ -327,7 +335,7 @@ impl<R: Read> Framer<R> {
         self.broken
     }
 
-    /// Takes back what was given out since it stood at `place`, provided nothing was read since.
+    /// Returns to `place`. The source must not have been read since.
     pub(super) fn rewind(&mut self, place: InputPosition) {
         let back = usize::try_from(self.position.offset - place.offset).unwrap_or(usize::MAX);
         self.start = self.start.saturating_sub(back);
@@ -335,10 +343,10 @@ impl<R: Read> Framer<R> {
         self.scanned = 0;
     }
 
-    /// Reads once.
+    /// Reads from the source once, again where a signal interrupts it.
     ///
     /// # Errors
-    /// Those of the source, save that it was interrupted.
+    /// The source cannot be read.
     pub(super) fn fill(&mut self) -> io::Result<()> {
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
@@ -360,6 +368,7 @@ impl<R: Read> Framer<R> {
         Ok(())
     }
 
+    /// Returns the next piece of the input. Never reads the source.
     pub(super) fn next(&mut self) -> Frame<'_> {
         if self.broken {
             return match self.end - self.start {
@@ -386,10 +395,10 @@ impl<R: Read> Framer<R> {
                     }
                     return Frame::Record(self.take(length));
                 }
-                ScanResult::Broken { at, why } => {
+                ScanResult::Broken { at, reason } => {
                     self.advance(self.scanned + at);
                     self.broken = true;
-                    return Frame::Broken { at: self.take(0), why };
+                    return Frame::Broken { at: self.take(0), reason };
                 }
                 ScanResult::More => {
                     self.scanned = waiting.len();
@@ -399,11 +408,11 @@ impl<R: Read> Framer<R> {
         }
     }
 
-    /// What to say where the splitter has seen all that was read.
+    /// Returns the frame where the splitter has scanned all that was read.
     fn at_buffer_end(&mut self) -> Frame<'_> {
         let waiting = self.end - self.start;
         if !self.ended {
-            // Once a part of it is gone, the rest need not be kept together either.
+            // A record of which a part was returned as excess is not kept together any longer.
             if waiting == 0 || (waiting <= MAX_RECORD_BYTES && self.oversized_line.is_none()) {
                 return Frame::NeedsInput;
             }
@@ -418,13 +427,13 @@ impl<R: Read> Framer<R> {
                 + rows.line_feeds_before_quote;
             self.broken = true;
             let at = InputSlice { line, ..self.take(0) };
-            return Frame::Broken { at, why: UNCLOSED_QUOTE };
+            return Frame::Broken { at, reason: UNCLOSED_QUOTE };
         }
         if let Some(line) = self.oversized_line.take() {
             let last = self.take(waiting);
             return Frame::TooLong { last: InputSlice { line, ..last }, ended: false };
         }
-        let (is_there, open) = match &self.splitter {
+        let (has_record, unclosed) = match &self.splitter {
             Splitter::Lines => (waiting > 0, false),
             Splitter::Rows(rows) => (waiting > 0, rows.state == RowState::Quoted),
             Splitter::Elements(ElementSplitter::BeforeArray | ElementSplitter::AfterArray) => {
@@ -432,11 +441,11 @@ impl<R: Read> Framer<R> {
             }
             Splitter::Elements(_) => (true, true),
         };
-        // Once told it is over, whatever state the splitter is in.
+        // No record follows, whatever the state of the splitter.
         self.broken = true;
         let last = self.take(waiting);
-        let is_blank = is_blank(last.bytes) && !open;
-        if is_there && !is_blank { Frame::Tail { last, unclosed: open } } else { Frame::End }
+        let is_blank = is_blank(last.bytes) && !unclosed;
+        if has_record && !is_blank { Frame::Tail { last, unclosed } } else { Frame::End }
     }
 
     fn take(&mut self, length: usize) -> InputSlice<'_> {
@@ -447,17 +456,17 @@ impl<R: Read> Framer<R> {
     }
 
     fn advance(&mut self, length: usize) {
-        let gone = &self.bytes[self.start..self.start + length];
-        let feeds = match self.splitter {
-            // A line has one, at its end.
-            Splitter::Lines => usize::from(gone.last() == Some(&b'\n')),
-            Splitter::Rows(_) | Splitter::Elements(_) => memchr_iter(b'\n', gone).count(),
+        let consumed = &self.bytes[self.start..self.start + length];
+        let line_feeds = match self.splitter {
+            // The only line feed of a line is at its end.
+            Splitter::Lines => usize::from(consumed.last() == Some(&b'\n')),
+            Splitter::Rows(_) | Splitter::Elements(_) => memchr_iter(b'\n', consumed).count(),
         };
-        self.advance_counted(length, feeds);
+        self.advance_counted(length, line_feeds);
     }
 
-    fn advance_counted(&mut self, length: usize, feeds: usize) {
-        self.position.lines += feeds as u64;
+    fn advance_counted(&mut self, length: usize, line_feeds: usize) {
+        self.position.lines += line_feeds as u64;
         self.position.offset += length as u64;
         self.start += length;
         self.scanned = 0;
@@ -465,6 +474,6 @@ impl<R: Read> Framer<R> {
 }
 
 fn is_blank(bytes: &[u8]) -> bool {
-    // Nearly every record shows at its first byte that it is not.
+    // For nearly every record the first byte decides.
     bytes.iter().all(u8::is_ascii_whitespace)
 }

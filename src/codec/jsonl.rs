@@ -13,17 +13,17 @@ use crate::event::quoted;
 use crate::text;
 use crate::time::Zone;
 
-/// Appends an event as one JSON object without a line feed: the fields in the contract's order,
-/// absent ones left out, times in UTC, and every character that a terminal would not show as it is
-/// as `\uXXXX`.
+/// Appends an event as one JSON object without a line feed. Fields are in the order of [`FIELDS`],
+/// absent fields are left out, times are in UTC, and characters that a terminal would not show as
+/// they are are written as `\uXXXX`.
 pub(crate) fn encode(event: &Event, out: &mut String) {
-    let mut before = '{';
+    let mut separator = '{';
     for field in &FIELDS {
         let Some(value) = (field.get)(event) else {
             continue;
         };
-        out.push(before);
-        before = ',';
+        out.push(separator);
+        separator = ',';
         out.push('"');
         out.push_str(field.name);
         out.push_str("\":");
@@ -57,17 +57,16 @@ pub(crate) fn decode(text: &str, zone: Option<&Zone>) -> Result<NewEvent, String
             _ if error.is_data() => format!("must be an object, not {}", json::describe_type(text)),
             _ => json::describe_error(&error),
         })?;
-    let mut intake = NewEventBuilder::new(zone);
+    let mut builder = NewEventBuilder::new(zone);
     for (name, value) in members {
-        let value =
-            InputValue::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
-        intake.add(name, value)?;
+        let value = InputValue::from_json(value)
+            .map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
+        builder.add(name, value)?;
     }
-    intake.build()
+    builder.build()
 }
 
-/// Whether the text may be the beginning of JSON that does not end: whatever is wrong with it is
-/// wrong at its end.
+/// Whether the text may be the beginning of longer JSON: the first error is at its end.
 pub(crate) fn is_unfinished(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_err_and(|error| error.column() >= text.len())
 }

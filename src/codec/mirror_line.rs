@@ -1,8 +1,8 @@
-//! The mirror line: a head for eyes, then the whole event as one JSON object.
+//! The mirror line: a head for people, then the whole event as one JSON object.
 //!
-//! `[2026-11-20T04:00:00.123456789+00:00] site.high: Message {"id":1,"event_id":"…",…}`. A line of
-//! ours is read from its JSON alone. Other lines of this form come from WP Activity Log or another
-//! program that logs through Monolog; what theirs mean is said in [`crate::codec::wsal`].
+//! `[2026-11-20T04:00:00.123456789+00:00] site.high: Message {"id":1,"event_id":"…",…}`. A line that
+//! this program wrote is read from its JSON alone. Other lines of this form come from WP Activity Log
+//! or another program that logs through Monolog; [`crate::codec::wsal`] decodes them.
 
 use crate::codec::jsonl;
 use crate::codec::wsal;
@@ -13,17 +13,14 @@ use crate::text;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// How much of a title stands in the head, in characters: all of it is in the JSON.
+/// The longest title or identifier in a head, in characters. The JSON has the whole text.
 const MAX_HEADER_CHARS: usize = 1000;
-
-/// More letters than any level has.
-const MAX_LEVEL_LETTERS: usize = 20;
 
 /// The identifier of an event without a tenant, where no default is set.
 const DEFAULT_IDENTIFIER: &str = "activity";
 
-/// Appends an event as one line without its line feed. `identifier` stands for the tenant where the
-/// event has none.
+/// Appends an event as one line without a line feed. `identifier` takes the place of an absent
+/// tenant.
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "mirrors write these lines, and none is built yet")
@@ -47,7 +44,7 @@ fn truncate_header_text(text: &str) -> &str {
     text.char_indices().nth(MAX_HEADER_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
-/// Appends a time with all of its nine digits and its offset in figures.
+/// Appends a time with nine digits of a second and a numeric offset.
 fn write_time(at: Timestamp, out: &mut String) {
     let start = out.len();
     at.write_into(out);
@@ -76,11 +73,11 @@ pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String
     if has("event_id") && has("action") {
         return jsonl::decode(object, zone);
     }
-    wsal::to_event(&LineHeader::parse(head)?, members, zone)
+    wsal::decode(head, members, zone)
 }
 
-/// Whether a line that could be read, and that nothing ends, may have been cut off behind an object
-/// within its JSON.
+/// Whether a line without a line feed may be incomplete although it could be decoded: it may end
+/// after an inner object of its JSON.
 pub(crate) fn may_be_truncated(line: &str) -> bool {
     split_json(line).0.trim_ascii_end().ends_with([':', ',', '['])
 }
@@ -98,11 +95,11 @@ pub(crate) fn begins_with_time(line: &[u8]) -> bool {
     is_date && inner.len() >= 10 && inner.len() < line.len() - 1
 }
 
-/// The line split before the JSON object that it ends in, if there is one. Monolog appends its empty
-/// "extra" as ` []`.
+/// Splits a line before the JSON object at its end, if it has one. Monolog appends its empty "extra"
+/// as ` []`.
 ///
-/// The object is found from its end, for the message may hold braces, and be as long as it likes:
-/// quotes toggle between text and structure, save those behind an odd number of backslashes.
+/// The scan runs backwards, because the message may contain braces and may be long. Each quote
+/// switches between string and structure, except after an odd number of backslashes.
 fn split_json(line: &str) -> (&str, Option<&str>) {
     let line = line.trim_ascii_end();
     let line = line.strip_suffix("[]").unwrap_or(line).trim_ascii_end();
@@ -128,40 +125,4 @@ fn split_json(line: &str) -> (&str, Option<&str>) {
         }
     }
     (line, None)
-}
-
-/// The part of a line before its JSON.
-pub(super) struct LineHeader<'a> {
-    pub time: &'a str,
-    pub identifier: &'a str,
-    pub level: &'a str,
-    pub message: &'a str,
-}
-
-impl<'a> LineHeader<'a> {
-    fn parse(head: &'a str) -> Result<Self, String> {
-        let parts = || {
-            let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
-            let rest = rest.trim_ascii_start();
-            // The identifier may hold dots and colons, the message anything.
-            rest.match_indices(':').find_map(|(colon, _)| {
-                let before = &rest[..colon];
-                let letters = before
-                    .bytes()
-                    .rev()
-                    .take(MAX_LEVEL_LETTERS)
-                    .take_while(u8::is_ascii_alphabetic);
-                let (identifier, level) = before.split_at(colon - letters.count());
-                let identifier = identifier.strip_suffix('.')?;
-                wsal::parse_level(level)?;
-                Some(LineHeader {
-                    time,
-                    identifier,
-                    level,
-                    message: rest[colon + 1..].trim_ascii(),
-                })
-            })
-        };
-        parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
-    }
 }

@@ -1,7 +1,11 @@
-//! The formats that events come in and go out in: JSON Lines, a JSON array, CSV, mirror lines.
+//! The formats of events: JSON Lines, a JSON array, CSV and mirror lines.
 //!
-//! Each format decodes what it encodes, in one file. What a value means is not decided here but by
-//! [`crate::event::builder`]; what becomes of events and of bad records is for the caller.
+//! Each format is encoded and decoded in one file. This module splits an input into records and
+//! decodes each of them. [`crate::event::builder`] checks the values, and the caller decides what
+//! happens to events and to bad records.
+//!
+//! ## Cost
+//! Memory is bounded: one record of at most 8 MiB and one read are kept, however long the input is.
 
 pub(crate) mod csv;
 mod frame;
@@ -24,18 +28,18 @@ use crate::codec::frame::Splitter;
 use crate::event::NewEvent;
 use crate::time::Zone;
 
-/// The reason of a record that is over the limit of an event.
+/// The reason why a record longer than an event may be is rejected.
 const TOO_LONG: &str = "longer than 1 MiB";
 
-/// The reason of CSV in which a quote opens a cell that has no end.
+/// The reason why CSV is rejected in which a quote opens a cell that has no end.
 const UNCLOSED_QUOTE: &str = "a quote begins here and does not end";
 
-/// How far the first line of an input is looked at to tell its format.
+/// The number of bytes of the first line that are enough to detect the format.
 const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// How events are written down.
+/// A format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventFormat {
     JsonLines,
@@ -45,10 +49,10 @@ pub(crate) enum EventFormat {
 }
 
 impl EventFormat {
-    /// Every format, in the order that help names them.
+    /// Every format, in the order of the help.
     pub(crate) const ALL: [Self; 4] = [Self::JsonLines, Self::Json, Self::Csv, Self::Mirror];
 
-    /// Its name in `--format`.
+    /// Returns the name of the format in `--format`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::JsonLines => "jsonl",
@@ -58,7 +62,7 @@ impl EventFormat {
         }
     }
 
-    /// Tells the format by the first line that is not blank; what is none of them is read as JSON
+    /// Detects the format by the first line that is not blank. An unknown format is read as JSON
     /// Lines.
     fn sniff(first_line: &[u8]) -> Self {
         let line = first_line.trim_ascii();
@@ -72,25 +76,25 @@ impl EventFormat {
     }
 }
 
-/// How an input is to be read.
+/// The options for reading an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DecodeOptions {
-    /// Absent: the input tells by its first line.
+    /// Absent where the first line decides.
     pub format: Option<EventFormat>,
-    /// Whether cells of CSV stand as they are, without a guard.
+    /// Whether the cells of CSV were written without a guard.
     pub raw_cells: bool,
-    /// How times without an offset are read; absent: not at all.
+    /// The zone of times without an offset. Without a zone such times are refusal.
     pub zone: Option<Zone>,
 }
 
-/// What a [`Decoder`] found next.
+/// The next step of a [`Decoder`].
 #[derive(Debug)]
 pub(crate) enum DecodeStep<'a> {
-    /// The source has to be read, which may take its time: [`Decoder::fill`].
+    /// The source must be read with [`Decoder::fill`], which may block.
     NeedsInput,
     Record(DecodedRecord<'a>),
-    /// Bytes of a record that is too long, which will be told at its end; or all those that an
-    /// [`DecodeOutcome::Unreadable`] before them speaks of.
+    /// A part of a record that is too long, of which the outcome follows at its end; or a part of
+    /// the input that follows a [`DecodeOutcome::Unreadable`].
     Excess(&'a [u8]),
     End,
 }
@@ -98,21 +102,21 @@ pub(crate) enum DecodeStep<'a> {
 /// A record of the input.
 #[derive(Debug)]
 pub(crate) struct DecodedRecord<'a> {
-    /// The line where it begins.
+    /// The number of its first line.
     pub line: u64,
-    /// The place behind it.
+    /// The position after it.
     pub end: InputPosition,
-    /// As it came, with what ends it.
+    /// The record as it was read, with its terminator.
     pub bytes: &'a [u8],
     pub outcome: DecodeOutcome,
 }
 
-/// What a record came to. The reasons are in words for `FILE:LINE: reason`.
+/// The result of decoding a record. The reasons are worded for `FILE:LINE: reason`.
 #[derive(Debug, PartialEq)]
 pub(crate) enum DecodeOutcome {
     Event(Box<NewEvent>),
     Rejected(String),
-    /// The input ends before the record does: more of it may follow one day.
+    /// The input ends before the record does. A later run may find the rest of it.
     Truncated(String),
     /// Nothing can be read from here on.
     Unreadable(String),
@@ -122,21 +126,22 @@ pub(crate) enum DecodeOutcome {
 pub(crate) struct Decoder<R> {
     framer: Framer<R>,
     options: DecodeOptions,
-    /// Absent until the beginning was read.
+    /// Absent until the beginning of the input has been read.
     dialect: Option<Dialect>,
 }
 
-/// What was learnt from the beginning of an input.
+/// The format of an input, as its beginning decides it.
 enum Dialect {
     JsonLines,
     Json,
+    /// Without a decoder until the header has been read.
     Csv(Option<Box<CsvDecoder>>),
     Mirror,
 }
 
 impl Dialect {
-    fn decode(&mut self, text: &str, reading: &DecodeOptions) -> Result<NewEvent, String> {
-        let zone = reading.zone.as_ref();
+    fn decode(&mut self, text: &str, options: &DecodeOptions) -> Result<NewEvent, String> {
+        let zone = options.zone.as_ref();
         match self {
             Self::JsonLines | Self::Json => jsonl::decode(text, zone),
             Self::Csv(Some(table)) => table.decode(text, zone),
@@ -145,8 +150,8 @@ impl Dialect {
         }
     }
 
-    /// Whether more may belong to a record that the input ends in. Only JSON shows where it ends;
-    /// elsewhere what cannot be read may be going to be.
+    /// Whether the last record of an input may lack a part. Only JSON shows where it ends; in the
+    /// other formats a record that cannot be decoded may be incomplete.
     fn is_truncated(&self, text: &str, is_event: bool) -> bool {
         match self {
             Self::JsonLines => !is_event && jsonl::is_unfinished(text),
@@ -158,24 +163,24 @@ impl Dialect {
 }
 
 impl<R: Read> Decoder<R> {
-    /// `source` stands at the beginning of the input.
-    pub(crate) fn new(source: R, reading: DecodeOptions) -> Self {
-        Self { framer: Framer::new(source), options: reading, dialect: None }
+    /// Returns a decoder of an input. `source` must be at the beginning of it.
+    pub(crate) fn new(source: R, options: DecodeOptions) -> Self {
+        Self { framer: Framer::new(source), options, dialect: None }
     }
 
-    /// Reads from the source, once.
+    /// Reads from the source once.
     ///
     /// # Errors
-    /// Those of the source.
+    /// The source cannot be read.
     pub(crate) fn fill(&mut self) -> io::Result<()> {
         self.framer.fill()
     }
 
-    /// Goes on at a place that was reached in an earlier run, having read the beginning for what it
-    /// says about the rest. `reopen` gives the source at a place.
+    /// Continues at a position that an earlier run reached. The beginning is read first, for the
+    /// format and the header. `reopen` returns the source at a position.
     ///
     /// # Errors
-    /// Those of the source.
+    /// The source cannot be read.
     pub(crate) fn resume(
         &mut self,
         place: InputPosition,
@@ -193,7 +198,7 @@ impl<R: Read> Decoder<R> {
         Ok(())
     }
 
-    /// The row that CSV made of its records has to begin with.
+    /// Returns the header row of CSV, which rejected rows need to be readable as CSV.
     pub(crate) fn header(&self) -> Option<&[u8]> {
         let Some(Dialect::Csv(table)) = &self.dialect else {
             return None;
@@ -201,61 +206,62 @@ impl<R: Read> Decoder<R> {
         table.as_ref().map(|table| table.header())
     }
 
-    /// Whether the records are elements of an array, which may span lines.
+    /// Whether the records are elements of a JSON array. Such records may span lines.
     pub(crate) fn is_array(&self) -> bool {
         matches!(self.dialect, Some(Dialect::Json))
     }
 
-    /// The next record, or what else there is to say. Never reads.
+    /// Returns the next step. Never reads the source.
     pub(crate) fn next(&mut self) -> DecodeStep<'_> {
         match self.read_preamble() {
             Ok(true) => {}
             Ok(false) => return DecodeStep::NeedsInput,
-            Err((line, why)) => {
+            Err((line, reason)) => {
                 self.framer.mark_broken();
                 return DecodeStep::Record(DecodedRecord {
                     line,
                     end: self.framer.position(),
                     bytes: &[],
-                    outcome: DecodeOutcome::Unreadable(why),
+                    outcome: DecodeOutcome::Unreadable(reason),
                 });
             }
         }
         let dialect = self.dialect.get_or_insert(Dialect::JsonLines);
-        let reading = &self.options;
+        let options = &self.options;
         match self.framer.next() {
             Frame::NeedsInput => DecodeStep::NeedsInput,
             Frame::End => DecodeStep::End,
             Frame::Excess(bytes) => DecodeStep::Excess(bytes),
-            Frame::Record(piece) => {
-                let decoded = record_text(piece.bytes, dialect)
-                    .and_then(|text| dialect.decode(text, reading));
+            Frame::Record(slice) => {
+                let decoded = record_text(slice.bytes, dialect)
+                    .and_then(|text| dialect.decode(text, options));
                 DecodeStep::Record(to_record(
-                    piece,
+                    slice,
                     decoded.map_or_else(DecodeOutcome::Rejected, |event| {
                         DecodeOutcome::Event(Box::new(event))
                     }),
                 ))
             }
-            Frame::Tail { last, unclosed: open } => {
-                DecodeStep::Record(to_record(last, decode_tail(last.bytes, open, dialect, reading)))
-            }
+            Frame::Tail { last, unclosed } => DecodeStep::Record(to_record(
+                last,
+                decode_tail(last.bytes, unclosed, dialect, options),
+            )),
             Frame::TooLong { last, ended: true } => {
                 DecodeStep::Record(to_record(last, DecodeOutcome::Rejected(TOO_LONG.to_owned())))
             }
             Frame::TooLong { last, ended: false } => {
                 DecodeStep::Record(to_record(last, DecodeOutcome::Truncated(TOO_LONG.to_owned())))
             }
-            Frame::Broken { at, why } => {
-                DecodeStep::Record(to_record(at, DecodeOutcome::Unreadable(why.to_owned())))
+            Frame::Broken { at, reason } => {
+                DecodeStep::Record(to_record(at, DecodeOutcome::Unreadable(reason.to_owned())))
             }
         }
     }
 
-    /// Learns from the beginning how to read the rest; `false` when more of it has to be read.
+    /// Detects the format and reads the header of CSV. Returns `false` where more input is needed.
     ///
     /// # Errors
-    /// The line and the reason, when the input cannot be read at all.
+    /// The line and the reason, where the whole input is unreadable.
     fn read_preamble(&mut self) -> Result<bool, (u64, String)> {
         if self.framer.is_broken() {
             return Ok(true);
@@ -278,8 +284,10 @@ impl<R: Read> Decoder<R> {
         let parsed = match self.framer.next() {
             Frame::NeedsInput => return Ok(false),
             Frame::End => return Ok(true),
-            Frame::Record(row) => parse(row).map_err(|why| (row.line, why)),
-            Frame::Tail { last, unclosed: false } => parse(last).map_err(|why| (last.line, why)),
+            Frame::Record(row) => parse(row).map_err(|reason| (row.line, reason)),
+            Frame::Tail { last, unclosed: false } => {
+                parse(last).map_err(|reason| (last.line, reason))
+            }
             Frame::Tail { last: at, unclosed: true } | Frame::Broken { at, .. } => {
                 Err((at.line, UNCLOSED_QUOTE.to_owned()))
             }
@@ -290,14 +298,15 @@ impl<R: Read> Decoder<R> {
                 *table = Some(Box::new(parsed));
                 Ok(true)
             }
-            Err(refused) => {
-                // All of it is refused, the header too.
+            Err(refusal) => {
+                // The whole input is refused, including the header.
                 self.framer.rewind(start);
-                Err(refused)
+                Err(refusal)
             }
         }
     }
 
+    /// Detects the format. Returns `false` where more input is needed.
     fn detect_format(&mut self) -> Result<bool, (u64, String)> {
         let (waiting, ended) = self.framer.buffered();
         if self.framer.position().offset == 0 {
@@ -323,7 +332,7 @@ impl<R: Read> Decoder<R> {
                     return Ok(false);
                 }
                 if !is_whole {
-                    // However many blank lines there are, they are not kept.
+                    // Blank lines are not kept, so that memory stays bounded.
                     let lines = blanks.iter().rposition(|byte| *byte == b'\n');
                     self.framer.skip(lines.map_or(blanks.len(), |end| end + 1));
                     return Ok(false);
@@ -343,46 +352,47 @@ impl<R: Read> Decoder<R> {
     }
 }
 
-fn to_record(piece: InputSlice<'_>, outcome: DecodeOutcome) -> DecodedRecord<'_> {
-    DecodedRecord { line: piece.line, end: piece.end, bytes: piece.bytes, outcome }
+fn to_record(slice: InputSlice<'_>, outcome: DecodeOutcome) -> DecodedRecord<'_> {
+    DecodedRecord { line: slice.line, end: slice.end, bytes: slice.bytes, outcome }
 }
 
-/// What came of the record that the input ends in.
+/// Decodes the last record of an input, which has no terminator.
 fn decode_tail(
     bytes: &[u8],
-    open: bool,
+    unclosed: bool,
     dialect: &mut Dialect,
-    reading: &DecodeOptions,
+    options: &DecodeOptions,
 ) -> DecodeOutcome {
     match dialect {
         Dialect::Json => return DecodeOutcome::Truncated("the array does not end".to_owned()),
-        Dialect::Csv(_) if open => {
+        Dialect::Csv(_) if unclosed => {
             return DecodeOutcome::Truncated("a quote does not end".to_owned());
         }
         Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
     }
-    let is_cut = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
+    let ends_in_character =
+        std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
     let text = match record_text(bytes, dialect) {
         Ok(text) => text,
-        Err(why) if is_cut => return DecodeOutcome::Truncated(why),
-        Err(why) => return DecodeOutcome::Rejected(why),
+        Err(reason) if ends_in_character => return DecodeOutcome::Truncated(reason),
+        Err(reason) => return DecodeOutcome::Rejected(reason),
     };
-    let decoded = dialect.decode(text, reading);
-    let is_torn = dialect.is_truncated(text, decoded.is_ok());
+    let decoded = dialect.decode(text, options);
+    let may_be_truncated = dialect.is_truncated(text, decoded.is_ok());
     match decoded {
-        Err(why) if is_torn => DecodeOutcome::Truncated(why),
-        Err(why) => DecodeOutcome::Rejected(why),
-        Ok(_) if is_torn => DecodeOutcome::Truncated("the line does not end".to_owned()),
+        Err(reason) if may_be_truncated => DecodeOutcome::Truncated(reason),
+        Err(reason) => DecodeOutcome::Rejected(reason),
+        Ok(_) if may_be_truncated => DecodeOutcome::Truncated("the line does not end".to_owned()),
         Ok(event) => DecodeOutcome::Event(Box::new(event)),
     }
 }
 
-/// The text of a record, without what ends it.
+/// Returns the text of a record without its terminator.
 fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("invalid UTF-8 at column {}", error.valid_up_to() + 1))?;
     Ok(match dialect {
-        // A cell may be blank at its end.
+        // Blanks at the end may belong to the last cell.
         Dialect::Csv(_) => text.strip_suffix('\n').map_or(text, |row| row),
         Dialect::JsonLines | Dialect::Json | Dialect::Mirror => text.trim_ascii_end(),
     })
@@ -391,7 +401,7 @@ fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String
 fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => true,
-        // Without a mark: every other byte of ASCII is 0.
+        // Without a byte order mark, every other byte of ASCII text is 0.
         [first, second, ..] => (*first == 0) != (*second == 0),
         _ => false,
     }

@@ -1,15 +1,14 @@
-//! What the lines of WP Activity Log mean, and those of other programs that log through Monolog.
+//! Decodes the lines of WP Activity Log and of other programs that log through Monolog.
 //!
-//! WP Activity Log writes what it knows of an event as Monolog's context, under names of its own:
+//! WP Activity Log writes its data about an event as Monolog's context, under names of its own:
 //! `[2023-07-05T20:19:15+00:00] example.com.ALERT: Activated the plugin X. {"Code":5001,…} []`.
-//! The names that have a field go there; all else goes into the payload under the name it has.
+//! A name that corresponds to a field fills that field; the others go into the payload unchanged.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
-use crate::codec::mirror_line::LineHeader;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::builder::InputValue;
@@ -23,21 +22,26 @@ use crate::time::Zone;
 /// A member of the JSON: its name, and its value as JSON text.
 type JsonMember<'a> = (Cow<'a, str>, &'a str);
 
-/// The severity of a level: Monolog's eight are syslog's, but that WP Activity Log writes ALERT for
-/// what it calls high.
-pub(super) fn parse_level(level: &str) -> Option<Severity> {
+/// More letters than the name of any level has.
+const MAX_LEVEL_LETTERS: usize = 20;
+
+/// Returns the severity of a level. Monolog has the eight levels of syslog, but WP Activity Log
+/// writes ALERT for the severity that it calls high.
+fn parse_level(level: &str) -> Option<Severity> {
     if level.eq_ignore_ascii_case("alert") { Some(Severity::High) } else { Severity::parse(level) }
 }
 
-/// Makes the event of a line that is not ours.
+/// Makes the event of a line that this program did not write. `head` is the part of the line before
+/// its JSON, `members` are those of the JSON.
 ///
 /// # Errors
 /// The reason.
-pub(super) fn to_event(
-    head: &LineHeader<'_>,
+pub(super) fn decode(
+    head: &str,
     members: Vec<JsonMember<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
+    let head = &LineHeader::parse(head)?;
     let is_wsal =
         members.iter().any(|(name, _)| matches!(name.as_ref(), "Code" | "Object" | "EventType"));
     if is_wsal {
@@ -47,28 +51,65 @@ pub(super) fn to_event(
     }
 }
 
-/// The event of a line whose JSON has our names: the head fills in what the JSON does not say.
+/// The part of a line before its JSON.
+struct LineHeader<'a> {
+    time: &'a str,
+    identifier: &'a str,
+    level: &'a str,
+    message: &'a str,
+}
+
+impl<'a> LineHeader<'a> {
+    fn parse(head: &'a str) -> Result<Self, String> {
+        let parts = || {
+            let (time, rest) = head.trim_ascii_start().strip_prefix('[')?.split_once(']')?;
+            let rest = rest.trim_ascii_start();
+            // The identifier may contain dots and colons, and the message any text.
+            rest.match_indices(':').find_map(|(colon, _)| {
+                let before = &rest[..colon];
+                let letters = before
+                    .bytes()
+                    .rev()
+                    .take(MAX_LEVEL_LETTERS)
+                    .take_while(u8::is_ascii_alphabetic);
+                let (identifier, level) = before.split_at(colon - letters.count());
+                let identifier = identifier.strip_suffix('.')?;
+                parse_level(level)?;
+                Some(LineHeader {
+                    time,
+                    identifier,
+                    level,
+                    message: rest[colon + 1..].trim_ascii(),
+                })
+            })
+        };
+        parts().ok_or_else(|| "does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE".to_owned())
+    }
+}
+
+/// Returns the event of a line whose JSON uses the names of our fields. The head fills in the
+/// fields that the JSON lacks.
 fn event_with_our_names(
     head: &LineHeader<'_>,
     members: Vec<JsonMember<'_>>,
     zone: Option<&Zone>,
 ) -> Result<NewEvent, String> {
-    let mut intake = NewEventBuilder::new(zone);
-    let given: u64 = members
+    let mut builder = NewEventBuilder::new(zone);
+    let given_bits: u64 = members
         .iter()
         .filter_map(|(name, _)| field::lookup(name))
-        .fold(0, |given, name| given | name.field_bit);
+        .fold(0, |given_bits, name| given_bits | name.field_bit);
     for (name, value) in header_fields(head) {
-        if field::lookup(name).is_some_and(|name| given & name.field_bit == 0) {
-            intake.add(name.into(), InputValue::Text(value.into()))?;
+        if field::lookup(name).is_some_and(|name| given_bits & name.field_bit == 0) {
+            builder.add(name.into(), InputValue::Text(value.into()))?;
         }
     }
     for (name, value) in members {
-        let value =
-            InputValue::from_json(value).map_err(|why| format!("{}: {why}", quoted(&name)))?;
-        intake.add(name, value)?;
+        let value = InputValue::from_json(value)
+            .map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
+        builder.add(name, value)?;
     }
-    intake.build()
+    builder.build()
 }
 
 fn header_fields<'a>(head: &LineHeader<'a>) -> [(&'static str, &'a str); 4] {
@@ -80,22 +121,22 @@ fn header_fields<'a>(head: &LineHeader<'a>) -> [(&'static str, &'a str); 4] {
     ]
 }
 
-/// The context of one line, from which names are taken one by one.
+/// The context of one line, from which members are removed one by one.
 struct MonologContext<'a> {
-    /// A member that was taken is `None`.
+    /// A removed member is `None`.
     members: Vec<Option<JsonMember<'a>>>,
     index_by_name: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> MonologContext<'a> {
     fn new(members: Vec<JsonMember<'a>>) -> Result<Self, String> {
-        let mut places = HashMap::with_capacity(members.len());
-        for (place, (name, _)) in members.iter().enumerate() {
-            if places.insert(name.clone(), place).is_some() {
+        let mut index_by_name = HashMap::with_capacity(members.len());
+        for (index, (name, _)) in members.iter().enumerate() {
+            if index_by_name.insert(name.clone(), index).is_some() {
                 return Err(format!("{} is given twice", quoted(name)));
             }
         }
-        Ok(Self { members: members.into_iter().map(Some).collect(), index_by_name: places })
+        Ok(Self { members: members.into_iter().map(Some).collect(), index_by_name })
     }
 
     fn into_event(
@@ -103,35 +144,36 @@ impl<'a> MonologContext<'a> {
         head: &LineHeader<'a>,
         zone: Option<&Zone>,
     ) -> Result<NewEvent, String> {
-        let mut taken: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
-        taken.extend(header_fields(head).map(|(name, value)| (name, Cow::Borrowed(value))));
+        let mut fields: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
+        fields.extend(header_fields(head).map(|(name, value)| (name, Cow::Borrowed(value))));
         if let Some(severity) = self.text_value("Severity").and_then(|code| Severity::parse(&code))
         {
             self.remove("Severity");
-            taken.retain(|(name, _)| *name != "severity");
-            taken.push(("severity", severity.name().into()));
+            fields.retain(|(name, _)| *name != "severity");
+            fields.push(("severity", severity.name().into()));
         }
-        taken.extend(self.take_action().map(|action| ("action", action)));
-        self.take_actor(&mut taken);
-        self.take_target(&mut taken);
-        self.take_ip(&mut taken);
+        fields.extend(self.take_action().map(|action| ("action", action)));
+        self.take_actor(&mut fields);
+        self.take_target(&mut fields);
+        self.take_ip(&mut fields);
         let diff = self.take_diff();
         let payload =
             json_object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
-        let mut intake = NewEventBuilder::new(zone);
-        for (name, value) in &taken {
-            intake.add((*name).into(), InputValue::Text(value.as_ref().into()))?;
+        let mut builder = NewEventBuilder::new(zone);
+        for (name, value) in &fields {
+            builder.add((*name).into(), InputValue::Text(value.as_ref().into()))?;
         }
         if let Some(diff) = &diff {
-            intake.add("diff".into(), InputValue::Json(diff))?;
+            builder.add("diff".into(), InputValue::Json(diff))?;
         }
         if let Some(payload) = &payload {
-            intake.add("payload".into(), InputValue::Json(payload))?;
+            builder.add("payload".into(), InputValue::Json(payload))?;
         }
-        intake.build()
+        builder.build()
     }
 
-    /// `Object` and `EventType`, else `Code`. What a slug cannot say stays in the payload.
+    /// Returns the action, from `Object` and `EventType` or else from `Code`. A text that differs from
+    /// its slug stays in the payload.
     fn take_action(&mut self) -> Option<Cow<'a, str>> {
         let part =
             |context: &Self, name| context.text_value(name).map(|text| (to_slug(&text), text));
@@ -153,31 +195,31 @@ impl<'a> MonologContext<'a> {
         Some(format!("wsal.{code}").into())
     }
 
-    fn take_actor(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+    fn take_actor(&mut self, fields: &mut Vec<(&'static str, Cow<'a, str>)>) {
         if self.text_value("Username").as_deref() == Some("System") {
             self.remove("Username");
-            taken.push(("source", "system".into()));
+            fields.push(("source", "system".into()));
             return;
         }
-        self.move_to_field("Username", "actor_label", taken);
-        self.move_to_field("CurrentUserID", "actor_id", taken);
+        self.move_to_field("Username", "actor_label", fields);
+        self.move_to_field("CurrentUserID", "actor_id", fields);
     }
 
-    fn take_target(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
-        if self.move_to_field("PostID", "target_id", taken) {
-            if !self.move_to_field("PostType", "target_type", taken) {
-                taken.push(("target_type", "post".into()));
+    fn take_target(&mut self, fields: &mut Vec<(&'static str, Cow<'a, str>)>) {
+        if self.move_to_field("PostID", "target_id", fields) {
+            if !self.move_to_field("PostType", "target_type", fields) {
+                fields.push(("target_type", "post".into()));
             }
-            self.move_to_field("PostTitle", "target_label", taken);
-        } else if self.move_to_field("TargetUserID", "target_id", taken) {
-            taken.push(("target_type", "user".into()));
-            self.move_to_field("TargetUsername", "target_label", taken);
+            self.move_to_field("PostTitle", "target_label", fields);
+        } else if self.move_to_field("TargetUserID", "target_id", fields) {
+            fields.push(("target_type", "user".into()));
+            self.move_to_field("TargetUsername", "target_label", fields);
         }
     }
 
-    /// The address, which some proxies write with a port or as a list of one. What is more than an
-    /// address stays in the payload.
-    fn take_ip(&mut self, taken: &mut Vec<(&'static str, Cow<'a, str>)>) {
+    /// Takes the address, which some proxies write with a port or as a list of one. A value that
+    /// holds more than an address stays in the payload.
+    fn take_ip(&mut self, fields: &mut Vec<(&'static str, Cow<'a, str>)>) {
         let Some(raw) = self.raw_value("ClientIP") else {
             return;
         };
@@ -187,16 +229,16 @@ impl<'a> MonologContext<'a> {
             (None, [one]) => Cow::Owned(one.clone()),
             (None, _) => return,
         };
-        let bare = text.trim_matches(|c: char| c == '"' || c.is_ascii_whitespace());
-        if bare.parse::<IpAddr>().is_ok() {
-            taken.push(("ip", bare.to_owned().into()));
+        let address_text = text.trim_matches(|c: char| c == '"' || c.is_ascii_whitespace());
+        if address_text.parse::<IpAddr>().is_ok() {
+            fields.push(("ip", address_text.to_owned().into()));
             self.remove("ClientIP");
-        } else if let Ok(address) = bare.parse::<SocketAddr>() {
-            taken.push(("ip", address.ip().to_string().into()));
+        } else if let Ok(address) = address_text.parse::<SocketAddr>() {
+            fields.push(("ip", address.ip().to_string().into()));
         }
     }
 
-    /// The diff of the pairs `OldX` and `NewX`.
+    /// Takes the pairs `OldX` and `NewX` as a diff.
     fn take_diff(&mut self) -> Option<String> {
         let fields: Vec<String> = self
             .members
@@ -223,27 +265,28 @@ impl<'a> MonologContext<'a> {
         json_object(entries.iter().map(|(field, entry)| (field.as_str(), entry.as_str())))
     }
 
-    /// Takes a name out as the text of a field, if it says something.
+    /// Moves a member to a field, unless its text is empty. Returns whether it moved it.
     fn move_to_field(
         &mut self,
         name: &str,
         field: &'static str,
-        taken: &mut Vec<(&'static str, Cow<'a, str>)>,
+        fields: &mut Vec<(&'static str, Cow<'a, str>)>,
     ) -> bool {
         let Some(text) = self.text_value(name) else {
             return false;
         };
-        taken.push((field, text));
+        fields.push((field, text));
         self.remove(name);
         true
     }
 
     fn raw_value(&self, name: &str) -> Option<&'a str> {
-        let place = self.index_by_name.get(name)?;
-        self.members[*place].as_ref().map(|(_, value)| *value)
+        let index = self.index_by_name.get(name)?;
+        self.members[*index].as_ref().map(|(_, value)| *value)
     }
 
-    /// A value as text: a string, or a number that is not 0, which is WordPress's nobody and nothing.
+    /// Returns a string or a number as text. An empty string and 0 count as absent: WordPress writes
+    /// 0 for nobody and nothing.
     fn text_value(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw_value(name)?;
         let text = if raw.starts_with('"') {
@@ -257,13 +300,13 @@ impl<'a> MonologContext<'a> {
     }
 
     fn remove(&mut self, name: &str) {
-        if let Some(place) = self.index_by_name.get(name) {
-            self.members[*place] = None;
+        if let Some(index) = self.index_by_name.get(name) {
+            self.members[*index] = None;
         }
     }
 }
 
-/// JSON text of an object of these members, or `None` when there are none.
+/// Returns the JSON text of an object with these members, or `None` without members.
 fn json_object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let mut out = String::new();
     for (name, value) in members {
@@ -275,7 +318,7 @@ fn json_object<'a>(members: impl Iterator<Item = (&'a str, &'a str)>) -> Option<
     (!out.is_empty()).then(|| out + "}")
 }
 
-/// A part of an action made of any text.
+/// Turns any text into a part of an action.
 fn to_slug(text: &str) -> String {
     let mut slug = String::with_capacity(text.len());
     for c in text.chars() {

@@ -10,7 +10,6 @@ use anyhow::Result;
 use crate::context::Context;
 use crate::context::LogAccess;
 use crate::context::free_space;
-use crate::digest::deliver;
 use crate::digest::deliver::Mailbox;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::doctor;
@@ -26,7 +25,7 @@ impl Context {
     /// Sends a test mail to an address in the way of a digest, and returns the line to print.
     ///
     /// # Errors
-    /// As [`Context::mail_settings`] and [`deliver::deliver`]; a recipient that was refused.
+    /// As [`Context::mail_settings`] and [`MailSettings::send`](crate::digest::mail_settings::MailSettings::send); a recipient that was refused.
     pub(crate) fn send_test_mail(&self, to: &str) -> Result<String, Failure> {
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
@@ -44,13 +43,7 @@ impl Context {
             format!("test,{}", self.now),
             &format!("{}.test", self.now.as_nanos()),
         );
-        let sent = deliver::deliver(
-            &mail_settings.transport,
-            &mail,
-            &mail_settings.retry_policy,
-            self.now,
-            &mut thread::sleep,
-        )?;
+        let sent = mail_settings.send(&mail, self.now, &mut thread::sleep)?;
         if let Some(refused) = sent.refused.first() {
             let message =
                 format!("the mail was not taken for {}: {}", refused.address, refused.reason);

@@ -96,7 +96,7 @@ impl LogReader {
         now: Timestamp,
         options: &ReportOptions<'_>,
     ) -> Result<DigestReport> {
-        DigestReport::read(&self.log, coverage, now, options)
+        digest::reader::read_report(&self.log, coverage, now, options)
     }
 
     /// Returns the events that a sweep would remove now.
@@ -127,7 +127,7 @@ impl LogReader {
 
     /// Returns the outcomes of the digests that the log records, oldest first.
     pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
-        digest::report::history(&self.log)
+        digest::reader::history(&self.log)
     }
 
     pub(crate) fn suggestions(&self, kind: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {

@@ -1,4 +1,5 @@
-//! One line for one event: when, who, what, where. The log's own events in words.
+//! Formats events as lines: the time, the person, the action and the target. The log's own events
+//! become phrases.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -7,12 +8,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::digest::outcome;
-use crate::digest::sentences;
+use crate::digest::phrases;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::tally::FailedAttempts;
-use crate::digest::template_context::RenderOptions;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;
-use crate::event::Party;
 use crate::event::Source;
 use crate::event::Target;
 use crate::text;
@@ -20,70 +20,47 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// The columns that a name or a label gets, and a sentence.
-pub(super) const LABEL_COLUMNS: usize = 48;
-pub(super) const SENTENCE_COLUMNS: usize = 240;
-/// An id in the place of a label is cut to so many.
-const ID_COLUMNS: usize = 16;
-
-/// An event.
+/// An event as a line of a mail.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EventLine {
-    /// `05:41`, with its day where the window is longer than one.
+    /// `05:41`, with the day where the window is not one day long.
     pub time: String,
     /// `James Compton (by Jerome Cruz)`.
     pub who: String,
-    /// The title, else the action, with the status where it failed: `Signed in (401)`.
+    /// The title or else the action, with the status of a failure: `Signed in (401)`.
     pub what: String,
-    /// The record, else where it came from; may be empty.
+    /// The target, or else the network that the event came from; may be empty.
     pub target: String,
     pub failed: bool,
 }
 
-/// Writes the lines of one digest.
+/// Formats the lines of one digest.
 pub(super) struct EventLineFormatter<'a> {
     zone: &'a Zone,
     system_label: &'a str,
     time_style: TimeFormat,
 }
 
-/// Text that is not ours, safe to show and not too long.
-pub(super) fn escape_and_truncate(text: &str, columns: usize) -> String {
-    text::truncate(&text::escape(text), columns).into_owned()
-}
-
-/// A person by the label, else by the id.
-pub(super) fn format_party(party: &Party) -> String {
-    match (&party.label, &party.id) {
-        (Some(label), _) => escape_and_truncate(label, LABEL_COLUMNS),
-        (None, Some(id)) => escape_and_truncate(id, ID_COLUMNS),
-        (None, None) => "(anonymous)".to_owned(),
-    }
-}
-
 impl<'a> EventLineFormatter<'a> {
-    pub(super) fn new(setting: &RenderOptions<'a>, window: &DigestWindow) -> Self {
-        let clock = if sentences::is_a_day(window) {
-            TimeFormat::TimeOfDay
-        } else {
-            TimeFormat::WeekdayTime
-        };
-        Self { zone: setting.zone, system_label: setting.system_label, time_style: clock }
+    pub(super) fn new(options: &RenderOptions<'a>, window: &DigestWindow) -> Self {
+        let time_style =
+            if phrases::is_a_day(window) { TimeFormat::TimeOfDay } else { TimeFormat::WeekdayTime };
+        Self { zone: options.zone, system_label: options.system_label, time_style }
     }
 
     pub(super) fn format_event(&self, event: &Event) -> EventLine {
         self.format_event_in_style(event, self.time_style)
     }
 
-    /// With the day and the clock, for what occurred outside the window.
+    /// Formats an event that occurred outside the window, with its day.
     pub(super) fn format_event_with_day(&self, event: &Event) -> EventLine {
         self.format_event_in_style(event, TimeFormat::WeekdayTime)
     }
 
-    fn format_event_in_style(&self, event: &Event, clock: TimeFormat) -> EventLine {
+    fn format_event_in_style(&self, event: &Event, time_style: TimeFormat) -> EventLine {
         let failed = event.is_failed();
         let what = event.title.as_deref().unwrap_or(&event.action.slug);
-        let mut what = escape_and_truncate(what, LABEL_COLUMNS);
+        let mut what = phrases::escape_label(what);
         if let Some(status) = event.status_code.filter(|_| failed) {
             write!(what, " ({status})").expect("a String takes all");
         } else if failed && event.title.is_some() {
@@ -95,7 +72,7 @@ impl<'a> EventLineFormatter<'a> {
             .map(format_target)
             .or_else(|| event.ip.as_deref().map(format_network));
         EventLine {
-            time: self.zone.format(event.occurred_at, clock),
+            time: self.zone.format(event.occurred_at, time_style),
             who: self.format_actor(event),
             what,
             target: target.unwrap_or_default(),
@@ -105,23 +82,23 @@ impl<'a> EventLineFormatter<'a> {
 
     fn format_actor(&self, event: &Event) -> String {
         let actor = match (&event.actor, event.source) {
-            (Some(actor), _) => format_party(actor),
-            (None, Source::System | Source::Cron) => {
-                escape_and_truncate(self.system_label, LABEL_COLUMNS)
-            }
+            (Some(actor), _) => phrases::format_party(actor),
+            (None, Source::System | Source::Cron) => phrases::escape_label(self.system_label),
             (None, Source::Operator | Source::Api) => "(anonymous)".to_owned(),
         };
         match &event.impersonator {
-            Some(impersonator) => format!("{actor} (by {})", format_party(impersonator)),
+            Some(impersonator) => format!("{actor} (by {})", phrases::format_party(impersonator)),
             None => actor,
         }
     }
 
-    /// `auth.login_failed by James Compton, last at 05:12`.
+    /// Formats repeated failures: `auth.login_failed, James Compton, last at 05:12`.
     pub(super) fn format_failed_attempts(&self, failed: &FailedAttempts) -> String {
-        let action = escape_and_truncate(&failed.action, LABEL_COLUMNS);
-        let who =
-            failed.who.as_ref().map_or_else(String::new, |who| format!(", {}", format_party(who)));
+        let action = phrases::escape_label(&failed.action);
+        let who = failed
+            .who
+            .as_ref()
+            .map_or_else(String::new, |who| format!(", {}", phrases::format_party(who)));
         format!("{action}{who}, last at {}", self.zone.format(failed.last, self.time_style))
     }
 
@@ -129,20 +106,19 @@ impl<'a> EventLineFormatter<'a> {
         self.zone.format(at, self.time_style)
     }
 
-    /// What the log did about itself, in words: `export of 412 events by alice at 16:20`.
+    /// Formats one of the log's own events: `export of 412 events by alice at 16:20`.
     pub(super) fn format_own_event(&self, event: &Event) -> String {
         let payload = event.payload.as_ref().map(|payload| payload.as_str()).unwrap_or("{}");
         let payload: Value = serde_json::from_str(payload).unwrap_or_default();
         let at = self.format_time(event.occurred_at);
         let number = |key: &str| payload[key].as_u64().unwrap_or(0);
-        let name =
-            |key: &str| escape_and_truncate(payload[key].as_str().unwrap_or("?"), LABEL_COLUMNS);
+        let name = |key: &str| phrases::escape_label(payload[key].as_str().unwrap_or("?"));
         match event.action.slug.as_str() {
             "log.export" => {
-                let by = event.actor.as_deref().map(format_party).unwrap_or_default();
+                let by = event.actor.as_deref().map(phrases::format_party).unwrap_or_default();
                 format!(
                     "export of {} by {by} at {at}",
-                    sentences::format_count(number("rows"), "event")
+                    phrases::format_count(number("rows"), "event")
                 )
             }
             "retention.sweep" => {
@@ -156,28 +132,23 @@ impl<'a> EventLineFormatter<'a> {
             "mirror.failing" => format!("mirror {} failing since {at}", name("mirror")),
             "mirror.recovered" => format!("mirror {} recovered at {at}", name("mirror")),
             "mirror.dead" => format!("mirror {} gave up on an event at {at}", name("mirror")),
-            other => format!("{} at {at}", escape_and_truncate(other, LABEL_COLUMNS)),
+            other => format!("{} at {at}", phrases::escape_label(other)),
         }
     }
 }
 
 fn format_target(target: &Target) -> String {
     match (&target.label, &target.kind, &target.id) {
-        (Some(label), ..) => escape_and_truncate(label, LABEL_COLUMNS),
-        (None, Some(kind), Some(id)) => format!(
-            "{}/{}",
-            escape_and_truncate(kind, ID_COLUMNS),
-            escape_and_truncate(id, LABEL_COLUMNS)
-        ),
-        (None, Some(text), None) | (None, None, Some(text)) => {
-            escape_and_truncate(text, LABEL_COLUMNS)
+        (Some(label), ..) => phrases::escape_label(label),
+        (None, Some(kind), Some(id)) => {
+            format!("{}/{}", phrases::escape_id(kind), phrases::escape_label(id))
         }
+        (None, Some(text), None) | (None, None, Some(text)) => phrases::escape_label(text),
         (None, None, None) => String::new(),
     }
 }
 
-/// The network of an address: a mail lies about for years, and where somebody lives is nobody's
-/// business there.
+/// Returns the network of an address. A mail is kept for years and must not tell where a person lives.
 fn format_network(ip: &str) -> String {
     match ip.parse() {
         Ok(IpAddr::V4(ip)) => {
@@ -188,6 +159,6 @@ fn format_network(ip: &str) -> String {
             let [a, b, ..] = ip.segments();
             format!("{a:x}:{b:x}:…")
         }
-        Err(_) => escape_and_truncate(ip, ID_COLUMNS),
+        Err(_) => phrases::escape_id(ip),
     }
 }

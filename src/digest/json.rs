@@ -1,42 +1,38 @@
-//! A report as one JSON object, for programs: the data of the report, not the words of the mail.
+//! Writes a report as one JSON object for programs: its data, not the texts of the mail.
+//!
+//! ## Compatibility
+//! Programs read these names. They are only added to.
 
 use serde_json::Value;
 use serde_json::json;
 
 use crate::digest::report::DigestReport;
+use crate::digest::tally::FailedAttempts;
+use crate::digest::tally::Impersonation;
 use crate::event::Event;
 use crate::event::Party;
 use crate::text;
 
 impl DigestReport {
-    /// The report as one object. Times are RFC 3339 in UTC, what is absent is left out; `encode`
-    /// writes an event as a listing would.
+    /// Returns the report as one object. Times are RFC 3339 in UTC, and absent values are left out.
+    /// `encode` writes an event as a listing does.
     pub(crate) fn to_json(&self, site: &str, encode: impl Fn(&Event, &mut String)) -> String {
-        let events = |events: &[Event]| -> Value {
-            let event = |event: &Event| {
-                let mut line = String::new();
-                encode(event, &mut line);
-                serde_json::from_str::<Value>(&line).expect("an event is written as JSON")
-            };
-            events.iter().map(event).collect()
-        };
+        let events = |events: &[Event]| events_to_json(events, &encode);
         let window = &self.window;
-        let failed_windows = window.gap.as_ref().map(|gap| {
-            gap.failed.iter().map(|failed| failed.outcome.until.to_string()).collect::<Vec<_>>()
-        });
-        let unrecorded = window
-            .gap
-            .as_ref()
-            .map(|gap| gap.unrecorded.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let gap = window.gap.as_ref();
         let report = json!({
             "site": site,
             "made_at": self.made_at.to_string(),
             "since": window.since.to_string(),
             "until": window.until.to_string(),
             "through": window.through.0,
-            "covers_gap": window.gap.is_some(),
-            "failed_windows": failed_windows,
-            "unrecorded": unrecorded,
+            "covers_gap": gap.is_some(),
+            "failed_windows": gap.map(|gap| gap.failed.iter().map(|failed| {
+                failed.outcome.until.to_string()
+            }).collect::<Vec<_>>()),
+            "unrecorded": gap.map(|gap| {
+                gap.unrecorded.iter().map(ToString::to_string).collect::<Vec<_>>()
+            }),
             "query": self.query.as_ref().map(ToString::to_string),
             "total": self.total,
             "before": self.previous_total,
@@ -52,23 +48,15 @@ impl DigestReport {
             "failures": {
                 "count": self.failures,
                 "before": self.previous_failures,
-                "by": self.failed_attempts.iter().map(|failed| without_nulls(json!({
-                    "action": failed.action,
-                    "who": failed.who.as_ref().map(party_to_json),
-                    "count": failed.count,
-                    "last": failed.last.to_string(),
-                }))).collect::<Vec<_>>(),
+                "by": self.failed_attempts.iter().map(failed_to_json).collect::<Vec<_>>(),
             },
             "critical": self.critical,
             "people": self.people.iter().map(|person| json!({
                 "who": party_to_json(&person.who),
                 "count": person.count,
             })).collect::<Vec<_>>(),
-            "impersonations": self.impersonations.iter().map(|one| without_nulls(json!({
-                "by": party_to_json(&one.impersonator),
-                "as": one.actor.as_ref().map(party_to_json),
-                "count": one.count,
-            }))).collect::<Vec<_>>(),
+            "impersonations":
+                self.impersonations.iter().map(impersonation_to_json).collect::<Vec<_>>(),
             "own": events(&self.own_events),
             "gone_quiet": self.gone_quiet.iter().map(|quiet| json!({
                 "name": quiet.name,
@@ -83,11 +71,37 @@ impl DigestReport {
     }
 }
 
+fn events_to_json(events: &[Event], encode: &impl Fn(&Event, &mut String)) -> Value {
+    let event_to_json = |event: &Event| {
+        let mut line = String::new();
+        encode(event, &mut line);
+        serde_json::from_str::<Value>(&line).expect("an event is written as JSON")
+    };
+    events.iter().map(event_to_json).collect()
+}
+
+fn failed_to_json(failed: &FailedAttempts) -> Value {
+    without_nulls(json!({
+        "action": failed.action,
+        "who": failed.who.as_ref().map(party_to_json),
+        "count": failed.count,
+        "last": failed.last.to_string(),
+    }))
+}
+
+fn impersonation_to_json(impersonation: &Impersonation) -> Value {
+    without_nulls(json!({
+        "by": party_to_json(&impersonation.impersonator),
+        "as": impersonation.actor.as_ref().map(party_to_json),
+        "count": impersonation.count,
+    }))
+}
+
 fn party_to_json(party: &Party) -> Value {
     without_nulls(json!({"id": party.id, "label": party.label}))
 }
 
-/// An object without its members that are null; those deeper down may be an event's own.
+/// Removes the members of an object that are null. Deeper ones stay, because an event may have them.
 fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());

@@ -1,8 +1,8 @@
-//! Kinds of activity: which heading an event stands under in a digest.
+//! Kinds of activity: the headings of events in a digest.
 //!
-//! A kind is a query with a name. The config's come first, in their order, and one with the name of
-//! a built-in takes its place; then the built-in ones. The first that an event fits is its kind; an
-//! event that fits none stands under its own action.
+//! A kind is a query with a name. The kinds of the config come first, in their order, and one with the
+//! name of a built-in kind replaces it; the built-in kinds follow. An event belongs to the first kind
+//! that it matches. An event that matches none stands under its own action.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,61 +40,62 @@ const BUILT_IN_KINDS: [(&str, &str); 10] = [
 #[derive(Clone, Debug)]
 pub(crate) struct ActivityKind {
     pub name: String,
-    /// The query as it is written.
+    /// The query as the config has it.
     pub query_text: String,
     pub query: Query,
     pub built_in: bool,
-    /// Whether the action, and whether it failed, decide.
+    /// Whether the query depends only on the action and on whether it failed.
     pub decided_by_action: bool,
 }
 
 impl ActivityKind {
-    fn new(name: &str, written: &str, built_in: bool) -> Result<Self, QueryError> {
-        // A kind says nothing about time, which whoever reads the config has made sure of.
+    fn new(name: &str, query_text: &str, built_in: bool) -> Result<Self, QueryError> {
+        // The config refuses kinds with terms on time, so the clock does not matter.
         let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
-        let query = Query::parse(written, &clock)?;
-        let by_action = query.terms().all(|term| match &term.predicate {
-            Predicate::Text(column, _) => matches!(column, TextField::Action | TextField::Module),
+        let query = Query::parse(query_text, &clock)?;
+        let decided_by_action = query.terms().all(|term| match &term.predicate {
+            Predicate::Text(field, _) => matches!(field, TextField::Action | TextField::Module),
             Predicate::Is(all) => all.iter().all(|is| matches!(is, EventProperty::Failed)),
             _ => false,
         });
-        let (name, written) = (name.to_owned(), written.trim().to_owned());
-        Ok(Self { name, query_text: written, query, built_in, decided_by_action: by_action })
+        let (name, query_text) = (name.to_owned(), query_text.trim().to_owned());
+        Ok(Self { name, query_text, query, built_in, decided_by_action })
     }
 }
 
-/// What events stand under: a kind by its place, or an action of no kind.
+/// A heading of events: a kind by its index, or an action without a kind.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Heading {
     Kind(usize),
     Action(String),
 }
 
-/// The kinds in the order in which they are tried.
+/// The kinds, in the order in which they are tried.
 #[derive(Clone, Debug)]
 pub(crate) struct ActivityKinds {
     all: Vec<ActivityKind>,
 }
 
 impl ActivityKinds {
-    /// The config's kinds, by name and query in their order, and the built-in ones.
+    /// Returns the kinds of the config, given by name and query, and the built-in kinds after them.
     ///
     /// # Errors
-    /// The name of the kind whose query does not parse, and why.
+    /// The name of a kind whose query does not parse, and the error.
     pub(crate) fn new<'a>(
         configured: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, (String, QueryError)> {
         let mut all: Vec<ActivityKind> = Vec::new();
-        for (name, written) in configured {
+        for (name, query_text) in configured {
             all.push(
-                ActivityKind::new(name, written, false).map_err(|why| (name.to_owned(), why))?,
+                ActivityKind::new(name, query_text, false)
+                    .map_err(|error| (name.to_owned(), error))?,
             );
         }
         let configured = all.len();
-        for (name, written) in BUILT_IN_KINDS {
+        for (name, query_text) in BUILT_IN_KINDS {
             if !all[..configured].iter().any(|kind| kind.name == name) {
                 all.push(
-                    ActivityKind::new(name, written, true).expect("the built-in queries parse"),
+                    ActivityKind::new(name, query_text, true).expect("the built-in queries parse"),
                 );
             }
         }
@@ -105,32 +106,33 @@ impl ActivityKinds {
         &self.all
     }
 
-    /// Whether an action and whether it failed decide the kind, so that counts of them suffice.
+    /// Whether every kind depends only on the action and on whether it failed, so that counts by
+    /// action suffice.
     pub(crate) fn decided_by_action(&self) -> bool {
         self.all.iter().all(|kind| kind.decided_by_action)
     }
 
     pub(crate) fn kind(&self, heading: &Heading) -> Option<&ActivityKind> {
         match heading {
-            Heading::Kind(place) => self.all.get(*place),
+            Heading::Kind(index) => self.all.get(*index),
             Heading::Action(_) => None,
         }
     }
 
-    /// What a heading is called, and whether that is an action's name.
+    /// Returns the text of a heading, and whether it is the name of an action.
     pub(crate) fn heading_name(&self, heading: Heading) -> (String, bool) {
         match heading {
-            Heading::Kind(place) => (self.all[place].name.clone(), false),
+            Heading::Kind(index) => (self.all[index].name.clone(), false),
             Heading::Action(slug) => (slug, true),
         }
     }
 
-    /// Where an event stands: under the first kind that it fits.
+    /// Returns the heading of an event: the first kind that it matches, or its action.
     pub(crate) fn heading_of(&self, event: &Event) -> Heading {
         self.first_heading(event, |_| true)
     }
 
-    /// Where such events stand, as far as their action decides.
+    /// Returns the heading of events with an action. It ignores kinds that depend on more than that.
     pub(crate) fn heading_of_action(&self, action: &Arc<Action>, failed: bool) -> Heading {
         self.first_heading(&representative_event(action, failed), |kind| kind.decided_by_action)
     }
@@ -142,7 +144,7 @@ impl ActivityKinds {
             .map_or_else(|| Heading::Action(event.action.slug.clone()), Heading::Kind)
     }
 
-    /// A sorter of events, which asks about each action once where that decides.
+    /// Returns a classifier of many events.
     pub(crate) fn classifier(&self) -> Classifier<'_> {
         Classifier {
             kinds: self,
@@ -152,7 +154,7 @@ impl ActivityKinds {
     }
 }
 
-/// Sorts many events by kind.
+/// Classifies many events. Where the action decides, each action is matched once.
 pub(crate) struct Classifier<'a> {
     kinds: &'a ActivityKinds,
     decided_by_action: bool,
@@ -173,7 +175,7 @@ impl Classifier<'_> {
     }
 }
 
-/// An event that says nothing but what was done and whether it failed.
+/// Returns an event of which only the action and the failure are set.
 fn representative_event(action: &Arc<Action>, failed: bool) -> Event {
     Event {
         id: EventId(0),
@@ -215,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_kinds_have_the_actions_of_the_contract() {
+    fn each_built_in_kind_has_its_actions() {
         let kinds = ActivityKinds::new([]).unwrap();
         let expected = [
             ("Sign-ups", "user.signup member.register x.account_created signup register"),
@@ -237,7 +239,7 @@ mod tests {
         for action in ["user.edit", "booking.cancelled", "comment.delete", "quiz.view", "logins"] {
             assert_eq!(kind(&kinds, action, false), action);
         }
-        // A sign-in that failed is none; a purchase that failed is one to look at.
+        // A failed sign-in is no sign-in; a failed purchase is a purchase that needs a look.
         assert_eq!(kind(&kinds, "auth.login", true), "auth.login");
         assert_eq!(kind(&kinds, "auth.login_failed", false), "auth.login_failed");
         assert_eq!(kind(&kinds, "order.paid", true), "Purchases");
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_that_does_not_parse_is_told_with_its_kind() {
+    fn an_error_in_a_query_names_its_kind() {
         let (name, _) = ActivityKinds::new([("Odd", "acton:x")]).unwrap_err();
         assert_eq!(name, "Odd");
     }

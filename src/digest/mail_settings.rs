@@ -1,12 +1,15 @@
-//! Who gets the mail and how it goes, from what the config says.
+//! The sender, the recipients and the transport of mails, from the config.
 //!
-//! Each key by itself was checked when the config was read. Here is decided which of them a
-//! transport needs; what is missing or means nothing is told by its key.
+//! The config has checked each key by itself. This module decides which keys a transport needs, and
+//! names the key that is missing or wrong.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::config;
+use crate::digest::deliver;
+use crate::digest::deliver::Delivery;
+use crate::digest::deliver::DeliveryFailure;
 use crate::digest::deliver::Mail;
 use crate::digest::deliver::Mailbox;
 use crate::digest::deliver::RetryPolicy;
@@ -18,11 +21,12 @@ use crate::digest::rendered_mail::RenderedMail;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::secret::Secret;
+use crate::time::Timestamp;
 
 const SENDGRID_URL: &str = "https://api.sendgrid.com";
 const SENDMAIL_COMMAND: [&str; 3] = ["/usr/sbin/sendmail", "-t", "-i"];
 
-/// The keys that the environment holds, and whose key files are trusted besides root's.
+/// The keys in the environment, and the user whose key files are trusted besides those of root.
 #[derive(Clone, Copy)]
 pub(crate) struct MailCredentials<'a> {
     /// `SENDGRID_API_KEY`.
@@ -32,25 +36,25 @@ pub(crate) struct MailCredentials<'a> {
     pub trusted_uid: u32,
 }
 
-/// All that a mail needs besides what is in it.
+/// Everything that a mail needs besides its contents.
 #[derive(Debug)]
 pub(crate) struct MailSettings {
     pub transport: Transport,
-    pub retry_policy: RetryPolicy,
+    retry_policy: RetryPolicy,
     from: Mailbox,
     to: Vec<Mailbox>,
 }
 
 impl MailSettings {
-    /// `to` stands for the recipients of the config, where it names any.
+    /// Returns the settings of the config. `to` replaces its recipients, unless it is empty.
     ///
     /// # Errors
-    /// [`Exit::Config`] with the key, or [`Exit::NoPermission`] for a key file that is closed to the
-    /// caller; [`Exit::Usage`] for an address in `to`.
+    /// [`Exit::Config`] with the key; [`Exit::NoPermission`] for a key file that the caller may not
+    /// read; [`Exit::Usage`] for a wrong address in `to`.
     pub(crate) fn new(
         config: &config::DigestConfig,
         to: &[String],
-        keys: MailCredentials<'_>,
+        credentials: MailCredentials<'_>,
     ) -> Result<Self, Failure> {
         let from = config.from.as_deref().ok_or_else(|| missing_key("from"))?;
         let from = Mailbox::parse(from).map_err(|failure| with_key("from", failure))?;
@@ -68,45 +72,61 @@ impl MailSettings {
                 ..failure
             })?
         };
-        let usual = RetryPolicy::default();
-        let terms = RetryPolicy {
-            attempts: config.attempts.unwrap_or(usual.attempts),
+        let default = RetryPolicy::default();
+        let retry_policy = RetryPolicy {
+            attempts: config.attempts.unwrap_or(default.attempts),
             first_wait: config
                 .wait
-                .map_or(usual.first_wait, |span| Duration::from_secs(span.as_seconds())),
-            ..usual
+                .map_or(default.first_wait, |span| Duration::from_secs(span.as_seconds())),
+            ..default
         };
-        Ok(Self { transport: read_transport(config, keys)?, retry_policy: terms, from, to })
+        Ok(Self { transport: read_transport(config, credentials)?, retry_policy, from, to })
     }
 
-    /// The addresses that the mail goes to.
+    /// Returns the addresses of the recipients.
     pub(crate) fn recipients(&self) -> Vec<String> {
         self.to.iter().map(Mailbox::to_string).collect()
     }
 
-    /// A page as the mail that carries it. No other mail is called `unique`.
-    pub(crate) fn compose(&self, page: RenderedMail, window: String, unique: &str) -> Mail {
+    /// Addresses a rendered mail. `unique` must be used for no other mail.
+    pub(crate) fn compose(&self, rendered: RenderedMail, window_id: String, unique: &str) -> Mail {
         Mail {
             message_id: Mail::new_message_id(unique, &self.from),
             from: self.from.clone(),
             to: self.to.clone(),
-            subject: page.subject,
-            text: page.text,
-            html: page.html,
-            window_id: window,
+            subject: rendered.subject,
+            text: rendered.text,
+            html: rendered.html,
+            window_id,
         }
+    }
+
+    /// Sends a mail that [`Self::compose`] addressed. `now` is the beginning; `pause` waits between
+    /// the attempts.
+    ///
+    /// # Errors
+    /// The mail was not sent, as far as is known.
+    pub(crate) fn send(
+        &self,
+        mail: &Mail,
+        now: Timestamp,
+        pause: &mut dyn FnMut(Duration),
+    ) -> Result<Delivery, DeliveryFailure> {
+        deliver::deliver(&self.transport, mail, &self.retry_policy, now, pause)
     }
 }
 
 fn read_transport(
     config: &config::DigestConfig,
-    keys: MailCredentials<'_>,
+    credentials: MailCredentials<'_>,
 ) -> Result<Transport, Failure> {
     match config.transport.as_deref() {
         Some("sendgrid") => {
-            let key = match (keys.sendgrid_api_key, &config.sendgrid_key_file) {
+            let key = match (credentials.sendgrid_api_key, &config.sendgrid_key_file) {
                 (Some(key), _) => Secret::new(key, "SENDGRID_API_KEY")?,
-                (None, Some(file)) => read_secret("sendgrid.api_key_file", file, keys.trusted_uid)?,
+                (None, Some(file)) => {
+                    read_secret("sendgrid.api_key_file", file, credentials.trusted_uid)?
+                }
                 (None, None) => {
                     return Err(missing_key("sendgrid.api_key_file").hint(
                         "or set SENDGRID_API_KEY; a key is never an argument, for all can see those",
@@ -120,10 +140,10 @@ fn read_transport(
         }
         Some("smtp") => {
             let url = config.smtp_url.as_deref().ok_or_else(|| missing_key("smtp.url"))?;
-            let password = match (keys.smtp_password, &config.smtp_password_file) {
+            let password = match (credentials.smtp_password, &config.smtp_password_file) {
                 (Some(password), _) => Some(Secret::new(password, "ACTIVITY_SMTP_PASSWORD")?),
                 (None, Some(file)) => {
-                    Some(read_secret("smtp.password_file", file, keys.trusted_uid)?)
+                    Some(read_secret("smtp.password_file", file, credentials.trusted_uid)?)
                 }
                 (None, None) => None,
             };
@@ -131,8 +151,8 @@ fn read_transport(
             Ok(Transport::Smtp(smtp))
         }
         Some("sendmail") => {
-            let usual = || SENDMAIL_COMMAND.map(str::to_owned).to_vec();
-            let command = config.sendmail_command.clone().unwrap_or_else(usual);
+            let default = || SENDMAIL_COMMAND.map(str::to_owned).to_vec();
+            let command = config.sendmail_command.clone().unwrap_or_else(default);
             let sendmail = Sendmail::new(&command);
             Ok(Transport::Sendmail(
                 sendmail.map_err(|failure| with_key("sendmail.command", failure))?,
@@ -171,14 +191,14 @@ mod tests {
         }
     }
 
-    fn refusal(config: &config::DigestConfig, keys: MailCredentials<'_>) -> String {
-        let failure = MailSettings::new(config, &[], keys).unwrap_err();
+    fn refusal(config: &config::DigestConfig, credentials: MailCredentials<'_>) -> String {
+        let failure = MailSettings::new(config, &[], credentials).unwrap_err();
         assert_eq!(failure.exit, Exit::Config, "{failure}");
         failure.message
     }
 
     #[test]
-    fn what_is_missing_is_told_by_its_key() {
+    fn a_missing_key_is_named() {
         let without_to = config::DigestConfig { to: Vec::new(), ..complete("sendmail") };
         for (config, key) in [
             (config::DigestConfig::default(), "from"),
@@ -195,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_nothing_is_told_by_its_key() {
+    fn a_wrong_key_is_named() {
         let with_from = |from: &str| config::DigestConfig {
             from: Some(from.to_owned()),
             ..complete("sendmail")
@@ -206,15 +226,15 @@ mod tests {
             ..complete("sendgrid")
         };
         let keys = MailCredentials { sendgrid_api_key: Some("SG.hush"), ..NO_CREDENTIALS };
-        let told = refusal(&plain, keys);
-        assert!(told.starts_with("config: digest.sendgrid: "), "{told}");
+        let message = refusal(&plain, keys);
+        assert!(message.starts_with("config: digest.sendgrid: "), "{message}");
         let absent = config::DigestConfig {
             smtp_url: Some("smtps://u@example.org".to_owned()),
             smtp_password_file: Some("/nowhere/x".into()),
             ..complete("smtp")
         };
-        let told = refusal(&absent, NO_CREDENTIALS);
-        assert!(told.starts_with("config: digest.smtp.password_file: "), "{told}");
+        let message = refusal(&absent, NO_CREDENTIALS);
+        assert!(message.starts_with("config: digest.smtp.password_file: "), "{message}");
     }
 
     #[test]
@@ -224,16 +244,16 @@ mod tests {
             ..complete("sendgrid")
         };
         let keys = MailCredentials { sendgrid_api_key: Some("SG.hush"), ..NO_CREDENTIALS };
-        let post = MailSettings::new(&config, &[], keys).unwrap();
-        assert_eq!(post.transport.name(), "sendgrid");
-        assert!(!format!("{post:?}").contains("SG.hush"));
+        let settings = MailSettings::new(&config, &[], keys).unwrap();
+        assert_eq!(settings.transport.name(), "sendgrid");
+        assert!(!format!("{settings:?}").contains("SG.hush"));
     }
 
     #[test]
     fn addresses_of_the_call_take_the_place_of_the_configs() {
         let to = ["Ann <ann@example.org>".to_owned()];
-        let post = MailSettings::new(&complete("sendmail"), &to, NO_CREDENTIALS).unwrap();
-        assert_eq!(post.recipients(), ["ann@example.org"]);
+        let settings = MailSettings::new(&complete("sendmail"), &to, NO_CREDENTIALS).unwrap();
+        assert_eq!(settings.recipients(), ["ann@example.org"]);
         let failure = MailSettings::new(&complete("sendmail"), &["ann".to_owned()], NO_CREDENTIALS)
             .unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);

@@ -1,5 +1,8 @@
-//! What became of a digest, as the log remembers it: its own events `digest.sent` and
-//! `digest.failed`, written and read back here. They are all the state that digests have.
+//! The outcomes of digests: the log's own events `digest.sent` and `digest.failed`, written and read
+//! here. Together with the recorded heads they are all the state of digests.
+//!
+//! ## Compatibility
+//! The payload is read by programs and by later versions. A payload without a newer key is still read.
 
 use std::fmt::Write;
 
@@ -17,34 +20,34 @@ use crate::time::Zone;
 
 /// The action of a digest that was sent.
 pub(crate) const SENT_ACTION: &str = "digest.sent";
-/// The action of one that could not be.
+/// The action of a digest that could not be sent.
 pub(crate) const FAILED_ACTION: &str = "digest.failed";
 
-/// What became of one digest.
+/// The outcome of one digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DigestOutcome {
     pub sent: bool,
     pub since: Timestamp,
     pub until: Timestamp,
-    /// The newest id that was there when it was read.
+    /// The newest id of the snapshot that the report was read from.
     pub through: EventId,
-    /// The events that it told of, those that arrived late included.
+    /// The number of events that it covers, including those that arrived late.
     pub events: u64,
     pub recipients: Vec<String>,
     pub transport: String,
     /// The service's status: `202`. Absent where it gave none.
     pub status: Option<String>,
-    /// Why it could not be sent.
+    /// Why it could not be sent, or which recipients were refused.
     pub error: Option<String>,
     pub message_id: Option<String>,
     pub attempts: u64,
-    /// Whether a try without an answer may have sent it too.
+    /// Whether an attempt without an answer may have sent it too.
     pub maybe_duplicate: bool,
-    /// Whether it moves no window.
+    /// Whether the next window begins where it would without this digest.
     pub one_off: bool,
 }
 
-/// An outcome that the log has recorded.
+/// An outcome in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordedOutcome {
     pub id: EventId,
@@ -60,9 +63,9 @@ impl DigestOutcome {
         )
     }
 
-    /// What the log keeps of it.
+    /// Returns the payload of the event.
     fn payload(&self) -> Value {
-        // A number where it is one, as services document their answers.
+        // Services document their status as a number.
         let status = self.status.as_ref().map(|status| match status.parse::<u16>() {
             Ok(number) => json!(number),
             Err(_) => json!(status),
@@ -87,8 +90,7 @@ impl DigestOutcome {
         payload
     }
 
-    /// One line for the program's own log file, or for `--history` with what became of it instead
-    /// of the word `digest`.
+    /// Returns one line for the output of a run or for `--history`. `word` follows the time.
     fn format_line(&self, at: Timestamp, zone: &Zone, word: &str) -> String {
         let [at, since, until] = [
             zone.format(at.truncate_to_second(), TimeFormat::Rfc3339),
@@ -123,14 +125,15 @@ impl DigestOutcome {
         line
     }
 
-    /// What a run says on standard output.
+    /// Returns the line of a run for standard output.
     pub(crate) fn run_line(&self, at: Timestamp) -> String {
         self.format_line(at, &Zone::utc(), if self.sent { "digest" } else { "digest failed" })
     }
 }
 
 impl RecordedOutcome {
-    /// Reads the log's own event; another event, or one that a digest cannot have written, is none.
+    /// Reads an outcome from the log's own event. Returns `None` for other events, and for a payload
+    /// that no digest writes.
     pub(crate) fn from_event(event: &Event) -> Option<Self> {
         let sent = match event.action.slug.as_str() {
             SENT_ACTION => true,
@@ -167,13 +170,13 @@ impl RecordedOutcome {
         })
     }
 
-    /// A line of `--history`.
+    /// Returns the line of `--history`.
     pub(crate) fn history_line(&self, zone: &Zone) -> String {
         self.outcome.format_line(self.at, zone, if self.outcome.sent { "sent" } else { "failed" })
     }
 
-    /// One line of JSON for `--history`: the id and time of its event, what became of it, and what
-    /// the event says.
+    /// Returns one line of JSON for `--history`: the id and time of the event, the outcome, and the
+    /// payload.
     pub(crate) fn to_json(&self) -> String {
         let sent = if self.outcome.sent { "sent" } else { "failed" };
         let mut row = json!({"id": self.id.0, "at": self.at.to_string(), "outcome": sent});
@@ -196,7 +199,7 @@ pub(crate) mod tests {
     use crate::event::Severity;
     use crate::event::Source;
 
-    /// The event that the log would make of what is appended to it.
+    /// Returns the event that the log would store for a new event.
     pub(crate) fn stored(id: i64, at: Timestamp, new: &NewEvent) -> Event {
         Event {
             id: EventId(id),
@@ -269,7 +272,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_payload_has_the_fields_of_the_contract() {
+    fn the_payload_has_its_documented_fields() {
         let event = outcome().to_event();
         assert_eq!(event.action, "digest.sent");
         insta::assert_snapshot!(event.payload.unwrap().as_str(), @r#"{"since":"2026-11-19T04:00:01.5Z","until":"2026-11-20T04:00:02.25Z","through":48213,"events":19,"recipients":["ops@example.org","hello@example.org"],"transport":"sendgrid","status":202,"message_id":"14c5d75ce93","attempts":1,"one_off":false}"#);

@@ -1,4 +1,9 @@
-//! Reads a report: one pass over the events of the window, counts for the one before.
+//! Reads a report from the log, in one snapshot.
+//!
+//! ## Cost
+//! One pass over the events of the window; counts by action for the previous window, unless a query or
+//! a kind depends on more than the action. Memory grows with the people and actions, not with the
+//! events.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,17 +13,22 @@ use anyhow::Result;
 
 use crate::digest::kinds::Classifier;
 use crate::digest::kinds::Heading;
+use crate::digest::list_command;
+use crate::digest::outcome;
+use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet;
+use crate::digest::quiet::QuietActivity;
 use crate::digest::report::ActivityGroup;
+use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
-use crate::digest::sentences;
 use crate::digest::tally::PeopleTally;
+use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
+use crate::digest::window::USUAL_LENGTH;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Log;
@@ -27,34 +37,110 @@ use crate::store::PageRequest;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::EventRange;
 use crate::time::Timestamp;
-use crate::time::Zone;
 
-/// How many events are listed in all: some mail programs show no more than 100 kB of a mail.
+/// The most events that are listed in all: some mail programs show no more than 100 kB of a mail.
 const MAX_LISTED: usize = 300;
-/// How many actions stand under their own names.
+/// The most actions that stand under their own names.
 const MAX_ACTION_GROUPS: usize = 100;
-/// How many of the log's own events are listed.
+/// The most events of the log's own that are listed.
 const MAX_OWN_LISTED: usize = 20;
 
-/// What is counted under a heading.
+/// The place under which the log keeps the head that a mail carries.
+pub(super) const ANCHOR_PLACE: &str = "digest";
+
+/// The counts of one heading.
 #[derive(Clone, Debug, Default)]
 struct HeadingCount {
+    /// The number of events in the window.
     current: u64,
+    /// The number of events in the previous window.
     previous: u64,
+    /// The newest events.
     listed_ids: Vec<EventId>,
-    /// The actions of this window, each with whether only those that failed are here.
+    /// The actions in the window, each with whether all of its events here failed.
     actions: BTreeMap<String, bool>,
 }
 
-/// What is counted, under its headings.
+/// The groups of a report. The fields are those of [`DigestReport`].
 struct ReportGroups {
     groups: Vec<ActivityGroup>,
     omitted_groups: (u64, u64),
     empty_kinds: Vec<String>,
 }
 
+/// Reads a report from the log, all from one snapshot.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn read_report(
+    log: &Log,
+    coverage: Coverage<'_>,
+    now: Timestamp,
+    options: &ReportOptions<'_>,
+) -> Result<DigestReport> {
+    log.with_snapshot(|| {
+        let head = log.head()?;
+        let (window, query) = match coverage {
+            Coverage::Due => {
+                let window = DigestWindow::next(&history(log)?, &begun_digests(log)?, now, head.0);
+                (window, None)
+            }
+            Coverage::OneOff(query) => {
+                let bounds = query.bounds();
+                // The current day is covered as far as it has gone.
+                let until = bounds.to.map_or(now, |to| to.min(now));
+                let since = bounds.from.unwrap_or(until.saturating_sub(USUAL_LENGTH));
+                (DigestWindow::one_off(since, until, head.0), Some(query))
+            }
+        };
+        ReportReader::new(log, options, query).read(now, window, head)
+    })
+}
+
+/// Returns every outcome of a digest that the log has, in the order of their ids.
+///
+/// # Errors
+/// The log cannot be read.
+pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
+    let mut events = log.own_events(outcome::SENT_ACTION)?;
+    events.extend(log.own_events(outcome::FAILED_ACTION)?);
+    events.sort_by_key(|event| event.id);
+    Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
+}
+
+/// Returns the digests that were begun, in the order of the heads that they read.
+fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
+    let published = log.published_heads(ANCHOR_PLACE)?;
+    Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
+}
+
+/// The first ids of a sequence, up to a cap, and the number of all.
+struct CappedIds {
+    cap: usize,
+    ids: Vec<EventId>,
+    count: u64,
+}
+
+impl CappedIds {
+    fn new(cap: usize) -> Self {
+        Self { cap, ids: Vec::new(), count: 0 }
+    }
+
+    fn add(&mut self, id: EventId) {
+        self.count += 1;
+        if self.ids.len() < self.cap {
+            self.ids.push(id);
+        }
+    }
+
+    /// The number of ids beyond the cap.
+    fn omitted(&self) -> u64 {
+        self.count - self.ids.len() as u64
+    }
+}
+
 /// Reads one report.
-pub(super) struct ReportReader<'a> {
+struct ReportReader<'a> {
     log: &'a Log,
     options: &'a ReportOptions<'a>,
     query: Option<&'a Query>,
@@ -63,37 +149,67 @@ pub(super) struct ReportReader<'a> {
 }
 
 impl<'a> ReportReader<'a> {
-    pub(super) fn new(
-        log: &'a Log,
-        options: &'a ReportOptions<'a>,
-        query: Option<&'a Query>,
-    ) -> Self {
+    fn new(log: &'a Log, options: &'a ReportOptions<'a>, query: Option<&'a Query>) -> Self {
         Self { log, options, query, classifier: options.kinds.classifier(), counts: HashMap::new() }
     }
 
-    pub(super) fn read(
+    /// Reads the report of a window: the window, then the events before and after it.
+    fn read(
         mut self,
         now: Timestamp,
         window: DigestWindow,
         head: (EventId, Hash),
     ) -> Result<DigestReport> {
-        let mut acts = PeopleTally::default();
-        let mut own = Vec::new();
-        let mut more_own = 0;
-        let mut take_own = |event: &Event| {
-            if own.len() < MAX_OWN_LISTED { own.push(event.id) } else { more_own += 1 }
-        };
-        let within = EventRange {
-            after: EventId(0),
-            through: window.through,
-            since: window.since,
-            until: window.until,
-        };
-        let per_kind = self.options.per_kind;
+        let mut own = CappedIds::new(MAX_OWN_LISTED);
+        let (total, people) = self.count_window(&window, &mut own)?;
+        let (previous_total, previous_failures) = self.count_previous(&window)?;
+        let late = self.list_late(&window, &mut own)?;
+        let ahead_count = self.count_ahead(&window)?;
+        let last_event = if total == 0 { self.log.last_activity(window.until)? } else { None };
+        let gone_quiet = self.find_quiet(&window)?;
+        let ReportGroups { groups, omitted_groups, empty_kinds } = self.take_groups()?;
+        let (most_active, people_count) = people.people(self.options.top);
+        Ok(DigestReport {
+            made_at: now,
+            query: self.query.cloned(),
+            total,
+            previous_total,
+            groups,
+            omitted_groups,
+            empty_kinds,
+            failures: people.failures(),
+            previous_failures,
+            critical: people.critical(),
+            failed_attempts: people.failed_attempts(),
+            people: most_active,
+            people_count,
+            impersonations: people.impersonations(),
+            own_events: self.fetch_events(&own.ids)?,
+            more_own_events: own.omitted(),
+            late_count: late.count,
+            late_events: self.fetch_events(&late.ids)?,
+            ahead_count,
+            gone_quiet,
+            last_event,
+            head,
+            window,
+        })
+    }
+
+    /// Counts the events of the window under their headings. Returns their number and the counts of
+    /// people.
+    fn count_window(
+        &mut self,
+        window: &DigestWindow,
+        own: &mut CappedIds,
+    ) -> Result<(u64, PeopleTally)> {
+        let mut people = PeopleTally::default();
         let mut total = 0;
-        self.visit_events(&within, &mut |reader, event| {
+        let per_kind = self.options.per_kind;
+        let range = range_up_to(window, window.since, window.until);
+        self.visit_events(&range, &mut |reader, event| {
             if event.own {
-                return take_own(&event);
+                return own.add(event.id);
             }
             total += 1;
             let heading = reader.classifier.classify(&event);
@@ -107,80 +223,57 @@ impl<'a> ReportReader<'a> {
                 Some(only_failed) => *only_failed &= failed,
                 None => drop(count.actions.insert(event.action.slug.clone(), failed)),
             }
-            acts.add(&event);
+            people.add(&event);
         })?;
-        let (before, failures_before) = self.count_previous(&window)?;
-        let mut late = 0;
-        let mut late_listed = Vec::new();
-        if self.query.is_none() && window.covered_through < window.through {
-            let since = Timestamp::from_nanos(i64::MIN);
-            let extent =
-                EventRange { after: window.covered_through, since, until: window.since, ..within };
-            self.log.each_in_recorded_order(&extent, DetailLevel::Outline, &mut |event| {
-                if event.own {
-                    return take_own(&event);
-                }
-                late += 1;
-                if late_listed.len() < per_kind {
-                    late_listed.push(event.id);
-                }
-            })?;
-        }
-        let extent =
-            EventRange { since: window.until, until: Timestamp::from_nanos(i64::MAX), ..within };
-        let ahead = match self.query {
-            None => self.log.action_counts(&extent)?.iter().map(|tally| tally.count).sum(),
-            Some(_) => 0,
-        };
-        let last = if total == 0 { self.log.last_activity(window.until)? } else { None };
-        // A part of the log has no rhythm of its own.
-        let whole = self.query.is_none_or(|query| query.terms().next().is_none());
-        let kinds = self.options.kinds;
-        let quiet =
-            if whole { quiet::find_quiet(self.log, kinds, window.until)? } else { Vec::new() };
-        let ReportGroups { groups, omitted_groups: more_groups, empty_kinds: empty } =
-            self.take_groups()?;
-        let (people, all_people) = acts.people(self.options.top);
-        Ok(DigestReport {
-            made_at: now,
-            query: self.query.cloned(),
-            total,
-            previous_total: before,
-            groups,
-            omitted_groups: more_groups,
-            empty_kinds: empty,
-            failures: acts.failures(),
-            previous_failures: failures_before,
-            critical: acts.critical(),
-            failed_attempts: acts.failed_attempts(),
-            people,
-            people_count: all_people,
-            impersonations: acts.impersonations(),
-            own_events: self.fetch_events(&own)?,
-            more_own_events: more_own,
-            late_count: late,
-            late_events: self.fetch_events(&late_listed)?,
-            ahead_count: ahead,
-            gone_quiet: quiet,
-            last_event: last,
-            head,
-            window,
-        })
+        Ok((total, people))
     }
 
-    /// Visits the events of an extent that are asked for, the newest first.
+    /// Lists the events that arrived late. None do for a digest of a query.
+    fn list_late(&self, window: &DigestWindow, own: &mut CappedIds) -> Result<CappedIds> {
+        let mut late = CappedIds::new(self.options.per_kind);
+        if self.query.is_none() && window.covered_through < window.through {
+            let range = EventRange {
+                after: window.covered_through,
+                ..range_up_to(window, Timestamp::from_nanos(i64::MIN), window.since)
+            };
+            self.log.each_in_recorded_order(&range, DetailLevel::Outline, &mut |event| {
+                if event.own { own.add(event.id) } else { late.add(event.id) }
+            })?;
+        }
+        Ok(late)
+    }
+
+    /// Counts the events that are dated after the window. A digest of a query does not count them.
+    fn count_ahead(&self, window: &DigestWindow) -> Result<u64> {
+        if self.query.is_some() {
+            return Ok(0);
+        }
+        let range = range_up_to(window, window.until, Timestamp::from_nanos(i64::MAX));
+        Ok(self.log.action_counts(&range)?.iter().map(|tally| tally.count).sum())
+    }
+
+    /// Finds what has gone quiet. A query with terms has a part of the log, which has no rhythm of its
+    /// own.
+    fn find_quiet(&self, window: &DigestWindow) -> Result<Vec<QuietActivity>> {
+        match self.query {
+            Some(query) if query.terms().next().is_some() => Ok(Vec::new()),
+            Some(_) | None => quiet::find_quiet(self.log, self.options.kinds, window.until),
+        }
+    }
+
+    /// Visits the events of a range that match the query, the newest first.
     fn visit_events(
         &mut self,
-        extent: &EventRange,
+        range: &EventRange,
         visit: &mut dyn FnMut(&mut Self, Event),
     ) -> Result<()> {
         const PAGE: usize = 2_000;
-        let (log, depth) = (self.log, self.depth());
+        let (log, detail) = (self.log, self.detail_level());
         let Some(query) = self.query else {
-            return log.each_newest_first(extent, depth, &mut |event| visit(self, event));
+            return log.each_newest_first(range, detail, &mut |event| visit(self, event));
         };
-        let query = with_time_range(query, extent.since, extent.until);
-        let up_to = Some(extent.through);
+        let query = query.clone().with_time_range(range.since, range.until);
+        let up_to = Some(range.through);
         let mut after = None;
         loop {
             let page =
@@ -192,7 +285,8 @@ impl<'a> ReportReader<'a> {
         }
     }
 
-    fn depth(&self) -> DetailLevel {
+    /// Returns the detail that the classifier needs.
+    fn detail_level(&self) -> DetailLevel {
         if self.query.is_none() && self.options.kinds.decided_by_action() {
             DetailLevel::Outline
         } else {
@@ -200,63 +294,55 @@ impl<'a> ReportReader<'a> {
         }
     }
 
-    /// Counts the window before, as far as it is told: in all, what failed, and by heading.
+    /// Counts the events of the previous window by heading. Returns their number and that of the
+    /// failed ones.
     fn count_previous(&mut self, window: &DigestWindow) -> Result<(u64, u64)> {
-        let extent = EventRange {
-            after: EventId(0),
-            through: window.through,
-            since: window.previous_since(),
-            until: window.since,
-        };
-        let (mut all, mut failures) = (0, 0);
-        if self.depth() == DetailLevel::Outline {
-            for tally in self.log.action_counts(&extent)? {
-                all += tally.count;
+        let range = range_up_to(window, window.previous_since(), window.since);
+        let (mut total, mut failures) = (0, 0);
+        if self.detail_level() == DetailLevel::Outline {
+            for tally in self.log.action_counts(&range)? {
+                total += tally.count;
                 failures += if tally.failed { tally.count } else { 0 };
                 let heading = self.options.kinds.heading_of_action(&tally.action, tally.failed);
                 self.counts.entry(heading).or_default().previous += tally.count;
             }
         } else {
-            self.visit_events(&extent, &mut |reader, event| {
+            self.visit_events(&range, &mut |reader, event| {
                 if !event.own {
-                    all += 1;
+                    total += 1;
                     failures += u64::from(event.is_failed());
                     let heading = reader.classifier.classify(&event);
                     reader.counts.entry(heading).or_default().previous += 1;
                 }
             })?;
         }
-        Ok((all, failures))
+        Ok((total, failures))
     }
 
-    /// The groups in their order with the newest events of each, the empty kinds, and what is left.
+    /// Returns the groups in their order, each with its newest events.
     fn take_groups(&mut self) -> Result<ReportGroups> {
         let mut counts = std::mem::take(&mut self.counts);
         let mut chosen = Vec::new();
-        let mut empty = Vec::new();
-        for (place, kind) in self.options.kinds.all().iter().enumerate() {
-            match counts.remove(&Heading::Kind(place)) {
-                Some(count) => chosen.push((Heading::Kind(place), count)),
-                None => empty.push(kind.name.clone()),
+        let mut empty_kinds = Vec::new();
+        for (index, kind) in self.options.kinds.all().iter().enumerate() {
+            match counts.remove(&Heading::Kind(index)) {
+                Some(count) => chosen.push((Heading::Kind(index), count)),
+                None => empty_kinds.push(kind.name.clone()),
             }
         }
         let mut actions: Vec<_> =
             counts.into_iter().filter(|(_, count)| count.current > 0).collect();
         actions.sort_by(|(a, x), (b, y)| (Reverse(x.current), a).cmp(&(Reverse(y.current), b)));
         let rest = actions.split_off(actions.len().min(MAX_ACTION_GROUPS));
-        let more_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
+        let omitted_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
         chosen.append(&mut actions);
         let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed_ids.len()).collect();
-        let each = listed_per_group(&listed);
+        let per_group = listed_per_group(&listed);
         let groups = chosen.into_iter().map(|(heading, mut count)| {
-            count.listed_ids.truncate(each);
+            count.listed_ids.truncate(per_group);
             self.to_group(heading, &count)
         });
-        Ok(ReportGroups {
-            groups: groups.collect::<Result<_>>()?,
-            omitted_groups: more_groups,
-            empty_kinds: empty,
-        })
+        Ok(ReportGroups { groups: groups.collect::<Result<_>>()?, omitted_groups, empty_kinds })
     }
 
     fn to_group(&self, heading: Heading, count: &HeadingCount) -> Result<ActivityGroup> {
@@ -273,28 +359,30 @@ impl<'a> ReportReader<'a> {
         })
     }
 
-    /// The query for all that stands under a heading, times aside.
+    /// Returns the query that lists all events of a heading, without times.
     fn heading_query(&self, heading: &Heading, count: &HeadingCount) -> String {
-        // Longer lists of actions are harder to read than the globs that they came from.
+        // A longer list of actions is harder to read than the globs of its kind.
         const MAX_QUERY_ACTIONS: usize = 6;
         let kind = self.options.kinds.kind(heading);
         let slugs: Vec<&str> = count.actions.keys().map(String::as_str).collect();
-        let named = format!("action:{}", slugs.join(","));
-        let asked = match (kind, self.query) {
+        let by_actions = format!("action:{}", slugs.join(","));
+        let text = match (kind, self.query) {
             (Some(kind), None) if !kind.built_in || slugs.len() > MAX_QUERY_ACTIONS => {
                 kind.query_text.clone()
             }
-            (Some(kind), _) if kind.query_text.ends_with(" -is:failed") => named + " -is:failed",
-            // Those that went well may stand under a kind.
-            (None, _) if count.actions.values().all(|only_failed| *only_failed) => {
-                named + " is:failed"
+            (Some(kind), _) if kind.query_text.ends_with(" -is:failed") => {
+                by_actions + " -is:failed"
             }
-            _ => named,
+            // The events that did not fail may belong to a kind.
+            (None, _) if count.actions.values().all(|only_failed| *only_failed) => {
+                by_actions + " is:failed"
+            }
+            _ => by_actions,
         };
-        sentences::narrow_query(&asked, self.query)
+        list_command::narrow_query(&text, self.query)
     }
 
-    /// The events with those ids, in their order.
+    /// Returns the events with these ids, in their order.
     fn fetch_events(&self, ids: &[EventId]) -> Result<Vec<Event>> {
         let events = self.log.events_by_ids(ids)?;
         let mut events: HashMap<EventId, Event> =
@@ -303,14 +391,13 @@ impl<'a> ReportReader<'a> {
     }
 }
 
-/// What a query means, in another span of time than its own.
-pub(super) fn with_time_range(query: &Query, since: Timestamp, until: Timestamp) -> Query {
-    let clock = Clock { now: until, zone: &Zone::utc() };
-    let span = Query::parse(&format!("since:{since} until:{until}"), &clock);
-    query.clone().without_times().and(span.expect("times read back"))
+/// Returns the range of the events of a window's snapshot that occurred in a span of time.
+fn range_up_to(window: &DigestWindow, since: Timestamp, until: Timestamp) -> EventRange {
+    EventRange { after: EventId(0), through: window.through, since, until }
 }
 
-/// How many events each group may list, for all to list no more than [`MAX_LISTED`] together.
+/// Returns the most events that each group may list so that all groups together list no more than
+/// [`MAX_LISTED`].
 fn listed_per_group(listed: &[usize]) -> usize {
     let most = listed.iter().copied().max().unwrap_or(0);
     (1..=most)

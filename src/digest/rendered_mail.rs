@@ -1,9 +1,9 @@
 //! A report as a mail: subject, text part and HTML part.
 //!
-//! The templates are those of `templates/`, or the user's own. They are strict (what is not there is
-//! an error, never a blank) and the HTML one escapes whatever it is called; what they see has been
-//! made safe before, in [`view`](super::template_context). A template that does not work never keeps a mail from
-//! being sent: the built-in ones take its place, and the first line tells why.
+//! The templates are those of `templates/`, or the user's own. They are strict: an unknown variable is
+//! an error, never a blank. The HTML part is always escaped, and the [context](super::template_context)
+//! has made its texts safe before. A broken template never keeps a mail from being sent: the built-in
+//! templates take its place, and the first line says why.
 
 use std::fs::File;
 use std::io;
@@ -18,9 +18,9 @@ use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-use crate::digest::event_lines;
+use crate::digest::phrases;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::report::DigestReport;
-use crate::digest::template_context::RenderOptions;
 use crate::digest::template_context::TemplateContext;
 use crate::text;
 use crate::time::TimeFormat;
@@ -32,15 +32,15 @@ const DEFAULT_HTML_TEMPLATE: &str = include_str!("../../templates/digest.html");
 const DEFAULT_SUBJECT_TEMPLATE: &str =
     "{{ site }}: {% if total %}{{ events }}{% else %}no activity{% endif %} on {{ day }}";
 
-/// No template that a person wrote is longer.
+/// The longest template that is read.
 const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
-/// The characters of a subject; longer ones are cut by mail programs, and headers have limits.
+/// The most columns of a subject. Mail programs cut longer ones, and headers have limits.
 const MAX_SUBJECT_COLUMNS: usize = 200;
 
-/// What the parts of a mail are written by.
+/// The templates of the parts of a mail.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Templates {
-    /// The subject's template; the built-in one where there is none.
+    /// The template of the subject. Where a template is absent, the built-in one is used.
     pub subject: Option<String>,
     text: Option<String>,
     html: Option<String>,
@@ -48,22 +48,21 @@ pub(crate) struct Templates {
     read_error: Option<String>,
 }
 
-/// A mail.
+/// A mail without sender and recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RenderedMail {
     /// One line without control characters, not yet encoded for a header.
     pub subject: String,
     pub text: String,
-    /// Absent where the mail is plain.
+    /// Absent from a plain mail.
     pub html: Option<String>,
-    /// What is wrong with the templates, for the error after the mail is sent.
+    /// The error of the user's templates, to be reported once the mail is sent.
     pub template_error: Option<String>,
 }
 
 impl Templates {
-    /// The built-in templates, or those of the folder: `digest.txt` and `digest.html`, each in the
-    /// place of the built-in one where it is there. What is wrong with them is told by
-    /// [`RenderedMail::render`].
+    /// Reads `digest.txt` and `digest.html` of a folder. An absent file means the built-in template.
+    /// [`RenderedMail::render`] reports the errors.
     pub(crate) fn read(folder: Option<&Path>, subject: Option<String>) -> Self {
         let mut templates = Self { subject, ..Self::default() };
         let Some(folder) = folder else { return templates };
@@ -83,13 +82,13 @@ impl Templates {
         templates
     }
 
-    /// Why the user's templates cannot be read.
+    /// Returns the reason why the user's templates cannot be read.
     pub(crate) fn read_error(&self) -> Option<&str> {
         self.read_error.as_deref()
     }
 }
 
-/// Reads a template, if it is there.
+/// Reads a template, if the file exists.
 fn read_template(folder: &Path, name: &str) -> Result<Option<String>, String> {
     let path = folder.join(name);
     let mut text = String::new();
@@ -105,29 +104,30 @@ fn read_template(folder: &Path, name: &str) -> Result<Option<String>, String> {
 }
 
 impl RenderedMail {
-    /// Writes a report by the templates; by the built-in ones where those don't work.
+    /// Renders a report with the templates, or with the built-in ones where those are broken.
     pub(crate) fn render(
         report: &DigestReport,
-        setting: &RenderOptions<'_>,
+        options: &RenderOptions<'_>,
         templates: &Templates,
     ) -> Self {
-        let mut view = TemplateContext::new(report, setting);
-        let fault = match &templates.read_error {
-            Some(fault) => fault.clone(),
-            None => match render_parts(&view, templates) {
-                Ok(page) => return page,
-                Err(fault) => fault,
+        let mut context = TemplateContext::new(report, options);
+        let error = match &templates.read_error {
+            Some(error) => error.clone(),
+            None => match render_parts(&context, templates) {
+                Ok(rendered) => return rendered,
+                Err(error) => error,
             },
         };
-        view.notice =
-            format!("The configured templates do not work, this is the built-in mail: {fault}");
-        let page = render_parts(&view, &Templates::default()).expect("the built-in templates work");
-        Self { template_error: Some(fault), ..page }
+        context.notice =
+            format!("The configured templates do not work, this is the built-in mail: {error}");
+        let rendered =
+            render_parts(&context, &Templates::default()).expect("the built-in templates work");
+        Self { template_error: Some(error), ..rendered }
     }
 
-    /// A plain mail in the place of a digest that cannot be made. `reason` has been escaped.
+    /// Returns a plain mail in place of a digest that cannot be made. `reason` is escaped already.
     pub(crate) fn fallback(site: &str, reason: &str, now: Timestamp, zone: &Zone) -> Self {
-        let site = event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS);
+        let site = phrases::escape_label(site);
         let text = format!(
             "The digest of {site} could not be made: {reason}\n\n\
              It was due at {}. The next digest that can be made\n\
@@ -139,12 +139,9 @@ impl RenderedMail {
         Self { subject, text, html: None, template_error: None }
     }
 
-    /// A plain mail that tries the way of the digest. `from` is who sends it, and from where.
+    /// Returns a plain mail that tests the transport. `from` names the sender and their host.
     pub(crate) fn test_mail(site: &str, from: &str, now: Timestamp, zone: &Zone) -> Self {
-        let (site, from) = (
-            event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
-            event_lines::escape_and_truncate(from, event_lines::LABEL_COLUMNS),
-        );
+        let (site, from) = (phrases::escape_label(site), phrases::escape_label(from));
         let text = format!(
             "This mail tries the way that the digest of {site} goes.\n\n\
              `activity doctor --mail` was called by {from} at {}.\n\
@@ -156,23 +153,23 @@ impl RenderedMail {
     }
 }
 
-/// Writes all parts, or says what is wrong with which template.
-fn render_parts(view: &TemplateContext, templates: &Templates) -> Result<RenderedMail, String> {
+/// Renders all parts, or returns the error with the name of its template.
+fn render_parts(context: &TemplateContext, templates: &Templates) -> Result<RenderedMail, String> {
     let text = render_part(
         "digest.txt",
         templates.text.as_deref().unwrap_or(DEFAULT_TEXT_TEMPLATE),
         PartFormat::Plain,
-        view,
+        context,
     )?;
     let html = render_part(
         "digest.html",
         templates.html.as_deref().unwrap_or(DEFAULT_HTML_TEMPLATE),
         PartFormat::Html,
-        view,
+        context,
     )?;
     let subject = templates.subject.as_deref().unwrap_or(DEFAULT_SUBJECT_TEMPLATE);
-    let subject = render_part("the subject", subject, PartFormat::Plain, view)?;
-    let subject = match view.gap.as_str() {
+    let subject = render_part("the subject", subject, PartFormat::Plain, context)?;
+    let subject = match context.gap.as_str() {
         "" => one_line(&subject),
         gap => one_line(&format!("[{gap}] {subject}")),
     };
@@ -184,7 +181,7 @@ fn render_parts(view: &TemplateContext, templates: &Templates) -> Result<Rendere
     })
 }
 
-/// What a template writes.
+/// The format of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PartFormat {
     Plain,
@@ -195,7 +192,7 @@ fn render_part(
     name: &'static str,
     template: &str,
     format: PartFormat,
-    view: &TemplateContext,
+    context: &TemplateContext,
 ) -> Result<String, String> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -205,7 +202,7 @@ fn render_part(
     });
     let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     environment.set_syntax(syntax.expect("the delimiters are the usual ones"));
-    // With it the user's templates could pass markup of an event's on.
+    // With this filter a template could pass the markup of an event through.
     environment.remove_filter("safe");
     environment.add_filter("thousands", text::format_thousands);
     environment.add_filter("pad", |value: Value, columns: usize| {
@@ -218,11 +215,11 @@ fn render_part(
     });
     environment
         .template_from_named_str(name, template)
-        .and_then(|template| template.render(Value::from(Serde(view))))
+        .and_then(|template| template.render(Value::from(Serde(context))))
         .map_err(|error| describe_error(name, &error))
 }
 
-/// One line: which template, where, what.
+/// Returns an error as one line with its template and its line.
 fn describe_error(name: &str, error: &Error) -> String {
     let line = error.line().map(|line| format!(":{line}")).unwrap_or_default();
     let kind = error.kind().to_string();
@@ -230,25 +227,25 @@ fn describe_error(name: &str, error: &Error) -> String {
         Some(detail) => format!("{kind}: {detail}"),
         None => kind,
     };
-    event_lines::escape_and_truncate(&format!("{name}{line}: {why}"), event_lines::SENTENCE_COLUMNS)
+    phrases::escape_sentence(&format!("{name}{line}: {why}"))
 }
 
-/// What a header bears: no line break or other control character, and not too long.
+/// Turns a text into one line for a header, without control characters and not too long.
 fn one_line(text: &str) -> String {
-    let blank = |c: char| if c.is_control() { ' ' } else { c };
-    let line: String = text.chars().map(blank).collect();
+    let to_blank = |c: char| if c.is_control() { ' ' } else { c };
+    let line: String = text.chars().map(to_blank).collect();
     let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
     text::truncate(&words.join(" "), MAX_SUBJECT_COLUMNS).into_owned()
 }
 
-/// Without blanks at the ends of lines, and never two empty lines in a row.
+/// Removes blanks at the ends of lines, and all but one of several empty lines in a row.
 fn collapse_blank_lines(text: &str) -> String {
-    let mut tidy = String::with_capacity(text.len());
+    let mut collapsed = String::with_capacity(text.len());
     for line in text.trim_start_matches('\n').lines().map(str::trim_end) {
-        if !(line.is_empty() && tidy.ends_with("\n\n")) {
-            tidy.push_str(line);
-            tidy.push('\n');
+        if !(line.is_empty() && collapsed.ends_with("\n\n")) {
+            collapsed.push_str(line);
+            collapsed.push('\n');
         }
     }
-    tidy
+    collapsed
 }

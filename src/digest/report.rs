@@ -1,95 +1,91 @@
-//! What a digest tells, read from the log in one snapshot.
+//! The report of a digest: plain data from one snapshot of the log.
 //!
-//! A [`DigestReport`] is plain data with times and texts as the log has them; how they are written, and
-//! that they are safe to show, is the [page](super::rendered_mail)'s. Counts are exact however much happened;
-//! what is listed is capped, and the report says how much more there is.
-
-use anyhow::Result;
+//! Times and texts are as the log has them; the [template context](super::template_context) formats
+//! them and makes them safe to show. Counts are exact. Lists are capped, and the report has the number
+//! of events beyond the cap.
 
 use crate::digest::kinds::ActivityKinds;
-use crate::digest::outcome;
-use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet::QuietActivity;
-use crate::digest::reader::ReportReader;
 use crate::digest::tally::ActivePerson;
 use crate::digest::tally::FailedAttempts;
 use crate::digest::tally::Impersonation;
-use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
-use crate::digest::window::USUAL_LENGTH;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::query::Query;
-use crate::store::Log;
 use crate::time::Timestamp;
 
-/// What a digest is made by.
+/// The options of a report.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReportOptions<'a> {
     pub kinds: &'a ActivityKinds,
-    /// How many people are named.
+    /// The number of people that are named.
     pub top: usize,
-    /// How many events are listed under one kind.
+    /// The number of events that are listed under one kind.
     pub per_kind: usize,
 }
 
-/// Which digest.
+/// The events that a digest is to cover.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Coverage<'a> {
-    /// The one that is due: its window follows on the last that was sent.
+    /// The window that follows the last digest that was sent.
     Due,
-    /// One that moves nothing: what the query means, in the last 24 hours where it says no time.
+    /// The events of a query; those of the last 24 hours where it has no times. The next window begins
+    /// where it would without this digest.
     OneOff(&'a Query),
 }
 
-/// What a digest tells.
+/// The report of one digest.
 #[derive(Clone, Debug)]
 pub(crate) struct DigestReport {
     pub made_at: Timestamp,
     pub window: DigestWindow,
-    /// What a one-off digest is about.
+    /// The query of a one-off digest.
     pub query: Option<Query>,
-    /// The events in the window, and in the window before it.
+    /// The number of events in the window.
     pub total: u64,
+    /// The number of events in the previous window.
     pub previous_total: u64,
-    /// The kinds with an event in either window, in their order; then the actions of no kind.
+    /// The kinds with an event in either window, in their order; then the actions without a kind.
     pub groups: Vec<ActivityGroup>,
-    /// Actions that have no group, for there are too many: how many, and with how many events.
+    /// The number of actions beyond the cap of groups, and the number of their events.
     pub omitted_groups: (u64, u64),
     /// The names of the kinds without an event in either window.
     pub empty_kinds: Vec<String>,
     pub failures: u64,
     pub previous_failures: u64,
-    /// Who failed at what, the most often first.
+    /// The failures by person and action, the most frequent first.
     pub failed_attempts: Vec<FailedAttempts>,
     pub critical: u64,
-    /// The most active people, and how many there are in all.
+    /// The most active people.
     pub people: Vec<ActivePerson>,
+    /// The number of all active people.
     pub people_count: u64,
     pub impersonations: Vec<Impersonation>,
-    /// What the log itself did, the newest first, and how much more.
+    /// The newest of the log's own events.
     pub own_events: Vec<Event>,
+    /// The number of own events beyond those.
     pub more_own_events: u64,
-    /// What occurred before the window and no digest has told of.
+    /// The number of events that occurred before the window and that no digest has covered.
     pub late_count: u64,
     pub late_events: Vec<Event>,
-    /// How many events are dated ahead of the window's end.
+    /// The number of events that are dated after the window.
     pub ahead_count: u64,
     pub gone_quiet: Vec<QuietActivity>,
-    /// The last event there is, where the window has none.
+    /// The last event of the log, where the window has none.
     pub last_event: Option<Event>,
     /// The head of the chain.
     pub head: (EventId, Hash),
 }
 
-/// A kind of activity, or an action of none.
+/// The events of a kind of activity, or of an action without a kind.
 #[derive(Clone, Debug)]
 pub(crate) struct ActivityGroup {
     pub name: String,
-    /// Whether the name is an action's.
+    /// Whether the name is that of an action.
     pub is_action: bool,
-    /// What to ask the log for to see all of it, times aside.
+    /// The query that lists all events of the group, without times.
     pub query: String,
     pub count: u64,
     pub previous_count: u64,
@@ -98,58 +94,8 @@ pub(crate) struct ActivityGroup {
 }
 
 impl DigestReport {
-    /// Reads a digest from the log, all from one snapshot.
-    ///
-    /// # Errors
-    /// That the log cannot be read.
-    pub(crate) fn read(
-        log: &Log,
-        scope: Coverage<'_>,
-        now: Timestamp,
-        options: &ReportOptions<'_>,
-    ) -> Result<Self> {
-        log.with_snapshot(|| {
-            let head = log.head()?;
-            let (window, query) = match scope {
-                Coverage::Due => {
-                    let window =
-                        DigestWindow::next(&history(log)?, &begun_digests(log)?, now, head.0);
-                    (window, None)
-                }
-                Coverage::OneOff(query) => {
-                    let bounds = query.bounds();
-                    // The day that is not over yet is told as far as it went.
-                    let until = bounds.to.map_or(now, |to| to.min(now));
-                    let since = bounds.from.unwrap_or(until.saturating_sub(USUAL_LENGTH));
-                    (DigestWindow::one_off(since, until, head.0), Some(query))
-                }
-            };
-            ReportReader::new(log, options, query).read(now, window, head)
-        })
-    }
-
-    /// How many events it tells of.
+    /// Returns the number of events that the digest covers.
     pub(crate) fn event_count(&self) -> u64 {
         self.total + self.late_count
     }
-}
-
-/// Where a head is known that a mail has carried out, or is about to.
-pub(super) const ANCHOR_PLACE: &str = "digest";
-
-/// The digests that were begun, in the order of the heads that they read.
-fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
-    let published = log.published_heads(ANCHOR_PLACE)?;
-    Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
-}
-
-/// Every outcome of a digest that the log has, in the order of their ids.
-///
-/// # Errors
-/// That the log cannot be read.
-pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
-    let mut events = log.own_events(outcome::SENT_ACTION)?;
-    events.extend(log.own_events(outcome::FAILED_ACTION)?);
-    events.sort_by_key(|event| event.id);
-    Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
 }

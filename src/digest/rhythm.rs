@@ -1,56 +1,56 @@
-//! Gone quiet: whether a kind of event that used to come has stopped coming.
+//! The rhythm of events: decides whether a kind of event has gone quiet.
 //!
-//! An emitter that breaks says nothing, so silence is what has to be noticed; and a mail that cries
-//! wolf every Sunday is not read on Monday. So what counts as silence is learnt from the kind itself,
-//! over 28 days of 24 hours each, counted back from the moment that is asked about. No calendar and
-//! no zone is needed for that: two days have the same weekday when they are seven apart.
+//! A broken emitter writes nothing, so its silence must be noticed. A warning every Sunday would not be
+//! read on Monday. So the normal silence is learnt from the kind itself, over 28 days of 24 hours,
+//! counted back from a given time. This needs no calendar and no zone: two days that are seven apart
+//! have the same weekday.
 //!
-//! The silent days at the end are the *silence*; the days before it, from the first with an event on,
-//! are the *history*. A history of less than ten days, or with events on fewer than three of them, is
-//! no rhythm: a campaign that ran for a week and ended is not missed. Else the kind is of one of
-//! three sorts, and has gone quiet
+//! The silent days at the end are the *silence*. The days before it, from the first day with an event,
+//! are the *history*. A history of less than ten days, or with events on fewer than three days, has no
+//! rhythm: the end of a campaign of one week is not reported. Any other history is of one of three
+//! sorts, and the kind has gone quiet
 //!
-//! - *daily* (no day of its history was silent): after two silent days, and after one already where
-//!   eight events or more were to be expected on it;
-//! - *weekly* (each weekday is either a working day, never silent, or a day of rest, with less than
-//!   a quarter of the events of a working day): after two silent working days, or after one when
-//!   the silence is longer by more than a day than any before. Days of rest alone are no silence,
-//!   and a holiday beside them is none either;
-//! - *irregular* (all else, with events on six days at least): when the silence is longer than three
-//!   times the longest one before.
+//! - *daily* (no day of the history is silent): after two silent days, or after one where eight or more
+//!   events were expected;
+//! - *weekly* (each weekday is either a working day, never silent, or a day of rest, with less than a
+//!   quarter of the events of a working day): after two silent working days, or after one where the
+//!   silence is longer by more than a day than any before. Days of rest alone are no silence, nor is a
+//!   holiday next to them;
+//! - *irregular* (all other histories with events on six days or more): when the silence is longer than
+//!   three times the longest one before.
 //!
-//! What was said of a kind for two weeks and more is known: the history that is left is then too
-//! short to tell a rhythm, and the kind is not named any longer.
+//! After about two and a half weeks of silence the remaining history is too short for a rhythm, and the
+//! kind is not reported any longer.
 //!
-//! Of events that come at random a kind is named wrongly once in a year or more; a test counts that.
-//! Everything here is pure; who counts the days is the store.
+//! A kind with random events is reported wrongly once a year or less often; a test counts this.
+//! Everything here is pure. The store counts the days.
 
 use std::fmt;
 
 use crate::time::Span;
 use crate::time::Timestamp;
 
-/// How many days are looked at.
+/// The number of days that are observed.
 pub(crate) const OBSERVED_DAYS: usize = 28;
-/// A day, as it is counted here.
+/// The length of a day.
 pub(crate) const DAY: Span = Span::from_seconds(86_400);
 
 const DAYS_PER_WEEK: usize = 7;
-/// The days from the first event on that make a history.
+/// The fewest days of a history.
 const MIN_HISTORY_DAYS: usize = 10;
-/// The days with an event in it.
+/// The fewest days with an event in a history.
 const MIN_ACTIVE_DAYS: usize = 3;
-/// The days with an event that make one of no regular form.
+/// The fewest days with an event in an irregular history.
 const MIN_IRREGULAR_DAYS: usize = 6;
-/// The silent days that are enough where every day, or every working day, had its events.
+/// The silent days, or silent working days, after which a regular kind has gone quiet.
 const QUIET_AFTER_DAYS: usize = 2;
-/// What must have been expected of a single silent day: at random, none of eight comes once in
-/// 3,000 days.
+/// The expected events that make one silent day enough: of eight random events a day, none comes once
+/// in 3,000 days.
 const MIN_EXPECTED_EVENTS: u64 = 8;
-/// A day of rest has less than this part of what a working day has.
+/// A day of rest has fewer events than those of a working day divided by this.
 const REST_DAY_DIVISOR: u64 = 4;
 
-/// How often a kind of event comes.
+/// How often events of a kind come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Frequency {
     PerDay(u64),
@@ -66,19 +66,19 @@ impl fmt::Display for Frequency {
     }
 }
 
-/// The ends of the days up to `until`, and the beginning of the first: between each two is one day.
+/// Returns the boundaries of the observed days, the last of which is `until`.
 pub(crate) fn day_boundaries(until: Timestamp) -> [Timestamp; OBSERVED_DAYS + 1] {
-    std::array::from_fn(|place| {
-        until.saturating_sub(Span::from_seconds(DAY.as_seconds() * (OBSERVED_DAYS - place) as u64))
+    std::array::from_fn(|index| {
+        until.saturating_sub(Span::from_seconds(DAY.as_seconds() * (OBSERVED_DAYS - index) as u64))
     })
 }
 
-/// How often a kind of event came before it went quiet, or `None` where it has not. `daily` are the
+/// Returns the frequency of a kind before it went quiet, or `None` where it has not. `daily` has the
 /// counts of [`OBSERVED_DAYS`] days, the oldest first.
 pub(crate) fn gone_quiet(daily: &[u64]) -> Option<Frequency> {
     let silence = daily.iter().rev().take_while(|count| **count == 0).count();
     let first = daily.iter().position(|count| *count > 0)?;
-    // Days are numbered from the end here, so that the weekdays of both parts are the same.
+    // A day of the silence has the weekday of the history that it would have as its continuation.
     let history = &daily[first..daily.len() - silence];
     let active = history.iter().filter(|count| **count > 0).count();
     if silence == 0 || history.len() < MIN_HISTORY_DAYS || active < MIN_ACTIVE_DAYS {
@@ -88,27 +88,27 @@ pub(crate) fn gone_quiet(daily: &[u64]) -> Option<Frequency> {
         Regularity::Daily => {
             silence >= QUIET_AFTER_DAYS || mean_per_day(history) >= MIN_EXPECTED_EVENTS
         }
-        Regularity::Weekly { rest_days: rest, longest_silence: longest } => {
-            let working = |day: &usize| !rest[(history.len() + day) % DAYS_PER_WEEK];
+        Regularity::Weekly { rest_days, longest_silence } => {
+            let working = |day: &usize| !rest_days[(history.len() + day) % DAYS_PER_WEEK];
             let missed = (0..silence).filter(working).count();
-            missed >= QUIET_AFTER_DAYS || missed > 0 && silence > longest + 1
+            missed >= QUIET_AFTER_DAYS || missed > 0 && silence > longest_silence + 1
         }
-        Regularity::Irregular { longest_silence: longest } => {
-            active >= MIN_IRREGULAR_DAYS && silence > 3 * longest
+        Regularity::Irregular { longest_silence } => {
+            active >= MIN_IRREGULAR_DAYS && silence > 3 * longest_silence
         }
     };
     quiet.then(|| frequency_of(history))
 }
 
-/// What kind of rhythm a history has.
+/// The sort of rhythm of a history.
 enum Regularity {
     Daily,
     Weekly {
-        /// Which weekdays are days of rest, counted from the history's first day.
+        /// The weekdays that are days of rest, counted from the first day of the history.
         rest_days: [bool; DAYS_PER_WEEK],
         longest_silence: usize,
     },
-    /// The days of its longest silence.
+    /// Neither of these.
     Irregular {
         longest_silence: usize,
     },
@@ -116,35 +116,38 @@ enum Regularity {
 
 impl Regularity {
     fn classify(history: &[u64]) -> Self {
-        let longest = history.split(|count| *count > 0).map(<[u64]>::len).max().unwrap_or(0);
-        if longest == 0 {
+        let longest_silence =
+            history.split(|count| *count > 0).map(<[u64]>::len).max().unwrap_or(0);
+        if longest_silence == 0 {
             return Self::Daily;
         }
         let weekdays: [Vec<u64>; DAYS_PER_WEEK] = std::array::from_fn(|weekday| {
             history.iter().skip(weekday).step_by(DAYS_PER_WEEK).copied().collect()
         });
-        let rest: [bool; DAYS_PER_WEEK] =
+        let rest_days: [bool; DAYS_PER_WEEK] =
             std::array::from_fn(|weekday| weekdays[weekday].contains(&0));
-        // Of means: a weekday may have come once more often than another.
+        // Means are compared, because one weekday may occur once more often than another.
         let sum = |rested: bool| {
-            let days = || weekdays.iter().zip(rest).filter(move |(_, rest)| *rest == rested);
+            let days = || weekdays.iter().zip(rest_days).filter(move |(_, rest)| *rest == rested);
             let events: u64 = days().flat_map(|(day, _)| day).sum();
             (events, days().map(|(day, _)| day.len() as u64).sum::<u64>())
         };
         let (worked, working_days) = sum(false);
-        let each_is_calm = weekdays.iter().zip(rest).filter(|(_, rest)| *rest).all(|(day, _)| {
-            REST_DAY_DIVISOR * day.iter().sum::<u64>() * working_days < worked * day.len() as u64
-        });
-        let told_twice = weekdays.iter().all(|day| day.len() > 1);
-        if each_is_calm && told_twice {
-            Self::Weekly { rest_days: rest, longest_silence: longest }
+        let each_is_calm =
+            weekdays.iter().zip(rest_days).filter(|(_, rest)| *rest).all(|(day, _)| {
+                REST_DAY_DIVISOR * day.iter().sum::<u64>() * working_days
+                    < worked * day.len() as u64
+            });
+        let seen_twice = weekdays.iter().all(|day| day.len() > 1);
+        if each_is_calm && seen_twice {
+            Self::Weekly { rest_days, longest_silence }
         } else {
-            Self::Irregular { longest_silence: longest }
+            Self::Irregular { longest_silence }
         }
     }
 }
 
-/// The events of a day, rounded.
+/// Returns the mean number of events a day, rounded.
 fn mean_per_day(history: &[u64]) -> u64 {
     rounded_mean(history.iter().sum(), history.len())
 }
@@ -183,7 +186,7 @@ mod tests {
     }
 
     fn quiet(text: &str) -> Option<String> {
-        gone_quiet(&days(text)).map(|pace| pace.to_string())
+        gone_quiet(&days(text)).map(|frequency| frequency.to_string())
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
         assert_eq!(named, (1..=OBSERVED_DAYS - MIN_HISTORY_DAYS).collect::<Vec<_>>());
     }
 
-    /// How often in twenty years of random days, `mean` events each, a kind is said to go quiet.
+    /// Returns how often a kind goes quiet in twenty years of random days with a mean of `mean` events.
     fn alarms(mean: f64, weekends: bool) -> usize {
         // The same numbers each time, from a 64-bit generator of Knuth's.
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -269,8 +272,8 @@ mod tests {
             })
             .collect();
         let quiet = |window: &[u64]| gone_quiet(window).is_some();
-        let told: Vec<bool> = days.windows(OBSERVED_DAYS).map(quiet).collect();
-        told.windows(2).filter(|pair| !pair[0] && pair[1]).count()
+        let quiet_days: Vec<bool> = days.windows(OBSERVED_DAYS).map(quiet).collect();
+        quiet_days.windows(2).filter(|pair| !pair[0] && pair[1]).count()
     }
 
     #[test]

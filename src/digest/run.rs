@@ -1,29 +1,33 @@
-//! One run of the digest: reads the report, sends it, and records what became of it.
+//! One run of the digest: reads the report, sends it, and records the outcome.
 //!
-//! A mail goes out whatever is wrong with the log or the templates. Its head is noted in the log
-//! before it is sent, its outcome after that: killed in between, the next digest covers the window
-//! again and says so. Where the log can be read and not written, the report goes out all the same,
-//! without a head and saying why. What cannot be sent for want of settings is refused before, by
-//! [`MailSettings`].
+//! A mail goes out even where the log or the templates are broken. The head that a mail carries is
+//! recorded before the mail is sent, and the outcome after it: after a crash in between, the next
+//! digest covers the window again and says so. Where the log can be read and not written, the report
+//! is sent all the same, without a head and with the reason. Incomplete settings are refused before
+//! anything is read, by [`MailSettings`].
+//!
+//! ## Locking
+//! A run holds the log's digest lock from before the report is read until the outcome is recorded,
+//! so no two runs send the same window.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::config;
-use crate::digest::deliver;
 use crate::digest::deliver::Delivery;
 use crate::digest::deliver::DeliveryFailure;
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::reader;
+use crate::digest::reader::ANCHOR_PLACE;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
-use crate::digest::report::ANCHOR_PLACE;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
-use crate::digest::template_context::RenderOptions;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -35,13 +39,15 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// The people named, and the events listed under one kind, where the config says nothing.
+/// The number of people named where the config sets none.
 pub(crate) const DEFAULT_TOP: usize = 5;
+/// The number of events listed under one kind where the config sets none.
 pub(crate) const DEFAULT_PER_KIND: usize = 20;
-/// Where a head is known that a mail has carried out which moves no window.
+/// The place under which the log keeps the head that a one-off mail carries. Such a head begins no
+/// window.
 const ONE_OFF_ANCHOR_PLACE: &str = "one-off digest";
 
-/// What a digest is made by, as the config has it.
+/// The contents and the form of digests, as the config sets them.
 pub(crate) struct DigestOptions {
     kinds: ActivityKinds,
     top: usize,
@@ -51,11 +57,11 @@ pub(crate) struct DigestOptions {
 
 impl DigestOptions {
     /// # Errors
-    /// [`Exit::Config`] with the key.
+    /// [`Exit::Config`] with the name of a kind whose query does not parse.
     pub(crate) fn new(config: &config::DigestConfig) -> Result<Self, Failure> {
         let kinds = config.kinds.iter().map(|(name, query)| (name.as_str(), query.as_str()));
-        let kinds = ActivityKinds::new(kinds).map_err(|(name, why)| {
-            Failure::new(Exit::Config, format!("config: digest.kinds.{name:?}: {why}"))
+        let kinds = ActivityKinds::new(kinds).map_err(|(name, error)| {
+            Failure::new(Exit::Config, format!("config: digest.kinds.{name:?}: {error}"))
         })?;
         Ok(Self {
             kinds,
@@ -70,13 +76,14 @@ impl DigestOptions {
     }
 }
 
-/// A digest that is to be sent.
+/// A digest to be sent.
 pub(crate) struct DigestRequest<'a> {
     pub options: &'a DigestOptions,
     pub mail_settings: &'a MailSettings,
     pub render_options: RenderOptions<'a>,
     pub coverage: Coverage<'a>,
-    /// Whether it moves no window; one of a query never does.
+    /// Whether the next window begins where it would without this digest. A digest of a query is
+    /// always one-off.
     pub one_off: bool,
     pub now: Timestamp,
     pub clock: &'a dyn Fn() -> Timestamp,
@@ -89,196 +96,206 @@ impl DigestRequest<'_> {
     }
 }
 
-/// A run that has tried to send a mail.
+/// The result of a run that tried to send a mail.
 pub(crate) struct DigestRunSummary {
-    /// What it says on standard output.
+    /// The line for standard output.
     pub line: String,
-    /// Why all is not well: the log cannot be read or written, the mail was refused, to some or
-    /// altogether, or the templates are broken.
+    /// The error of a log that could not be read or written, of a mail that was refused to some or
+    /// to all recipients, or of broken templates.
     pub error: Option<anyhow::Error>,
 }
 
-/// What opens the log, to write or else to read alone.
+/// The two ways to open the log. The second is used where the first fails.
 pub(crate) struct LogOpener<W, R> {
     pub open_to_write: W,
     pub open_to_read: R,
 }
 
-/// Makes the digest of a log, sends and records it. `pause` waits between the tries.
+/// Makes the digest of a log, sends it and records it. `pause` waits between the attempts.
 ///
 /// # Errors
-/// [`Exit::TryAgain`] where another digest of the log is being made.
+/// [`Exit::TryAgain`] where another run holds the digest lock.
 pub(crate) fn send(
-    doors: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
-    job: &DigestRequest<'_>,
+    opener: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
-    let PreparedDigest { log, claim, report, write_error: unwritten } = match prepare(doors, job) {
-        Ok(Some(prepared)) => prepared,
+    match prepare(opener, request) {
+        Ok(Some(digest)) => Ok(digest.send_and_record(request, pause)),
         Ok(None) => {
-            let what = "another digest of this log is being made";
-            return Err(Failure::new(Exit::TryAgain, what).into());
+            let message = "another digest of this log is being made";
+            Err(Failure::new(Exit::TryAgain, message).into())
         }
-        Err(error) => return Ok(send_fallback_mail(error, job, pause)),
-    };
-    // What is in the way may be gone when the mail is out, so nothing is sure yet.
-    let again =
-        if job.is_one_off() { "" } else { ", and then the next digest has its events again" };
-    let told = unwritten
-        .as_ref()
-        .map(|why| format!("This mail may go unrecorded{again}: {}.", failure::describe(why)));
-    let setting = RenderOptions { write_failure_notice: told.as_deref(), ..job.render_options };
-    let page = RenderedMail::render(&report, &setting, &job.options.templates);
-    let fault = page.template_error.clone();
-    let window = report.window.id();
-    let unique = format!("{}.{}", job.now.as_nanos(), report.head.0);
-    let mail = job.mail_settings.compose(page, window, &unique);
-    let sent = deliver::deliver(
-        &job.mail_settings.transport,
-        &mail,
-        &job.mail_settings.retry_policy,
-        job.now,
-        pause,
-    );
-
-    let outcome = to_outcome(job, &report, &sent, &mail.message_id);
-    let stamp = Stamp { recorded_at: (job.clock)(), recorded_by: job.recorded_by };
-    let recorded = match (log, unwritten) {
-        // What was in the way may be gone by now.
-        (Some(mut log), _) => log.append(&[outcome.to_event()], &stamp).map(drop),
-        (None, why) => Err(why.expect("a log that is not open to write says why")),
-    };
-    drop(claim);
-    let mut line = outcome.run_line(job.now);
-    if recorded.is_err() {
-        line.push_str(" not recorded");
+        Err(error) => Ok(send_fallback_mail(error, request, pause)),
     }
-    let trouble = match (sent, recorded) {
-        (Ok(delivery), Err(error)) => {
-            let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
-            Some(unrecorded_error(error, id, job))
-        }
-        (Ok(delivery), Ok(())) => {
-            let broken = |why| {
-                let what =
-                    format!("the built-in mail was sent, for the templates are broken: {why}");
-                Failure::new(Exit::Config, what)
-            };
-            refusals_to_failure(&delivery).or_else(|| fault.map(broken)).map(Into::into)
-        }
-        (Err(failed), recorded) => {
-            let failure = Failure::from(failed);
-            Some(match recorded {
-                Ok(()) => failure.into(),
-                Err(error) => {
-                    let what = format!("{}, which cannot be recorded", failure.message);
-                    error.context(Failure { message: what, ..failure })
-                }
-            })
-        }
-    };
-    Ok(DigestRunSummary { line, error: trouble })
 }
 
 /// A report that is ready to be sent.
 struct PreparedDigest {
-    /// Absent where it is open to read alone.
+    /// Absent where the log is open only to read.
     log: Option<Log>,
-    claim: Option<DigestLock>,
+    /// Held until the outcome is recorded; absent where the log cannot be written.
+    lock: Option<DigestLock>,
     report: DigestReport,
-    /// Why the log could not be written.
+    /// Why the log cannot be written.
     write_error: Option<anyhow::Error>,
 }
 
-/// Reads the report and notes the head that the mail will carry; `None` where another digest is
-/// being made.
+/// Reads the report and records the head that the mail will carry. Returns `None` where another run
+/// holds the digest lock.
 fn prepare(
-    doors: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
-    job: &DigestRequest<'_>,
+    opener: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    request: &DigestRequest<'_>,
 ) -> Result<Option<PreparedDigest>> {
-    let options = job.options.report_options();
-    let mut log = match (doors.open_to_write)() {
+    let options = request.options.report_options();
+    let read = |log: &Log| reader::read_report(log, request.coverage, request.now, &options);
+    let mut log = match (opener.open_to_write)() {
         Ok(log) => log,
         Err(error) => {
-            // That it cannot be written is the cause where it cannot be read either.
-            let Ok(log) = (doors.open_to_read)() else { return Err(error) };
-            let report = DigestReport::read(&log, job.coverage, job.now, &options)?;
-            let unwritten = Some(error);
-            return Ok(Some(PreparedDigest {
-                log: None,
-                claim: None,
-                report,
-                write_error: unwritten,
-            }));
+            // Where it cannot be read either, the first error names the cause.
+            let Ok(log) = (opener.open_to_read)() else { return Err(error) };
+            let report = read(&log)?;
+            let write_error = Some(error);
+            return Ok(Some(PreparedDigest { log: None, lock: None, report, write_error }));
         }
     };
-    let (claim, mut unwritten) = match log.try_lock_digest() {
-        Ok(Some(claim)) => (Some(claim), None),
+    let (lock, mut write_error) = match log.try_lock_digest() {
+        Ok(Some(lock)) => (Some(lock), None),
         Ok(None) => return Ok(None),
         Err(error) => (None, Some(error)),
     };
-    let report = DigestReport::read(&log, job.coverage, job.now, &options)?;
-    // An empty log has no event to hold against a head.
+    let report = read(&log)?;
+    // An empty log has no head.
     if report.head.0.0 > 0
-        && let Err(error) = anchor_head(&mut log, &report, job)
+        && let Err(error) = record_head(&mut log, &report, request)
     {
-        unwritten.get_or_insert(error);
+        write_error.get_or_insert(error);
     }
-    Ok(Some(PreparedDigest { log: Some(log), claim, report, write_error: unwritten }))
+    Ok(Some(PreparedDigest { log: Some(log), lock, report, write_error }))
 }
 
-/// Notes the head of a report: it is about to be known outside the log.
-fn anchor_head(log: &mut Log, report: &DigestReport, job: &DigestRequest<'_>) -> Result<()> {
-    let place = if job.is_one_off() { ONE_OFF_ANCHOR_PLACE } else { ANCHOR_PLACE };
+/// Records that the head of a report is about to be known outside the log.
+fn record_head(log: &mut Log, report: &DigestReport, request: &DigestRequest<'_>) -> Result<()> {
+    let place = if request.is_one_off() { ONE_OFF_ANCHOR_PLACE } else { ANCHOR_PLACE };
     let mut batch = log.begin()?;
-    batch.record_anchor(report.head, job.now, place)?;
+    batch.record_anchor(report.head, request.now, place)?;
     batch.commit()
 }
 
-/// Says that a mail went out of which the log knows nothing.
+impl PreparedDigest {
+    fn send_and_record(
+        self,
+        request: &DigestRequest<'_>,
+        pause: &mut dyn FnMut(Duration),
+    ) -> DigestRunSummary {
+        let rendered = self.render(request);
+        let template_error = rendered.template_error.clone();
+        let unique = format!("{}.{}", request.now.as_nanos(), self.report.head.0);
+        let mail = request.mail_settings.compose(rendered, self.report.window.id(), &unique);
+        let sent = request.mail_settings.send(&mail, request.now, pause);
+
+        let outcome = to_outcome(request, &self.report, &sent, &mail.message_id);
+        let recorded = self.record(&outcome, request);
+        let mut line = outcome.run_line(request.now);
+        if recorded.is_err() {
+            line.push_str(" not recorded");
+        }
+        let error = match (sent, recorded) {
+            (Ok(delivery), Ok(())) => refusals_to_failure(&delivery)
+                .or_else(|| template_error.as_deref().map(template_failure))
+                .map(Into::into),
+            (Ok(delivery), Err(error)) => {
+                let id = delivery.message_id.as_deref().unwrap_or(&mail.message_id);
+                Some(unrecorded_error(error, id, request))
+            }
+            (Err(failed), Ok(())) => Some(Failure::from(failed).into()),
+            (Err(failed), Err(error)) => {
+                let failure = Failure::from(failed);
+                let message = format!("{}, which cannot be recorded", failure.message);
+                Some(error.context(Failure { message, ..failure }))
+            }
+        };
+        DigestRunSummary { line, error }
+    }
+
+    /// Renders the report. Where the log could not be written so far, the mail says so.
+    fn render(&self, request: &DigestRequest<'_>) -> RenderedMail {
+        let consequence = match request.is_one_off() {
+            true => "",
+            false => ", and then the next digest has its events again",
+        };
+        // The log may be writable again by the time the mail is out, so the sentence says "may".
+        let notice = self.write_error.as_ref().map(|error| {
+            format!("This mail may go unrecorded{consequence}: {}.", failure::describe(error))
+        });
+        let options =
+            RenderOptions { write_failure_notice: notice.as_deref(), ..request.render_options };
+        RenderedMail::render(&self.report, &options, &request.options.templates)
+    }
+
+    /// Records the outcome and releases the lock.
+    fn record(self, outcome: &DigestOutcome, request: &DigestRequest<'_>) -> Result<()> {
+        let stamp = Stamp { recorded_at: (request.clock)(), recorded_by: request.recorded_by };
+        let recorded = match self.log {
+            // A log that could not be written before the mail may be writable now.
+            Some(mut log) => log.append(&[outcome.to_event()], &stamp).map(drop),
+            None => Err(self.write_error.expect("a log open only to read has a write error")),
+        };
+        drop(self.lock);
+        recorded
+    }
+}
+
+/// Returns the failure of a digest that was sent by the built-in templates.
+fn template_failure(reason: &str) -> Failure {
+    let message = format!("the built-in mail was sent, for the templates are broken: {reason}");
+    Failure::new(Exit::Config, message)
+}
+
+/// Returns the error of a mail that was sent and could not be recorded.
 fn unrecorded_error(
     error: anyhow::Error,
     message_id: &str,
-    job: &DigestRequest<'_>,
+    request: &DigestRequest<'_>,
 ) -> anyhow::Error {
     let exit = match error.downcast_ref::<Failure>() {
         Some(Failure { exit: exit @ (Exit::TryAgain | Exit::NoPermission), .. }) => *exit,
         _ => Exit::Io,
     };
     let id = text::escape(message_id);
-    let what = format!("the digest was sent (message id {id}) and cannot be recorded");
-    let failure = Failure::new(exit, what);
-    error.context(match job.is_one_off() {
+    let message = format!("the digest was sent (message id {id}) and cannot be recorded");
+    let failure = Failure::new(exit, message);
+    error.context(match request.is_one_off() {
         true => failure,
         false => failure.hint("the next one covers it again"),
     })
 }
 
-/// Sends word of a log that cannot be read.
+/// Sends a mail that says that the log cannot be read.
 fn send_fallback_mail(
     error: anyhow::Error,
-    job: &DigestRequest<'_>,
+    request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> DigestRunSummary {
+    let RenderOptions { site, zone, .. } = request.render_options;
+    let settings = request.mail_settings;
     let reason = text::escape(&failure::describe(&error)).into_owned();
-    let page =
-        RenderedMail::fallback(job.render_options.site, &reason, job.now, job.render_options.zone);
-    let unique = format!("{}.unread", job.now.as_nanos());
-    let mail = job.mail_settings.compose(page, format!("unread,{}", job.now), &unique);
-    let transport = &job.mail_settings.transport;
-    let sent = deliver::deliver(transport, &mail, &job.mail_settings.retry_policy, job.now, pause);
-    let said = match &sent {
+    let rendered = RenderedMail::fallback(site, &reason, request.now, zone);
+    let unique = format!("{}.unread", request.now.as_nanos());
+    let mail = settings.compose(rendered, format!("unread,{}", request.now), &unique);
+    let sent = settings.send(&mail, request.now, pause);
+    let result = match &sent {
         Ok(delivery) => format!(
             "a mail that says so to {} {} {}",
-            job.mail_settings.recipients().join(","),
-            transport.name(),
+            settings.recipients().join(","),
+            settings.transport.name(),
             delivery.status
         ),
         Err(failed) => format!("no mail that says so ({failed})"),
     };
-    let at = Zone::utc().format(job.now.truncate_to_second(), TimeFormat::Rfc3339);
+    let at = Zone::utc().format(request.now.truncate_to_second(), TimeFormat::Rfc3339);
     DigestRunSummary {
-        line: format!("{at} digest not made, {}: {reason}", text::escape(&said)),
+        line: format!("{at} digest not made, {}: {reason}", text::escape(&result)),
         error: Some(match sent {
             Ok(_) => error,
             Err(failed) => error.context(format!("no digest, and no mail that says so ({failed})")),
@@ -286,8 +303,9 @@ fn send_fallback_mail(
     }
 }
 
+/// Returns the outcome of a digest as the log records it.
 fn to_outcome(
-    job: &DigestRequest<'_>,
+    request: &DigestRequest<'_>,
     report: &DigestReport,
     sent: &Result<Delivery, DeliveryFailure>,
     message_id: &str,
@@ -299,22 +317,22 @@ fn to_outcome(
         until: window.until,
         through: window.through,
         events: report.event_count(),
-        recipients: job.mail_settings.recipients(),
-        transport: job.mail_settings.transport.name().to_owned(),
+        recipients: request.mail_settings.recipients(),
+        transport: request.mail_settings.transport.name().to_owned(),
         status: None,
         error: None,
         message_id: None,
         attempts: 1,
         maybe_duplicate: false,
-        one_off: job.is_one_off(),
+        one_off: request.is_one_off(),
     };
     match sent {
         Ok(delivery) => {
-            let got_it = |address: &String| {
+            let has_received = |address: &String| {
                 !delivery.refused.iter().any(|refused| refused.address == *address)
             };
             DigestOutcome {
-                recipients: base.recipients.into_iter().filter(got_it).collect(),
+                recipients: base.recipients.into_iter().filter(has_received).collect(),
                 status: Some(delivery.status.clone()),
                 error: refusals_to_failure(delivery).map(|failure| failure.message),
                 message_id: delivery.message_id.clone(),
@@ -326,7 +344,7 @@ fn to_outcome(
         Err(failed) => DigestOutcome {
             status: failed.status.clone(),
             error: Some(failed.error.clone()),
-            // It may stand in a mailbox all the same.
+            // The mail may have arrived all the same.
             message_id: failed.maybe_sent.then(|| message_id.to_owned()),
             attempts: failed.attempts.into(),
             maybe_duplicate: failed.maybe_sent,
@@ -335,11 +353,16 @@ fn to_outcome(
     }
 }
 
-/// Who did not get the mail that others got.
+/// Returns the failure of a mail that some recipients were refused, if there are such.
 fn refusals_to_failure(delivery: &Delivery) -> Option<Failure> {
-    let each =
-        delivery.refused.iter().map(|refused| format!("{}: {}", refused.address, refused.reason));
-    let each: Vec<_> = each.collect();
-    let what = format!("the mail was not taken for {}", each.join("; "));
-    (!each.is_empty()).then(|| Failure::new(Exit::Unavailable, what))
+    if delivery.refused.is_empty() {
+        return None;
+    }
+    let refusals: Vec<_> = delivery
+        .refused
+        .iter()
+        .map(|refused| format!("{}: {}", refused.address, refused.reason))
+        .collect();
+    let message = format!("the mail was not taken for {}", refusals.join("; "));
+    Some(Failure::new(Exit::Unavailable, message))
 }

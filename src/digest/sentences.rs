@@ -1,111 +1,62 @@
-//! The sentences of a digest.
+//! The sentences of a digest. A sentence is empty where there is nothing to say.
 
 use std::collections::HashMap;
-use std::fmt::Write;
 
-use crate::digest::event_lines;
 use crate::digest::event_lines::EventLineFormatter;
+use crate::digest::list_command;
+use crate::digest::phrases;
 use crate::digest::quiet::QuietActivity;
+use crate::digest::render_options::LowDiskSpace;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::report::DigestReport;
-use crate::digest::template_context;
-use crate::digest::template_context::LowDiskSpace;
-use crate::digest::template_context::RenderOptions;
-use crate::digest::window;
 use crate::digest::window::DigestGap;
 use crate::digest::window::DigestWindow;
 use crate::event::Party;
-use crate::query::Predicate;
 use crate::query::Query;
-use crate::query::Term;
-use crate::query::TextField;
 use crate::text;
 use crate::time;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-const SECOND: u64 = 1_000_000_000;
-const MINUTE: u64 = 60 * SECOND;
-const HOUR: u64 = 60 * MINUTE;
-
-/// How many sign-ins fail for one person before somebody should look.
+/// The failed sign-ins of one person that need a look.
 const MIN_FAILED_SIGN_INS: u64 = 2;
-/// How many people, and how many failed digests, are named among what needs a look.
+/// The most people, and the most failed digests, that are named among what needs a look.
 const MAX_NAMED: usize = 5;
 
-/// `18,412 events`.
-pub(super) fn format_count(count: u64, noun: &str) -> String {
-    let worded = text::plural(count, noun);
-    let noun = worded.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{}{noun}", text::format_thousands(count))
-}
-
-/// Whether the window is a day, give or take a change of the clocks and what cron is late.
-pub(super) fn is_a_day(window: &DigestWindow) -> bool {
-    let longest = window::LONGEST_WITHOUT_GAP.as_seconds();
-    let shortest = 2 * window::USUAL_LENGTH.as_seconds() - longest;
-    (shortest..=longest).contains(&(window.length_nanos().unsigned_abs() / SECOND))
-}
-
-/// The length of the window in words: `24 hours`, `3 days`, `20 minutes`.
-pub(super) fn format_length(window: &DigestWindow) -> String {
-    let nanos = window.length_nanos().unsigned_abs();
-    let hours = (nanos + HOUR / 2) / HOUR;
-    if nanos < HOUR {
-        text::plural(nanos / MINUTE, "minute")
-    } else if hours >= 48 && (hours.is_multiple_of(24) || hours > 96) {
-        text::plural((hours + 12) / 24, "day")
-    } else {
-        text::plural(hours, "hour")
-    }
-}
-
-/// `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
-pub(super) fn format_span(window: &DigestWindow, zone: &Zone) -> String {
-    let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
-    let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
-    let change = if before == after { String::new() } else { format!(" {before}") };
-    let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));
-    if *zone != Zone::utc() {
-        let clock = Zone::utc().format(window.until, TimeFormat::TimeOfDay);
-        write!(span, " ({clock} UTC)").expect("a String takes all");
-    }
-    span
-}
-
-/// What stands in front of the subject when there is a gap: `covers 3 days`.
+/// Returns the prefix of the subject of a digest that covers a gap: `covers 3 days`.
 pub(super) fn gap_prefix(window: &DigestWindow) -> String {
     match &window.gap {
         None => String::new(),
         Some(DigestGap { longer_than_a_day: true, .. }) => {
-            format!("covers {}", format_length(window))
+            format!("covers {}", phrases::format_length(window))
         }
         Some(DigestGap { failed, unrecorded, longer_than_a_day: false }) => {
-            let (count, sort) = match failed.len() {
+            let (count, kind) = match failed.len() {
                 0 => (unrecorded.len(), "unrecorded"),
                 count => (count, "failed"),
             };
-            match (count, sort) {
+            match (count, kind) {
                 (1, "failed") => "after a failed digest".to_owned(),
-                (1, sort) => format!("after an {sort} digest"),
-                (count, sort) => format!("after {count} {sort} digests"),
+                (1, kind) => format!("after an {kind} digest"),
+                (count, kind) => format!("after {count} {kind} digests"),
             }
         }
     }
 }
 
-/// The sentence of a window without an event.
+/// Returns the sentence of a window without events.
 pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String {
     if report.total > 0 {
         return String::new();
     }
-    let length = format_length(&report.window);
+    let length = phrases::format_length(&report.window);
     match &report.last_event {
         Some(_) if report.query.is_some() => format!("No activity of that sort in {length}."),
         Some(last) => format!(
             "No activity in {length}. The log is alive: its last event came {} ({}).",
             time::format_ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
-            event_lines::escape_and_truncate(&last.action.slug, event_lines::LABEL_COLUMNS),
+            phrases::escape_label(&last.action.slug),
         ),
         None if report.head.0.0 > 0 => {
             format!("No activity in {length}. The log has no events but its own.")
@@ -114,23 +65,24 @@ pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String
     }
 }
 
-/// What a one-off digest is about.
+/// Returns the query of a one-off digest for people.
 pub(super) fn describe_query(query: &Query, zone: &Zone) -> String {
-    event_lines::escape_and_truncate(
-        &query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)),
-        event_lines::SENTENCE_COLUMNS,
-    )
+    phrases::escape_sentence(&query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)))
 }
 
-/// `And 3 actions more with 12 events.`
+/// Returns the sentence `And 3 actions more with 12 events.`
 pub(super) fn omitted_actions_sentence((actions, events): (u64, u64)) -> String {
     if actions == 0 {
         return String::new();
     }
-    format!("And {} more with {}.", format_count(actions, "action"), format_count(events, "event"))
+    format!(
+        "And {} more with {}.",
+        phrases::format_count(actions, "action"),
+        phrases::format_count(events, "event")
+    )
 }
 
-/// `No sign-ups, comments or bookings.`
+/// Returns the sentence `No sign-ups, comments or bookings.`
 pub(super) fn empty_kinds_sentence(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| uncapitalize(name)).collect();
     match names.as_slice() {
@@ -140,9 +92,9 @@ pub(super) fn empty_kinds_sentence(names: &[String]) -> String {
     }
 }
 
-/// A name without its capital, unless it is an abbreviation.
+/// Returns a name with a small first letter, unless it is an abbreviation.
 fn uncapitalize(name: &str) -> String {
-    let name = event_lines::escape_and_truncate(name, event_lines::LABEL_COLUMNS);
+    let name = phrases::escape_label(name);
     let mut letters = name.chars();
     match (letters.next(), letters.clone().next()) {
         (Some(first), Some(second)) if !second.is_uppercase() => {
@@ -152,6 +104,7 @@ fn uncapitalize(name: &str) -> String {
     }
 }
 
+/// Returns the sentence on events that are dated after the window.
 pub(super) fn ahead_sentence(count: u64) -> String {
     match count {
         0 => String::new(),
@@ -163,64 +116,45 @@ pub(super) fn ahead_sentence(count: u64) -> String {
     }
 }
 
-/// The command that shows what a query finds, times in full so that the counts agree.
-pub(super) fn list_command(
-    query: &str,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) -> String {
-    let mut command = format!("activity list '{}'", text::escape(query).replace('\'', r"'\''"));
-    for (flag, at) in [("since", since), ("until", until)] {
-        if let Some(at) = at {
-            write!(command, " --{flag} {at}").expect("a String takes all");
-        }
-    }
-    command
-}
-
-/// `asked`, which may name actions, and all that a one-off digest is about but times and actions.
-pub(super) fn narrow_query(asked: &str, query: Option<&Query>) -> String {
-    let is_other = |term: &&Term| !matches!(term.predicate, Predicate::Text(TextField::Action, _));
-    let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
-    terms.fold(asked.to_owned(), |all, term| format!("{all} {term}"))
-}
-
-/// What needs a look, the gravest first.
+/// Returns the sentences on what needs a look, the most serious first.
 pub(super) fn needs_a_look(
     report: &DigestReport,
-    setting: &RenderOptions<'_>,
+    options: &RenderOptions<'_>,
     lines: &EventLineFormatter<'_>,
 ) -> Vec<String> {
     let window = &report.window;
-    let mut looks = Vec::new();
-    looks.extend(
-        setting.write_failure_notice.map(|sentence| {
-            event_lines::escape_and_truncate(sentence, event_lines::SENTENCE_COLUMNS)
-        }),
-    );
-    if let Some(LowDiskSpace { free, required: wanted }) = setting.low_disk_space {
-        let (free, wanted) =
-            (template_context::format_bytes(free), template_context::format_bytes(wanted));
-        looks.push(format!("Only {free} are left for the log, less than the {wanted} asked for."));
+    let mut sentences = Vec::new();
+    sentences
+        .extend(options.write_failure_notice.map(|sentence| phrases::escape_sentence(sentence)));
+    if let Some(LowDiskSpace { free, required }) = options.low_disk_space {
+        let (free, required) = (phrases::format_bytes(free), phrases::format_bytes(required));
+        sentences
+            .push(format!("Only {free} are left for the log, less than the {required} asked for."));
     }
-    looks.extend(gap_sentences(window, setting.zone));
-    looks.extend(
+    sentences.extend(gap_sentences(window, options.zone));
+    sentences.extend(
         report
             .gone_quiet
             .iter()
-            .map(|quiet| gone_quiet_sentence(quiet, report.made_at, setting.zone)),
+            .map(|quiet| gone_quiet_sentence(quiet, report.made_at, options.zone)),
     );
     if report.critical > 0 {
-        let asked = narrow_query("severity:critical", report.query.as_ref());
-        let command = list_command(&asked, Some(window.since), Some(window.until));
-        looks.push(format!("{}: {command}", format_count(report.critical, "critical event")));
+        let query = list_command::narrow_query("severity:critical", report.query.as_ref());
+        let command = list_command::list_command(&query, Some(window.since), Some(window.until));
+        sentences.push(format!(
+            "{}: {command}",
+            phrases::format_count(report.critical, "critical event")
+        ));
     }
-    looks.extend(failed_sign_in_sentences(report));
-    let is_trouble = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
-    let trouble =
-        report.own_events.iter().filter(|event| is_trouble(&event.action.slug)).take(MAX_NAMED);
-    looks.extend(trouble.map(|event| to_sentence(&lines.format_own_event(event))));
-    looks
+    sentences.extend(failed_sign_in_sentences(report));
+    let is_mirror_failure = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
+    let mirror_failures = report
+        .own_events
+        .iter()
+        .filter(|event| is_mirror_failure(&event.action.slug))
+        .take(MAX_NAMED);
+    sentences.extend(mirror_failures.map(|event| to_sentence(&lines.format_own_event(event))));
+    sentences
 }
 
 fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
@@ -230,18 +164,16 @@ fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
         sentences.push(format!(
             "No digest was sent since {}: this one covers {}.",
             zone.format(window.since, TimeFormat::WeekdayTime),
-            format_length(window)
+            phrases::format_length(window)
         ));
     }
     for failed in gap.failed.iter().take(MAX_NAMED) {
-        let why = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
-        let why = why
-            .map(|why| event_lines::escape_and_truncate(why, event_lines::LABEL_COLUMNS))
-            .unwrap_or_default();
+        let reason = failed.outcome.error.as_ref().or(failed.outcome.status.as_ref());
+        let reason = reason.map(|reason| phrases::escape_label(reason)).unwrap_or_default();
         sentences.push(format!(
-            "The digest of {} could not be sent ({}: {why}); this one has its events.",
+            "The digest of {} could not be sent ({}: {reason}); this one has its events.",
             zone.format(failed.at, TimeFormat::WeekdayTime),
-            event_lines::escape_and_truncate(&failed.outcome.transport, event_lines::LABEL_COLUMNS),
+            phrases::escape_label(&failed.outcome.transport),
         ));
     }
     if let Some(more @ 1..) = gap.failed.len().checked_sub(MAX_NAMED) {
@@ -262,7 +194,7 @@ fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
 fn gone_quiet_sentence(quiet: &QuietActivity, now: Timestamp, zone: &Zone) -> String {
     format!(
         "{} {} stopped: the last was {} ({}), normally {}.",
-        event_lines::escape_and_truncate(&quiet.name, event_lines::LABEL_COLUMNS),
+        phrases::escape_label(&quiet.name),
         if quiet.is_action { "has" } else { "have" },
         time::format_ago(quiet.last, now.max(quiet.last), zone),
         zone.format(quiet.last, TimeFormat::WeekdayTime),
@@ -272,16 +204,16 @@ fn gone_quiet_sentence(quiet: &QuietActivity, now: Timestamp, zone: &Zone) -> St
 
 fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
     let mut people: Vec<(Option<&Party>, u64)> = Vec::new();
-    let mut places: HashMap<Option<&str>, usize> = HashMap::new();
+    let mut indices: HashMap<Option<&str>, usize> = HashMap::new();
     for failed in report.failed_attempts.iter().filter(|failed| failed.is_sign_in()) {
         let who = failed.who.as_ref();
-        // One person may have failed at several actions.
+        // The failures of one person at several actions are added up.
         let name = who.and_then(|who| who.id.as_deref().or(who.label.as_deref()));
-        let place = *places.entry(name).or_insert_with(|| {
+        let index = *indices.entry(name).or_insert_with(|| {
             people.push((who, 0));
             people.len() - 1
         });
-        people[place].1 += failed.count;
+        people[index].1 += failed.count;
     }
     people.retain(|(_, count)| *count >= MIN_FAILED_SIGN_INS);
     people.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -289,22 +221,21 @@ fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
         .iter()
         .take(MAX_NAMED)
         .map(|(who, count)| {
-            let who =
-                who.map_or_else(|| "nobody in particular".to_owned(), event_lines::format_party);
-            format!("{} for {who}.", format_count(*count, "failed sign-in"))
+            let who = who.map_or_else(|| "nobody in particular".to_owned(), phrases::format_party);
+            format!("{} for {who}.", phrases::format_count(*count, "failed sign-in"))
         })
         .collect();
     if people.len() > MAX_NAMED {
         let rest = &people[MAX_NAMED..];
         let count = rest.iter().map(|(_, count)| count).sum();
-        let others = format_count(rest.len() as u64, "other");
-        sentences.push(format!("{} for {others}.", format_count(count, "failed sign-in")));
+        let others = phrases::format_count(rest.len() as u64, "other");
+        sentences.push(format!("{} for {others}.", phrases::format_count(count, "failed sign-in")));
     }
     sentences
 }
 
-fn to_sentence(words: &str) -> String {
-    let mut letters = words.chars();
+fn to_sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
     let first = letters.next().into_iter().flat_map(char::to_uppercase);
     first.chain(letters).chain(['.']).collect()
 }

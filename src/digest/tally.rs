@@ -1,8 +1,7 @@
-//! Who did what, counted event by event: the most active people, what failed, who acted as somebody
-//! else.
+//! Counts people event by event: the most active ones, those who failed, and impersonators.
 //!
-//! A person is who has one id within one tenant, whatever the labels; without an id, who has one
-//! label. Shown is the newest label: events come the newest first.
+//! A person is identified by tenant and id; without an id, by tenant and label. The newest label is
+//! shown.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -22,18 +21,18 @@ pub(crate) struct ActivePerson {
     pub count: u64,
 }
 
-/// Somebody's failures at one thing.
+/// The failures of one person at one action.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FailedAttempts {
     pub action: String,
-    /// Who tried; else the record that it was tried on, which for a failed sign-in is the account.
+    /// The person who tried, or else the target, which for a failed sign-in is the account.
     pub who: Option<Party>,
     pub count: u64,
     pub last: Timestamp,
 }
 
 impl FailedAttempts {
-    /// Whether it was to sign in that somebody failed.
+    /// Whether the action is a sign-in.
     pub(crate) fn is_sign_in(&self) -> bool {
         const SIGN_IN_WORDS: [&str; 5] = ["login", "logon", "signin", "magic", "password"];
         let mut words = self.action.split(|c: char| !c.is_ascii_alphanumeric()).peekable();
@@ -47,16 +46,16 @@ impl FailedAttempts {
     }
 }
 
-/// Somebody who acted as somebody else.
+/// A person who acted as somebody else.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Impersonation {
     pub impersonator: Party,
-    /// Nobody where the event names no actor.
+    /// Absent where the event has no actor.
     pub actor: Option<Party>,
     pub count: u64,
 }
 
-/// Who did what.
+/// The counts of people.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeopleTally {
     people: HashMap<TenantParty, EventCount>,
@@ -66,13 +65,13 @@ pub(super) struct PeopleTally {
     critical: u64,
 }
 
-/// Somebody as one event names them, and the tenant that the name belongs to.
+/// A party as one event names it, with the tenant of the event.
 type TenantParty = (Option<Arc<str>>, Arc<Party>);
 
-/// How often, and when last.
+/// The number of events, and the time of the last one.
 #[derive(Clone, Copy, Debug)]
 struct EventCount {
-    count: u64,
+    events: u64,
     last: Timestamp,
 }
 
@@ -107,51 +106,50 @@ impl PeopleTally {
         self.critical
     }
 
-    /// The most active people, so many at most, and how many there are.
+    /// Returns the `top` most active people, and the number of all people.
     pub(super) fn people(&self, top: usize) -> (Vec<ActivePerson>, u64) {
         let all =
-            merge_by_identity(self.people.iter().map(|(who, seen)| (((), [Some(who)]), *seen)));
+            merge_by_identity(self.people.iter().map(|(who, count)| (((), [Some(who)]), *count)));
         let number = all.len() as u64;
-        let people = all
-            .into_iter()
-            .take(top)
-            .filter_map(|(((), [who]), seen)| Some(ActivePerson { who: who?, count: seen.count }));
+        let people = all.into_iter().take(top).filter_map(|(((), [who]), count)| {
+            Some(ActivePerson { who: who?, count: count.events })
+        });
         (people.collect(), number)
     }
 
-    /// Everybody's failures, the most first.
+    /// Returns the failures by person and action, the most frequent first.
     pub(super) fn failed_attempts(&self) -> Vec<FailedAttempts> {
         let entries = self
             .failed_attempts
             .iter()
-            .map(|((action, who), seen)| ((action.clone(), [who.as_ref()]), *seen));
-        let failed = merge_by_identity(entries).into_iter().map(|((action, [who]), seen)| {
-            FailedAttempts { action, who, count: seen.count, last: seen.last }
+            .map(|((action, who), count)| ((action.clone(), [who.as_ref()]), *count));
+        let failed = merge_by_identity(entries).into_iter().map(|((action, [who]), count)| {
+            FailedAttempts { action, who, count: count.events, last: count.last }
         });
         failed.collect()
     }
 
-    /// Everybody who acted as somebody else, the most often first.
+    /// Returns the impersonations, the most frequent first.
     pub(super) fn impersonations(&self) -> Vec<Impersonation> {
         let entries = self
             .impersonations
             .iter()
-            .map(|((by, seen_as), seen)| (((), [Some(by), seen_as.as_ref()]), *seen));
+            .map(|((by, actor), count)| (((), [Some(by), actor.as_ref()]), *count));
         let all =
-            merge_by_identity(entries).into_iter().filter_map(|(((), [by, seen_as]), seen)| {
-                Some(Impersonation { impersonator: by?, actor: seen_as, count: seen.count })
+            merge_by_identity(entries).into_iter().filter_map(|(((), [by, actor]), count)| {
+                Some(Impersonation { impersonator: by?, actor, count: count.events })
             });
         all.collect()
     }
 }
 
 fn count_event<K: Eq + Hash>(counts: &mut HashMap<K, EventCount>, key: K, event: &Event) {
-    let seen = counts.entry(key).or_insert(EventCount { count: 0, last: event.occurred_at });
-    seen.count += 1;
-    seen.last = seen.last.max(event.occurred_at);
+    let count = counts.entry(key).or_insert(EventCount { events: 0, last: event.occurred_at });
+    count.events += 1;
+    count.last = count.last.max(event.occurred_at);
 }
 
-/// What makes two names the same person: the id, else the label.
+/// The identity of a person: the tenant, and the id or else the label.
 type PersonIdentity<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
 fn identity((tenant, party): &TenantParty) -> PersonIdentity<'_> {
@@ -159,31 +157,31 @@ fn identity((tenant, party): &TenantParty) -> PersonIdentity<'_> {
     (tenant.as_deref(), party.id.as_deref(), label)
 }
 
-/// People as they are named, each with when an event named them so.
+/// The names of people, each with the time of the event that names them.
 type DatedNames<'a, const N: usize> = [Option<(&'a Party, Timestamp)>; N];
 
-/// Sums by a key of whatever kind and the identities of people.
+/// Counts by a key and the identities of people.
 type IdentityCounts<'a, K, const N: usize> =
     HashMap<(K, [Option<PersonIdentity<'a>>; N]), (DatedNames<'a, N>, EventCount)>;
 
-/// What the same people did, and how often.
+/// Counts by a key and people.
 type MergedCounts<K, const N: usize> = Vec<((K, [Option<Party>; N]), EventCount)>;
 
-/// Adds up what the same people did, under the newest of their labels; the most first.
+/// Adds up the counts of the same people under their newest labels, and sorts them by count.
 fn merge_by_identity<'a, K: Clone + Eq + Hash + Ord, const N: usize>(
     entries: impl Iterator<Item = ((K, [Option<&'a TenantParty>; N]), EventCount)>,
 ) -> MergedCounts<K, N> {
     let mut sums: IdentityCounts<'a, K, N> = HashMap::new();
-    for ((key, people), seen) in entries {
-        let named = people.map(|who| who.map(|who| (&*who.1, seen.last)));
+    for ((key, people), count) in entries {
+        let named = people.map(|who| who.map(|who| (&*who.1, count.last)));
         match sums.entry((key, people.map(|who| who.map(identity)))) {
-            Entry::Vacant(new) => drop(new.insert((named, seen))),
+            Entry::Vacant(new) => drop(new.insert((named, count))),
             Entry::Occupied(known) => {
                 let (names, sum) = known.into_mut();
-                sum.count += seen.count;
-                sum.last = sum.last.max(seen.last);
+                sum.events += count.events;
+                sum.last = sum.last.max(count.last);
                 for (name, other) in names.iter_mut().zip(named) {
-                    // A label beats none, a newer one an older.
+                    // A label wins over none, and a newer one over an older one.
                     let rank = |(party, last): (&Party, Timestamp)| (party.label.is_some(), last);
                     if other.map(rank) > name.map(rank) {
                         *name = other;
@@ -194,15 +192,15 @@ fn merge_by_identity<'a, K: Clone + Eq + Hash + Ord, const N: usize>(
     }
     let mut all: Vec<_> = sums
         .into_iter()
-        .map(|((key, _), (people, seen))| {
-            ((key, people.map(|name| name.map(|(party, _)| party.clone()))), seen)
+        .map(|((key, _), (people, count))| {
+            ((key, people.map(|name| name.map(|(party, _)| party.clone()))), count)
         })
         .collect();
     let names = |people: &[Option<Party>; N]| {
         people.clone().map(|party| party.map(|party| (party.label, party.id)))
     };
-    all.sort_by_cached_key(|((key, people), seen)| {
-        (Reverse(seen.count), key.clone(), names(people), Reverse(seen.last))
+    all.sort_by_cached_key(|((key, people), count)| {
+        (Reverse(count.events), key.clone(), names(people), Reverse(count.last))
     });
     all
 }

@@ -1,52 +1,34 @@
-//! A report as a template sees it: texts that are safe to show, and times in a zone.
+//! The context of the templates: a report as texts that are safe to show, with times in a zone.
 //!
-//! Every text that comes from an event or the config is escaped as for a terminal and cut to a
-//! length that a line bears, here and once: a template cannot get at it any other way. What HTML
-//! needs besides is done by the [page](super::rendered_mail). The fields are what users' own templates are
-//! written against: `docs/digest.md` lists them all.
+//! Every text from an event or the config is escaped as for a terminal and cut to the length of a line.
+//! This happens here and once, so no template sees a raw text. [`rendered_mail`](super::rendered_mail)
+//! escapes for HTML besides.
+//!
+//! ## Compatibility
+//! Users write templates against these fields. `docs/digest.md` documents them all.
 
 use serde::Serialize;
 
-use crate::digest::event_lines;
 use crate::digest::event_lines::EventLine;
 use crate::digest::event_lines::EventLineFormatter;
+use crate::digest::list_command;
+use crate::digest::phrases;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
 use crate::digest::sentences;
 use crate::text;
 use crate::time::TimeFormat;
-use crate::time::Zone;
 
-/// How many squares the longest bar of the text part has.
+/// The squares of the longest bar in the text part.
 const MAX_BAR_SQUARES: u64 = 20;
-/// How many lines name who failed, or who acted as somebody else.
+/// The most lines of failures, and of impersonations.
 const MAX_NAMED: usize = 10;
 
-/// The most columns for who and for what in the text part.
+/// The most columns of the person, and of the action, in the text part.
 const MAX_COLUMN_WIDTH: usize = 36;
 
-/// How a page is written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RenderOptions<'a> {
-    /// What names the log.
-    pub site: &'a str,
-    pub zone: &'a Zone,
-    /// Who acts where nobody does.
-    pub system_label: &'a str,
-    /// Given when less is left for the log than should be.
-    pub low_disk_space: Option<LowDiskSpace>,
-    /// The sentence that says that the log cannot be written, and why.
-    pub write_failure_notice: Option<&'a str>,
-}
-
-/// The bytes that are left for the log, and those that the config asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LowDiskSpace {
-    pub free: u64,
-    pub required: u64,
-}
-
-/// What a template sees. A text is empty where there is nothing to say.
+/// The variables of a template. A text is empty where there is nothing to say.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct TemplateContext {
     pub site: String,
@@ -84,13 +66,13 @@ pub(crate) struct TemplateContext {
     pub head: String,
 }
 
-/// A line of the counts at a glance.
+/// A row of the counts at a glance.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct GlanceRow {
     pub name: String,
     pub count: u64,
     pub before: u64,
-    /// The length of its bar, from 0 to 100.
+    /// The length of the bar, from 0 to 100.
     pub percent: u64,
     /// The bar of the text part.
     pub bar: String,
@@ -100,14 +82,14 @@ pub(crate) struct GlanceRow {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct KindSection {
     pub name: String,
-    /// The name as the text part heads it.
+    /// The heading of the text part.
     pub heading: String,
     pub count: u64,
     #[serde(flatten)]
     pub listing: EventListing,
 }
 
-/// What occurred before the window and came in since the last digest.
+/// The events that occurred before the window and were recorded since the last digest.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct LateSection {
     pub count: u64,
@@ -115,19 +97,21 @@ pub(crate) struct LateSection {
     pub listing: EventListing,
 }
 
-/// Events in lines.
+/// Events as lines.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EventListing {
     pub events: Vec<EventLine>,
-    /// The columns that the text part needs for who and for what.
+    /// The columns of the person in the text part.
     pub who_columns: usize,
+    /// The columns of the action in the text part.
     pub what_columns: usize,
-    /// How many are not listed, and what shows all.
+    /// The number of events that are not listed.
     pub more: u64,
+    /// The command that lists all events.
     pub command: String,
 }
 
-/// Somebody, or something that they did, and how often.
+/// A person, or something that a person did, with a count.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct NamedCount {
     pub name: String,
@@ -135,90 +119,54 @@ pub(crate) struct NamedCount {
 }
 
 impl TemplateContext {
-    pub(crate) fn new(report: &DigestReport, setting: &RenderOptions<'_>) -> Self {
-        let RenderOptions { site, zone, .. } = *setting;
+    pub(crate) fn new(report: &DigestReport, options: &RenderOptions<'_>) -> Self {
+        let RenderOptions { site, zone, .. } = *options;
         let window = &report.window;
-        let lines = EventLineFormatter::new(setting, window);
-        let whole =
-            |query: &str| sentences::list_command(query, Some(window.since), Some(window.until));
-        let failed = report.failed_attempts.iter().take(MAX_NAMED).map(|failed| NamedCount {
-            name: lines.format_failed_attempts(failed),
-            count: failed.count,
-        });
-        let people = report.people.iter().map(|person| NamedCount {
-            name: event_lines::format_party(&person.who),
-            count: person.count,
-        });
-        let impersonations = report.impersonations.iter().take(MAX_NAMED).map(|impersonation| {
-            let seen_as = impersonation.actor.as_ref().map(event_lines::format_party);
-            let name = format!(
-                "{} as {}",
-                event_lines::format_party(&impersonation.impersonator),
-                seen_as.as_deref().unwrap_or("nobody")
-            );
-            NamedCount { name, count: impersonation.count }
-        });
-        let late_query =
-            format!("id:{}-{}", window.covered_through.0.saturating_add(1), window.through);
+        let query = report.query.as_ref();
+        let lines = EventLineFormatter::new(options, window);
+        let list_in_window =
+            |query: &str| list_command::list_command(query, Some(window.since), Some(window.until));
         Self {
-            site: event_lines::escape_and_truncate(site, event_lines::LABEL_COLUMNS),
+            site: phrases::escape_label(site),
             notice: String::new(),
             day: zone.format(window.until, TimeFormat::Date),
             since: zone.format(window.since, TimeFormat::WeekdayTime),
             until: zone.format(window.until, TimeFormat::WeekdayTime),
-            span: sentences::format_span(window, zone),
-            length: sentences::format_length(window),
+            span: phrases::format_span(window, zone),
+            length: phrases::format_length(window),
             zone: zone.name().into_owned(),
             total: report.total,
             before: report.previous_total,
-            events: sentences::format_count(report.total, "event"),
-            now: if sentences::is_a_day(window) { "today" } else { "now" }.to_owned(),
-            query: report
-                .query
-                .as_ref()
-                .map(|query| sentences::describe_query(query, zone))
-                .unwrap_or_default(),
+            events: phrases::format_count(report.total, "event"),
+            now: if phrases::is_a_day(window) { "today" } else { "now" }.to_owned(),
+            query: query.map(|query| sentences::describe_query(query, zone)).unwrap_or_default(),
             gap: sentences::gap_prefix(window),
             quiet_day: sentences::no_activity_sentence(report, zone),
-            looks: sentences::needs_a_look(report, setting, &lines),
+            looks: sentences::needs_a_look(report, options, &lines),
             glance: glance_rows(report),
             more_kinds: sentences::omitted_actions_sentence(report.omitted_groups),
-            nothing: if report.query.is_some() {
-                String::new()
-            } else {
-                sentences::empty_kinds_sentence(&report.empty_kinds)
+            nothing: match query {
+                Some(_) => String::new(),
+                None => sentences::empty_kinds_sentence(&report.empty_kinds),
             },
-            kinds: report.groups.iter().map(|group| kind_section(group, &lines, &whole)).collect(),
-            late: LateSection {
-                count: report.late_count,
-                listing: EventListing::new(
-                    report
-                        .late_events
-                        .iter()
-                        .map(|event| lines.format_event_with_day(event))
-                        .collect(),
-                    report.late_count,
-                    sentences::list_command(&late_query, None, Some(window.since)),
-                ),
-            },
+            kinds: report
+                .groups
+                .iter()
+                .map(|group| kind_section(group, &lines, &list_in_window))
+                .collect(),
+            late: late_section(report, &lines),
             ahead: sentences::ahead_sentence(report.ahead_count),
-            people: people.collect(),
+            people: active_people(report),
             more_people: remaining(report.people_count, report.people.len()),
             failures: report.failures,
-            failed: failed.collect(),
+            failed: failed_attempts(report, &lines),
             more_failed: remaining(report.failed_attempts.len() as u64, MAX_NAMED),
-            failed_command: whole(&sentences::narrow_query("is:failed", report.query.as_ref())),
-            impersonations: impersonations.collect(),
+            failed_command: list_in_window(&list_command::narrow_query("is:failed", query)),
+            impersonations: impersonations(report),
             more_impersonations: remaining(report.impersonations.len() as u64, MAX_NAMED),
             own: report.own_events.iter().map(|event| lines.format_own_event(event)).collect(),
             more_own: report.more_own_events,
-            // What the log could not note is no promise.
-            head: match report.head {
-                (id, hash) if id.0 > 0 && setting.write_failure_notice.is_none() => {
-                    format!("{id}:{hash}")
-                }
-                _ => String::new(),
-            },
+            head: recorded_head(report, options),
         }
     }
 }
@@ -238,11 +186,61 @@ impl EventListing {
     }
 }
 
+fn late_section(report: &DigestReport, lines: &EventLineFormatter<'_>) -> LateSection {
+    let window = &report.window;
+    let first_id = window.covered_through.0.saturating_add(1);
+    let query = format!("id:{first_id}-{}", window.through);
+    let events = report.late_events.iter().map(|event| lines.format_event_with_day(event));
+    let command = list_command::list_command(&query, None, Some(window.since));
+    LateSection {
+        count: report.late_count,
+        listing: EventListing::new(events.collect(), report.late_count, command),
+    }
+}
+
+fn active_people(report: &DigestReport) -> Vec<NamedCount> {
+    let people = report
+        .people
+        .iter()
+        .map(|person| NamedCount { name: phrases::format_party(&person.who), count: person.count });
+    people.collect()
+}
+
+fn failed_attempts(report: &DigestReport, lines: &EventLineFormatter<'_>) -> Vec<NamedCount> {
+    let failed = report.failed_attempts.iter().take(MAX_NAMED).map(|failed| NamedCount {
+        name: lines.format_failed_attempts(failed),
+        count: failed.count,
+    });
+    failed.collect()
+}
+
+fn impersonations(report: &DigestReport) -> Vec<NamedCount> {
+    let named = report.impersonations.iter().take(MAX_NAMED).map(|impersonation| {
+        let actor = impersonation.actor.as_ref().map(phrases::format_party);
+        let name = format!(
+            "{} as {}",
+            phrases::format_party(&impersonation.impersonator),
+            actor.as_deref().unwrap_or("nobody")
+        );
+        NamedCount { name, count: impersonation.count }
+    });
+    named.collect()
+}
+
+/// Returns the head as `ID:HASH`. A head that is not recorded is left out, because it cannot be
+/// checked later.
+fn recorded_head(report: &DigestReport, options: &RenderOptions<'_>) -> String {
+    match report.head {
+        (id, hash) if id.0 > 0 && options.write_failure_notice.is_none() => format!("{id}:{hash}"),
+        _ => String::new(),
+    }
+}
+
 fn glance_rows(report: &DigestReport) -> Vec<GlanceRow> {
     let most = report.groups.iter().map(|group| group.count).chain([report.failures]).max();
     let most = most.unwrap_or(0);
     let row = |name: &str, count, before| GlanceRow {
-        name: event_lines::escape_and_truncate(name, event_lines::LABEL_COLUMNS),
+        name: phrases::escape_label(name),
         count,
         before,
         percent: scale(count, most, 100),
@@ -260,7 +258,7 @@ fn glance_rows(report: &DigestReport) -> Vec<GlanceRow> {
     rows
 }
 
-/// The part of `whole` that `count` is of `most`, rounded; nothing for nothing alone.
+/// Scales a count so that `most` becomes `whole`, rounded. Only 0 becomes 0.
 fn scale(count: u64, most: u64, whole: u64) -> u64 {
     if count == 0 {
         return 0;
@@ -278,7 +276,7 @@ fn kind_section(
     lines: &EventLineFormatter<'_>,
     command: &impl Fn(&str) -> String,
 ) -> KindSection {
-    let name = event_lines::escape_and_truncate(&group.name, event_lines::LABEL_COLUMNS);
+    let name = phrases::escape_label(&group.name);
     KindSection {
         heading: if group.is_action { name.clone() } else { name.to_uppercase() },
         name,
@@ -288,18 +286,5 @@ fn kind_section(
             group.count,
             command(&group.query),
         ),
-    }
-}
-
-/// Bytes as a person reads them: `112 MiB`.
-pub(crate) fn format_bytes(count: u64) -> String {
-    let unit = ["KiB", "MiB", "GiB", "TiB"]
-        .into_iter()
-        .zip([10, 20, 30, 40])
-        .rev()
-        .find(|(_, shift)| count >> shift > 0);
-    match unit {
-        Some((unit, shift)) => format!("{} {unit}", count >> shift),
-        None => text::plural(count, "byte"),
     }
 }

@@ -5,14 +5,14 @@ use tempfile::TempDir;
 
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::reader;
+use crate::digest::render_options::LowDiskSpace;
+use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
-use crate::digest::report::history;
-use crate::digest::template_context::LowDiskSpace;
-use crate::digest::template_context::RenderOptions;
 use crate::digest::template_context::TemplateContext;
 use crate::event::Action;
 use crate::event::NewEvent;
@@ -58,10 +58,10 @@ impl SampleLog {
 
     fn report_with(&self, now: &str, kinds: &ActivityKinds, scope: Coverage<'_>) -> DigestReport {
         let options = ReportOptions { kinds, top: 6, per_kind: 4 };
-        DigestReport::read(&self.log, scope, time(now), &options).unwrap()
+        reader::read_report(&self.log, scope, time(now), &options).unwrap()
     }
 
-    /// Records what became of the digest that a report is.
+    /// Records the outcome of the digest of a report.
     fn record(&mut self, at: &str, report: &DigestReport, sent: bool) {
         let outcome = DigestOutcome {
             sent,
@@ -103,7 +103,7 @@ const RAVI: (&str, &str) = ("12", "Ravi Naidoo");
 const JAMES: (&str, &str) = ("17", "James Compton");
 const SITE: (&str, &str, &str) = ("course", "c-1", "Rust for auditors");
 
-/// A day as SCREENS.md has it, more or less.
+/// Returns a log with a typical day.
 fn a_day() -> SampleLog {
     let mut sample = SampleLog::new();
     // An e-mail service that stopped nine days ago.
@@ -303,7 +303,7 @@ fn what_was_not_sent_is_made_up_for_and_named() {
     let second = sample.report("2026-11-18T04:00:00Z");
     sample.record("2026-11-18T04:00:01Z", &second, false);
     sample.add("2026-11-19T12:00:00Z", event_by(RAVI, "user.edit", SITE));
-    // It came in late: the first digest has told of the day before.
+    // It arrives late: the first digest has covered its day.
     sample.add("2026-11-15T12:00:00Z", event_by(JAMES, "user.edit", SITE));
     sample.add("2026-12-15T12:00:00Z", event_by(JAMES, "user.view", SITE));
     let third = sample.report(NOW);
@@ -339,7 +339,7 @@ THE LOG ITSELF
   digest at Wed 18 Nov 06:00 failed
   digest at Tue 17 Nov 06:00 sent
 "#);
-    assert_eq!(history(&sample.log).unwrap().len(), 2);
+    assert_eq!(reader::history(&sample.log).unwrap().len(), 2);
 }
 
 #[test]
@@ -525,7 +525,7 @@ fn every_variable_of_a_template_is_documented() {
     }
 }
 
-/// What may happen to a log in the life of its digests, in hours.
+/// A step in the life of a log and its digests; times are in hours.
 #[derive(Clone, Debug)]
 enum DigestStep {
     Event { before: i64 },
@@ -544,7 +544,7 @@ fn step() -> impl Strategy<Value = DigestStep> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The log's reads agree with what a window is.
+    /// The reads of the log agree with the definition of a window.
     #[test]
     fn sent_digests_tell_of_every_event_once(steps in prop::collection::vec(step(), 1..30)) {
         const HOUR: i64 = 3_600_000_000_000;
@@ -575,7 +575,7 @@ proptest! {
     }
 }
 
-/// What hostile emitters put into every field; short enough to be shown whole.
+/// Texts of hostile emitters, short enough to be shown whole.
 const HOSTILE: [&str; 6] = [
     "\"><img src=x onerror=alert(1)>",
     "</td></table><style>*{display:none}</style>",

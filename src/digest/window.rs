@@ -1,133 +1,135 @@
-//! Which events a digest covers: windows that tile, so that each event reaches exactly one.
+//! The windows of digests. They tile, so that each event is in exactly one digest.
 //!
-//! A digest that was sent remembers until when it reached and the newest id that was there, both
-//! from the one snapshot that it was read in. It has told of every event with an id up to that one
-//! that occurred before that time, less what the one before it told of. So the next covers
+//! The outcome of a sent digest records the end of its window (`until`) and the newest id of its
+//! snapshot (`through`). That digest and those before it cover all events with an id up to `through`
+//! that occurred before `until`. So the next digest covers
 //!
-//! - what occurred in its window, from the last `until` on and before its own, and
-//! - what *arrived late*: what occurred before the window and has an id that the last did not see.
+//! - the events that occurred in its window, from the last `until` to its own, and
+//! - the events that *arrived late*: they occurred before the window and have an id after the last
+//!   `through`.
 //!
-//! An event whose transaction commits while a digest is read has a later id and is the next one's;
-//! one that is dated ahead of the clock waits until its time has come; and because `until` never
-//! moves back, a clock that does leaves an empty window and tells nothing twice.
+//! An event that is committed while a digest is read has a later id, so the next digest covers it. An
+//! event that is dated ahead of the clock waits for its time. `until` never moves back, so a clock that
+//! does leaves an empty window, and no event is covered twice.
 //!
-//! All of it is pure; the log's own events are the state (see [`outcome`](super::outcome)).
+//! Everything here is pure. The only state is in the log's own events (see
+//! [`outcome`](super::outcome)).
 
 use crate::digest::outcome::RecordedOutcome;
 use crate::event::EventId;
 use crate::time::Span;
 use crate::time::Timestamp;
 
-/// What the first digest covers, and what every other is meant to.
+/// The length of the first window, and the intended length of the others.
 pub(crate) const USUAL_LENGTH: Span = Span::from_seconds(24 * 3_600);
-/// A window longer than this covers a gap: the day on which clocks are set back has 25 hours, and
-/// cron begins its lines within a minute.
+/// The longest window that covers no gap: the day on which clocks are set back has 25 hours, and cron
+/// starts a job within a minute.
 pub(crate) const LONGEST_WITHOUT_GAP: Span = Span::from_seconds(25 * 3_600 + 60);
 
-/// What one digest covers.
+/// The events that one digest covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DigestWindow {
     pub since: Timestamp,
     pub until: Timestamp,
-    /// The newest id that it covers.
+    /// The newest id of the snapshot.
     pub through: EventId,
-    /// What occurred before `since` has been told of up to this id.
+    /// Earlier digests cover the events before `since` up to this id.
     pub covered_through: EventId,
     pub gap: Option<DigestGap>,
 }
 
-/// A digest of which the log knows the beginning: the head that its mail was to carry.
+/// A digest that was begun: its head is recorded, its outcome perhaps not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BegunDigest {
     pub at: Timestamp,
     pub through: EventId,
 }
 
-/// Why a window has more to cover than its day.
+/// The reason why a window covers more than its own day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DigestGap {
-    /// The digests of it that could not be sent, the oldest first. None where none was tried.
+    /// The digests in the gap that could not be sent, the oldest first.
     pub failed: Vec<RecordedOutcome>,
-    /// When digests of it were begun of which no outcome is known, the oldest first.
+    /// The times of the digests in the gap that were begun and have no outcome, the oldest first.
     pub unrecorded: Vec<Timestamp>,
     /// Whether the window is longer than a day.
     pub longer_than_a_day: bool,
 }
 
-/// Where an event belongs.
+/// The place of an event relative to a window.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WindowPlacement {
     Within,
-    /// It occurred before the window and was not told of.
+    /// It occurred before the window, and no digest covered it.
     Late,
-    /// It occurs when the window is over.
+    /// It occurs after the window.
     Ahead,
-    /// Another digest's.
+    /// Another digest covers it.
     Elsewhere,
 }
 
 impl DigestWindow {
-    /// The window of the digest that is due at `now` in a log whose newest event is `head`, after
-    /// what became of the earlier ones, in the order of their ids. One that was `begun` and has no
-    /// outcome may not have been sent.
+    /// Returns the window of the digest that is due at `now`, in a log whose newest event is `head`.
+    /// `history` has the outcomes of the earlier digests, in the order of their ids. A digest of
+    /// `begun` without an outcome may not have been sent.
     pub(crate) fn next(
         history: &[RecordedOutcome],
         begun: &[BegunDigest],
         now: Timestamp,
         head: EventId,
     ) -> Self {
-        let due = |recorded: &&RecordedOutcome| !recorded.outcome.one_off;
-        let sent = history.iter().rev().filter(due).find(|recorded| recorded.outcome.sent);
+        let counts = |recorded: &&RecordedOutcome| !recorded.outcome.one_off;
+        let sent = history.iter().rev().filter(counts).find(|recorded| recorded.outcome.sent);
         let after = sent.map_or(EventId(0), |sent| sent.id);
         let failed: Vec<RecordedOutcome> = history
             .iter()
-            .filter(due)
+            .filter(counts)
             .filter(|recorded| !recorded.outcome.sent && recorded.id > after)
             .cloned()
             .collect();
         let has_outcome = |begun: &BegunDigest| {
             failed.iter().any(|failed| failed.outcome.through == begun.through)
         };
-        let seen = sent.map_or(EventId(0), |sent| sent.outcome.through);
-        let unrecorded: Vec<&BegunDigest> =
-            begun.iter().filter(|begun| begun.through > seen && !has_outcome(begun)).collect();
-        // Without any that was sent, the first that was tried has taken all older as covered.
-        let tried = failed.first().map(|first| (first.outcome.through, first.outcome.since));
-        let lost =
+        let sent_through = sent.map_or(EventId(0), |sent| sent.outcome.through);
+        let unrecorded: Vec<&BegunDigest> = begun
+            .iter()
+            .filter(|begun| begun.through > sent_through && !has_outcome(begun))
+            .collect();
+        // The first digest counts all older events as covered, also where it was not sent.
+        let first_failed = failed.first().map(|first| (first.outcome.through, first.outcome.since));
+        let first_unrecorded =
             unrecorded.first().map(|begun| (begun.through, begun.at.saturating_sub(USUAL_LENGTH)));
-        let (since, told) = match (sent, tried.into_iter().chain(lost).min()) {
-            (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
-            (None, Some((through, since))) => (since, through),
-            (None, None) => (now.saturating_sub(USUAL_LENGTH), head),
-        };
+        let (since, covered_through) =
+            match (sent, first_failed.into_iter().chain(first_unrecorded).min()) {
+                (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
+                (None, Some((through, since))) => (since, through),
+                (None, None) => (now.saturating_sub(USUAL_LENGTH), head),
+            };
         let until = now.max(since);
-        let longer = until > since.saturating_add(LONGEST_WITHOUT_GAP);
+        let longer_than_a_day = until > since.saturating_add(LONGEST_WITHOUT_GAP);
         let unrecorded: Vec<_> = unrecorded.iter().map(|begun| begun.at).collect();
-        let gap = (longer || !failed.is_empty() || !unrecorded.is_empty()).then_some(DigestGap {
-            failed,
-            unrecorded,
-            longer_than_a_day: longer,
-        });
-        Self { since, until, through: head, covered_through: told, gap }
+        let gap = (longer_than_a_day || !failed.is_empty() || !unrecorded.is_empty())
+            .then_some(DigestGap { failed, unrecorded, longer_than_a_day });
+        Self { since, until, through: head, covered_through, gap }
     }
 
-    /// The window of a digest that moves nothing: what occurred from `since` on, before `until`.
+    /// Returns the window of a one-off digest. No event in it arrives late.
     pub(crate) fn one_off(since: Timestamp, until: Timestamp, head: EventId) -> Self {
         Self { since, until: until.max(since), through: head, covered_through: head, gap: None }
     }
 
-    /// The own id of what it covers: a mail that came twice has it twice.
+    /// Returns the id of the window. Both copies of a mail that came twice carry it.
     pub(crate) fn id(&self) -> String {
         format!("{}..{},{}", self.since, self.until, self.through)
     }
 
-    /// The length of the window, of which there may be none.
+    /// Returns the length of the window, which may be 0.
     pub(crate) fn length_nanos(&self) -> i64 {
         self.until.as_nanos().saturating_sub(self.since.as_nanos())
     }
 
-    /// Where the window begins that the counts are held against: as long a time before.
+    /// Returns the beginning of the previous window, for comparison: it has the same length.
     pub(crate) fn previous_since(&self) -> Timestamp {
         Timestamp::from_nanos(self.since.as_nanos().saturating_sub(self.length_nanos()))
     }
@@ -288,7 +290,7 @@ mod tests {
         assert_eq!((next.since, next.covered_through), (first.until, EventId(10)));
     }
 
-    /// What may happen to a log in the life of a digest.
+    /// A step in the life of a log and its digests.
     #[derive(Clone, Debug)]
     enum WindowStep {
         /// An event comes in that occurred so long before the clock, or after it.
@@ -324,7 +326,7 @@ mod tests {
             let mut history = vec![recorded(head, &first, true)];
             let mut begun: Vec<BegunDigest> = Vec::new();
             let mut events: HashMap<EventId, Timestamp> = HashMap::new();
-            let mut told: HashMap<EventId, usize> = HashMap::new();
+            let mut times_covered: HashMap<EventId, usize> = HashMap::new();
             // At the end the clock has passed all that was dated ahead.
             let last = WindowStep::Digest { meanwhile: 0, sent: true, one_off: false, killed: false };
             let end = [WindowStep::Clock(10_000), last];
@@ -350,7 +352,7 @@ mod tests {
                         if sent && !one_off && !killed {
                             for (id, at) in &events {
                                 let covered = matches!(window.placement_of(*id, *at), WindowPlacement::Within | WindowPlacement::Late);
-                                *told.entry(*id).or_default() += usize::from(covered);
+                                *times_covered.entry(*id).or_default() += usize::from(covered);
                             }
                         }
                         if killed {
@@ -363,7 +365,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(events.keys().all(|id| told.get(id) == Some(&1)), "{:?}", told);
+            prop_assert!(events.keys().all(|id| times_covered.get(id) == Some(&1)), "{:?}", times_covered);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The checks of the config: its file, its settings, and the source of each setting.
 
 use crate::digest::deliver::RetryPolicy;
+use crate::digest::phrases::format_bytes;
 use crate::digest::run;
-use crate::digest::template_context::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::CheckInputs;

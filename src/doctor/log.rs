@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::digest;
 use crate::digest::outcome::RecordedOutcome;
-use crate::digest::template_context::format_bytes;
+use crate::digest::phrases::format_bytes;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::CheckInputs;
@@ -129,7 +129,7 @@ impl LogContents {
                 head,
                 last_recorded: log.event(head.0)?,
                 last_occurred: log.page(&Query::default(), &page)?.pop(),
-                digests: digest::report::history(log)?,
+                digests: digest::reader::history(log)?,
                 last_sweep: log.own_events("retention.sweep")?.pop(),
             })
         })

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::digest::deliver::Transport;
 use crate::digest::mail_settings::MailSettings;
+use crate::digest::reader;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
-use crate::digest::report::DigestReport;
 use crate::digest::run::DigestOptions;
 use crate::doctor::Area;
 use crate::doctor::Check;
@@ -107,7 +107,7 @@ fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
         Err(failure) => return Some(Check::from_failure(Area::Mail, "templates", failure)),
     };
     let report = subject.log.as_ref().and_then(|log| log.as_ref().ok()).map(|log| {
-        DigestReport::read(
+        reader::read_report(
             log,
             Coverage::OneOff(&Query::default()),
             subject.now,

@@ -28,7 +28,7 @@ use serde_json::json;
 
 use crate::digest::mail_settings::MailCredentials;
 use crate::digest::outcome::RecordedOutcome;
-use crate::digest::template_context::RenderOptions;
+use crate::digest::render_options::RenderOptions;
 use crate::failure;
 use crate::failure::Failure;
 use crate::render::Finding;

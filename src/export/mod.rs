@@ -28,12 +28,9 @@ use crate::event::EventId;
 use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Log;
 use crate::store::Stamp;
-use crate::time::Timestamp;
-use crate::time::Zone;
 
 pub(crate) use destination::Destination;
 pub(crate) use destination::is_same_file;
@@ -157,10 +154,7 @@ fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
     if head.0 == 0 {
         return Ok(0);
     }
-    // The query contains no time, so the clock has no effect.
-    let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
-    let up_to = Query::parse(&format!("id:1-{head}"), &clock)?;
-    log.count(&query.clone().and(up_to), u64::MAX)
+    log.count(&query.clone().and(Query::up_to(head)), u64::MAX)
 }
 
 /// Records in the log who exports what.

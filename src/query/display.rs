@@ -1,4 +1,4 @@
-//! A query as it was understood, in its own language: it reads back as the same.
+//! Writes a query in its own language. The text parses to an equal query.
 
 use std::fmt;
 use std::fmt::Display;
@@ -15,16 +15,16 @@ use crate::query::value::ValueRange;
 use crate::time::Timestamp;
 
 impl Display for Query {
-    /// Times are absolute, in UTC. Where joined queries name one qualifier, which the language
-    /// cannot say, each stands in parentheses; that does not read back as something else.
+    /// Times are absolute, in UTC. Joined queries that use the same qualifier cannot be written in the
+    /// language; each stands in parentheses, and the text does not parse.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.render(|name, at| format!("{name}:{at}")))
     }
 }
 
 impl Query {
-    /// The query for a person to read: as [`Display`], but `since TIME` and
-    /// `until TIME`, with each time as `time` writes it.
+    /// Returns the query for people: like [`Display`], but with `since TIME` and `until TIME`, where
+    /// `time` formats the times.
     pub(crate) fn describe(&self, time: impl Fn(Timestamp) -> String) -> String {
         self.render(|name, at| format!("{name} {}", time(at)))
     }
@@ -47,25 +47,25 @@ impl Query {
         terms.into_iter().chain(from).chain(to).collect::<Vec<_>>().join(" ")
     }
 
-    /// All that must hold as one list of terms, if no two groups name the same qualifier: written
-    /// side by side those would widen.
+    /// Returns the terms of all groups as one group. Returns `None` where two groups use the same
+    /// qualifier, because terms side by side would widen.
     fn merged_terms(&self) -> Option<TermGroup> {
-        let mut one = TermGroup::default();
+        let mut merged = TermGroup::default();
         for group in self.groups() {
             for term in &group.terms {
-                let there = one.terms.iter().find(|there| {
-                    !there.negated
+                let existing = merged.terms.iter().find(|existing| {
+                    !existing.negated
                         && !term.negated
-                        && there.predicate.same_qualifier(&term.predicate)
+                        && existing.predicate.same_qualifier(&term.predicate)
                 });
-                match there {
-                    Some(there) if there == term => {}
+                match existing {
+                    Some(existing) if existing == term => {}
                     Some(_) => return None,
-                    None => one.add(term.clone()),
+                    None => merged.add(term.clone()),
                 }
             }
         }
-        Some(one)
+        Some(merged)
     }
 }
 
@@ -86,7 +86,7 @@ impl Display for Predicate {
             Self::Target(records) => {
                 write_values(f, "target", records.iter().map(|record| &record.name.id))
             }
-            Self::Text(column, patterns) => write_values(f, column.qualifier(), patterns),
+            Self::Text(field, patterns) => write_values(f, field.qualifier(), patterns),
             Self::Payload { key, values } => {
                 f.write_str("payload.")?;
                 write_literal(f, key, |c| c == ':')?;
@@ -100,7 +100,7 @@ impl Display for Predicate {
             Self::Status(ranges) => write_values(f, "status", ranges),
             Self::Ip(addresses) => write_values(f, "ip", addresses),
             Self::Is(all) => write_values(f, "is", all.iter().map(|is| is.name())),
-            Self::Phrase(words) => write_pattern(f, words, true),
+            Self::Phrase(pattern) => write_pattern(f, pattern, true),
         }
     }
 }
@@ -133,28 +133,28 @@ fn write_values(
     Ok(())
 }
 
-/// As a value behind a qualifier.
+/// Writes the pattern as a value after a qualifier.
 impl Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_pattern(f, self, false)
     }
 }
 
-fn write_pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_words: bool) -> fmt::Result {
+fn write_pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_phrase: bool) -> fmt::Result {
     if pattern.as_literal() == Some("") {
         return f.write_str("\"\"");
     }
-    for (place, text) in pattern.pieces().iter().enumerate() {
-        if place > 0 {
+    for (index, text) in pattern.pieces().iter().enumerate() {
+        if index > 0 {
             f.write_str("*")?;
         }
-        let minus_first = place == 0 && text.starts_with('-');
-        write_literal(f, text, |c| as_words && (c == ':' || minus_first))?;
+        let minus_first = index == 0 && text.starts_with('-');
+        write_literal(f, text, |c| as_phrase && (c == ':' || minus_first))?;
     }
     Ok(())
 }
 
-/// Writes text that stands for itself, in quotes where it needs them.
+/// Writes literal text, in quotes where they are needed.
 fn write_literal(
     f: &mut fmt::Formatter<'_>,
     text: &str,
@@ -168,7 +168,7 @@ fn write_literal(
     while let Some(c) = rest.next() {
         match (c, rest.peek()) {
             ('"', _) => f.write_str("\\\"")?,
-            // Within quotes it would take the quote behind it as text.
+            // Within quotes it would escape the quote after it.
             ('\\', Some('"' | '\\') | None) => f.write_str("\"\\\"")?,
             _ => write!(f, "{c}")?,
         }

@@ -1,24 +1,24 @@
-//! Why a query does not parse, and where.
+//! The errors of queries: why a query does not parse, and at which place.
 
 use std::fmt;
 use std::ops::Range;
 
 use crate::text;
 
-/// What is wrong with a part of a query or of a flag's value.
+/// An error in a part of a query or of a flag's value.
 #[derive(Debug)]
 pub(super) struct ParseError {
-    /// Where, in bytes.
+    /// The bytes of the part.
     span: Range<usize>,
     reason: String,
 }
 
 impl ParseError {
-    pub(super) fn new(span: Range<usize>, why: impl Into<String>) -> Self {
-        Self { span, reason: why.into() }
+    pub(super) fn new(span: Range<usize>, reason: impl Into<String>) -> Self {
+        Self { span, reason: reason.into() }
     }
 
-    /// Says which qualifier it concerns.
+    /// Puts the qualifier in front of the reason.
     pub(super) fn with_qualifier(mut self, qualifier: &str) -> Self {
         self.reason = format!("{}: {}", text::escape(qualifier), self.reason);
         self
@@ -32,23 +32,23 @@ impl ParseError {
         self.to_query_error(&format!("--{flag}"), &format!("--{flag} "), value)
     }
 
-    fn to_query_error(&self, what: &str, before: &str, source: &str) -> QueryError {
+    fn to_query_error(&self, subject: &str, prefix: &str, source: &str) -> QueryError {
         let end = self.span.end.min(source.len());
         let start = self.span.start.min(end);
-        // Escaped apart, so that the carets stand where the parts really begin and end.
+        // Escaped one by one, so that the carets stand under the escaped part.
         let [head, place, tail] = [&source[..start], &source[start..end], &source[end..]]
             .map(|part| text::escape(part).into_owned());
         QueryError {
-            message: format!("cannot read {what}: {}", self.reason),
-            column: before.len() + text::width(&head),
+            message: format!("cannot read {subject}: {}", self.reason),
+            column: prefix.len() + text::width(&head),
             carets: text::width(&place).max(1),
-            source: format!("{before}{head}{place}{tail}"),
+            source: format!("{prefix}{head}{place}{tail}"),
         }
     }
 }
 
-/// A query that does not parse: a line that says why, the query, and carets under the place. What
-/// came from outside is escaped.
+/// The error of a query that does not parse: a line with the reason, the query, and carets under the
+/// place. Text from outside is escaped.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct QueryError {
     message: String,
@@ -60,7 +60,7 @@ pub(crate) struct QueryError {
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { message, source, column, carets } = self;
-        // Not by the width of a format, which is 65,535 at most.
+        // The width of a format is at most 65,535, so it cannot pad a longer query.
         let (blanks, marks) = (" ".repeat(*column), "^".repeat(*carets));
         write!(f, "{message}\n  {source}\n  {blanks}{marks}")
     }
@@ -68,7 +68,7 @@ impl fmt::Display for QueryError {
 
 impl std::error::Error for QueryError {}
 
-/// What was typed, for a message.
+/// Returns typed text in quotes, escaped and cut for a message.
 pub(super) fn quoted(typed: &str) -> String {
     format!("\"{}\"", text::truncate(&text::escape(typed), 60))
 }

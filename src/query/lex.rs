@@ -1,26 +1,26 @@
-//! Splits a query into its terms, and a flag's value into its values: blanks, quotes, commas,
-//! colons and stars. What they mean is decided in [`super::parse`].
+//! Splits a query into tokens, and the text of a flag into values, by blanks, quotes, commas, colons
+//! and stars. [`super::parse`] decides what they mean.
 
 use std::ops::Range;
 
-use super::error::ParseError;
-use super::pattern::Pattern;
+use crate::query::error::ParseError;
+use crate::query::pattern::Pattern;
 
-/// A piece of a query without its quotes.
+/// A piece of a query, with its quotes removed.
 #[derive(Debug, Default)]
 pub(super) struct Lexeme {
     pub text: String,
-    /// Where in `text` a `*` stands for anything.
+    /// The places of the wildcards in `text`.
     stars: Vec<usize>,
-    /// Where it stands in the query, quotes included.
+    /// The bytes of the piece in the query, including its quotes.
     pub span: Range<usize>,
-    /// Up to where in `text` blanks were quoted.
+    /// The end in `text` of the last quoted part. Blanks before it are kept.
     quoted_until: usize,
 }
 
 impl Lexeme {
-    fn starting_at(place: usize) -> Self {
-        Self { span: place..place, ..Self::default() }
+    fn starting_at(offset: usize) -> Self {
+        Self { span: offset..offset, ..Self::default() }
     }
 
     pub(super) fn to_pattern(&self) -> Pattern {
@@ -34,7 +34,8 @@ impl Lexeme {
         Pattern::from_pieces(pieces)
     }
 
-    /// Where a part of `text` stands in the query; all of it, when quotes make that uncertain.
+    /// Returns the bytes in the query of a part of `text`, or of the whole piece where quotes make the
+    /// place uncertain.
     pub(super) fn span_of(&self, part: &str) -> Range<usize> {
         match self.text.find(part) {
             Some(start) if self.text.len() == self.span.len() && !part.is_empty() => {
@@ -46,50 +47,50 @@ impl Lexeme {
     }
 }
 
-/// One term of a query.
+/// A term of a query before it is parsed.
 #[derive(Debug)]
 pub(super) struct Token {
     pub negated: bool,
-    /// What stands before the first colon.
+    /// The text before the first colon.
     pub qualifier: Option<Lexeme>,
-    /// One for a word or phrase, one or more behind a qualifier.
+    /// One value for a word or a phrase, one or more after a qualifier.
     pub values: Vec<Lexeme>,
     pub span: Range<usize>,
 }
 
-/// The terms of a query.
+/// Splits a query into tokens.
 ///
 /// # Errors
 /// A quote that is not closed, or a minus that nothing follows.
 pub(super) fn tokenize(text: &str) -> Result<Vec<Token>, ParseError> {
-    let mut reader = Lexer { text, position: 0 };
+    let mut lexer = Lexer { text, position: 0 };
     let mut tokens = Vec::new();
     loop {
-        reader.skip_whitespace();
-        if reader.peek().is_none() {
+        lexer.skip_whitespace();
+        if lexer.peek().is_none() {
             return Ok(tokens);
         }
-        tokens.push(reader.token()?);
+        tokens.push(lexer.token()?);
     }
 }
 
-/// The values of a flag, and whether they are excluded.
+/// Splits the text of a flag into values, and returns whether they are negated.
 ///
 /// # Errors
 /// A quote that is not closed.
 pub(super) fn split_flag_value(text: &str) -> Result<(bool, Vec<Lexeme>), ParseError> {
-    let mut reader = Lexer { text, position: 0 };
-    reader.skip_whitespace();
-    let negated = reader.consume('!');
+    let mut lexer = Lexer { text, position: 0 };
+    lexer.skip_whitespace();
+    let negated = lexer.consume('!');
     let mut values = Vec::new();
     loop {
-        reader.skip_whitespace();
-        let mut value = reader.lexeme(|c| c == ',')?;
-        let kept = value.text[value.quoted_until..].trim_end().len() + value.quoted_until;
-        value.span.end -= value.text.len() - kept;
-        value.text.truncate(kept);
+        lexer.skip_whitespace();
+        let mut value = lexer.lexeme(|c| c == ',')?;
+        let length = value.text[value.quoted_until..].trim_end().len() + value.quoted_until;
+        value.span.end -= value.text.len() - length;
+        value.text.truncate(length);
         values.push(value);
-        if !reader.consume(',') {
+        if !lexer.consume(',') {
             return Ok((negated, values));
         }
     }
@@ -112,11 +113,11 @@ impl Lexer<'_> {
     }
 
     fn consume(&mut self, expected: char) -> bool {
-        let there = self.peek() == Some(expected);
-        if there {
+        let found = self.peek() == Some(expected);
+        if found {
             self.position += expected.len_utf8();
         }
-        there
+        found
     }
 
     fn skip_whitespace(&mut self) {
@@ -150,9 +151,9 @@ impl Lexer<'_> {
         Ok(Token { negated, qualifier, values, span: start..self.position })
     }
 
-    /// Reads up to a character that ends it and that no quotes protect.
+    /// Reads up to the first unquoted character that `ends` accepts.
     fn lexeme(&mut self, ends: impl Fn(char) -> bool) -> Result<Lexeme, ParseError> {
-        let mut chunk = Lexeme::starting_at(self.position);
+        let mut lexeme = Lexeme::starting_at(self.position);
         while let Some(c) = self.peek() {
             if ends(c) {
                 break;
@@ -160,21 +161,21 @@ impl Lexer<'_> {
             self.next();
             match c {
                 '"' => {
-                    self.quoted_text(&mut chunk.text)?;
-                    chunk.quoted_until = chunk.text.len();
+                    self.quoted_text(&mut lexeme.text)?;
+                    lexeme.quoted_until = lexeme.text.len();
                 }
                 '*' => {
-                    chunk.stars.push(chunk.text.len());
-                    chunk.text.push(c);
+                    lexeme.stars.push(lexeme.text.len());
+                    lexeme.text.push(c);
                 }
-                _ => chunk.text.push(c),
+                _ => lexeme.text.push(c),
             }
         }
-        chunk.span.end = self.position;
-        Ok(chunk)
+        lexeme.span.end = self.position;
+        Ok(lexeme)
     }
 
-    /// Reads to the closing quote. A backslash is one, but before a quote.
+    /// Reads up to the closing quote. A backslash stands for itself, except before a quote.
     fn quoted_text(&mut self, into: &mut String) -> Result<(), ParseError> {
         let opening = self.position - 1;
         loop {

@@ -1,4 +1,4 @@
-//! What a query means for one event.
+//! Decides whether a query matches an event.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::query::value::EventProperty;
 use crate::text;
 
 impl Query {
-    /// Whether an event is meant. A field that it does not have never matches.
+    /// Whether the query matches an event. An absent field matches nothing.
     pub(crate) fn matches(&self, event: &Event) -> bool {
         self.bounds().contains(event.occurred_at) && self.terms().all(|term| term.matches(event))
     }
@@ -41,8 +41,8 @@ impl Predicate {
                 let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
                 records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
             }),
-            Self::Text(column, _) => {
-                column.value_of(event).is_some_and(|text| self.holds_for_text(text))
+            Self::Text(field, _) => {
+                field.value_of(event).is_some_and(|text| self.holds_for_text(text))
             }
             Self::Payload { .. } => {
                 event.payload.as_ref().is_some_and(|payload| self.holds_for_text(payload.as_str()))
@@ -55,21 +55,21 @@ impl Predicate {
                 .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
             Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_for_text(ip)),
             Self::Is(all) => all.iter().any(|is| is.holds(event)),
-            Self::Phrase(words) => {
+            Self::Phrase(pattern) => {
                 let texts = [
                     actor.and_then(|actor| actor.label.as_deref()),
                     event.target.as_deref().and_then(|target| target.label.as_deref()),
                     event.title.as_deref(),
                 ];
-                texts.into_iter().flatten().any(|text| words.occurs_in(&text::fold(text)))
+                texts.into_iter().flatten().any(|text| pattern.occurs_in(&text::fold(text)))
             }
         }
     }
 }
 
 impl Predicate {
-    /// Whether it holds of the one text that it asks about: a field that is nothing but text, the
-    /// address, the whole payload. No other test asks about one text.
+    /// Whether a predicate on a single text holds for it: on a text field, the address, or the whole
+    /// payload. Predicates on anything else never hold here.
     pub(crate) fn holds_for_text(&self, value: &str) -> bool {
         match self {
             Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
@@ -124,16 +124,16 @@ fn matches_party(names: &[NamePattern], party: Option<&Party>) -> bool {
     })
 }
 
-/// Whether the text of a payload has in it what a key and one of the values need. What is escaped
-/// is not seen through, so that may be.
+/// Whether a payload may have a value, judged by its text alone. A payload with an escape always may,
+/// because escapes are not decoded here.
 fn may_contain(payload: &str, key: &str, values: &[Pattern]) -> bool {
     let has = |piece: &String| payload.contains(piece.as_str());
     payload.contains('\\')
         || (payload.contains(key) && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
 }
 
-/// The value at the top of a payload as text: numbers as they are written, `true` and `false`,
-/// objects and arrays as their JSON. `null` is absent. Of a key that is there twice the last counts.
+/// Returns the value of a top-level key of a payload as text: strings decoded, everything else as its
+/// JSON. `null` counts as absent. The last one of duplicate keys counts.
 fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
     let members = json::members(payload).ok()?;
     let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;

@@ -1,21 +1,21 @@
-//! One query language for everything (docs: the contract, section 3): text in, a [`Query`] out, and
-//! what it means for one event.
+//! The query language: parses text to a [`Query`], and decides which events a query matches.
 //!
-//! What a query means is decided here and nowhere else. A store may answer it by any means, as long
-//! as it finds what [`Query::matches`] does; it reads the terms from [`Query::terms`] and the time
-//! from [`Query::bounds`]. Nothing here reads a clock: what "yesterday" is comes in as [`Clock`].
+//! The meaning of a query is defined here and nowhere else. A store may find events by any means, as
+//! long as it finds those that [`Query::matches`]; it reads the terms from [`Query::terms`] and the
+//! times from [`Query::bounds`]. Nothing here reads a clock: the caller passes a [`Clock`], which
+//! decides what "yesterday" is.
 //!
-//! Where the contract is silent:
+//! Details that the help does not mention:
 //!
-//! - A `*` in a word is anything between two parts of it, within one text: `spr*launch`.
-//! - `person:` is the actor or the impersonator, so that what `search-actor` asks can be written.
-//! - `TYPE/*` is every record of the type, one without an id too.
+//! - A `*` in a word stands for any text between its two parts, within one field: `spr*launch`.
+//! - `person:` is the actor or the impersonator, so that the query of `search-actor` can be written.
+//! - `TYPE/*` is every record of the type, including those without an id.
 //! - `id:`, `status:` and `severity:` take `10-20`, `>=`, `>`, `<=` and `<`; `ip:` takes a range of
 //!   addresses. `ip:` and `status:` take stars.
-//! - An IPv4 address in IPv6 form is the host that the IPv4 address is.
-//! - Actions and methods are asked for in any case: the log keeps each in one.
-//! - Within quotes a backslash is one, but before a quote; outside of them it always is.
-//! - An empty value or phrase does not parse; an empty `--search` says nothing.
+//! - An IPv4 address in IPv6 form is the same host as the IPv4 address.
+//! - Actions and methods may be written in any case, because the log keeps each of them in one case.
+//! - A backslash stands for itself, except before a quote within quotes.
+//! - An empty value or phrase does not parse; an empty `--search` matches everything.
 
 mod display;
 mod error;
@@ -36,45 +36,45 @@ use crate::event::Source;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-pub(crate) use error::QueryError;
-pub(crate) use parse::QUALIFIERS;
-use pattern::NamePattern;
-use pattern::Pattern;
-use pattern::TargetPattern;
-use value::AddressSet;
-use value::EventProperty;
-use value::ValueRange;
+pub(crate) use crate::query::error::QueryError;
+pub(crate) use crate::query::parse::QUALIFIERS;
+use crate::query::pattern::NamePattern;
+use crate::query::pattern::Pattern;
+use crate::query::pattern::TargetPattern;
+use crate::query::value::AddressSet;
+use crate::query::value::EventProperty;
+use crate::query::value::ValueRange;
 
-/// Which events are meant. The default means all.
+/// A condition on events. The default matches all events.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Query {
     base: TermGroup,
-    /// What must hold besides.
+    /// The groups that must hold besides the base. None of them is empty.
     joined_groups: Vec<TermGroup>,
 }
 
-/// What "now" and "yesterday" are for who typed a query.
+/// The time and the zone in which relative times of a query are understood.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock<'a> {
     pub now: Timestamp,
     pub zone: &'a Zone,
 }
 
-/// Terms that hold together; of each qualifier at most one that is not negated, and one that is.
+/// Terms that must all hold. Each qualifier has at most one plain and one negated term.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct TermGroup {
     terms: Vec<Term>,
     times: TimeTerms,
 }
 
-/// One thing that must hold, or must not.
+/// A predicate that must hold, or must not hold.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Term {
     pub negated: bool,
     pub predicate: Predicate,
 }
 
-/// What can hold of an event. Any one of several values suffices.
+/// A property of events. It holds where any one of its values matches.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Predicate {
     Actor(Vec<NamePattern>),
@@ -93,11 +93,11 @@ pub(crate) enum Predicate {
     Status(Vec<ValueRange<u16>>),
     Ip(Vec<AddressSet>),
     Is(Vec<EventProperty>),
-    /// Folded; found within the folded actor label, target label or title.
+    /// A folded pattern that occurs in the folded actor label, target label or title.
     Phrase(Pattern),
 }
 
-/// The fields that hold text and nothing more.
+/// The fields that are plain text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TextField {
     Action,
@@ -109,7 +109,7 @@ pub(crate) enum TextField {
     RecordedBy,
 }
 
-/// When events occurred: from the first, before the second.
+/// A span of time: from `from` on, before `to`. An absent bound is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TimeBounds {
     pub from: Option<Timestamp>,
@@ -133,7 +133,8 @@ impl TimeBounds {
     }
 }
 
-/// What the terms on time say, kept apart because the same one again widens and another narrows.
+/// The terms on time. They are kept apart, because the same qualifier again widens the span and
+/// another one narrows it.
 #[derive(Clone, Copy, Debug, Default)]
 struct TimeTerms {
     since: Option<Timestamp>,
@@ -144,7 +145,7 @@ struct TimeTerms {
     not_days: Option<Timestamp>,
 }
 
-/// Which of the terms on time.
+/// A qualifier of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeQualifier {
     Since,
@@ -154,9 +155,9 @@ enum TimeQualifier {
 
 impl TimeTerms {
     fn add(&mut self, time: TimeQualifier, negated: bool, at: Timestamp) {
-        // Several times widen: since the earliest, until the latest. Negated, all that is excluded
-        // which any of them names.
-        let (place, widest): (_, fn(_, _) -> _) = match (time, negated) {
+        // Several values widen the span: since the earliest, until the latest. Negated values exclude
+        // all that any of them names.
+        let (slot, widest): (_, fn(_, _) -> _) = match (time, negated) {
             (TimeQualifier::Since, false) => (&mut self.since, Ord::min),
             (TimeQualifier::Since, true) => (&mut self.not_since, Ord::min),
             (TimeQualifier::Days, false) => (&mut self.days, Ord::min),
@@ -164,7 +165,7 @@ impl TimeTerms {
             (TimeQualifier::Until, false) => (&mut self.until, Ord::max),
             (TimeQualifier::Until, true) => (&mut self.not_until, Ord::max),
         };
-        *place = Some(place.map_or(at, |there| widest(there, at)));
+        *slot = Some(slot.map_or(at, |existing| widest(existing, at)));
     }
 
     fn bounds(&self) -> TimeBounds {
@@ -182,30 +183,29 @@ impl PartialEq for TimeTerms {
 }
 
 impl Query {
-    /// Narrows to the events that hold `text` as it stands; empty text narrows nothing.
+    /// Narrows the query to events that contain `text` literally. Empty text changes nothing.
     pub(crate) fn add_phrase(&mut self, text: &str) {
         if !text.is_empty() {
-            let test = Predicate::Phrase(Pattern::literal(text).folded());
-            self.base.add(Term { negated: false, predicate: test });
+            let predicate = Predicate::Phrase(Pattern::literal(text).folded());
+            self.base.add(Term { negated: false, predicate });
         }
     }
 
-    /// Narrows to the calendar day that it is.
+    /// Narrows the query to the current calendar day.
     pub(crate) fn narrow_to_today(&mut self, clock: &Clock<'_>) {
-        let mut day = TermGroup::default();
-        day.times.add(TimeQualifier::Since, false, clock.zone.start_of_day(clock.now));
-        day.times.add(TimeQualifier::Until, false, clock.zone.start_of_day_from(clock.now, 1));
-        self.joined_groups.push(day);
+        let start = clock.zone.start_of_day(clock.now);
+        let end = clock.zone.start_of_day_from(clock.now, 1);
+        self.joined_groups.push(Self::between(start, end).base);
     }
 
-    /// Narrows to what occurred before a time.
+    /// Narrows the query to events that occurred before a time.
     pub(crate) fn narrow_to_before(&mut self, at: Timestamp) {
         let mut earlier = TermGroup::default();
         earlier.times.add(TimeQualifier::Until, false, at);
         self.joined_groups.push(earlier);
     }
 
-    /// Both must hold, also where they name the same qualifier.
+    /// Returns the conjunction of both queries, also where they use the same qualifier.
     #[must_use]
     pub(crate) fn and(mut self, other: Self) -> Self {
         let others = std::iter::once(other.base).chain(other.joined_groups);
@@ -213,40 +213,59 @@ impl Query {
         self
     }
 
-    /// All that one person did, also as somebody else's impersonator. `*` stands for anything,
-    /// everything else for itself.
+    /// Matches the events of one person, as the actor or as an impersonator. `*` stands for any text,
+    /// and every other character for itself.
     pub(crate) fn for_person(text: &str) -> Self {
         Self::from_predicate(Predicate::Person(vec![NamePattern::new(Pattern::glob(text))]))
     }
 
-    /// All that happened to one record, named by id, label or `TYPE/ID`; `*` as in a person.
+    /// Matches the events of one record, named by id, label or `TYPE/ID`. `*` stands for any text.
     pub(crate) fn for_target(text: &str) -> Self {
         Self::from_predicate(Predicate::Target(vec![TargetPattern::new(Pattern::glob(text))]))
     }
 
-    fn from_predicate(test: Predicate) -> Self {
+    /// Matches the events of one action. Every character of the slug stands for itself.
+    pub(crate) fn for_action(slug: &str) -> Self {
+        let pattern = Pattern::literal(slug).folded();
+        Self::from_predicate(Predicate::Text(TextField::Action, vec![pattern]))
+    }
+
+    /// Matches the events up to an id, including the id itself.
+    pub(crate) fn up_to(last: EventId) -> Self {
+        Self::from_predicate(Predicate::Id(vec![ValueRange { from: EventId(1), to: last }]))
+    }
+
+    /// Matches the events that occurred at `since` or later, and before `until`.
+    pub(crate) fn between(since: Timestamp, until: Timestamp) -> Self {
         let mut query = Self::default();
-        query.base.add(Term { negated: false, predicate: test });
+        query.base.times.add(TimeQualifier::Since, false, since);
+        query.base.times.add(TimeQualifier::Until, false, until);
         query
     }
 
-    /// Whether it says anything about time, which a query in the config must not.
+    fn from_predicate(predicate: Predicate) -> Self {
+        let mut query = Self::default();
+        query.base.add(Term { negated: false, predicate });
+        query
+    }
+
+    /// Whether the query has a term on time, which a query in the config must not have.
     pub(crate) fn has_time_terms(&self) -> bool {
         self.bounds() != TimeBounds::default()
     }
 
-    /// Whether it asks for actions whose names begin so by their name: it says `action:mirror.dead`,
-    /// not only what such an action happens to fit as well.
-    pub(crate) fn names_actions_with_prefix(&self, beginning: &str) -> bool {
+    /// Whether the query names actions with a prefix, as `action:mirror.dead` does. A query that only
+    /// happens to match such actions does not name them.
+    pub(crate) fn names_actions_with_prefix(&self, prefix: &str) -> bool {
         self.terms().any(|term| match &term.predicate {
             Predicate::Text(TextField::Action, names) if !term.negated => {
-                names.iter().any(|name| name.prefix().starts_with(beginning))
+                names.iter().any(|name| name.prefix().starts_with(prefix))
             }
             _ => false,
         })
     }
 
-    /// The query without what it says about time.
+    /// Returns the query without its terms on time.
     #[must_use]
     pub(crate) fn without_times(mut self) -> Self {
         for group in std::iter::once(&mut self.base).chain(&mut self.joined_groups) {
@@ -256,12 +275,18 @@ impl Query {
         self
     }
 
-    /// Everything that must hold besides the [bounds](Self::bounds).
+    /// Returns the query with this span of time in place of its own.
+    #[must_use]
+    pub(crate) fn with_time_range(self, since: Timestamp, until: Timestamp) -> Self {
+        self.without_times().and(Self::between(since, until))
+    }
+
+    /// Returns all terms except those on time, which are in the [bounds](Self::bounds).
     pub(crate) fn terms(&self) -> impl Iterator<Item = &Term> + Clone {
         self.groups().flat_map(|group| &group.terms)
     }
 
-    /// When what is meant occurred.
+    /// Returns the span of time in which matching events occurred.
     pub(crate) fn bounds(&self) -> TimeBounds {
         self.groups()
             .fold(TimeBounds::default(), |bounds, group| bounds.intersection(group.times.bounds()))
@@ -273,20 +298,21 @@ impl Query {
 }
 
 impl TermGroup {
-    /// Adds a term. Values of one qualifier widen, excluded ones exclude all; words narrow.
+    /// Adds a term. Another value of a qualifier widens its term, another negated value excludes more,
+    /// and another phrase narrows the query.
     fn add(&mut self, term: Term) {
-        let same = self.terms.iter_mut().find(|there| {
-            there.negated == term.negated && there.predicate.same_qualifier(&term.predicate)
+        let same = self.terms.iter_mut().find(|existing| {
+            existing.negated == term.negated && existing.predicate.same_qualifier(&term.predicate)
         });
         match same {
-            Some(there) => there.predicate.widen(term.predicate),
+            Some(existing) => existing.predicate.widen(term.predicate),
             None => self.terms.push(term),
         }
     }
 }
 
 impl Predicate {
-    /// Whether values of both would stand behind one qualifier. Words are each one of their own.
+    /// Whether both predicates have the same qualifier. Phrases are the same only where they are equal.
     fn same_qualifier(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Phrase(a), Self::Phrase(b)) => a == b,
@@ -296,6 +322,7 @@ impl Predicate {
         }
     }
 
+    /// Adds the values of a predicate with the same qualifier.
     fn widen(&mut self, other: Self) {
         fn join<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
             for value in more {

@@ -1,4 +1,4 @@
-//! Text into terms. One table of qualifiers drives the parser, the flags and the help.
+//! Parses text to terms. One table of qualifiers drives the parser, the flags and the help.
 
 use crate::query::Clock;
 use crate::query::Predicate;
@@ -26,23 +26,23 @@ use crate::time::WindowEdge;
 
 /// A qualifier of the language.
 pub(crate) struct Qualifier {
-    /// What stands before the colon.
+    /// The text before the colon.
     pub name: &'static str,
-    /// The long flag that means the same, where there is one.
+    /// The long flag with the same meaning, if one exists.
     pub flag: Option<&'static str>,
     /// The name of its value in help.
     pub value_name: &'static str,
-    /// What it narrows to, for help.
+    /// The text of the help.
     pub help: &'static str,
     kind: QualifierKind,
 }
 
-/// How the values behind a qualifier read.
+/// The parser of the values after a qualifier.
 #[derive(Clone, Copy)]
 enum QualifierKind {
     Predicate(fn(&Lexeme) -> Result<Predicate, ParseError>),
     Time(TimeQualifier),
-    /// With a key in the qualifier.
+    /// The qualifier contains the key.
     Payload,
 }
 
@@ -55,7 +55,7 @@ const fn with_flag(
     Qualifier { name, flag: Some(name), value_name: value, help, kind }
 }
 
-/// Every qualifier, in the order of help.
+/// Every qualifier, in the order of the help.
 pub(crate) static QUALIFIERS: [Qualifier; 21] = [
     with_flag(
         "actor",
@@ -173,19 +173,19 @@ pub(crate) static QUALIFIERS: [Qualifier; 21] = [
 const PAYLOAD_QUALIFIER: &str = "payload.KEY";
 
 impl Query {
-    /// Reads a query as it was typed.
+    /// Parses a query.
     ///
     /// # Errors
-    /// What does not parse: an unknown qualifier, a missing or wrong value, a quote left open.
+    /// An unknown qualifier, a missing or wrong value, or an unclosed quote.
     pub(crate) fn parse(text: &str, clock: &Clock<'_>) -> Result<Self, QueryError> {
         let mut query = Self::default();
         lex::tokenize(text)
             .and_then(|tokens| tokens.iter().try_for_each(|token| query.add_token(token, clock)))
-            .map_err(|bad| bad.to_error_in_query(text))?;
+            .map_err(|error| error.to_error_in_query(text))?;
         Ok(query)
     }
 
-    /// Adds what a flag says: a value as behind the qualifier of its name, where blanks need no
+    /// Adds the text of a flag, read like the values after its qualifier, except that blanks need no
     /// quotes and a leading `!` excludes.
     ///
     /// # Errors
@@ -203,7 +203,7 @@ impl Query {
                 let (negated, values) = lex::split_flag_value(value)?;
                 self.add_values(kind, None, negated, &values, clock)
             })
-            .map_err(|bad| bad.to_error_in_flag(flag, value))
+            .map_err(|error| error.to_error_in_flag(flag, value))
     }
 
     fn add_token(&mut self, token: &Token, clock: &Clock<'_>) -> Result<(), ParseError> {
@@ -220,16 +220,16 @@ impl Query {
                 .ok_or_else(|| unknown_qualifier(name, qualifier.span.clone()))?,
         };
         self.add_values(kind, key, token.negated, &token.values, clock)
-            .map_err(|bad| bad.with_qualifier(name))
+            .map_err(|error| error.with_qualifier(name))
     }
 
     fn add_phrases(&mut self, token: &Token) -> Result<(), ParseError> {
-        for words in &token.values {
-            if words.text.is_empty() {
+        for phrase in &token.values {
+            if phrase.text.is_empty() {
                 return Err(ParseError::new(token.span.clone(), "an empty phrase says nothing"));
             }
-            let test = Predicate::Phrase(words.to_pattern().folded());
-            self.base.add(Term { negated: token.negated, predicate: test });
+            let predicate = Predicate::Phrase(phrase.to_pattern().folded());
+            self.base.add(Term { negated: token.negated, predicate });
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ impl Query {
             if value.text.is_empty() {
                 return Err(ParseError::new(value.span.clone(), "a value is missing"));
             }
-            let test = match kind {
+            let predicate = match kind {
                 QualifierKind::Predicate(read) => read(value)?,
                 QualifierKind::Payload => Predicate::Payload {
                     key: key.unwrap_or_default().to_owned(),
@@ -257,7 +257,7 @@ impl Query {
                     continue;
                 }
             };
-            self.base.add(Term { negated, predicate: test });
+            self.base.add(Term { negated, predicate });
         }
         Ok(())
     }
@@ -275,8 +275,8 @@ fn unknown_qualifier(name: &str, span: std::ops::Range<usize>) -> ParseError {
     ParseError::new(span, format!("{} is not a qualifier; {hint}", quoted(name)))
 }
 
-fn value_error(value: &Lexeme, what: &str) -> ParseError {
-    ParseError::new(value.span.clone(), format!("{} {what}", quoted(&value.text)))
+fn value_error(value: &Lexeme, reason: &str) -> ParseError {
+    ParseError::new(value.span.clone(), format!("{} {reason}", quoted(&value.text)))
 }
 
 fn parse_time(
@@ -284,16 +284,16 @@ fn parse_time(
     value: &Lexeme,
     clock: &Clock<'_>,
 ) -> Result<Timestamp, ParseError> {
-    let side = match time {
+    let edge = match time {
         TimeQualifier::Since => WindowEdge::Since,
         TimeQualifier::Until => WindowEdge::Until,
         TimeQualifier::Days => return days_ago(value, clock.now),
     };
-    time::parse_human(&value.text, clock.now, clock.zone, side)
-        .map_err(|why| ParseError::new(value.span.clone(), why))
+    time::parse_human(&value.text, clock.now, clock.zone, edge)
+        .map_err(|reason| ParseError::new(value.span.clone(), reason))
 }
 
-/// So many times 24 hours ago, whatever the clocks did in between.
+/// Returns the time this many times 24 hours ago, also across changes of the clocks.
 fn days_ago(value: &Lexeme, now: Timestamp) -> Result<Timestamp, ParseError> {
     let digits = value.text.bytes().all(|byte| byte.is_ascii_digit());
     let days = value.text.parse::<u64>().ok().filter(|days| digits && *days > 0);
@@ -306,41 +306,41 @@ fn parse_names(value: &Lexeme) -> Vec<NamePattern> {
     vec![NamePattern::new(value.to_pattern())]
 }
 
-fn parse_text(column: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
-    Ok(Predicate::Text(column, vec![value.to_pattern()]))
+fn parse_text(field: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
+    Ok(Predicate::Text(field, vec![value.to_pattern()]))
 }
 
-/// The log keeps actions in small letters.
+/// Parses an action. The log keeps actions in lower case.
 fn parse_action(value: &Lexeme) -> Result<Predicate, ParseError> {
     Ok(Predicate::Text(TextField::Action, vec![value.to_pattern().folded()]))
 }
 
-/// The log keeps methods in capitals.
+/// Parses a method. The log keeps methods in upper case.
 fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
-    let capitals = value.to_pattern().folded().map(str::to_ascii_uppercase);
-    Ok(Predicate::Text(TextField::Method, vec![capitals]))
+    let upper_case = value.to_pattern().folded().map(str::to_ascii_uppercase);
+    Ok(Predicate::Text(TextField::Method, vec![upper_case]))
 }
 
 fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_range(&value.text, |id| ValueRange { from: id, to: id })
         .map(|range| Predicate::Id(vec![range]))
-        .map_err(|blame| range_error(value, blame))
+        .map_err(|error| range_error(value, error))
 }
 
 fn parse_severity(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_range(&value.text, value::at_least)
         .map(|range| Predicate::Severity(vec![range]))
-        .map_err(|blame| range_error(value, blame))
+        .map_err(|error| range_error(value, error))
 }
 
 fn parse_status(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_statuses(&value.text, &value.to_pattern())
         .map(Predicate::Status)
-        .map_err(|blame| range_error(value, blame))
+        .map_err(|error| range_error(value, error))
 }
 
-fn range_error(value: &Lexeme, (part, why): value::RangeError<'_>) -> ParseError {
-    ParseError::new(value.span_of(part), why)
+fn range_error(value: &Lexeme, (part, reason): value::RangeError<'_>) -> ParseError {
+    ParseError::new(value.span_of(part), reason)
 }
 
 fn parse_source(value: &Lexeme) -> Result<Predicate, ParseError> {

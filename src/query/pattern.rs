@@ -1,17 +1,17 @@
-//! Text in which `*` stands for anything.
+//! Patterns: text in which `*` stands for any text.
 //!
-//! The one meaning of `*`, for [`matches`](super::Query::matches) and for every store: an engine
-//! may use [`Pattern::as_literal`] and [`Pattern::prefix`] to find candidates by an index, but
+//! This defines `*` for [`Query::matches`](super::Query::matches) and for every store. An engine may
+//! find candidates by an index with [`Pattern::as_literal`] and [`Pattern::prefix`], but
 //! [`Pattern::matches`] decides.
 
 use memchr::memmem::Finder;
 
 use crate::text;
 
-/// Pieces of text, with anything, nothing included, between each two of them.
+/// Pieces of text with any text between them, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
-    /// At least one. Only the first and the last may be empty, unless one is all there is.
+    /// At least one piece. Only the first and the last may be empty.
     pieces: Vec<String>,
 }
 
@@ -20,20 +20,21 @@ impl Pattern {
         Self { pieces: vec![text.into()] }
     }
 
-    /// Reads text in which every `*` stands for anything.
+    /// Returns the pattern of a text in which every `*` is a wildcard.
     pub(crate) fn glob(text: &str) -> Self {
         Self::from_pieces(text.split('*').map(str::to_owned))
     }
 
-    /// Joins what [`Self::pieces`] took apart. Without a piece nothing matches but empty text.
+    /// Returns the pattern with these [pieces](Self::pieces). Without pieces it matches only empty
+    /// text.
     pub(crate) fn from_pieces(pieces: impl IntoIterator<Item = String>) -> Self {
         let mut pieces: Vec<String> = pieces.into_iter().collect();
         let last = pieces.len().saturating_sub(1);
-        let mut place = 0;
-        // Two stars in a row say no more than one.
+        let mut index = 0;
+        // Two stars in a row mean the same as one.
         pieces.retain(|piece| {
-            let inner = place > 0 && place < last;
-            place += 1;
+            let inner = index > 0 && index < last;
+            index += 1;
             !(inner && piece.is_empty())
         });
         if pieces.is_empty() {
@@ -46,7 +47,7 @@ impl Pattern {
         &self.pieces
     }
 
-    /// The whole text, when no star is in it.
+    /// Returns the text of a pattern without a wildcard.
     pub(crate) fn as_literal(&self) -> Option<&str> {
         match self.pieces.as_slice() {
             [text] => Some(text),
@@ -54,7 +55,7 @@ impl Pattern {
         }
     }
 
-    /// What every text begins with that matches.
+    /// Returns the prefix of every text that matches.
     pub(crate) fn prefix(&self) -> &str {
         self.pieces.first().map_or("", String::as_str)
     }
@@ -64,7 +65,7 @@ impl Pattern {
         self.pieces.len() > 1 && self.pieces.iter().all(String::is_empty)
     }
 
-    /// The same for text that has been folded.
+    /// Returns the pattern for folded text.
     pub(crate) fn folded(&self) -> Self {
         self.map(|piece| text::fold(piece).into_owned())
     }
@@ -73,17 +74,17 @@ impl Pattern {
         Self { pieces: self.pieces.iter().map(|piece| change(piece)).collect() }
     }
 
-    /// Whether `text` as a whole is like this.
+    /// Whether the whole text matches.
     pub(crate) fn matches(&self, text: &str) -> bool {
         self.matcher()(text.as_bytes())
     }
 
-    /// Whether some part of `text` is like this.
+    /// Whether a part of the text matches.
     pub(crate) fn occurs_in(&self, text: &str) -> bool {
         self.searcher()(text.as_bytes())
     }
 
-    /// [`Self::matches`] for very many texts.
+    /// Returns [`Self::matches`] prepared for many texts.
     pub(crate) fn matcher(&self) -> impl Fn(&[u8]) -> bool + '_ {
         let (first, rest) = self.pieces.split_first().expect("a pattern has a piece");
         let ends = rest.split_last();
@@ -97,18 +98,18 @@ impl Pattern {
         }
     }
 
-    /// [`Self::occurs_in`] for very many texts.
+    /// Returns [`Self::occurs_in`] prepared for many texts.
     pub(crate) fn searcher(&self) -> impl Fn(&[u8]) -> bool + '_ {
         let pieces = finders(&self.pieces);
         move |text| contains_in_order(&pieces, text)
     }
 
-    /// The parts before and after the first slash.
+    /// Returns the parts before and after the first slash.
     pub(super) fn split_at_slash(&self) -> Option<(Self, Self)> {
-        let place = self.pieces.iter().position(|piece| piece.contains('/'))?;
-        let (head, tail) = self.pieces[place].split_once('/')?;
-        let before = self.pieces[..place].iter().cloned().chain([head.to_owned()]);
-        let after = [tail.to_owned()].into_iter().chain(self.pieces[place + 1..].iter().cloned());
+        let index = self.pieces.iter().position(|piece| piece.contains('/'))?;
+        let (head, tail) = self.pieces[index].split_once('/')?;
+        let before = self.pieces[..index].iter().cloned().chain([head.to_owned()]);
+        let after = [tail.to_owned()].into_iter().chain(self.pieces[index + 1..].iter().cloned());
         Some((Self::from_pieces(before), Self::from_pieces(after)))
     }
 }
@@ -117,24 +118,24 @@ fn finders(pieces: &[String]) -> Vec<Finder<'_>> {
     pieces.iter().map(Finder::new).collect()
 }
 
-/// Whether the pieces stand in `text` one behind the other. Whole characters are never found but in
-/// whole characters: UTF-8 is made so.
+/// Whether the pieces occur in `text` one after another. A search of bytes suffices, because in UTF-8
+/// no character is a part of another.
 fn contains_in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
     pieces.iter().all(|piece| match piece.find(text) {
-        // The earliest place leaves the most for the pieces behind it.
-        Some(place) => {
-            text = &text[place + piece.needle().len()..];
+        // The first occurrence leaves the most text for the pieces after it.
+        Some(index) => {
+            text = &text[index + piece.needle().len()..];
             true
         }
         None => false,
     })
 }
 
-/// A name that is matched exactly as an id and in any case as a label.
+/// A name that matches an id exactly, or a label in any case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamePattern {
     pub id: Pattern,
-    /// For the folded label.
+    /// The pattern for the folded label.
     pub label: Pattern,
 }
 
@@ -143,18 +144,18 @@ impl NamePattern {
         Self { label: pattern.folded(), id: pattern }
     }
 
-    /// An absent id or label matches nothing.
+    /// Whether the id or the label matches. An absent one does not.
     pub(crate) fn matches(&self, id: Option<&str>, label: Option<&str>) -> bool {
         id.is_some_and(|id| self.id.matches(id))
             || label.is_some_and(|label| self.label.matches(&text::fold(label)))
     }
 }
 
-/// A record as it is named in a query: by id, label or `TYPE/ID`.
+/// The name of a record in a query: an id, a label or `TYPE/ID`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TargetPattern {
     pub name: NamePattern,
-    /// Type and id, when there is a slash.
+    /// The patterns of the type and the id, where the name has a slash.
     pub type_and_id: Option<(Pattern, Pattern)>,
 }
 
@@ -163,7 +164,7 @@ impl TargetPattern {
         Self { type_and_id: pattern.split_at_slash(), name: NamePattern::new(pattern) }
     }
 
-    /// `TYPE/*` is every record of the type, one without an id too.
+    /// Whether a record matches. `TYPE/*` matches every record of the type, also without an id.
     pub(crate) fn matches(
         &self,
         kind: Option<&str>,
@@ -171,9 +172,9 @@ impl TargetPattern {
         label: Option<&str>,
     ) -> bool {
         let as_parts = || match (&self.type_and_id, kind) {
-            (Some((of_kind, of_id)), Some(kind)) => {
-                of_kind.matches(kind)
-                    && id.map_or(of_id.matches_everything(), |id| of_id.matches(id))
+            (Some((kind_pattern, id_pattern)), Some(kind)) => {
+                kind_pattern.matches(kind)
+                    && id.map_or(id_pattern.matches_everything(), |id| id_pattern.matches(id))
             }
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! Events and queries for tests, the stores' too.
+//! Samples of events and queries, for the tests of this module and of the stores.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) fn some_text(text: &str) -> Option<Arc<str>> {
     Some(Arc::from(text))
 }
 
-/// An event with a value in every field that a query can ask for.
+/// Returns an event with a value in every field that a query can name.
 pub(crate) fn full_event() -> Event {
     let party = |id: &str, label: &str| {
         Some(Arc::new(Party { id: Some(id.to_owned()), label: Some(label.to_owned()) }))
@@ -75,7 +75,7 @@ pub(crate) fn full_event() -> Event {
     }
 }
 
-/// An event with nothing but what every event has.
+/// Returns an event with the required fields alone.
 pub(crate) fn minimal_event() -> Event {
     Event {
         id: EventId(18),
@@ -98,7 +98,7 @@ pub(crate) fn minimal_event() -> Event {
     }
 }
 
-/// Texts that look alike to what compares them wrongly.
+/// Texts that a wrong comparison would confuse.
 const TEXTS: [&str; 24] = [
     "17",
     "18",
@@ -157,7 +157,7 @@ fn any_party() -> impl Strategy<Value = Option<Arc<Party>>> {
     })
 }
 
-/// Times that collide, of all signs and sizes.
+/// Generates times of all signs and sizes, often equal ones.
 pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![
         6 => (-3_i64..4).prop_map(|hours| NOW.as_nanos() + hours * HOUR),
@@ -167,7 +167,7 @@ pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
     .prop_map(Timestamp::from_nanos)
 }
 
-/// An event with few distinct values. Its id, hash and `event_id` are the store's to give.
+/// Generates events with few distinct values. The store sets their id, hash and `event_id`.
 pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     let by = select(&TEXTS[..]).prop_map(Arc::from);
     let who = (any_party(), prop::option::weighted(0.2, any_party()), any_time(), by);
@@ -209,7 +209,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
     })
 }
 
-/// A piece of text as a query writes it, perhaps with stars in and about it.
+/// Generates text as a query writes it, some of it with stars.
 fn any_value() -> impl Strategy<Value = String> {
     let quoted = |text: &str| Pattern::literal(text).to_string();
     let text = select(&TEXTS[..]);
@@ -286,7 +286,7 @@ fn any_term() -> impl Strategy<Value = String> {
         .prop_map(|(negated, term)| format!("{}{term}", if negated { "-" } else { "" }))
 }
 
-/// A query that parses and finds something now and then.
+/// Generates queries that parse and that match some of the events.
 pub(crate) fn any_query() -> impl Strategy<Value = String> {
     prop::collection::vec(any_term(), 0..4).prop_map(|terms| terms.join(" "))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Clock;
@@ -19,11 +20,12 @@ use crate::query::samples::full_event;
 use crate::query::samples::minimal_event;
 use crate::query::samples::some_text;
 use crate::query::samples::try_parse;
+use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
 fn parse(text: &str) -> Query {
-    try_parse(text).unwrap_or_else(|told| panic!("{told}"))
+    try_parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn parse_flags(flags: &[(&str, &str)]) -> Query {
@@ -276,6 +278,23 @@ fn joined_queries_must_both_hold() {
     assert_eq!(
         parse("a since:today").describe(|at| at.as_nanos().to_string()),
         "a since 1795132800000000000"
+    );
+}
+
+#[test]
+fn queries_of_values_equal_those_of_text() {
+    let (since, until) = (NOW.saturating_sub(Span::from_seconds(60)), NOW);
+    for (query, text) in [
+        (Query::between(since, until), format!("since:{since} until:{until}")),
+        (Query::for_action("User.Edit"), "action:\"User.Edit\"".to_owned()),
+        (Query::for_action("a*b"), "action:\"a*b\"".to_owned()),
+        (Query::up_to(EventId(17)), "id:1-17".to_owned()),
+    ] {
+        assert_eq!(query, parse(&text), "{text}");
+    }
+    assert_eq!(
+        parse("actor:17 days:3").with_time_range(since, until),
+        parse("actor:17").and(Query::between(since, until))
     );
 }
 

@@ -1,4 +1,4 @@
-//! Values that are no plain text: levels and numbers with their ranges, and addresses.
+//! Values of queries other than text: ranges of numbers and severities, sources, and addresses.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,10 +9,11 @@ use std::ops::RangeInclusive;
 use crate::event::EventId;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::query::error;
 use crate::query::pattern::Pattern;
 use crate::text;
 
-/// A range of an ordered value, both ends included.
+/// A range of values, including both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ValueRange<T> {
     pub from: T,
@@ -25,11 +26,11 @@ impl<T: Copy + PartialOrd> ValueRange<T> {
     }
 }
 
-/// A value that has ranges in queries.
+/// A value of which a query can name a range.
 pub(super) trait RangeValue: Copy + PartialOrd + fmt::Display + 'static {
     const LEAST: Self;
     const GREATEST: Self;
-    /// With its article and examples, for messages.
+    /// A noun with its article and examples, for messages.
     const DESCRIPTION: &'static str;
 
     fn parse_value(text: &str) -> Option<Self>;
@@ -101,18 +102,17 @@ fn digits(text: &str) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())).then_some(text)
 }
 
-/// Why a range does not read, and the part of it that is to blame.
+/// The error of a range: the part that is wrong, and the reason.
 pub(super) type RangeError<'a> = (&'a str, String);
 
-/// Reads `5`, `5-9`, `>=5`, `>5`, `<=5` and `<5`; `alone` says what a value by itself stands for.
+/// Parses `5`, `5-9`, `>=5`, `>5`, `<=5` and `<5`. `alone` returns the range of a single value.
 pub(super) fn parse_range<T: RangeValue>(
     text: &str,
     alone: impl Fn(T) -> ValueRange<T>,
 ) -> Result<ValueRange<T>, RangeError<'_>> {
     let read = |part| {
-        T::parse_value(part).ok_or_else(|| {
-            (part, format!("{} is not {}", super::error::quoted(part), T::DESCRIPTION))
-        })
+        T::parse_value(part)
+            .ok_or_else(|| (part, format!("{} is not {}", error::quoted(part), T::DESCRIPTION)))
     };
     let none = |side, limit: T| (text, format!("nothing is {side} {limit}"));
     if let Some(value) = text.strip_prefix(">=") {
@@ -133,7 +133,7 @@ pub(super) fn parse_range<T: RangeValue>(
         Some((from, to)) if !from.is_empty() => {
             let (from, to) = (read(from)?, read(to)?);
             if from > to {
-                return Err((text, format!("{} runs backwards", super::error::quoted(text))));
+                return Err((text, format!("{} runs backwards", error::quoted(text))));
             }
             Ok(ValueRange { from, to })
         }
@@ -141,27 +141,27 @@ pub(super) fn parse_range<T: RangeValue>(
     }
 }
 
-/// Reads a range of statuses, `4xx` and `50x` too, and any other pattern of digits and stars.
+/// Parses a range of statuses, a class like `4xx` or `50x`, or a pattern of digits and stars.
 pub(super) fn parse_statuses<'a>(
     text: &'a str,
     pattern: &Pattern,
 ) -> Result<Vec<ValueRange<u16>>, RangeError<'a>> {
     let class = text.trim_end_matches(['x', 'X']);
-    let wild = if pattern.as_literal().is_none() {
+    let status_pattern = if pattern.as_literal().is_none() {
         Some(pattern.clone())
     } else if class.len() < text.len() && text.len() == 3 {
-        // Three characters in all, so that a star stands for what the x's do.
+        // Three characters in all, so that a star matches the same statuses as the x's.
         Some(Pattern::glob(&format!("{class}*")))
     } else {
         None
     };
-    let Some(wild) = wild else {
+    let Some(status_pattern) = status_pattern else {
         return parse_range(text, |status| ValueRange { from: status, to: status })
             .map(|range| vec![range]);
     };
     let mut ranges: Vec<ValueRange<u16>> = Vec::new();
     for status in u16::LEAST..=u16::GREATEST {
-        if !wild.matches(&status.to_string()) {
+        if !status_pattern.matches(&status.to_string()) {
             continue;
         }
         match ranges.last_mut() {
@@ -170,26 +170,26 @@ pub(super) fn parse_statuses<'a>(
         }
     }
     if ranges.is_empty() {
-        return Err((text, format!("{} is not {}", super::error::quoted(text), u16::DESCRIPTION)));
+        return Err((text, format!("{} is not {}", error::quoted(text), u16::DESCRIPTION)));
     }
     Ok(ranges)
 }
 
-/// The sources that a name or pattern names, in any case.
+/// Returns the sources whose names match, in any case.
 pub(super) fn matching_sources(pattern: &Pattern) -> Vec<Source> {
     let folded = pattern.folded();
     Source::ALL.into_iter().filter(|source| folded.matches(source.name())).collect()
 }
 
-/// The levels that a severity stands for: itself and above.
+/// Returns the range of a severity and all above it.
 pub(super) fn at_least(level: Severity) -> ValueRange<Severity> {
     ValueRange { from: level, to: Severity::GREATEST }
 }
 
-/// Addresses: a range of one family, or a pattern of their text.
+/// A set of addresses: a range of one family, or a pattern for their text.
 ///
-/// An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) is the host that the IPv4 address is, and
-/// matches where either form does.
+/// An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) is the same host as the IPv4 address, so ranges
+/// treat both forms alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddressSet {
     V4(ValueRange<u32>),
@@ -198,10 +198,10 @@ pub(crate) enum AddressSet {
 }
 
 impl AddressSet {
-    /// Reads `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1-192.0.2.9`, and `192.0.2.*`.
+    /// Parses `192.0.2.1`, `192.0.2.0/24`, `192.0.2.1-192.0.2.9` or `192.0.2.*`.
     pub(super) fn parse(text: &str, pattern: &Pattern) -> Option<Self> {
         if pattern.as_literal().is_none() {
-            // Addresses are kept in the form of RFC 5952, which is in lower case.
+            // The log keeps addresses in the form of RFC 5952, which is in lower case.
             return Some(Self::Pattern(pattern.folded()));
         }
         if let Some((address, length)) = text.split_once('/') {
@@ -233,7 +233,7 @@ impl AddressSet {
         }
     }
 
-    /// Whether the address, as text, is among them.
+    /// Whether the set contains an address, given as text.
     pub(crate) fn contains(&self, address: &str) -> bool {
         match self {
             Self::Pattern(pattern) => pattern.matches(address),
@@ -281,7 +281,7 @@ impl fmt::Display for AddressSet {
     }
 }
 
-/// What an event may be besides what its fields say.
+/// A property of events that several fields decide, for `is:`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventProperty {
     Impersonated,

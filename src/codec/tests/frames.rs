@@ -1,13 +1,21 @@
-//! How input is split into records, and what is told of what is none.
+//! The splitting of input into records, and the errors of input that is none.
 
 use proptest::prelude::*;
 
-use super::{OwnedStep, decode_all, describe_steps, events, outcomes, outcomes_as};
 use crate::codec::DecodeOptions;
 use crate::codec::DecodeOutcome;
 use crate::codec::EventFormat;
 use crate::codec::InputPosition;
-use crate::codec::frame::{Frame, Framer, MAX_RECORD_BYTES, Splitter};
+use crate::codec::frame::Frame;
+use crate::codec::frame::Framer;
+use crate::codec::frame::MAX_RECORD_BYTES;
+use crate::codec::frame::Splitter;
+use crate::codec::tests::OwnedStep;
+use crate::codec::tests::decode_all;
+use crate::codec::tests::describe_steps;
+use crate::codec::tests::events;
+use crate::codec::tests::outcomes;
+use crate::codec::tests::outcomes_as;
 
 fn owned(told: &[(u64, &str)]) -> Vec<(u64, String)> {
     told.iter().map(|(line, what)| (*line, (*what).to_owned())).collect()
@@ -130,14 +138,14 @@ fn utf_16_is_refused_as_a_whole() {
 
 #[test]
 fn a_header_must_name_actions_and_nothing_twice() {
-    for (input, why) in [
+    for (input, reason) in [
         (&b"title,user\nx,y\n"[..], "no column of the header is action"),
         (b"action,title,action\nx,y,z\n", "column \"action\" stands in the header twice"),
         (b"action,\"title", "a quote begins here and does not end"),
     ] {
         let told = outcomes_as(input, EventFormat::Csv);
-        assert_eq!(told, owned(&[(1, &format!("unreadable: {why}"))]));
-        // Nothing of it is lost: whoever keeps rejects gets all of it.
+        assert_eq!(told, owned(&[(1, &format!("unreadable: {reason}"))]));
+        // Nothing is lost: a file of rejects has the whole record.
         let bytes: Vec<u8> = decode_all(
             input,
             DecodeOptions { format: Some(EventFormat::Csv), ..DecodeOptions::default() },
@@ -288,8 +296,7 @@ fn reading_goes_on_where_it_was_left() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    /// The `csv` crate, given the whole input at once, sees the same rows as when it is given one
-    /// record after the other.
+    /// The `csv` crate reads the same rows from the whole input as from one record after another.
     #[test]
     fn rows_are_those_of_the_csv_crate(input in "[ab,\"\r\n ]{0,40}", step in 1_usize..5) {
         let mut rows = Vec::new();
@@ -321,7 +328,7 @@ proptest! {
         let cells = |rows: &[csv::StringRecord]| -> Vec<Vec<String>> {
             rows.iter()
                 .map(|row| row.iter().map(str::to_owned).collect::<Vec<_>>())
-                // A line of blanks is no row here.
+                // The framer skips a line of blanks.
                 .filter(|row| row.len() > 1 || !row[0].trim_ascii().is_empty())
                 .collect()
         };

@@ -1,8 +1,8 @@
 //! Mirror lines that others wrote.
 
-use super::outcomes_as;
 use crate::codec::EventFormat;
 use crate::codec::mirror_line;
+use crate::codec::tests::outcomes_as;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;

@@ -1,4 +1,4 @@
-//! What holds for every format: what is encoded comes back, however the input arrives.
+//! The properties of every format: a decoded event equals the encoded one, however the input arrives.
 
 mod frames;
 mod lines;
@@ -83,7 +83,7 @@ fn events(input: &[u8], reading: DecodeOptions) -> Vec<NewEvent> {
         .collect()
 }
 
-/// What is told of an input: `LINE` and the action, or the reason.
+/// Returns the line of each outcome of an input, with the action or the reason.
 fn outcomes(input: &[u8], reading: DecodeOptions) -> Vec<(u64, String)> {
     let told = decode_all(input, reading, 1 << 20);
     for step in [1, 7] {
@@ -386,7 +386,7 @@ proptest! {
             let written = &written[..cut.index(written.len() + 1)];
             let seen = decode_all(written, reading, 1 << 20);
             prop_assert_eq!(&decode_all(written, reading, step), &seen);
-            // What was cut off in the middle is never taken for a whole.
+            // A record that was cut in the middle is never taken for a complete one.
             for seen in &seen {
                 let is_refused = matches!(
                     seen,

@@ -1,13 +1,20 @@
-//! Servers that say what a test tells them to, for the transports to talk to.
+//! Servers for the tests of the transports. A test prepares their answers.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex};
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-/// What is done once a request, or a letter, is there.
+/// The reaction of a server to a request or a mail.
 #[derive(Clone, Debug)]
 pub(super) enum FakeReply {
     Text(String),

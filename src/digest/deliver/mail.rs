@@ -1,33 +1,39 @@
 //! A mail as plain data, and as the message that SMTP and `sendmail` carry.
 //!
-//! Whatever stands in the fields, the message has the headers named here and no others: addresses
-//! are checked when they are read, and the texts of headers have their control characters taken out
-//! before `lettre` encodes and folds them.
+//! A message has the headers named here and no others, whatever is in the fields: addresses are checked
+//! when they are parsed, and control characters are removed from header texts before `lettre` encodes
+//! and folds them.
 
 use std::fmt;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
+use std::time::UNIX_EPOCH;
 
 use lettre::Message;
 use lettre::address::Address;
-use lettre::message::header::{
-    ContentTransferEncoding, ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0,
-};
-use lettre::message::{Body, MultiPart, SinglePart};
+use lettre::message::Body;
+use lettre::message::MultiPart;
+use lettre::message::SinglePart;
+use lettre::message::header::ContentTransferEncoding;
+use lettre::message::header::ContentType;
+use lettre::message::header::HeaderName;
+use lettre::message::header::HeaderValue;
+use lettre::message::header::MIME_VERSION_1_0;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 use crate::time::Timestamp;
 
-/// The header by which a mail that came twice can be told.
+/// The header that identifies both copies of a mail that came twice.
 pub(super) const WINDOW_HEADER: &str = "X-Activity-Window";
-/// Keeps notes of absence from answering (RFC 3834).
+/// The header that keeps vacation programs from answering (RFC 3834).
 pub(super) const AUTO_SUBMITTED_HEADER: &str = "Auto-Submitted";
 pub(super) const AUTO_GENERATED: &str = "auto-generated";
 
 /// The longest subject in characters; mail programs show less.
 const MAX_SUBJECT_CHARS: usize = 200;
 const NO_SUBJECT: &str = "(no subject)";
-/// The longest header of a text of ours, far below the 998 characters of a line.
+/// The longest token of a header, far below the 998 characters of a line.
 const MAX_TOKEN_CHARS: usize = 200;
 
 /// A sender or recipient.
@@ -38,15 +44,15 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Reads `alice@example.org`, `Alice <alice@example.org>` or `"Liddell, A." <alice@example.org>`.
+    /// Parses `alice@example.org`, `Alice <alice@example.org>` or `"Liddell, A." <alice@example.org>`.
     ///
     /// # Errors
     ///
     /// [`Exit::Config`] with the text and what is wrong with it.
     pub(crate) fn parse(text: &str) -> Result<Self, Failure> {
-        Self::parse_parts(text.trim()).map_err(|why| {
+        Self::parse_parts(text.trim()).map_err(|reason| {
             let quoted = text::escape(text);
-            Failure::new(Exit::Config, format!("\"{quoted}\" is no mail address: {why}"))
+            Failure::new(Exit::Config, format!("\"{quoted}\" is no mail address: {reason}"))
         })
     }
 
@@ -61,9 +67,9 @@ impl Mailbox {
             }
             None => (None, text),
         };
-        // Anything else is legal and meant by nobody, or not taken by every server.
-        let plain = |c: char| c.is_ascii_graphic() && !"<>\"\\,;:()".contains(c);
-        if !address.chars().all(plain) {
+        // Other characters are legal, but nobody means them or some servers refuse them.
+        let is_allowed = |c: char| c.is_ascii_graphic() && !"<>\"\\,;:()".contains(c);
+        if !address.chars().all(is_allowed) {
             return Err("the address may hold ASCII letters, digits and the usual marks");
         }
         let address = address.parse().map_err(|_| "it should read like name@example.org")?;
@@ -89,14 +95,14 @@ impl Mailbox {
     }
 }
 
-/// The address alone: what a line of the log has room for.
+/// Writes the address alone, which fits in a line of the log.
 impl fmt::Display for Mailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.address())
     }
 }
 
-/// The name in front of an address, in quotes or not.
+/// Returns the name in front of an address, without its quotes.
 fn unquote(name: &str) -> Result<Option<String>, &'static str> {
     if name.is_empty() {
         return Ok(None);
@@ -126,27 +132,27 @@ fn unquote(name: &str) -> Result<Option<String>, &'static str> {
 pub(crate) struct Mail {
     pub from: Mailbox,
     pub to: Vec<Mailbox>,
-    /// As a template made it: it is cleaned and cut here.
+    /// The subject as the template made it. [`Mail::subject_line`] cleans and cuts it.
     pub subject: String,
     pub text: String,
     pub html: Option<String>,
-    /// The own id of the window: a mail that came twice has it twice.
+    /// The id of the window, which both copies of a mail that came twice carry.
     pub window_id: String,
-    /// The same over all tries; see [`Mail::new_message_id`].
+    /// The Message-ID, the same in all attempts; see [`Mail::new_message_id`].
     pub message_id: String,
 }
 
 impl Mail {
-    /// Returns a Message-ID that no other mail has, when nothing else is called `unique`.
+    /// Returns a Message-ID. It is unique if `unique` is used for no other mail.
     pub(crate) fn new_message_id(unique: &str, from: &Mailbox) -> String {
         format!("<{}@{}>", header_token(unique), from.domain())
     }
 
-    /// The subject on one line: a label that holds a line feed and a header is text as any other.
+    /// Returns the subject on one line. A line feed in it cannot begin another header.
     pub(super) fn subject_line(&self) -> String {
         let plain: String =
             self.subject.chars().map(|c| if is_line_break(c) { ' ' } else { c }).collect();
-        // Only what was encoded here is to be decoded by whoever shows it.
+        // Mail programs must decode only what is encoded here.
         let plain = plain.replace("=?", "= ?");
         let plain = plain.trim();
         if plain.is_empty() {
@@ -163,20 +169,20 @@ impl Mail {
         header_token(&self.window_id)
     }
 
-    /// Each recipient once: a service refuses a mail that names one twice.
+    /// Returns each recipient once, because services refuse a mail that names one twice.
     pub(super) fn unique_recipients(&self) -> Vec<&Mailbox> {
-        let mut each: Vec<&Mailbox> = Vec::with_capacity(self.to.len());
+        let mut unique: Vec<&Mailbox> = Vec::with_capacity(self.to.len());
         for mailbox in &self.to {
-            let same = |known: &&Mailbox| known.address().eq_ignore_ascii_case(mailbox.address());
-            if !each.iter().any(same) {
-                each.push(mailbox);
+            let same = |other: &&Mailbox| other.address().eq_ignore_ascii_case(mailbox.address());
+            if !unique.iter().any(same) {
+                unique.push(mailbox);
             }
         }
-        each
+        unique
     }
 }
 
-/// A mail made ready for SMTP or `sendmail`: the same bytes in every try.
+/// A mail encoded for SMTP or `sendmail`. Its bytes are the same in every attempt.
 #[derive(Clone, Debug)]
 pub(super) struct EncodedMail {
     pub message_id: String,
@@ -221,7 +227,7 @@ impl EncodedMail {
     }
 }
 
-/// Quoted-printable whatever it holds: no line is too long for a server, and nothing but ASCII.
+/// Returns a part in quoted-printable, so that all is ASCII and no line is too long for a server.
 fn text_part(kind: ContentType, text: &str) -> SinglePart {
     let body = Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
         .expect("quoted-printable takes any text");
@@ -232,7 +238,7 @@ fn raw_header(name: &'static str, value: String) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
 }
 
-/// Takes out what would end a token of a header: all but visible ASCII, brackets too.
+/// Returns the characters that a token of a header may have: visible ASCII without angle brackets.
 fn header_token(text: &str) -> String {
     text.chars()
         .filter(|c| c.is_ascii_graphic() && !"<>".contains(*c))
@@ -240,7 +246,7 @@ fn header_token(text: &str) -> String {
         .collect()
 }
 
-/// C0, C1, and what some mail programs take for the end of a line.
+/// Whether a character is a control character or ends a line in some mail programs.
 fn is_line_break(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
@@ -312,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused_by_name() {
+    fn an_invalid_address_is_refused_and_quoted() {
         for text in [
             "",
             "ops",

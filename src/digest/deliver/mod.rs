@@ -1,13 +1,12 @@
 //! Sends a mail: through SendGrid, SMTP or `sendmail`.
 //!
-//! [`deliver`] tries as often as the [`RetryPolicy`] say, waits between the tries, and returns what became
-//! of the mail as data. Inputs are plain: which transport, whose key and how often comes from the
-//! settings, what is in the mail from the page, and the outcome is recorded and told by the caller.
+//! [`deliver`] makes as many attempts as the [`RetryPolicy`] allows, waits between them, and returns the
+//! result as data. The settings decide the transport, the key and the policy; the caller records and
+//! reports the result.
 //!
-//! A mail may arrive twice, when it was sent and no answer came; then the [`Delivery`] says so, and
-//! both copies carry the window's id (`X-Activity-Window`). It never arrives other than as told: no
-//! field can add a header or a recipient. No key or password is in an outcome, even if the service
-//! echoes it.
+//! A mail may arrive twice, where it was sent and no answer came. Then the [`Delivery`] says so, and
+//! both copies carry the id of the window (`X-Activity-Window`). No field of a mail can add a header or
+//! a recipient. No result contains a key or a password, even if the service echoes it.
 
 mod mail;
 mod sendgrid;
@@ -22,28 +21,31 @@ mod tests;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use lettre::address::Address;
 
-use crate::failure::{Exit, Failure};
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::http::Timeouts;
 use crate::retry;
 use crate::text;
 use crate::time::Timestamp;
 
-use mail::EncodedMail;
+use crate::digest::deliver::mail::EncodedMail;
 
-pub(crate) use mail::{Mail, Mailbox};
-pub(crate) use sendgrid::SendGrid;
-pub(crate) use sendmail::Sendmail;
-pub(crate) use smtp::Smtp;
+pub(crate) use crate::digest::deliver::mail::Mail;
+pub(crate) use crate::digest::deliver::mail::Mailbox;
+pub(crate) use crate::digest::deliver::sendgrid::SendGrid;
+pub(crate) use crate::digest::deliver::sendmail::Sendmail;
+pub(crate) use crate::digest::deliver::smtp::Smtp;
 
 /// The longest text of a service that is passed on, in columns.
 const MAX_FOREIGN_COLUMNS: usize = 300;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The way a mail goes.
+/// The service or command that takes a mail.
 #[derive(Clone, Debug)]
 pub(crate) enum Transport {
     SendGrid(SendGrid),
@@ -52,7 +54,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Returns the name that the config has for it.
+    /// Returns the name of the transport in the config.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::SendGrid(_) => "sendgrid",
@@ -62,14 +64,14 @@ impl Transport {
     }
 }
 
-/// How often a send is tried and how long it may take.
+/// The limits on the attempts to send a mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryPolicy {
-    /// Tries in all; none counts as one.
+    /// The number of attempts in all; 0 counts as 1.
     pub attempts: u32,
-    /// The wait before the second try, which doubles.
+    /// The wait before the second attempt. It doubles from attempt to attempt.
     pub first_wait: Duration,
-    /// The time-outs of one try.
+    /// The time-outs of one attempt.
     pub timeouts: Timeouts,
 }
 
@@ -86,14 +88,14 @@ impl Default for RetryPolicy {
 /// A mail that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
-    /// What the service answered: `202`, `250`, or the exit code of the command.
+    /// The status of the service: `202`, `250`, or the exit code of the command.
     pub status: String,
-    /// The service's own id of the mail, or else the mail's.
+    /// The id that the service gave the mail, or else the id of the mail itself.
     pub message_id: Option<String>,
     pub attempts: u32,
-    /// Whether an earlier try may have sent it too.
+    /// Whether an earlier attempt may have sent it too.
     pub maybe_duplicate: bool,
-    /// Recipients that the service did not take, each with its answer; never all of them.
+    /// The recipients that the service refused, each with its reason; never all of them.
     pub refused: Vec<RefusedRecipient>,
 }
 
@@ -107,14 +109,15 @@ pub(crate) struct RefusedRecipient {
 /// A mail that was not sent, as far as is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeliveryFailure {
-    /// [`Exit::TryAgain`], or [`Exit::Unavailable`] when another try is no use; [`Exit::Config`].
+    /// [`Exit::TryAgain`] where another attempt may help; [`Exit::Unavailable`] or [`Exit::Config`]
+    /// where it would not.
     pub exit: Exit,
-    /// What the service answered, or why there was no answer: one line, escaped.
+    /// The answer of the service, or why there is none: one line, escaped.
     pub error: String,
-    /// The service's status, if it had one.
+    /// The status of the service, if it answered.
     pub status: Option<String>,
     pub attempts: u32,
-    /// Whether a try got no answer, so that the mail may have gone out all the same.
+    /// Whether an attempt got no answer, so that the mail may have been sent all the same.
     pub maybe_sent: bool,
 }
 
@@ -139,11 +142,14 @@ impl From<DeliveryFailure> for Failure {
     }
 }
 
-/// Sends the mail. `now` is when that began; `pause` waits between the tries.
+/// Sends the mail. `now` is the beginning; `pause` waits between the attempts.
+///
+/// # Errors
+/// The mail was not sent, as far as is known.
 pub(crate) fn deliver(
     transport: &Transport,
     mail: &Mail,
-    terms: &RetryPolicy,
+    policy: &RetryPolicy,
     now: Timestamp,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<Delivery, DeliveryFailure> {
@@ -158,48 +164,50 @@ pub(crate) fn deliver(
     };
     match transport {
         Transport::SendGrid(sendgrid) => {
-            let request = sendgrid.request_body(mail);
-            let client = sendgrid.client(terms.timeouts);
-            deliver_with_retries(terms, &[], pause, &mut |_| {
-                sendgrid.attempt(&client, &request, seconds())
+            let body = sendgrid.request_body(mail);
+            let client = sendgrid.client(policy.timeouts);
+            deliver_with_retries(policy, &[], pause, &mut |_| {
+                sendgrid.attempt(&client, &body, seconds())
             })
         }
         Transport::Smtp(smtp) => {
-            let letter = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
-            deliver_with_retries(terms, &letter.to, pause, &mut |to| {
-                smtp.attempt(&letter, to, terms.timeouts)
+            let encoded = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
+            deliver_with_retries(policy, &encoded.to, pause, &mut |to| {
+                smtp.attempt(&encoded, to, policy.timeouts)
             })
         }
         Transport::Sendmail(sendmail) => {
-            let letter = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
-            deliver_with_retries(terms, &[], pause, &mut |_| {
-                sendmail.attempt(&letter, terms.timeouts.total)
+            let encoded = EncodedMail::new(mail, now).map_err(DeliveryFailure::without_attempt)?;
+            deliver_with_retries(policy, &[], pause, &mut |_| {
+                sendmail.attempt(&encoded, policy.timeouts.total)
             })
         }
     }
 }
 
-/// What became of one try.
+/// The result of one attempt.
 #[derive(Debug)]
 enum AttemptResult {
     Sent(AcceptedMail),
-    /// Another try may help.
+    /// Another attempt may help.
     TemporaryFailure(AttemptFailure),
-    /// It would not.
+    /// Another attempt would not help.
     PermanentFailure(Exit, AttemptFailure),
 }
 
 impl AttemptResult {
-    /// Says whom a refusal is about.
+    /// Puts the recipient in front of the reason.
     fn for_recipient(self, address: &Address) -> Self {
-        let about = |trouble: AttemptFailure| AttemptFailure {
-            reason: format!("{address}: {}", trouble.reason),
-            ..trouble
+        let with_address = |failure: AttemptFailure| AttemptFailure {
+            reason: format!("{address}: {}", failure.reason),
+            ..failure
         };
         match self {
             Self::Sent(sent) => Self::Sent(sent),
-            Self::TemporaryFailure(trouble) => Self::TemporaryFailure(about(trouble)),
-            Self::PermanentFailure(exit, trouble) => Self::PermanentFailure(exit, about(trouble)),
+            Self::TemporaryFailure(failure) => Self::TemporaryFailure(with_address(failure)),
+            Self::PermanentFailure(exit, failure) => {
+                Self::PermanentFailure(exit, with_address(failure))
+            }
         }
     }
 }
@@ -208,9 +216,9 @@ impl AttemptResult {
 struct AcceptedMail {
     status: String,
     message_id: Option<String>,
-    /// Recipients turned away for good.
+    /// The recipients that are refused for good.
     refused: Vec<RefusedRecipient>,
-    /// Recipients turned away for now: the next try is for them alone.
+    /// The recipients that are refused for now. The next attempt is for them alone.
     deferred: Vec<(Address, String)>,
 }
 
@@ -218,14 +226,14 @@ struct AcceptedMail {
 struct AttemptFailure {
     reason: String,
     status: Option<String>,
-    /// The wait that the service asked for.
+    /// The wait that the service asks for.
     retry_after: Option<Duration>,
-    /// Whether the mail may have been taken.
+    /// Whether the service may have taken the mail.
     maybe_sent: bool,
 }
 
 impl DeliveryFailure {
-    /// A mail that no try was made for.
+    /// Returns the failure of a mail for which no attempt was made.
     fn without_attempt(failure: Failure) -> Self {
         Self {
             exit: failure.exit,
@@ -237,67 +245,67 @@ impl DeliveryFailure {
     }
 }
 
-/// Tries until the mail is sent to everyone in `to`, or refused, or the tries are used up.
+/// Makes attempts until the mail is sent to everyone in `to`, or is refused, or no attempt is left.
 fn deliver_with_retries(
-    terms: &RetryPolicy,
+    policy: &RetryPolicy,
     to: &[Address],
     pause: &mut dyn FnMut(Duration),
     attempt: &mut dyn FnMut(&[Address]) -> AttemptResult,
 ) -> Result<Delivery, DeliveryFailure> {
     let mut to = to.to_vec();
-    let mut taken: Option<Delivery> = None;
-    let mut put_off: Vec<(Address, String)> = Vec::new();
-    let mut unclear = false;
+    let mut accepted: Option<Delivery> = None;
+    let mut deferred: Vec<(Address, String)> = Vec::new();
+    let mut maybe_sent = false;
     for count in 1.. {
-        let last = count >= terms.attempts;
-        let (exit, trouble) = match attempt(&to) {
+        let last = count >= policy.attempts;
+        let (exit, failure) = match attempt(&to) {
             AttemptResult::Sent(sent) => {
-                let delivery = taken.get_or_insert_with(|| Delivery {
+                let delivery = accepted.get_or_insert_with(|| Delivery {
                     status: sent.status,
                     message_id: sent.message_id,
                     attempts: count,
-                    maybe_duplicate: unclear,
+                    maybe_duplicate: maybe_sent,
                     refused: Vec::new(),
                 });
                 delivery.attempts = count;
-                delivery.maybe_duplicate = unclear;
+                delivery.maybe_duplicate = maybe_sent;
                 delivery.refused.extend(sent.refused);
                 to = sent.deferred.iter().map(|(address, _)| address.clone()).collect();
-                put_off = sent.deferred;
+                deferred = sent.deferred;
                 (None, AttemptFailure::default())
             }
-            AttemptResult::TemporaryFailure(trouble) => {
-                unclear |= trouble.maybe_sent;
-                (last.then_some(Exit::TryAgain), trouble)
+            AttemptResult::TemporaryFailure(failure) => {
+                maybe_sent |= failure.maybe_sent;
+                (last.then_some(Exit::TryAgain), failure)
             }
-            AttemptResult::PermanentFailure(exit, trouble) => (Some(exit), trouble),
+            AttemptResult::PermanentFailure(exit, failure) => (Some(exit), failure),
         };
-        if let Some(mut delivery) = taken.take_if(|_| put_off.is_empty() || last || exit.is_some())
+        if let Some(mut delivery) =
+            accepted.take_if(|_| deferred.is_empty() || last || exit.is_some())
         {
-            delivery.refused.extend(put_off.into_iter().map(|(address, why)| RefusedRecipient {
-                address: address.to_string(),
-                reason: sanitize(&why),
+            delivery.refused.extend(deferred.into_iter().map(|(address, reason)| {
+                RefusedRecipient { address: address.to_string(), reason: sanitize(&reason) }
             }));
             return Ok(delivery);
         }
         if let Some(exit) = exit {
             return Err(DeliveryFailure {
                 exit,
-                error: trouble.reason,
-                status: trouble.status,
+                error: failure.reason,
+                status: failure.status,
                 attempts: count,
-                maybe_sent: unclear,
+                maybe_sent,
             });
         }
         let noise = RandomState::new().hash_one(count);
         pause(
-            trouble.retry_after.unwrap_or_else(|| retry::backoff(terms.first_wait, count, noise)),
+            failure.retry_after.unwrap_or_else(|| retry::backoff(policy.first_wait, count, noise)),
         );
     }
     unreachable!("the last try returns")
 }
 
-/// Foreign text as it may stand in a line: escaped and cut.
-fn sanitize(foreign: &str) -> String {
-    text::truncate(&text::escape(foreign.trim()), MAX_FOREIGN_COLUMNS).into_owned()
+/// Returns text of a service as a part of a line: escaped and cut.
+fn sanitize(text: &str) -> String {
+    text::truncate(&text::escape(text.trim()), MAX_FOREIGN_COLUMNS).into_owned()
 }

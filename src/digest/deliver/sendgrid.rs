@@ -1,22 +1,32 @@
-//! SendGrid's v3 API: `POST /v3/mail/send`, of which 202 alone is success.
+//! SendGrid's v3 API: `POST /v3/mail/send`, which answers 202 on success.
 //!
-//! It has no key to make a repeat harmless, so the mail carries the window's id, as an argument in
-//! the events of SendGrid and as a header in the mail itself. Links are left as they are and no
-//! picture that tells who reads is added.
+//! The API has no idempotency key, so the mail carries the id of the window, as an argument in the
+//! events of SendGrid and as a header in the mail itself. Tracking of clicks and of opened mails is off.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::mail::{AUTO_GENERATED, AUTO_SUBMITTED_HEADER, Mail, Mailbox, WINDOW_HEADER};
-use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
-use crate::failure::{Exit, Failure};
-use crate::http::{Client, Endpoint, Response, Timeouts};
+use crate::digest::deliver::AcceptedMail;
+use crate::digest::deliver::AttemptFailure;
+use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::mail::AUTO_GENERATED;
+use crate::digest::deliver::mail::AUTO_SUBMITTED_HEADER;
+use crate::digest::deliver::mail::Mail;
+use crate::digest::deliver::mail::Mailbox;
+use crate::digest::deliver::mail::WINDOW_HEADER;
+use crate::digest::deliver::sanitize;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::http::Client;
+use crate::http::Endpoint;
+use crate::http::Response;
+use crate::http::Timeouts;
 use crate::secret::Secret;
 use crate::text;
 
 const SEND_PATH: &str = "v3/mail/send";
-/// The longest id of theirs that is kept.
+/// The longest of SendGrid's ids that is kept.
 const MAX_ID_CHARS: usize = 200;
 
 /// An account at SendGrid.
@@ -32,7 +42,7 @@ struct SendGridRequest<'a> {
     personalizations: [Personalization<'a>; 1],
     from: SendGridAddress<'a>,
     subject: String,
-    /// Text before HTML: other orders are refused.
+    /// Text before HTML, because SendGrid refuses other orders.
     content: Vec<SendGridContent<'a>>,
     headers: BTreeMap<&'static str, String>,
     tracking_settings: TrackingSettings,
@@ -87,10 +97,11 @@ struct OpenTracking {
 }
 
 impl SendGrid {
-    /// # Errors
+    /// Returns the account with this key.
     ///
-    /// [`Exit::Config`]: `base_url` is no address, or not encrypted and not this host; or the key
-    /// can't stand in a header.
+    /// # Errors
+    /// [`Exit::Config`]: `base_url` is no address, or neither encrypted nor on this host; or the key has
+    /// characters that a header cannot have.
     pub(crate) fn new(base_url: &str, key: Secret) -> Result<Self, Failure> {
         let wrong = |why: String| Failure::new(Exit::Config, format!("SendGrid's base_url: {why}"));
         let base = Endpoint::parse(base_url).map_err(wrong)?;
@@ -108,11 +119,11 @@ impl SendGrid {
         Ok(Self { endpoint: base.join_path(SEND_PATH), authorization, api_key: key })
     }
 
-    pub(super) fn client(&self, limits: Timeouts) -> Client {
-        Client::new(self.endpoint.clone(), limits)
+    pub(super) fn client(&self, timeouts: Timeouts) -> Client {
+        Client::new(self.endpoint.clone(), timeouts)
     }
 
-    /// The body of the request: the same in every try.
+    /// Returns the body of the request, which is the same in every attempt.
     pub(super) fn request_body(&self, mail: &Mail) -> Vec<u8> {
         let plain = SendGridContent { kind: "text/plain", value: &mail.text };
         let html = mail.html.as_ref().map(|value| SendGridContent { kind: "text/html", value });
@@ -136,48 +147,48 @@ impl SendGrid {
         serde_json::to_vec(&request).expect("texts and lists are JSON")
     }
 
-    /// One try at `now`, in seconds since 1970.
-    pub(super) fn attempt(&self, client: &Client, request: &[u8], now: i64) -> AttemptResult {
+    /// Makes one attempt. `now` is in seconds since 1970.
+    pub(super) fn attempt(&self, client: &Client, body: &[u8], now: i64) -> AttemptResult {
         let headers =
             [("Authorization", self.authorization.reveal()), ("Content-Type", "application/json")];
-        match client.post(&headers, request) {
-            Ok(answer) => self.classify_response(answer, now),
-            Err(broken) => AttemptResult::TemporaryFailure(AttemptFailure {
-                reason: format!("{}: {}", self.endpoint.host(), self.sanitize(&broken.reason)),
-                maybe_sent: broken.fully_sent,
+        match client.post(&headers, body) {
+            Ok(response) => self.classify_response(response, now),
+            Err(error) => AttemptResult::TemporaryFailure(AttemptFailure {
+                reason: format!("{}: {}", self.endpoint.host(), self.sanitize(&error.reason)),
+                maybe_sent: error.fully_sent,
                 ..AttemptFailure::default()
             }),
         }
     }
 
-    fn classify_response(&self, answer: Response, now: i64) -> AttemptResult {
-        let status = answer.status();
+    fn classify_response(&self, response: Response, now: i64) -> AttemptResult {
+        let status = response.status();
         if status == 202 {
             return AttemptResult::Sent(AcceptedMail {
                 status: status.to_string(),
-                message_id: answer.header("X-Message-Id").map(|id| self.sanitize_id(id)),
+                message_id: response.header("X-Message-Id").map(|id| self.sanitize_id(id)),
                 ..AcceptedMail::default()
             });
         }
-        let passing = answer.is_temporary();
-        let mut trouble = AttemptFailure {
+        let is_temporary = response.is_temporary();
+        let mut failure = AttemptFailure {
             reason: format!("SendGrid answered {status}"),
             status: Some(status.to_string()),
-            retry_after: answer.retry_after(now),
-            maybe_sent: answer.is_gateway_failure(),
+            retry_after: response.retry_after(now),
+            maybe_sent: response.is_gateway_failure(),
         };
-        if answer.is_redirect() {
-            trouble.reason.push_str(", a redirect, which is not followed");
-        } else if let Some(error) = first_error(&answer.into_body()) {
-            trouble.reason.push_str(": ");
-            trouble.reason.push_str(&self.sanitize(&error));
+        if response.is_redirect() {
+            failure.reason.push_str(", a redirect, which is not followed");
+        } else if let Some(error) = first_error(&response.into_body()) {
+            failure.reason.push_str(": ");
+            failure.reason.push_str(&self.sanitize(&error));
         } else if status < 300 {
-            trouble.reason.push_str(" and not 202");
+            failure.reason.push_str(" and not 202");
         }
-        if passing {
-            AttemptResult::TemporaryFailure(trouble)
+        if is_temporary {
+            AttemptResult::TemporaryFailure(failure)
         } else {
-            AttemptResult::PermanentFailure(Exit::Unavailable, trouble)
+            AttemptResult::PermanentFailure(Exit::Unavailable, failure)
         }
     }
 
@@ -185,12 +196,12 @@ impl SendGrid {
         self.api_key.redact(id).chars().filter(char::is_ascii_graphic).take(MAX_ID_CHARS).collect()
     }
 
-    fn sanitize(&self, foreign: &str) -> String {
-        sanitize(&self.api_key.redact(foreign))
+    fn sanitize(&self, text: &str) -> String {
+        sanitize(&self.api_key.redact(text))
     }
 }
 
-/// The first message of `{"errors": [{"message": …, "field": …}, …]}`.
+/// Returns the first message of `{"errors": [{"message": …, "field": …}, …]}`.
 fn first_error(body: &[u8]) -> Option<String> {
     let body: serde_json::Value = serde_json::from_slice(body).ok()?;
     let first = body.get("errors")?.get(0)?;

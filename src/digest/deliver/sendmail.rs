@@ -1,30 +1,50 @@
-//! `sendmail`, or what stands in for it: a command that takes the letter on its standard input.
+//! `sendmail`, or a compatible command that takes the mail on its standard input.
 //!
-//! Recipients are read from the letter (`-t`), never from the arguments. The command has an empty
-//! environment but for `PATH`, so that no key goes along, and a time-out; its first line of standard
-//! error is what a failure is told with. Exit 75 (`EX_TEMPFAIL`) is worth another try, no other is.
+//! The command reads the recipients from the mail (`-t`), never from the arguments. Its environment has
+//! only `PATH`, so that no key is passed on, and its time is limited. The first line of its standard
+//! error describes a failure. Exit code 75 (`EX_TEMPFAIL`) is tried again; any other failure is final.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io;
+use std::io::Read;
+use std::io::Seek;
+use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::Pid;
+use rustix::process::PidfdFlags;
+use rustix::process::Signal;
+use rustix::process::kill_process_group;
+use rustix::process::pidfd_open;
 
-use super::mail::EncodedMail;
-use super::{AcceptedMail, AttemptFailure, AttemptResult, sanitize};
-use crate::failure::{self, Exit, Failure};
+use crate::digest::deliver::AcceptedMail;
+use crate::digest::deliver::AttemptFailure;
+use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::mail::EncodedMail;
+use crate::digest::deliver::sanitize;
+use crate::failure;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::text;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// `EX_TEMPFAIL` of `sysexits.h`.
 const EX_TEMPFAIL: i32 = 75;
-/// As much of standard error as is looked at.
+/// The number of bytes of standard error that are read.
 const MAX_STDERR_BYTES: u64 = 4096;
 
 /// A command of this host.
@@ -34,16 +54,17 @@ pub(crate) struct Sendmail {
     arguments: Vec<String>,
 }
 
-/// How a command ended.
+/// The end of a command.
 enum CommandEnd {
     Exited(ExitStatus),
     TimedOut,
 }
 
 impl Sendmail {
-    /// # Errors
+    /// Returns the transport that runs a command.
     ///
-    /// [`Exit::Config`]: there is no command.
+    /// # Errors
+    /// [`Exit::Config`]: the command is empty.
     pub(crate) fn new(command: &[String]) -> Result<Self, Failure> {
         match command.split_first() {
             Some((program, arguments)) if !program.is_empty() => {
@@ -57,68 +78,70 @@ impl Sendmail {
         &self.program
     }
 
-    pub(super) fn attempt(&self, letter: &EncodedMail, limit: Duration) -> AttemptResult {
+    pub(super) fn attempt(&self, mail: &EncodedMail, limit: Duration) -> AttemptResult {
         let program = text::escape(&self.program);
-        let trouble = |why: String| AttemptFailure {
-            reason: format!("{program} {why}"),
+        let failure = |reason: String| AttemptFailure {
+            reason: format!("{program} {reason}"),
             ..AttemptFailure::default()
         };
-        let (ended, error) = match self.run(&letter.bytes, limit) {
+        let (ended, error) = match self.run(&mail.bytes, limit) {
             Ok(ended) => ended,
             Err(error) => {
-                let why = format!("cannot be run: {}", failure::os_error_message(&error));
+                let reason = format!("cannot be run: {}", failure::os_error_message(&error));
                 return match error.kind() {
                     io::ErrorKind::NotFound
                     | io::ErrorKind::PermissionDenied
                     | io::ErrorKind::InvalidInput => {
-                        AttemptResult::PermanentFailure(Exit::Unavailable, trouble(why))
+                        AttemptResult::PermanentFailure(Exit::Unavailable, failure(reason))
                     }
-                    _ => AttemptResult::TemporaryFailure(trouble(why)),
+                    _ => AttemptResult::TemporaryFailure(failure(reason)),
                 };
             }
         };
         let status = match ended {
             CommandEnd::Exited(status) => status,
-            // It may have queued the letter before it hung.
+            // The command may have queued the mail before it hung.
             CommandEnd::TimedOut => {
-                let why = format!("did not end within {} s", limit.as_secs_f32());
+                let reason = format!("did not end within {} s", limit.as_secs_f32());
                 return AttemptResult::TemporaryFailure(AttemptFailure {
                     maybe_sent: true,
-                    ..trouble(why)
+                    ..failure(reason)
                 });
             }
         };
         if status.success() {
             return AttemptResult::Sent(AcceptedMail {
                 status: "0".to_owned(),
-                message_id: Some(letter.message_id.clone()),
+                message_id: Some(mail.message_id.clone()),
                 ..AcceptedMail::default()
             });
         }
-        let mut why = match (status.code(), status.signal()) {
+        let mut reason = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exited with {code}"),
             (None, Some(signal)) => format!("was killed by signal {signal}"),
             (None, None) => "failed".to_owned(),
         };
         if let Some(line) = error.lines().find(|line| !line.trim().is_empty()) {
-            why.push_str(": ");
-            why.push_str(&sanitize(line));
+            reason.push_str(": ");
+            reason.push_str(&sanitize(line));
         }
-        let trouble =
-            AttemptFailure { status: status.code().map(|code| code.to_string()), ..trouble(why) };
+        let failure = AttemptFailure {
+            status: status.code().map(|code| code.to_string()),
+            ..failure(reason)
+        };
         match status.code() {
-            Some(EX_TEMPFAIL) => AttemptResult::TemporaryFailure(trouble),
-            _ => AttemptResult::PermanentFailure(Exit::Unavailable, trouble),
+            Some(EX_TEMPFAIL) => AttemptResult::TemporaryFailure(failure),
+            _ => AttemptResult::PermanentFailure(Exit::Unavailable, failure),
         }
     }
 
-    /// Runs the command to its end, and returns that with the beginning of its standard error.
+    /// Runs the command to its end. Returns how it ended, and the beginning of its standard error.
     ///
-    /// The letter and the errors are files in memory: nothing can wait for the other end of a pipe,
-    /// not even a child of the command that stays behind.
-    fn run(&self, letter: &[u8], limit: Duration) -> io::Result<(CommandEnd, String)> {
+    /// The mail and the errors are files in memory. So nothing waits for the other end of a pipe, not
+    /// even for a child of the command that outlives it.
+    fn run(&self, mail: &[u8], limit: Duration) -> io::Result<(CommandEnd, String)> {
         let mut input = memory_file()?;
-        input.write_all(letter)?;
+        input.write_all(mail)?;
         input.rewind()?;
         let mut errors = memory_file()?;
         let mut command = Command::new(&self.program);
@@ -135,7 +158,7 @@ impl Sendmail {
         let ended = match wait_for_exit(&child, limit) {
             Ok(true) => CommandEnd::Exited(child.wait()?),
             waited => {
-                // It has not been waited for, so its number is still its own.
+                // The child has not been waited for, so no other process has its id.
                 let killed = kill_process_group(Pid::from_child(&child), Signal::KILL);
                 if killed.is_err() {
                     child.kill()?;
@@ -145,25 +168,25 @@ impl Sendmail {
             }
         };
         errors.rewind()?;
-        let mut told = Vec::new();
-        errors.take(MAX_STDERR_BYTES).read_to_end(&mut told)?;
-        Ok((ended, String::from_utf8_lossy(&told).into_owned()))
+        let mut output = Vec::new();
+        errors.take(MAX_STDERR_BYTES).read_to_end(&mut output)?;
+        Ok((ended, String::from_utf8_lossy(&output).into_owned()))
     }
 }
 
 fn memory_file() -> io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create("letter", MemfdFlags::CLOEXEC)?))
+    Ok(File::from(rustix::fs::memfd_create("mail", MemfdFlags::CLOEXEC)?))
 }
 
-/// Waits until the child has ended, and tells whether it has within the limit.
+/// Waits for the child. Returns whether it ended within the limit.
 fn wait_for_exit(child: &Child, limit: Duration) -> io::Result<bool> {
     let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
     let begun = Instant::now();
     loop {
         let rest = limit.saturating_sub(begun.elapsed());
         let rest = Timespec::try_from(rest).map_err(io::Error::other)?;
-        let mut ends = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)];
-        match poll(&mut ends, Some(&rest)) {
+        let mut descriptors = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)];
+        match poll(&mut descriptors, Some(&rest)) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

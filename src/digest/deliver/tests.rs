@@ -3,12 +3,17 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use std::time::Instant;
 
 use serde::Deserialize;
 
-use super::fake_servers::{FakeHttpServer, FakeReply, FakeSmtpServer, RecordedRequest, SmtpScript};
-use super::*;
+use crate::digest::deliver::fake_servers::FakeHttpServer;
+use crate::digest::deliver::fake_servers::FakeReply;
+use crate::digest::deliver::fake_servers::FakeSmtpServer;
+use crate::digest::deliver::fake_servers::RecordedRequest;
+use crate::digest::deliver::fake_servers::SmtpScript;
+use crate::digest::deliver::*;
 use crate::secret::Secret;
 
 const KEY: &str = "SG.hush-hush.0123456789";
@@ -86,8 +91,8 @@ mod sendgrid {
         FakeReply::status("202 Accepted\r\nX-Message-Id: 14c5d75ce93")
     }
 
-    /// The fields that we use, after "Mail Send" in SendGrid's v3 API reference: what else would be
-    /// in a request was not meant, or is misspelt.
+    /// The fields that we use, from "Mail Send" in SendGrid's v3 API reference. Any other field in a
+    /// request is a mistake.
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Schema {
@@ -385,7 +390,8 @@ mod sendgrid {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let plain = std::thread::spawn(move || {
-            use std::io::{Read, Write};
+            use std::io::Read;
+            use std::io::Write;
             let (mut stream, _) = listener.accept().unwrap();
             let mut heard = [0; 64];
             let length = stream.read(&mut heard).unwrap();

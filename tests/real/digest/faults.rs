@@ -1,4 +1,4 @@
-//! What is left when a digest is killed, or the disk is full: a mail, and a log that makes up for it.
+//! A digest that is killed, or runs on a full disk: the mail is sent, or the next digest covers it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -45,7 +45,7 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
         return;
     }
     let server = MailServer::start(&Sandbox::new(), "http", &[]);
-    // How often it was killed before the mail went out, and after that with and without a record.
+    // The runs killed before the mail was sent, and after it with and without a record.
     let (mut before, mut unrecorded, mut recorded) = (0, 0, 0);
     for call in ["pwrite64", "fdatasync", "fsync"] {
         for nth in 1.. {
@@ -112,10 +112,10 @@ impl FullDisk {
         let full = Self { sandbox, mount };
         full.sandbox.write("events.jsonl", events(&["auth.login", "auth.login"]));
         full.run(&["ingest", "--quiet", "events.jsonl"]).ok().done();
-        // What is in the write-ahead log could be written over without any space.
+        // A write-ahead log with old frames could be overwritten without any free space.
         let log = Log::open_to_write(&full.mount.db());
         log.sql.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        // As the program leaves them: the files beside the log stay.
+        // The files beside the log stay, as the program leaves them.
         log.sql.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         drop(log);
         let size = |name: &str| full.mount.0.join(name).metadata().unwrap().len();
@@ -127,7 +127,7 @@ impl FullDisk {
         self.sandbox.run_with_env(&db_variable(&self.mount.db()), args)
     }
 
-    /// Takes all the space that is left.
+    /// Fills the rest of the disk.
     fn fill(&self) {
         let filled = fs::write(self.mount.0.join("filler"), vec![0; 4 << 20]);
         assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
@@ -137,12 +137,12 @@ impl FullDisk {
         fs::remove_file(self.mount.0.join("filler")).unwrap();
     }
 
-    /// How the runs of digests ended, as the log remembers it.
+    /// Returns the outcomes of the digests in the log.
     fn history(&self) -> Vec<serde_json::Value> {
         self.run(&["digest", "--history", "--json"]).ok().json_lines()
     }
 
-    /// Checks the only letter that went out, and that the error names it.
+    /// Checks the only mail that was sent, and that the error names it.
     #[track_caller]
     fn assert_sent_unrecorded(&self, out: &Output, why: &str) {
         let letters = parse_letters(&self.sandbox, &self.sandbox.path("letters"));
@@ -160,7 +160,7 @@ impl FullDisk {
         Log::open(&self.mount.db()).assert_sound();
     }
 
-    /// Checks that the next digest tells all of it again.
+    /// Checks that the next digest covers all events again.
     #[track_caller]
     fn assert_next_covers(&self) {
         self.run(&["digest"]).ok().no_stderr().done();

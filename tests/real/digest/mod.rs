@@ -98,7 +98,7 @@ fn text_body(letter: &Value) -> &str {
     letter["parts"][0]["content"].as_str().unwrap()
 }
 
-/// What both streams of a run say, with the secrets that they must not.
+/// Checks that no secret is in the output of a run, and returns the output.
 #[track_caller]
 fn assert_no_secret(out: Output, secrets: &[&str]) -> Output {
     let said = out.to_string();

@@ -49,7 +49,7 @@ impl FakeTimeLog {
         self.run(time, &["digest"], "")
     }
 
-    /// Records events at a time, each with when it occurred and its title.
+    /// Records events at a time, each with its own time and title.
     #[track_caller]
     fn record(&self, time: &str, events: &[(String, String)]) {
         let event = |(at, title): &(String, String)| {
@@ -119,7 +119,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
         if MISSED.contains(&next) {
             continue;
         }
-        // Cron is never late by the same time.
+        // The delay of cron varies.
         let (month, of_month) = if next == 31 { (12, 1) } else { (NOVEMBER, next) };
         let four = utc_time(month, of_month, &format!("04:00:0{}", 1 + day * 7 % 5));
         if next == FAILED {
@@ -138,7 +138,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     }
     assert!(known.len() > 70, "{}", known.len());
 
-    // What the log remembers: windows that tile, and counts that add up.
+    // In the log: windows tile, and counts add up.
     let history = elsewhen.history();
     let of = |outcome: &str| -> Vec<&Value> {
         history.iter().filter(|row| row["outcome"] == outcome).collect()
@@ -153,7 +153,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     let told: u64 = sent_rows.iter().map(|row| row["events"].as_u64().unwrap()).sum();
     assert_eq!(told, known.len() as u64);
 
-    // What the mails say: each event in the first that was sent after it was there and had occurred.
+    // In the mails: each event is in the first one sent after it was recorded and had occurred.
     let letters = elsewhen.letters();
     assert_eq!(letters.len(), sent.len());
     for event in &known {
@@ -196,7 +196,7 @@ fn in_a_month_of_digests_every_event_is_told_once() {
 
 #[test]
 fn days_of_23_and_25_hours_have_one_digest_each() {
-    // A cron in local time, at four; what it shows for the window of each day.
+    // Cron in local time, at four; the window of each day as the mail shows it.
     let berlin_autumn = [
         ("2026-10-23 02:00:02", "Thu 22 Oct 04:00 to Fri 23 Oct 04:00 CEST (02:00 UTC)"),
         ("2026-10-24 02:00:01", "Fri 23 Oct 04:00 to Sat 24 Oct 04:00 CEST (02:00 UTC)"),
@@ -208,7 +208,7 @@ fn days_of_23_and_25_hours_have_one_digest_each() {
         ("2027-03-28 02:00:01", "Sat 27 Mar 04:00 CET to Sun 28 Mar 04:00 CEST (02:00 UTC)"),
         ("2027-03-29 02:00:02", "Sun 28 Mar 04:00 to Mon 29 Mar 04:00 CEST (02:00 UTC)"),
     ];
-    // A cron in UTC.
+    // Cron in UTC.
     let new_york = [
         ("2026-10-31 04:00:01", "Fri 30 Oct 00:00 to Sat 31 Oct 00:00 EDT (04:00 UTC)"),
         ("2026-11-01 04:00:02", "Sat 31 Oct 00:00 to Sun 1 Nov 00:00 EDT (04:00 UTC)"),

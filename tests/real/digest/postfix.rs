@@ -31,7 +31,7 @@ use crate::support::join_lines;
 use crate::support::wait;
 use crate::tools;
 
-/// What takes the letters; nobody's mailbox may be root's.
+/// The user who owns the mailboxes. It must not be root.
 const NOBODY: u32 = 65_534;
 
 /// A text that mail programs of all ages have fallen over.
@@ -44,7 +44,7 @@ struct Postfix {
 }
 
 impl Postfix {
-    /// Starts one, unless it is not installed here.
+    /// Starts Postfix, if it is installed.
     fn start() -> Option<Self> {
         if !tools::require_root() || !tools::require_programs(&["postfix", "unshare", "openssl"]) {
             return None;
@@ -54,7 +54,7 @@ impl Postfix {
         }
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        // Its daemons are another user's, and pass through.
+        // The daemons run as another user, who must be able to enter the folder.
         fs::set_permissions(root, fs::Permissions::from_mode(0o755)).unwrap();
         for name in ["etc", "queue", "data", "boxes"] {
             fs::create_dir(root.join(name)).unwrap();
@@ -88,7 +88,7 @@ impl Postfix {
         self.folder.path().join(name)
     }
 
-    /// Waits for so many letters, and reads all that are there.
+    /// Waits for a number of mails, and reads all of them.
     fn delivered_letters(&self, sandbox: &Sandbox, count: usize) -> Vec<Value> {
         let new = self.path("boxes/all/new");
         let delivered = || fs::read_dir(&new).map_or(0, Iterator::count);
@@ -96,7 +96,7 @@ impl Postfix {
         parse_letters(sandbox, &new)
     }
 
-    /// Waits until nothing is on its way any more.
+    /// Waits until the queue is empty.
     fn wait_until_idle(&self) {
         let queues = ["maildrop", "incoming", "active", "deferred"];
         let waiting = |queue: &&str| {
@@ -202,7 +202,7 @@ fn configured_recipients() -> BTreeSet<&'static str> {
     BTreeSet::from(["ops@example.org", "hello@example.org"])
 }
 
-/// What holds of each letter whatever is in it.
+/// Checks the properties of every mail, whatever is in it.
 #[track_caller]
 fn assert_well_formed(letter: &Value, sandbox: &Sandbox) {
     assert_eq!(letter["defects"], json!([]), "{letter}");
@@ -264,7 +264,7 @@ fn it_takes_the_digest_by_smtp_under_tls() {
     sandbox.write("config.toml", digest_config("smtp", &format!("{subject}{url}")));
     sandbox.ingest(events(&["auth.login", "auth.login", "lesson.completed"]));
 
-    // A certificate of nobody's: nothing is sent.
+    // A certificate of an unknown authority: nothing is sent.
     let untrusted = digest_config("smtp", &format!("attempts = 1\n{url}"));
     let trusted = sandbox.read("config.toml");
     sandbox.write("config.toml", untrusted);
@@ -409,7 +409,7 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
         assert_eq!(page["elements"], elements, "{label:?}");
     }
     postfix.wait_until_idle();
-    // That a recipient who crept in would be seen.
+    // An added recipient would be seen.
     let mut command = Command::new("/usr/sbin/sendmail");
     command.arg("-C").arg(postfix.path("etc")).args(["-t", "-i"]);
     let sandbox = Sandbox::new();

@@ -43,8 +43,8 @@ impl SendGridFixture {
         self.sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], ["digest"])
     }
 
-    /// Runs a digest; checks how it ends, what the log remembers of it, that each request was one that
-    /// SendGrid describes and all were the same, and that the key is nowhere but in them.
+    /// Runs a digest. Checks how it ends and what it records, that every request is valid for SendGrid
+    /// and all are equal, and that the key is nowhere else.
     #[track_caller]
     fn assert_digest_ends(&self, exit: i32, action: &str, remembered: &Value) -> Output {
         let out = assert_no_secret(self.digest().exits(exit), &[SENDGRID_KEY]);
@@ -116,7 +116,7 @@ fn refused_for_good() {
         );
         out.stderr_is_one_error().stderr_has(says).done();
     }
-    // A key that is echoed is not told either.
+    // An echoed key is not shown either.
     let echo = format!(r#"{{"errors":[{{"message":"no {SENDGRID_KEY}"}}]}}"#);
     let account = SendGridFixture::new(&[json!({"status": 403, "body": echo})]).unwrap();
     account

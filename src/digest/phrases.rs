@@ -1,0 +1,104 @@
+//! The phrases that sentences, lines and sections are made of: names, counts, sizes and spans of
+//! time.
+
+use std::fmt::Write;
+
+use crate::digest::window;
+use crate::digest::window::DigestWindow;
+use crate::event::Party;
+use crate::text;
+use crate::time::TimeFormat;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The columns that a name or a label gets.
+const LABEL_COLUMNS: usize = 48;
+/// The columns that a sentence gets.
+const SENTENCE_COLUMNS: usize = 240;
+/// The columns that an id gets where it stands in the place of a label.
+const ID_COLUMNS: usize = 16;
+
+const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// Returns a name or a label from outside, safe to show and cut to its columns.
+pub(super) fn escape_label(text: &str) -> String {
+    escape_and_truncate(text, LABEL_COLUMNS)
+}
+
+/// Returns a sentence that quotes text from outside, safe to show and cut to its columns.
+pub(super) fn escape_sentence(text: &str) -> String {
+    escape_and_truncate(text, SENTENCE_COLUMNS)
+}
+
+/// Returns an id from outside, safe to show and cut to its columns.
+pub(super) fn escape_id(text: &str) -> String {
+    escape_and_truncate(text, ID_COLUMNS)
+}
+
+fn escape_and_truncate(text: &str, columns: usize) -> String {
+    text::truncate(&text::escape(text), columns).into_owned()
+}
+
+/// Returns the label of a person, or else the id.
+pub(super) fn format_party(party: &Party) -> String {
+    match (&party.label, &party.id) {
+        (Some(label), _) => escape_label(label),
+        (None, Some(id)) => escape_id(id),
+        (None, None) => "(anonymous)".to_owned(),
+    }
+}
+
+/// Returns a count with its noun: `18,412 events`.
+pub(super) fn format_count(count: u64, noun: &str) -> String {
+    let phrase = text::plural(count, noun);
+    let noun = phrase.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{}{noun}", text::format_thousands(count))
+}
+
+/// Returns a number of bytes for people: `112 MiB`.
+pub(crate) fn format_bytes(count: u64) -> String {
+    let unit = ["KiB", "MiB", "GiB", "TiB"]
+        .into_iter()
+        .zip([10, 20, 30, 40])
+        .rev()
+        .find(|(_, shift)| count >> shift > 0);
+    match unit {
+        Some((unit, shift)) => format!("{} {unit}", count >> shift),
+        None => text::plural(count, "byte"),
+    }
+}
+
+/// Whether the window is one day long, give or take a change of the clocks and the delay of cron.
+pub(super) fn is_a_day(window: &DigestWindow) -> bool {
+    let longest = window::LONGEST_WITHOUT_GAP.as_seconds();
+    let shortest = 2 * window::USUAL_LENGTH.as_seconds() - longest;
+    (shortest..=longest).contains(&(window.length_nanos().unsigned_abs() / SECOND))
+}
+
+/// Returns the length of the window: `24 hours`, `3 days`, `20 minutes`.
+pub(super) fn format_length(window: &DigestWindow) -> String {
+    let nanos = window.length_nanos().unsigned_abs();
+    let hours = (nanos + HOUR / 2) / HOUR;
+    if nanos < HOUR {
+        text::plural(nanos / MINUTE, "minute")
+    } else if hours >= 48 && (hours.is_multiple_of(24) || hours > 96) {
+        text::plural((hours + 12) / 24, "day")
+    } else {
+        text::plural(hours, "hour")
+    }
+}
+
+/// Returns both ends of the window: `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
+pub(super) fn format_span(window: &DigestWindow, zone: &Zone) -> String {
+    let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
+    let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
+    let change = if before == after { String::new() } else { format!(" {before}") };
+    let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));
+    if *zone != Zone::utc() {
+        let clock = Zone::utc().format(window.until, TimeFormat::TimeOfDay);
+        write!(span, " ({clock} UTC)").expect("a String takes all");
+    }
+    span
+}
