@@ -332,4 +332,17 @@ mod tests {
         assert_eq!(of("CREATE VIEW v AS SELECT 1"), Some(view));
         assert_eq!(of("DROP TRIGGER event_update"), Some(SchemaMismatch::Missing(1)));
     }
+
+    #[test]
+    fn a_statement_behind_that_of_an_object_is_not_run() {
+        let log = Connection::open_in_memory().unwrap();
+        log.execute_batch(
+            "CREATE VIEW v AS SELECT 1; PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = sql || '; CREATE TABLE planted (x)';",
+        )
+        .unwrap();
+        if let Ok(likeness) = copy_schema(&log) {
+            likeness.execute_batch("SELECT x FROM planted").unwrap_err();
+        }
+    }
 }
