@@ -47,6 +47,7 @@ use rusqlite::Params;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::query::pattern;
 use crate::store::EventIdMatch;
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 use crate::store::sqlite::error::Operation;
@@ -147,7 +148,7 @@ impl Sqlite {
         }
         self.read_in_snapshot(|connection| {
             // A BLOB is greater than any text: past the last text there are only UUIDs.
-            let after = rows::prefix_upper_bound(prefix);
+            let after = pattern::prefix_upper_bound(prefix);
             let mut found = match after {
                 Some(after) => select_ids(connection, SQL, (prefix, after, MAX_CANDIDATES))?,
                 None => select_ids(connection, SQL, (prefix, &b""[..], MAX_CANDIDATES))?,
