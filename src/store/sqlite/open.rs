@@ -15,9 +15,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Result;
 use rusqlite::Connection;
@@ -39,9 +36,7 @@ use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
-
-/// How long a writer waits for its turn.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::store::sqlite::wal;
 
 /// What both kinds of connection need.
 ///
@@ -272,27 +267,10 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     }
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_handler(Some(busy_handler()))?;
+    connection.busy_handler(Some(wal::busy_handler()))?;
     connection.execute_batch(COMMON_PRAGMAS)?;
     functions::register(&connection)?;
     Ok(connection)
-}
-
-/// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
-/// between two of its transactions.
-pub(super) fn busy_handler() -> impl FnMut(i32) -> bool + Send + 'static {
-    let mut began = None;
-    move |tries| {
-        if tries == 0 {
-            began = None;
-        }
-        let waited = began.get_or_insert_with(Instant::now).elapsed();
-        if waited < BUSY_TIMEOUT {
-            let pause = u64::try_from(tries).unwrap_or(0).saturating_add(1).min(10);
-            thread::sleep(Duration::from_millis(pause));
-        }
-        waited < BUSY_TIMEOUT
-    }
 }
 
 fn connect_to_read(path: &Path) -> Result<Connection> {

@@ -1,12 +1,15 @@
 //! The write-ahead log: carried into the file when it has grown, and cut after long runs. SQLite does
 //! neither by itself here, so that no commit waits for a reader.
 
+use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
 
-use crate::store::sqlite::open;
+/// How long a writer waits for its turn.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Pages in the write-ahead log from which on it is carried into the file before the next write,
 /// which then starts it over. A lone process reads that much back when it opens.
@@ -45,9 +48,26 @@ pub(super) fn checkpoint_and_truncate(connection: &mut Connection) -> rusqlite::
     connection.busy_timeout(Duration::ZERO)?;
     let busy: rusqlite::Result<bool> =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
-    connection.busy_handler(Some(open::busy_handler()))?;
+    connection.busy_handler(Some(busy_handler()))?;
     match busy.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
         Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(false),
         _ => busy.map(|busy| !busy),
+    }
+}
+
+/// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
+/// between two of its transactions.
+pub(super) fn busy_handler() -> impl FnMut(i32) -> bool + Send + 'static {
+    let mut began = None;
+    move |tries| {
+        if tries == 0 {
+            began = None;
+        }
+        let waited = began.get_or_insert_with(Instant::now).elapsed();
+        if waited < BUSY_TIMEOUT {
+            let pause = u64::try_from(tries).unwrap_or(0).saturating_add(1).min(10);
+            thread::sleep(Duration::from_millis(pause));
+        }
+        waited < BUSY_TIMEOUT
     }
 }
