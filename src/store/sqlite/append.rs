@@ -37,8 +37,7 @@ use crate::store::sqlite::dimensions::Interner;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::open;
-use crate::store::sqlite::open::OpenError;
+use crate::store::sqlite::migrate::OpenError;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::StoredEventId;
@@ -222,8 +221,8 @@ impl SqliteBatch<'_> {
         let (version, schema) = (number("PRAGMA user_version")?, number("PRAGMA schema_version")?);
         let checked = self.writer.schema_version.replace(schema).unwrap_or(schema);
         if (version, schema) != (migrate::SCHEMA_VERSION, checked) {
-            open::identify(self.path, self.connection)?;
-            open::check_schema(self.path, self.connection)?;
+            migrate::identify(self.path, self.connection)?;
+            migrate::check_schema(self.path, self.connection)?;
         }
         if self.writer.interner.is_empty() {
             return Ok(());

@@ -9,8 +9,15 @@
 //! moment. [`MIGRATIONS`] is only ever added to: its first entry leads from version 1 to 2. A
 //! migration leaves the exact text of `schema.sql` behind, because writers compare the two.
 
+use std::path::Path;
+
 use rusqlite::Connection;
-use rusqlite::Result;
+use rusqlite::Error;
+
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Operation;
 
 /// The current schema.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
@@ -25,11 +32,11 @@ pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 pub(super) const APPLICATION_ID: i32 = 0x6163_7476;
 
 /// Brings a log to the current version. Another process may have done so in the meantime.
-pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     apply_migrations(MIGRATIONS, connection)
 }
 
-fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> Result<()> {
+fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -54,7 +61,7 @@ const STATEMENT_START: &str = "\nCREATE ";
 
 /// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
 /// missing. A trigger, view or index put in by hand can hide events or lose them.
-pub(super) fn schema_mismatch(connection: &Connection) -> Result<Option<SchemaMismatch>> {
+pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     // What ANALYZE leaves only helps to choose an index.
     const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
@@ -90,6 +97,66 @@ fn match_any_statement(sql: &str) -> Option<usize> {
     SCHEMA.match_indices(STATEMENT_START).find_map(|(start, _)| match_next_statement(start, sql))
 }
 
+/// Asks whether the file is a log that we know, and which version it has.
+pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
+    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    if number("PRAGMA application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::Failure(error::not_a_log(path)));
+    }
+    let version = number("PRAGMA user_version")?;
+    if version > SCHEMA_VERSION {
+        let what = format!(
+            "the log {} was made by a newer activity (schema {version}, this one knows {})",
+            path.display(),
+            SCHEMA_VERSION
+        );
+        return Err(OpenError::Failure(Failure::new(Exit::Config, what)));
+    }
+    if version < 1 {
+        return Err(OpenError::Failure(error::not_a_log(path)));
+    }
+    Ok(version)
+}
+
+/// Refuses a schema that is not ours.
+pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let found = match schema_mismatch(connection)? {
+        None => return Ok(()),
+        Some(SchemaMismatch::Unexpected { kind, name }) => {
+            format!("the {kind} {name} is not its own")
+        }
+        Some(SchemaMismatch::Missing(1)) => {
+            "one of its tables, indexes and triggers is missing".to_owned()
+        }
+        Some(SchemaMismatch::Missing(count)) => {
+            format!("{count} of its tables, indexes and triggers are missing")
+        }
+    };
+    let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
+    Err(OpenError::Failure(Failure::new(Exit::Io, what)))
+}
+
+/// Why a log was not opened.
+pub(super) enum OpenError {
+    Sqlite(Error),
+    Failure(Failure),
+}
+
+impl From<Error> for OpenError {
+    fn from(why: Error) -> Self {
+        Self::Sqlite(why)
+    }
+}
+
+impl OpenError {
+    pub(super) fn into_failure(self, path: &Path, doing: Operation) -> anyhow::Error {
+        match self {
+            Self::Sqlite(why) => error::to_failure(path, doing, &why),
+            Self::Failure(failure) => failure.into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,7 +166,7 @@ mod tests {
             .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
             .unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        rows.unwrap().collect::<Result<_>>().unwrap()
+        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
     }
 
     /// A log of the first version, with a row.

@@ -35,7 +35,7 @@ use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::migrate::SchemaMismatch;
+use crate::store::sqlite::migrate::OpenError;
 use crate::store::sqlite::wal;
 
 /// What both kinds of connection need.
@@ -288,7 +288,7 @@ fn connect_to_read(path: &Path) -> Result<Connection> {
 fn try_connect_to_read(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let connection = connect(path, flags)?;
     connection.execute_batch(READER_PRAGMAS)?;
-    identify(path, &connection)?;
+    migrate::identify(path, &connection)?;
     // A writer compares the whole schema; a reader only makes sure that there is something to read.
     let events = "SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'";
     if !connection.prepare(events)?.exists([])? {
@@ -308,7 +308,7 @@ fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::Failure(error::access_failure(path, Operation::Write)));
     }
     connection.execute_batch(WRITER_PRAGMAS)?;
-    let version = identify(path, &connection)?;
+    let version = migrate::identify(path, &connection)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         let what = format!("cannot write the log {}: no write-ahead log here", path.display());
@@ -317,68 +317,8 @@ fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     if version < migrate::SCHEMA_VERSION {
         migrate::migrate(&mut connection)?;
     }
-    check_schema(path, &connection)?;
+    migrate::check_schema(path, &connection)?;
     Ok(connection)
-}
-
-/// Refuses a schema that is not ours.
-pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    let found = match migrate::schema_mismatch(connection)? {
-        None => return Ok(()),
-        Some(SchemaMismatch::Unexpected { kind, name }) => {
-            format!("the {kind} {name} is not its own")
-        }
-        Some(SchemaMismatch::Missing(1)) => {
-            "one of its tables, indexes and triggers is missing".to_owned()
-        }
-        Some(SchemaMismatch::Missing(count)) => {
-            format!("{count} of its tables, indexes and triggers are missing")
-        }
-    };
-    let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
-    Err(OpenError::Failure(Failure::new(Exit::Io, what)))
-}
-
-/// Asks whether the file is a log that we know, and which version it has.
-pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
-    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    if number("PRAGMA application_id")? != i64::from(migrate::APPLICATION_ID) {
-        return Err(OpenError::Failure(error::not_a_log(path)));
-    }
-    let version = number("PRAGMA user_version")?;
-    if version > migrate::SCHEMA_VERSION {
-        let what = format!(
-            "the log {} was made by a newer activity (schema {version}, this one knows {})",
-            path.display(),
-            migrate::SCHEMA_VERSION
-        );
-        return Err(OpenError::Failure(Failure::new(Exit::Config, what)));
-    }
-    if version < 1 {
-        return Err(OpenError::Failure(error::not_a_log(path)));
-    }
-    Ok(version)
-}
-
-/// Why a log was not opened.
-pub(super) enum OpenError {
-    Sqlite(rusqlite::Error),
-    Failure(Failure),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(why: rusqlite::Error) -> Self {
-        Self::Sqlite(why)
-    }
-}
-
-impl OpenError {
-    pub(super) fn into_failure(self, path: &Path, doing: Operation) -> anyhow::Error {
-        match self {
-            Self::Sqlite(why) => error::to_failure(path, doing, &why),
-            Self::Failure(failure) => failure.into(),
-        }
-    }
 }
 
 /// Whether SQLite found no place for the files that a reader of a live log needs.
