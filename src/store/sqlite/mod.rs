@@ -67,7 +67,7 @@ pub(super) struct Sqlite {
     warnings: Vec<String>,
     /// The dimension rows that were read.
     dimension_cache: RefCell<rows::DimensionCache>,
-    plan_cache: RefCell<page::PlanCache>,
+    plan_cache: RefCell<plan::PlanCache>,
     writer: append::WriterState,
 }
 
