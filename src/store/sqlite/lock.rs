@@ -19,8 +19,8 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
 use crate::store::ExportLock;
-use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::create;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::open::companion_path;
 use crate::store::sweep::ShouldContinue;
 

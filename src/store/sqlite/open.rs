@@ -4,7 +4,6 @@
 //! The log's file itself is opened by SQLite alone: a second descriptor would drop its locks when it
 //! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
 
-use std::cell::RefCell;
 use std::fmt::Write;
 use std::fs;
 use std::fs::Metadata;
@@ -28,9 +27,8 @@ use rustix::fs::StatVfsMountFlags;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
-use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::append::WriterState;
 use crate::store::sqlite::create;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::functions;
@@ -64,14 +62,7 @@ impl Sqlite {
         warnings.extend(find_hard_link(&path, &there).map(HardLink::warning));
         warnings.extend(network_warning(&path));
         let connection = connect_to_read(&path)?;
-        Ok(Self {
-            connection,
-            path,
-            warnings,
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
+        Ok(Self::new(connection, path, warnings))
     }
 
     /// Opens a file that nobody else knows of, as one that nothing can change: without locks, and
@@ -81,14 +72,7 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = try_connect_to_read(&immutable_uri(&path), flags)
             .map_err(|why| why.into_failure(&path, Operation::Read))?;
-        Ok(Self {
-            connection,
-            path,
-            warnings: Vec::new(),
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
+        Ok(Self::new(connection, path, Vec::new()))
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
@@ -110,14 +94,7 @@ impl Sqlite {
         }
         warnings.extend(network_warning(&path));
         let connection = connect_to_write(&path)?;
-        Ok(Self {
-            connection,
-            path,
-            warnings,
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
+        Ok(Self::new(connection, path, warnings))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::plan::AccessPath;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;

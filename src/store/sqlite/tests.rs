@@ -30,7 +30,7 @@ use crate::store::conformance::format_value;
 use crate::store::conformance::full_event;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::rows;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::InspectedEvent;

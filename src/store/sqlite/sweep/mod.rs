@@ -29,7 +29,7 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
 use crate::store::Stamp;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::sweep::gaps::GapRow;

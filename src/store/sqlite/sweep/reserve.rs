@@ -22,7 +22,7 @@ use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::lock::open_or_create;
 use crate::store::sqlite::open::companion_path;

@@ -17,7 +17,7 @@ use rusqlite::Rows;
 
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
