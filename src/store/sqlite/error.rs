@@ -7,7 +7,6 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
@@ -17,10 +16,11 @@ use rustix::process::Flock;
 use rustix::process::FlockType;
 use rustix::process::fcntl_getlk;
 
-use crate::caller;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::sqlite::open::companion_path;
+use crate::store::sqlite::files::check::missing_log;
+use crate::store::sqlite::files::check::with_owner_hint;
+use crate::store::sqlite::files::companions::Companion;
 
 /// What was being done when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ fn io_reason(extended: i32) -> &'static str {
 /// A writer holds byte 120 of the `-shm` file (SQLite's `WAL_WRITE_LOCK`).
 fn lock_holder(path: &Path) -> String {
     const WRITE_LOCK: u64 = 120;
-    let Ok(file) = OpenOptions::new().read(true).open(companion_path(path, "-shm")) else {
+    let Ok(file) = OpenOptions::new().read(true).open(Companion::SharedMemory.path(path)) else {
         return String::new();
     };
     let asked = Flock { start: WRITE_LOCK, length: 1, ..Flock::from(FlockType::WriteLock) };
@@ -268,8 +268,8 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         Err(rustix::io::Errno::NOENT) => return missing_log(path),
         _ => {}
     }
-    let wal = companion_path(path, "-wal");
-    let shm = companion_path(path, "-shm");
+    let wal = Companion::WriteAheadLog.path(path);
+    let shm = Companion::SharedMemory.path(path);
     let folder = wal.parent().unwrap_or(path);
     if may(folder, Access::WRITE_OK) == Err(rustix::io::Errno::ROFS) {
         let why = "it holds events that only a writable folder lets SQLite read";
@@ -291,19 +291,4 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         return with_owner_hint(cannot(Exit::NoPermission, &why), folder);
     }
     cannot(Exit::Io, "the system gives no reason")
-}
-
-/// Tells whose a file is, for one who may not use it.
-pub(super) fn with_owner_hint(failure: Failure, path: &Path) -> Failure {
-    let Ok(there) = fs::metadata(path) else {
-        return failure;
-    };
-    let user = caller::user_name(there.uid());
-    let group = caller::group_name(there.gid());
-    failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
-}
-
-pub(super) fn missing_log(path: &Path) -> Failure {
-    let what = format!("cannot open the log {}: no such file", path.display());
-    Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
 }

@@ -4,8 +4,6 @@
 //!
 //! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
 
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -19,9 +17,10 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
 use crate::store::ExportLock;
-use crate::store::sqlite::create;
 use crate::store::sqlite::engine::Sqlite;
-use crate::store::sqlite::open::companion_path;
+use crate::store::sqlite::files::companions::Companion;
+use crate::store::sqlite::files::companions::open_if_possible;
+use crate::store::sqlite::files::companions::open_or_create;
 use crate::store::sweep::ShouldContinue;
 
 /// How long a sweep that is at work is waited for.
@@ -29,7 +28,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<ExportLock> {
-        lock_shared(&companion_path(&self.path, ".lock"), LOCK_TIMEOUT)
+        lock_shared(&Companion::Lock.path(&self.path), LOCK_TIMEOUT)
     }
 
     pub(in crate::store) fn lock_out_exports(
@@ -37,7 +36,7 @@ impl Sqlite {
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        lock_exclusive(&companion_path(&self.path, ".lock"), patience, go_on)
+        lock_exclusive(&Companion::Lock.path(&self.path), patience, go_on)
     }
 }
 
@@ -45,7 +44,7 @@ impl Sqlite {
     /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
     /// for its mail service, and an export or a sweep shall not wait for that.
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
-        let path = companion_path(&self.path, ".lock");
+        let path = Companion::Lock.path(&self.path);
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
             anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
@@ -107,38 +106,5 @@ pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock>
             }
             Err(why) => return Err(failed(why.into())),
         }
-    }
-}
-
-/// Opens a file beside the log to write it; makes it where it is missing.
-pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).write(true).open(path);
-    open().or_else(|why| match why.kind() {
-        io::ErrorKind::NotFound => create::ensure_companion(path).and_then(|()| open()),
-        _ => Err(why),
-    })
-}
-
-/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
-/// it cannot be made again, or the disk is full, reading goes on without it.
-fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => return Ok(Some(file)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-        Err(why) => return Err(why),
-    }
-    match create::ensure_companion(path) {
-        Ok(()) => File::open(path).map(Some),
-        Err(why)
-            if matches!(
-                why.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::StorageFull
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(why) => Err(why),
     }
 }

@@ -17,6 +17,7 @@ mod digest;
 mod dimensions;
 mod engine;
 mod error;
+mod files;
 mod find;
 mod functions;
 mod lock;

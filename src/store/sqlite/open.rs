@@ -5,13 +5,7 @@
 //! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
 
 use std::fmt::Write;
-use std::fs;
-use std::fs::Metadata;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirEntryExt;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -22,7 +16,6 @@ use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 use rusqlite::ffi;
 use rusqlite::limits::Limit;
-use rustix::fs::StatVfsMountFlags;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -31,6 +24,7 @@ use crate::store::sqlite::create;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::check;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::OpenError;
@@ -56,11 +50,11 @@ const WRITER_PRAGMAS: &str =
 
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
-        let path = absolute(path)?;
-        let there = check_file(&path)?.ok_or_else(|| error::missing_log(&path))?;
+        let path = check::absolute(path)?;
+        let there = check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?;
         let mut warnings = Vec::new();
-        warnings.extend(find_hard_link(&path, &there).map(HardLink::warning));
-        warnings.extend(network_warning(&path));
+        warnings.extend(check::find_hard_link(&path, &there).map(check::HardLink::warning));
+        warnings.extend(check::network_warning(&path));
         let connection = connect_to_read(&path)?;
         Ok(Self::new(connection, path, warnings))
     }
@@ -68,7 +62,7 @@ impl Sqlite {
     /// Opens a file that nobody else knows of, as one that nothing can change: without locks, and
     /// without a write-ahead log beside it.
     pub(in crate::store) fn open_copy(path: &Path) -> Result<Self> {
-        let path = absolute(path)?;
+        let path = check::absolute(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = try_connect_to_read(&immutable_uri(&path), flags)
             .map_err(|why| why.into_failure(&path, Operation::Read))?;
@@ -76,152 +70,25 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
-        let path = absolute(path)?;
-        let there = match (check_file(&path)?, create) {
+        let path = check::absolute(path)?;
+        let there = match (check::check_file(&path)?, create) {
             (Some(there), _) => there,
-            (None, Create::Never) => return Err(error::missing_log(&path).into()),
+            (None, Create::Never) => return Err(check::missing_log(&path).into()),
             (None, Create::IfMissing) => {
                 create::create_log(&path)?;
-                check_file(&path)?.ok_or_else(|| error::missing_log(&path))?
+                check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?
             }
         };
         let mut warnings = Vec::new();
-        match find_hard_link(&path, &there) {
-            Some(HardLink::SameFolder(other)) => {
-                return Err(hard_link_failure(&path, &other).into());
+        match check::find_hard_link(&path, &there) {
+            Some(check::HardLink::SameFolder(other)) => {
+                return Err(check::hard_link_failure(&path, &other).into());
             }
-            other => warnings.extend(other.map(HardLink::warning)),
+            other => warnings.extend(other.map(check::HardLink::warning)),
         }
-        warnings.extend(network_warning(&path));
+        warnings.extend(check::network_warning(&path));
         let connection = connect_to_write(&path)?;
         Ok(Self::new(connection, path, warnings))
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|why| {
-        let what = format!("cannot open the log {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what))
-    })
-}
-
-/// The file beside the log where SQLite, which follows links, looks for it.
-pub(super) fn companion_path(path: &Path, ending: &str) -> PathBuf {
-    let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
-    name.push(ending);
-    name.into()
-}
-
-/// Looks at what lies there, without opening it: a FIFO would wait for ever.
-fn check_file(path: &Path) -> Result<Option<Metadata>> {
-    let there = match fs::metadata(path) {
-        Ok(there) => there,
-        Err(why)
-            if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            return Ok(None);
-        }
-        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-            let what = format!("cannot open the log {}: permission denied", path.display());
-            let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
-            let failure = Failure::new(Exit::NoPermission, what);
-            return Err(error::with_owner_hint(failure, folder.unwrap_or(path)).into());
-        }
-        Err(why) => {
-            let what = format!("cannot open the log {}", path.display());
-            return Err(anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what)));
-        }
-    };
-    let kind = there.file_type();
-    let other = [
-        (kind.is_dir(), "a directory"),
-        (kind.is_fifo(), "a pipe"),
-        (kind.is_socket(), "a socket"),
-        (kind.is_char_device() || kind.is_block_device(), "a device"),
-    ];
-    if let Some((_, kind)) = other.into_iter().find(|(is, _)| *is) {
-        let what = format!("{} is {kind}, not an activity log", path.display());
-        return Err(Failure::new(Exit::NoInput, what).into());
-    }
-    if there.len() == 0 {
-        let log = path.display();
-        let what = format!("the log {log} is empty, refusing to start a new log in its place");
-        let hint = "restore a backup, or move the empty file away";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
-    }
-    Ok(Some(there))
-}
-
-/// Another name of the same file. SQLite finds the write-ahead log by name: two writers under two
-/// names ruin the log, and none of them sees it.
-enum HardLink {
-    SameFolder(PathBuf),
-    Elsewhere(PathBuf),
-}
-
-impl HardLink {
-    fn warning(self) -> String {
-        match self {
-            Self::SameFolder(other) => {
-                format!("the log has another name, {}: keep one of them", other.display())
-            }
-            Self::Elsewhere(log) => format!(
-                "the log {} has another name elsewhere: whoever writes under that one ruins it",
-                log.display()
-            ),
-        }
-    }
-}
-
-fn find_hard_link(path: &Path, there: &Metadata) -> Option<HardLink> {
-    if there.nlink() < 2 {
-        return None;
-    }
-    let real = companion_path(path, "");
-    let entries = real.parent().and_then(|folder| fs::read_dir(folder).ok())?;
-    let other = entries.flatten().find(|entry| {
-        entry.ino() == there.ino()
-            && Some(&*entry.file_name()) != real.file_name()
-            && !create::is_draft(&entry.file_name())
-            && entry.metadata().is_ok_and(|other| other.dev() == there.dev())
-    });
-    Some(match other {
-        Some(entry) => HardLink::SameFolder(entry.path()),
-        None => HardLink::Elsewhere(real),
-    })
-}
-
-fn hard_link_failure(path: &Path, other: &Path) -> Failure {
-    let what = format!(
-        "cannot write the log {}: it has another name, {}",
-        path.display(),
-        other.display()
-    );
-    Failure::new(Exit::CantCreate, what).hint("remove one of the two")
-}
-
-fn network_warning(path: &Path) -> Option<String> {
-    let system = network_file_system(path)?;
-    Some(format!("the log {} is on {system}: use it from one host alone", path.display()))
-}
-
-/// The kind of network file system that a path is on: its readers and writers share memory, and that
-/// works on one host only.
-pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
-    network_file_system_name(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
-}
-
-/// The numbers are those of Linux (`linux/magic.h` and the file systems' own).
-fn network_file_system_name(magic: u64) -> Option<&'static str> {
-    // On some systems the number is signed and 32 bits wide.
-    match magic & 0xffff_ffff {
-        0x6969 => Some("NFS"),
-        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
-        0x0102_1997 => Some("9p"),
-        0x6573_5546 => Some("FUSE"),
-        0x5346_414f | 0x6b41_4653 => Some("AFS"),
-        0x00c3_6400 => Some("Ceph"),
-        _ => None,
     }
 }
 
@@ -253,7 +120,9 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 fn connect_to_read(path: &Path) -> Result<Connection> {
     match try_connect_to_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
         Ok(connection) => Ok(connection),
-        Err(OpenError::Sqlite(why)) if cannot_create_companions(&why) && is_immutable(path) => {
+        Err(OpenError::Sqlite(why))
+            if cannot_create_companions(&why) && check::is_immutable(path) =>
+        {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             try_connect_to_read(&immutable_uri(path), flags)
                 .map_err(|why| why.into_failure(path, Operation::Read))
@@ -304,24 +173,6 @@ fn cannot_create_companions(why: &rusqlite::Error) -> bool {
         || why.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
-/// read-only or full, and no write-ahead log that holds anything. Only then may it be read without
-/// locks.
-fn is_immutable(path: &Path) -> bool {
-    let length = |ending| fs::metadata(companion_path(path, ending)).map_or(0, |there| there.len());
-    let system = rustix::fs::statvfs(path);
-    let still = system.is_ok_and(|system| {
-        // Who has the log open has such a file, of that length at least.
-        let unused = length("-shm") < MIN_SHM_LENGTH;
-        system.f_flag.contains(StatVfsMountFlags::RDONLY)
-            || unused && system.f_bavail.saturating_mul(system.f_frsize) < MIN_SHM_LENGTH
-    });
-    still && length("-wal") == 0
-}
-
-/// The least length of the shared memory file of a log that is in use.
-const MIN_SHM_LENGTH: u64 = 32 << 10;
-
 /// The one kind of URI that we ever hand to SQLite.
 fn immutable_uri(path: &Path) -> PathBuf {
     let mut uri = String::from("file://");
@@ -340,18 +191,6 @@ fn immutable_uri(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_network_file_system_is_known_by_its_number() {
-        assert_eq!(network_file_system_name(0x6969), Some("NFS"));
-        assert_eq!(
-            network_file_system_name(0xffff_ffff_ff53_4d42),
-            Some("SMB"),
-            "a sign that was extended"
-        );
-        assert_eq!(network_file_system_name(0xef53), None, "ext4");
-        assert_eq!(network_file_system_name(0x0102_1994), None, "tmpfs");
-    }
 
     #[test]
     fn a_path_goes_into_a_uri_whole() {

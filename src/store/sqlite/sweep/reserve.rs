@@ -8,13 +8,10 @@
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
-use std::io::Write;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use rustix::fs::FallocateFlags;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
@@ -24,50 +21,18 @@ use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
-use crate::store::sqlite::lock::open_or_create;
-use crate::store::sqlite::open::companion_path;
-
-/// The size of the reserve in bytes: a batch of removals with room to spare.
-const RESERVE_SIZE: u64 = 8 << 20;
+use crate::store::sqlite::files::check::with_owner_hint;
+use crate::store::sqlite::files::companions::Companion;
+use crate::store::sqlite::files::companions::open_or_create;
+use crate::store::sqlite::files::reserve::RESERVE_SIZE;
+use crate::store::sqlite::files::reserve::allocate;
 
 /// With less than this left on the disk a sweep does not wait until it is full.
 const LOW_DISK_SPACE: u64 = 2 * RESERVE_SIZE;
 
-/// Makes the reserve of a new log.
-pub(in crate::store::sqlite) fn create_reserve(log: &Path) -> io::Result<()> {
-    let path = companion_path(log, ".reserve");
-    allocate(&open_or_create(&path)?)
-}
-
-/// Gives the file its size on the disk itself. Where that fails it is left empty.
-fn allocate(file: &File) -> io::Result<()> {
-    if file.metadata()?.blocks().saturating_mul(512) >= RESERVE_SIZE {
-        return Ok(());
-    }
-    let filled = match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, RESERVE_SIZE) {
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => write_zeros(file),
-        done => done.map_err(Into::into),
-    };
-    if filled.is_err() {
-        file.set_len(0)?;
-    }
-    filled
-}
-
-/// For file systems that cannot set space aside: what was written has its space.
-fn write_zeros(mut file: &File) -> io::Result<()> {
-    let piece = vec![0_u8; 1 << 16];
-    let mut left = RESERVE_SIZE;
-    while left > 0 {
-        file.write_all(&piece)?;
-        left = left.saturating_sub(piece.len() as u64);
-    }
-    Ok(())
-}
-
 /// Gives the reserve up before a log is open, unless a sweep is at work; tells whether it did.
 fn release_if_unlocked(log: &Path) -> bool {
-    let path = companion_path(log, ".reserve");
+    let path = Companion::Reserve.path(log);
     OpenOptions::new().write(true).open(&path).is_ok_and(|file| {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && SweepLock { file, path }.release_reserve()
@@ -95,11 +60,11 @@ impl Sqlite {
     /// The lock is on another file than [that of exports](super::super::lock), for a sweep is the
     /// only one from its beginning, and keeps exports out only while it removes.
     pub(in crate::store) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
-        let path = companion_path(&self.path, ".reserve");
+        let path = Companion::Reserve.path(&self.path);
         let failed = |why: io::Error| {
             let what = format!("cannot lock {}", path.display());
             if why.kind() == io::ErrorKind::PermissionDenied {
-                let failure = error::with_owner_hint(Failure::new(Exit::NoPermission, what), &path);
+                let failure = with_owner_hint(Failure::new(Exit::NoPermission, what), &path);
                 return anyhow::Error::new(why).context(failure);
             }
             anyhow::Error::new(why).context(Failure::new(Exit::Io, what))

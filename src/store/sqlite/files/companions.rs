@@ -1,0 +1,88 @@
+//! The files that lie beside a log: their names, and how they are opened and made.
+
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::store::sqlite::files::make;
+
+/// A file that belongs to a log and lies beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Companion {
+    /// SQLite's write-ahead log: the newest events, until they are in the file itself.
+    WriteAheadLog,
+    /// SQLite's shared memory: the index of the write-ahead log, and locks.
+    SharedMemory,
+    /// Keeps exports, sweeps and digests apart.
+    Lock,
+    /// The room on the disk that a sweep gives up when the disk is full.
+    Reserve,
+}
+
+impl Companion {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::WriteAheadLog => "-wal",
+            Self::SharedMemory => "-shm",
+            Self::Lock => ".lock",
+            Self::Reserve => ".reserve",
+        }
+    }
+
+    /// The path of this companion of a log. SQLite follows links, so it is beside the real file.
+    pub(crate) fn path(self, log: &Path) -> PathBuf {
+        let mut path = resolve_links(log).into_os_string();
+        path.push(self.suffix());
+        path.into()
+    }
+}
+
+/// The path of a log without links; where there is no log, the path as it is.
+pub(crate) fn resolve_links(log: &Path) -> PathBuf {
+    fs::canonicalize(log).unwrap_or_else(|_| log.to_owned())
+}
+
+/// Makes an empty file beside the log, as private as that, unless it is there.
+pub(in crate::store::sqlite) fn ensure_companion(path: &Path) -> io::Result<()> {
+    let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
+    match make::make_file(path, make::is_group_shared(folder)?) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// Opens a file beside the log to write it; makes it where it is missing.
+pub(in crate::store::sqlite) fn open_or_create(path: &Path) -> io::Result<File> {
+    let open = || OpenOptions::new().read(true).write(true).open(path);
+    open().or_else(|why| match why.kind() {
+        io::ErrorKind::NotFound => ensure_companion(path).and_then(|()| open()),
+        _ => Err(why),
+    })
+}
+
+/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
+/// it cannot be made again, or the disk is full, reading goes on without it.
+pub(in crate::store::sqlite) fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => return Ok(Some(file)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+        Err(why) => return Err(why),
+    }
+    match ensure_companion(path) {
+        Ok(()) => File::open(path).map(Some),
+        Err(why)
+            if matches!(
+                why.kind(),
+                io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::ReadOnlyFilesystem
+                    | io::ErrorKind::StorageFull
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(why) => Err(why),
+    }
+}
