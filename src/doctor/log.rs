@@ -21,12 +21,12 @@ use crate::query::Query;
 use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Sourced;
+use crate::store::Companion;
 use crate::store::Log;
 use crate::store::Order;
 use crate::store::PageRequest;
+use crate::store::RESERVE_SIZE;
 
-/// What a sweep keeps beside the log, so that it can work on a full disk.
-const RESERVE_SIZE: u64 = 8 << 20;
 /// A write-ahead log is taken in after some 4 MiB; beyond this nobody has for long.
 const LARGE_WAL: u64 = 256 << 20;
 /// The hexadecimal digits of a hash that tell it from others.
@@ -81,11 +81,8 @@ pub(super) fn inspect(subject: &CheckInputs<'_>) -> LogInspection {
     let known =
         db.ok().filter(|_| subject.config_error.is_none() || subject.settings.has_explicit_log());
     let Some(Sourced { value: path, origin }) = known else { return LogInspection::default() };
-    let beside = |ending: &str| {
-        let mut name = path.clone().into_os_string();
-        name.push(ending);
-        FileAccess::read(Path::new(&name)).map(|owner| owner.size)
-    };
+    let size_of =
+        |companion: Companion| FileAccess::read(&companion.path(&path)).map(|file| file.size);
     let read = match &subject.log {
         None => ReadOutcome::Unread,
         Some(opened) => match opened.as_ref().map(LogContents::read) {
@@ -98,8 +95,8 @@ pub(super) fn inspect(subject: &CheckInputs<'_>) -> LogInspection {
     LogInspection {
         file: FileAccess::read(&path),
         folder: FileAccess::read(folder.unwrap_or(Path::new("."))),
-        wal_size: beside("-wal").unwrap_or(0),
-        reserve_size: beside(".reserve"),
+        wal_size: size_of(Companion::WriteAheadLog).unwrap_or(0),
+        reserve_size: size_of(Companion::Reserve),
         path,
         origin: Some(origin),
         read_outcome: read,

@@ -51,6 +51,8 @@ pub(crate) use crate::store::read::Suggestion;
 pub(crate) use crate::store::read::SuggestionKind;
 #[cfg(test)]
 pub(crate) use crate::store::read::sortable_fields;
+pub(crate) use crate::store::sqlite::Companion;
+pub(crate) use crate::store::sqlite::RESERVE_SIZE;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 

@@ -42,6 +42,8 @@ mod wal;
 
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 pub(super) use crate::store::sqlite::engine::Sqlite;
+pub(crate) use crate::store::sqlite::files::companions::Companion;
+pub(crate) use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
 pub(crate) use crate::store::sqlite::sweep::reserve::SweepLock;
