@@ -4,15 +4,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::atomic_file::{AtomicFile, parent_folder};
 use crate::failure::{Exit, Failure};
-
-/// What the log's engine keeps beside the log, and the log itself.
-const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
+use crate::store::Companion;
 
 /// Where bytes go.
 pub(crate) struct Destination {
@@ -109,14 +107,10 @@ fn open(path: &Path) -> io::Result<DestinationKind> {
 /// # Errors
 /// [`Exit::Usage`].
 pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
-    // The engine keeps its files beside the log's real place.
     let log = fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
-    let beside = COMPANIONS.map(|ending| {
-        let mut name = log.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    });
-    if beside.iter().any(|companion| is_same_file(path, companion)) {
+    let is_companion =
+        Companion::ALL.into_iter().any(|companion| is_same_file(path, &companion.path(&log)));
+    if is_companion || is_same_file(path, &log) {
         return Err(overwrite_failure(&path.display().to_string(), &log));
     }
     Ok(())

@@ -23,6 +23,9 @@ pub(crate) enum Companion {
 }
 
 impl Companion {
+    pub(crate) const ALL: [Self; 4] =
+        [Self::WriteAheadLog, Self::SharedMemory, Self::Lock, Self::Reserve];
+
     fn suffix(self) -> &'static str {
         match self {
             Self::WriteAheadLog => "-wal",

@@ -10,6 +10,8 @@ use std::path::PathBuf;
 
 use rustix::fs::RenameFlags;
 
+use crate::store::sqlite::files::companions::Companion;
+
 /// Stands in the name of every draft.
 const DRAFT_INFIX: &str = ".new-";
 
@@ -54,10 +56,9 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         // Published, it has another name by now, or was not needed.
-        for ending in ["", "-journal", "-wal", "-shm"] {
-            let mut name = self.0.clone().into_os_string();
-            name.push(ending);
-            drop(fs::remove_file(name));
+        for companion in Companion::ALL {
+            drop(fs::remove_file(companion.path(&self.0)));
         }
+        drop(fs::remove_file(&self.0));
     }
 }
