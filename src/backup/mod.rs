@@ -16,7 +16,7 @@ use crate::event::Hash;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::verify;
 
@@ -62,7 +62,7 @@ impl BackupSummary {
 /// [`Exit::Usage`] where that would overwrite the log, [`Exit::CantCreate`], those of the log;
 /// [`Exit::Io`] where the copy does not hold, which is the log's doing.
 pub(crate) fn run(
-    log: &Log,
+    log: &LocalLog,
     path: &Path,
     file: &Path,
     reached: &mut dyn FnMut(BackupProgress),
@@ -83,7 +83,7 @@ pub(crate) fn run(
     })?;
     let request = verify::VerifyOptions { quick: false, anchors: &[] };
     let report = {
-        let copy = Log::open_copy(&temporary)?;
+        let copy = LocalLog::open_copy(&temporary)?;
         verify::run(&copy, &request, &mut |at| reached(BackupProgress::Verified(at)))?
     };
     if !report.holds() {

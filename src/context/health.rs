@@ -18,7 +18,7 @@ use crate::doctor::Diagnosis;
 use crate::doctor::Host;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 
 impl Context {
@@ -68,7 +68,7 @@ impl Context {
         let db = self.settings.db();
         // Who may read it stands in the config.
         let log = config_fault.is_none().then(|| match &db {
-            Ok(db) => Log::open_to_read(&db.value),
+            Ok(db) => LocalLog::open_to_read(&db.value),
             Err(failure) => Err(Failure::new(failure.exit, failure.message.clone()).into()),
         });
         let home = self.settings.environment.get("HOME").map(Path::new);

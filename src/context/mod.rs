@@ -45,6 +45,7 @@ use crate::settings::Environment;
 use crate::settings::Overrides;
 use crate::settings::Settings;
 use crate::store::Create;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::sweep;
 use crate::terminal::ProgressLine;
@@ -117,10 +118,10 @@ impl Context {
     /// Opens the log to write. Its warnings are told.
     ///
     /// # Errors
-    /// As [`Log::open_to_write`].
+    /// As [`LocalLog::open_to_write`].
     pub(crate) fn open_writer(&self, create: Create) -> Result<LogWriter<'_>> {
         let path = self.settings.db()?.value;
-        let log = Log::open_to_write(&path, create)?;
+        let log = LocalLog::open_to_write(&path, create)?;
         for warning in log.warnings() {
             self.warn(warning);
         }
@@ -191,7 +192,7 @@ impl Context {
             recorded_by: &recorded_by,
         };
         let doors = LogOpener {
-            open_to_write: || Log::open_to_write(&self.settings.db()?.value, Create::Never),
+            open_to_write: || LocalLog::open_to_write(&self.settings.db()?.value, Create::Never),
             open_to_read: || Log::open_to_read(&self.settings.db()?.value),
         };
         digest::run::send(doors, &job, &mut thread::sleep)
@@ -236,7 +237,7 @@ impl Context {
         force: bool,
         interrupt: &Interrupt,
     ) -> Result<sweep::SweepEnd> {
-        let mut log = Log::open_to_sweep(&self.settings.db()?.value)?;
+        let mut log = LocalLog::open_to_sweep(&self.settings.db()?.value)?;
         for warning in log.warnings() {
             self.warn(warning);
         }

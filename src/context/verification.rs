@@ -11,6 +11,7 @@ use crate::backup;
 use crate::backup::BackupSummary;
 use crate::context::Context;
 use crate::failure::{Exit, Failure};
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -45,7 +46,7 @@ impl Context {
     /// As [`backup::run`].
     pub(crate) fn back_up(&self, file: &Path) -> Result<BackupSummary> {
         let path = self.settings.db()?.value;
-        let log = Log::open_to_read(&path)?;
+        let log = LocalLog::open_to_read(&path)?;
         let mut line = PhaseProgress::default();
         let copied = backup::run(&log, &path, file, &mut |reached| match reached {
             backup::BackupProgress::Copied { bytes, of } => {

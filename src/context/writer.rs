@@ -18,7 +18,7 @@ use crate::ingest;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::store::AppendOutcome;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
 use crate::terminal::UnbufferedStdout;
@@ -34,7 +34,7 @@ pub(crate) struct InputOptions<'a> {
 
 /// A log that is written to on the caller's behalf.
 pub(crate) struct LogWriter<'a> {
-    pub(super) log: Log,
+    pub(super) log: LocalLog,
     pub(super) path: PathBuf,
     pub(super) scope: Query,
     pub(super) context: &'a Context,
@@ -44,7 +44,7 @@ impl LogWriter<'_> {
     /// Appends one event.
     ///
     /// # Errors
-    /// As [`Log::append`]; an action that is the log's own, from a caller who may not write it.
+    /// As [`LocalLog::append`]; an action that is the log's own, from a caller who may not write it.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
         if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
             let what = format!("the action {} is the log's own", event.action);
@@ -147,7 +147,7 @@ impl LogWriter<'_> {
         query: &Query,
         format: export::ExportFormat,
         output: Option<&Path>,
-        run: impl FnOnce(Log, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
+        run: impl FnOnce(LocalLog, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
     ) -> Result<()> {
         // It is named in the log for whoever reads it from elsewhere.
         let name = output.map(std::path::absolute).transpose()?;

@@ -28,6 +28,7 @@ use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
@@ -109,7 +110,7 @@ pub(crate) struct LogOpener<W, R> {
 /// # Errors
 /// [`Exit::TryAgain`] where another digest of the log is being made.
 pub(crate) fn send(
-    doors: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    doors: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     job: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
@@ -183,7 +184,7 @@ pub(crate) fn send(
 /// A report that is ready to be sent.
 struct PreparedDigest {
     /// Absent where it is open to read alone.
-    log: Option<Log>,
+    log: Option<LocalLog>,
     claim: Option<DigestLock>,
     report: DigestReport,
     /// Why the log could not be written.
@@ -193,7 +194,7 @@ struct PreparedDigest {
 /// Reads the report and notes the head that the mail will carry; `None` where another digest is
 /// being made.
 fn prepare(
-    doors: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    doors: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     job: &DigestRequest<'_>,
 ) -> Result<Option<PreparedDigest>> {
     let options = job.options.report_options();
@@ -228,7 +229,7 @@ fn prepare(
 }
 
 /// Notes the head of a report: it is about to be known outside the log.
-fn anchor_head(log: &mut Log, report: &DigestReport, job: &DigestRequest<'_>) -> Result<()> {
+fn anchor_head(log: &mut LocalLog, report: &DigestReport, job: &DigestRequest<'_>) -> Result<()> {
     let place = if job.is_one_off() { ONE_OFF_ANCHOR_PLACE } else { ANCHOR_PLACE };
     let mut batch = log.begin()?;
     batch.record_anchor(report.head, job.now, place)?;

@@ -22,7 +22,7 @@ use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Sourced;
 use crate::store::Companion;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::RESERVE_SIZE;
@@ -109,7 +109,7 @@ fn read_failure(error: &anyhow::Error) -> ReadOutcome {
 }
 
 impl LogContents {
-    pub(super) fn read(log: &Log) -> Result<Self> {
+    pub(super) fn read(log: &LocalLog) -> Result<Self> {
         log.with_snapshot(|| {
             let head = log.head()?;
             let page = PageRequest {

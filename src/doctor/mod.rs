@@ -32,7 +32,7 @@ use crate::render::Section;
 use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Settings;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -142,7 +142,7 @@ pub(crate) struct CheckInputs<'a> {
     /// Why the config cannot be read; the settings are then those without it.
     pub config_error: Option<&'a anyhow::Error>,
     /// The log, or why it cannot be opened. Absent where nobody knows who may read it.
-    pub log: Option<Result<Log>>,
+    pub log: Option<Result<LocalLog>>,
     /// The bytes that are left beside the log, where the system tells.
     pub free_bytes: Option<u64>,
     pub credentials: MailCredentials<'a>,

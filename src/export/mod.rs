@@ -25,6 +25,7 @@ use crate::event::own_events;
 use crate::failure::{Exit, Failure};
 use crate::query::Clock;
 use crate::query::Query;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::time::Timestamp;
@@ -101,7 +102,7 @@ pub(crate) struct ExportRequest<'a> {
 /// # Errors
 /// Those of the log, in which case nothing went out, and those of the target.
 pub(crate) fn run(
-    mut log: Log,
+    mut log: LocalLog,
     path: &Path,
     request: &ExportRequest<'_>,
     target: Destination,
@@ -128,7 +129,7 @@ pub(crate) fn run(
 /// # Errors
 /// As [`run`].
 pub(crate) fn export_page(
-    mut log: Log,
+    mut log: LocalLog,
     events: &[Event],
     request: &ExportRequest<'_>,
     mut target: Destination,
@@ -158,7 +159,7 @@ fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
 
 /// Tells the log who takes what out of it.
 fn record_export(
-    log: &mut Log,
+    log: &mut LocalLog,
     request: &ExportRequest<'_>,
     rows: u64,
     head: EventId,

@@ -30,7 +30,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -131,7 +131,7 @@ pub(crate) enum IngestEnd {
 /// # Errors
 /// Those of the log, of opening and reading an input, of writing `rejects`. Bad records are none.
 pub(crate) fn run<'a>(
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
     options: &'a IngestOptions<'a>,
     rejects: Option<&'a mut dyn Write>,
@@ -143,7 +143,7 @@ pub(crate) fn run<'a>(
 
 fn run_with(
     mut writer: IngestWriter<'_>,
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
 ) -> Result<IngestEnd> {
     let result = if writer.options.strict {

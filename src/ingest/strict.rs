@@ -26,7 +26,7 @@ use crate::ingest::writer::BatchTotals;
 use crate::ingest::writer::IngestWriter;
 use crate::ingest::writer::OpenInput;
 use crate::ingest::writer::SIGNAL_POLL_INTERVAL;
-use crate::store::Log;
+use crate::store::LocalLog;
 
 /// How to read an input for the second time.
 enum SecondPass {
@@ -38,7 +38,7 @@ enum SecondPass {
 
 pub(super) fn run(
     writer: &mut IngestWriter<'_>,
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
 ) -> Result<()> {
     let mut again = Vec::with_capacity(inputs.len());
@@ -85,7 +85,7 @@ fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
 
 fn open_first_pass<'n>(
     writer: &mut IngestWriter<'_>,
-    log: &Log,
+    log: &LocalLog,
     input: &'n Input<'_>,
 ) -> Result<(OpenInput<'n>, SecondPass)> {
     let stream: Box<dyn Read + Send> = match (input.open)()? {

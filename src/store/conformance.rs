@@ -19,10 +19,10 @@ use crate::store::AppendOutcome;
 use crate::store::Create;
 use crate::store::EventIdMatch;
 use crate::store::FileProgress;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
+use crate::store::SweepState;
 use crate::store::sweep::CleanupScope;
-use crate::store::sweep::SweepState;
 use crate::time::Timestamp;
 
 pub(super) const STAMP: Stamp<'static> =
@@ -68,14 +68,14 @@ pub(super) fn full_event() -> NewEvent {
     }
 }
 
-fn new_log() -> (TempDir, Log) {
+fn new_log() -> (TempDir, LocalLog) {
     let folder = tempfile::tempdir().unwrap();
     let log = open_log(&folder.path().join("log.db"));
     (folder, log)
 }
 
-pub(super) fn open_log(path: &Path) -> Log {
-    Log::open_to_write(path, Create::IfMissing).unwrap()
+pub(super) fn open_log(path: &Path) -> LocalLog {
+    LocalLog::open_to_write(path, Create::IfMissing).unwrap()
 }
 
 fn stored_id(appended: &AppendOutcome) -> EventId {
@@ -370,7 +370,7 @@ fn a_file_is_known_by_its_bytes() {
 }
 
 /// Sweeps these events away; stops before it removes the first where it is not to go on.
-fn sweep_events(log: &mut Log, doomed: &[i64], go_on: bool) -> i64 {
+fn sweep_events(log: &mut LocalLog, doomed: &[i64], go_on: bool) -> i64 {
     let mut sweeping = log.try_lock_sweep().unwrap().expect("no other sweep");
     let doomed = doomed.iter().copied().collect();
     let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();

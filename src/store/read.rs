@@ -1,6 +1,7 @@
 //! Reading by a query: listings, streams, counts and summaries.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,9 +9,11 @@ use anyhow::Result;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::text;
 use crate::time::Timestamp;
@@ -137,7 +140,57 @@ pub(crate) struct Suggestion {
     pub events: u64,
 }
 
+/// What a person meant by the beginning of an `event_id`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum EventIdMatch {
+    One(Box<Event>),
+    /// The first few that it could be.
+    Several(Vec<EventId>),
+    None,
+}
+
+/// What earlier sweeps have left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SweepState {
+    /// How many events there are.
+    pub event_count: u64,
+    /// The runs of ids that are gone, first and last, ascending.
+    pub gaps: Vec<(i64, i64)>,
+    /// Whether a sweep was killed before it had removed all that it vouches for.
+    pub unfinished: bool,
+}
+
+impl SweepState {
+    /// Whether an id is in a run that counts.
+    pub(crate) fn is_swept(&self, id: EventId) -> bool {
+        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
+        after > 0 && id.0 <= self.gaps[after - 1].1
+    }
+}
+
 impl Log {
+    /// Opens the log in a file of this host.
+    ///
+    /// # Errors
+    /// The class and the reason: no log, not permitted, damaged, newer …
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self> {
+        Ok(LocalLog::open_to_read(path)?.log)
+    }
+
+    /// The newest id, and its hash. The id is 0 in an empty log.
+    pub(crate) fn head(&self) -> Result<(EventId, Hash)> {
+        self.engine.head()
+    }
+
+    pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
+        self.engine.event(id)
+    }
+
+    /// Looks for an `event_id`, or the beginning of one, in every tenant.
+    pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
+        self.engine.find(event_id)
+    }
+
     /// A page of what is meant.
     ///
     /// # Errors
@@ -214,5 +267,25 @@ impl Log {
         word: &str,
     ) -> Result<Vec<Suggestion>> {
         self.engine.suggestions(scope, side, word)
+    }
+
+    /// What earlier sweeps have left.
+    ///
+    /// # Errors
+    /// That the log cannot be read.
+    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
+        self.engine.sweep_state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_run_is_gone() {
+        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
+        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
+        assert_eq!(gone, [2, 3, 7]);
     }
 }

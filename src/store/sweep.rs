@@ -15,10 +15,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::chain::Sha256Digest;
-use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::store::ExportLock;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
 pub(crate) use crate::store::sqlite::SweepLock;
@@ -103,25 +102,6 @@ impl FromIterator<i64> for IdSet {
     }
 }
 
-/// What earlier sweeps have left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SweepState {
-    /// How many events there are.
-    pub event_count: u64,
-    /// The runs of ids that are gone, first and last, ascending.
-    pub gaps: Vec<(i64, i64)>,
-    /// Whether a sweep was killed before it had removed all that it vouches for.
-    pub unfinished: bool,
-}
-
-impl SweepState {
-    /// Whether an id is in a run that counts.
-    pub(crate) fn is_swept(&self, id: EventId) -> bool {
-        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
-        after > 0 && id.0 <= self.gaps[after - 1].1
-    }
-}
-
 /// What is about to be vouched for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PendingSweep {
@@ -147,13 +127,13 @@ pub(crate) enum CleanupScope {
 /// Whether to go on after so many events were removed.
 pub(crate) type ShouldContinue<'a> = &'a mut dyn FnMut(u64) -> bool;
 
-impl Log {
+impl LocalLog {
     /// Opens a log to sweep it: as to write, and on a full disk too where the reserve is left.
     ///
     /// # Errors
-    /// As [`Log::open_to_write`].
+    /// As [`LocalLog::open_to_write`].
     pub(crate) fn open_to_sweep(path: &Path) -> Result<Self> {
-        Ok(Self { engine: Sqlite::open_to_sweep(path)? })
+        Ok(Self::new(Sqlite::open_to_sweep(path)?))
     }
 
     /// Makes this the only sweep of the log until what is returned is dropped; `None` where there is
@@ -162,7 +142,7 @@ impl Log {
     /// # Errors
     /// That the file to lock cannot be opened.
     pub(crate) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
-        self.engine.try_lock_sweep()
+        self.log.engine.try_lock_sweep()
     }
 
     /// Keeps those out who read the log in many steps, until the guard is dropped. Waits for those
@@ -175,15 +155,7 @@ impl Log {
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        self.engine.lock_out_exports(patience, go_on)
-    }
-
-    /// What earlier sweeps have left.
-    ///
-    /// # Errors
-    /// That the log cannot be read.
-    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
-        self.engine.sweep_state()
+        self.log.engine.lock_out_exports(patience, go_on)
     }
 
     /// Writes down what is to go, without effect yet. Runs that lie side by side become one; at a head
@@ -197,14 +169,14 @@ impl Log {
         doomed: &IdSet,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<PendingSweep>> {
-        self.engine.plan_sweep(sweeping, doomed, go_on)
+        self.log.engine.plan_sweep(sweeping, doomed, go_on)
     }
 
     /// Appends the event that vouches for a plan, and makes it count. `false`, and nothing has
     /// changed, where the head became known outside the log since it was planned: plan again.
     ///
     /// # Errors
-    /// As [`Log::append`].
+    /// As [`LocalLog::append`].
     pub(crate) fn vouch(
         &mut self,
         sweeping: &mut SweepLock,
@@ -212,7 +184,7 @@ impl Log {
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
-        self.engine.vouch(sweeping, planned, event, stamp)
+        self.log.engine.vouch(sweeping, planned, event, stamp)
     }
 
     /// Removes what is vouched for and still there, then what nothing refers to any more. Tells
@@ -226,7 +198,7 @@ impl Log {
         suspects: CleanupScope,
         go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
-        self.engine.remove_swept(sweeping, suspects, go_on)
+        self.log.engine.remove_swept(sweeping, suspects, go_on)
     }
 
     /// Gives free space back to the file system, as far as readers let it; returns the bytes.
@@ -238,7 +210,7 @@ impl Log {
         sweeping: &mut SweepLock,
         go_on: ShouldContinue<'_>,
     ) -> Result<u64> {
-        self.engine.reclaim_space(sweeping, go_on)
+        self.log.engine.reclaim_space(sweeping, go_on)
     }
 }
 
@@ -271,12 +243,5 @@ mod tests {
             prop_assert!(runs.iter().flat_map(|(first, last)| *first..=*last).eq(wanted));
             prop_assert!(runs.windows(2).all(|two| two[0].1 + 1 < two[1].0));
         }
-    }
-
-    #[test]
-    fn what_is_in_a_run_is_gone() {
-        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
-        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
-        assert_eq!(gone, [2, 3, 7]);
     }
 }

@@ -4,7 +4,6 @@
 //! still read. What follows from it is decided above.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use anyhow::Result;
 
@@ -14,7 +13,6 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::Log;
 use crate::store::sqlite;
-use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 
 /// Why something could not be read.
@@ -91,36 +89,12 @@ pub(crate) struct SweepEvent {
 }
 
 impl Log {
-    /// Opens a log that nobody else knows of, and which lies in one file: a copy that was just made.
-    /// Nothing is made beside it.
-    ///
-    /// # Errors
-    /// As [`Log::open_to_read`].
-    pub(crate) fn open_copy(path: &Path) -> Result<Self> {
-        Ok(Self { engine: Sqlite::open_copy(path)? })
-    }
-
     /// Looks at the log as it is at one moment.
     ///
     /// # Errors
     /// That nothing can be read at all; those of `look`.
     pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
         self.engine.inspect(|engine| look(&Snapshot { engine }))
-    }
-
-    /// Copies the log as it is at one moment into an empty file, as one file and whole. Others go on
-    /// reading and writing. `progress` gets the bytes that are copied, and how many there are.
-    ///
-    /// # Errors
-    /// Those of the log, and of the file.
-    /// `name` stands for the file in messages.
-    pub(crate) fn copy_to(
-        &self,
-        file: &Path,
-        name: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        self.engine.copy_to(file, name, progress)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::ExportLock;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sweep::CleanupScope;
@@ -83,7 +84,7 @@ pub(crate) enum SweepUpdate<'a> {
 /// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
 /// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
 pub(crate) fn run(
-    log: &mut Log,
+    log: &mut LocalLog,
     job: &SweepOptions<'_>,
     report: &mut dyn FnMut(SweepUpdate<'_>),
 ) -> Result<SweepEnd> {
@@ -128,7 +129,7 @@ pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<Str
 }
 
 struct SweepRun<'a> {
-    log: &'a mut Log,
+    log: &'a mut LocalLog,
     options: &'a SweepOptions<'a>,
     lock: &'a mut SweepLock,
     started_at: Instant,

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::Create;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::sweep::SWEEP_ACTION;
 use crate::sweep::SweepEnd;
@@ -33,14 +33,15 @@ fn days_ago(many: u64) -> Timestamp {
 
 struct Fixture {
     _folder: TempDir,
-    log: Log,
+    log: LocalLog,
     interrupt: Interrupt,
 }
 
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+        let log =
+            LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
         Self { _folder: folder, log, interrupt: Interrupt::default() }
     }
 
