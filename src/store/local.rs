@@ -17,46 +17,46 @@ use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 
-/// Whether a log is made where there is none.
+/// Says what opening does where there is no log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Create {
     IfMissing,
     Never,
 }
 
-/// What the log says of its own about an event, and no emitter can.
+/// The fields of an event that the log sets itself, and no emitter can.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp<'a> {
     pub recorded_at: Timestamp,
     pub recorded_by: &'a str,
 }
 
-/// What became of an event.
+/// The result of appending one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AppendOutcome {
     Stored {
         id: EventId,
         event_id: String,
     },
-    /// It was there already, and says nothing else.
+    /// The log has the same event already.
     Duplicate {
         id: EventId,
         event_id: String,
     },
-    /// An event with its `event_id` is there and has another value in a field that was given.
+    /// The log has an event with this `event_id` and another value in a field that was given.
     Conflict {
         id: EventId,
         field: &'static str,
     },
 }
 
-/// How far an input file was taken. The file is known by its beginning and by what stands before the
-/// place reached, under any name.
+/// How far an input file has been ingested. The file is recognised under any name: by its first
+/// bytes, and by the bytes before the place reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileProgress {
     pub head_length: u64,
     pub head_hash: [u8; 32],
-    /// The place reached, in bytes.
+    /// The place reached, in bytes from the beginning.
     pub offset: u64,
     pub tail_length: u64,
     pub tail_hash: [u8; 32],
@@ -83,24 +83,24 @@ impl LocalLog {
         Self { log: Log { engine } }
     }
 
-    /// Opens a log to read it alone.
+    /// Opens a log to read it.
     ///
     /// # Errors
-    /// The class and the reason: no log, not permitted, damaged, newer …
+    /// The class and the reason: no log, not permitted, damaged, of a newer version, …
     pub(crate) fn open_to_read(path: &Path) -> Result<Self> {
         Ok(Self::new(Sqlite::open_to_read(path)?))
     }
 
-    /// Opens a log to write it, and migrates it where it is older.
+    /// Opens a log to write it, and migrates it if it is older.
     ///
     /// # Errors
-    /// As [`LocalLog::open_to_read`]; cannot create.
+    /// As [`LocalLog::open_to_read`]; the log cannot be created.
     pub(crate) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         Ok(Self::new(Sqlite::open_to_write(path, create)?))
     }
 
-    /// Opens a log that nobody else knows of, and which lies in one file: a copy that was just made.
-    /// Nothing is made beside it.
+    /// Opens a log that no other process knows, and that is one file: a copy that was just made. It
+    /// makes no companions.
     ///
     /// # Errors
     /// As [`LocalLog::open_to_read`].
@@ -108,21 +108,21 @@ impl LocalLog {
         Ok(Self::new(Sqlite::open_copy(path)?))
     }
 
-    /// What the user should know about where the log lies.
+    /// Returns what the user should know about the place of the log.
     pub(crate) fn warnings(&self) -> &[String] {
         self.log.engine.warnings()
     }
 
-    /// The version of the schema that the log has.
+    /// Returns the version of the log's schema.
     pub(crate) fn schema_version(&self) -> Result<i64> {
         self.log.engine.schema_version()
     }
 
-    /// Stores events in one transaction: all that are new, or on an error none.
+    /// Stores events in one transaction: all that are new, or none when there is an error.
     ///
     /// # Errors
-    /// The class and the reason. Where a single event may have been stored all the same, the error
-    /// names the `event_id` to repeat with.
+    /// The class and the reason. Where a single event may have been stored nevertheless, the error
+    /// names the `event_id` for a repeat.
     pub(crate) fn append(
         &mut self,
         events: &[NewEvent],
@@ -135,16 +135,18 @@ impl LocalLog {
         Ok(appended)
     }
 
-    /// Begins a transaction, as the only writer until it ends; some 50,000 events are a good size.
+    /// Begins a transaction, which is the only writer until it ends. Some 50,000 events are a good
+    /// size.
     ///
     /// # Errors
-    /// The class and the reason; locked for 30 s.
+    /// The class and the reason; the log was locked for 30 s.
     pub(crate) fn begin(&mut self) -> Result<Batch<'_>> {
         Ok(Batch { engine: self.log.engine.begin()? })
     }
 
-    /// Where a file of `size` bytes may have been left, the furthest place first: what was noted of
-    /// files that begin as it does. `head_hash` gives the SHA-256 of its first so many bytes.
+    /// Returns the places up to which a file of `size` bytes may have been ingested, the furthest
+    /// first. They are those recorded for files that begin alike; `head_hash` returns the SHA-256
+    /// of the first bytes of the file, as many as it is given.
     ///
     /// # Errors
     /// Those of the log, and of `head_hash`.
@@ -156,7 +158,7 @@ impl LocalLog {
         self.log.engine.find_progress(size, head_hash)
     }
 
-    /// Keeps sweeps out until the guard is dropped. Waits for one that is at work.
+    /// Keeps sweeps out until the guard is dropped. Waits for a sweep that is at work.
     ///
     /// # Errors
     /// Try again: a sweep was at work for 30 s.
@@ -164,21 +166,21 @@ impl LocalLog {
         self.log.engine.hold_off_sweeps()
     }
 
-    /// Makes this the only digest of the log until the guard is dropped; `None` where there is one
-    /// already. Neither readers nor sweeps are kept from anything.
+    /// Makes this the only digest of the log until the guard is dropped; `None` if another digest
+    /// has the lock. Readers and sweeps are not affected.
     ///
     /// # Errors
-    /// That the file to lock cannot be opened.
+    /// The file to lock cannot be opened.
     pub(crate) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         self.log.engine.try_lock_digest()
     }
 
-    /// Copies the log as it is at one moment into an empty file, as one file and whole. Others go on
-    /// reading and writing. `progress` gets the bytes that are copied, and how many there are.
+    /// Copies the log, as it is at one moment, into an empty file. Other processes continue to read
+    /// and write. `name` stands for the file in messages; `progress` gets the bytes copied and
+    /// their total.
     ///
     /// # Errors
     /// Those of the log, and of the file.
-    /// `name` stands for the file in messages.
     pub(crate) fn copy_to(
         &self,
         file: &Path,
@@ -193,7 +195,7 @@ impl LocalLog {
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct ExportLock {
-    /// Absent where the file to lock is missing and cannot be made.
+    /// `None` where the file to lock is missing and cannot be made.
     pub(super) _lock: Option<File>,
 }
 
@@ -204,21 +206,21 @@ pub(crate) struct DigestLock {
     pub(super) _lock: File,
 }
 
-/// A transaction that appends. Dropped without [`Batch::commit`] it leaves the log as it was.
+/// A transaction that appends. If it is dropped without [`Batch::commit`], the log stays as it was.
 pub(crate) struct Batch<'a> {
     engine: sqlite::SqliteBatch<'a>,
 }
 
 impl Batch<'_> {
-    /// Appends an event, or finds it there already, be it in this batch.
+    /// Appends an event, unless the log or this batch has it already.
     ///
     /// # Errors
-    /// The class and the reason; drop the batch then.
+    /// The class and the reason. The batch cannot be used after an error.
     pub(crate) fn append(&mut self, event: &NewEvent, stamp: &Stamp<'_>) -> Result<AppendOutcome> {
         self.engine.append(event, stamp)
     }
 
-    /// Notes how far a file was taken with the events of this batch.
+    /// Records how far a file has been ingested with the events of this batch.
     ///
     /// # Errors
     /// The class and the reason.
@@ -226,8 +228,8 @@ impl Batch<'_> {
         self.engine.record_progress(progress)
     }
 
-    /// Notes a head that is about to be known outside the log, so that it still can be checked when
-    /// its event is gone. `place` is where it will be.
+    /// Records a head that is about to be published outside the log, so that it can still be
+    /// checked when its event has been swept. `place` says where it is published.
     ///
     /// # Errors
     /// The class and the reason.
@@ -243,7 +245,7 @@ impl Batch<'_> {
     /// Commits and syncs.
     ///
     /// # Errors
-    /// The class and the reason, and whether the batch may have been stored all the same.
+    /// The class and the reason, and whether the batch may have been stored nevertheless.
     pub(crate) fn commit(self) -> Result<()> {
         self.engine.commit()
     }
