@@ -1,6 +1,10 @@
-//! Makes a new log: drafted whole under a name of its own, then given its real name in one step. So
-//! whoever finds the log finds all of it, and of several makers at once one wins and the others use
-//! what it made.
+//! Makes a new log. It is drafted in full under another name, and then gets its real name in one
+//! step.
+//!
+//! ## Concurrency
+//!
+//! Whoever finds the log finds all of it. If several processes make it at the same time, one of
+//! them wins, and the others use its log.
 
 use std::fs;
 use std::fs::File;
@@ -25,7 +29,7 @@ use crate::store::sqlite::files::make;
 use crate::store::sqlite::files::reserve;
 use crate::store::sqlite::migrate;
 
-/// Makes a log where there is none. That another process makes it at the same moment is no error.
+/// Makes a log where there is none. It is no error if another process makes it at the same moment.
 pub(super) fn create_log(path: &Path) -> Result<()> {
     let folder = path.parent().ok_or_else(|| check::missing_log(path))?;
     make::make_folder(folder).map_err(|why| {
@@ -45,7 +49,7 @@ pub(super) fn create_log(path: &Path) -> Result<()> {
     let failed = |why| io_failure(&format!("cannot make the log {}", path.display()), why, folder);
     draft.publish(path).map_err(failed)?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    // A log without it is a log all the same, and the next sweep makes one.
+    // A log works without a reserve, and the next sweep makes one.
     drop(reserve::create_reserve(path));
     Ok(())
 }
@@ -57,16 +61,17 @@ fn write_draft(draft: &Draft, folder: &Path, path: &Path) -> Result<()> {
     drop(make::make_file(draft.path(), shared).map_err(failed)?);
     initialize(draft.path()).map_err(|why| error::create_failure(path, &why))?;
     File::open(draft.path()).and_then(|file| file.sync_all()).map_err(failed)?;
-    // Made with the log, so that one who may only read can lock it against sweeps.
+    // Made with the log, so that a process that can only read is able to lock it against sweeps.
     companions::ensure_companion(&Companion::Lock.path(path)).map_err(failed)
 }
 
-/// Writes the empty log. Nobody else sees it, so it needs no journal and one sync at the end.
+/// Writes the empty log. No other process sees it, so it needs no journal, and one sync at the end.
 #[expect(clippy::disallowed_methods, reason = "a log is opened here before it is one")]
 fn initialize(path: &Path) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // auto_vacuum: what a sweep frees goes back to the disk. It can only be chosen now.
+    // auto_vacuum: space that a sweep frees returns to the disk. It can only be chosen for a new
+    // file.
     connection.execute_batch(
         "PRAGMA synchronous=OFF; PRAGMA journal_mode=MEMORY; PRAGMA auto_vacuum=INCREMENTAL; \
          BEGIN;",

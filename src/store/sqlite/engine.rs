@@ -1,6 +1,7 @@
-//! A log that is open: its connection, and what the connection remembers between calls.
+//! An open log: its connection, and what the connection remembers between calls.
 //!
-//! Every other room of the engine adds its own calls to [`Sqlite`]; this one imports none of them.
+//! The other modules of the engine add their calls to [`Sqlite`]; this module imports none of
+//! those.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -20,30 +21,31 @@ use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::DimensionCache;
 use crate::store::sqlite::wal;
 
-/// A log that is open, with what its connection remembers.
+/// An open log, with what its connection remembers.
 pub(in crate::store) struct Sqlite {
     pub(super) connection: Connection,
-    /// As the caller named it, made absolute.
+    /// The path that the caller named, made absolute.
     pub(super) path: PathBuf,
     pub(super) warnings: Vec<String>,
-    /// The dimension rows that were read.
+    /// The dimension rows that were read, for as long as no other connection writes.
     pub(super) dimension_cache: RefCell<DimensionCache>,
     pub(super) plan_cache: RefCell<PlanCache>,
     pub(super) writer: WriterState,
 }
 
-/// What a connection that writes remembers between its transactions.
+/// The state of a connection that writes, between its transactions.
 #[derive(Default)]
 pub(super) struct WriterState {
     pub(super) interner: Interner,
-    /// The schema that was checked.
+    /// The `schema_version` at which the schema was last checked.
     pub(super) schema_version: Option<i64>,
     pub(super) data_version: Option<i64>,
-    /// A transaction was long: the next leaves a pause before it, and the end shortens the
-    /// write-ahead log.
+    /// A transaction was long: the write-ahead log is emptied when the log is closed.
     pub(super) had_long_transaction: bool,
+    /// The last transaction was long: a pause before the next one gives others their turn.
     pub(super) pause_before_next: bool,
-    /// A write ended so that only a new connection can know what is stored.
+    /// A write failed in such a way that only a new connection can know what is stored. Nothing
+    /// more is written.
     pub(super) poisoned: bool,
 }
 
@@ -63,7 +65,7 @@ impl Sqlite {
         &self.warnings
     }
 
-    /// Runs a read over one snapshot, so that its statements agree with each other.
+    /// Runs a read on one snapshot, so that its statements agree with each other.
     pub(super) fn read_in_snapshot<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -84,7 +86,7 @@ impl Sqlite {
         Ok(result)
     }
 
-    /// The events that a statement selects; its first columns are `rows::columns!()`.
+    /// Returns the events that a statement selects. Its first columns are `rows::columns!()`.
     pub(super) fn select_events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
         self.read_in_snapshot(|connection| {
             rows::select_events(connection, &self.dimension_cache, sql, params)
@@ -101,8 +103,8 @@ impl Sqlite {
         self.read_in_snapshot(read_head)
     }
 
-    /// Forgets the rows that were read, found and made: some of them were removed by this connection,
-    /// and its own writes do not tell it so.
+    /// Forgets all dimension rows. Some of them were removed by this connection, and SQLite does
+    /// not report its own writes to a connection.
     pub(super) fn clear_caches(&mut self) {
         self.writer.interner.clear();
         self.dimension_cache.borrow_mut().clear();
@@ -110,8 +112,8 @@ impl Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// After a long run the write-ahead log is large: it is carried over and cut. Nothing depends on
-    /// it, so a reader who is in the way is not waited for.
+    /// After long transactions the write-ahead log is large, so it is emptied. Nothing depends on
+    /// that, so it does not wait for readers.
     fn drop(&mut self) {
         if !self.writer.had_long_transaction || self.writer.poisoned {
             return;
@@ -120,7 +122,7 @@ impl Drop for Sqlite {
     }
 }
 
-/// The newest event, as the log has noted it; an empty log has 0.
+/// Returns the newest id and its hash, as the log has recorded them. The id is 0 in an empty log.
 pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<(EventId, Hash)> {
     let mut statement = connection.prepare_cached("SELECT id, hash FROM head")?;
     let (id, hash) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;

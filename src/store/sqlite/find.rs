@@ -11,7 +11,7 @@ use crate::store::EventIdMatch;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::rows;
 
-/// How many candidates are named for the beginning of an `event_id`.
+/// How many events are named that the beginning of an `event_id` may stand for.
 const MAX_CANDIDATES: u8 = 5;
 
 impl Sqlite {
@@ -38,8 +38,8 @@ impl Sqlite {
         self.read_in_snapshot(|connection| select_ids(connection, SQL, (&key, MAX_CANDIDATES)))
     }
 
-    /// UUIDs are kept as bytes, other ids as text, and the order of either is that of its bytes: so
-    /// a beginning is a range.
+    /// UUIDs are stored as bytes and other ids as text. Both are in the order of their bytes, so
+    /// the ids with one beginning are a range.
     fn ids_by_prefix(&self, prefix: &str) -> Result<Vec<EventId>> {
         const SQL: &str = "SELECT event.id FROM tenant \
             CROSS JOIN event ON event.tenant = tenant.key \
@@ -48,7 +48,7 @@ impl Sqlite {
             return Ok(Vec::new());
         }
         self.read_in_snapshot(|connection| {
-            // A BLOB is greater than any text: past the last text there are only UUIDs.
+            // A BLOB is greater than any text: after the last text there are only UUIDs.
             let after = pattern::prefix_upper_bound(prefix);
             let mut found = match after {
                 Some(after) => select_ids(connection, SQL, (prefix, after, MAX_CANDIDATES))?,

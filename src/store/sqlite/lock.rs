@@ -1,8 +1,15 @@
-//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep while it removes;
-//! and, as a lock of another kind that neither of them meets, by the one digest that is being made.
-//! That there is but one sweep is held by the lock on its reserve.
+//! `LOG.lock`: the locks between exports, sweeps and digests.
 //!
-//! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
+//! ## Locking
+//!
+//! - Readers of many steps, such as exports, share a lock by `flock`. A sweep takes it alone while
+//! it removes events.
+//! - The digest that is being made takes a lock by `fcntl`, which never meets those by `flock`:
+//! nobody waits for the mail service of a digest.
+//! - Another file, the reserve, has the lock that allows one sweep at a time.
+//!
+//! The lock has a file of its own, because a second descriptor on the log would drop SQLite's locks
+//! when it closes.
 
 use std::io;
 use std::path::Path;
@@ -23,7 +30,7 @@ use crate::store::sqlite::files::companions::open_if_possible;
 use crate::store::sqlite::files::companions::open_or_create;
 use crate::store::sweep::ShouldContinue;
 
-/// How long a sweep that is at work is waited for.
+/// How long a reader waits for a sweep that is at work.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
@@ -41,8 +48,8 @@ impl Sqlite {
 }
 
 impl Sqlite {
-    /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
-    /// for its mail service, and an export or a sweep shall not wait for that.
+    /// A lock of the process (`fcntl`), not one by `flock`: a digest waits for its mail service,
+    /// and exports and sweeps must not wait for that.
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         let path = Companion::Lock.path(&self.path);
         let failed = |why: io::Error| {
@@ -58,7 +65,7 @@ impl Sqlite {
     }
 }
 
-/// Keeps out those who [share](lock_shared) the lock; `None` where it is not to go on waiting for them.
+/// Keeps those out who [share](lock_shared) the lock; `None` if `go_on` ended the wait.
 pub(super) fn lock_exclusive(
     path: &Path,
     patience: Duration,

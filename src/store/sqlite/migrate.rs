@@ -22,16 +22,17 @@ use crate::store::sqlite::error::Operation;
 /// The current schema.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 
-/// Each leads from one version to the next. Version 1 is the first, and the only one so far.
+/// Each migration leads from one version to the next. Version 1 is the first version, and there is
+/// no other yet.
 const MIGRATIONS: &[&str] = &[];
 
 /// The version of [`SCHEMA`].
 pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
-/// Marks the file as ours: "actv".
+/// The SQLite `application_id` of a log: "actv".
 pub(super) const APPLICATION_ID: i32 = 0x6163_7476;
 
-/// Brings a log to the current version. Another process may have done so in the meantime.
+/// Brings a log to the current version. It is no error if another process did so in the meantime.
 pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     apply_migrations(MIGRATIONS, connection)
 }
@@ -47,22 +48,23 @@ fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> rusqlit
     transaction.commit()
 }
 
-/// The first object of the file that is not as in [`SCHEMA`].
+/// A difference between the schema of a file and [`SCHEMA`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SchemaMismatch {
-    /// Somebody put it in or changed it.
+    /// An object that was added or changed.
     Unexpected { kind: String, name: String },
-    /// So many objects are missing.
+    /// The number of objects that are missing.
     Missing(usize),
 }
 
-/// Before each object of [`SCHEMA`], and nowhere else in it.
+/// Stands before each object of [`SCHEMA`], and nowhere else in it.
 const STATEMENT_START: &str = "\nCREATE ";
 
-/// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
-/// missing. A trigger, view or index put in by hand can hide events or lose them.
+/// Returns the first difference between the schema of the file and [`SCHEMA`]: each statement must
+/// be one of ours, and none may be missing. A trigger, view or index that somebody added can hide
+/// events or lose them.
 pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
-    // What ANALYZE leaves only helps to choose an index.
+    // The tables of ANALYZE only help to choose an index.
     const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
     let mut statement = connection.prepare(OBJECTS)?;
@@ -70,7 +72,7 @@ pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Optio
     let (mut at, mut count) = (0, 0);
     while let Some(row) = rows.next()? {
         let sql = row.get_ref(2)?.as_str()?;
-        // In a log that was made by this version they come in our order: one pass over the text.
+        // A log that this version made has them in our order, so one pass over the text is enough.
         match match_next_statement(at, sql).or_else(|| match_any_statement(sql)) {
             Some(end) => at = end,
             None => {
@@ -86,18 +88,18 @@ pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Optio
     Ok((count < ours).then_some(SchemaMismatch::Missing(ours - count)))
 }
 
-/// The end of that statement in [`SCHEMA`], when it is the next one from there on.
+/// Returns the end of a statement in [`SCHEMA`], if it is the next one after `from`.
 fn match_next_statement(from: usize, sql: &str) -> Option<usize> {
     let start = from + SCHEMA[from..].find(STATEMENT_START)? + 1;
     SCHEMA[start..].strip_prefix(sql)?.starts_with(';').then_some(start + sql.len())
 }
 
-/// The end of that statement in [`SCHEMA`], wherever it stands.
+/// Returns the end of a statement in [`SCHEMA`], wherever it is.
 fn match_any_statement(sql: &str) -> Option<usize> {
     SCHEMA.match_indices(STATEMENT_START).find_map(|(start, _)| match_next_statement(start, sql))
 }
 
-/// Asks whether the file is a log that we know, and which version it has.
+/// Checks that the file is a log of a known version, and returns the version.
 pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
     let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
     if number("PRAGMA application_id")? != i64::from(APPLICATION_ID) {
@@ -118,7 +120,7 @@ pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, Open
     Ok(version)
 }
 
-/// Refuses a schema that is not ours.
+/// Refuses a log whose schema is not ours.
 pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
     let found = match schema_mismatch(connection)? {
         None => return Ok(()),
@@ -136,7 +138,7 @@ pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), O
     Err(OpenError::Failure(Failure::new(Exit::Io, what)))
 }
 
-/// Why a log was not opened.
+/// The reason why a log was not opened.
 pub(super) enum OpenError {
     Sqlite(Error),
     Failure(Failure),
@@ -178,8 +180,8 @@ mod tests {
         log
     }
 
-    /// When there is a migration, it begins at the schema of version 1 and ends at `schema.sql`:
-    /// keep a copy of the old schema beside this test then.
+    /// The first migration begins with the schema of version 1 and ends with `schema.sql`. Keep a
+    /// copy of the old schema for this test then.
     #[test]
     fn a_log_of_the_current_version_is_not_migrated() {
         assert_eq!(SCHEMA_VERSION, 1);

@@ -1,8 +1,10 @@
-//! Opens a log: looks at what lies there first, then sets the connection up and asks whether it is a
-//! log, and one that this version knows.
+//! Opens a log: checks the file first, then opens a connection, and checks that the file is a log
+//! of a version that is known.
 //!
-//! The log's file itself is opened by SQLite alone: a second descriptor would drop its locks when it
-//! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
+//! ## Locking
+//!
+//! Only SQLite opens the file of the log itself: a second descriptor would drop SQLite's locks when
+//! it closes (POSIX). The path is always absolute, so that no name is taken for a URI.
 
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -30,21 +32,24 @@ use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::OpenError;
 use crate::store::sqlite::wal;
 
-/// What both kinds of connection need.
+/// The pragmas of every connection.
 ///
-/// - `cell_size_check`: a damaged page is told as such when it is read, not guessed at.
+/// - `cell_size_check`: a damaged page is reported when it is read.
 /// - `mmap_size=0`: an I/O error stays an error, where a mapped page would end the process.
-/// - `temp_store=MEMORY`: no file of ours in a folder that the environment names.
+/// - `temp_store=MEMORY`: no temporary file in a folder that the environment names.
 const COMMON_PRAGMAS: &str =
     "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;";
 
-/// `query_only`: a reader writes nothing, whatever it is asked.
+/// `query_only`: a reader never writes, whatever statement it runs.
 const READER_PRAGMAS: &str = "PRAGMA query_only=ON;";
 
-/// - `synchronous=FULL`: a commit is on the disk when it is told. NORMAL loses the newest events with
-///   the power.
+/// The pragmas of a connection that writes.
+///
+/// - `synchronous=FULL`: a commit is on the disk when it returns. With NORMAL a power cut loses the
+/// newest events.
 /// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
-/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. Taken as they are needed.
+/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. They are allocated as
+/// needed.
 const WRITER_PRAGMAS: &str =
     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
 
@@ -59,8 +64,8 @@ impl Sqlite {
         Ok(Self::new(connection, path, warnings))
     }
 
-    /// Opens a file that nobody else knows of, as one that nothing can change: without locks, and
-    /// without a write-ahead log beside it.
+    /// Opens a file that no other process knows, as one that nothing can change: without locks, and
+    /// without companions.
     pub(in crate::store) fn open_copy(path: &Path) -> Result<Self> {
         let path = check::absolute(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -96,15 +101,15 @@ impl Sqlite {
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let mut connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // No pragma and no reference may be trusted to be as SQLite alone would have it.
+    // SQLite's defaults must not decide here: they may change from build to build.
     for (setting, on) in [
-        // The write-ahead log stays: making a new one costs each short process two syncs.
+        // The write-ahead log stays: making a new one would cost each short process two syncs.
         (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),
-        // The bundled SQLite turns them on. A check per column and event would find nothing: keys
-        // are ours, and a sweep removes events before rows.
+        // The bundled SQLite turns them on. A check per column and event would find nothing: only
+        // this program makes keys, and a sweep removes events before the rows that they refer to.
         (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
     ] {
         connection.set_db_config(setting, on)?;
@@ -135,7 +140,7 @@ fn try_connect_to_read(path: &Path, flags: OpenFlags) -> Result<Connection, Open
     let connection = connect(path, flags)?;
     connection.execute_batch(READER_PRAGMAS)?;
     migrate::identify(path, &connection)?;
-    // A writer compares the whole schema; a reader only makes sure that there is something to read.
+    // A writer compares the whole schema. A reader only needs the table of events.
     let events = "SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'";
     if !connection.prepare(events)?.exists([])? {
         return Err(OpenError::Failure(error::not_a_log(path)));
@@ -149,7 +154,8 @@ fn connect_to_write(path: &Path) -> Result<Connection> {
 
 fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // Where it may not write, SQLite opens the file to read and says so only at the first write.
+    // If the file is not writable, SQLite opens it to read, and reports that only at the first
+    // write.
     if connection.is_readonly("main")? {
         return Err(OpenError::Failure(error::access_failure(path, Operation::Write)));
     }
@@ -167,13 +173,13 @@ fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Whether SQLite found no place for the files that a reader of a live log needs.
+/// Whether SQLite could not make the companions that a reader of a live log needs.
 fn cannot_create_companions(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         || why.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// The one kind of URI that we ever hand to SQLite.
+/// The only kind of URI that SQLite is ever given.
 fn immutable_uri(path: &Path) -> PathBuf {
     let mut uri = String::from("file://");
     for byte in path.as_os_str().as_bytes() {

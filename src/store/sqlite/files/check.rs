@@ -1,5 +1,5 @@
-//! Looks at the file of a log without opening it: whether it can be one, its other names, and the
-//! file system that it is on.
+//! Checks the file of a log without opening it: whether it can be a log, its other names, and the
+//! file system it is on.
 
 use std::fs;
 use std::fs::Metadata;
@@ -20,7 +20,7 @@ use crate::store::sqlite::files::companions;
 use crate::store::sqlite::files::companions::Companion;
 use crate::store::sqlite::files::draft;
 
-/// The least length of the shared memory file of a log that is in use.
+/// The smallest shared memory file of a log that is in use.
 const MIN_SHM_LENGTH: u64 = 32 << 10;
 
 pub(in crate::store::sqlite) fn absolute(path: &Path) -> Result<PathBuf> {
@@ -35,7 +35,8 @@ pub(in crate::store::sqlite) fn missing_log(path: &Path) -> Failure {
     Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
 }
 
-/// Looks at what lies there, without opening it: a FIFO would wait for ever.
+/// Returns the metadata of the file if it can be a log; `None` if there is no file. It does not
+/// open the file, because opening a FIFO would wait for ever.
 pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadata>> {
     let there = match fs::metadata(path) {
         Ok(there) => there,
@@ -75,8 +76,8 @@ pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadat
     Ok(Some(there))
 }
 
-/// Another name of the same file. SQLite finds the write-ahead log by name: two writers under two
-/// names ruin the log, and none of them sees it.
+/// Another name of the same file. SQLite finds the write-ahead log by name, so two writers that use
+/// two names ruin the log without noticing each other.
 pub(in crate::store::sqlite) enum HardLink {
     SameFolder(PathBuf),
     Elsewhere(PathBuf),
@@ -128,13 +129,13 @@ pub(in crate::store::sqlite) fn network_warning(path: &Path) -> Option<String> {
     Some(format!("the log {} is on {system}: use it from one host alone", path.display()))
 }
 
-/// The kind of network file system that a path is on: its readers and writers share memory, and that
-/// works on one host only.
+/// Returns the name of the network file system that a path is on. Readers and writers of a log
+/// share memory, which works on one host only.
 pub(in crate::store::sqlite) fn network_file_system(path: &Path) -> Option<&'static str> {
     network_file_system_name(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
 }
 
-/// The numbers are those of Linux (`linux/magic.h` and the file systems' own).
+/// The numbers are those of Linux (`linux/magic.h`, and the sources of the file systems).
 fn network_file_system_name(magic: u64) -> Option<&'static str> {
     // On some systems the number is signed and 32 bits wide.
     match magic & 0xffff_ffff {
@@ -148,15 +149,15 @@ fn network_file_system_name(magic: u64) -> Option<&'static str> {
     }
 }
 
-/// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
-/// read-only or full, and no write-ahead log that holds anything. Only then may it be read without
+/// Whether nobody can write the log and all of it is in the file itself: the file system is
+/// read-only or full, and the write-ahead log is empty. Only then may the log be read without
 /// locks.
 pub(in crate::store::sqlite) fn is_immutable(path: &Path) -> bool {
     let length =
         |companion: Companion| fs::metadata(companion.path(path)).map_or(0, |there| there.len());
     let system = rustix::fs::statvfs(path);
     let still = system.is_ok_and(|system| {
-        // Who has the log open has such a file, of that length at least.
+        // A process that has the log open has such a file, of this length or more.
         let unused = length(Companion::SharedMemory) < MIN_SHM_LENGTH;
         system.f_flag.contains(StatVfsMountFlags::RDONLY)
             || unused && system.f_bavail.saturating_mul(system.f_frsize) < MIN_SHM_LENGTH
@@ -164,7 +165,7 @@ pub(in crate::store::sqlite) fn is_immutable(path: &Path) -> bool {
     still && length(Companion::WriteAheadLog) == 0
 }
 
-/// Tells whose a file is, for one who may not use it.
+/// Adds a hint that says whose the file is, for a user who may not use it.
 pub(in crate::store::sqlite) fn with_owner_hint(failure: Failure, path: &Path) -> Failure {
     let Ok(there) = fs::metadata(path) else {
         return failure;

@@ -1,4 +1,5 @@
-//! The files that lie beside a log: their names, and how they are opened and made.
+//! The companions of a log, which are the files beside it: their names, and how they are opened and
+//! made.
 
 use std::fs;
 use std::fs::File;
@@ -9,16 +10,17 @@ use std::path::PathBuf;
 
 use crate::store::sqlite::files::make;
 
-/// A file that belongs to a log and lies beside it.
+/// A file that belongs to a log and is beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Companion {
-    /// SQLite's write-ahead log: the newest events, until they are in the file itself.
+    /// The write-ahead log of SQLite: the newest events, until a checkpoint copies them into the
+    /// log.
     WriteAheadLog,
-    /// SQLite's shared memory: the index of the write-ahead log, and locks.
+    /// The shared memory of SQLite: the index of the write-ahead log, and locks.
     SharedMemory,
-    /// Keeps exports, sweeps and digests apart.
+    /// The locks between exports, sweeps and digests.
     Lock,
-    /// The room on the disk that a sweep gives up when the disk is full.
+    /// Space on the disk that a sweep gives up when the disk is full.
     Reserve,
 }
 
@@ -35,7 +37,8 @@ impl Companion {
         }
     }
 
-    /// The path of this companion of a log. SQLite follows links, so it is beside the real file.
+    /// Returns the path of this companion of a log. It is beside the real file, because SQLite
+    /// follows links.
     pub(crate) fn path(self, log: &Path) -> PathBuf {
         let mut path = resolve_links(log).into_os_string();
         path.push(self.suffix());
@@ -43,12 +46,12 @@ impl Companion {
     }
 }
 
-/// The path of a log without links; where there is no log, the path as it is.
+/// Returns the path of a log without links; the path as it is where there is no log.
 pub(crate) fn resolve_links(log: &Path) -> PathBuf {
     fs::canonicalize(log).unwrap_or_else(|_| log.to_owned())
 }
 
-/// Makes an empty file beside the log, as private as that, unless it is there.
+/// Makes an empty file beside the log, with the permissions of a log, unless there is one.
 pub(in crate::store::sqlite) fn ensure_companion(path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
     match make::make_file(path, make::is_group_shared(folder)?) {
@@ -57,7 +60,7 @@ pub(in crate::store::sqlite) fn ensure_companion(path: &Path) -> io::Result<()> 
     }
 }
 
-/// Opens a file beside the log to write it; makes it where it is missing.
+/// Opens a companion to write it, and makes it if it is missing.
 pub(in crate::store::sqlite) fn open_or_create(path: &Path) -> io::Result<File> {
     let open = || OpenOptions::new().read(true).write(true).open(path);
     open().or_else(|why| match why.kind() {
@@ -66,8 +69,8 @@ pub(in crate::store::sqlite) fn open_or_create(path: &Path) -> io::Result<File> 
     })
 }
 
-/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
-/// it cannot be made again, or the disk is full, reading goes on without it.
+/// Opens a companion to read it. It was made with the log, so a reader needs no right to write.
+/// `None` if somebody removed it and it cannot be made: reading works without it.
 pub(in crate::store::sqlite) fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => return Ok(Some(file)),

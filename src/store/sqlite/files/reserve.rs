@@ -1,4 +1,4 @@
-//! The reserve: room on the disk that lies ready for a sweep.
+//! The file of the reserve: space on the disk that lies ready for a sweep.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use crate::store::sqlite::files::companions::Companion;
 use crate::store::sqlite::files::companions::open_or_create;
 
-/// The size of the reserve in bytes: a batch of removals with room to spare.
+/// The size of the reserve in bytes: enough for a batch of removals, and more.
 pub(crate) const RESERVE_SIZE: u64 = 8 << 20;
 
 /// Makes the reserve of a new log.
@@ -21,7 +21,7 @@ pub(in crate::store::sqlite) fn create_reserve(log: &Path) -> io::Result<()> {
     allocate(&open_or_create(&path)?)
 }
 
-/// Gives the file its size on the disk itself. Where that fails it is left empty.
+/// Reserves the space for the file on the disk. If that fails, the file is left empty.
 pub(in crate::store::sqlite) fn allocate(file: &File) -> io::Result<()> {
     if file.metadata()?.blocks().saturating_mul(512) >= RESERVE_SIZE {
         return Ok(());
@@ -36,7 +36,7 @@ pub(in crate::store::sqlite) fn allocate(file: &File) -> io::Result<()> {
     filled
 }
 
-/// For file systems that cannot set space aside: what was written has its space.
+/// For file systems that cannot reserve space: bytes that were written have their space.
 fn write_zeros(mut file: &File) -> io::Result<()> {
     let piece = vec![0_u8; 1 << 16];
     let mut left = RESERVE_SIZE;

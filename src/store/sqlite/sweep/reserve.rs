@@ -1,9 +1,13 @@
-//! `LOG.reserve`: room on the disk that a sweep alone gives up, for to remove events takes some at
-//! first; and the lock of the one sweep that is at work.
+//! `LOG.reserve`: space on the disk for sweeps, and the lock of the one sweep that is at work.
 //!
-//! Removing goes through the write-ahead log, which a full disk has no room for. So some lies
-//! ready, and is taken back when the sweep has made more. The file itself is never removed: who
-//! locks it under this name locks the same as everybody else.
+//! Removing events needs some space first, because it goes through the write-ahead log, and a full
+//! disk has none. So some space lies ready. A sweep gives it up when the disk is full, and takes it
+//! back when it has freed more.
+//!
+//! ## Locking
+//!
+//! The sweep at work holds a lock by `flock` on this file. The file is never removed: otherwise two
+//! processes could lock two files under the same name.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -27,10 +31,10 @@ use crate::store::sqlite::files::companions::open_or_create;
 use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 use crate::store::sqlite::files::reserve::allocate;
 
-/// With less than this left on the disk a sweep does not wait until it is full.
+/// With less than this left on the disk, a sweep gives the reserve up at its beginning.
 const LOW_DISK_SPACE: u64 = 2 * RESERVE_SIZE;
 
-/// Gives the reserve up before a log is open, unless a sweep is at work; tells whether it did.
+/// Gives the reserve up before the log is open, unless a sweep is at work. Returns whether it did.
 fn release_if_unlocked(log: &Path) -> bool {
     let path = Companion::Reserve.path(log);
     OpenOptions::new().write(true).open(&path).is_ok_and(|file| {
@@ -39,7 +43,7 @@ fn release_if_unlocked(log: &Path) -> bool {
     })
 }
 
-/// The one sweep of a log that is at work, while it lives; and the reserve that it may give up.
+/// The lock of the sweep that is at work, with the reserve that it may give up.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct SweepLock {
@@ -57,8 +61,8 @@ impl Sqlite {
         }
     }
 
-    /// The lock is on another file than [that of exports](super::super::lock), for a sweep is the
-    /// only one from its beginning, and keeps exports out only while it removes.
+    /// This lock is on another file than [that of exports](super::super::lock): a sweep takes it at
+    /// its beginning, and keeps exports out only while it removes events.
     pub(in crate::store) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
         let path = Companion::Reserve.path(&self.path);
         let failed = |why: io::Error| {
@@ -87,15 +91,15 @@ impl Sqlite {
 }
 
 impl SweepLock {
-    /// Gives the reserve up; tells whether there was one.
+    /// Gives the reserve up. Returns whether there was one.
     pub(super) fn release_reserve(&mut self) -> bool {
         self.file.metadata().is_ok_and(|file| file.len() > 0) && self.file.set_len(0).is_ok()
     }
 
-    /// Makes the reserve anew.
+    /// Sets the space aside again.
     ///
     /// # Errors
-    /// Why not, in one line that names it.
+    /// The reason, in one line that names the file.
     pub(crate) fn restore_reserve(&self) -> std::result::Result<(), String> {
         allocate(&self.file).map_err(|why| {
             let (path, why) = (self.path.display(), failure::os_error_message(&why));
