@@ -1,11 +1,18 @@
-//! The sweep: removes what is older than the log is to keep, and vouches for it.
+//! The sweep: removes the events that are older than the log keeps them, and vouches for that.
 //!
-//! `plan` finds what is too old, in short reads of that alone; `told` is what is said of it, in the
-//! log and to the caller. Here is the order of things: first what an earlier sweep left is removed;
-//! then the one `retention.sweep` event vouches for what goes, also for nothing; only then it goes.
-//! So a run that is killed anywhere has recorded nothing, or the next one finishes what it began.
+//! `plan` finds the events that are too old, in short reads. `summary` describes the sweep, for the
+//! log and for the caller. This module does the steps in their order: it removes what an earlier
+//! sweep left, then records the one `retention.sweep` event that vouches for the removal, even if
+//! nothing is removed, and only then removes the events.
 //!
-//! Ingest goes on beside it. Exports are kept out only while events are removed, and waited for.
+//! ## Durability
+//!
+//! A sweep that is killed has either recorded nothing, or the next one finishes it.
+//!
+//! ## Concurrency
+//!
+//! Other processes ingest at the same time. The sweep waits for exports and keeps them out, but
+//! only while it removes events.
 
 mod plan;
 mod summary;
@@ -40,22 +47,22 @@ pub(crate) use summary::decider_label;
 /// The action of the event that vouches for a sweep.
 pub(crate) const SWEEP_ACTION: &str = "retention.sweep";
 
-/// How long exports that are at work are waited for.
+/// How long a sweep waits for exports that are at work.
 pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
-/// A clock that is further than this past the newest event may be wrong.
+/// If the clock is further than this past the newest event, it may be wrong.
 const MAX_CLOCK_LEAD: Span = Span::from_seconds(30 * 86_400);
 
-/// What a sweep is called with.
+/// The settings of a sweep.
 pub(crate) struct SweepOptions<'a> {
     pub retention: &'a RetentionPolicy,
-    /// Sweep though the clock is far ahead of the log.
+    /// Sweeps even if the clock is far ahead of the log.
     pub force: bool,
     pub now: Timestamp,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
     pub interrupt: &'a Interrupt,
-    /// How long exports are waited for.
+    /// How long to wait for exports that are at work.
     pub export_patience: Duration,
 }
 
@@ -63,16 +70,17 @@ pub(crate) struct SweepOptions<'a> {
 #[derive(Debug)]
 pub(crate) enum SweepEnd {
     Done(Box<SweepSummary>),
-    /// By a signal; whether the log vouches for what is yet to be removed or given back.
+    /// A signal ended it. `vouched`: the log vouches for events that are still to be removed, or
+    /// for space that is still to be returned.
     Interrupted {
         signal: i32,
         vouched: bool,
     },
 }
 
-/// What is told while it runs.
+/// A report to the caller while a sweep runs.
 pub(crate) enum SweepUpdate<'a> {
-    /// A line about what is wrong, but no reason to end.
+    /// A line about something that is wrong, and that does not end the sweep.
     Warning(&'a str),
     /// So many of so many events are removed.
     Removed { events: u64, of: u64 },
@@ -81,8 +89,9 @@ pub(crate) enum SweepUpdate<'a> {
 /// Sweeps a log.
 ///
 /// # Errors
-/// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
-/// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
+/// [`Exit::TryAgain`] if another sweep or an export is at work, or the clock is far ahead;
+/// [`Exit::Io`] if somebody has changed what earlier sweeps vouch for; the errors of the log, after
+/// which the next sweep finishes this one.
 pub(crate) fn run(
     log: &mut LocalLog,
     job: &SweepOptions<'_>,
@@ -98,7 +107,8 @@ pub(crate) fn run(
             .hint("set the clock, or say --force if it is right")
             .into());
     }
-    // The digest that is recorded next would vouch for ranges that a hand has put in, too.
+    // The event of this sweep will vouch for all runs, so it would vouch for runs that somebody
+    // added.
     if let Some(what) = verify::check_gaps(log)? {
         return Err(Failure::new(Exit::Io, format!("nothing is swept: {what}"))
             .hint("`activity verify` tells all that is wrong with the log")
@@ -114,10 +124,10 @@ pub(crate) fn run(
     end
 }
 
-/// Why the clock may be wrong, if it is far past the newest event.
+/// Returns why the clock may be wrong, if it is far past the newest event.
 ///
 /// # Errors
-/// That the log cannot be read.
+/// The log cannot be read.
 pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<String>> {
     let (head, _) = log.head()?;
     let newest = log.event(head)?.map(|event| event.recorded_at);
@@ -189,7 +199,7 @@ impl SweepRun<'_> {
         Ok(SweepEnd::Done(Box::new(swept.with_results(given_back, self.started_at.elapsed()))))
     }
 
-    /// Keeps exports out; `None` where a signal came meanwhile.
+    /// Keeps exports out; `None` if a signal came in the meantime.
     fn lock_out_exports(&self, go_on: ShouldContinue<'_>) -> Result<Option<ExportLock>> {
         self.log.lock_out_exports(self.options.export_patience, go_on)
     }
