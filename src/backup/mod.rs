@@ -89,10 +89,10 @@ pub(crate) fn run(
         verify::run(&copy, &request, &mut |at| reached(BackupProgress::Verified(at)))?
     };
     if !report.holds() {
-        let what = report.lines().into_iter().next().unwrap_or_default();
-        let what = format!("the copy does not hold, so {name} was not written: {what}");
+        let message = report.lines().into_iter().next().unwrap_or_default();
+        let message = format!("the copy does not hold, so {name} was not written: {message}");
         let hint = "`activity verify` tells all that is wrong with the log";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+        return Err(Failure::new(Exit::Io, message).hint(hint).into());
     }
     replacement.persist().map_err(|why| {
         anyhow::Error::new(why).context(Failure::new(Exit::Io, format!("cannot write {name}")))

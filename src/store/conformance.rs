@@ -140,13 +140,13 @@ status_code 200
 ";
 
 fn format_fields(event: &Event) -> String {
-    let mut told = String::new();
+    let mut text = String::new();
     for field in field::FIELDS.iter().filter(|field| field.name != "hash") {
         if let Some(value) = (field.get)(event) {
-            writeln!(told, "{} {}", field.name, format_value(value)).unwrap();
+            writeln!(text, "{} {}", field.name, format_value(value)).unwrap();
         }
     }
-    told
+    text
 }
 
 /// A value as text, as the view `events` shows it.
@@ -307,7 +307,7 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
         EventIdMatch::None => vec![],
     };
     for (id, number) in ids.iter().zip(1..) {
-        assert_eq!(found(id), [number], "the whole of {id:?} is that one alone");
+        assert_eq!(found(id), [number], "the whole of {id:?} is that one export_lock");
     }
     assert_eq!(found("01890a5d-"), [1, 2]);
     assert_eq!(found("01890a5"), [1, 2, 3]);
@@ -370,17 +370,17 @@ fn a_file_is_known_by_its_bytes() {
 }
 
 /// Sweeps these events; unless it is to go on, it stops before it removes the first.
-fn sweep_events(log: &mut LocalLog, doomed: &[i64], go_on: bool) -> i64 {
+fn sweep_events(log: &mut LocalLog, ids: &[i64], go_on: bool) -> i64 {
     let mut sweeping = log.try_lock_sweep().unwrap().expect("no other sweep");
-    let doomed = doomed.iter().copied().collect();
-    let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
+    let ids = ids.iter().copied().collect();
+    let planned = log.plan_sweep(&mut sweeping, &ids, &mut |_| true).unwrap().unwrap();
     let event = NewEvent { own: true, ..minimal_event("retention.sweep") };
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
-    let alone = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
+    let export_lock = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
     let done =
         log.remove_swept(&mut sweeping, CleanupScope::RemovedEvents, &mut |_| go_on).unwrap();
     assert_eq!(done, go_on);
-    drop(alone);
+    drop(export_lock);
     log.reclaim_space(&mut sweeping, &mut |_| true).unwrap();
     planned.number
 }

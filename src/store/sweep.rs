@@ -170,11 +170,11 @@ impl LocalLog {
     /// The class and the reason; nothing has changed then.
     pub(crate) fn plan_sweep(
         &mut self,
-        sweeping: &mut SweepLock,
-        doomed: &IdSet,
+        lock: &mut SweepLock,
+        ids: &IdSet,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<PendingSweep>> {
-        self.log.engine.plan_sweep(sweeping, doomed, go_on)
+        self.log.engine.plan_sweep(lock, ids, go_on)
     }
 
     /// Appends the event that vouches for a plan, and makes the plan count. Returns `false` and
@@ -184,12 +184,12 @@ impl LocalLog {
     /// As [`LocalLog::append`].
     pub(crate) fn vouch(
         &mut self,
-        sweeping: &mut SweepLock,
-        planned: &PendingSweep,
+        lock: &mut SweepLock,
+        pending: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
-        self.log.engine.vouch(sweeping, planned, event, stamp)
+        self.log.engine.vouch(lock, pending, event, stamp)
     }
 
     /// Removes the events that are vouched for and still there, then the rows that no event refers
@@ -200,11 +200,11 @@ impl LocalLog {
     /// The class and the reason; the next sweep removes what is left.
     pub(crate) fn remove_swept(
         &mut self,
-        sweeping: &mut SweepLock,
-        suspects: CleanupScope,
+        lock: &mut SweepLock,
+        scope: CleanupScope,
         go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
-        self.log.engine.remove_swept(sweeping, suspects, go_on)
+        self.log.engine.remove_swept(lock, scope, go_on)
     }
 
     /// Returns free space to the file system, as far as readers allow it. Returns the number of
@@ -214,10 +214,10 @@ impl LocalLog {
     /// The class and the reason; the next sweep does what is left.
     pub(crate) fn reclaim_space(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         go_on: ShouldContinue<'_>,
     ) -> Result<u64> {
-        self.log.engine.reclaim_space(sweeping, go_on)
+        self.log.engine.reclaim_space(lock, go_on)
     }
 }
 

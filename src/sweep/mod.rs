@@ -94,14 +94,14 @@ pub(crate) enum SweepUpdate<'a> {
 /// which the next sweep finishes this one.
 pub(crate) fn run(
     log: &mut LocalLog,
-    job: &SweepOptions<'_>,
+    options: &SweepOptions<'_>,
     report: &mut dyn FnMut(SweepUpdate<'_>),
 ) -> Result<SweepEnd> {
-    let Some(mut sweeping) = log.try_lock_sweep()? else {
+    let Some(mut lock) = log.try_lock_sweep()? else {
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
     };
-    if !job.force
-        && let Some(why) = clock_ahead_reason(log, job.now)?
+    if !options.force
+        && let Some(why) = clock_ahead_reason(log, options.now)?
     {
         return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
             .hint("set the clock, or say --force if it is right")
@@ -115,8 +115,8 @@ pub(crate) fn run(
             .into());
     }
     let end =
-        SweepRun { log, options: job, lock: &mut sweeping, started_at: Instant::now() }.run(report);
-    if let Err(why) = sweeping.restore_reserve()
+        SweepRun { log, options: options, lock: &mut lock, started_at: Instant::now() }.run(report);
+    if let Err(why) = lock.restore_reserve()
         && end.is_ok()
     {
         report(SweepUpdate::Warning(&why));
@@ -150,22 +150,22 @@ impl SweepRun<'_> {
         let interrupt = self.options.interrupt;
         let go_on: ShouldContinue<'_> = &mut |_| interrupt.signal().is_none();
         if self.log.sweep_state()?.unfinished {
-            let Some(alone) = self.lock_out_exports(go_on)? else {
+            let Some(export_lock) = self.lock_out_exports(go_on)? else {
                 return Ok(self.interrupted(true));
             };
             if !self.log.remove_swept(self.lock, CleanupScope::AllRows, go_on)? {
                 return Ok(self.interrupted(true));
             }
-            drop(alone);
+            drop(export_lock);
         }
 
         let plan =
             SweepPlan::read(self.log, self.options.retention, self.options.now, &mut || go_on(0))?;
         let Some(plan) = plan else { return Ok(self.interrupted(false)) };
-        let (alone, swept) = loop {
+        let (export_lock, swept) = loop {
             let planned = self.log.plan_sweep(self.lock, &plan.ids, go_on)?;
             let Some(planned) = planned else { return Ok(self.interrupted(false)) };
-            let Some(alone) = self.lock_out_exports(go_on)? else {
+            let Some(export_lock) = self.lock_out_exports(go_on)? else {
                 return Ok(self.interrupted(false));
             };
             let swept = SweepSummary::from_pending(
@@ -178,7 +178,7 @@ impl SweepRun<'_> {
             let (recorded_at, recorded_by) = ((self.options.clock)(), self.options.recorded_by);
             let stamp = Stamp { recorded_at, recorded_by };
             if self.log.vouch(self.lock, &planned, &event, &stamp)? {
-                break (alone, swept);
+                break (export_lock, swept);
             }
         };
 
@@ -188,7 +188,7 @@ impl SweepRun<'_> {
                 report(SweepUpdate::Removed { events, of });
                 go_on(0)
             })?;
-        drop(alone);
+        drop(export_lock);
         if !removed {
             return Ok(self.interrupted(true));
         }

@@ -172,8 +172,8 @@ impl SweepSummary {
     }
 }
 
-fn action_counts(of: &[(String, u64)]) -> Map<String, Value> {
-    of.iter().map(|(action, count)| (action.clone(), (*count).into())).collect()
+fn action_counts(actions: &[(String, u64)]) -> Map<String, Value> {
+    actions.iter().map(|(action, count)| (action.clone(), (*count).into())).collect()
 }
 
 /// Returns a short form of what decides on events: `cron.* 30d`, `keep 365d`.

@@ -85,23 +85,23 @@ mod tests {
     #[test]
     fn sixteen_digits_are_enough() {
         let hash = Hash(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
-        let told = hash.to_string();
-        for digits in [16, 17, 63, 64] {
-            let anchor = Anchor::parse(&format!("12:{}", &told[..digits])).unwrap();
-            assert!(anchor.id == EventId(12) && anchor.matches(&hash), "{digits}");
+        let digits = hash.to_string();
+        for length in [16, 17, 63, 64] {
+            let anchor = Anchor::parse(&format!("12:{}", &digits[..length])).unwrap();
+            assert!(anchor.id == EventId(12) && anchor.matches(&hash), "{length}");
         }
-        assert!(Anchor::parse(&format!("12:{}", told.to_uppercase())).unwrap().matches(&hash));
+        assert!(Anchor::parse(&format!("12:{}", digits.to_uppercase())).unwrap().matches(&hash));
         assert!(!Anchor::parse(&format!("12:{HASH}")).unwrap().matches(&hash));
         for wrong in [
-            format!("12:{}", &told[..15]),
-            format!("12:{told}0"),
-            format!("-1:{told}"),
-            format!("+1:{told}"),
-            format!(":{told}"),
-            format!("99999999999999999999:{told}"),
-            format!("12:{}g", &told[..16]),
-            format!(" 12:{told}"),
-            told.clone(),
+            format!("12:{}", &digits[..15]),
+            format!("12:{digits}0"),
+            format!("-1:{digits}"),
+            format!("+1:{digits}"),
+            format!(":{digits}"),
+            format!("99999999999999999999:{digits}"),
+            format!("12:{}g", &digits[..16]),
+            format!(" 12:{digits}"),
+            digits.clone(),
             "12:".to_owned(),
             String::new(),
         ] {

@@ -148,12 +148,12 @@ fn or_violation<T>(
     read: Result<T, ReadError>,
     report: &mut VerifyReport,
     kind: ViolationKind,
-    what: &str,
+    message: &str,
 ) -> Result<Option<T>> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(ReadError::Damage(why)) => {
-            report.violations.push(Violation::new(kind, format!("{what}: {why}")));
+            report.violations.push(Violation::new(kind, format!("{message}: {why}")));
             Ok(None)
         }
         Err(ReadError::Failed(error)) => Err(error),
@@ -167,10 +167,11 @@ fn check_schema(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
         ViolationKind::Schema,
         "its schema cannot be read",
     )?;
-    if let Some(what) = foreign.flatten() {
-        report
-            .violations
-            .push(Violation::new(ViolationKind::Schema, format!("its schema was changed: {what}")));
+    if let Some(difference) = foreign.flatten() {
+        report.violations.push(Violation::new(
+            ViolationKind::Schema,
+            format!("its schema was changed: {difference}"),
+        ));
     }
     Ok(())
 }
@@ -179,10 +180,10 @@ fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> 
     const CHECK: &str = "the integrity check fails";
     let found = or_violation(log.integrity_findings(), report, ViolationKind::Integrity, CHECK)?
         .unwrap_or_default();
-    for what in found.iter().take(MAX_FINDINGS) {
+    for finding in found.iter().take(MAX_FINDINGS) {
         report
             .violations
-            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {what}")));
+            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {finding}")));
     }
     if found.len() > MAX_FINDINGS {
         let more = text::plural((found.len() - MAX_FINDINGS) as u64, "finding");
@@ -202,13 +203,14 @@ fn check_head(
 ) {
     let (id, hash) = walk.verified_head();
     if head.is_some_and(|head| head.hash != hash) {
-        let what = format!("the head does not have the hash of event {id}");
-        report.violations.push(Violation::new(ViolationKind::Head, what));
+        let message = format!("the head does not have the hash of event {id}");
+        report.violations.push(Violation::new(ViolationKind::Head, message));
     }
     // Rows within a swept run are not verified, so none of them can vouch.
     if let Some(voucher) = vouched.event.filter(|id| walk.is_watched_swept(*id)) {
-        let what = format!("event {voucher}, which vouches for what was swept, was swept itself");
-        report.violations.push(Violation::new(ViolationKind::Gaps, what));
+        let message =
+            format!("event {voucher}, which vouches for what was swept, was swept itself");
+        report.violations.push(Violation::new(ViolationKind::Gaps, message));
     }
 }
 
@@ -224,7 +226,7 @@ fn check_published_heads(
     let mut failed = 0_u64;
     for head in heads {
         let (id, at, place) = (head.id, head.published_at, &head.place);
-        let what = match known.hash_at(log, id)? {
+        let message = match known.hash_at(log, id)? {
             _ if id > known.newest_id => {
                 let missing = text::plural(id.0.abs_diff(known.newest_id.0), "event");
                 format!(
@@ -246,7 +248,7 @@ fn check_published_heads(
         };
         failed += 1;
         if failed == 1 {
-            report.violations.push(Violation::new(ViolationKind::Anchor, what).with_id(id));
+            report.violations.push(Violation::new(ViolationKind::Anchor, message).with_id(id));
         }
     }
     if failed > 1 {

@@ -65,8 +65,8 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
-    pub(super) fn new(kind: ViolationKind, what: String) -> Self {
-        Self { kind, id: None, reason: None, message: what }
+    pub(super) fn new(kind: ViolationKind, message: String) -> Self {
+        Self { kind, id: None, reason: None, message }
     }
 
     pub(super) fn with_id(self, id: EventId) -> Self {
@@ -75,15 +75,15 @@ impl Violation {
 
     /// Returns the violation of an event; `more` says what is known beyond the reason.
     pub(super) fn of_event(id: EventId, why: ViolationReason, more: &str) -> Self {
-        let what = format!("{}{more}", why.name());
-        Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message: what }
+        let message = format!("{}{more}", why.name());
+        Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message }
     }
 
     fn to_line(&self) -> String {
-        let what = text::escape_lines(&self.message);
+        let message = text::escape_lines(&self.message);
         match (self.kind, self.id) {
-            (ViolationKind::Event, Some(id)) => format!("broken at event {id}: {what}"),
-            _ => format!("broken: {what}"),
+            (ViolationKind::Event, Some(id)) => format!("broken at event {id}: {message}"),
+            _ => format!("broken: {message}"),
         }
     }
 }
@@ -131,7 +131,7 @@ impl AnchorVerdict {
                 format!("broken: the log ends at {end}, {missing} missing")
             }
             Self::Swept { before, after } => format!(
-                "cannot tell: event {id} was swept; the nearest anchors that can be told are \
+                "cannot tell: event {id} was swept; the nearest anchors that can be failed are \
                  {before} and {after}"
             ),
             Self::Missing => format!("broken: event {id}, which was noted, is not there"),
@@ -209,8 +209,8 @@ impl VerifyReport {
             // Scripts read this line: its words are the same whatever the number is.
             lines.push(format!("holds: {} events, head {id}:{hash}", self.events));
         }
-        let told = self.anchors.iter().filter(|(_, verdict)| *verdict != AnchorVerdict::Holds);
-        lines.extend(told.map(|(anchor, verdict)| verdict.to_line(anchor)));
+        let failed = self.anchors.iter().filter(|(_, verdict)| *verdict != AnchorVerdict::Holds);
+        lines.extend(failed.map(|(anchor, verdict)| verdict.to_line(anchor)));
         lines
     }
 

@@ -122,10 +122,10 @@ impl ChainWalk {
         report: &mut VerifyReport,
     ) -> Result<()> {
         let of = self.noted_head.map_or(0, |head| u64::try_from(head.id.0).unwrap_or(0));
-        let mut seen = 0_u64;
+        let mut visited = 0_u64;
         let walked = log.walk(EventId(i64::MIN), sweep, &mut |step| {
-            seen += 1;
-            if seen % PROGRESS_INTERVAL == 1 {
+            visited += 1;
+            if visited % PROGRESS_INTERVAL == 1 {
                 let id = u64::try_from(self.verified_head().0.0).unwrap_or(0);
                 reached(VerifyProgress::Event { id, of, events: self.events });
             }
@@ -144,10 +144,10 @@ impl ChainWalk {
             Err(ReadError::Damage(why)) => {
                 self.is_unreadable = true;
                 let next = EventId(self.verified_head().0.0.saturating_add(1));
-                let what = format!("event {next} cannot be read: {why}");
+                let message = format!("event {next} cannot be read: {why}");
                 report
                     .violations
-                    .push(Violation::new(ViolationKind::Integrity, what).with_id(next));
+                    .push(Violation::new(ViolationKind::Integrity, message).with_id(next));
                 return Ok(());
             }
             Err(ReadError::Failed(error)) => return Err(error),
@@ -277,13 +277,13 @@ impl ChainWalk {
         let (last, _) = self.verified_head();
         Ok(match (found.kind, &found.event, found.gap) {
             (ChainBreak::Inserted(_), None, Some(run)) => {
-                let what = format!("the swept range {}-{} cannot be there", run.first, run.last);
-                Violation::new(ViolationKind::Gaps, what).with_id(run.first)
+                let message = format!("the swept range {}-{} cannot be there", run.first, run.last);
+                Violation::new(ViolationKind::Gaps, message).with_id(run.first)
             }
             (ChainBreak::Inserted(id), None, None) => {
                 // The walk came further than the head.
-                let what = format!("the head is behind event {id}");
-                Violation::new(ViolationKind::Head, what).with_id(id)
+                let message = format!("the head is behind event {id}");
+                Violation::new(ViolationKind::Head, message).with_id(id)
             }
             (ChainBreak::Altered(id), Some(reading), Some(_)) => {
                 let flaw = reading.flaw.as_deref().unwrap_or("it is not what was hashed");

@@ -36,13 +36,13 @@ pub(super) fn create_log(path: &Path) -> Result<()> {
         io_failure(&format!("cannot make the folder {}", folder.display()), why, folder)
     })?;
     if let Some(system) = check::network_file_system(folder) {
-        let what = format!("cannot make the log {}: it would be on {system}", path.display());
+        let message = format!("cannot make the log {}: it would be on {system}", path.display());
         let hint = "put it on a disk of this host; a mirror can take events elsewhere";
-        return Err(Failure::new(Exit::CantCreate, what).hint(hint).into());
+        return Err(Failure::new(Exit::CantCreate, message).hint(hint).into());
     }
-    if fs::symlink_metadata(path).is_ok_and(|there| there.is_symlink()) {
-        let what = format!("cannot make the log {}: it is a link to nowhere", path.display());
-        return Err(Failure::new(Exit::CantCreate, what).into());
+    if fs::symlink_metadata(path).is_ok_and(|existing| existing.is_symlink()) {
+        let message = format!("cannot make the log {}: it is a link to nowhere", path.display());
+        return Err(Failure::new(Exit::CantCreate, message).into());
     }
     let draft = Draft::new(path, u64::from_ne_bytes(RandomPool::default().bytes()));
     write_draft(&draft, folder, path)?;
@@ -55,8 +55,8 @@ pub(super) fn create_log(path: &Path) -> Result<()> {
 }
 
 fn write_draft(draft: &Draft, folder: &Path, path: &Path) -> Result<()> {
-    let what = format!("cannot make the log {}", path.display());
-    let failed = |why| io_failure(&what, why, folder);
+    let message = format!("cannot make the log {}", path.display());
+    let failed = |why| io_failure(&message, why, folder);
     let shared = make::is_group_shared(folder).map_err(failed)?;
     drop(make::make_file(draft.path(), shared).map_err(failed)?);
     initialize(draft.path()).map_err(|why| error::create_failure(path, &why))?;
@@ -90,15 +90,18 @@ fn initialize(path: &Path) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, why)| why)
 }
 
-fn io_failure(what: &str, why: io::Error, folder: &Path) -> anyhow::Error {
+fn io_failure(message: &str, why: io::Error, folder: &Path) -> anyhow::Error {
     let exit = match why.kind() {
         io::ErrorKind::PermissionDenied => Exit::NoPermission,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::Io,
         _ => Exit::CantCreate,
     };
-    let there = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
-    let failure = Failure::new(exit, what);
-    let failure =
-        if exit == Exit::NoPermission { check::with_owner_hint(failure, there) } else { failure };
+    let existing = folder.ancestors().find(|folder| folder.is_dir()).unwrap_or(folder);
+    let failure = Failure::new(exit, message);
+    let failure = if exit == Exit::NoPermission {
+        check::with_owner_hint(failure, existing)
+    } else {
+        failure
+    };
     anyhow::Error::new(why).context(failure)
 }

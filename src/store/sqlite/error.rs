@@ -236,14 +236,14 @@ fn lock_holder(path: &Path) -> String {
 /// Returns the name of a program, with its first argument if that is a command.
 fn command_name(pid: i32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let mut words = line.split(|byte| *byte == 0);
-    let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?.to_str()?.to_owned();
+    let mut arguments = line.split(|byte| *byte == 0);
+    let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?.to_str()?.to_owned();
     let is_command = |word: &&[u8]| {
         !word.is_empty()
             && !word.starts_with(b"-")
             && word.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
     };
-    Some(match words.next().filter(is_command).and_then(|word| str::from_utf8(word).ok()) {
+    Some(match arguments.next().filter(is_command).and_then(|word| str::from_utf8(word).ok()) {
         Some(word) => format!("{program} {word}"),
         None => program,
     })

@@ -53,8 +53,8 @@ impl Sqlite {
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         let path = Companion::Lock.path(&self.path);
         let failed = |why: io::Error| {
-            let what = format!("cannot lock {}", path.display());
-            anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+            let message = format!("cannot lock {}", path.display());
+            anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
         };
         let file = open_or_create(&path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -72,8 +72,8 @@ pub(super) fn lock_exclusive(
     go_on: ShouldContinue<'_>,
 ) -> Result<Option<ExportLock>> {
     let failed = |why: io::Error| {
-        let what = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+        let message = format!("cannot lock {}", path.display());
+        anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
     };
     let file = open_or_create(path).map_err(failed)?;
     let began = Instant::now();
@@ -85,8 +85,8 @@ pub(super) fn lock_exclusive(
                 thread::sleep(Duration::from_millis(10));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let what = "an export of the log is at work, and was waited for in vain";
-                return Err(Failure::new(Exit::TryAgain, what).into());
+                let message = "an export of the log is at work, and was waited for in vain";
+                return Err(Failure::new(Exit::TryAgain, message).into());
             }
             Err(why) => return Err(failed(why.into())),
         }
@@ -95,8 +95,8 @@ pub(super) fn lock_exclusive(
 
 pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock> {
     let failed = |why: io::Error| {
-        let what = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+        let message = format!("cannot lock {}", path.display());
+        anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
     };
     let Some(file) = open_if_possible(path).map_err(failed)? else {
         return Ok(ExportLock { _lock: None });

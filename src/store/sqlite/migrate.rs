@@ -107,12 +107,12 @@ pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, Open
     }
     let version = number("PRAGMA user_version")?;
     if version > SCHEMA_VERSION {
-        let what = format!(
+        let message = format!(
             "the log {} was made by a newer activity (schema {version}, this one knows {})",
             path.display(),
             SCHEMA_VERSION
         );
-        return Err(OpenError::Failure(Failure::new(Exit::Config, what)));
+        return Err(OpenError::Failure(Failure::new(Exit::Config, message)));
     }
     if version < 1 {
         return Err(OpenError::Failure(error::not_a_log(path)));
@@ -134,8 +134,9 @@ pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), O
             format!("{count} of its tables, indexes and triggers are missing")
         }
     };
-    let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
-    Err(OpenError::Failure(Failure::new(Exit::Io, what)))
+    let message =
+        format!("cannot write the log {}: its schema was changed: {found}", path.display());
+    Err(OpenError::Failure(Failure::new(Exit::Io, message)))
 }
 
 /// The reason why a log was not opened.

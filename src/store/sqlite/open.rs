@@ -56,9 +56,9 @@ const WRITER_PRAGMAS: &str =
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
         let path = check::absolute(path)?;
-        let there = check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?;
+        let metadata = check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?;
         let mut warnings = Vec::new();
-        warnings.extend(check::find_hard_link(&path, &there).map(check::HardLink::warning));
+        warnings.extend(check::find_hard_link(&path, &metadata).map(check::HardLink::warning));
         warnings.extend(check::network_warning(&path));
         let connection = connect_to_read(&path)?;
         Ok(Self::new(connection, path, warnings))
@@ -76,8 +76,8 @@ impl Sqlite {
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         let path = check::absolute(path)?;
-        let there = match (check::check_file(&path)?, create) {
-            (Some(there), _) => there,
+        let metadata = match (check::check_file(&path)?, create) {
+            (Some(metadata), _) => metadata,
             (None, Create::Never) => return Err(check::missing_log(&path).into()),
             (None, Create::IfMissing) => {
                 create::create_log(&path)?;
@@ -85,7 +85,7 @@ impl Sqlite {
             }
         };
         let mut warnings = Vec::new();
-        match check::find_hard_link(&path, &there) {
+        match check::find_hard_link(&path, &metadata) {
             Some(check::HardLink::SameFolder(other)) => {
                 return Err(check::hard_link_failure(&path, &other).into());
             }
@@ -163,8 +163,8 @@ fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     let version = migrate::identify(path, &connection)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        let what = format!("cannot write the log {}: no write-ahead log here", path.display());
-        return Err(OpenError::Failure(Failure::new(Exit::Io, what)));
+        let message = format!("cannot write the log {}: no write-ahead log here", path.display());
+        return Err(OpenError::Failure(Failure::new(Exit::Io, message)));
     }
     if version < migrate::SCHEMA_VERSION {
         migrate::migrate(&mut connection)?;

@@ -25,38 +25,38 @@ const MIN_SHM_LENGTH: u64 = 32 << 10;
 
 pub(in crate::store::sqlite) fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|why| {
-        let what = format!("cannot open the log {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what))
+        let message = format!("cannot open the log {}", path.display());
+        anyhow::Error::new(why).context(Failure::new(Exit::NoInput, message))
     })
 }
 
 pub(in crate::store::sqlite) fn missing_log(path: &Path) -> Failure {
-    let what = format!("cannot open the log {}: no such file", path.display());
-    Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
+    let message = format!("cannot open the log {}: no such file", path.display());
+    Failure::new(Exit::NoInput, message).hint("`activity ingest` makes one")
 }
 
 /// Returns the metadata of the file if it can be a log; `None` if there is no file. It does not
 /// open the file, because opening a FIFO would wait for ever.
 pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadata>> {
-    let there = match fs::metadata(path) {
-        Ok(there) => there,
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
         Err(why)
             if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
         {
             return Ok(None);
         }
         Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-            let what = format!("cannot open the log {}: permission denied", path.display());
+            let message = format!("cannot open the log {}: permission denied", path.display());
             let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
-            let failure = Failure::new(Exit::NoPermission, what);
+            let failure = Failure::new(Exit::NoPermission, message);
             return Err(with_owner_hint(failure, folder.unwrap_or(path)).into());
         }
         Err(why) => {
-            let what = format!("cannot open the log {}", path.display());
-            return Err(anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what)));
+            let message = format!("cannot open the log {}", path.display());
+            return Err(anyhow::Error::new(why).context(Failure::new(Exit::NoInput, message)));
         }
     };
-    let kind = there.file_type();
+    let kind = metadata.file_type();
     let other = [
         (kind.is_dir(), "a directory"),
         (kind.is_fifo(), "a pipe"),
@@ -64,16 +64,16 @@ pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadat
         (kind.is_char_device() || kind.is_block_device(), "a device"),
     ];
     if let Some((_, kind)) = other.into_iter().find(|(is, _)| *is) {
-        let what = format!("{} is {kind}, not an activity log", path.display());
-        return Err(Failure::new(Exit::NoInput, what).into());
+        let message = format!("{} is {kind}, not an activity log", path.display());
+        return Err(Failure::new(Exit::NoInput, message).into());
     }
-    if there.len() == 0 {
+    if metadata.len() == 0 {
         let log = path.display();
-        let what = format!("the log {log} is empty, refusing to start a new log in its place");
+        let message = format!("the log {log} is empty, refusing to start a new log in its place");
         let hint = "restore a backup, or move the empty file away";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+        return Err(Failure::new(Exit::Io, message).hint(hint).into());
     }
-    Ok(Some(there))
+    Ok(Some(metadata))
 }
 
 /// Another name of the same file. SQLite finds the write-ahead log by name, so two writers that use
@@ -97,17 +97,20 @@ impl HardLink {
     }
 }
 
-pub(in crate::store::sqlite) fn find_hard_link(path: &Path, there: &Metadata) -> Option<HardLink> {
-    if there.nlink() < 2 {
+pub(in crate::store::sqlite) fn find_hard_link(
+    path: &Path,
+    metadata: &Metadata,
+) -> Option<HardLink> {
+    if metadata.nlink() < 2 {
         return None;
     }
     let real = companions::resolve_links(path);
     let entries = real.parent().and_then(|folder| fs::read_dir(folder).ok())?;
     let other = entries.flatten().find(|entry| {
-        entry.ino() == there.ino()
+        entry.ino() == metadata.ino()
             && Some(&*entry.file_name()) != real.file_name()
             && !draft::is_draft(&entry.file_name())
-            && entry.metadata().is_ok_and(|other| other.dev() == there.dev())
+            && entry.metadata().is_ok_and(|other| other.dev() == metadata.dev())
     });
     Some(match other {
         Some(entry) => HardLink::SameFolder(entry.path()),
@@ -116,12 +119,12 @@ pub(in crate::store::sqlite) fn find_hard_link(path: &Path, there: &Metadata) ->
 }
 
 pub(in crate::store::sqlite) fn hard_link_failure(path: &Path, other: &Path) -> Failure {
-    let what = format!(
+    let message = format!(
         "cannot write the log {}: it has another name, {}",
         path.display(),
         other.display()
     );
-    Failure::new(Exit::CantCreate, what).hint("remove one of the two")
+    Failure::new(Exit::CantCreate, message).hint("remove one of the two")
 }
 
 pub(in crate::store::sqlite) fn network_warning(path: &Path) -> Option<String> {
@@ -153,8 +156,9 @@ fn network_file_system_name(magic: u64) -> Option<&'static str> {
 /// read-only or full, and the write-ahead log is empty. Only then may the log be read without
 /// locks.
 pub(in crate::store::sqlite) fn is_immutable(path: &Path) -> bool {
-    let length =
-        |companion: Companion| fs::metadata(companion.path(path)).map_or(0, |there| there.len());
+    let length = |companion: Companion| {
+        fs::metadata(companion.path(path)).map_or(0, |metadata| metadata.len())
+    };
     let system = rustix::fs::statvfs(path);
     let still = system.is_ok_and(|system| {
         // A process that has the log open has such a file, of this length or more.
@@ -167,12 +171,12 @@ pub(in crate::store::sqlite) fn is_immutable(path: &Path) -> bool {
 
 /// Adds a hint that says whose the file is, for a user who may not use it.
 pub(in crate::store::sqlite) fn with_owner_hint(failure: Failure, path: &Path) -> Failure {
-    let Ok(there) = fs::metadata(path) else {
+    let Ok(metadata) = fs::metadata(path) else {
         return failure;
     };
-    let user = caller::user_name(there.uid());
-    let group = caller::group_name(there.gid());
-    failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
+    let user = caller::user_name(metadata.uid());
+    let group = caller::group_name(metadata.gid());
+    failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), metadata.mode() & 0o7777))
 }
 
 #[cfg(test)]

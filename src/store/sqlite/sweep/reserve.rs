@@ -66,12 +66,12 @@ impl Sqlite {
     pub(in crate::store) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
         let path = Companion::Reserve.path(&self.path);
         let failed = |why: io::Error| {
-            let what = format!("cannot lock {}", path.display());
+            let message = format!("cannot lock {}", path.display());
             if why.kind() == io::ErrorKind::PermissionDenied {
-                let failure = with_owner_hint(Failure::new(Exit::NoPermission, what), &path);
+                let failure = with_owner_hint(Failure::new(Exit::NoPermission, message), &path);
                 return anyhow::Error::new(why).context(failure);
             }
-            anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
+            anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
         };
         let file = open_or_create(&path).map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
