@@ -310,24 +310,7 @@ impl ChainWalk {
                     &format!(": it comes after event {last}"),
                 ),
             },
-            (ChainBreak::Removed(id), _, _) => {
-                let search = self.search_after_break(log, None)?;
-                if let Some(stands) = search.expected_at {
-                    let more = format!(": the event that belongs here stands at {stands}");
-                    return Ok(Violation::of_event(id, ViolationReason::OutOfOrder, &more));
-                }
-                let next = found
-                    .next_id
-                    .or(self.noted_head.map(|head| EventId(head.id.0.saturating_add(1))));
-                let more = next.map_or(0, |next| next.0.abs_diff(id.0).saturating_sub(1));
-                let more = if more == 0 {
-                    ", and no sweep vouches for it".to_owned()
-                } else {
-                    let more = text::plural(more, "event");
-                    format!(", as {more} behind it, and no sweep vouches for them")
-                };
-                Violation::of_event(id, ViolationReason::Removed, &more)
-            }
+            (ChainBreak::Removed(id), _, _) => self.removed_violation(log, id, found.next_id)?,
             (ChainBreak::Altered(id), reading, _) => {
                 let reading = reading.as_ref();
                 let flaw = reading.and_then(|reading| reading.flaw.as_deref());
@@ -335,6 +318,28 @@ impl ChainWalk {
                 self.altered_violation(id, reading.map(|reading| &reading.link), flaw, &search)
             }
         })
+    }
+
+    fn removed_violation(
+        &self,
+        log: &Snapshot<'_>,
+        id: EventId,
+        next_id: Option<EventId>,
+    ) -> Result<Violation> {
+        let search = self.search_after_break(log, None)?;
+        if let Some(stands) = search.expected_at {
+            let more = format!(": the event that belongs here stands at {stands}");
+            return Ok(Violation::of_event(id, ViolationReason::OutOfOrder, &more));
+        }
+        let next = next_id.or(self.noted_head.map(|head| EventId(head.id.0.saturating_add(1))));
+        let more = next.map_or(0, |next| next.0.abs_diff(id.0).saturating_sub(1));
+        let more = if more == 0 {
+            ", and no sweep vouches for it".to_owned()
+        } else {
+            let more = text::plural(more, "event");
+            format!(", as {more} behind it, and no sweep vouches for them")
+        };
+        Ok(Violation::of_event(id, ViolationReason::Removed, &more))
     }
 
     fn altered_violation(

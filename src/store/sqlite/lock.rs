@@ -45,37 +45,27 @@ impl Sqlite {
     ) -> Result<Option<ExportLock>> {
         lock_exclusive(&Companion::Lock.path(&self.path), patience, go_on)
     }
-}
 
-impl Sqlite {
     /// A lock of the process (`fcntl`), not one by `flock`: a digest waits for its mail service,
     /// and exports and sweeps must not wait for that.
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         let path = Companion::Lock.path(&self.path);
-        let failed = |why: io::Error| {
-            let message = format!("cannot lock {}", path.display());
-            anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
-        };
-        let file = open_or_create(&path).map_err(failed)?;
+        let file = open_or_create(&path).map_err(|why| lock_failure(&path, why))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(DigestLock { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
-            Err(why) => Err(failed(why.into())),
+            Err(why) => Err(lock_failure(&path, why.into())),
         }
     }
 }
 
 /// Keeps those out who [share](lock_shared) the lock; `None` if `go_on` ended the wait.
-pub(super) fn lock_exclusive(
+fn lock_exclusive(
     path: &Path,
     patience: Duration,
     go_on: ShouldContinue<'_>,
 ) -> Result<Option<ExportLock>> {
-    let failed = |why: io::Error| {
-        let message = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
-    };
-    let file = open_or_create(path).map_err(failed)?;
+    let file = open_or_create(path).map_err(|why| lock_failure(path, why))?;
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -88,17 +78,14 @@ pub(super) fn lock_exclusive(
                 let message = "an export of the log is at work, and was waited for in vain";
                 return Err(Failure::new(Exit::TryAgain, message).into());
             }
-            Err(why) => return Err(failed(why.into())),
+            Err(why) => return Err(lock_failure(path, why.into())),
         }
     }
 }
 
+/// Shares the lock; it is not taken where the file is missing and cannot be made.
 pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock> {
-    let failed = |why: io::Error| {
-        let message = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
-    };
-    let Some(file) = open_if_possible(path).map_err(failed)? else {
+    let Some(file) = open_if_possible(path).map_err(|why| lock_failure(path, why))? else {
         return Ok(ExportLock { _lock: None });
     };
     let began = Instant::now();
@@ -111,7 +98,12 @@ pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock>
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Failure::new(Exit::TryAgain, "a sweep is at work on the log").into());
             }
-            Err(why) => return Err(failed(why.into())),
+            Err(why) => return Err(lock_failure(path, why.into())),
         }
     }
+}
+
+fn lock_failure(path: &Path, why: io::Error) -> anyhow::Error {
+    let message = format!("cannot lock {}", path.display());
+    anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
 }

@@ -1,14 +1,19 @@
 //! The log as one SQLite file; the only place that speaks SQL.
 //!
-//! `open` and `create` find or make the file and set the connection up, `append` writes, with the
-//! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
-//! by their bytes, `lock` keeps sweeps and exports apart, `sweep` removes what is vouched for, `error`
-//! puts what SQLite says into our words, `migrate` has the schema and its history. `verify` reads what
-//! no other part may trust, `copy` makes a backup, and `wal` carries the write-ahead log over.
+//! From the ground up:
 //!
-//! A query is read by `plan`, term by term in `terms`, with the keys that they name from `keys` and
-//! what SQL cannot say from `functions`; `page` and `summary` answer it, `sort` knows other orders, and `sql` lets none of
-//! them splice a value into a statement.
+//! - `files` has the files of a log, `wal` the write-ahead log, `error` turns errors into failures.
+//! - `migrate` has the schema and its versions, `create` makes a log, `open` opens one.
+//! - `engine` is the open log, to which the other modules add their calls.
+//! - `dimensions` writes the rows that events refer to, `rows` turns rows into events.
+//! - `plan` decides how a query is answered: `terms` compiles its terms, with the keys that `lookup`
+//!   finds, and `functions` does what SQL cannot. `page` and `summary` answer queries, `sort` has the
+//!   other orders, `find` finds single events, `digest` reads for digests.
+//! - `append` writes events, `progress` how far files have been ingested.
+//! - `lock` keeps sweeps, exports and digests apart, `sweep` removes events, `copy` makes a backup.
+//! - `verify` reads without trusting what the other modules have written.
+//!
+//! `sql` builds statements so that no value is ever spliced into one.
 
 mod append;
 mod copy;
