@@ -114,8 +114,7 @@ pub(crate) fn run(
             .hint("`activity verify` tells all that is wrong with the log")
             .into());
     }
-    let end =
-        SweepRun { log, options: options, lock: &mut lock, started_at: Instant::now() }.run(report);
+    let end = SweepRun { log, options, lock: &mut lock, started_at: Instant::now() }.run(report);
     if let Err(why) = lock.restore_reserve()
         && end.is_ok()
     {

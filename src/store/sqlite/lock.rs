@@ -3,9 +3,9 @@
 //! ## Locking
 //!
 //! - Readers of many steps, such as exports, share a lock by `flock`. A sweep takes it alone while
-//! it removes events.
+//!   it removes events.
 //! - The digest that is being made takes a lock by `fcntl`, which never meets those by `flock`:
-//! nobody waits for the mail service of a digest.
+//!   nobody waits for the mail service of a digest.
 //! - Another file, the reserve, has the lock that allows one sweep at a time.
 //!
 //! The lock has a file of its own, because a second descriptor on the log would drop SQLite's locks

@@ -46,10 +46,10 @@ const READER_PRAGMAS: &str = "PRAGMA query_only=ON;";
 /// The pragmas of a connection that writes.
 ///
 /// - `synchronous=FULL`: a commit is on the disk when it returns. With NORMAL a power cut loses the
-/// newest events.
+///   newest events.
 /// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
 /// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. They are allocated as
-/// needed.
+///   needed.
 const WRITER_PRAGMAS: &str =
     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
 
