@@ -1,17 +1,17 @@
--- The whole current schema of a log. `PRAGMA user_version` says which it is; the migrations in
--- src/store/sqlite/migrate.rs lead here, and a test holds the two together.
+-- The whole current schema of a log. `PRAGMA user_version` is its version. Older logs are brought to
+-- it by the migrations in src/store/sqlite/migrate.rs.
 --
--- `event` and the view `events` are for anyone to read. All other names may change.
--- Text that is absent is NULL in `event` and '' in a dimension, where NULLs would count as distinct.
+-- Other programs may read `event` and the view `events`. All other names may change.
+-- Absent text is NULL in `event`, and '' in a dimension, where two NULLs would count as distinct.
 
--- What the log is: its `uuid`, 16 bytes, from which the chain begins. `swept` is the number of the
--- newest sweep that has removed all that it vouches for; absent, none has.
+-- `uuid` is the UUID of the log, 16 bytes, from which the chain begins. `swept` is the number of the
+-- newest sweep that has removed all that it vouches for; it is absent if there is none.
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The newest id and its hash, in one row: ids come from here, so a swept id never comes back.
+-- The newest id and its hash, in one row. New ids follow this one, so a swept id is never used again.
 -- `sweep` is the number of the newest sweep that took effect.
 CREATE TABLE head (
   one   INTEGER PRIMARY KEY CHECK (one = 1),
@@ -20,10 +20,10 @@ CREATE TABLE head (
   sweep INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- The dimensions: what repeats from event to event is kept once. A row is a snapshot, so another
--- label for the same id is another row. `folded` is the label in lower case by Unicode, for words
--- are searched in any case. `digest` commits to the row without giving it away: SHA-256 over `salt`
--- and the texts.
+-- The dimensions: values that repeat from event to event are stored once. A row is a snapshot, so
+-- another label for the same id is another row. `folded` is the label in lower case by Unicode,
+-- because words are searched in any case. `digest` commits to the row without revealing it: it is
+-- SHA-256 over `salt` and the texts.
 CREATE TABLE actor (
   key    INTEGER PRIMARY KEY,
   id     TEXT NOT NULL,
@@ -69,13 +69,13 @@ CREATE TABLE agent (
   digest BLOB NOT NULL CHECK (length(digest) = 32)
 ) STRICT;
 
--- Key 0 is no tenant.
+-- Key 0 stands for no tenant.
 CREATE TABLE tenant (
   key  INTEGER PRIMARY KEY,
   text TEXT NOT NULL UNIQUE
 ) STRICT;
 
--- Who ran the program: few, and on every event.
+-- The users that ran the program: few, and one for every event.
 CREATE TABLE recorder (
   key  INTEGER PRIMARY KEY,
   text TEXT NOT NULL UNIQUE
@@ -116,7 +116,7 @@ CREATE TABLE event (
   hash         BLOB    NOT NULL
 ) STRICT;
 
--- A repeat is known by it: one id once in its tenant. Also `show EVENT_ID`.
+-- Finds repeats: an id occurs once in its tenant. Also `show EVENT_ID`.
 CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
 -- list, --since, --until, export, cursors: the order of every listing, then id.
 CREATE INDEX event_occurred_at ON event (occurred_at);
@@ -135,8 +135,8 @@ CREATE INDEX event_title ON event (title) WHERE title IS NOT NULL;
 -- is:failed
 CREATE INDEX event_failed ON event (action, occurred_at) WHERE status >= 400;
 
--- What sweeps took: `hash` is that of `last`, so the chain can be walked across. A row counts while
--- sweep <= head.sweep < until.
+-- The runs of events that sweeps removed. `hash` is the hash of `last`, so that the chain can be
+-- verified across the run. A row counts while sweep <= head.sweep < until.
 CREATE TABLE gap (
   first INTEGER NOT NULL,
   last  INTEGER NOT NULL CHECK (last >= first),
@@ -146,7 +146,7 @@ CREATE TABLE gap (
   PRIMARY KEY (first, sweep)
 ) STRICT, WITHOUT ROWID;
 
--- Heads of the chain that were published outside the log: gaps are cut at them.
+-- Heads of the chain that were published outside the log. Gaps are cut at them.
 CREATE TABLE anchor (
   id     INTEGER NOT NULL,
   hash   BLOB    NOT NULL CHECK (length(hash) = 32),
@@ -155,15 +155,16 @@ CREATE TABLE anchor (
   PRIMARY KEY (id, place)
 ) STRICT, WITHOUT ROWID;
 
--- What a sweep is about to take of `agent` and `recorder`; it has rows within that transaction alone.
+-- The rows of `agent` and `recorder` that a sweep is about to remove. It is empty outside of that
+-- transaction.
 CREATE TABLE unused (
   kind TEXT    NOT NULL CHECK (kind IN ('agent', 'recorder')),
   key  INTEGER NOT NULL,
   PRIMARY KEY (kind, key)
 ) STRICT, WITHOUT ROWID;
 
--- How far input files were taken. A file is known by its first `head_length` bytes and by the
--- `tail_length` bytes before `taken`, under any name.
+-- How far input files have been ingested. A file is recognised under any name, by its first
+-- `head_length` bytes and by the `tail_length` bytes before `taken`.
 CREATE TABLE progress (
   head_length INTEGER NOT NULL,
   head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
@@ -176,11 +177,11 @@ CREATE TABLE progress (
   PRIMARY KEY (head_length, head_hash, taken)
 ) STRICT, WITHOUT ROWID;
 
--- Append-only. Whoever can write the file can drop these: they stop mistakes, the chain shows the rest.
--- INSERT OR REPLACE removes what is in its way without asking the triggers for DELETE: so each table
--- refuses, before an insert, a row that is there already. The triggers for INSERT call no
--- function and do not ABORT: with either of them SQLite would copy each page that an insert touches,
--- so that it can be undone alone. FAIL does where nothing was written yet, else it is ROLLBACK.
+-- The triggers make the log append-only. Whoever can write the file can drop them: they prevent
+-- mistakes, and the chain reveals the rest. INSERT OR REPLACE removes existing rows without firing the
+-- triggers for DELETE, so each table refuses an insert of a row that it has. The triggers for INSERT
+-- call no function and do not ABORT: with either, SQLite would copy each page that an insert touches,
+-- to be able to undo the insert alone. They FAIL where nothing is written yet, and else ROLLBACK.
 CREATE TRIGGER event_repeat BEFORE INSERT ON event
 WHEN EXISTS (SELECT 1 FROM event WHERE tenant = NEW.tenant AND event_id = NEW.event_id)
 BEGIN SELECT RAISE(FAIL, 'an event_id stands once in its tenant'); END;
@@ -193,7 +194,7 @@ BEGIN SELECT RAISE(ROLLBACK, 'an event gets the next id of the log'); END;
 CREATE TRIGGER event_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 
--- Gaps that count never overlap, so only the one that begins last before the event can hold it.
+-- Gaps that count never overlap, so only the last one that begins before the event can contain it.
 CREATE TRIGGER event_delete BEFORE DELETE ON event
 WHEN (OLD.id <= (
   SELECT last FROM gap
@@ -247,8 +248,8 @@ CREATE TRIGGER tenant_delete BEFORE DELETE ON tenant
 WHEN OLD.key = 0 OR EXISTS (SELECT 1 FROM event WHERE tenant = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
--- No index leads to these two from an event, so to ask whether one is in use means to look at every
--- event: a sweep does that for all of them at once, and notes in `unused` what it found.
+-- Events have no index on these two, so it takes a scan of all events to see whether a row is in use.
+-- A sweep does that once for all rows, and lists the unused ones in `unused`.
 CREATE TRIGGER agent_insert BEFORE INSERT ON agent
 WHEN EXISTS (SELECT 1 FROM agent WHERE key = NEW.key OR text = NEW.text)
 BEGIN SELECT RAISE(ROLLBACK, 'it is there already'); END;
@@ -267,7 +268,7 @@ CREATE TRIGGER recorder_delete BEFORE DELETE ON recorder
 WHEN NOT EXISTS (SELECT 1 FROM unused WHERE kind = 'recorder' AND key = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
--- The events with the contract's names, for people at a `sqlite3` prompt.
+-- The events with the field names of the command line, for people at a `sqlite3` prompt.
 CREATE VIEW events AS
 SELECT
   event.id AS id,
@@ -277,7 +278,7 @@ SELECT
       substr(hex(event.event_id), 13, 4) || '-' || substr(hex(event.event_id), 17, 4) || '-' ||
       substr(hex(event.event_id), 21))
     ELSE event.event_id END AS event_id,
-  -- Division rounds towards zero, so a negative fraction takes a second. Its zeros at the end go.
+  -- Division rounds towards zero, so a negative fraction takes one more second off. Trailing zeros go.
   strftime('%Y-%m-%dT%H:%M:%S', event.occurred_at / 1000000000 - (event.occurred_at % 1000000000 < 0), 'unixepoch')
     || rtrim(rtrim(printf('.%09d', event.occurred_at % 1000000000 + 1000000000 * (event.occurred_at % 1000000000 < 0)), '0'), '.')
     || 'Z' AS occurred_at,

@@ -1,7 +1,7 @@
-//! A file that takes its name when it is whole, so that nobody ever sees half of it.
+//! A file that gets its name when it is complete, so that nobody sees half of it.
 //!
-//! Until then it is private. What a run that was killed has left is removed by the next one to the
-//! same name.
+//! Until then it is private. The next run removes the files that a killed run has left for the same
+//! name.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -14,24 +14,25 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The length of what sets a temporary file's name apart.
+/// The length of the random part of a temporary file's name.
 const SUFFIX_LENGTH: usize = 6;
 
-/// A file that takes its name when it is whole.
+/// A file that gets its name when it is complete.
 pub(crate) struct AtomicFile {
     pub file: File,
     path: PathBuf,
     mode: Option<u32>,
-    /// The name that it has until then; absent where it needs none.
+    /// Its temporary name; `None` if it needs none.
     temporary_path: Option<PathBuf>,
 }
 
 impl AtomicFile {
-    /// Makes a file beside the place it is meant for. It has no name at all, so a run that is killed
-    /// leaves nothing; where the file system knows no such files it is as [`AtomicFile::create_named`].
+    /// Makes a file in the folder of its later name. It has no name at all, so a run that is killed
+    /// leaves nothing. If the file system does not support that, it is as
+    /// [`AtomicFile::create_named`].
     ///
     /// # Errors
-    /// As the system.
+    /// Those of the system.
     pub(crate) fn create(path: &Path, mode: Option<u32>) -> io::Result<Self> {
         let prefix = temporary_prefix(path)?;
         remove_leftovers(parent_folder(path), prefix.as_encoded_bytes());
@@ -41,17 +42,17 @@ impl AtomicFile {
         }
     }
 
-    /// Makes a file of the name `.NAME.XXXXXX` beside the place it is meant for.
+    /// Makes a file of the name `.NAME.XXXXXX` in the folder of its later name.
     ///
     /// # Errors
-    /// As the system.
+    /// Those of the system.
     pub(crate) fn create_named(path: &Path) -> io::Result<Self> {
         let prefix = temporary_prefix(path)?;
         remove_leftovers(parent_folder(path), prefix.as_encoded_bytes());
         Self::create_temporary(path, None, &prefix)
     }
 
-    /// The name that it has until it is whole, if it needs one.
+    /// Returns its temporary name, if it needs one.
     pub(crate) fn temporary_path(&self) -> Option<&Path> {
         self.temporary_path.as_deref()
     }
@@ -66,8 +67,9 @@ impl AtomicFile {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,
             };
-            // The lock tells a run that is at work from what a killed one left. A reaper may have
-            // come between; then there is no name left to take.
+            // The lock distinguishes the file of a running process from one that a killed process
+            // left. Another process may have removed the file before it was locked: then a new name
+            // is needed.
             let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
             if locked.is_ok() && file.metadata()?.nlink() == 0 {
                 continue;
@@ -76,10 +78,10 @@ impl AtomicFile {
         }
     }
 
-    /// Syncs it, and gives it its name.
+    /// Syncs the file, and gives it its name.
     ///
     /// # Errors
-    /// As the system; what had the name has it still.
+    /// Those of the system; a file that had the name before still has it.
     pub(crate) fn persist(&mut self) -> io::Result<()> {
         if let Some(mode) = self.mode {
             self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777))?;
@@ -91,7 +93,7 @@ impl AtomicFile {
         };
         fs::rename(temporary, &self.path)?;
         self.temporary_path = None;
-        // The name is durable when its folder is. Some file systems cannot sync a folder.
+        // The name is durable when its folder is synced. Some file systems cannot sync a folder.
         File::open(parent_folder(&self.path)).and_then(|folder| folder.sync_all()).or_else(
             |error| {
                 if error.kind() == io::ErrorKind::InvalidInput { Ok(()) } else { Err(error) }
@@ -103,20 +105,22 @@ impl AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(temporary) = &self.temporary_path {
-            // What cannot be removed now is reaped by the next run to the same name.
+            // The next run to the same name removes what cannot be removed now.
             drop(fs::remove_file(temporary));
         }
     }
 }
 
-/// A file without a name, where there can be one and `/proc` is there to name it by later.
+/// Makes a file without a name, if the file system supports it and `/proc` is there to name it
+/// later.
 fn open_unnamed(folder: &Path) -> Option<File> {
     let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).ok()?;
     proc_path(&file).exists().then(|| file.into())
 }
 
-/// Gives a nameless file its temporary name: a name that is taken cannot be given at once.
+/// Gives a nameless file its temporary name, because a name that is taken cannot be given in one
+/// step.
 fn link_temporary(file: &File, path: &Path) -> io::Result<PathBuf> {
     let prefix = temporary_prefix(path)?;
     loop {
@@ -135,7 +139,7 @@ fn proc_path(file: &impl AsRawFd) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
-/// What the names of temporary files begin with: `.NAME.`.
+/// Returns the beginning of the names of temporary files: `.NAME.`.
 fn temporary_prefix(path: &Path) -> io::Result<OsString> {
     let name = path
         .file_name()
@@ -144,14 +148,14 @@ fn temporary_prefix(path: &Path) -> io::Result<OsString> {
 }
 
 fn random_temporary_path(path: &Path, prefix: &OsStr) -> PathBuf {
-    // A new state is random by itself, whatever it hashes.
+    // A new state is random by itself, whatever is hashed.
     let random = format!("{:016x}", RandomState::new().hash_one(()));
     let mut name = prefix.to_owned();
     name.push(&random[..SUFFIX_LENGTH]);
     parent_folder(path).join(name)
 }
 
-/// Removes what killed runs to the same name have left.
+/// Removes the files that killed runs to the same name have left.
 fn remove_leftovers(folder: &Path, prefix: &[u8]) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     for entry in entries {
@@ -167,13 +171,13 @@ fn remove_leftovers(folder: &Path, prefix: &[u8]) {
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
         });
         if is_left {
-            // One that stays takes some space, and harms nothing else.
+            // A file that stays takes some space, and harms nothing else.
             drop(fs::remove_file(path));
         }
     }
 }
 
-/// The folder that a path names a file in.
+/// Returns the folder of the file that a path names.
 pub(crate) fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

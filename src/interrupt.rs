@@ -1,4 +1,5 @@
-//! Signals that ask the program to end: noted, so that what was begun can be finished.
+//! Signals that ask the program to end. They are noted, so that work that was begun can be
+//! finished.
 
 use std::io;
 use std::sync::Arc;
@@ -12,14 +13,14 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::flag;
 use signal_hook::low_level;
 
-/// The newest of the signals that came.
+/// The newest signal that came.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicUsize>);
 
 impl Interrupt {
-    /// Notes SIGINT, SIGTERM and SIGHUP from now on, in place of ending by them; the second that
-    /// comes ends the program all the same. One that was ignored when the program began stays so:
-    /// `nohup` means it.
+    /// From now on SIGINT, SIGTERM and SIGHUP are noted and do not end the program; a second one
+    /// ends it nevertheless. A signal that was ignored when the program began stays ignored,
+    /// because `nohup` relies on it.
     ///
     /// # Errors
     /// Those of the system.
@@ -30,7 +31,7 @@ impl Interrupt {
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             if ignored & (1 << (signal - 1)) == 0 {
                 let number = usize::try_from(signal).map_err(io::Error::other)?;
-                // They run in this order: the first time nothing ends yet.
+                // The handlers run in this order: the first signal does not end the program.
                 flag::register_conditional_default(signal, Arc::clone(&again))?;
                 flag::register(signal, Arc::clone(&again))?;
                 flag::register_usize(signal, Arc::clone(&interrupt.0), number)?;
@@ -39,7 +40,7 @@ impl Interrupt {
         Ok(interrupt)
     }
 
-    /// The signal that came, if one did.
+    /// Returns the signal that came, if one did.
     pub(crate) fn signal(&self) -> Option<i32> {
         i32::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal > 0)
     }
@@ -50,15 +51,16 @@ impl Interrupt {
     }
 }
 
-/// Ends the program as if the signal had never been caught, so that whoever started it sees how.
+/// Ends the program as if the signal had not been caught, so that the parent process sees the
+/// cause.
 ///
 /// # Errors
-/// Those of the system; else it does not return.
+/// Those of the system; otherwise it does not return.
 pub(crate) fn reraise(signal: i32) -> io::Result<()> {
     low_level::emulate_default_handler(signal)
 }
 
-/// The signals that the program ignores, as bits; none where the system does not say.
+/// Returns the signals that the program ignores, as bits; none if the system does not say.
 fn ignored_signals() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

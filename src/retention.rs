@@ -1,12 +1,14 @@
-//! How long events are kept: which rule decides on an event, and since when it is too old.
+//! How long events are kept: the rule that decides on an event, and the time before which it is too
+//! old.
 //!
-//! The first rule whose query fits an event decides on it, else the general `keep`; where neither
-//! is there, it is kept for ever. Pure: what time it is comes in.
+//! The first rule whose query matches an event decides on it, otherwise the general `keep`. If
+//! there is neither, the event is kept for ever. The time is an argument.
 //!
-//! What an enabled mirror has yet to deliver is held, however old it is. This version delivers
-//! nothing, so that is all that such a mirror asks for. One with `start = "now"` begins with what is
-//! recorded after its first run, of which there was none: it holds nothing. Alerts begin with what was
-//! recorded in the hour before, and a delivery that comes later is not worth the log: they hold nothing.
+//! An event that an enabled mirror has yet to deliver is held, however old it is. This version
+//! delivers nothing, so such a mirror holds every event that it wants. A mirror with `start =
+//! "now"` begins with the events recorded after its first run, and no mirror has run yet, so it
+//! holds nothing. Alerts begin with the events of the hour before, and a later delivery is not
+//! worth keeping the log for: they hold nothing.
 
 use crate::event::Event;
 use crate::event::own_events;
@@ -17,13 +19,13 @@ use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// How long which events are kept.
+/// How long events are kept, by rule.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RetentionPolicy {
-    /// Of what no rule fits; absent, that is kept for ever.
+    /// For events that no rule matches; `None` keeps them for ever.
     keep: Option<Span>,
     rules: Vec<RetentionRule>,
-    /// What each mirror has yet to deliver.
+    /// The events that each mirror has yet to deliver.
     undelivered: Vec<Query>,
 }
 
@@ -36,7 +38,7 @@ pub(crate) struct RetentionRule {
     pub keep: Span,
 }
 
-/// What decides on an event.
+/// The part of the policy that decides on an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Decider {
     /// The rule at that place.
@@ -44,20 +46,21 @@ pub(crate) enum Decider {
     Keep,
 }
 
-/// Since when events that one rule, or the general `keep`, decides on are too old.
+/// The time before which the events of one rule, or of the general `keep`, are too old.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Horizon {
     pub decider: Decider,
     pub keep: Span,
-    /// What occurred before it is too old.
+    /// Events that occurred before it are too old.
     pub cutoff: Timestamp,
-    /// All that is older and that the rule fits; an earlier rule may fit it too, and decide.
+    /// Matches all events that the rule matches and that are too old. An earlier rule may match
+    /// some of them too, and decides then.
     pub query: Query,
 }
 
 impl RetentionPolicy {
     /// # Errors
-    /// The place of the first rule whose query does not parse, and why.
+    /// The place of the first rule whose query does not parse, and the reason.
     pub(crate) fn new(
         keep: Option<Span>,
         rules: &[(String, Span)],
@@ -69,10 +72,10 @@ impl RetentionPolicy {
         Ok(Self { keep, rules: rules.collect::<Result<_, _>>()?, undelivered: Vec::new() })
     }
 
-    /// The same, but holding what mirrors with these queries have yet to deliver.
+    /// Returns the policy with mirrors: it holds events that they have yet to deliver.
     ///
     /// # Errors
-    /// The place of the first query that does not parse, and why.
+    /// The place of the first query that does not parse, and the reason.
     pub(crate) fn with_mirrors<'a>(
         self,
         mirrors: impl Iterator<Item = &'a str>,
@@ -84,8 +87,8 @@ impl RetentionPolicy {
 
     /// Whether a mirror has yet to deliver an event.
     pub(crate) fn is_undelivered(&self, event: &Event) -> bool {
-        // What mirrors say of themselves goes to one that asks for it by name: a failing mirror
-        // shall feed nothing to itself.
+        // A mirror gets events about mirrors only if it names their action: a failing mirror must
+        // not feed itself.
         let fed = |query: &Query| {
             !event.action.slug.starts_with(own_events::MIRROR_PREFIX)
                 || query.names_actions_with_prefix(own_events::MIRROR_PREFIX)
@@ -106,13 +109,13 @@ impl RetentionPolicy {
         &self.rules
     }
 
-    /// What decides on an event; nothing where it is kept for ever.
+    /// Returns what decides on an event; `None` if it is kept for ever.
     pub(crate) fn decider(&self, event: &Event) -> Option<Decider> {
         let rule = self.rules.iter().position(|rule| rule.query.matches(event));
         rule.map(Decider::Rule).or(self.keep.map(|_| Decider::Keep))
     }
 
-    /// The horizons at that time, those of the rules first.
+    /// Returns the horizons at a time, those of the rules first.
     pub(crate) fn horizons(&self, now: Timestamp) -> Vec<Horizon> {
         let horizon = |decider, mut query: Query, keep| {
             let cutoff = now.saturating_sub(keep);
@@ -127,7 +130,7 @@ impl RetentionPolicy {
     }
 }
 
-/// Reads a query of the config. It has no times in it, so it does not matter what time it is.
+/// Parses a query of the config. Such a query has no times, so the clock does not matter.
 fn parse_query(text: &str) -> Result<Query, QueryError> {
     Query::parse(text, &Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() })
 }

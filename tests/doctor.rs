@@ -101,6 +101,15 @@ fn a_healthy_log_is_shown_with_its_newest_event() {
 }
 
 #[test]
+fn companions_are_found_beside_the_log_that_a_link_leads_to() {
+    let sandbox = configured_sandbox();
+    let link = sandbox.path("link.db");
+    std::os::unix::fs::symlink(sandbox.db(), &link).unwrap();
+    let found = run_doctor(&sandbox, &[("ACTIVITY_DB", link.to_str().unwrap())]);
+    assert_check(find_check(&found, "log", "reserve"), "ok", &["8 MiB"]);
+}
+
+#[test]
 fn every_value_has_its_origin_and_no_secret_is_shown() {
     let sandbox = configured_sandbox();
     let key = sandbox.write("the.key", SENDGRID_KEY);

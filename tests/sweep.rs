@@ -495,22 +495,3 @@ fn a_signal_while_it_waits_ends_it_with_nothing_swept() {
     assert_eq!(run_sweep(&sandbox, &["--keep", "500d"])["gaps"], 0);
     assert_eq!(run_sweep(&sandbox, &["--keep", "365d"])["count"], 1);
 }
-
-#[test]
-fn a_log_of_the_first_version_is_swept() {
-    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 1)]);
-    let log = Log::open_to_write(&sandbox.db());
-    let old = include_str!("../src/store/sqlite/schema-1.sql");
-    let trigger = |name: &str| {
-        let from = old.find(&format!("CREATE TRIGGER {name}")).unwrap();
-        &old[from..from + old[from..].find("END;").unwrap() + 4]
-    };
-    log.sql.execute_batch("DROP TABLE unused; PRAGMA user_version = 1").unwrap();
-    for name in ["event_delete", "agent_delete", "recorder_delete"] {
-        log.sql.execute_batch(&format!("DROP TRIGGER {name}; {}", trigger(name))).unwrap();
-    }
-    drop(log);
-    sandbox.run(["list"]).ok().done();
-    assert_eq!(run_sweep(&sandbox, &["--keep", "365d"])["count"], 1);
-    assert_eq!(sandbox.log().query_value::<i64>("PRAGMA user_version"), 2);
-}

@@ -1,7 +1,9 @@
-//! A copy of a log, as it was at one moment: whole, verified, and in one file.
+//! A copy of a log as it was at one moment: complete, verified, and in one file.
 //!
-//! Others go on reading and writing. Under its name there is either the copy, and it holds, or what was
-//! there before.
+//! ## Durability
+//!
+//! Other processes continue to read and write. Under the name of the copy there is either the whole
+//! copy, verified, or the file that was there before.
 
 use std::fs;
 use std::io;
@@ -16,11 +18,11 @@ use crate::event::Hash;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::verify;
 
-/// How far it is.
+/// How far the backup is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum BackupProgress {
     /// So many bytes of so many are copied.
@@ -31,7 +33,7 @@ pub(crate) enum BackupProgress {
     Verified(verify::VerifyProgress),
 }
 
-/// What was copied.
+/// The result of a backup.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BackupSummary {
     pub events: u64,
@@ -40,7 +42,7 @@ pub(crate) struct BackupSummary {
 }
 
 impl BackupSummary {
-    /// All of it as one object; `file` is the copy's name.
+    /// Returns everything as one object; `file` is the name of the copy.
     pub(crate) fn to_json(self, file: &str) -> String {
         let (id, hash) = self.head;
         let object = serde_json::json!({
@@ -55,14 +57,14 @@ impl BackupSummary {
     }
 }
 
-/// Copies the log at `path` into a file, which gets its name when the copy was found to hold. A regular
+/// Copies the log at `path` into a file, which gets its name once the copy is verified. A regular
 /// file is replaced.
 ///
 /// # Errors
-/// [`Exit::Usage`] where that would overwrite the log, [`Exit::CantCreate`], those of the log;
-/// [`Exit::Io`] where the copy does not hold, which is the log's doing.
+/// [`Exit::Usage`] if that would overwrite the log, [`Exit::CantCreate`], and the errors of the
+/// log. [`Exit::Io`] if the copy does not hold, which is the fault of the log.
 pub(crate) fn run(
-    log: &Log,
+    log: &LocalLog,
     path: &Path,
     file: &Path,
     reached: &mut dyn FnMut(BackupProgress),
@@ -83,14 +85,14 @@ pub(crate) fn run(
     })?;
     let request = verify::VerifyOptions { quick: false, anchors: &[] };
     let report = {
-        let copy = Log::open_copy(&temporary)?;
+        let copy = LocalLog::open_copy(&temporary)?;
         verify::run(&copy, &request, &mut |at| reached(BackupProgress::Verified(at)))?
     };
     if !report.holds() {
-        let what = report.lines().into_iter().next().unwrap_or_default();
-        let what = format!("the copy does not hold, so {name} was not written: {what}");
+        let message = report.lines().into_iter().next().unwrap_or_default();
+        let message = format!("the copy does not hold, so {name} was not written: {message}");
         let hint = "`activity verify` tells all that is wrong with the log";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
+        return Err(Failure::new(Exit::Io, message).hint(hint).into());
     }
     replacement.persist().map_err(|why| {
         anyhow::Error::new(why).context(Failure::new(Exit::Io, format!("cannot write {name}")))
@@ -98,7 +100,7 @@ pub(crate) fn run(
     Ok(BackupSummary { events: report.events, head: report.head, bytes: size })
 }
 
-/// Where the copy goes: through a symbolic link to what it leads to.
+/// Returns the place of the copy: a symbolic link is followed.
 fn resolve_destination(file: &Path) -> io::Result<PathBuf> {
     match fs::metadata(file) {
         Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),

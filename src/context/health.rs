@@ -18,7 +18,7 @@ use crate::doctor::Diagnosis;
 use crate::doctor::Host;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 
 impl Context {
@@ -70,7 +70,7 @@ impl LogAccess<'_> {
         let db = context.settings.db();
         // Without a config nobody knows who may read the log.
         let log = config_error.is_none().then(|| match &db {
-            Ok(db) => Log::open_to_read(&db.value),
+            Ok(db) => LocalLog::open_to_read(&db.value),
             Err(failure) => Err(Failure::new(failure.exit, failure.message.clone()).into()),
         });
         let home = context.settings.environment.get("HOME").map(Path::new);

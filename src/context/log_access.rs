@@ -23,6 +23,7 @@ use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::retention::RetentionPolicy;
 use crate::store::Create;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::sweep;
 use crate::terminal::ProgressLine;
@@ -48,11 +49,11 @@ impl<'a> LogAccess<'a> {
     /// Opens the log to write. Its warnings go to standard error.
     ///
     /// # Errors
-    /// As [`Log::open_to_write`].
+    /// As [`LocalLog::open_to_write`].
     pub(crate) fn open_writer(self, create: Create) -> Result<LogWriter<'a>> {
         let context = self.context;
         let path = context.settings.db()?.value;
-        let log = Log::open_to_write(&path, create)?;
+        let log = LocalLog::open_to_write(&path, create)?;
         for warning in log.warnings() {
             context.output.warn(warning);
         }
@@ -84,7 +85,7 @@ impl<'a> LogAccess<'a> {
             recorded_by: &recorded_by,
         };
         let opener = LogOpener {
-            open_to_write: || Log::open_to_write(&context.settings.db()?.value, Create::Never),
+            open_to_write: || LocalLog::open_to_write(&context.settings.db()?.value, Create::Never),
             open_to_read: || Log::open_to_read(&context.settings.db()?.value),
         };
         digest::run::send(opener, &request, &mut thread::sleep)
@@ -101,7 +102,7 @@ impl<'a> LogAccess<'a> {
         interrupt: &Interrupt,
     ) -> Result<sweep::SweepEnd> {
         let context = self.context;
-        let mut log = Log::open_to_sweep(&context.settings.db()?.value)?;
+        let mut log = LocalLog::open_to_sweep(&context.settings.db()?.value)?;
         for warning in log.warnings() {
             context.output.warn(warning);
         }

@@ -13,6 +13,7 @@ use crate::context::LogAccess;
 use crate::context::Output;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -46,7 +47,7 @@ impl LogAccess<'_> {
     /// As [`backup::run`].
     pub(crate) fn back_up(self, file: &Path) -> Result<BackupSummary> {
         let path = self.context.settings.db()?.value;
-        let log = Log::open_to_read(&path)?;
+        let log = LocalLog::open_to_read(&path)?;
         let mut progress = PhaseProgress::new(&self.context.output);
         let copied = backup::run(&log, &path, file, &mut |update| match update {
             backup::BackupProgress::Copied { bytes, of } => {

@@ -20,7 +20,7 @@ use crate::ingest;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::store::AppendOutcome;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -37,7 +37,7 @@ pub(crate) struct InputOptions<'a> {
 
 /// The log as the caller may write it.
 pub(crate) struct LogWriter<'a> {
-    pub(super) log: Log,
+    pub(super) log: LocalLog,
     pub(super) path: PathBuf,
     pub(super) scope: Query,
     pub(super) context: &'a Context,
@@ -149,7 +149,7 @@ impl LogWriter<'_> {
         query: &Query,
         format: export::ExportFormat,
         output: Option<&Path>,
-        run: impl FnOnce(Log, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
+        run: impl FnOnce(LocalLog, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
     ) -> Result<()> {
         // The log names the full path, for readers in another folder.
         let name = output.map(std::path::absolute).transpose()?;

@@ -32,6 +32,7 @@ use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
@@ -116,7 +117,7 @@ pub(crate) struct LogOpener<W, R> {
 /// # Errors
 /// [`Exit::TryAgain`] where another run holds the digest lock.
 pub(crate) fn send(
-    opener: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    opener: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
@@ -133,7 +134,7 @@ pub(crate) fn send(
 /// A report that is ready to be sent.
 struct PreparedDigest {
     /// Absent where the log is open only to read.
-    log: Option<Log>,
+    log: Option<LocalLog>,
     /// Held until the outcome is recorded; absent where the log cannot be written.
     lock: Option<DigestLock>,
     report: DigestReport,
@@ -144,7 +145,7 @@ struct PreparedDigest {
 /// Reads the report and records the head that the mail will carry. Returns `None` where another run
 /// holds the digest lock.
 fn prepare(
-    opener: LogOpener<impl FnOnce() -> Result<Log>, impl FnOnce() -> Result<Log>>,
+    opener: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     request: &DigestRequest<'_>,
 ) -> Result<Option<PreparedDigest>> {
     let options = request.options.report_options();
@@ -175,7 +176,11 @@ fn prepare(
 }
 
 /// Records that the head of a report is about to be known outside the log.
-fn record_head(log: &mut Log, report: &DigestReport, request: &DigestRequest<'_>) -> Result<()> {
+fn record_head(
+    log: &mut LocalLog,
+    report: &DigestReport,
+    request: &DigestRequest<'_>,
+) -> Result<()> {
     let place = if request.is_one_off() { ONE_OFF_ANCHOR_PLACE } else { ANCHOR_PLACE };
     let mut batch = log.begin()?;
     batch.record_anchor(report.head, request.now, place)?;

@@ -124,8 +124,7 @@ pub(super) fn needs_a_look(
 ) -> Vec<String> {
     let window = &report.window;
     let mut sentences = Vec::new();
-    sentences
-        .extend(options.write_failure_notice.map(|sentence| phrases::escape_sentence(sentence)));
+    sentences.extend(options.write_failure_notice.map(phrases::escape_sentence));
     if let Some(LowDiskSpace { free, required }) = options.low_disk_space {
         let (free, required) = (phrases::format_bytes(free), phrases::format_bytes(required));
         sentences

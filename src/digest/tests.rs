@@ -22,7 +22,7 @@ use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::store::Create;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -37,13 +37,14 @@ fn time(text: &str) -> Timestamp {
 /// A log in a folder of its own.
 struct SampleLog {
     _folder: TempDir,
-    log: Log,
+    log: LocalLog,
 }
 
 impl SampleLog {
     fn new() -> Self {
         let folder = TempDir::new().unwrap();
-        let log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+        let log =
+            LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
         Self { _folder: folder, log }
     }
 

@@ -21,12 +21,12 @@ use crate::query::Query;
 use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Sourced;
-use crate::store::Log;
+use crate::store::Companion;
+use crate::store::LocalLog;
 use crate::store::Order;
 use crate::store::PageRequest;
+use crate::store::RESERVE_SIZE;
 
-/// The size of the file that a sweep keeps beside the log, so that it can work on a full disk.
-const RESERVE_SIZE: u64 = 8 << 20;
 /// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for
 /// long.
 const LARGE_WAL: u64 = 256 << 20;
@@ -82,11 +82,8 @@ pub(super) fn inspect(subject: &CheckInputs<'_>) -> LogInspection {
     let known =
         db.ok().filter(|_| subject.config_error.is_none() || subject.settings.has_explicit_log());
     let Some(Sourced { value: path, origin }) = known else { return LogInspection::default() };
-    let beside = |ending: &str| {
-        let mut name = path.clone().into_os_string();
-        name.push(ending);
-        FileAccess::read(Path::new(&name)).map(|owner| owner.size)
-    };
+    let size_of =
+        |companion: Companion| FileAccess::read(&companion.path(&path)).map(|file| file.size);
     let read = match &subject.log {
         None => ReadOutcome::Unread,
         Some(opened) => match opened.as_ref().map(LogContents::read) {
@@ -99,8 +96,8 @@ pub(super) fn inspect(subject: &CheckInputs<'_>) -> LogInspection {
     LogInspection {
         file: FileAccess::read(&path),
         folder: FileAccess::read(folder.unwrap_or(Path::new("."))),
-        wal_size: beside("-wal").unwrap_or(0),
-        reserve_size: beside(".reserve"),
+        wal_size: size_of(Companion::WriteAheadLog).unwrap_or(0),
+        reserve_size: size_of(Companion::Reserve),
         path,
         origin: Some(origin),
         read_outcome: read,
@@ -113,7 +110,7 @@ fn read_failure(error: &anyhow::Error) -> ReadOutcome {
 }
 
 impl LogContents {
-    pub(super) fn read(log: &Log) -> Result<Self> {
+    pub(super) fn read(log: &LocalLog) -> Result<Self> {
         log.with_snapshot(|| {
             let head = log.head()?;
             let page = PageRequest {

@@ -36,7 +36,7 @@ use crate::render::Section;
 use crate::render::Status;
 use crate::settings::Origin;
 use crate::settings::Settings;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -147,7 +147,7 @@ pub(crate) struct CheckInputs<'a> {
     pub config_error: Option<&'a anyhow::Error>,
     /// The log, or the reason why it cannot be opened. Absent where the config, which says who may
     /// read it, cannot be read.
-    pub log: Option<Result<Log>>,
+    pub log: Option<Result<LocalLog>>,
     /// The free bytes on the log's disk, where the system reports them.
     pub free_bytes: Option<u64>,
     pub credentials: MailCredentials<'a>,

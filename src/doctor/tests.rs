@@ -239,7 +239,8 @@ fn timestamp(text: &str) -> Timestamp {
 /// The contents of a log, read from a real one.
 fn log_contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> LogContents {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+    let mut log =
+        LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
     let mut append = |at: &str, event| {
         let stamp = Stamp { recorded_at: timestamp(at), recorded_by: "root" };
         log.append(&[event], &stamp).unwrap();

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -12,9 +12,7 @@ use crate::atomic_file::AtomicFile;
 use crate::atomic_file::parent_folder;
 use crate::failure::Exit;
 use crate::failure::Failure;
-
-/// The endings of the log itself and of the files beside it.
-const COMPANIONS: [&str; 5] = ["", "-wal", "-shm", ".lock", ".reserve"];
+use crate::store::Companion;
 
 /// The receiver of the bytes of an export.
 pub(crate) struct Destination {
@@ -111,14 +109,11 @@ fn open(path: &Path) -> io::Result<DestinationKind> {
 /// # Errors
 /// [`Exit::Usage`].
 pub(crate) fn refuse_log(path: &Path, log: &Path) -> Result<(), Failure> {
-    // The files beside the log stand beside the target of a symbolic link.
+    // The companions stand beside the target of a symbolic link.
     let log = fs::canonicalize(log).unwrap_or_else(|_| log.to_owned());
-    let companions = COMPANIONS.map(|ending| {
-        let mut name = log.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    });
-    if companions.iter().any(|companion| is_same_file(path, companion)) {
+    let is_companion =
+        Companion::ALL.into_iter().any(|companion| is_same_file(path, &companion.path(&log)));
+    if is_companion || is_same_file(path, &log) {
         return Err(overwrite_failure(&path.display().to_string(), &log));
     }
     Ok(())

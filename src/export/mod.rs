@@ -29,6 +29,7 @@ use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::query::Query;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 
@@ -105,7 +106,7 @@ pub(crate) struct ExportRequest<'a> {
 /// # Errors
 /// Those of the log, in which case nothing went out, and those of the destination.
 pub(crate) fn run(
-    mut log: Log,
+    mut log: LocalLog,
     path: &Path,
     request: &ExportRequest<'_>,
     destination: Destination,
@@ -132,7 +133,7 @@ pub(crate) fn run(
 /// # Errors
 /// As [`run`].
 pub(crate) fn export_page(
-    mut log: Log,
+    mut log: LocalLog,
     events: &[Event],
     request: &ExportRequest<'_>,
     mut destination: Destination,
@@ -159,7 +160,7 @@ fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
 
 /// Records in the log who exports what.
 fn record_export(
-    log: &mut Log,
+    log: &mut LocalLog,
     request: &ExportRequest<'_>,
     rows: u64,
     head: EventId,

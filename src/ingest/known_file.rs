@@ -13,7 +13,7 @@ use ring::digest::SHA256;
 use crate::codec::InputPosition;
 use crate::ingest::read_failure;
 use crate::store::FileProgress;
-use crate::store::Log;
+use crate::store::LocalLog;
 
 /// The number of first bytes by which a file is recognised; fewer where less of it was read.
 const HEAD_BYTES: u64 = 4 << 10;
@@ -34,7 +34,7 @@ impl KnownFile {
     ///
     /// # Errors
     /// Those of the log and of reading the file.
-    pub(super) fn look_up(log: &Log, file: File, name: &str) -> Result<Self> {
+    pub(super) fn look_up(log: &LocalLog, file: File, name: &str) -> Result<Self> {
         let mut known = Self::with_resume_point(file, None).with_context(|| read_failure(name))?;
         let head = known.read(0, known.size.min(HEAD_BYTES)).with_context(|| read_failure(name))?;
         let candidates = log.find_progress(known.size, |length| {

@@ -36,7 +36,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::text;
 use crate::time::Timestamp;
 
@@ -137,7 +137,7 @@ pub(crate) enum IngestEnd {
 /// # Errors
 /// Errors of the log, of opening and reading an input, of writing `rejects`. A bad record is none.
 pub(crate) fn run<'a>(
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
     options: &'a IngestOptions<'a>,
     rejects: Option<&'a mut dyn Write>,
@@ -149,7 +149,7 @@ pub(crate) fn run<'a>(
 
 fn run_with(
     mut writer: IngestWriter<'_>,
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
 ) -> Result<IngestEnd> {
     let result = if writer.options.strict {

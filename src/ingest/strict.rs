@@ -27,7 +27,7 @@ use crate::ingest::writer::BatchTotals;
 use crate::ingest::writer::IngestWriter;
 use crate::ingest::writer::OpenInput;
 use crate::ingest::writer::SIGNAL_POLL_INTERVAL;
-use crate::store::Log;
+use crate::store::LocalLog;
 
 /// The input of the second pass.
 enum SecondPass {
@@ -39,7 +39,7 @@ enum SecondPass {
 
 pub(super) fn run(
     writer: &mut IngestWriter<'_>,
-    log: &mut Log,
+    log: &mut LocalLog,
     inputs: &[Input<'_>],
 ) -> Result<()> {
     let mut again = Vec::with_capacity(inputs.len());
@@ -86,7 +86,7 @@ fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
 
 fn open_first_pass<'n>(
     writer: &mut IngestWriter<'_>,
-    log: &Log,
+    log: &LocalLog,
     input: &'n Input<'_>,
 ) -> Result<(OpenInput<'n>, SecondPass)> {
     let stream: Box<dyn Read + Send> = match (input.open)()? {

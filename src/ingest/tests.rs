@@ -30,7 +30,7 @@ use crate::ingest::run_with;
 use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
 use crate::store::Create;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::time::Timestamp;
 
 /// A log, a folder for inputs, and how to run.
@@ -93,8 +93,8 @@ impl IngestSandbox {
         file.write_all(bytes.as_ref()).unwrap();
     }
 
-    fn log(&self) -> Log {
-        Log::open_to_write(&self.path("log.db"), Create::IfMissing).unwrap()
+    fn log(&self) -> LocalLog {
+        LocalLog::open_to_write(&self.path("log.db"), Create::IfMissing).unwrap()
     }
 
     fn ingest(&self, names: &[&str]) -> IngestRun {
@@ -501,7 +501,7 @@ fn a_line_from_an_open_pipe_is_committed_while_the_next_is_waited_for() {
 /// Waits until a log has so many events.
 fn wait_for(path: &Path, events: i64) {
     let began = Instant::now();
-    while Log::open_to_read(path)
+    while LocalLog::open_to_read(path)
         .and_then(|log| log.head())
         .map_or(true, |(head, _)| head.0 < events)
     {

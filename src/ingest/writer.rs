@@ -30,7 +30,7 @@ use crate::ingest::read_failure;
 use crate::store::AppendOutcome;
 use crate::store::Batch;
 use crate::store::FileProgress;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::text;
 
@@ -115,7 +115,7 @@ impl<'a> IngestWriter<'a> {
     }
 
     /// Stores each input in transactions of its own.
-    pub(super) fn run(&mut self, log: &mut Log, inputs: &[Input<'_>]) -> Result<()> {
+    pub(super) fn run(&mut self, log: &mut LocalLog, inputs: &[Input<'_>]) -> Result<()> {
         for input in inputs {
             let source = (input.open)()?;
             let mut current = self.open_input(log, &input.name, source)?;
@@ -155,7 +155,7 @@ impl<'a> IngestWriter<'a> {
     /// Starts to read an input at the place where an earlier run stopped.
     pub(super) fn open_input<'n>(
         &self,
-        log: &Log,
+        log: &LocalLog,
         name: &'n str,
         source: InputSource,
     ) -> Result<OpenInput<'n>> {
@@ -206,7 +206,7 @@ impl<'a> IngestWriter<'a> {
     /// Stores one transaction of events, and returns whether the input has ended.
     fn write_transaction(
         &mut self,
-        log: &mut Log,
+        log: &mut LocalLog,
         current: &mut OpenInput<'_>,
         first: ParsedChunk,
     ) -> Result<bool> {

@@ -114,6 +114,22 @@ impl Pattern {
     }
 }
 
+/// Returns the least text that follows every text with this prefix; `None` where all of the prefix is
+/// the last character.
+pub(crate) fn prefix_upper_bound(prefix: &str) -> Option<String> {
+    let mut after: String = prefix.to_owned();
+    while let Some(last) = after.pop() {
+        // The surrogates are no characters: behind U+D7FF comes U+E000.
+        let next =
+            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
+        if let Some(next) = next {
+            after.push(next);
+            return Some(after);
+        }
+    }
+    None
+}
+
 fn finders(pieces: &[String]) -> Vec<Finder<'_>> {
     pieces.iter().map(Finder::new).collect()
 }

@@ -1,4 +1,4 @@
-//! The story that every engine of the log must pass.
+//! The tests that every engine of the log must pass.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,10 +19,10 @@ use crate::store::AppendOutcome;
 use crate::store::Create;
 use crate::store::EventIdMatch;
 use crate::store::FileProgress;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
+use crate::store::SweepState;
 use crate::store::sweep::CleanupScope;
-use crate::store::sweep::SweepState;
 use crate::time::Timestamp;
 
 pub(super) const STAMP: Stamp<'static> =
@@ -32,7 +32,7 @@ pub(super) fn some_text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// As little as an event can say.
+/// The smallest event.
 pub(super) fn minimal_event(action: &str) -> NewEvent {
     NewEvent { action: action.to_owned(), ..NewEvent::default() }
 }
@@ -68,14 +68,14 @@ pub(super) fn full_event() -> NewEvent {
     }
 }
 
-fn new_log() -> (TempDir, Log) {
+fn new_log() -> (TempDir, LocalLog) {
     let folder = tempfile::tempdir().unwrap();
     let log = open_log(&folder.path().join("log.db"));
     (folder, log)
 }
 
-pub(super) fn open_log(path: &Path) -> Log {
-    Log::open_to_write(path, Create::IfMissing).unwrap()
+pub(super) fn open_log(path: &Path) -> LocalLog {
+    LocalLog::open_to_write(path, Create::IfMissing).unwrap()
 }
 
 fn stored_id(appended: &AppendOutcome) -> EventId {
@@ -108,7 +108,7 @@ fn what_is_appended_is_read_back() {
     assert_eq!(log.event(EventId(3)).unwrap(), None);
 }
 
-/// The values of [`full_event`], field by field, but for the hash.
+/// The values of [`full_event`] by field, without the hash.
 const FULL_EVENT_FIELDS: &str = "\
 id 1
 event_id 01890a5d-ac96-774b-bcce-b302099a8057
@@ -140,16 +140,16 @@ status_code 200
 ";
 
 fn format_fields(event: &Event) -> String {
-    let mut told = String::new();
+    let mut text = String::new();
     for field in field::FIELDS.iter().filter(|field| field.name != "hash") {
         if let Some(value) = (field.get)(event) {
-            writeln!(told, "{} {}", field.name, format_value(value)).unwrap();
+            writeln!(text, "{} {}", field.name, format_value(value)).unwrap();
         }
     }
-    told
+    text
 }
 
-/// A value as text, as people see it in the view `events`.
+/// A value as text, as the view `events` shows it.
 pub(super) fn format_value(value: FieldValue<'_>) -> String {
     match value {
         FieldValue::Integer(number) => number.to_string(),
@@ -175,7 +175,7 @@ fn a_repeat_is_known() {
     );
     assert_eq!(stored_id(&appended[2]), EventId(2), "a repeat takes no id");
 
-    // The first looks for the repeat, the second expects one, the third is new all the same.
+    // The first event looks for the repeat, the second expects one, the third is new.
     let later = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "nobody" };
     let appended =
         log.append(&[repeat(), repeat(), event_with_id("e-2"), repeat()], &later).unwrap();
@@ -263,7 +263,7 @@ fn what_is_not_committed_was_never_there() {
     drop(batch);
     assert_eq!(log.head().unwrap().0, EventId(1));
 
-    // What was made for the batch is gone too, so it must not be remembered.
+    // The dimension rows made for the batch are gone too, so the writer must forget them.
     let appended = log.append(&[minimal_event("c.d"), full_event()], &STAMP).unwrap();
     assert_eq!(appended.iter().map(stored_id).collect::<Vec<_>>(), [EventId(2), EventId(3)]);
     let event = log.event(EventId(3)).unwrap().unwrap();
@@ -307,7 +307,7 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
         EventIdMatch::None => vec![],
     };
     for (id, number) in ids.iter().zip(1..) {
-        assert_eq!(found(id), [number], "the whole of {id:?} is that one alone");
+        assert_eq!(found(id), [number], "the whole of {id:?} is that one export_lock");
     }
     assert_eq!(found("01890a5d-"), [1, 2]);
     assert_eq!(found("01890a5"), [1, 2, 3]);
@@ -369,18 +369,18 @@ fn a_file_is_known_by_its_bytes() {
     assert_eq!(kept[0], at(299));
 }
 
-/// Sweeps these events away; stops before it removes the first where it is not to go on.
-fn sweep_events(log: &mut Log, doomed: &[i64], go_on: bool) -> i64 {
+/// Sweeps these events; unless it is to go on, it stops before it removes the first.
+fn sweep_events(log: &mut LocalLog, ids: &[i64], go_on: bool) -> i64 {
     let mut sweeping = log.try_lock_sweep().unwrap().expect("no other sweep");
-    let doomed = doomed.iter().copied().collect();
-    let planned = log.plan_sweep(&mut sweeping, &doomed, &mut |_| true).unwrap().unwrap();
+    let ids = ids.iter().copied().collect();
+    let planned = log.plan_sweep(&mut sweeping, &ids, &mut |_| true).unwrap().unwrap();
     let event = NewEvent { own: true, ..minimal_event("retention.sweep") };
     assert!(log.vouch(&mut sweeping, &planned, &event, &STAMP).unwrap());
-    let alone = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
+    let export_lock = log.lock_out_exports(Duration::ZERO, &mut |_| true).unwrap();
     let done =
         log.remove_swept(&mut sweeping, CleanupScope::RemovedEvents, &mut |_| go_on).unwrap();
     assert_eq!(done, go_on);
-    drop(alone);
+    drop(export_lock);
     log.reclaim_space(&mut sweeping, &mut |_| true).unwrap();
     planned.number
 }
@@ -401,18 +401,18 @@ fn what_is_swept_is_gone_and_vouched_for() {
     assert_eq!(log.sweep_state().unwrap(), swept);
     assert_eq!(log.event(EventId(2)).unwrap(), None);
     assert_eq!(log.find_by_event_id("e-2").unwrap(), EventIdMatch::None);
-    // The id of the emitter is free, its place is not.
+    // The id of the emitter is free again, its place in the log is not.
     let again = log.append(&[event_with_id("e-2"), event_with_id("e-1")], &STAMP).unwrap();
     assert_eq!(stored_id(&again[0]), EventId(6));
     assert!(matches!(again[1], AppendOutcome::Duplicate { id: EventId(1), .. }));
     assert_ne!(log.event(EventId(6)).unwrap().unwrap().hash, second.hash);
 
-    // What lies beside is joined; all but the event that vouches may go.
+    // Adjacent runs are joined; all but the event that vouches may go.
     assert_eq!(sweep_events(&mut log, &[1, 4, 5, 6], true), 2);
     let swept = SweepState { event_count: 1, gaps: vec![(1, 6)], unfinished: false };
     assert_eq!(log.sweep_state().unwrap(), swept);
     assert_eq!(stored_id(&log.append(&[minimal_event("a.b")], &STAMP).unwrap()[0]), EventId(8));
-    // A sweep of nothing has a number all the same.
+    // A sweep that removes nothing has a number too.
     assert_eq!(sweep_events(&mut log, &[], true), 3);
     assert_eq!(log.sweep_state().unwrap().gaps, [(1, 6)]);
 }

@@ -1,6 +1,7 @@
-//! Reading by a query: listings, streams, counts and summaries.
+//! Reading a log: single events, listings, streams, counts, summaries, and what sweeps have left.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -8,32 +9,35 @@ use anyhow::Result;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::text;
 use crate::time::Timestamp;
 
-/// The order of a listing. Events of one time are in the order of their ids.
+/// The order of a listing. Events of the same time are in the order of their ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     NewestFirst,
     OldestFirst,
-    /// By a field's name, or `actor` or `target`; what has no value comes last, and what is equal by time.
+    /// By the name of a field, or by `actor` or `target`. Events without a value come last; events
+    /// with equal values are in the order of time.
     ByField {
         field: &'static str,
         ascending: bool,
     },
 }
 
-/// What an [`Order`] can be by.
+/// Returns the names that an [`Order`] accepts.
 #[cfg(test)]
 pub(crate) fn sortable_fields() -> impl Iterator<Item = &'static str> {
     crate::store::sqlite::sortable()
 }
 
-/// The place of a row in the order by time: any row's own two fields.
+/// The place of an event in the order by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cursor {
     pub occurred_at: Timestamp,
@@ -48,7 +52,7 @@ impl Cursor {
     /// Reads `OCCURRED_AT,ID`.
     ///
     /// # Errors
-    /// One line that quotes the text.
+    /// A message of one line that quotes the text.
     pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
         let parts = text.rsplit_once(',').and_then(|(at, id)| {
             let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
@@ -68,20 +72,20 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A page of a listing.
+/// The part of a listing that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PageRequest {
     pub order: Order,
-    /// The row before it; goes with the orders by time.
+    /// The event before the page; only in an order by time.
     pub after: Option<Cursor>,
-    /// How many rows are left out before it; costs as much as to read them.
+    /// The number of events to leave out before the page. Each costs as much as reading it.
     pub skip: u64,
     pub limit: usize,
-    /// The newest event that may be on it.
+    /// The newest event that may be on the page.
     pub up_to: Option<EventId>,
 }
 
-/// Something that events have in common, and how often.
+/// A value that events have in common, and how often it occurs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Occurrences<T> {
     pub value: Arc<T>,
@@ -90,15 +94,15 @@ pub(crate) struct Occurrences<T> {
     pub last: Timestamp,
 }
 
-/// What stands at the head of a search. Lists begin with what was seen most.
+/// The summary above a search. Each list begins with the value of most events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EventSummary {
     pub events: u64,
     pub first: Option<Timestamp>,
     pub last: Option<Timestamp>,
-    /// Actions of the same name in several modules are several.
+    /// Actions of the same name in two modules are two.
     pub actions: Vec<Occurrences<Action>>,
-    /// An id with another label is another one.
+    /// The same id with another label is another actor.
     pub actors: Vec<Occurrences<Party>>,
     pub impersonators: Vec<Occurrences<Party>>,
     pub targets: Vec<Occurrences<Target>>,
@@ -106,30 +110,30 @@ pub(crate) struct EventSummary {
     pub system: u64,
     /// Other events without an actor.
     pub anonymous: u64,
-    /// How many between each two of the edges that were asked for.
+    /// The number of events between each two of the edges that were asked for.
     pub histogram: Vec<u64>,
 }
 
-/// An action that was ever seen.
+/// An action that the log has events of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ActionUsage {
     pub action: String,
-    /// Where it is the same in every event.
+    /// `None` where events of this action differ in it.
     pub module: Option<String>,
     pub count: u64,
     pub last: Timestamp,
-    /// How many between each two of the edges that were asked for.
+    /// The number of events between each two of the edges that were asked for.
     pub histogram: Vec<u64>,
 }
 
-/// Where to look for what a person may have meant.
+/// The fields in which suggestions are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SuggestionKind {
     Actors,
     Targets,
 }
 
-/// What a person may have meant.
+/// An actor or target that a person may have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Suggestion {
     pub id: Option<String>,
@@ -137,16 +141,66 @@ pub(crate) struct Suggestion {
     pub events: u64,
 }
 
+/// The events that the beginning of an `event_id` may stand for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum EventIdMatch {
+    One(Box<Event>),
+    /// The first few of them.
+    Several(Vec<EventId>),
+    None,
+}
+
+/// The events that a log has, and the gaps that sweeps have made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SweepState {
+    /// The number of events.
+    pub event_count: u64,
+    /// The first and last id of each run of ids that was swept, ascending.
+    pub gaps: Vec<(i64, i64)>,
+    /// Whether a sweep ended before it had removed all that it vouches for.
+    pub unfinished: bool,
+}
+
+impl SweepState {
+    /// Whether an id is in a run that was swept.
+    pub(crate) fn is_swept(&self, id: EventId) -> bool {
+        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
+        after > 0 && id.0 <= self.gaps[after - 1].1
+    }
+}
+
 impl Log {
-    /// A page of what is meant.
+    /// Opens the log in a file of this host.
     ///
     /// # Errors
-    /// The class and the reason; usage, when it cannot be sorted so.
+    /// The class and the reason: no log, not permitted, damaged, of a newer version, …
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self> {
+        Ok(LocalLog::open_to_read(path)?.log)
+    }
+
+    /// Returns the newest id, and its hash. The id is 0 in an empty log.
+    pub(crate) fn head(&self) -> Result<(EventId, Hash)> {
+        self.engine.head()
+    }
+
+    pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
+        self.engine.event(id)
+    }
+
+    /// Finds an event by its `event_id`, or by the beginning of one, in every tenant.
+    pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
+        self.engine.find(event_id)
+    }
+
+    /// Returns a page of the events that a query matches.
+    ///
+    /// # Errors
+    /// The class and the reason; usage, if the log cannot be sorted in that order.
     pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
         self.engine.page(query, page)
     }
 
-    /// What was recorded after an event, in the order of recording.
+    /// Returns events that match and were recorded after another one, in the order of recording.
     pub(crate) fn recorded_after(
         &self,
         query: &Query,
@@ -156,17 +210,18 @@ impl Log {
         self.engine.recorded_after(query, after, limit)
     }
 
-    /// What is meant of the events around one, the oldest first: so many before and after it, and
-    /// itself. Whether the caller may know of that one is for who asks to decide.
+    /// Returns the events that match around another one, the oldest first: up to `each` before it
+    /// and after it, and that one itself if it matches.
     pub(crate) fn around(&self, query: &Query, center: &Event, each: usize) -> Result<Vec<Event>> {
         self.engine.around(query, center, each)
     }
 
-    /// Streams what is meant up to an event, the oldest first, in short reads and flat memory. Hold
-    /// off sweeps meanwhile.
+    /// Visits all events that match, up to an id, the oldest first. It reads in short steps and
+    /// needs little memory however many there are. A sweep in the meantime could remove some of
+    /// them: hold sweeps off.
     ///
     /// # Errors
-    /// The class and the reason; what `visit` returns.
+    /// The class and the reason; the errors of `visit`.
     pub(crate) fn each(
         &self,
         query: &Query,
@@ -176,18 +231,19 @@ impl Log {
         self.engine.each(query, up_to, visit)
     }
 
-    /// Counts what is meant; no further than asked for.
+    /// Counts the events that match, up to `at_most`.
     pub(crate) fn count(&self, query: &Query, at_most: u64) -> Result<u64> {
         self.engine.count(query, at_most)
     }
 
-    /// Tells what is meant in short. `edges` are ascending points in time, between each two of which
-    /// the events are counted.
+    /// Summarises the events that match. `edges` are ascending times, and the events between each
+    /// two of them are counted.
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
         self.engine.summary(query, edges)
     }
 
-    /// The actions that are meant, by name, the log's own too; `edges` as in a summary.
+    /// Returns the actions of the events that match, by name, with those that are reserved for the
+    /// log. `edges` are as in [`Log::summary`].
     pub(crate) fn action_usage(
         &self,
         query: &Query,
@@ -196,8 +252,8 @@ impl Log {
         self.engine.action_usage(query, edges)
     }
 
-    /// For each tenant and actor id the label of the newest event of that actor in that tenant that
-    /// has one, as far as `scope` goes.
+    /// Returns a label for each tenant and actor id: that of the newest event within `scope` that
+    /// has one.
     pub(crate) fn actor_labels(
         &self,
         scope: &Query,
@@ -206,7 +262,7 @@ impl Log {
         self.engine.actor_labels(scope, actors)
     }
 
-    /// The few actors or targets within `scope` whose id or label is most like a word.
+    /// Returns the few actors or targets within `scope` whose id or label is most like a word.
     pub(crate) fn suggestions(
         &self,
         scope: &Query,
@@ -214,5 +270,25 @@ impl Log {
         word: &str,
     ) -> Result<Vec<Suggestion>> {
         self.engine.suggestions(scope, side, word)
+    }
+
+    /// Returns what sweeps have left.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
+        self.engine.sweep_state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_run_is_gone() {
+        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
+        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
+        assert_eq!(gone, [2, 3, 7]);
     }
 }

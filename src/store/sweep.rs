@@ -1,12 +1,16 @@
-//! What a sweep asks of a log: it vouches for a removal first and removes after.
+//! Sweeping a log: it vouches for a removal first, and removes events after that.
 //!
-//! The runs of ids that are to go are written down under the next number, where they have no effect
-//! yet. One small transaction then appends the event that vouches for them and makes the number
-//! count. Only after that are events removed, in short transactions between which writers get
-//! their turns; what a crash left is removed by the next sweep, without another event. So a
-//! log holds at every moment, and what is missing is vouched for.
+//! A sweep records the runs of ids that it will remove under the next sweep number, where they have
+//! no effect yet. One short transaction then appends the event that vouches for them and makes the
+//! number count. Only after that it removes the events, in short transactions, and writers get
+//! their turns between them. So at every moment a log holds, and an event vouches for whatever is
+//! missing.
 //!
-//! An event in a run that counts is as good as gone, though it may still be read for a while.
+//! An event in a run that counts is gone, although it can still be read for a while.
+//!
+//! ## Durability
+//!
+//! If a sweep is killed, the next one removes what is left, without another event.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,15 +19,14 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::chain::Sha256Digest;
-use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::store::ExportLock;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::store::sqlite::Sqlite;
 pub(crate) use crate::store::sqlite::SweepLock;
 
-/// A set of ids, one bit for each: flat memory for ids that lie close.
+/// A set of ids with one bit for each: small where ids lie close together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct IdSet {
     /// The bits of 4,096 ids each, by the number of the block.
@@ -33,12 +36,13 @@ pub(crate) struct IdSet {
 
 impl IdSet {
     fn bit_position(id: i64) -> (i64, usize, u64) {
-        // The lower bits of a number of two's complement are its place in the block.
+        // The lower bits are the place in the block, for negative ids too: they are in two's
+        // complement.
         let within = usize::try_from(id & 4_095).expect("it is below 4,096");
         (id >> 12, within / 64, 1 << (within % 64))
     }
 
-    /// Puts an id in; tells whether it was not there.
+    /// Inserts an id. Returns whether it was not in the set.
     pub(crate) fn insert(&mut self, id: i64) -> bool {
         let (block, word, bit) = Self::bit_position(id);
         let word = &mut self.blocks.entry(block).or_insert_with(|| Box::new([0; 64]))[word];
@@ -79,7 +83,7 @@ impl IdSet {
         })
     }
 
-    /// The runs of consecutive ids, first and last, ascending.
+    /// The first and last id of each run of consecutive ids, ascending.
     pub(crate) fn ranges(&self) -> impl Iterator<Item = (i64, i64)> + '_ {
         let mut ids = self.iter().peekable();
         std::iter::from_fn(move || {
@@ -103,142 +107,117 @@ impl FromIterator<i64> for IdSet {
     }
 }
 
-/// What earlier sweeps have left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SweepState {
-    /// How many events there are.
-    pub event_count: u64,
-    /// The runs of ids that are gone, first and last, ascending.
-    pub gaps: Vec<(i64, i64)>,
-    /// Whether a sweep was killed before it had removed all that it vouches for.
-    pub unfinished: bool,
-}
-
-impl SweepState {
-    /// Whether an id is in a run that counts.
-    pub(crate) fn is_swept(&self, id: EventId) -> bool {
-        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
-        after > 0 && id.0 <= self.gaps[after - 1].1
-    }
-}
-
-/// What is about to be vouched for.
+/// A sweep that is planned, and that the log does not vouch for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PendingSweep {
     /// The number of the sweep.
     pub number: i64,
-    /// How many runs there will be, those of earlier sweeps too.
+    /// The number of all runs once it counts, with those of earlier sweeps.
     pub gap_count: u64,
-    /// The digest of them all.
+    /// The digest of all these runs.
     pub gaps_sha256: Sha256Digest,
-    /// The heads that were known outside the log when the runs were cut.
+    /// The published heads at which the runs were cut.
     pub(super) anchor_ids: Vec<i64>,
 }
 
-/// Of which rows it is asked whether anything still refers to them.
+/// The rows of dimensions that a sweep checks for events that still refer to them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CleanupScope {
-    /// Those of the events that are removed now.
+    /// Those that the removed events referred to.
     RemovedEvents,
-    /// All: nobody knows what a killed sweep had removed.
+    /// All of them. This is needed after a sweep that was killed, which may have removed any event.
     AllRows,
 }
 
-/// Whether to go on after so many events were removed.
+/// Returns whether to continue; it gets the number of events removed so far.
 pub(crate) type ShouldContinue<'a> = &'a mut dyn FnMut(u64) -> bool;
 
-impl Log {
-    /// Opens a log to sweep it: as to write, and on a full disk too where the reserve is left.
+impl LocalLog {
+    /// Opens a log to sweep it: as to write. On a full disk the reserve is given up for it.
     ///
     /// # Errors
-    /// As [`Log::open_to_write`].
+    /// As [`LocalLog::open_to_write`].
     pub(crate) fn open_to_sweep(path: &Path) -> Result<Self> {
-        Ok(Self { engine: Sqlite::open_to_sweep(path)? })
+        Ok(Self::new(Sqlite::open_to_sweep(path)?))
     }
 
-    /// Makes this the only sweep of the log until what is returned is dropped; `None` where there is
-    /// one already. Neither readers nor writers are kept from anything.
+    /// Makes this the only sweep of the log until the lock is dropped; `None` if another sweep has
+    /// it. Readers and writers are not affected.
     ///
     /// # Errors
-    /// That the file to lock cannot be opened.
+    /// The file to lock cannot be opened.
     pub(crate) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
-        self.engine.try_lock_sweep()
+        self.log.engine.try_lock_sweep()
     }
 
-    /// Keeps those out who read the log in many steps, until the guard is dropped. Waits for those
-    /// that are at work; `None` where it is not to go on waiting.
+    /// Keeps exports out until the guard is dropped, and waits for those at work; `None` if `go_on`
+    /// ended the wait.
     ///
     /// # Errors
-    /// Try again: one was at work for as long as `patience`.
+    /// Try again: an export was at work for all of `patience`.
     pub(crate) fn lock_out_exports(
         &self,
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        self.engine.lock_out_exports(patience, go_on)
+        self.log.engine.lock_out_exports(patience, go_on)
     }
 
-    /// What earlier sweeps have left.
-    ///
-    /// # Errors
-    /// That the log cannot be read.
-    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
-        self.engine.sweep_state()
-    }
-
-    /// Writes down what is to go, without effect yet. Runs that lie side by side become one; at a head
-    /// that is known outside the log a run ends. `None` where it is not to go on.
+    /// Records the runs that will be removed, without effect yet. Adjacent runs become one, and a
+    /// run ends at each published head. `None` if `go_on` ended it.
     ///
     /// # Errors
     /// The class and the reason; nothing has changed then.
     pub(crate) fn plan_sweep(
         &mut self,
-        sweeping: &mut SweepLock,
-        doomed: &IdSet,
+        lock: &mut SweepLock,
+        ids: &IdSet,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<PendingSweep>> {
-        self.engine.plan_sweep(sweeping, doomed, go_on)
+        self.log.engine.plan_sweep(lock, ids, go_on)
     }
 
-    /// Appends the event that vouches for a plan, and makes it count. `false`, and nothing has
-    /// changed, where the head became known outside the log since it was planned: plan again.
+    /// Appends the event that vouches for a plan, and makes the plan count. Returns `false` and
+    /// changes nothing if a head was published since the plan was made: plan again then.
     ///
     /// # Errors
-    /// As [`Log::append`].
+    /// As [`LocalLog::append`].
     pub(crate) fn vouch(
         &mut self,
-        sweeping: &mut SweepLock,
-        planned: &PendingSweep,
+        lock: &mut SweepLock,
+        pending: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
-        self.engine.vouch(sweeping, planned, event, stamp)
+        self.log.engine.vouch(lock, pending, event, stamp)
     }
 
-    /// Removes what is vouched for and still there, then what nothing refers to any more. Tells
-    /// whether that is all: it stops where it is not to go on. Keep exports out meanwhile.
+    /// Removes the events that are vouched for and still there, then the rows that no event refers
+    /// to any more. Returns whether all of that is removed; `false` if `go_on` ended it. Keep
+    /// exports out in the meantime.
     ///
     /// # Errors
-    /// The class and the reason; what is left is for the next sweep.
+    /// The class and the reason; the next sweep removes what is left.
     pub(crate) fn remove_swept(
         &mut self,
-        sweeping: &mut SweepLock,
-        suspects: CleanupScope,
+        lock: &mut SweepLock,
+        scope: CleanupScope,
         go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
-        self.engine.remove_swept(sweeping, suspects, go_on)
+        self.log.engine.remove_swept(lock, scope, go_on)
     }
 
-    /// Gives free space back to the file system, as far as readers let it; returns the bytes.
+    /// Returns free space to the file system, as far as readers allow it. Returns the number of
+    /// bytes.
     ///
     /// # Errors
-    /// The class and the reason; what is left is for the next sweep.
+    /// The class and the reason; the next sweep does what is left.
     pub(crate) fn reclaim_space(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         go_on: ShouldContinue<'_>,
     ) -> Result<u64> {
-        self.engine.reclaim_space(sweeping, go_on)
+        self.log.engine.reclaim_space(lock, go_on)
     }
 }
 
@@ -271,12 +250,5 @@ mod tests {
             prop_assert!(runs.iter().flat_map(|(first, last)| *first..=*last).eq(wanted));
             prop_assert!(runs.windows(2).all(|two| two[0].1 + 1 < two[1].0));
         }
-    }
-
-    #[test]
-    fn what_is_in_a_run_is_gone() {
-        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
-        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
-        assert_eq!(gone, [2, 3, 7]);
     }
 }

@@ -1,10 +1,9 @@
-//! What `verify` asks of a log, and a copy of it: everything over one snapshot.
+//! Reading a log to verify it: everything on one snapshot.
 //!
-//! Nothing is taken on trust here: what cannot be read is told as [`ReadError::Damage`] and the rest is
-//! still read. What follows from it is decided above.
+//! Nothing is trusted here: a part that cannot be read is reported as [`ReadError::Damage`], and
+//! the rest can still be read. The callers decide what follows from it.
 
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use anyhow::Result;
 
@@ -14,49 +13,48 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::store::Log;
 use crate::store::sqlite;
-use crate::store::sqlite::Sqlite;
 use crate::time::Timestamp;
 
-/// Why something could not be read.
+/// The reason why something could not be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
-    /// The log is not what a log can be, in words.
+    /// The log contains something impossible; the text says what.
     Damage(String),
-    /// The disk, memory or a lock: it says nothing about the log.
+    /// The disk, memory or a lock failed: this says nothing about the log.
     Failed(anyhow::Error),
 }
 
-/// The newest event, as the log itself has noted it.
+/// The newest event, as the log has recorded it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogHead {
     pub id: EventId,
     pub hash: Hash,
-    /// The number of the newest sweep that took effect; 0 for none.
+    /// The number of the newest sweep that took effect; 0 if there is none.
     pub newest_sweep: i64,
-    /// Whether that sweep has noted that it removed all that it vouches for.
+    /// Whether that sweep has recorded that it removed all that it vouches for.
     pub sweep_finished: bool,
 }
 
-/// A run of events that a sweep took; `hash` is that of its last.
+/// A run of ids that a sweep removed. `hash` is the hash of its last event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SweepGap {
     pub first: EventId,
     pub last: EventId,
     pub hash: Hash,
-    /// The number of the sweep that wrote it.
+    /// The number of the sweep that recorded the run.
     pub sweep: i64,
 }
 
-/// An event with what was found when it was read.
+/// An event, and what was wrong with it when it was read.
 #[derive(Debug)]
 pub(crate) struct InspectedEvent {
     pub link: ChainLink,
     pub recorded_at: Timestamp,
-    /// What cannot be so in an event that nobody touched.
+    /// A value that no event has unless somebody changed it.
     pub flaw: Option<String>,
 }
 
-/// What comes next in the order of ids.
+/// The next entry of the chain, in the order of ids.
 #[derive(Debug)]
 pub(crate) enum ChainEntry {
     Event(InspectedEvent),
@@ -72,55 +70,31 @@ pub(crate) struct PublishedHead {
     pub place: String,
 }
 
-/// What the log has at an id.
+/// The hash that the log has at an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HashLookup {
-    /// An event, or the end of a run that was swept.
+    /// That of an event, or of the end of a swept run.
     Known(Hash),
-    /// Within a run that was swept: its first and last id.
+    /// The id is within a swept run, of this first and last id.
     Swept(EventId, EventId),
     Missing,
 }
 
-/// What a sweep vouched for.
+/// The event that vouches for a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SweepEvent {
     pub id: EventId,
-    /// The payload of the event, if it has one.
+    /// The payload of the event; empty if it has none.
     pub payload: String,
 }
 
 impl Log {
-    /// Opens a log that nobody else knows of, and which lies in one file: a copy that was just made.
-    /// Nothing is made beside it.
+    /// Runs reads on a snapshot of the log.
     ///
     /// # Errors
-    /// As [`Log::open_to_read`].
-    pub(crate) fn open_copy(path: &Path) -> Result<Self> {
-        Ok(Self { engine: Sqlite::open_copy(path)? })
-    }
-
-    /// Looks at the log as it is at one moment.
-    ///
-    /// # Errors
-    /// That nothing can be read at all; those of `look`.
+    /// Nothing can be read at all; the errors of `look`.
     pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
         self.engine.inspect(|engine| look(&Snapshot { engine }))
-    }
-
-    /// Copies the log as it is at one moment into an empty file, as one file and whole. Others go on
-    /// reading and writing. `progress` gets the bytes that are copied, and how many there are.
-    ///
-    /// # Errors
-    /// Those of the log, and of the file.
-    /// `name` stands for the file in messages.
-    pub(crate) fn copy_to(
-        &self,
-        file: &Path,
-        name: &str,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        self.engine.copy_to(file, name, progress)
     }
 }
 
@@ -132,17 +106,17 @@ pub(crate) struct Snapshot<'a> {
 type ReadResult<T> = std::result::Result<T, ReadError>;
 
 impl Snapshot<'_> {
-    /// What is in the schema and not of this program, or the other way round.
+    /// Returns the first difference between the schema of the log and that of this program.
     pub(crate) fn schema_difference(&self) -> ReadResult<Option<String>> {
         self.engine.schema_difference()
     }
 
-    /// What the engine finds when it compares everything in the file with everything else.
+    /// Returns what the engine's own check of its storage finds.
     pub(crate) fn integrity_findings(&self) -> ReadResult<Vec<String>> {
         self.engine.integrity_findings()
     }
 
-    /// The log's own UUID, from which its chain begins.
+    /// Returns the UUID of the log, from which its chain begins.
     pub(crate) fn uuid(&self) -> ReadResult<[u8; 16]> {
         self.engine.uuid()
     }
@@ -151,12 +125,12 @@ impl Snapshot<'_> {
         self.engine.head()
     }
 
-    /// The runs that count after that sweep, in the order of ids.
+    /// Visits the runs that count when that sweep is the newest, in the order of ids.
     pub(crate) fn each_gap(&self, sweep: i64, visit: &mut dyn FnMut(SweepGap)) -> ReadResult<()> {
         self.engine.each_gap(sweep, visit)
     }
 
-    /// The log's own events about sweeps, the newest first.
+    /// Visits the log's own events about sweeps, the newest first.
     pub(crate) fn each_sweep_event(
         &self,
         visit: &mut dyn FnMut(SweepEvent) -> ControlFlow<()>,
@@ -164,7 +138,8 @@ impl Snapshot<'_> {
         self.engine.each_sweep_event(visit)
     }
 
-    /// Every event from that id on, and the runs that count after that sweep, in the order of ids.
+    /// Visits every event from an id on, and the runs that count when that sweep is the newest, in
+    /// the order of ids.
     pub(crate) fn walk(
         &self,
         from: EventId,
@@ -174,7 +149,7 @@ impl Snapshot<'_> {
         self.engine.walk(from, sweep, visit)
     }
 
-    /// The heads that were published, in the order of ids.
+    /// Visits the published heads, in the order of ids.
     pub(crate) fn each_published_head(
         &self,
         visit: &mut dyn FnMut(PublishedHead),
@@ -182,11 +157,11 @@ impl Snapshot<'_> {
         self.engine.each_published_head(visit)
     }
 
-    /// What stands at an id, with the runs that count after that sweep.
+    /// Returns the hash at an id, with the runs that count when that sweep is the newest.
     pub(crate) fn hash_at(&self, id: EventId, sweep: i64) -> ReadResult<HashLookup> {
         self.engine.hash_at(id, sweep)
     }
 }
 
-/// Content that no event has, for one that cannot be read.
+/// Content that no event has. It stands for content that cannot be read.
 pub(super) const NO_CONTENT: Sha256Digest = [0; 32];

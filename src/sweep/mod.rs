@@ -1,11 +1,18 @@
-//! The sweep: removes what is older than the log is to keep, and vouches for it.
+//! The sweep: removes the events that are older than the log keeps them, and vouches for that.
 //!
-//! `plan` finds what is too old, in short reads of that alone; `told` is what is said of it, in the
-//! log and to the caller. Here is the order of things: first what an earlier sweep left is removed;
-//! then the one `retention.sweep` event vouches for what goes, also for nothing; only then it goes.
-//! So a run that is killed anywhere has recorded nothing, or the next one finishes what it began.
+//! `plan` finds the events that are too old, in short reads. `summary` describes the sweep, for the
+//! log and for the caller. This module does the steps in their order: it removes what an earlier
+//! sweep left, then records the one `retention.sweep` event that vouches for the removal, even if
+//! nothing is removed, and only then removes the events.
 //!
-//! Ingest goes on beside it. Exports are kept out only while events are removed, and waited for.
+//! ## Durability
+//!
+//! A sweep that is killed has either recorded nothing, or the next one finishes it.
+//!
+//! ## Concurrency
+//!
+//! Other processes ingest at the same time. The sweep waits for exports and keeps them out, but
+//! only while it removes events.
 
 mod plan;
 mod summary;
@@ -23,6 +30,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::ExportLock;
+use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sweep::CleanupScope;
@@ -39,22 +47,22 @@ pub(crate) use summary::decider_label;
 /// The action of the event that vouches for a sweep.
 pub(crate) const SWEEP_ACTION: &str = "retention.sweep";
 
-/// How long exports that are at work are waited for.
+/// How long a sweep waits for exports that are at work.
 pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
-/// A clock that is further than this past the newest event may be wrong.
+/// If the clock is further than this past the newest event, it may be wrong.
 const MAX_CLOCK_LEAD: Span = Span::from_seconds(30 * 86_400);
 
-/// What a sweep is called with.
+/// The settings of a sweep.
 pub(crate) struct SweepOptions<'a> {
     pub retention: &'a RetentionPolicy,
-    /// Sweep though the clock is far ahead of the log.
+    /// Sweeps even if the clock is far ahead of the log.
     pub force: bool,
     pub now: Timestamp,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
     pub interrupt: &'a Interrupt,
-    /// How long exports are waited for.
+    /// How long to wait for exports that are at work.
     pub export_patience: Duration,
 }
 
@@ -62,16 +70,17 @@ pub(crate) struct SweepOptions<'a> {
 #[derive(Debug)]
 pub(crate) enum SweepEnd {
     Done(Box<SweepSummary>),
-    /// By a signal; whether the log vouches for what is yet to be removed or given back.
+    /// A signal ended it. `vouched`: the log vouches for events that are still to be removed, or
+    /// for space that is still to be returned.
     Interrupted {
         signal: i32,
         vouched: bool,
     },
 }
 
-/// What is told while it runs.
+/// A report to the caller while a sweep runs.
 pub(crate) enum SweepUpdate<'a> {
-    /// A line about what is wrong, but no reason to end.
+    /// A line about something that is wrong, and that does not end the sweep.
     Warning(&'a str),
     /// So many of so many events are removed.
     Removed { events: u64, of: u64 },
@@ -80,32 +89,33 @@ pub(crate) enum SweepUpdate<'a> {
 /// Sweeps a log.
 ///
 /// # Errors
-/// [`Exit::TryAgain`] where another sweep or an export is at work, or the clock is far ahead;
-/// [`Exit::Io`] where a hand has changed what earlier sweeps vouch for; those of the log, after which the next sweep finishes what this one began.
+/// [`Exit::TryAgain`] if another sweep or an export is at work, or the clock is far ahead;
+/// [`Exit::Io`] if somebody has changed what earlier sweeps vouch for; the errors of the log, after
+/// which the next sweep finishes this one.
 pub(crate) fn run(
-    log: &mut Log,
-    job: &SweepOptions<'_>,
+    log: &mut LocalLog,
+    options: &SweepOptions<'_>,
     report: &mut dyn FnMut(SweepUpdate<'_>),
 ) -> Result<SweepEnd> {
-    let Some(mut sweeping) = log.try_lock_sweep()? else {
+    let Some(mut lock) = log.try_lock_sweep()? else {
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
     };
-    if !job.force
-        && let Some(why) = clock_ahead_reason(log, job.now)?
+    if !options.force
+        && let Some(why) = clock_ahead_reason(log, options.now)?
     {
         return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
             .hint("set the clock, or say --force if it is right")
             .into());
     }
-    // The digest that is recorded next would vouch for ranges that a hand has put in, too.
+    // The event of this sweep will vouch for all runs, so it would vouch for runs that somebody
+    // added.
     if let Some(what) = verify::check_gaps(log)? {
         return Err(Failure::new(Exit::Io, format!("nothing is swept: {what}"))
             .hint("`activity verify` tells all that is wrong with the log")
             .into());
     }
-    let end =
-        SweepRun { log, options: job, lock: &mut sweeping, started_at: Instant::now() }.run(report);
-    if let Err(why) = sweeping.restore_reserve()
+    let end = SweepRun { log, options, lock: &mut lock, started_at: Instant::now() }.run(report);
+    if let Err(why) = lock.restore_reserve()
         && end.is_ok()
     {
         report(SweepUpdate::Warning(&why));
@@ -113,10 +123,10 @@ pub(crate) fn run(
     end
 }
 
-/// Why the clock may be wrong, if it is far past the newest event.
+/// Returns why the clock may be wrong, if it is far past the newest event.
 ///
 /// # Errors
-/// That the log cannot be read.
+/// The log cannot be read.
 pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<String>> {
     let (head, _) = log.head()?;
     let newest = log.event(head)?.map(|event| event.recorded_at);
@@ -128,7 +138,7 @@ pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<Str
 }
 
 struct SweepRun<'a> {
-    log: &'a mut Log,
+    log: &'a mut LocalLog,
     options: &'a SweepOptions<'a>,
     lock: &'a mut SweepLock,
     started_at: Instant,
@@ -139,22 +149,22 @@ impl SweepRun<'_> {
         let interrupt = self.options.interrupt;
         let go_on: ShouldContinue<'_> = &mut |_| interrupt.signal().is_none();
         if self.log.sweep_state()?.unfinished {
-            let Some(alone) = self.lock_out_exports(go_on)? else {
+            let Some(export_lock) = self.lock_out_exports(go_on)? else {
                 return Ok(self.interrupted(true));
             };
             if !self.log.remove_swept(self.lock, CleanupScope::AllRows, go_on)? {
                 return Ok(self.interrupted(true));
             }
-            drop(alone);
+            drop(export_lock);
         }
 
         let plan =
             SweepPlan::read(self.log, self.options.retention, self.options.now, &mut || go_on(0))?;
         let Some(plan) = plan else { return Ok(self.interrupted(false)) };
-        let (alone, swept) = loop {
+        let (export_lock, swept) = loop {
             let planned = self.log.plan_sweep(self.lock, &plan.ids, go_on)?;
             let Some(planned) = planned else { return Ok(self.interrupted(false)) };
-            let Some(alone) = self.lock_out_exports(go_on)? else {
+            let Some(export_lock) = self.lock_out_exports(go_on)? else {
                 return Ok(self.interrupted(false));
             };
             let swept = SweepSummary::from_pending(
@@ -167,7 +177,7 @@ impl SweepRun<'_> {
             let (recorded_at, recorded_by) = ((self.options.clock)(), self.options.recorded_by);
             let stamp = Stamp { recorded_at, recorded_by };
             if self.log.vouch(self.lock, &planned, &event, &stamp)? {
-                break (alone, swept);
+                break (export_lock, swept);
             }
         };
 
@@ -177,7 +187,7 @@ impl SweepRun<'_> {
                 report(SweepUpdate::Removed { events, of });
                 go_on(0)
             })?;
-        drop(alone);
+        drop(export_lock);
         if !removed {
             return Ok(self.interrupted(true));
         }
@@ -188,7 +198,7 @@ impl SweepRun<'_> {
         Ok(SweepEnd::Done(Box::new(swept.with_results(given_back, self.started_at.elapsed()))))
     }
 
-    /// Keeps exports out; `None` where a signal came meanwhile.
+    /// Keeps exports out; `None` if a signal came in the meantime.
     fn lock_out_exports(&self, go_on: ShouldContinue<'_>) -> Result<Option<ExportLock>> {
         self.log.lock_out_exports(self.options.export_patience, go_on)
     }

@@ -1,4 +1,4 @@
-//! What is too old.
+//! The events that are too old.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,21 +18,21 @@ use crate::store::sweep::IdSet;
 use crate::sweep::SWEEP_ACTION;
 use crate::time::Timestamp;
 
-/// The events of a log that are too old, and how many they are of what.
+/// The events of a log that are too old, and how many there are of each action.
 #[derive(Debug)]
 pub(crate) struct SweepPlan {
     pub ids: IdSet,
-    /// By action, and what decides on it.
+    /// By action and decider.
     pub counts: BTreeMap<(String, Decider), u64>,
-    /// How many are too old and stay, for a mirror has yet to deliver them.
+    /// How many events are too old but stay, because a mirror has yet to deliver them.
     pub held: u64,
-    /// How many were older than they are to be kept when they were recorded.
+    /// How many events were already older than they are kept when they were recorded.
     pub late: u64,
     /// How many events the log has.
     pub event_count: u64,
 }
 
-/// A read that was broken off.
+/// The error that ends a read early.
 #[derive(Debug)]
 struct PlanInterrupted;
 
@@ -45,10 +45,10 @@ impl fmt::Display for PlanInterrupted {
 impl std::error::Error for PlanInterrupted {}
 
 impl SweepPlan {
-    /// Reads what is too old at `now`; `None` where it is not to go on.
+    /// Finds the events that are too old at `now`; `None` if `go_on` ended it.
     ///
     /// # Errors
-    /// That the log cannot be read.
+    /// The log cannot be read.
     pub(crate) fn read(
         log: &Log,
         retention: &RetentionPolicy,
@@ -99,16 +99,16 @@ impl SweepPlan {
         self.late += u64::from(late);
     }
 
-    /// How many events a rule, or the general `keep`, decides on.
+    /// Returns how many events a rule, or the general `keep`, decides on.
     pub(crate) fn count_by_decider(&self, decider: Decider) -> u64 {
         let counts = self.counts.iter().filter(|((_, by), _)| *by == decider);
         counts.map(|(_, count)| count).sum()
     }
 }
 
-/// The log's own events that stay whatever their age: the newest sweep, for it vouches for what is
-/// missing, the newest digests that were sent, for the next one begins where the last one ended, and
-/// those that failed since.
+/// Returns the log's own events that stay at any age: the newest sweep, because it vouches for all
+/// that is missing; the newest digests that were sent, because the next one begins where the last
+/// one ended; and the digests that failed since then.
 fn protected_ids(log: &Log) -> Result<Vec<EventId>> {
     let mut kept: Vec<EventId> =
         log.own_events(SWEEP_ACTION)?.last().map(|event| event.id).into_iter().collect();

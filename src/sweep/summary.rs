@@ -1,4 +1,5 @@
-//! What is told of a sweep: its event's payload, the line for a log file, the object for scripts.
+//! The description of a sweep: the payload of its event, the line for a log file, the object for
+//! scripts.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -17,22 +18,22 @@ use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// So many actions are named in the event, those with the most events; others share a count, so
-/// that the event stays far below the size that one may have.
+/// The event names this many actions, those with the most events. The others share one count, so
+/// that the event stays far below the largest size of an event.
 const MAX_NAMED_ACTIONS: usize = 1_000;
 /// No action has a name with brackets.
 const OTHERS_KEY: &str = "(others)";
 
-/// What a sweep removes, or would.
+/// The events that a sweep removes, or would remove.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SweepSummary {
     pub count: u64,
     now: Timestamp,
-    /// How many events there were.
+    /// How many events the log had.
     event_count: u64,
     by_action: Vec<(String, u64)>,
     cutoff: Option<Timestamp>,
-    /// The general `keep` as it is written, and the rules in short: `365d`, `cron.* 30d`.
+    /// The general `keep` as it is written, and short forms of the rules: `365d`, `cron.* 30d`.
     keep: Option<String>,
     short_rules: Vec<String>,
     rules: Vec<Value>,
@@ -44,7 +45,7 @@ pub(crate) struct SweepSummary {
 }
 
 impl SweepSummary {
-    /// What is about to be vouched for.
+    /// Describes a sweep that is about to be vouched for.
     pub(super) fn from_pending(
         plan: &SweepPlan,
         retention: &RetentionPolicy,
@@ -54,7 +55,7 @@ impl SweepSummary {
         Self { pending: Some(planned.clone()), ..Self::from_plan(plan, retention, now) }
     }
 
-    /// What would be removed.
+    /// Describes what a sweep would remove.
     pub(crate) fn from_plan(plan: &SweepPlan, retention: &RetentionPolicy, now: Timestamp) -> Self {
         let mut actions: Vec<(String, u64)> = Vec::new();
         // An action that several rules decide on comes several times in a row.
@@ -64,7 +65,7 @@ impl SweepSummary {
                 None => actions.push((action.clone(), *count)),
             }
         }
-        // Those of one count stay in the order of their names.
+        // Actions with the same count stay in the order of their names.
         actions.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let rules = retention.rules().iter().enumerate();
         Self {
@@ -97,7 +98,7 @@ impl SweepSummary {
         Self { reclaimed_bytes: Some(given_back), duration: Some(took), ..self }
     }
 
-    /// The payload of the event that vouches.
+    /// Returns the payload of the event that vouches.
     pub(super) fn to_payload(&self) -> Value {
         let (named, others) = self.by_action.split_at(MAX_NAMED_ACTIONS.min(self.by_action.len()));
         let mut by_action = action_counts(named);
@@ -108,7 +109,7 @@ impl SweepSummary {
         Value::Object(self.json_fields(by_action))
     }
 
-    /// One object that tells it all.
+    /// Returns everything as one object.
     pub(crate) fn to_json(&self) -> Value {
         let mut fields = self.json_fields(action_counts(&self.by_action));
         if let Some(given_back) = self.reclaimed_bytes {
@@ -147,7 +148,7 @@ impl SweepSummary {
         fields
     }
 
-    /// One line for the program's own log file.
+    /// Returns one line for the program's own log file.
     pub(crate) fn to_line(&self) -> String {
         let at = Zone::utc().format(self.now.truncate_to_second(), TimeFormat::Rfc3339);
         let mut line = format!("{at} sweep removed {} of {} events", self.count, self.event_count);
@@ -171,11 +172,11 @@ impl SweepSummary {
     }
 }
 
-fn action_counts(of: &[(String, u64)]) -> Map<String, Value> {
-    of.iter().map(|(action, count)| (action.clone(), (*count).into())).collect()
+fn action_counts(actions: &[(String, u64)]) -> Map<String, Value> {
+    actions.iter().map(|(action, count)| (action.clone(), (*count).into())).collect()
 }
 
-/// What decides on events, in short: `cron.* 30d`, `keep 365d`.
+/// Returns a short form of what decides on events: `cron.* 30d`, `keep 365d`.
 pub(crate) fn decider_label(retention: &RetentionPolicy, decider: Decider) -> String {
     match decider {
         Decider::Rule(place) => retention.rules().get(place).map(rule_label).unwrap_or_default(),
@@ -187,7 +188,7 @@ fn rule_label(rule: &RetentionRule) -> String {
     format!("{} {}", query_label(&rule.text), rule.keep)
 }
 
-/// A query as the line has it: an action says for itself what it is.
+/// Returns a short form of a query: an action needs no qualifier.
 fn query_label(query: &str) -> &str {
     let action = query.strip_prefix("action:").filter(|rest| !rest.contains([' ', ':', '"']));
     action.unwrap_or(query)

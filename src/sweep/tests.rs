@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::Create;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::sweep::SWEEP_ACTION;
 use crate::sweep::SweepEnd;
@@ -33,14 +33,15 @@ fn days_ago(many: u64) -> Timestamp {
 
 struct Fixture {
     _folder: TempDir,
-    log: Log,
+    log: LocalLog,
     interrupt: Interrupt,
 }
 
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = Log::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
+        let log =
+            LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
         Self { _folder: folder, log, interrupt: Interrupt::default() }
     }
 
@@ -56,7 +57,7 @@ impl Fixture {
 
     fn sweep(&mut self, keep: u64, force: bool) -> anyhow::Result<SweepEnd> {
         let retention = RetentionPolicy::new(Some(days(keep)), &[]).unwrap();
-        let job = SweepOptions {
+        let options = SweepOptions {
             retention: &retention,
             force,
             now: NOW,
@@ -65,7 +66,7 @@ impl Fixture {
             interrupt: &self.interrupt,
             export_patience: Duration::ZERO,
         };
-        run(&mut self.log, &job, &mut |report| {
+        run(&mut self.log, &options, &mut |report| {
             if let SweepUpdate::Warning(line) = report {
                 panic!("{line}");
             }
@@ -156,8 +157,8 @@ fn what_was_too_old_when_it_came_is_late() {
     fixture.add(at(20), 2);
     fixture.add(at(5), 2);
     let SweepEnd::Done(swept) = fixture.sweep(10, false).unwrap() else { panic!("it is done") };
-    let told = swept.to_json();
-    assert_eq!((&told["count"], &told["late"]), (&3.into(), &1.into()), "{told}");
+    let json = swept.to_json();
+    assert_eq!((&json["count"], &json["late"]), (&3.into(), &1.into()), "{json}");
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest
     fixture.add_event("a.b", 20);
     let retention = RetentionPolicy::new(Some(days(10)), &[]).unwrap();
     let interrupt = fixture.interrupt.clone();
-    let job = SweepOptions {
+    let options = SweepOptions {
         retention: &retention,
         force: false,
         now: NOW,
@@ -183,7 +184,7 @@ fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest
         export_patience: Duration::ZERO,
     };
     // Nothing is removed yet when the first report comes.
-    let end = run(&mut fixture.log, &job, &mut |_| interrupt.send(15)).unwrap();
+    let end = run(&mut fixture.log, &options, &mut |_| interrupt.send(15)).unwrap();
     assert!(matches!(end, SweepEnd::Interrupted { signal: 15, vouched: true }), "{end:?}");
     assert_eq!(fixture.remaining_ids(), [1, 2]);
     fixture.interrupt.send(0);

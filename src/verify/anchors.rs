@@ -1,4 +1,5 @@
-//! Heads of the chain that were noted outside the log: `ID:HASH`, in a flag, in a text, in a mail.
+//! Anchors: heads of the chain that were noted outside the log, as `ID:HASH`, in a flag, a text or
+//! a mail.
 
 use std::collections::HashMap;
 
@@ -6,12 +7,12 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::verify::mime;
 
-/// How many hex digits are enough.
+/// The number of hex digits that an anchor must have.
 const MIN_DIGITS: usize = 16;
-/// How many there are.
+/// The number of hex digits of a hash.
 const MAX_DIGITS: usize = 64;
 
-/// A head that was noted.
+/// A head of the chain that was noted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Anchor {
     pub id: EventId,
@@ -23,7 +24,7 @@ impl Anchor {
     /// Reads `ID:HASH`; the first 16 hex digits are enough.
     ///
     /// # Errors
-    /// What it should be.
+    /// A message that says what an anchor looks like.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let anchor = text.split_once(':').and_then(|(id, digits)| Self::from_parts(id, digits));
         anchor.ok_or_else(|| "not ID:HASH, a number and 16 to 64 hex digits".to_owned())
@@ -37,7 +38,7 @@ impl Anchor {
         Some(Self { id: EventId(id), hash_prefix: digits.to_ascii_lowercase() })
     }
 
-    /// Whether the other says all that this one does.
+    /// Whether another anchor says at least as much as this one.
     fn is_implied_by(&self, other: &Self) -> bool {
         self.id == other.id && other.hash_prefix.starts_with(&self.hash_prefix)
     }
@@ -47,10 +48,11 @@ impl Anchor {
     }
 }
 
-/// Every anchor in a text or a mail, each once. In the HTML part of our mail its hash is in pieces.
+/// Returns each anchor of a text or a mail once. In the HTML part of a mail of ours its hash is in
+/// pieces.
 pub(crate) fn find_anchors(bytes: &[u8]) -> Vec<Anchor> {
     let mut found: Vec<Anchor> = Vec::new();
-    // Looked up by id: a file may have millions of them.
+    // A map by id: a file may have millions of anchors.
     let mut of_id: HashMap<EventId, Vec<usize>> = HashMap::new();
     for part in mime::decoded_texts(bytes) {
         for anchor in find_in_text(&part) {
@@ -64,7 +66,8 @@ pub(crate) fn find_anchors(bytes: &[u8]) -> Vec<Anchor> {
     found
 }
 
-/// The anchors of a plain text. A number or a hash that is part of a longer word is none.
+/// Returns the anchors of a plain text. A number or a hash that is part of a longer word is not an
+/// anchor.
 fn find_in_text(text: &[u8]) -> impl Iterator<Item = Anchor> {
     let words = text.split(|byte| !(byte.is_ascii_alphanumeric() || *byte == b':'));
     words.filter_map(|word| {
@@ -82,23 +85,23 @@ mod tests {
     #[test]
     fn sixteen_digits_are_enough() {
         let hash = Hash(std::array::from_fn(|n| u8::try_from(n * 7).unwrap()));
-        let told = hash.to_string();
-        for digits in [16, 17, 63, 64] {
-            let anchor = Anchor::parse(&format!("12:{}", &told[..digits])).unwrap();
-            assert!(anchor.id == EventId(12) && anchor.matches(&hash), "{digits}");
+        let digits = hash.to_string();
+        for length in [16, 17, 63, 64] {
+            let anchor = Anchor::parse(&format!("12:{}", &digits[..length])).unwrap();
+            assert!(anchor.id == EventId(12) && anchor.matches(&hash), "{length}");
         }
-        assert!(Anchor::parse(&format!("12:{}", told.to_uppercase())).unwrap().matches(&hash));
+        assert!(Anchor::parse(&format!("12:{}", digits.to_uppercase())).unwrap().matches(&hash));
         assert!(!Anchor::parse(&format!("12:{HASH}")).unwrap().matches(&hash));
         for wrong in [
-            format!("12:{}", &told[..15]),
-            format!("12:{told}0"),
-            format!("-1:{told}"),
-            format!("+1:{told}"),
-            format!(":{told}"),
-            format!("99999999999999999999:{told}"),
-            format!("12:{}g", &told[..16]),
-            format!(" 12:{told}"),
-            told.clone(),
+            format!("12:{}", &digits[..15]),
+            format!("12:{digits}0"),
+            format!("-1:{digits}"),
+            format!("+1:{digits}"),
+            format!(":{digits}"),
+            format!("99999999999999999999:{digits}"),
+            format!("12:{}g", &digits[..16]),
+            format!(" 12:{digits}"),
+            digits.clone(),
             "12:".to_owned(),
             String::new(),
         ] {
@@ -108,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_long_list_takes_no_longer_for_each() {
-        // Compared each with each, these are two days' work.
+        // If each were compared with each other, this would take two days.
         let many = 1_000_000;
         let text = (1..=many).fold(String::new(), |mut text, id| {
             use std::fmt::Write;

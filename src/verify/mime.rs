@@ -1,7 +1,8 @@
-//! The texts in what somebody has saved: a plain text as it is, the parts of a mail decoded.
+//! The texts of a file that somebody has saved: a plain text as it is, or the decoded parts of a
+//! mail.
 //!
-//! Just as much of MIME as it takes to find a line in a mail that was saved whole: parts within parts,
-//! quoted-printable and base64. What is not understood is taken as it stands.
+//! This is only as much of MIME as it takes to find a line in a saved mail: nested parts,
+//! quoted-printable and base64. Anything else is taken as it is.
 
 use std::borrow::Cow;
 
@@ -11,14 +12,14 @@ use base64::engine::GeneralPurpose;
 use base64::engine::GeneralPurposeConfig;
 use quoted_printable::ParseMode;
 
-/// How deep parts may lie within parts.
+/// The greatest depth of nested parts.
 const MAX_DEPTH: u8 = 8;
 
-/// Headers of which a mail has one at least.
+/// Every mail has one of these headers.
 const MAIL_HEADERS: [&str; 7] =
     ["content-type", "date", "from", "message-id", "mime-version", "received", "subject"];
 
-/// The texts of a mail, of each mail of a mailbox, or the one text that it is.
+/// Returns the texts of a mail, of all mails of a mailbox, or the one plain text.
 pub(super) fn decoded_texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
     let mut texts = Vec::new();
     if bytes.starts_with(b"From ") {
@@ -37,7 +38,7 @@ pub(super) fn decoded_texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
 fn collect_texts<'a>(bytes: &'a [u8], depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
     let entity = Entity::parse(bytes);
     let is_mail = MAIL_HEADERS.iter().any(|name| entity.header(name).is_some());
-    // A part has no header of its own at times.
+    // Some parts have no header of their own.
     if !is_mail && (depth == MAX_DEPTH || entity.headers.is_empty()) {
         texts.push(Cow::Borrowed(bytes));
     } else {
@@ -115,14 +116,14 @@ impl<'a> Entity<'a> {
     }
 }
 
-/// Whether a header can have that name. An anchor on a line of its own looks like one whose name is a
-/// number.
+/// Whether a header can have that name. An anchor on a line of its own looks like a header whose
+/// name is a number.
 fn is_header_name(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_graphic())
         && !name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The lines with where they begin, ends included.
+/// Returns each line, with its end, and where it begins.
 fn lines_with_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     bytes.split_inclusive(|byte| *byte == b'\n').scan(0, |at, line| {
         let begins = *at;
@@ -131,7 +132,7 @@ fn lines_with_offsets(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     })
 }
 
-/// A parameter of a header's value, out of its quotes.
+/// Returns a parameter of a header's value, without its quotes.
 fn header_parameter(value: &str, name: &str) -> Option<String> {
     value.split(';').skip(1).find_map(|parameter| {
         let (other, value) = parameter.split_once('=')?;
@@ -141,7 +142,7 @@ fn header_parameter(value: &str, name: &str) -> Option<String> {
     })
 }
 
-/// What stands between the lines of a boundary.
+/// Returns the parts between the lines of a boundary.
 fn multipart_parts<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
     let line = format!("--{boundary}");
     let mut parts = Vec::new();
@@ -157,7 +158,7 @@ fn multipart_parts<'a>(body: &'a [u8], boundary: &str) -> Vec<&'a [u8]> {
         }
         begins = (rest != b"--").then_some(at + text.len());
     }
-    // One that was cut off.
+    // The last part of a mail that was cut off.
     parts.extend(begins.map(|begins| &body[begins..]));
     parts
 }

@@ -1,20 +1,20 @@
-//! Holds a log against its own hashes, and against heads that were noted outside it.
+//! Verifies a log against its own hashes, and against heads that were noted outside it.
 //!
-//! One snapshot is read, in this order: the schema's text, the engine's own integrity check, what the
-//! newest sweep vouches for, every event and every swept run in the order of ids, the head, the heads
-//! that were published. The walk ends at the first event that does not hold, for nothing behind it is
-//! sure; anything else that is wrong is told and does not end it.
+//! One snapshot is read, in this order: the text of the schema, the integrity check of the engine,
+//! the newest sweep, every event and every swept run in the order of ids, the head, the published
+//! heads. The walk ends at the first event that does not hold, because nothing after it is certain.
+//! Anything else that is wrong is reported, and the verification continues.
 //!
-//! ## What it shows
+//! ## What a good result means
 //!
-//! That nobody has changed, removed, put in or moved an event since it was recorded, save one who
-//! computed the chain anew from there to the head. Against him stand the heads that others keep: a
-//! mail, a noted line. Those that the log has in its own table are as easy to change as the rest.
+//! Nobody has changed, removed, added or moved an event since it was recorded, except by computing
+//! the chain anew from there to the head. Only the heads that others keep, in a mail or a noted
+//! line, reveal that. The heads in the log's own table are as easy to change as the rest.
 //!
 //! ## Concurrency
 //!
-//! Nobody is kept from anything, sweeps neither: the snapshot is what the log was at one moment. As long
-//! as it is held, the write-ahead log does not start over and grows by what is written.
+//! Nobody is kept from anything, and sweeps are not either: a snapshot is the log at one moment.
+//! While it is held, the write-ahead log cannot start over, and grows with every write.
 
 pub(crate) mod anchors;
 mod mime;
@@ -42,10 +42,10 @@ pub(crate) use crate::verify::report::VerifyReport;
 pub(crate) use crate::verify::report::Violation;
 pub(crate) use crate::verify::report::ViolationKind;
 
-/// How many findings of the integrity check are told one by one.
+/// How many findings of the integrity check are reported one by one.
 const MAX_FINDINGS: usize = 10;
 
-/// How far it is.
+/// How far the verification is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum VerifyProgress {
     Integrity,
@@ -57,18 +57,18 @@ pub(crate) enum VerifyProgress {
     },
 }
 
-/// How much is looked at.
+/// The scope of a verification.
 pub(crate) struct VerifyOptions<'a> {
-    /// Without the engine's own integrity check.
+    /// Leaves out the integrity check of the engine.
     pub quick: bool,
     /// Heads that were noted outside the log.
     pub anchors: &'a [Anchor],
 }
 
-/// Holds a log against everything that is known of it.
+/// Verifies a log against everything that is known of it.
 ///
 /// # Errors
-/// That it cannot be read, where that says nothing about the log itself.
+/// The log cannot be read, for a reason that says nothing about the log itself.
 pub(crate) fn run(
     log: &Log,
     request: &VerifyOptions<'_>,
@@ -123,11 +123,11 @@ pub(crate) fn run(
     })
 }
 
-/// Holds the ranges that earlier sweeps took against the event that vouches for them, and looks at
-/// nothing else; tells what is wrong with them.
+/// Verifies the runs that earlier sweeps removed against the event that vouches for them, and
+/// nothing else. Returns what is wrong with them.
 ///
 /// # Errors
-/// That the log cannot be read.
+/// The log cannot be read.
 pub(crate) fn check_gaps(log: &Log) -> Result<Option<String>> {
     log.inspect(|log| {
         let mut report = VerifyReport::default();
@@ -140,20 +140,20 @@ pub(crate) fn check_gaps(log: &Log) -> Result<Option<String>> {
     })
 }
 
-/// What was read; where the log is damaged there, that is told and there is nothing.
+/// Returns what was read; `None` if the log is damaged there, which is added to the report.
 ///
 /// # Errors
-/// What says nothing about the log.
+/// Those that say nothing about the log.
 fn or_violation<T>(
     read: Result<T, ReadError>,
     report: &mut VerifyReport,
     kind: ViolationKind,
-    what: &str,
+    message: &str,
 ) -> Result<Option<T>> {
     match read {
         Ok(value) => Ok(Some(value)),
         Err(ReadError::Damage(why)) => {
-            report.violations.push(Violation::new(kind, format!("{what}: {why}")));
+            report.violations.push(Violation::new(kind, format!("{message}: {why}")));
             Ok(None)
         }
         Err(ReadError::Failed(error)) => Err(error),
@@ -167,10 +167,11 @@ fn check_schema(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
         ViolationKind::Schema,
         "its schema cannot be read",
     )?;
-    if let Some(what) = foreign.flatten() {
-        report
-            .violations
-            .push(Violation::new(ViolationKind::Schema, format!("its schema was changed: {what}")));
+    if let Some(difference) = foreign.flatten() {
+        report.violations.push(Violation::new(
+            ViolationKind::Schema,
+            format!("its schema was changed: {difference}"),
+        ));
     }
     Ok(())
 }
@@ -179,10 +180,10 @@ fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> 
     const CHECK: &str = "the integrity check fails";
     let found = or_violation(log.integrity_findings(), report, ViolationKind::Integrity, CHECK)?
         .unwrap_or_default();
-    for what in found.iter().take(MAX_FINDINGS) {
+    for finding in found.iter().take(MAX_FINDINGS) {
         report
             .violations
-            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {what}")));
+            .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {finding}")));
     }
     if found.len() > MAX_FINDINGS {
         let more = text::plural((found.len() - MAX_FINDINGS) as u64, "finding");
@@ -193,7 +194,7 @@ fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> 
     Ok(())
 }
 
-/// What must be true where every event holds.
+/// Checks the head, once every event holds.
 fn check_head(
     walk: &ChainWalk,
     head: Option<&LogHead>,
@@ -202,17 +203,18 @@ fn check_head(
 ) {
     let (id, hash) = walk.verified_head();
     if head.is_some_and(|head| head.hash != hash) {
-        let what = format!("the head does not have the hash of event {id}");
-        report.violations.push(Violation::new(ViolationKind::Head, what));
+        let message = format!("the head does not have the hash of event {id}");
+        report.violations.push(Violation::new(ViolationKind::Head, message));
     }
-    // Rows within a swept run are not held against anything, so none of them can vouch.
+    // Rows within a swept run are not verified, so none of them can vouch.
     if let Some(voucher) = vouched.event.filter(|id| walk.is_watched_swept(*id)) {
-        let what = format!("event {voucher}, which vouches for what was swept, was swept itself");
-        report.violations.push(Violation::new(ViolationKind::Gaps, what));
+        let message =
+            format!("event {voucher}, which vouches for what was swept, was swept itself");
+        report.violations.push(Violation::new(ViolationKind::Gaps, message));
     }
 }
 
-/// Holds the log against the heads that it knows to be published.
+/// Verifies the log against the heads that it knows to be published.
 fn check_published_heads(
     log: &Snapshot<'_>,
     known: &AnchorChecker,
@@ -224,7 +226,7 @@ fn check_published_heads(
     let mut failed = 0_u64;
     for head in heads {
         let (id, at, place) = (head.id, head.published_at, &head.place);
-        let what = match known.hash_at(log, id)? {
+        let message = match known.hash_at(log, id)? {
             _ if id > known.newest_id => {
                 let missing = text::plural(id.0.abs_diff(known.newest_id.0), "event");
                 format!(
@@ -241,12 +243,12 @@ fn check_published_heads(
                     "event {id} was swept as if its hash had not been published at {at} ({place})"
                 )
             }
-            // The walk has told it.
+            // The walk has reported it.
             HashLookup::Missing => continue,
         };
         failed += 1;
         if failed == 1 {
-            report.violations.push(Violation::new(ViolationKind::Anchor, what).with_id(id));
+            report.violations.push(Violation::new(ViolationKind::Anchor, message).with_id(id));
         }
     }
     if failed > 1 {
@@ -258,13 +260,13 @@ fn check_published_heads(
     Ok(())
 }
 
-/// What anchors are held against.
+/// The parts of a log that anchors are compared with.
 struct AnchorChecker {
     genesis: Hash,
     sweep: i64,
     /// The newest event.
     newest_id: EventId,
-    /// The first that does not hold.
+    /// The first event that does not hold.
     broken_at: Option<EventId>,
 }
 
@@ -275,7 +277,7 @@ impl AnchorChecker {
         }
         match log.hash_at(id, self.sweep) {
             Ok(place) => Ok(place),
-            // What cannot be read was told by the walk.
+            // The walk has reported what cannot be read.
             Err(ReadError::Damage(_)) => Ok(HashLookup::Missing),
             Err(ReadError::Failed(error)) => Err(error),
         }

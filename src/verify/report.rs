@@ -1,4 +1,4 @@
-//! What was found, in lines and as JSON.
+//! The result of a verification, as lines and as JSON.
 
 use serde_json::Value;
 use serde_json::json;
@@ -8,10 +8,10 @@ use crate::event::Hash;
 use crate::text;
 use crate::verify::anchors::Anchor;
 
-/// How many anchors that hold are told one by one.
+/// How many anchors that hold are listed one by one.
 const MAX_LISTED_ANCHORS: usize = 3;
 
-/// What does not hold.
+/// The kind of a violation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ViolationKind {
     Event,
@@ -35,7 +35,7 @@ impl ViolationKind {
     }
 }
 
-/// What became of an event.
+/// How an event was tampered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ViolationReason {
     Altered,
@@ -65,47 +65,48 @@ pub(crate) struct Violation {
 }
 
 impl Violation {
-    pub(super) fn new(kind: ViolationKind, what: String) -> Self {
-        Self { kind, id: None, reason: None, message: what }
+    pub(super) fn new(kind: ViolationKind, message: String) -> Self {
+        Self { kind, id: None, reason: None, message }
     }
 
     pub(super) fn with_id(self, id: EventId) -> Self {
         Self { id: Some(id), ..self }
     }
 
-    /// An event; `more` says what is known beyond the reason.
+    /// Returns the violation of an event; `more` says what is known beyond the reason.
     pub(super) fn of_event(id: EventId, why: ViolationReason, more: &str) -> Self {
-        let what = format!("{}{more}", why.name());
-        Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message: what }
+        let message = format!("{}{more}", why.name());
+        Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message }
     }
 
     fn to_line(&self) -> String {
-        let what = text::escape_lines(&self.message);
+        let message = text::escape_lines(&self.message);
         match (self.kind, self.id) {
-            (ViolationKind::Event, Some(id)) => format!("broken at event {id}: {what}"),
-            _ => format!("broken: {what}"),
+            (ViolationKind::Event, Some(id)) => format!("broken at event {id}: {message}"),
+            _ => format!("broken: {message}"),
         }
     }
 }
 
-/// What became of a head that was noted outside the log.
+/// The result for a head that was noted outside the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnchorVerdict {
     Holds,
     /// The event with that id has another hash.
     HashDiffers,
-    /// The log ends before it.
+    /// The log ends before that id.
     BeyondEnd {
         end: EventId,
     },
-    /// The event is gone, and its hash with it: the nearest ids whose hashes are still known.
+    /// The event was swept, and its hash with it. These are the nearest ids whose hashes are still
+    /// known.
     Swept {
         before: EventId,
         after: EventId,
     },
-    /// The event is not there, and no sweep took it.
+    /// The event is missing, and no sweep removed it.
     Missing,
-    /// The hash is the one that was noted, but the log is broken before it.
+    /// The hash is as noted, but the log is broken before that event.
     AfterBreak {
         broken_at: EventId,
     },
@@ -130,7 +131,7 @@ impl AnchorVerdict {
                 format!("broken: the log ends at {end}, {missing} missing")
             }
             Self::Swept { before, after } => format!(
-                "cannot tell: event {id} was swept; the nearest anchors that can be told are \
+                "cannot tell: event {id} was swept; the nearest anchors that can be failed are \
                  {before} and {after}"
             ),
             Self::Missing => format!("broken: event {id}, which was noted, is not there"),
@@ -142,20 +143,20 @@ impl AnchorVerdict {
     }
 }
 
-/// What sweeps took.
+/// The events that sweeps removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SweptTotals {
     pub events: u64,
-    /// Runs of ids; those that touch are one.
+    /// The number of runs of ids; adjacent runs are one.
     pub ranges: u64,
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Debug)]
 pub(crate) struct VerifyReport {
-    /// Events that are there and hold.
+    /// The number of events that are in the log and hold.
     pub events: u64,
-    /// How far it holds.
+    /// The last id and hash that hold.
     pub head: (EventId, Hash),
     pub violations: Vec<Violation>,
     pub swept: SweptTotals,
@@ -179,13 +180,14 @@ impl Default for VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether everything holds that can be held against something.
+    /// Whether everything holds that can be compared with something.
     pub(crate) fn holds(&self) -> bool {
         let failed = |(_, verdict): &(Anchor, AnchorVerdict)| verdict.name() == "broken";
         self.violations.is_empty() && !self.anchors.iter().any(failed)
     }
 
-    /// Whether the events hold among themselves, whatever became of the file and of noted heads.
+    /// Whether the events hold among themselves, whatever is wrong with the file and the noted
+    /// heads.
     fn chain_holds(&self) -> bool {
         let of_the_file = |broken: &Violation| {
             matches!(broken.kind, ViolationKind::Schema | ViolationKind::Integrity)
@@ -194,25 +196,25 @@ impl VerifyReport {
         self.violations.iter().all(of_the_file)
     }
 
-    /// Whether everything that was asked could be told, and holds.
+    /// Whether everything that was asked could be answered, and holds.
     pub(crate) fn is_fully_verified(&self) -> bool {
         self.holds() && self.anchors.iter().all(|(_, verdict)| *verdict == AnchorVerdict::Holds)
     }
 
-    /// The lines for standard output: that the log holds, or each thing that does not.
+    /// Returns the lines for standard output: that the log holds, or each violation.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut lines: Vec<_> = self.violations.iter().map(Violation::to_line).collect();
         if self.holds() {
             let (id, hash) = self.head;
-            // Scripts read it: whatever the number, the words stay.
+            // Scripts read this line: its words are the same whatever the number is.
             lines.push(format!("holds: {} events, head {id}:{hash}", self.events));
         }
-        let told = self.anchors.iter().filter(|(_, verdict)| *verdict != AnchorVerdict::Holds);
-        lines.extend(told.map(|(anchor, verdict)| verdict.to_line(anchor)));
+        let failed = self.anchors.iter().filter(|(_, verdict)| *verdict != AnchorVerdict::Holds);
+        lines.extend(failed.map(|(anchor, verdict)| verdict.to_line(anchor)));
         lines
     }
 
-    /// The lines for standard error: what is good to know.
+    /// Returns the lines for standard error, which are good to know.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = self.notes.clone();
         if !self.holds() && self.chain_holds() {
@@ -230,7 +232,7 @@ impl VerifyReport {
         notes
     }
 
-    /// All of it as one object.
+    /// Returns everything as one object.
     pub(crate) fn to_json(&self) -> String {
         let (id, hash) = self.head;
         let broken = |broken: &Violation| {

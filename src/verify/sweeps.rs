@@ -1,4 +1,4 @@
-//! What sweeps vouch for, and what is good to know of it.
+//! The runs that sweeps vouch for, and notes about them.
 
 use std::ops::ControlFlow;
 
@@ -18,24 +18,25 @@ use crate::verify::report::Violation;
 use crate::verify::report::ViolationKind;
 use crate::verify::walk::ChainWalk;
 
-/// What the newest sweep says of itself.
+/// The newest sweep, as its own event describes it.
 #[derive(Default)]
 pub(super) struct NewestSweep {
-    /// The number of the sweep whose runs count; `None`: none does.
+    /// The number of the sweep whose runs count; `None` if no sweep counts.
     pub number: Option<i64>,
-    /// The event that says so.
+    /// The event that vouches for it.
     pub event: Option<EventId>,
-    /// No rule takes what occurred after this.
+    /// The sweep took no event that occurred after this time.
     pub latest_cutoff: Option<Timestamp>,
-    /// How many came in already older than their horizon, of how many.
+    /// How many of the `count` events were already older than they are kept when they were
+    /// recorded.
     pub late: u64,
     pub count: u64,
 }
 
-/// Holds the runs that count against the newest sweep's own event.
+/// Verifies the runs that count against the event of the newest sweep.
 ///
 /// # Errors
-/// What says nothing about the log.
+/// Those that say nothing about the log.
 pub(super) fn check_newest_sweep(
     log: &Snapshot<'_>,
     head: &LogHead,
@@ -87,14 +88,14 @@ pub(super) fn check_newest_sweep(
     Ok(vouched)
 }
 
-/// The latest of the times before which the sweep took what had occurred: each rule has its own.
+/// Returns the latest time before which the sweep took events: each rule has its own.
 fn parse_latest_cutoff(payload: &Value) -> Option<Timestamp> {
     let rules = payload["rules"].as_array().into_iter().flatten();
     let cutoffs = rules.map(|rule| &rule["cutoff"]).chain([&payload["cutoff"]]);
     cutoffs.filter_map(|cutoff| Timestamp::parse_rfc3339(cutoff.as_str()?).ok()).max()
 }
 
-/// Tells what is no break, but good to know.
+/// Adds notes on what is no violation, but good to know.
 pub(super) fn add_notes(walk: &ChainWalk, vouched: &NewestSweep, report: &mut VerifyReport) {
     let mut note = |what: String| report.notes.push(what);
     if walk.swept.ranges > 0 {
@@ -107,7 +108,7 @@ pub(super) fn add_notes(walk: &ChainWalk, vouched: &NewestSweep, report: &mut Ve
         note(format!("{late} of the {count} of sweep {sweep} came in already too old to keep"));
     }
     if let Some(late) = walk.late.filter(|late| late.events > 0) {
-        // Of what is gone only the event before it tells when it came in.
+        // For events that are gone, only the event before them says when they were recorded.
         let events = text::plural(late.events, "removed event");
         note(format!("{events} or more came in after the cutoff, {}", late.after));
     }

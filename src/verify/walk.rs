@@ -1,4 +1,4 @@
-//! The walk over events and swept runs in the order of ids, and what its end means.
+//! The walk over events and swept runs in the order of ids, and the meaning of its end.
 
 use std::ops::ControlFlow;
 
@@ -25,48 +25,48 @@ use crate::verify::report::Violation;
 use crate::verify::report::ViolationKind;
 use crate::verify::report::ViolationReason;
 
-/// How many events go by between two words on how far it is.
+/// How many events pass between two reports of progress.
 const PROGRESS_INTERVAL: u64 = 4_096;
-/// How many removals before an event are looked for where the ids behind them were moved down.
+/// By how many ids events may have been moved down for the removed one to be named.
 const MAX_ID_SHIFT: i64 = 1_024;
 
-/// How far the walk is, and what it has seen.
+/// The state of the walk.
 pub(super) struct ChainWalk {
     verifier: Verifier,
     noted_head: Option<LogHead>,
-    /// The swept run that was reached last, and the walk before it.
+    /// The last swept run that was reached, and the state of the chain before it.
     last_gap: Option<(SweepGap, Verifier)>,
-    /// The last event that is still there within it.
+    /// The last event within that run that is still there.
     last_in_gap: Option<ChainLink>,
     found_break: Option<FoundBreak>,
     is_unreadable: bool,
     pub events: u64,
     pub swept: SweptTotals,
-    /// Events within swept runs that are still there.
+    /// The number of events within swept runs that are still there.
     pub unremoved: u64,
-    /// When the last event was recorded.
+    /// The time when the last event was recorded.
     last_recorded_at: Option<Timestamp>,
-    /// How often that stepped back, and first at which event.
+    /// How often that time stepped back, and at which event first.
     pub clock_steps_back: Option<(u64, EventId)>,
-    /// The runs before which the last event was recorded after this time, and how many they took.
+    /// Counts late removals, if the newest sweep says from when on they are late.
     pub late: Option<LateRemovals>,
-    /// The ids that were asked for, and are within a run.
+    /// An id that was asked for, and whether it is within a run.
     watched: Option<(EventId, bool)>,
 }
 
-/// Counts what was swept though it was recorded after some time.
+/// Counts the swept events that come after an event recorded later than `after`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LateRemovals {
     pub after: Timestamp,
     pub events: u64,
 }
 
-/// Where the walk ended too early.
+/// The place where the walk ended too early.
 struct FoundBreak {
     kind: ChainBreak,
-    /// The event at which it was seen; absent for a run, or the end.
+    /// The event at which the walk ended; `None` for a run, or the end of the log.
     event: Option<InspectedEvent>,
-    /// The next id that is there.
+    /// The next id in the log.
     next_id: Option<EventId>,
     /// The run that does not fit.
     gap: Option<SweepGap>,
@@ -91,7 +91,7 @@ impl ChainWalk {
         }
     }
 
-    /// Asks whether an event is within a run that was swept.
+    /// Asks whether an event is within a swept run.
     pub(super) fn watch(&mut self, id: EventId) {
         self.watched = Some((id, false));
     }
@@ -100,7 +100,7 @@ impl ChainWalk {
         self.watched == Some((id, true))
     }
 
-    /// The last event that holds.
+    /// Returns the last event that holds, and its hash.
     pub(super) fn verified_head(&self) -> (EventId, Hash) {
         self.verifier.head()
     }
@@ -110,10 +110,10 @@ impl ChainWalk {
         self.found_break.is_none() && !self.is_unreadable
     }
 
-    /// Walks, and tells the first event that does not hold.
+    /// Walks over the log, and reports the first event that does not hold.
     ///
     /// # Errors
-    /// What says nothing about the log.
+    /// Those that say nothing about the log.
     pub(super) fn run(
         &mut self,
         log: &Snapshot<'_>,
@@ -122,10 +122,10 @@ impl ChainWalk {
         report: &mut VerifyReport,
     ) -> Result<()> {
         let of = self.noted_head.map_or(0, |head| u64::try_from(head.id.0).unwrap_or(0));
-        let mut seen = 0_u64;
+        let mut visited = 0_u64;
         let walked = log.walk(EventId(i64::MIN), sweep, &mut |step| {
-            seen += 1;
-            if seen % PROGRESS_INTERVAL == 1 {
+            visited += 1;
+            if visited % PROGRESS_INTERVAL == 1 {
                 let id = u64::try_from(self.verified_head().0.0).unwrap_or(0);
                 reached(VerifyProgress::Event { id, of, events: self.events });
             }
@@ -144,10 +144,10 @@ impl ChainWalk {
             Err(ReadError::Damage(why)) => {
                 self.is_unreadable = true;
                 let next = EventId(self.verified_head().0.0.saturating_add(1));
-                let what = format!("event {next} cannot be read: {why}");
+                let message = format!("event {next} cannot be read: {why}");
                 report
                     .violations
-                    .push(Violation::new(ViolationKind::Integrity, what).with_id(next));
+                    .push(Violation::new(ViolationKind::Integrity, message).with_id(next));
                 return Ok(());
             }
             Err(ReadError::Failed(error)) => return Err(error),
@@ -233,8 +233,9 @@ impl ChainWalk {
         None
     }
 
-    /// Takes an event that a sweep has yet to remove. What is still known of it must be so: else
-    /// events could be put in where others were.
+    /// Takes an event that a sweep has vouched for and not removed yet. Its values must be possible
+    /// and its hash must fit as far as they are known: otherwise events could be added where others
+    /// were.
     fn take_unremoved(
         &mut self,
         reading: InspectedEvent,
@@ -276,13 +277,13 @@ impl ChainWalk {
         let (last, _) = self.verified_head();
         Ok(match (found.kind, &found.event, found.gap) {
             (ChainBreak::Inserted(_), None, Some(run)) => {
-                let what = format!("the swept range {}-{} cannot be there", run.first, run.last);
-                Violation::new(ViolationKind::Gaps, what).with_id(run.first)
+                let message = format!("the swept range {}-{} cannot be there", run.first, run.last);
+                Violation::new(ViolationKind::Gaps, message).with_id(run.first)
             }
             (ChainBreak::Inserted(id), None, None) => {
                 // The walk came further than the head.
-                let what = format!("the head is behind event {id}");
-                Violation::new(ViolationKind::Head, what).with_id(id)
+                let message = format!("the head is behind event {id}");
+                Violation::new(ViolationKind::Head, message).with_id(id)
             }
             (ChainBreak::Altered(id), Some(reading), Some(_)) => {
                 let flaw = reading.flaw.as_deref().unwrap_or("it is not what was hashed");
@@ -309,24 +310,7 @@ impl ChainWalk {
                     &format!(": it comes after event {last}"),
                 ),
             },
-            (ChainBreak::Removed(id), _, _) => {
-                let search = self.search_after_break(log, None)?;
-                if let Some(stands) = search.expected_at {
-                    let more = format!(": the event that belongs here stands at {stands}");
-                    return Ok(Violation::of_event(id, ViolationReason::OutOfOrder, &more));
-                }
-                let next = found
-                    .next_id
-                    .or(self.noted_head.map(|head| EventId(head.id.0.saturating_add(1))));
-                let more = next.map_or(0, |next| next.0.abs_diff(id.0).saturating_sub(1));
-                let more = if more == 0 {
-                    ", and no sweep vouches for it".to_owned()
-                } else {
-                    let more = text::plural(more, "event");
-                    format!(", as {more} behind it, and no sweep vouches for them")
-                };
-                Violation::of_event(id, ViolationReason::Removed, &more)
-            }
+            (ChainBreak::Removed(id), _, _) => self.removed_violation(log, id, found.next_id)?,
             (ChainBreak::Altered(id), reading, _) => {
                 let reading = reading.as_ref();
                 let flaw = reading.and_then(|reading| reading.flaw.as_deref());
@@ -334,6 +318,28 @@ impl ChainWalk {
                 self.altered_violation(id, reading.map(|reading| &reading.link), flaw, &search)
             }
         })
+    }
+
+    fn removed_violation(
+        &self,
+        log: &Snapshot<'_>,
+        id: EventId,
+        next_id: Option<EventId>,
+    ) -> Result<Violation> {
+        let search = self.search_after_break(log, None)?;
+        if let Some(stands) = search.expected_at {
+            let more = format!(": the event that belongs here stands at {stands}");
+            return Ok(Violation::of_event(id, ViolationReason::OutOfOrder, &more));
+        }
+        let next = next_id.or(self.noted_head.map(|head| EventId(head.id.0.saturating_add(1))));
+        let more = next.map_or(0, |next| next.0.abs_diff(id.0).saturating_sub(1));
+        let more = if more == 0 {
+            ", and no sweep vouches for it".to_owned()
+        } else {
+            let more = text::plural(more, "event");
+            format!(", as {more} behind it, and no sweep vouches for them")
+        };
+        Ok(Violation::of_event(id, ViolationReason::Removed, &more))
     }
 
     fn altered_violation(
@@ -378,8 +384,8 @@ impl ChainWalk {
         Violation::of_event(id, ViolationReason::Altered, more)
     }
 
-    /// Looks behind the break for the event that should come next, and for the place of the one that
-    /// is there instead.
+    /// Looks behind the break for the event that should be next, and for the place of the event
+    /// that is there instead.
     fn search_after_break(
         &self,
         log: &Snapshot<'_>,
@@ -392,7 +398,7 @@ impl ChainWalk {
             let ChainEntry::Event(InspectedEvent { link: sealed, .. }) = step else {
                 return ControlFlow::Continue(());
             };
-            // What is wrong with the event itself is no matter of its place.
+            // Only its place matters here, not the flaws of the event itself.
             let is_instead = instead.is_some_and(|instead| instead.id == sealed.id);
             if search.expected_at.is_none() && !is_instead && self.verifier.is_next(&sealed) {
                 search.expected_at = Some(sealed.id);
@@ -401,7 +407,7 @@ impl ChainWalk {
                 if sealed.id.0 == instead.id.0.saturating_add(1) {
                     search.following = Some(sealed);
                 }
-                // The one before it may have been moved by one, too.
+                // The event before it may have been moved by one, too.
                 search.belongs_elsewhere |= (0..=2).any(|by| {
                     let id = EventId(sealed.id.0.saturating_add(by));
                     chain::link_hash(&sealed.hash, id, &instead.content) == instead.hash
@@ -412,20 +418,20 @@ impl ChainWalk {
             if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         match searched {
-            // What is behind a page that cannot be read is not found.
+            // Events behind a page that cannot be read are not found.
             Ok(()) | Err(ReadError::Damage(_)) => Ok(search),
             Err(ReadError::Failed(error)) => Err(error),
         }
     }
 }
 
-/// What was found behind the break.
+/// The events that were found behind the break.
 #[derive(Default)]
 struct BreakSearch {
-    /// Where the event stands that should come next.
+    /// The place of the event that should be next.
     expected_at: Option<EventId>,
-    /// The event that is there instead comes behind another one.
+    /// The event that is there instead belongs after another event.
     belongs_elsewhere: bool,
-    /// The event behind that one.
+    /// The event after that one.
     following: Option<ChainLink>,
 }

@@ -30,15 +30,14 @@ use crate::store;
 use crate::store::AppendOutcome;
 use crate::store::FileProgress;
 use crate::store::Stamp;
-use crate::store::sqlite;
-use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::dimensions::DimensionKeys;
-use crate::store::sqlite::dimensions::Interner;
+use crate::store::sqlite::engine;
+use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::engine::WriterState;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::open;
-use crate::store::sqlite::open::OpenError;
+use crate::store::sqlite::migrate::OpenError;
 use crate::store::sqlite::progress;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::StoredEventId;
@@ -73,21 +72,6 @@ const INSERT_WITH_ID: &str = insert_sql!(", id", ", ?25");
 /// The others let SQLite count. An id that it does not choose could be none, so it would keep each
 /// page as it was, to undo that one insert: a quarter of the time.
 const INSERT_EVENT: &str = insert_sql!("", "");
-
-/// What a connection that writes remembers between its transactions.
-#[derive(Default)]
-pub(super) struct WriterState {
-    interner: Interner,
-    /// The schema that was checked.
-    schema_version: Option<i64>,
-    data_version: Option<i64>,
-    /// A transaction was long: the next leaves a pause before it, and the end shortens the
-    /// write-ahead log.
-    had_long_transaction: bool,
-    pause_before_next: bool,
-    /// A write ended so that only a new connection can know what is stored.
-    poisoned: bool,
-}
 
 impl Sqlite {
     pub(in crate::store) fn begin(&mut self) -> Result<SqliteBatch<'_>> {
@@ -134,7 +118,7 @@ fn begin_batch<'a>(
         state: BatchState::Open,
     };
     batch.check_versions()?;
-    (batch.head_id, batch.head_hash) = sqlite::read_head(connection)?;
+    (batch.head_id, batch.head_hash) = engine::read_head(connection)?;
     Ok(batch)
 }
 
@@ -222,8 +206,8 @@ impl SqliteBatch<'_> {
         let (version, schema) = (number("PRAGMA user_version")?, number("PRAGMA schema_version")?);
         let checked = self.writer.schema_version.replace(schema).unwrap_or(schema);
         if (version, schema) != (migrate::SCHEMA_VERSION, checked) {
-            open::identify(self.path, self.connection)?;
-            open::check_schema(self.path, self.connection)?;
+            migrate::identify(self.path, self.connection)?;
+            migrate::check_schema(self.path, self.connection)?;
         }
         if self.writer.interner.is_empty() {
             return Ok(());
@@ -483,25 +467,5 @@ impl Drop for SqliteBatch<'_> {
         let rolled_back =
             self.connection.prepare_cached("ROLLBACK").and_then(|mut back| back.execute([]));
         self.writer.poisoned |= rolled_back.is_err();
-    }
-}
-
-impl Sqlite {
-    /// Forgets the rows that were read, found and made: some of them were removed by this connection,
-    /// and its own writes do not tell it so.
-    pub(super) fn clear_caches(&mut self) {
-        self.writer.interner.clear();
-        self.dimension_cache.borrow_mut().clear();
-    }
-}
-
-impl Drop for Sqlite {
-    /// After a long run the write-ahead log is large: it is carried over and cut. Nothing depends on
-    /// it, so a reader who is in the way is not waited for.
-    fn drop(&mut self) {
-        if !self.writer.had_long_transaction || self.writer.poisoned {
-            return;
-        }
-        drop(wal::checkpoint_and_truncate(&mut self.connection));
     }
 }

@@ -14,7 +14,7 @@ use rusqlite::backup::StepResult;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 
 /// How many pages are copied between two words on how far it is: 8 MiB.

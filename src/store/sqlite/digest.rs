@@ -15,7 +15,7 @@ use crate::store::digest::ActionCount;
 use crate::store::digest::DailyCounts;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::EventRange;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::rows;

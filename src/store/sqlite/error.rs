@@ -1,5 +1,6 @@
-//! What SQLite says, in our words and with our class. Its own error goes no further: printed, it says
-//! the same twice.
+//! Turns errors of SQLite into failures with our texts and exit codes.
+//!
+//! The error of SQLite itself goes no further: printed, it says the same thing twice.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -7,7 +8,6 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
@@ -17,12 +17,13 @@ use rustix::process::Flock;
 use rustix::process::FlockType;
 use rustix::process::fcntl_getlk;
 
-use crate::caller;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::sqlite::open::companion_path;
+use crate::store::sqlite::files::check::missing_log;
+use crate::store::sqlite::files::check::with_owner_hint;
+use crate::store::sqlite::files::companions::Companion;
 
-/// What was being done when it failed.
+/// The operation that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
     Read,
@@ -38,7 +39,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A row that says what no row of a sound log can say.
+/// A row that no sound log can have.
 #[derive(Debug)]
 struct Damage(String);
 
@@ -50,17 +51,18 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
-/// Damage that was found in a row, carried as an error of the read that found it.
+/// Returns damage that was found in a row, as an error of the read that found it.
 pub(super) fn damage(what: impl Into<String>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Damage(what.into())))
 }
 
-/// A statement that should have written a row went well and wrote none: somebody's trigger.
+/// Returns the error of a statement that succeeded but did not write its row, because of a trigger
+/// that somebody added.
 pub(super) fn ignored_write(what: &str) -> rusqlite::Error {
     damage(format!("it took {what} and did not keep it"))
 }
 
-/// The failure that an error of SQLite is for the user.
+/// Returns the failure for an error of SQLite.
 pub(super) fn to_failure(path: &Path, doing: Operation, error: &rusqlite::Error) -> anyhow::Error {
     failure(path, doing, error).into()
 }
@@ -69,7 +71,7 @@ pub(super) fn failure(path: &Path, doing: Operation, error: &rusqlite::Error) ->
     Failure { full_disk: is_disk_full(error), ..classify(path, doing, error) }
 }
 
-/// Whether an error came of a full disk; the file of shared memory is lengthened on it, too.
+/// Whether the disk was full. SQLite also lengthens the file of shared memory on it.
 pub(super) fn is_disk_full(error: &rusqlite::Error) -> bool {
     let rusqlite::Error::SqliteFailure(code, _) = error else {
         return false;
@@ -111,7 +113,8 @@ fn classify(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
     }
 }
 
-/// What an error says of the log itself; `None` where it tells of the disk, of memory or a lock.
+/// Returns what is wrong with the log itself; `None` for an error of the disk, of memory or of a
+/// lock.
 pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
     let rusqlite::Error::SqliteFailure(code, message) = error else {
         return Some(describe_bad_value(error));
@@ -132,7 +135,7 @@ pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
     }
 }
 
-/// What an error is that came while a log was copied into that file.
+/// Returns the failure for an error that occurred while a log was copied into that file.
 pub(super) fn copy_failure(path: &Path, file: &str, error: &rusqlite::Error) -> Failure {
     let rusqlite::Error::SqliteFailure(code, _) = error else {
         return failure(path, Operation::Read, error);
@@ -151,12 +154,13 @@ pub(super) fn copy_failure(path: &Path, file: &str, error: &rusqlite::Error) -> 
 const BAD_PAGE: &str = "a page does not hold together";
 const NO_SPACE: &str = "no space left on device";
 
-/// Whether something failed because the disk is full.
+/// Whether an operation failed because the disk was full.
 pub(super) fn is_full_disk_failure(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Failure>().is_some_and(|failure| failure.full_disk)
 }
 
-/// What an error is that came while a log was made, which nobody else sees yet.
+/// Returns the failure for an error that occurred while a new log was made, before another process
+/// could see it.
 pub(super) fn create_failure(path: &Path, error: &rusqlite::Error) -> Failure {
     let (exit, why) = match error {
         rusqlite::Error::SqliteFailure(code, message) => match code.code {
@@ -173,7 +177,7 @@ pub(super) fn not_a_log(path: &Path) -> Failure {
     Failure::new(Exit::NoInput, format!("{} is not an activity log", path.display()))
 }
 
-/// What a value that cannot be read says of the file.
+/// Describes a value that cannot be read.
 fn describe_bad_value(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::FromSqlConversionFailure(_, _, why) => why.to_string(),
@@ -192,7 +196,7 @@ fn io_reason(extended: i32) -> &'static str {
         ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ => "I/O error at a read",
         ffi::SQLITE_IOERR_CORRUPTFS => "the file system is damaged",
         ffi::SQLITE_IOERR_NOMEM => "out of memory",
-        // SQLite lengthens its shared memory file before anything is read from it.
+        // SQLite lengthens its shared memory file before it reads anything.
         ffi::SQLITE_IOERR_SHMSIZE => "no space left on device for its shared memory",
         ffi::SQLITE_IOERR_SHMOPEN | ffi::SQLITE_IOERR_SHMMAP | ffi::SQLITE_IOERR_SHMLOCK => {
             "its shared memory cannot be used"
@@ -205,18 +209,18 @@ fn io_reason(extended: i32) -> &'static str {
     }
 }
 
-/// Whose turn it is, as far as the system tells: ` by pid 4711 (activity ingest)`.
+/// Returns who holds the write lock, if the system says so: ` by pid 4711 (activity ingest)`.
 ///
-/// A writer holds byte 120 of the `-shm` file (SQLite's `WAL_WRITE_LOCK`).
+/// A writer locks byte 120 of the `-shm` file (`WAL_WRITE_LOCK` of SQLite).
 fn lock_holder(path: &Path) -> String {
     const WRITE_LOCK: u64 = 120;
-    let Ok(file) = OpenOptions::new().read(true).open(companion_path(path, "-shm")) else {
+    let Ok(file) = OpenOptions::new().read(true).open(Companion::SharedMemory.path(path)) else {
         return String::new();
     };
     let asked = Flock { start: WRITE_LOCK, length: 1, ..Flock::from(FlockType::WriteLock) };
     let held = fcntl_getlk(&file, &asked);
-    // Closing it would drop the locks that SQLite holds on the same file for this process, so it
-    // stays open: this error ends the program.
+    // Closing the file would drop the locks that SQLite holds on it for this process, so it stays
+    // open. This error ends the program anyway.
     let _: i32 = file.into_raw_fd();
     match held {
         Ok(Some(Flock { pid: Some(pid), .. })) => {
@@ -229,23 +233,23 @@ fn lock_holder(path: &Path) -> String {
     }
 }
 
-/// The name of a program and its first argument, when that is a command.
+/// Returns the name of a program, with its first argument if that is a command.
 fn command_name(pid: i32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let mut words = line.split(|byte| *byte == 0);
-    let program = Path::new(OsStr::from_bytes(words.next()?)).file_name()?.to_str()?.to_owned();
+    let mut arguments = line.split(|byte| *byte == 0);
+    let program = Path::new(OsStr::from_bytes(arguments.next()?)).file_name()?.to_str()?.to_owned();
     let is_command = |word: &&[u8]| {
         !word.is_empty()
             && !word.starts_with(b"-")
             && word.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'-')
     };
-    Some(match words.next().filter(is_command).and_then(|word| str::from_utf8(word).ok()) {
+    Some(match arguments.next().filter(is_command).and_then(|word| str::from_utf8(word).ok()) {
         Some(word) => format!("{program} {word}"),
         None => program,
     })
 }
 
-/// Why the file, or its folder, did not let us.
+/// Returns why the file or its folder could not be used.
 pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
     use rustix::fs::Access;
     use rustix::fs::AtFlags;
@@ -255,7 +259,7 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         |exit, why: &str| Failure::new(exit, format!("cannot {doing} the log {log}: {why}"));
     let wanted =
         if doing == Operation::Read { Access::READ_OK } else { Access::READ_OK | Access::WRITE_OK };
-    // By the effective ids, as the open itself.
+    // With the effective ids, as when the file was opened.
     let may =
         |path: &Path, access| rustix::fs::accessat(rustix::fs::CWD, path, access, AtFlags::EACCESS);
     match may(path, wanted) {
@@ -268,8 +272,8 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         Err(rustix::io::Errno::NOENT) => return missing_log(path),
         _ => {}
     }
-    let wal = companion_path(path, "-wal");
-    let shm = companion_path(path, "-shm");
+    let wal = Companion::WriteAheadLog.path(path);
+    let shm = Companion::SharedMemory.path(path);
     let folder = wal.parent().unwrap_or(path);
     if may(folder, Access::WRITE_OK) == Err(rustix::io::Errno::ROFS) {
         let why = "it holds events that only a writable folder lets SQLite read";
@@ -291,19 +295,4 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         return with_owner_hint(cannot(Exit::NoPermission, &why), folder);
     }
     cannot(Exit::Io, "the system gives no reason")
-}
-
-/// Tells whose a file is, for one who may not use it.
-pub(super) fn with_owner_hint(failure: Failure, path: &Path) -> Failure {
-    let Ok(there) = fs::metadata(path) else {
-        return failure;
-    };
-    let user = caller::user_name(there.uid());
-    let group = caller::group_name(there.gid());
-    failure.hint(format!("{} is {user}:{group} {:04o}", path.display(), there.mode() & 0o7777))
-}
-
-pub(super) fn missing_log(path: &Path) -> Failure {
-    let what = format!("cannot open the log {}: no such file", path.display());
-    Failure::new(Exit::NoInput, what).hint("`activity ingest` makes one")
 }

@@ -1,11 +1,16 @@
-//! `LOG.lock`: held together by those who read a log in many steps, alone by a sweep while it removes;
-//! and, as a lock of another kind that neither of them meets, by the one digest that is being made.
-//! That there is but one sweep is held by the lock on its reserve.
+//! `LOG.lock`: the locks between exports, sweeps and digests.
 //!
-//! A file of its own, for a second descriptor on the log would drop SQLite's locks when it closes.
+//! ## Locking
+//!
+//! - Readers of many steps, such as exports, share a lock by `flock`. A sweep takes it alone while
+//!   it removes events.
+//! - The digest that is being made takes a lock by `fcntl`, which never meets those by `flock`:
+//!   nobody waits for the mail service of a digest.
+//! - Another file, the reserve, has the lock that allows one sweep at a time.
+//!
+//! The lock has a file of its own, because a second descriptor on the log would drop SQLite's locks
+//! when it closes.
 
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::thread;
@@ -19,17 +24,18 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
 use crate::store::ExportLock;
-use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::create;
-use crate::store::sqlite::open::companion_path;
+use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::files::companions::Companion;
+use crate::store::sqlite::files::companions::open_if_possible;
+use crate::store::sqlite::files::companions::open_or_create;
 use crate::store::sweep::ShouldContinue;
 
-/// How long a sweep that is at work is waited for.
+/// How long a reader waits for a sweep that is at work.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<ExportLock> {
-        lock_shared(&companion_path(&self.path, ".lock"), LOCK_TIMEOUT)
+        lock_shared(&Companion::Lock.path(&self.path), LOCK_TIMEOUT)
     }
 
     pub(in crate::store) fn lock_out_exports(
@@ -37,39 +43,29 @@ impl Sqlite {
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        lock_exclusive(&companion_path(&self.path, ".lock"), patience, go_on)
+        lock_exclusive(&Companion::Lock.path(&self.path), patience, go_on)
     }
-}
 
-impl Sqlite {
-    /// The lock is one of the process (`fcntl`), which those by `flock` never meet: a digest waits
-    /// for its mail service, and an export or a sweep shall not wait for that.
+    /// A lock of the process (`fcntl`), not one by `flock`: a digest waits for its mail service,
+    /// and exports and sweeps must not wait for that.
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
-        let path = companion_path(&self.path, ".lock");
-        let failed = |why: io::Error| {
-            let what = format!("cannot lock {}", path.display());
-            anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
-        };
-        let file = open_or_create(&path).map_err(failed)?;
+        let path = Companion::Lock.path(&self.path);
+        let file = open_or_create(&path).map_err(|why| lock_failure(&path, why))?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(DigestLock { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
-            Err(why) => Err(failed(why.into())),
+            Err(why) => Err(lock_failure(&path, why.into())),
         }
     }
 }
 
-/// Keeps out those who [share](lock_shared) the lock; `None` where it is not to go on waiting for them.
-pub(super) fn lock_exclusive(
+/// Keeps those out who [share](lock_shared) the lock; `None` if `go_on` ended the wait.
+fn lock_exclusive(
     path: &Path,
     patience: Duration,
     go_on: ShouldContinue<'_>,
 ) -> Result<Option<ExportLock>> {
-    let failed = |why: io::Error| {
-        let what = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
-    };
-    let file = open_or_create(path).map_err(failed)?;
+    let file = open_or_create(path).map_err(|why| lock_failure(path, why))?;
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -79,20 +75,17 @@ pub(super) fn lock_exclusive(
                 thread::sleep(Duration::from_millis(10));
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let what = "an export of the log is at work, and was waited for in vain";
-                return Err(Failure::new(Exit::TryAgain, what).into());
+                let message = "an export of the log is at work, and was waited for in vain";
+                return Err(Failure::new(Exit::TryAgain, message).into());
             }
-            Err(why) => return Err(failed(why.into())),
+            Err(why) => return Err(lock_failure(path, why.into())),
         }
     }
 }
 
+/// Shares the lock; it is not taken where the file is missing and cannot be made.
 pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock> {
-    let failed = |why: io::Error| {
-        let what = format!("cannot lock {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::Io, what))
-    };
-    let Some(file) = open_if_possible(path).map_err(failed)? else {
+    let Some(file) = open_if_possible(path).map_err(|why| lock_failure(path, why))? else {
         return Ok(ExportLock { _lock: None });
     };
     let began = Instant::now();
@@ -105,40 +98,12 @@ pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock>
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Failure::new(Exit::TryAgain, "a sweep is at work on the log").into());
             }
-            Err(why) => return Err(failed(why.into())),
+            Err(why) => return Err(lock_failure(path, why.into())),
         }
     }
 }
 
-/// Opens a file beside the log to write it; makes it where it is missing.
-pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).write(true).open(path);
-    open().or_else(|why| match why.kind() {
-        io::ErrorKind::NotFound => create::ensure_companion(path).and_then(|()| open()),
-        _ => Err(why),
-    })
-}
-
-/// A reader needs no right to write: the file is made with the log. Where somebody took it away and
-/// it cannot be made again, or the disk is full, reading goes on without it.
-fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => return Ok(Some(file)),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-        Err(why) => return Err(why),
-    }
-    match create::ensure_companion(path) {
-        Ok(()) => File::open(path).map(Some),
-        Err(why)
-            if matches!(
-                why.kind(),
-                io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::ReadOnlyFilesystem
-                    | io::ErrorKind::StorageFull
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(why) => Err(why),
-    }
+fn lock_failure(path: &Path, why: io::Error) -> anyhow::Error {
+    let message = format!("cannot lock {}", path.display());
+    anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
 }

@@ -11,10 +11,10 @@ use rusqlite::types::FromSqlResult;
 use rusqlite::types::ValueRef;
 
 use crate::event;
+use crate::query::pattern;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::pattern::TargetPattern;
-use crate::store::sqlite::rows;
 
 /// Keys of one dimension, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl ColumnLookup {
             return Ok(());
         }
         let prefix = pattern.prefix();
-        let after = if prefix.is_empty() { None } else { rows::prefix_upper_bound(prefix) };
+        let after = if prefix.is_empty() { None } else { pattern::prefix_upper_bound(prefix) };
         let matches = pattern.matcher();
         let accepts = |text: ValueRef<'_>| Ok(matches(text.as_bytes()?));
         match after {

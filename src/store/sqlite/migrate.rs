@@ -1,31 +1,43 @@
-//! The schema and how older logs come to it.
+//! The schema, and how a log of an older version is brought to it.
 //!
-//! `schema.sql` is the whole of it as it is now, and what a new log begins with. `PRAGMA
-//! user_version` tells which one a log has. [`MIGRATIONS`] is only ever added to: the first entry
-//! leads from version 1 to 2. A migration leaves the very text of `schema.sql` behind, for writers
-//! compare the two. It runs in one transaction and can be killed at any moment.
+//! `schema.sql` is the whole schema as it is now; a new log begins with it. `PRAGMA user_version` is
+//! the version of the schema that a log has.
+//!
+//! ## Compatibility
+//!
+//! The first writer of a newer version migrates a log, in one transaction that can be killed at any
+//! moment. [`MIGRATIONS`] is only ever added to: its first entry leads from version 1 to 2. A
+//! migration leaves the exact text of `schema.sql` behind, because writers compare the two.
+
+use std::path::Path;
 
 use rusqlite::Connection;
-use rusqlite::Result;
+use rusqlite::Error;
+
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::sqlite::error;
+use crate::store::sqlite::error::Operation;
 
 /// The current schema.
 pub(super) const SCHEMA: &str = include_str!("../../../schema.sql");
 
-/// Each leads from one version to the next.
-const MIGRATIONS: &[&str] = &[include_str!("to-2.sql")];
+/// Each migration leads from one version to the next. Version 1 is the first version, and there is
+/// no other yet.
+const MIGRATIONS: &[&str] = &[];
 
 /// The version of [`SCHEMA`].
 pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
-/// Marks the file as ours: "actv".
+/// The SQLite `application_id` of a log: "actv".
 pub(super) const APPLICATION_ID: i32 = 0x6163_7476;
 
-/// Brings a log to the current version. Another process may have done so in the meantime.
-pub(super) fn migrate(connection: &mut Connection) -> Result<()> {
+/// Brings a log to the current version. It is no error if another process did so in the meantime.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
     apply_migrations(MIGRATIONS, connection)
 }
 
-fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> Result<()> {
+fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -36,22 +48,23 @@ fn apply_migrations(migrations: &[&str], connection: &mut Connection) -> Result<
     transaction.commit()
 }
 
-/// The first object of the file that is not as in [`SCHEMA`].
+/// A difference between the schema of a file and [`SCHEMA`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum SchemaMismatch {
-    /// Somebody put it in or changed it.
+    /// An object that was added or changed.
     Unexpected { kind: String, name: String },
-    /// So many objects are missing.
+    /// The number of objects that are missing.
     Missing(usize),
 }
 
-/// Before each object of [`SCHEMA`], and nowhere else in it.
+/// Stands before each object of [`SCHEMA`], and nowhere else in it.
 const STATEMENT_START: &str = "\nCREATE ";
 
-/// Compares the file's schema with ours: each of its statements must be one of ours, and none may be
-/// missing. A trigger, view or index put in by hand can hide events or lose them.
-pub(super) fn schema_mismatch(connection: &Connection) -> Result<Option<SchemaMismatch>> {
-    // What ANALYZE leaves only helps to choose an index.
+/// Returns the first difference between the schema of the file and [`SCHEMA`]: each statement must
+/// be one of ours, and none may be missing. A trigger, view or index that somebody added can hide
+/// events or lose them.
+pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
+    // The tables of ANALYZE only help to choose an index.
     const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
     let mut statement = connection.prepare(OBJECTS)?;
@@ -59,7 +72,7 @@ pub(super) fn schema_mismatch(connection: &Connection) -> Result<Option<SchemaMi
     let (mut at, mut count) = (0, 0);
     while let Some(row) = rows.next()? {
         let sql = row.get_ref(2)?.as_str()?;
-        // In a log that was made by this version they come in our order: one pass over the text.
+        // A log that this version made has them in our order, so one pass over the text is enough.
         match match_next_statement(at, sql).or_else(|| match_any_statement(sql)) {
             Some(end) => at = end,
             None => {
@@ -75,15 +88,76 @@ pub(super) fn schema_mismatch(connection: &Connection) -> Result<Option<SchemaMi
     Ok((count < ours).then_some(SchemaMismatch::Missing(ours - count)))
 }
 
-/// The end of that statement in [`SCHEMA`], when it is the next one from there on.
+/// Returns the end of a statement in [`SCHEMA`], if it is the next one after `from`.
 fn match_next_statement(from: usize, sql: &str) -> Option<usize> {
     let start = from + SCHEMA[from..].find(STATEMENT_START)? + 1;
     SCHEMA[start..].strip_prefix(sql)?.starts_with(';').then_some(start + sql.len())
 }
 
-/// The end of that statement in [`SCHEMA`], wherever it stands.
+/// Returns the end of a statement in [`SCHEMA`], wherever it is.
 fn match_any_statement(sql: &str) -> Option<usize> {
     SCHEMA.match_indices(STATEMENT_START).find_map(|(start, _)| match_next_statement(start, sql))
+}
+
+/// Checks that the file is a log of a known version, and returns the version.
+pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
+    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    if number("PRAGMA application_id")? != i64::from(APPLICATION_ID) {
+        return Err(OpenError::Failure(error::not_a_log(path)));
+    }
+    let version = number("PRAGMA user_version")?;
+    if version > SCHEMA_VERSION {
+        let message = format!(
+            "the log {} was made by a newer activity (schema {version}, this one knows {})",
+            path.display(),
+            SCHEMA_VERSION
+        );
+        return Err(OpenError::Failure(Failure::new(Exit::Config, message)));
+    }
+    if version < 1 {
+        return Err(OpenError::Failure(error::not_a_log(path)));
+    }
+    Ok(version)
+}
+
+/// Refuses a log whose schema is not ours.
+pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
+    let found = match schema_mismatch(connection)? {
+        None => return Ok(()),
+        Some(SchemaMismatch::Unexpected { kind, name }) => {
+            format!("the {kind} {name} is not its own")
+        }
+        Some(SchemaMismatch::Missing(1)) => {
+            "one of its tables, indexes and triggers is missing".to_owned()
+        }
+        Some(SchemaMismatch::Missing(count)) => {
+            format!("{count} of its tables, indexes and triggers are missing")
+        }
+    };
+    let message =
+        format!("cannot write the log {}: its schema was changed: {found}", path.display());
+    Err(OpenError::Failure(Failure::new(Exit::Io, message)))
+}
+
+/// The reason why a log was not opened.
+pub(super) enum OpenError {
+    Sqlite(Error),
+    Failure(Failure),
+}
+
+impl From<Error> for OpenError {
+    fn from(why: Error) -> Self {
+        Self::Sqlite(why)
+    }
+}
+
+impl OpenError {
+    pub(super) fn into_failure(self, path: &Path, doing: Operation) -> anyhow::Error {
+        match self {
+            Self::Sqlite(why) => error::to_failure(path, doing, &why),
+            Self::Failure(failure) => failure.into(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -95,20 +169,48 @@ mod tests {
             .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
             .unwrap();
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
-        rows.unwrap().collect::<Result<_>>().unwrap()
+        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    /// A log of the first version, with a row.
+    fn log_of_version_1() -> Connection {
+        let log = Connection::open_in_memory().unwrap();
+        log.execute_batch(SCHEMA).unwrap();
+        log.execute_batch("INSERT INTO action (slug, module) VALUES ('a.b', '')").unwrap();
+        log.pragma_update(None, "user_version", 1).unwrap();
+        log
+    }
+
+    /// The first migration begins with the schema of version 1 and ends with `schema.sql`. Keep a
+    /// copy of the old schema for this test then.
+    #[test]
+    fn a_log_of_the_current_version_is_not_migrated() {
+        assert_eq!(SCHEMA_VERSION, 1);
+        let mut log = log_of_version_1();
+        let before = schema_of(&log);
+        migrate(&mut log).unwrap();
+        assert_eq!(schema_of(&log), before);
+        assert_eq!(schema_mismatch(&log).unwrap(), None);
     }
 
     #[test]
-    fn the_migrations_lead_to_the_schema() {
-        let mut old = Connection::open_in_memory().unwrap();
-        old.execute_batch(include_str!("schema-1.sql")).unwrap();
-        old.pragma_update(None, "user_version", 1).unwrap();
-        migrate(&mut old).unwrap();
+    fn migrations_keep_the_rows_and_lead_to_the_schema_of_a_new_log() {
+        let to_2 = "CREATE TABLE note (text TEXT NOT NULL) STRICT";
+        let to_3 = "DROP INDEX event_title;\nCREATE INDEX note_text ON note (text)";
+        let mut old = log_of_version_1();
+        apply_migrations(&[to_2, to_3], &mut old).unwrap();
+
         let new = Connection::open_in_memory().unwrap();
-        new.execute_batch(SCHEMA).unwrap();
+        new.execute_batch(&format!("{SCHEMA}; {to_2}; {to_3}")).unwrap();
         assert_eq!(schema_of(&old), schema_of(&new));
-        let version: i64 = old.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-        assert_eq!(version, SCHEMA_VERSION);
+        let (version, rows): (i64, i64) = old
+            .query_row(
+                "SELECT user_version, count(*) FROM action, pragma_user_version",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!((version, rows), (3, 1));
     }
 
     #[test]
@@ -122,12 +224,12 @@ mod tests {
         apply_migrations(&steps[..1], &mut log).unwrap();
         apply_migrations(&steps[..2], &mut log).unwrap();
         apply_migrations(&steps[..2], &mut log).unwrap();
-        let told: (i64, i64) = log
+        let found: (i64, i64) = log
             .query_row("SELECT count(*), user_version FROM a, pragma_user_version", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .unwrap();
-        assert_eq!(told, (1, 3));
+        assert_eq!(found, (1, 3));
     }
 
     #[test]

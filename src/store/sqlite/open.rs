@@ -1,23 +1,15 @@
-//! Opens a log: looks at what lies there first, then sets the connection up and asks whether it is a
-//! log, and one that this version knows.
+//! Opens a log: checks the file first, then opens a connection, and checks that the file is a log
+//! of a version that is known.
 //!
-//! The log's file itself is opened by SQLite alone: a second descriptor would drop its locks when it
-//! closes (POSIX). The path is always absolute, so that no name is ever taken for a URI.
+//! ## Locking
+//!
+//! Only SQLite opens the file of the log itself: a second descriptor would drop SQLite's locks when
+//! it closes (POSIX). The path is always absolute, so that no name is taken for a URI.
 
-use std::cell::RefCell;
 use std::fmt::Write;
-use std::fs;
-use std::fs::Metadata;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirEntryExt;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Result;
 use rusqlite::Connection;
@@ -26,230 +18,82 @@ use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 use rusqlite::ffi;
 use rusqlite::limits::Limit;
-use rustix::fs::StatVfsMountFlags;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
-use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::append::WriterState;
 use crate::store::sqlite::create;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::check;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
-use crate::store::sqlite::migrate::SchemaMismatch;
+use crate::store::sqlite::migrate::OpenError;
+use crate::store::sqlite::wal;
 
-/// How long a writer waits for its turn.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// What both kinds of connection need.
+/// The pragmas of every connection.
 ///
-/// - `cell_size_check`: a damaged page is told as such when it is read, not guessed at.
+/// - `cell_size_check`: a damaged page is reported when it is read.
 /// - `mmap_size=0`: an I/O error stays an error, where a mapped page would end the process.
-/// - `temp_store=MEMORY`: no file of ours in a folder that the environment names.
+/// - `temp_store=MEMORY`: no temporary file in a folder that the environment names.
 const COMMON_PRAGMAS: &str =
     "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY;";
 
-/// `query_only`: a reader writes nothing, whatever it is asked.
+/// `query_only`: a reader never writes, whatever statement it runs.
 const READER_PRAGMAS: &str = "PRAGMA query_only=ON;";
 
-/// - `synchronous=FULL`: a commit is on the disk when it is told. NORMAL loses the newest events with
-///   the power.
+/// The pragmas of a connection that writes.
+///
+/// - `synchronous=FULL`: a commit is on the disk when it returns. With NORMAL a power cut loses the
+///   newest events.
 /// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
-/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. Taken as they are needed.
+/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. They are allocated as
+///   needed.
 const WRITER_PRAGMAS: &str =
     "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
 
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
-        let path = absolute(path)?;
-        let there = check_file(&path)?.ok_or_else(|| error::missing_log(&path))?;
+        let path = check::absolute(path)?;
+        let metadata = check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?;
         let mut warnings = Vec::new();
-        warnings.extend(find_hard_link(&path, &there).map(HardLink::warning));
-        warnings.extend(network_warning(&path));
+        warnings.extend(check::find_hard_link(&path, &metadata).map(check::HardLink::warning));
+        warnings.extend(check::network_warning(&path));
         let connection = connect_to_read(&path)?;
-        Ok(Self {
-            connection,
-            path,
-            warnings,
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
+        Ok(Self::new(connection, path, warnings))
     }
 
-    /// Opens a file that nobody else knows of, as one that nothing can change: without locks, and
-    /// without a write-ahead log beside it.
+    /// Opens a file that no other process knows, as one that nothing can change: without locks, and
+    /// without companions.
     pub(in crate::store) fn open_copy(path: &Path) -> Result<Self> {
-        let path = absolute(path)?;
+        let path = check::absolute(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = try_connect_to_read(&immutable_uri(&path), flags)
             .map_err(|why| why.into_failure(&path, Operation::Read))?;
-        Ok(Self {
-            connection,
-            path,
-            warnings: Vec::new(),
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
+        Ok(Self::new(connection, path, Vec::new()))
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
-        let path = absolute(path)?;
-        let there = match (check_file(&path)?, create) {
-            (Some(there), _) => there,
-            (None, Create::Never) => return Err(error::missing_log(&path).into()),
+        let path = check::absolute(path)?;
+        let metadata = match (check::check_file(&path)?, create) {
+            (Some(metadata), _) => metadata,
+            (None, Create::Never) => return Err(check::missing_log(&path).into()),
             (None, Create::IfMissing) => {
                 create::create_log(&path)?;
-                check_file(&path)?.ok_or_else(|| error::missing_log(&path))?
+                check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?
             }
         };
         let mut warnings = Vec::new();
-        match find_hard_link(&path, &there) {
-            Some(HardLink::SameFolder(other)) => {
-                return Err(hard_link_failure(&path, &other).into());
+        match check::find_hard_link(&path, &metadata) {
+            Some(check::HardLink::SameFolder(other)) => {
+                return Err(check::hard_link_failure(&path, &other).into());
             }
-            other => warnings.extend(other.map(HardLink::warning)),
+            other => warnings.extend(other.map(check::HardLink::warning)),
         }
-        warnings.extend(network_warning(&path));
+        warnings.extend(check::network_warning(&path));
         let connection = connect_to_write(&path)?;
-        Ok(Self {
-            connection,
-            path,
-            warnings,
-            dimension_cache: RefCell::default(),
-            plan_cache: RefCell::default(),
-            writer: WriterState::default(),
-        })
-    }
-}
-
-fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|why| {
-        let what = format!("cannot open the log {}", path.display());
-        anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what))
-    })
-}
-
-/// The file beside the log where SQLite, which follows links, looks for it.
-pub(super) fn companion_path(path: &Path, ending: &str) -> PathBuf {
-    let mut name = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).into_os_string();
-    name.push(ending);
-    name.into()
-}
-
-/// Looks at what lies there, without opening it: a FIFO would wait for ever.
-fn check_file(path: &Path) -> Result<Option<Metadata>> {
-    let there = match fs::metadata(path) {
-        Ok(there) => there,
-        Err(why)
-            if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
-            return Ok(None);
-        }
-        Err(why) if why.kind() == io::ErrorKind::PermissionDenied => {
-            let what = format!("cannot open the log {}: permission denied", path.display());
-            let folder = path.ancestors().skip(1).find(|folder| folder.is_dir());
-            let failure = Failure::new(Exit::NoPermission, what);
-            return Err(error::with_owner_hint(failure, folder.unwrap_or(path)).into());
-        }
-        Err(why) => {
-            let what = format!("cannot open the log {}", path.display());
-            return Err(anyhow::Error::new(why).context(Failure::new(Exit::NoInput, what)));
-        }
-    };
-    let kind = there.file_type();
-    let other = [
-        (kind.is_dir(), "a directory"),
-        (kind.is_fifo(), "a pipe"),
-        (kind.is_socket(), "a socket"),
-        (kind.is_char_device() || kind.is_block_device(), "a device"),
-    ];
-    if let Some((_, kind)) = other.into_iter().find(|(is, _)| *is) {
-        let what = format!("{} is {kind}, not an activity log", path.display());
-        return Err(Failure::new(Exit::NoInput, what).into());
-    }
-    if there.len() == 0 {
-        let log = path.display();
-        let what = format!("the log {log} is empty, refusing to start a new log in its place");
-        let hint = "restore a backup, or move the empty file away";
-        return Err(Failure::new(Exit::Io, what).hint(hint).into());
-    }
-    Ok(Some(there))
-}
-
-/// Another name of the same file. SQLite finds the write-ahead log by name: two writers under two
-/// names ruin the log, and none of them sees it.
-enum HardLink {
-    SameFolder(PathBuf),
-    Elsewhere(PathBuf),
-}
-
-impl HardLink {
-    fn warning(self) -> String {
-        match self {
-            Self::SameFolder(other) => {
-                format!("the log has another name, {}: keep one of them", other.display())
-            }
-            Self::Elsewhere(log) => format!(
-                "the log {} has another name elsewhere: whoever writes under that one ruins it",
-                log.display()
-            ),
-        }
-    }
-}
-
-fn find_hard_link(path: &Path, there: &Metadata) -> Option<HardLink> {
-    if there.nlink() < 2 {
-        return None;
-    }
-    let real = companion_path(path, "");
-    let entries = real.parent().and_then(|folder| fs::read_dir(folder).ok())?;
-    let other = entries.flatten().find(|entry| {
-        entry.ino() == there.ino()
-            && Some(&*entry.file_name()) != real.file_name()
-            && !create::is_draft(&entry.file_name())
-            && entry.metadata().is_ok_and(|other| other.dev() == there.dev())
-    });
-    Some(match other {
-        Some(entry) => HardLink::SameFolder(entry.path()),
-        None => HardLink::Elsewhere(real),
-    })
-}
-
-fn hard_link_failure(path: &Path, other: &Path) -> Failure {
-    let what = format!(
-        "cannot write the log {}: it has another name, {}",
-        path.display(),
-        other.display()
-    );
-    Failure::new(Exit::CantCreate, what).hint("remove one of the two")
-}
-
-fn network_warning(path: &Path) -> Option<String> {
-    let system = network_file_system(path)?;
-    Some(format!("the log {} is on {system}: use it from one host alone", path.display()))
-}
-
-/// The kind of network file system that a path is on: its readers and writers share memory, and that
-/// works on one host only.
-pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
-    network_file_system_name(rustix::fs::statfs(path).ok()?.f_type.try_into().ok()?)
-}
-
-/// The numbers are those of Linux (`linux/magic.h` and the file systems' own).
-fn network_file_system_name(magic: u64) -> Option<&'static str> {
-    // On some systems the number is signed and 32 bits wide.
-    match magic & 0xffff_ffff {
-        0x6969 => Some("NFS"),
-        0xff53_4d42 | 0xfe53_4d42 | 0x517b => Some("SMB"),
-        0x0102_1997 => Some("9p"),
-        0x6573_5546 => Some("FUSE"),
-        0x5346_414f | 0x6b41_4653 => Some("AFS"),
-        0x00c3_6400 => Some("Ceph"),
-        _ => None,
+        Ok(Self::new(connection, path, warnings))
     }
 }
 
@@ -257,48 +101,33 @@ fn network_file_system_name(magic: u64) -> Option<&'static str> {
 fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let mut connection =
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // No pragma and no reference may be trusted to be as SQLite alone would have it.
+    // SQLite's defaults must not decide here: they may change from build to build.
     for (setting, on) in [
-        // The write-ahead log stays: making a new one costs each short process two syncs.
+        // The write-ahead log stays: making a new one would cost each short process two syncs.
         (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
         (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),
-        // The bundled SQLite turns them on. A check per column and event would find nothing: keys
-        // are ours, and a sweep removes events before rows.
+        // The bundled SQLite turns them on. A check per column and event would find nothing: only
+        // this program makes keys, and a sweep removes events before the rows that they refer to.
         (DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false),
     ] {
         connection.set_db_config(setting, on)?;
     }
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     connection.set_prepared_statement_cache_capacity(64);
-    connection.busy_handler(Some(busy_handler()))?;
+    connection.busy_handler(Some(wal::busy_handler()))?;
     connection.execute_batch(COMMON_PRAGMAS)?;
     functions::register(&connection)?;
     Ok(connection)
 }
 
-/// Waits for a lock in short sleeps, so that one who waits gets the turn that a bulk writer leaves
-/// between two of its transactions.
-pub(super) fn busy_handler() -> impl FnMut(i32) -> bool + Send + 'static {
-    let mut began = None;
-    move |tries| {
-        if tries == 0 {
-            began = None;
-        }
-        let waited = began.get_or_insert_with(Instant::now).elapsed();
-        if waited < BUSY_TIMEOUT {
-            let pause = u64::try_from(tries).unwrap_or(0).saturating_add(1).min(10);
-            thread::sleep(Duration::from_millis(pause));
-        }
-        waited < BUSY_TIMEOUT
-    }
-}
-
 fn connect_to_read(path: &Path) -> Result<Connection> {
     match try_connect_to_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
         Ok(connection) => Ok(connection),
-        Err(OpenError::Sqlite(why)) if cannot_create_companions(&why) && is_immutable(path) => {
+        Err(OpenError::Sqlite(why))
+            if cannot_create_companions(&why) && check::is_immutable(path) =>
+        {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
             try_connect_to_read(&immutable_uri(path), flags)
                 .map_err(|why| why.into_failure(path, Operation::Read))
@@ -310,8 +139,8 @@ fn connect_to_read(path: &Path) -> Result<Connection> {
 fn try_connect_to_read(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
     let connection = connect(path, flags)?;
     connection.execute_batch(READER_PRAGMAS)?;
-    identify(path, &connection)?;
-    // A writer compares the whole schema; a reader only makes sure that there is something to read.
+    migrate::identify(path, &connection)?;
+    // A writer compares the whole schema. A reader only needs the table of events.
     let events = "SELECT 1 FROM sqlite_schema WHERE name = 'event' AND type = 'table'";
     if !connection.prepare(events)?.exists([])? {
         return Err(OpenError::Failure(error::not_a_log(path)));
@@ -325,109 +154,32 @@ fn connect_to_write(path: &Path) -> Result<Connection> {
 
 fn try_connect_to_write(path: &Path) -> Result<Connection, OpenError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // Where it may not write, SQLite opens the file to read and says so only at the first write.
+    // If the file is not writable, SQLite opens it to read, and reports that only at the first
+    // write.
     if connection.is_readonly("main")? {
         return Err(OpenError::Failure(error::access_failure(path, Operation::Write)));
     }
     connection.execute_batch(WRITER_PRAGMAS)?;
-    let version = identify(path, &connection)?;
+    let version = migrate::identify(path, &connection)?;
     let mode: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        let what = format!("cannot write the log {}: no write-ahead log here", path.display());
-        return Err(OpenError::Failure(Failure::new(Exit::Io, what)));
+        let message = format!("cannot write the log {}: no write-ahead log here", path.display());
+        return Err(OpenError::Failure(Failure::new(Exit::Io, message)));
     }
     if version < migrate::SCHEMA_VERSION {
         migrate::migrate(&mut connection)?;
     }
-    check_schema(path, &connection)?;
+    migrate::check_schema(path, &connection)?;
     Ok(connection)
 }
 
-/// Refuses a schema that is not ours.
-pub(super) fn check_schema(path: &Path, connection: &Connection) -> Result<(), OpenError> {
-    let found = match migrate::schema_mismatch(connection)? {
-        None => return Ok(()),
-        Some(SchemaMismatch::Unexpected { kind, name }) => {
-            format!("the {kind} {name} is not its own")
-        }
-        Some(SchemaMismatch::Missing(1)) => {
-            "one of its tables, indexes and triggers is missing".to_owned()
-        }
-        Some(SchemaMismatch::Missing(count)) => {
-            format!("{count} of its tables, indexes and triggers are missing")
-        }
-    };
-    let what = format!("cannot write the log {}: its schema was changed: {found}", path.display());
-    Err(OpenError::Failure(Failure::new(Exit::Io, what)))
-}
-
-/// Asks whether the file is a log that we know, and which version it has.
-pub(super) fn identify(path: &Path, connection: &Connection) -> Result<i64, OpenError> {
-    let number = |pragma| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    if number("PRAGMA application_id")? != i64::from(migrate::APPLICATION_ID) {
-        return Err(OpenError::Failure(error::not_a_log(path)));
-    }
-    let version = number("PRAGMA user_version")?;
-    if version > migrate::SCHEMA_VERSION {
-        let what = format!(
-            "the log {} was made by a newer activity (schema {version}, this one knows {})",
-            path.display(),
-            migrate::SCHEMA_VERSION
-        );
-        return Err(OpenError::Failure(Failure::new(Exit::Config, what)));
-    }
-    if version < 1 {
-        return Err(OpenError::Failure(error::not_a_log(path)));
-    }
-    Ok(version)
-}
-
-/// Why a log was not opened.
-pub(super) enum OpenError {
-    Sqlite(rusqlite::Error),
-    Failure(Failure),
-}
-
-impl From<rusqlite::Error> for OpenError {
-    fn from(why: rusqlite::Error) -> Self {
-        Self::Sqlite(why)
-    }
-}
-
-impl OpenError {
-    pub(super) fn into_failure(self, path: &Path, doing: Operation) -> anyhow::Error {
-        match self {
-            Self::Sqlite(why) => error::to_failure(path, doing, &why),
-            Self::Failure(failure) => failure.into(),
-        }
-    }
-}
-
-/// Whether SQLite found no place for the files that a reader of a live log needs.
+/// Whether SQLite could not make the companions that a reader of a live log needs.
 fn cannot_create_companions(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
         || why.sqlite_error().map(|error| error.extended_code) == Some(ffi::SQLITE_IOERR_SHMSIZE)
 }
 
-/// Whether nobody can write the log, and all that is in it is in the file itself: a mount that is
-/// read-only or full, and no write-ahead log that holds anything. Only then may it be read without
-/// locks.
-fn is_immutable(path: &Path) -> bool {
-    let length = |ending| fs::metadata(companion_path(path, ending)).map_or(0, |there| there.len());
-    let system = rustix::fs::statvfs(path);
-    let still = system.is_ok_and(|system| {
-        // Who has the log open has such a file, of that length at least.
-        let unused = length("-shm") < MIN_SHM_LENGTH;
-        system.f_flag.contains(StatVfsMountFlags::RDONLY)
-            || unused && system.f_bavail.saturating_mul(system.f_frsize) < MIN_SHM_LENGTH
-    });
-    still && length("-wal") == 0
-}
-
-/// The least length of the shared memory file of a log that is in use.
-const MIN_SHM_LENGTH: u64 = 32 << 10;
-
-/// The one kind of URI that we ever hand to SQLite.
+/// The only kind of URI that SQLite is ever given.
 fn immutable_uri(path: &Path) -> PathBuf {
     let mut uri = String::from("file://");
     for byte in path.as_os_str().as_bytes() {
@@ -445,18 +197,6 @@ fn immutable_uri(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_network_file_system_is_known_by_its_number() {
-        assert_eq!(network_file_system_name(0x6969), Some("NFS"));
-        assert_eq!(
-            network_file_system_name(0xffff_ffff_ff53_4d42),
-            Some("SMB"),
-            "a sign that was extended"
-        );
-        assert_eq!(network_file_system_name(0xef53), None, "ext4");
-        assert_eq!(network_file_system_name(0x0102_1994), None, "tmpfs");
-    }
 
     #[test]
     fn a_path_goes_into_a_uri_whole() {

@@ -15,7 +15,7 @@ use crate::query::Query;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::plan::AccessPath;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
@@ -29,13 +29,6 @@ const STREAM_CHUNK: usize = 4_096;
 
 const SELECT_EVENT: &str = concat!("SELECT ", rows::columns!());
 const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
-
-/// The plan of the query that was asked last.
-#[derive(Default)]
-pub(super) struct PlanCache(Option<(Query, DataVersion, Rc<QueryPlan>)>);
-
-/// What the log was like: as another connection left it, and what this one wrote.
-type DataVersion = (i64, u64);
 
 /// Part of the order by time, in one direction.
 #[derive(Clone, Copy)]

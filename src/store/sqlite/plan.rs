@@ -4,6 +4,8 @@
 //! first, their events counted as far as it matters, and the leading index is named in the
 //! statement. All ways find the same; a property test holds each of them to `Query::matches`.
 
+use std::rc::Rc;
+
 use rusqlite::Connection;
 use rusqlite::Result;
 
@@ -19,16 +21,22 @@ use crate::store::sqlite::terms::BY_ACTION;
 use crate::store::sqlite::terms::BY_FAILURE;
 use crate::store::sqlite::terms::ConditionCost;
 use crate::store::sqlite::terms::IndexScan;
+use crate::store::sqlite::terms::MAX_GATHERED_EVENTS;
 use crate::time::Timestamp;
 
 /// So many keys are walked side by side in the order of time; SQLite's limit is 500.
 const MAX_MERGED_KEYS: usize = 64;
 
-/// So many events are collected and sorted, rather than looked for in the order of time.
-pub(super) const MAX_GATHERED_EVENTS: usize = 20_000;
-
 /// Where ways lead to more, the lesser of them counts up to here.
 const MAX_COUNTED_EVENTS: usize = 400_000;
+
+/// The plan of the query that was asked last.
+#[derive(Default)]
+pub(super) struct PlanCache(pub Option<(Query, DataVersion, Rc<QueryPlan>)>);
+
+/// The state of a log that a plan holds for: the last write of another connection, and the number of
+/// rows that this one wrote.
+pub(super) type DataVersion = (i64, u64);
 
 /// A query in terms of one snapshot of a log.
 pub(super) struct QueryPlan {

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::params;
 
 use crate::store::FileProgress;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::damage;
 

@@ -15,7 +15,7 @@ use crate::query::samples::any_event;
 use crate::query::samples::any_query;
 use crate::query::samples::try_parse;
 use crate::store::Cursor;
-use crate::store::Log;
+use crate::store::LocalLog;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::Stamp;
@@ -70,7 +70,7 @@ fn to_new_event(event: &Event) -> NewEvent {
 }
 
 /// A log of these events, and the events as they are in it.
-fn log_of(events: &[Event]) -> (tempfile::TempDir, Log, Vec<Event>) {
+fn log_of(events: &[Event]) -> (tempfile::TempDir, LocalLog, Vec<Event>) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
@@ -109,7 +109,7 @@ fn expected(events: &[Event], query: &Query, stretch: Slice) -> Vec<i64> {
     meant.into_iter().skip(skip).take(stretch.limit).map(|event| event.id.0).collect()
 }
 
-fn check_slice(log: &Log, events: &[Event], asked: &Query, stretch: Slice) {
+fn check_slice(log: &LocalLog, events: &[Event], asked: &Query, stretch: Slice) {
     let expected = expected(events, asked, stretch);
     let order = if stretch.newest_first { Order::NewestFirst } else { Order::OldestFirst };
     let Slice { after, skip, limit, up_to, .. } = stretch;
@@ -132,7 +132,7 @@ fn check_slice(log: &Log, events: &[Event], asked: &Query, stretch: Slice) {
     }
 }
 
-fn check_query(log: &Log, events: &[Event], asked: &Query) {
+fn check_query(log: &LocalLog, events: &[Event], asked: &Query) {
     let all = Slice { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
     for newest_first in [true, false] {
         for limit in [1_000, 2] {
@@ -264,7 +264,7 @@ fn a_listing_is_sorted_by_any_field() {
 }
 
 /// Many events, so that no index is passed over for smallness.
-fn large_log() -> (tempfile::TempDir, Log) {
+fn large_log() -> (tempfile::TempDir, LocalLog) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
@@ -341,7 +341,7 @@ fn a_page_asks_each_dimension_once() {
             heard.lock().unwrap().push(sql.to_owned());
         }
     };
-    log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
+    log.log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
     assert_eq!(log.page(&Query::default(), &FIRST_PAGE).unwrap().len(), 50);
     let asked = asked.lock().unwrap();
     for table in ["event", "recorder", "tenant", "action", "actor", "target", "title", "agent"] {

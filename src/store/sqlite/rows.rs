@@ -343,21 +343,6 @@ impl ToSql for StoredEventId<'_> {
     }
 }
 
-/// The least text behind all that begin so; none where the prefix ends in the last character.
-pub(super) fn prefix_upper_bound(prefix: &str) -> Option<String> {
-    let mut after: String = prefix.to_owned();
-    while let Some(last) = after.pop() {
-        // The surrogates are no characters: behind U+D7FF comes U+E000.
-        let next =
-            if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
-        if let Some(next) = next {
-            after.push(next);
-            return Some(after);
-        }
-    }
-    None
-}
-
 /// The first and the last UUID that begin so; none when no UUID does.
 pub(super) fn uuid_range(prefix: &str) -> Option<([u8; 16], [u8; 16])> {
     const SHAPE: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";

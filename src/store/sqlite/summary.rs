@@ -18,7 +18,7 @@ use crate::store::EventSummary;
 use crate::store::Occurrences;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::sql::Sql;

@@ -12,8 +12,10 @@ use crate::query::value::ValueRange;
 use crate::store;
 use crate::store::sqlite::lookup;
 use crate::store::sqlite::lookup::KeySet;
-use crate::store::sqlite::plan::MAX_GATHERED_EVENTS;
 use crate::store::sqlite::sql::Sql;
+
+/// So many events are collected and sorted, rather than looked for in the order of time.
+pub(super) const MAX_GATHERED_EVENTS: usize = 20_000;
 
 /// What it takes to try a condition on a row.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

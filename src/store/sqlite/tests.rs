@@ -30,7 +30,7 @@ use crate::store::conformance::format_value;
 use crate::store::conformance::full_event;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::rows;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::InspectedEvent;
@@ -148,7 +148,7 @@ fn a_connection_has_its_settings() {
         ("journal_mode", "Text(\"wal\")"),
         ("auto_vacuum", "Integer(2)"),
         ("application_id", "Integer(1633907830)"),
-        ("user_version", "Integer(2)"),
+        ("user_version", "Integer(1)"),
     ] {
         assert_eq!(text(&writer, pragma), both, "{pragma} of a writer");
         assert_eq!(text(&reader, pragma), both, "{pragma} of a reader");
@@ -424,7 +424,7 @@ fn a_newer_log_is_left_alone() {
     connect_by_hand(&folder).execute_batch("PRAGMA user_version = 9").unwrap();
     let path = folder.path().join("log.db");
     let what = format!(
-        "the log {} was made by a newer activity (schema 9, this one knows 2)",
+        "the log {} was made by a newer activity (schema 9, this one knows 1)",
         path.display()
     );
     assert_eq!(open_to_read_failure(&path), (Exit::Config, what.clone()));

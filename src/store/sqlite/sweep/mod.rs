@@ -29,7 +29,8 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
 use crate::store::Stamp;
-use crate::store::sqlite::Sqlite;
+use crate::store::SweepState;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::sweep::gaps::GapRow;
@@ -39,7 +40,6 @@ use crate::store::sqlite::wal;
 use crate::store::sweep::IdSet;
 use crate::store::sweep::PendingSweep;
 use crate::store::sweep::ShouldContinue;
-use crate::store::sweep::SweepState;
 
 /// The least pause after a batch: more than the longest sleep of one who waits for the lock.
 const MIN_PAUSE: Duration = Duration::from_millis(12);

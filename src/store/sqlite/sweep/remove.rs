@@ -7,7 +7,7 @@ use anyhow::Result;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::sweep::GapRow;

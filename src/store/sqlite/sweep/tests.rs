@@ -10,7 +10,7 @@ use crate::store::Create;
 use crate::store::conformance::STAMP;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::IdSet;
 use crate::time::Timestamp;

@@ -8,7 +8,7 @@ use anyhow::Result;
 use rusqlite::Connection;
 use rusqlite::Row;
 
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::sweep::ROWS_PER_BATCH;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sql_limit;

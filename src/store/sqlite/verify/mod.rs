@@ -17,7 +17,7 @@ use rusqlite::Rows;
 
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::migrate;
@@ -331,5 +331,18 @@ mod tests {
         let view = SchemaMismatch::Unexpected { kind: "view".to_owned(), name: "v".to_owned() };
         assert_eq!(of("CREATE VIEW v AS SELECT 1"), Some(view));
         assert_eq!(of("DROP TRIGGER event_update"), Some(SchemaMismatch::Missing(1)));
+    }
+
+    #[test]
+    fn a_statement_behind_that_of_an_object_is_not_run() {
+        let log = Connection::open_in_memory().unwrap();
+        log.execute_batch(
+            "CREATE VIEW v AS SELECT 1; PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = sql || '; CREATE TABLE planted (x)';",
+        )
+        .unwrap();
+        if let Ok(likeness) = copy_schema(&log) {
+            likeness.execute_batch("SELECT x FROM planted").unwrap_err();
+        }
     }
 }
