@@ -185,31 +185,20 @@ pub(crate) fn agent_commitment(salt: &RowSalt, text: &str) -> Sha256Digest {
     HashInput::with_domain("activity-agent-v1").raw(salt).text(1, Some(text)).sha256()
 }
 
-/// What an event says in its own words.
-pub(crate) struct Body<'a> {
-    pub title: Option<&'a str>,
+/// The values that stand in an event's row as they are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct StoredValues<'a> {
+    pub status_code: Option<u16>,
+    pub method: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
+    pub ip: Option<&'a str>,
+    pub session_id: Option<&'a str>,
     pub description: Option<&'a str>,
     pub diff: Option<&'a str>,
     pub payload: Option<&'a str>,
-    pub ip: Option<&'a str>,
-    pub session_id: Option<&'a str>,
 }
 
-impl Body<'_> {
-    pub(crate) fn digest(&self, salt: &BodySalt) -> Sha256Digest {
-        HashInput::with_domain("activity-body-v1")
-            .raw(salt)
-            .text(1, self.title)
-            .text(2, self.description)
-            .text(3, self.diff)
-            .text(4, self.payload)
-            .text(5, self.ip)
-            .text(6, self.session_id)
-            .sha256()
-    }
-}
-
-/// All that an event is, what is personal by commitment.
+/// The content of an event as it is hashed: personal values enter by commitment.
 pub(crate) struct EventContent<'a> {
     pub event_id: &'a str,
     pub occurred_at: Timestamp,
@@ -220,16 +209,16 @@ pub(crate) struct EventContent<'a> {
     pub severity: Severity,
     pub module: Option<&'a str>,
     pub action: &'a str,
+    pub title: Option<&'a str>,
     pub actor: Option<Sha256Digest>,
     pub impersonator: Option<Sha256Digest>,
     pub target_type: Option<&'a str>,
     pub target: Option<Sha256Digest>,
     pub agent: Option<Sha256Digest>,
-    pub method: Option<&'a str>,
-    pub endpoint: Option<&'a str>,
-    pub status_code: Option<u16>,
-    pub body: Sha256Digest,
+    pub values: StoredValues<'a>,
     pub own: bool,
+    /// The salt of the commitment to title, description, diff, payload, address and session.
+    pub salt: BodySalt,
 }
 
 impl EventContent<'_> {
@@ -252,11 +241,24 @@ impl EventContent<'_> {
             .text(13, self.target_type)
             .digest(14, self.target.as_ref())
             .digest(15, self.agent.as_ref())
-            .text(16, self.method)
-            .text(17, self.endpoint)
-            .integer(18, self.status_code.map(i64::from))
-            .digest(19, Some(&self.body))
+            .text(16, self.values.method)
+            .text(17, self.values.endpoint)
+            .integer(18, self.values.status_code.map(i64::from))
+            .digest(19, Some(&self.body_commitment()))
             .integer(20, Some(i64::from(self.own)))
+            .sha256()
+    }
+
+    /// Commits to the event's free text.
+    fn body_commitment(&self) -> Sha256Digest {
+        HashInput::with_domain("activity-body-v1")
+            .raw(&self.salt)
+            .text(1, self.title)
+            .text(2, self.values.description)
+            .text(3, self.values.diff)
+            .text(4, self.values.payload)
+            .text(5, self.values.ip)
+            .text(6, self.values.session_id)
             .sha256()
     }
 }
@@ -405,14 +407,6 @@ mod tests {
         let impersonator = party_commitment(&row, Some("3"), Some("Jerome Cruz"));
         let target = target_commitment(&row, Some("42"), Some("Zoë"));
         let agent = agent_commitment(&row, "curl/8.5");
-        let body = Body {
-            title: Some("User edited"),
-            description: Some("By hand"),
-            diff: Some(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#),
-            payload: Some(r#"{"n":1.10}"#),
-            ip: Some("2001:db8::1"),
-            session_id: Some("s-1"),
-        };
         let full = EventContent {
             event_id: "01890a5d-ac96-774b-bcce-b302099a8057",
             occurred_at: time("2026-11-20T04:00:00.123456789Z"),
@@ -428,19 +422,19 @@ mod tests {
             target_type: Some("user"),
             target: Some(target),
             agent: Some(agent),
-            method: Some("POST"),
-            endpoint: Some("/users/42"),
-            status_code: Some(200),
-            body: body.digest(&salt),
+            title: Some("User edited"),
+            values: StoredValues {
+                status_code: Some(200),
+                method: Some("POST"),
+                endpoint: Some("/users/42"),
+                ip: Some("2001:db8::1"),
+                session_id: Some("s-1"),
+                description: Some("By hand"),
+                diff: Some(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#),
+                payload: Some(r#"{"n":1.10}"#),
+            },
             own: false,
-        };
-        let none = Body {
-            title: None,
-            description: None,
-            diff: None,
-            payload: None,
-            ip: None,
-            session_id: None,
+            salt,
         };
         let small = EventContent {
             event_id: "evt-2",
@@ -456,10 +450,8 @@ mod tests {
             target_type: None,
             target: None,
             agent: None,
-            method: None,
-            endpoint: None,
-            status_code: None,
-            body: none.digest(&salt),
+            title: None,
+            values: StoredValues::default(),
             own: true,
             ..full
         };
@@ -471,10 +463,10 @@ mod tests {
             ("impersonator", Hash(impersonator)),
             ("target", Hash(target)),
             ("agent", Hash(agent)),
-            ("body(1)", Hash(full.body)),
+            ("body(1)", Hash(full.body_commitment())),
             ("c(1)", Hash(full.digest())),
             ("hash(1)", first),
-            ("body(2)", Hash(small.body)),
+            ("body(2)", Hash(small.body_commitment())),
             ("c(2)", Hash(small.digest())),
             ("hash(2)", second),
         ] {

@@ -14,16 +14,13 @@ use rusqlite::CachedStatement;
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::OptionalExtension;
-use rusqlite::ToSql;
 use rusqlite::params;
 
 use crate::chain;
-use crate::chain::Body;
 use crate::chain::EventContent;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
-use crate::event::json::JsonObject;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store;
@@ -32,10 +29,12 @@ use crate::store::FileProgress;
 use crate::store::Stamp;
 use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::dimensions::DimensionKeys;
+use crate::store::sqlite::dimensions::DimensionRows;
 use crate::store::sqlite::dimensions::Interner;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::InsertedRow;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::open;
 use crate::store::sqlite::open::OpenError;
@@ -51,28 +50,6 @@ const LONG_TRANSACTION: u64 = 1_000;
 
 /// The pause after a long transaction: more than the longest sleep of one who waits.
 const WRITER_PAUSE: Duration = Duration::from_millis(12);
-
-macro_rules! insert_sql {
-    ($id:literal, $value:literal) => {
-        concat!(
-            "INSERT OR ROLLBACK INTO event (event_id, occurred_at, recorded_at, recorder, tenant, \
-             source, severity, action, actor, impersonator, target, title, agent, status, method, \
-             endpoint, ip, session_id, description, diff, payload, own, salt, hash",
-            $id,
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-             ?18, ?19, ?20, ?21, ?22, ?23, ?24",
-            $value,
-            ")"
-        )
-    };
-}
-
-/// The first event of a transaction says its id, for what was newest may have been cut off.
-const INSERT_WITH_ID: &str = insert_sql!(", id", ", ?25");
-
-/// The others let SQLite count. An id that it does not choose could be none, so it would keep each
-/// page as it was, to undo that one insert: a quarter of the time.
-const INSERT_EVENT: &str = insert_sql!("", "");
 
 /// What a connection that writes remembers between its transactions.
 #[derive(Default)]
@@ -245,7 +222,7 @@ impl SqliteBatch<'_> {
         stamp: &Stamp<'_>,
     ) -> rusqlite::Result<AppendOutcome> {
         let given = event.event_id.as_deref().filter(|id| !id.is_empty());
-        let remembered = self.writer.interner.cached_keys(event, stamp.recorded_by);
+        let remembered = self.writer.interner.cached_rows(event, stamp.recorded_by);
         if (self.last_was_repeat || remembered.is_none())
             && let Some(known) = self.resolve_duplicate(event, given)?
         {
@@ -272,7 +249,7 @@ impl SqliteBatch<'_> {
         event: &NewEvent,
         event_id: Option<&str>,
     ) -> rusqlite::Result<Option<AppendOutcome>> {
-        const SQL: &str = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        const SQL: &str = concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1");
         let Some(event_id) = event_id else {
             return Ok(None);
         };
@@ -312,92 +289,88 @@ impl SqliteBatch<'_> {
         uuid.hyphenated().to_string()
     }
 
+    /// Inserts an event under the next id, with the hash that links it to the one before.
     fn insert(
         &mut self,
         event: &NewEvent,
         event_id: &str,
         stamp: &Stamp<'_>,
-        rows: &DimensionKeys,
+        rows: &DimensionRows,
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
         let id = EventId(self.head_id.0.checked_add(1).ok_or_else(used_up)?);
-        let occurred_at = event.occurred_at.unwrap_or(stamp.recorded_at);
-        let (source, severity) = (event.source_or_default(), event.severity_or_default());
-        let salt = self.writer.interner.random.bytes();
-        let body = Body {
-            title: event.title.as_deref(),
-            description: event.description.as_deref(),
-            diff: event.diff.as_ref().map(JsonObject::as_str),
-            payload: event.payload.as_ref().map(JsonObject::as_str),
-            ip: event.ip.as_deref(),
-            session_id: event.session_id.as_deref(),
-        };
-        let content = EventContent {
-            event_id,
-            occurred_at,
-            recorded_at: stamp.recorded_at,
-            recorded_by: stamp.recorded_by,
-            tenant: event.tenant.as_deref(),
-            source,
-            severity,
-            module: event.module.as_deref(),
-            action: &event.action,
-            actor: rows.actor.map(|row| row.digest),
-            impersonator: rows.impersonator.map(|row| row.digest),
-            target_type: event.target_type.as_deref(),
-            target: rows.target.map(|row| row.digest),
-            agent: rows.agent.map(|row| row.digest),
-            method: event.method.as_deref(),
-            endpoint: event.endpoint.as_deref(),
-            status_code: event.status_code,
-            body: body.digest(&salt),
-            own: event.own,
-        };
+        let content = self.content(event, event_id, stamp, rows);
         let hash = chain::link_hash(&self.head_hash, id, &content.digest());
-        let key = StoredEventId::from_event_id(event_id);
-        let row: [&dyn ToSql; 25] = [
-            &key,
-            &occurred_at.as_nanos(),
-            &stamp.recorded_at.as_nanos(),
-            &rows.recorder,
-            &rows.tenant,
-            &store::source_number(source),
-            &store::severity_number(severity),
-            &rows.action,
-            &rows.actor.map(|row| row.key),
-            &rows.impersonator.map(|row| row.key),
-            &rows.target.map(|row| row.key),
-            &rows.title,
-            &rows.agent.map(|row| row.key),
-            &event.status_code,
-            &event.method,
-            &event.endpoint,
-            &body.ip,
-            &body.session_id,
-            &body.description,
-            &body.diff,
-            &body.payload,
-            &event.own,
-            &salt,
-            &hash.0,
-            &id.0,
-        ];
-        let changed = if self.stored == 0 {
-            self.connection.prepare_cached(INSERT_WITH_ID)?.execute(&row[..])?
-        } else {
-            let next = match &mut self.insert_statement {
-                Some(next) => next,
-                None => self.insert_statement.insert(self.connection.prepare_cached(INSERT_EVENT)?),
-            };
-            next.execute(&row[..24])?
+        let row = InsertedRow {
+            id: &id.0,
+            event_id: &StoredEventId::from_event_id(event_id),
+            occurred_at: &content.occurred_at.as_nanos(),
+            recorded_at: &content.recorded_at.as_nanos(),
+            source: &store::source_number(content.source),
+            severity: &store::severity_number(content.severity),
+            own: &content.own,
+            hash: &hash.0,
+            keys: &rows.keys(),
+            values: &content.values,
+            salt: &content.salt,
         };
-        if changed == 0 || self.connection.last_insert_rowid() != id.0 {
+        if self.insert_row(&row)? == 0 || self.connection.last_insert_rowid() != id.0 {
             return Err(error::ignored_write("an event"));
         }
         (self.head_id, self.head_hash) = (id, hash);
         self.stored += 1;
         self.last_event_id = Some(event_id.to_owned());
         Ok(id)
+    }
+
+    /// The content that is hashed, with defaults for what the emitter did not give.
+    fn content<'e>(
+        &mut self,
+        event: &'e NewEvent,
+        event_id: &'e str,
+        stamp: &Stamp<'e>,
+        rows: &DimensionRows,
+    ) -> EventContent<'e> {
+        EventContent {
+            event_id,
+            occurred_at: event.occurred_at.unwrap_or(stamp.recorded_at),
+            recorded_at: stamp.recorded_at,
+            recorded_by: stamp.recorded_by,
+            tenant: event.tenant.as_deref(),
+            source: event.source_or_default(),
+            severity: event.severity_or_default(),
+            module: event.module.as_deref(),
+            action: &event.action,
+            title: event.title.as_deref(),
+            actor: rows.actor.map(|row| row.digest),
+            impersonator: rows.impersonator.map(|row| row.digest),
+            target_type: event.target_type.as_deref(),
+            target: rows.target.map(|row| row.digest),
+            agent: rows.agent.map(|row| row.digest),
+            values: layout::stored_values(event),
+            own: event.own,
+            salt: self.writer.interner.random.bytes(),
+        }
+    }
+
+    /// Returns the number of rows that were inserted: SQLite can ignore an insert without an error.
+    ///
+    /// The first event of a transaction names its id, because the newest events may have been cut
+    /// off. For the others SQLite counts: it keeps a copy of each page that it touches, to undo that
+    /// one insert, where it does not choose the id itself. This costs a quarter of the time.
+    fn insert_row(&mut self, row: &InsertedRow<'_>) -> rusqlite::Result<usize> {
+        if self.stored == 0 {
+            let mut insert = self.connection.prepare_cached(layout::INSERT_WITH_ID)?;
+            return insert.execute(&row.with_id()[..]);
+        }
+        let insert = match &mut self.insert_statement {
+            Some(insert) => insert,
+            None => {
+                let insert = self.connection.prepare_cached(layout::INSERT_NEXT)?;
+                self.insert_statement.insert(insert)
+            }
+        };
+        insert.execute(&row.without_id()[..])
     }
 
     fn set_head(&self) -> rusqlite::Result<()> {

@@ -18,22 +18,12 @@ use crate::store::digest::EventRange;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
-use crate::store::sqlite::rows;
+use crate::store::sqlite::layout;
 use crate::time::Timestamp;
 
 /// How many events are read at a time.
 const ROWS_PER_PAGE: i64 = 2_000;
 const DAY_NANOS: i64 = 86_400_000_000_000;
-
-/// [`rows::columns`] without those that are not kept once for many events.
-macro_rules! outline_columns {
-    () => {
-        "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
-         event.tenant, event.source, event.severity, event.action, event.actor, \
-         event.impersonator, event.target, NULL, NULL, event.status, NULL, NULL, NULL, NULL, NULL, \
-         NULL, NULL, event.own, event.hash"
-    };
-}
 
 /// One page of an extent, the newest first, behind a place.
 macro_rules! newest_first_sql {
@@ -81,8 +71,8 @@ impl Sqlite {
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            DetailLevel::Outline => newest_first_sql!(outline_columns!()),
-            DetailLevel::Full => newest_first_sql!(rows::columns!()),
+            DetailLevel::Outline => newest_first_sql!(layout::outline_columns!()),
+            DetailLevel::Full => newest_first_sql!(layout::columns!()),
         };
         let EventRange { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
@@ -105,8 +95,8 @@ impl Sqlite {
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            DetailLevel::Outline => recorded_order_sql!(outline_columns!()),
-            DetailLevel::Full => recorded_order_sql!(rows::columns!()),
+            DetailLevel::Outline => recorded_order_sql!(layout::outline_columns!()),
+            DetailLevel::Full => recorded_order_sql!(layout::columns!()),
         };
         let EventRange { mut after, through, since, until } = *extent;
         loop {
@@ -234,7 +224,7 @@ impl Sqlite {
         let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
         let sql = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM event WHERE id IN (SELECT value FROM json_each(?1))"
         );
         self.select_events(sql, [format!("[{}]", ids.join(","))])
@@ -243,7 +233,7 @@ impl Sqlite {
     pub(in crate::store) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
         let sql = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM action CROSS JOIN event ON event.action = action.key AND event.own = 1 \
              WHERE action.slug = ?1 ORDER BY event.id"
         );
@@ -268,7 +258,7 @@ impl Sqlite {
     pub(in crate::store) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
         let sql = concat!(
             "SELECT ",
-            outline_columns!(),
+            layout::outline_columns!(),
             " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
              ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );

@@ -17,6 +17,7 @@ mod digest;
 mod dimensions;
 mod error;
 mod functions;
+mod layout;
 mod lock;
 mod lookup;
 mod migrate;
@@ -96,7 +97,7 @@ impl Sqlite {
         Ok(result)
     }
 
-    /// The events that a statement selects; its first columns are `rows::columns!()`.
+    /// The events that a statement selects; its first columns are `layout::columns!()`.
     fn select_events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
         self.read_in_snapshot(|connection| {
             rows::select_events(connection, &self.dimension_cache, sql, params)
@@ -114,7 +115,7 @@ impl Sqlite {
     }
 
     pub(super) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        let sql = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        let sql = concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1");
         Ok(self.select_events(sql, [id.0])?.pop())
     }
 

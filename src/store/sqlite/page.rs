@@ -16,6 +16,7 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::layout;
 use crate::store::sqlite::plan::AccessPath;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
@@ -27,7 +28,7 @@ use crate::store::sqlite::sql::Sql;
 /// So many events are read at once where all are streamed.
 const STREAM_CHUNK: usize = 4_096;
 
-const SELECT_EVENT: &str = concat!("SELECT ", rows::columns!());
+const SELECT_EVENT: &str = concat!("SELECT ", layout::columns!());
 const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
 
 /// The plan of the query that was asked last.
@@ -249,7 +250,7 @@ impl Sqlite {
     fn select_by_ids(&self, connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Event>> {
         const SQL: &str = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM json_each(?1) AS k CROSS JOIN event ON event.id = k.value"
         );
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();

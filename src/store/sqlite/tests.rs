@@ -31,7 +31,7 @@ use crate::store::conformance::full_event;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
 use crate::store::sqlite::Sqlite;
-use crate::store::sqlite::rows;
+use crate::store::sqlite::layout;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::InspectedEvent;
 use crate::time::Timestamp;
@@ -614,7 +614,7 @@ fn a_page_asks_each_dimension_once() {
     reader.connection.trace_v2(statements, Some(count_reads)).unwrap();
     let page = concat!(
         "SELECT ",
-        rows::columns!(),
+        layout::columns!(),
         " FROM event ORDER BY occurred_at DESC, id DESC LIMIT ?1"
     );
     assert_eq!(reader.select_events(page, params![50]).unwrap().len(), 50);

@@ -20,10 +20,12 @@ use crate::event::Hash;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::verify::events::CheckedDimensions;
-use crate::store::sqlite::verify::events::DimensionStatements;
+use crate::store::sqlite::verify::events::RowStatements;
 use crate::store::sqlite::verify::events::inspect_event;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::HashLookup;
@@ -182,10 +184,11 @@ impl SqliteSnapshot<'_> {
         visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
         // The table itself, and no index that could leave a row out.
-        const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
-            source, severity, action, actor, impersonator, target, title, agent, status, method, \
-            endpoint, ip, session_id, description, diff, payload, own, salt, hash \
-            FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
+        const EVENTS: &str = concat!(
+            "SELECT ",
+            layout::verify_columns!(),
+            " FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id"
+        );
         self.read(|connection| {
             let mut runs = sweep
                 .map(|_| {
@@ -200,12 +203,12 @@ impl SqliteSnapshot<'_> {
                 runs.as_mut().map(next_gap).transpose().map(Option::flatten)
             };
             let mut waiting = next_run()?;
-            let mut lookup = DimensionStatements::new(connection)?;
+            let mut lookup = RowStatements::new(connection)?;
             let mut dimensions = self.dimensions.borrow_mut();
             let mut events = connection.prepare(EVENTS)?;
             let mut events = events.query([from.0])?;
             while let Some(row) = events.next()? {
-                let id = row.get(0)?;
+                let id = row.get(Column::id.position())?;
                 while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
                     if visit(ChainEntry::Gap(run)).is_break() {
                         return Ok(());
