@@ -10,11 +10,12 @@ use rusqlite::OptionalExtension;
 use crate::store::sqlite::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::sweep::GapRow;
 use crate::store::sqlite::sweep::effective_gaps;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sweep_numbers;
-use crate::store::sqlite::sweep::unused::DimensionKind;
 use crate::store::sqlite::sweep::unused::ReferencedRows;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
@@ -93,20 +94,8 @@ struct RemovedBatch {
     cursor: RemovalCursor,
     removed: u64,
     /// The rows that the removed events referred to.
-    references: Vec<(DimensionKind, i64)>,
+    references: Vec<(Dimension, i64)>,
 }
-
-/// What the columns of a removed event refer to, in the order of `RETURNING`.
-const REFERENCED_DIMENSIONS: [DimensionKind; 8] = [
-    DimensionKind::Recorder,
-    DimensionKind::Tenant,
-    DimensionKind::Action,
-    DimensionKind::Actor,
-    DimensionKind::Actor,
-    DimensionKind::Target,
-    DimensionKind::Title,
-    DimensionKind::Agent,
-];
 
 fn delete_batch(
     connection: &Connection,
@@ -114,8 +103,8 @@ fn delete_batch(
     mut place: RemovalCursor,
 ) -> rusqlite::Result<RemovedBatch> {
     const NEXT: &str = "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
-    const DELETE: &str = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 \
-        RETURNING recorder, tenant, action, actor, impersonator, target, title, agent";
+    const DELETE: &str =
+        concat!("DELETE FROM event WHERE id BETWEEN ?1 AND ?2 RETURNING ", layout::key_columns!());
     let began = Instant::now();
     let mut step = RemovedBatch { cursor: place, removed: 0, references: Vec::new() };
     let mut next = connection.prepare_cached(NEXT)?;
@@ -131,9 +120,9 @@ fn delete_batch(
         let mut rows = delete.query([first, last])?;
         while let Some(row) = rows.next()? {
             step.removed += 1;
-            for (column, kind) in REFERENCED_DIMENSIONS.into_iter().enumerate() {
+            for (column, dimension) in layout::KEY_DIMENSIONS.iter().enumerate() {
                 if let Some(key) = row.get(column)? {
-                    step.references.push((kind, key));
+                    step.references.push((*dimension, key));
                 }
             }
         }

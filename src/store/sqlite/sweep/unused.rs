@@ -9,6 +9,9 @@ use rusqlite::Connection;
 use rusqlite::Row;
 
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::layout::Dimension;
+use crate::store::sqlite::layout::UsageCheck;
+use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::sweep::ROWS_PER_BATCH;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sql_limit;
@@ -20,118 +23,65 @@ const EVENTS_PER_READ: usize = 4_000;
 /// So many that came meanwhile may be looked at in a transaction that writes.
 const MAX_NEW_EVENTS: usize = 500;
 
-/// A dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DimensionKind {
-    Tenant,
-    Action,
-    Actor,
-    Target,
-    Title,
-    Recorder,
-    Agent,
-}
-
 /// The rows that removed events referred to.
 #[derive(Default)]
-pub(super) struct ReferencedRows([IdSet; 7]);
+pub(super) struct ReferencedRows([IdSet; Dimension::COUNT]);
 
 impl ReferencedRows {
-    pub(super) fn insert(&mut self, kind: DimensionKind, key: i64) {
-        self.0[kind as usize].insert(key);
+    pub(super) fn insert(&mut self, dimension: Dimension, key: i64) {
+        self.0[dimension as usize].insert(key);
     }
 
-    fn take(&mut self, kind: DimensionKind) -> IdSet {
-        std::mem::take(&mut self.0[kind as usize])
+    fn take(&mut self, dimension: Dimension) -> IdSet {
+        std::mem::take(&mut self.0[dimension as usize])
     }
 }
-
-/// Statements on a dimension that an index leads to from an event.
-struct IndexedDimension {
-    kind: DimensionKind,
-    select_keys: &'static str,
-    select_unused: &'static str,
-    delete_unused: &'static str,
-}
-
-macro_rules! select_keys_sql {
-    ($table:literal) => {
-        concat!("SELECT key FROM ", $table, " WHERE key > ?1 ORDER BY key LIMIT ?2")
-    };
-}
-
-macro_rules! indexed_dimension {
-    ($kind:expr, $table:literal, $refers:literal) => {
-        IndexedDimension {
-            kind: $kind,
-            select_keys: select_keys_sql!($table),
-            select_unused: concat!(
-                "SELECT d.key FROM json_each(?1) AS k CROSS JOIN ",
-                $table,
-                " AS d ON d.key = k.value WHERE NOT EXISTS (SELECT 1 FROM event WHERE ",
-                $refers,
-                ")"
-            ),
-            // A refusal by the trigger would end the transaction, so it is asked before.
-            delete_unused: concat!(
-                "DELETE FROM ",
-                $table,
-                " AS d WHERE d.key = ?1 AND NOT EXISTS (SELECT 1 FROM event WHERE ",
-                $refers,
-                ")"
-            ),
-        }
-    };
-}
-
-static INDEXED_DIMENSIONS: [IndexedDimension; 5] = [
-    indexed_dimension!(DimensionKind::Tenant, "tenant", "event.tenant = d.key"),
-    indexed_dimension!(DimensionKind::Action, "action", "event.action = d.key"),
-    indexed_dimension!(
-        DimensionKind::Actor,
-        "actor",
-        "event.actor = d.key OR event.impersonator = d.key"
-    ),
-    indexed_dimension!(DimensionKind::Target, "target", "event.target = d.key"),
-    indexed_dimension!(DimensionKind::Title, "title", "event.title = d.key"),
-];
 
 impl Sqlite {
-    /// Removes what nothing refers to; tells whether that is all.
+    /// Removes the rows to which no event refers. Returns whether it came to the end.
     pub(super) fn remove_unused(
         &mut self,
         sweeping: &mut SweepLock,
-        suspects: CleanupScope,
-        mut referred: ReferencedRows,
+        scope: CleanupScope,
+        mut referenced: ReferencedRows,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
-        for dimension in &INDEXED_DIMENSIONS {
-            let mut suspected = match suspects {
-                CleanupScope::RemovedEvents => referred.take(dimension.kind),
-                CleanupScope::AllRows => self.dimension_keys(dimension.select_keys)?,
-            };
-            if dimension.kind == DimensionKind::Tenant {
-                // No tenant is no row to remove.
-                suspected.remove(0);
-            }
-            let keys: Vec<i64> = suspected.iter().collect();
-            for keys in keys.chunks(ROWS_PER_BATCH) {
-                if !go_on() {
-                    return Ok(false);
+        for dimension in Dimension::ALL {
+            if let UsageCheck::Index { select_unused, delete_unused } = dimension.statements().usage
+            {
+                let candidates = self.candidate_keys(scope, &mut referenced, *dimension)?;
+                let keys: Vec<i64> = candidates.iter().collect();
+                for keys in keys.chunks(ROWS_PER_BATCH) {
+                    if !go_on() {
+                        return Ok(false);
+                    }
+                    self.remove_indexed(sweeping, select_unused, delete_unused, keys)?;
                 }
-                self.remove_indexed(sweeping, dimension, keys)?;
             }
         }
-        let (agents, recorders) = match suspects {
-            CleanupScope::RemovedEvents => {
-                (referred.take(DimensionKind::Agent), referred.take(DimensionKind::Recorder))
-            }
-            CleanupScope::AllRows => (
-                self.dimension_keys(select_keys_sql!("agent"))?,
-                self.dimension_keys(select_keys_sql!("recorder"))?,
-            ),
+        let candidates = CandidateKeys {
+            agents: self.candidate_keys(scope, &mut referenced, Dimension::Agent)?,
+            recorders: self.candidate_keys(scope, &mut referenced, Dimension::Recorder)?,
         };
-        self.remove_unindexed(sweeping, CandidateKeys { agents, recorders }, go_on)
+        self.remove_unindexed(sweeping, candidates, go_on)
+    }
+
+    /// The keys of the rows that may be unused.
+    fn candidate_keys(
+        &self,
+        scope: CleanupScope,
+        referenced: &mut ReferencedRows,
+        dimension: Dimension,
+    ) -> Result<IdSet> {
+        let mut keys = match scope {
+            CleanupScope::RemovedEvents => referenced.take(dimension),
+            CleanupScope::AllRows => self.dimension_keys(dimension.statements().select_keys)?,
+        };
+        if dimension == Dimension::Tenant {
+            // The row that stands for no tenant stays.
+            keys.remove(0);
+        }
+        Ok(keys)
     }
 
     /// The keys of a whole dimension.
@@ -156,20 +106,20 @@ impl Sqlite {
     fn remove_indexed(
         &mut self,
         sweeping: &mut SweepLock,
-        dimension: &IndexedDimension,
+        select_unused: &'static str,
+        delete_unused: &'static str,
         keys: &[i64],
     ) -> Result<()> {
-        let list: Vec<String> = keys.iter().map(i64::to_string).collect();
-        let list = format!("[{}]", list.join(","));
+        let keys: KeySet = keys.iter().copied().collect();
         let unused: Vec<i64> = self.read_in_snapshot(|connection| {
-            let mut statement = connection.prepare_cached(dimension.select_unused)?;
-            statement.query_map([&list], |row| row.get(0))?.collect()
+            let mut statement = connection.prepare_cached(select_unused)?;
+            statement.query_map([keys.to_json()], |row| row.get(0))?.collect()
         })?;
         if unused.is_empty() {
             return Ok(());
         }
         self.run_batch(sweeping, |connection| {
-            let mut delete = connection.prepare_cached(dimension.delete_unused)?;
+            let mut delete = connection.prepare_cached(delete_unused)?;
             unused.iter().try_for_each(|key| delete.execute([key]).map(drop))
         })?;
         self.clear_caches();
@@ -292,14 +242,15 @@ fn delete_unreferenced(
     }
     let used_agents: Vec<i64> = newer.iter().filter_map(|reference| reference.agent).collect();
     let used_recorders: Vec<i64> = newer.iter().map(|reference| reference.recorder).collect();
-    for (kind, ids, used, delete) in [
-        ("agent", &unmet.agents, used_agents, "DELETE FROM agent WHERE key = ?1"),
-        ("recorder", &unmet.recorders, used_recorders, "DELETE FROM recorder WHERE key = ?1"),
+    for (dimension, ids, used) in [
+        (Dimension::Agent, &unmet.agents, used_agents),
+        (Dimension::Recorder, &unmet.recorders, used_recorders),
     ] {
+        let statements = dimension.statements();
         let mut note = connection.prepare_cached(NOTE)?;
-        let mut delete = connection.prepare_cached(delete)?;
+        let mut delete = connection.prepare_cached(statements.delete)?;
         for key in ids.iter().filter(|key| !used.contains(key)) {
-            note.execute((kind, key))?;
+            note.execute((statements.table, key))?;
             delete.execute([key])?;
         }
     }
