@@ -9,9 +9,6 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 
-use crate::event::Action;
-use crate::event::Party;
-use crate::event::Target;
 use crate::query::Query;
 use crate::store::ActionUsage;
 use crate::store::EventSummary;
@@ -19,8 +16,10 @@ use crate::store::Occurrences;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
 use crate::store::sqlite::Sqlite;
+use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
 use crate::text;
 use crate::time::Timestamp;
@@ -61,18 +60,18 @@ impl StatsByKey {
     fn resolve_ranked<T>(
         &self,
         connection: &Connection,
-        sql: &'static str,
-        make: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        dimension: Dimension,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<Occurrences<T>>> {
         let keys: KeySet = self.0.keys().copied().collect();
-        let mut statement = connection.prepare_cached(sql)?;
+        let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
         let mut rows = statement.query([keys.to_json()])?;
         let mut all = Vec::with_capacity(keys.len());
         while let Some(row) = rows.next()? {
-            let key: i64 = row.get(0)?;
+            let key: i64 = row.get("key")?;
             if let Some(KeyStats { count, first, last }) = self.0.get(&key).copied() {
                 let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
-                all.push((key, Occurrences { value: Arc::new(make(row)?), count, first, last }));
+                all.push((key, Occurrences { value: Arc::new(read(row)?), count, first, last }));
             }
         }
         // The key, which is the order of arrival, keeps the order the same from run to run.
@@ -183,36 +182,12 @@ fn summarize(
         told.first = Some(Timestamp::from_nanos(span.0));
         told.last = Some(Timestamp::from_nanos(span.1));
     }
-    const ACTORS: &str =
-        "SELECT key, id, label FROM actor WHERE key IN (SELECT value FROM json_each(?1))";
-    const TARGETS: &str =
-        "SELECT key, type, id, label FROM target WHERE key IN (SELECT value FROM json_each(?1))";
-    let party = |row: &Row<'_>| {
-        Ok(Party { id: get_optional_text(row, 1)?, label: get_optional_text(row, 2)? })
-    };
-    told.actions = actions.resolve_ranked(connection, SELECT_ACTIONS, read_action)?;
-    told.actors = actors.resolve_ranked(connection, ACTORS, party)?;
-    told.impersonators = impersonators.resolve_ranked(connection, ACTORS, party)?;
-    told.targets = targets.resolve_ranked(connection, TARGETS, |row| {
-        Ok(Target {
-            kind: get_optional_text(row, 1)?,
-            id: get_optional_text(row, 2)?,
-            label: get_optional_text(row, 3)?,
-        })
-    })?;
+    told.actions = actions.resolve_ranked(connection, Dimension::Action, rows::read_action)?;
+    told.actors = actors.resolve_ranked(connection, Dimension::Actor, rows::read_party)?;
+    told.impersonators =
+        impersonators.resolve_ranked(connection, Dimension::Actor, rows::read_party)?;
+    told.targets = targets.resolve_ranked(connection, Dimension::Target, rows::read_target)?;
     Ok(told)
-}
-
-const SELECT_ACTIONS: &str =
-    "SELECT key, slug, module FROM action WHERE key IN (SELECT value FROM json_each(?1))";
-
-fn read_action(row: &Row<'_>) -> rusqlite::Result<Action> {
-    Ok(Action { slug: row.get(1)?, module: get_optional_text(row, 2)? })
-}
-
-/// Absent text is empty in a dimension.
-fn get_optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
-    row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
 }
 
 fn vocabulary(
@@ -231,8 +206,8 @@ fn vocabulary(
             activity.record(counts.entry(key).or_insert_with(|| activity.empty_counts()), at);
         }
     }
-    let named = actions.resolve_ranked(connection, SELECT_ACTIONS, |row| {
-        Ok((row.get::<_, i64>(0)?, read_action(row)?))
+    let named = actions.resolve_ranked(connection, Dimension::Action, |row| {
+        Ok((row.get::<_, i64>("key")?, rows::read_action(row)?))
     })?;
     let mut vocables: Vec<ActionUsage> = Vec::new();
     for Occurrences { value: what, count, last, .. } in named {
@@ -361,8 +336,8 @@ fn find_similar_names(
         let (id, folded) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
         if let Some(nearness) = name_distance(&word, id, folded) {
             let what = Suggestion {
-                id: get_optional_text(row, 1)?,
-                label: get_optional_text(row, 3)?,
+                id: rows::optional_text(row, "id")?,
+                label: rows::optional_text(row, "label")?,
                 events: 0,
             };
             near.push((nearness, row.get(0)?, what));
