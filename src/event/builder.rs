@@ -54,7 +54,7 @@ impl<'a> InputValue<'a> {
     /// The reason: no JSON, or as [`InputValue::from_json`].
     pub(crate) fn parse_json(text: &'a str) -> Result<Self, String> {
         let raw: &RawValue =
-            serde_json::from_str(text).map_err(|why| json::describe_error(&why))?;
+            serde_json::from_str(text).map_err(|reason| json::describe_error(&reason))?;
         Self::from_json(raw.get())
     }
 
@@ -176,7 +176,7 @@ impl<'a> NewEventBuilder<'a> {
             }
             (FieldKind::Object, InputValue::Json(raw)) => {
                 let object = JsonObject::from_raw(raw, VALUE_DEPTH)
-                    .map_err(|why| format!("{}: {why}", field.name))?;
+                    .map_err(|reason| format!("{}: {reason}", field.name))?;
                 field.set_object(&mut self.event, object);
                 return Ok(());
             }
@@ -198,7 +198,7 @@ impl<'a> NewEventBuilder<'a> {
     }
 
     fn add_to_payload(&mut self, name: Cow<'a, str>, given: &InputValue<'a>) -> Result<(), String> {
-        let value = given.to_json().map_err(|why| format!("{}: {why}", quoted(&name)))?;
+        let value = given.to_json().map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
         self.payload_extras.push((name, value));
         Ok(())
     }

@@ -86,8 +86,9 @@ impl Field {
         text: String,
         time: impl FnOnce(&str) -> Result<Timestamp, String>,
     ) -> Result<(), String> {
-        let taken = self.normalize(text, time).map_err(|why| format!("{}: {why}", self.name))?;
-        (self.set)(event, taken);
+        let value =
+            self.normalize(text, time).map_err(|reason| format!("{}: {reason}", self.name))?;
+        (self.set)(event, value);
         Ok(())
     }
 
@@ -243,8 +244,8 @@ macro_rules! text_field {
             about: $about,
             get: |$event| $get.map(FieldValue::Text),
             given: |new| new.$name.as_deref().map(FieldValue::Text),
-            set: |new, taken| {
-                if let NormalizedValue::Text(text) = taken {
+            set: |new, value| {
+                if let NormalizedValue::Text(text) = value {
                     new.$name = Some(text);
                 }
             },
@@ -275,8 +276,8 @@ macro_rules! object_field {
             about: $about,
             get: |event| event.$name.as_ref().map(FieldValue::Json),
             given: |new| new.$name.as_ref().map(FieldValue::Json),
-            set: |new, taken| {
-                if let NormalizedValue::Object(object) = taken {
+            set: |new, value| {
+                if let NormalizedValue::Object(object) = value {
                     new.$name = Some(object);
                 }
             },
@@ -305,8 +306,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "when the action committed",
         get: |event| Some(FieldValue::Time(event.occurred_at)),
         given: |new| new.occurred_at.map(FieldValue::Time),
-        set: |new, taken| {
-            if let NormalizedValue::Time(at) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Time(at) = value {
                 new.occurred_at = Some(at);
             }
         },
@@ -321,8 +322,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "where it came from: operator, system, api or cron",
         get: |event| Some(FieldValue::Text(event.source.name())),
         given: |new| new.source.map(|source| FieldValue::Text(source.name())),
-        set: |new, taken| {
-            if let NormalizedValue::Source(source) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Source(source) = value {
                 new.source = Some(source);
             }
         },
@@ -334,8 +335,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "how grave it is: critical, high, medium, low or info; syslog's names are taken too",
         get: |event| Some(FieldValue::Text(event.severity.name())),
         given: |new| new.severity.map(|severity| FieldValue::Text(severity.name())),
-        set: |new, taken| {
-            if let NormalizedValue::Severity(severity) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Severity(severity) = value {
                 new.severity = Some(severity);
             }
         },
@@ -351,8 +352,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "what was done, like user.edit",
         get: |event| Some(FieldValue::Text(&event.action.slug)),
         given: |new| Some(FieldValue::Text(&new.action)),
-        set: |new, taken| {
-            if let NormalizedValue::Text(text) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Text(text) = value {
                 new.action = text;
             }
         },
@@ -412,8 +413,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "HTTP status, 100 to 599",
         get: |event| event.status_code.map(|status| FieldValue::Integer(i64::from(status))),
         given: |new| new.status_code.map(|status| FieldValue::Integer(i64::from(status))),
-        set: |new, taken| {
-            if let NormalizedValue::Status(status) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Status(status) = value {
                 new.status_code = Some(status);
             }
         },

@@ -32,7 +32,7 @@ impl JsonObject {
     /// # Errors
     /// The reason: no JSON, no object, nested too deep, half of a surrogate pair.
     pub(crate) fn parse(text: &str, depth: usize) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|why| describe_error(&why))?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| describe_error(&error))?;
         Self::from_raw(raw.get(), depth)
     }
 
@@ -147,7 +147,9 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
 pub(crate) fn parse_string(raw: &str) -> Result<Cow<'_, str>, String> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) if !inner.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| describe_error(&why)),
+        Some(_) => {
+            serde_json::from_str(raw).map(Cow::Owned).map_err(|error| describe_error(&error))
+        }
         None => Err(format!("must be text, not {}", describe_type(raw))),
     }
 }

@@ -1,8 +1,12 @@
-//! Appends events: finds repeats, fills in what was not given, links the chain, commits, syncs.
+//! Appends events: finds repeats, fills in defaults, links the chain, commits and syncs.
 //!
+//! ## Concurrency
 //! A transaction takes the write lock at its beginning, so ids ascend in commit order and have no
-//! holes. After an error that came with the commit nothing is tried again: the system has marked the
-//! pages as clean, and a second sync would confirm what was lost.
+//! holes.
+//!
+//! ## Durability
+//! A commit returns after the sync. After a failed commit nothing is tried again: the system has
+//! marked the pages as clean, so a second sync would confirm pages that were lost.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -45,24 +49,24 @@ use crate::store::sqlite::wal;
 use crate::text;
 use crate::time::Timestamp;
 
-/// A transaction of more events holds the lock long enough that others wait for it.
+/// The number of events above which a transaction makes other writers wait noticeably.
 const LONG_TRANSACTION: u64 = 1_000;
 
-/// The pause after a long transaction: more than the longest sleep of one who waits.
+/// The pause after a long transaction: longer than the longest sleep of a waiting writer.
 const WRITER_PAUSE: Duration = Duration::from_millis(12);
 
-/// What a connection that writes remembers between its transactions.
+/// The state that a writing connection keeps between its transactions.
 #[derive(Default)]
 pub(super) struct WriterState {
     interner: Interner,
-    /// The schema that was checked.
+    /// The version of the schema that was checked, by SQLite's own count of changes.
     schema_version: Option<i64>,
     data_version: Option<i64>,
-    /// A transaction was long: the next leaves a pause before it, and the end shortens the
-    /// write-ahead log.
+    /// Whether a transaction was long, so that closing truncates the write-ahead log.
     had_long_transaction: bool,
+    /// Whether the next transaction leaves other writers a pause before it.
     pause_before_next: bool,
-    /// A write ended so that only a new connection can know what is stored.
+    /// Whether a write ended in a way that only a new connection can tell what is stored.
     poisoned: bool,
 }
 
@@ -75,10 +79,10 @@ impl Sqlite {
         if std::mem::take(&mut self.writer.pause_before_next) {
             thread::sleep(WRITER_PAUSE);
         }
-        let (connection, rows, writer) =
+        let (connection, dimension_cache, writer) =
             (&self.connection, &self.dimension_cache, &mut self.writer);
-        begin_batch(path, connection, rows, writer)
-            .map_err(|why| why.into_failure(path, Operation::Write))
+        begin_batch(path, connection, dimension_cache, writer)
+            .map_err(|cause| cause.into_failure(path, Operation::Write))
     }
 }
 
@@ -90,7 +94,7 @@ fn earlier_write_failed(path: &Path) -> Failure {
 fn begin_batch<'a>(
     path: &'a Path,
     connection: &'a Connection,
-    rows: &'a RefCell<rows::DimensionCache>,
+    dimension_cache: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
 ) -> Result<SqliteBatch<'a>, OpenError> {
     wal::checkpoint_if_large(connection)?;
@@ -98,7 +102,7 @@ fn begin_batch<'a>(
     let mut batch = SqliteBatch {
         path,
         connection,
-        dimension_cache: rows,
+        dimension_cache,
         writer,
         find_statement: None,
         insert_statement: None,
@@ -115,7 +119,7 @@ fn begin_batch<'a>(
     Ok(batch)
 }
 
-/// A transaction that appends.
+/// An open transaction that appends events.
 pub(in crate::store) struct SqliteBatch<'a> {
     path: &'a Path,
     connection: &'a Connection,
@@ -126,7 +130,7 @@ pub(in crate::store) struct SqliteBatch<'a> {
     /// The newest event, in this batch or before it.
     head_id: EventId,
     head_hash: Hash,
-    /// The event before was there already.
+    /// Whether the last event was in the log already.
     last_was_repeat: bool,
     attempted: u64,
     stored: u64,
@@ -134,11 +138,11 @@ pub(in crate::store) struct SqliteBatch<'a> {
     state: BatchState,
 }
 
-/// How far a batch has come.
+/// The state of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BatchState {
     Open,
-    /// An error came. SQLite may have ended the transaction, so nothing more is written.
+    /// An error occurred. SQLite may have ended the transaction, so nothing more is written.
     Failed,
     Committed,
 }
@@ -151,12 +155,12 @@ impl SqliteBatch<'_> {
     ) -> Result<AppendOutcome> {
         self.attempted += 1;
         self.ensure_open()?;
-        self.try_append(event, stamp).map_err(|why| self.fail(&why))
+        self.try_append(event, stamp).map_err(|cause| self.fail(&cause))
     }
 
     pub(in crate::store) fn record_progress(&mut self, progress: &FileProgress) -> Result<()> {
         self.ensure_open()?;
-        progress::record(self.connection, progress).map_err(|why| self.fail(&why))
+        progress::record(self.connection, progress).map_err(|cause| self.fail(&cause))
     }
 
     pub(in crate::store) fn record_anchor(
@@ -165,23 +169,23 @@ impl SqliteBatch<'_> {
         at: Timestamp,
         place: &str,
     ) -> Result<()> {
-        // The head of a log to which nothing came is published again and again.
-        const NOTE: &str =
+        // The head of a log without new events is published again and again.
+        const INSERT: &str =
             "INSERT OR IGNORE INTO anchor (id, hash, at, place) VALUES (?1, ?2, ?3, ?4)";
         self.ensure_open()?;
         self.connection
-            .prepare_cached(NOTE)
-            .and_then(|mut note| note.execute(params![id.0, hash.0, at.as_nanos(), place]))
+            .prepare_cached(INSERT)
+            .and_then(|mut insert| insert.execute(params![id.0, hash.0, at.as_nanos(), place]))
             .map(drop)
-            .map_err(|why| self.fail(&why))
+            .map_err(|cause| self.fail(&cause))
     }
 
     pub(in crate::store) fn commit(mut self) -> Result<()> {
         self.ensure_open()?;
-        self.set_head().map_err(|why| self.fail(&why))?;
+        self.set_head().map_err(|cause| self.fail(&cause))?;
         let committed =
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        committed.map_err(|why| self.fail_unconfirmed(&why))?;
+        committed.map_err(|cause| self.fail_unconfirmed(&cause))?;
         self.state = BatchState::Committed;
         if self.stored > LONG_TRANSACTION {
             self.writer.had_long_transaction = true;
@@ -190,8 +194,8 @@ impl SqliteBatch<'_> {
         Ok(())
     }
 
-    /// Another version may have migrated the log, and a sweep may have taken rows that we know keys
-    /// of, since the last transaction.
+    /// Checks what others may have changed since the last transaction: another version of this program
+    /// may have migrated the log, and a sweep may have removed rows whose keys are cached.
     fn check_versions(&mut self) -> Result<(), OpenError> {
         let number = |pragma| -> rusqlite::Result<i64> {
             self.connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
@@ -205,7 +209,7 @@ impl SqliteBatch<'_> {
         if self.writer.interner.is_empty() {
             return Ok(());
         }
-        // The first transaction does not ask, so the second takes what it knew for forgotten.
+        // The first transaction returns above, so the second one clears the cache without need.
         let data = rows::data_version(self.connection)?;
         if self.writer.data_version.replace(data) != Some(data) {
             self.writer.interner.clear();
@@ -213,37 +217,37 @@ impl SqliteBatch<'_> {
         Ok(())
     }
 
-    /// A repeat is found by the refusal of its insert, for most events are new. It is looked for
-    /// first where the one before was a repeat, and where a row of a dimension would have to be made:
-    /// what is refused leaves none behind.
+    /// Appends an event unless it repeats one. Most events are new, so a repeat is found when its insert
+    /// is refused. It is looked for first in two cases: after a repeat, and where a dimension row would
+    /// be added, because a refused event must leave no row behind.
     fn try_append(
         &mut self,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> rusqlite::Result<AppendOutcome> {
-        let given = event.event_id.as_deref().filter(|id| !id.is_empty());
-        let remembered = self.writer.interner.cached_rows(event, stamp.recorded_by);
-        if (self.last_was_repeat || remembered.is_none())
-            && let Some(known) = self.resolve_duplicate(event, given)?
+        let given_id = event.event_id.as_deref().filter(|id| !id.is_empty());
+        let cached = self.writer.interner.cached_rows(event, stamp.recorded_by);
+        if (self.last_was_repeat || cached.is_none())
+            && let Some(outcome) = self.resolve_duplicate(event, given_id)?
         {
-            return Ok(known);
+            return Ok(outcome);
         }
         self.last_was_repeat = false;
-        let rows = match remembered {
+        let rows = match cached {
             Some(rows) => rows,
             None => self.writer.interner.intern(self.connection, event, stamp.recorded_by)?,
         };
-        let event_id = given.map_or_else(|| self.new_event_id(stamp), str::to_owned);
+        let event_id = given_id.map_or_else(|| self.new_event_id(stamp), str::to_owned);
         match self.insert(event, &event_id, stamp, &rows) {
             Ok(id) => Ok(AppendOutcome::Stored { id, event_id }),
-            Err(why) if why.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                self.resolve_duplicate(event, given)?.ok_or(why)
+            Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+                self.resolve_duplicate(event, given_id)?.ok_or(cause)
             }
-            Err(why) => Err(why),
+            Err(cause) => Err(cause),
         }
     }
 
-    /// What becomes of an event whose `event_id` is there.
+    /// Returns the outcome for an event whose `event_id` is in the log; `None` if it is not.
     fn resolve_duplicate(
         &mut self,
         event: &NewEvent,
@@ -257,15 +261,16 @@ impl SqliteBatch<'_> {
             return Ok(None);
         };
         self.last_was_repeat = true;
-        let there = rows::select_events(self.connection, self.dimension_cache, SQL, [id.0])?.pop();
-        let there = there.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-        Ok(Some(match store::conflicting_field(event, &there) {
+        let existing =
+            rows::select_events(self.connection, self.dimension_cache, SQL, [id.0])?.pop();
+        let existing = existing.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        Ok(Some(match store::conflicting_field(event, &existing) {
             Some(field) => AppendOutcome::Conflict { id, field },
-            None => AppendOutcome::Duplicate { id, event_id: there.event_id },
+            None => AppendOutcome::Duplicate { id, event_id: existing.event_id },
         }))
     }
 
-    /// The event with that `event_id`, in this batch too.
+    /// Returns the event with this `event_id`, in this batch or before it.
     fn find_by_event_id(
         &mut self,
         tenant: Option<&str>,
@@ -281,7 +286,7 @@ impl SqliteBatch<'_> {
         find.query_row(params![key, tenant.unwrap_or("")], |row| row.get(0).map(EventId)).optional()
     }
 
-    /// A UUID v7 of the time of recording: in order, and not to be guessed.
+    /// Makes a UUID v7 of the time of recording: ids are in order and cannot be guessed.
     fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
         let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
         let random = self.writer.interner.random.bytes();
@@ -385,13 +390,13 @@ impl SqliteBatch<'_> {
         }
     }
 
-    /// Makes a planned sweep count with the events of this batch.
+    /// Lets a planned sweep take effect when this batch commits.
     pub(super) fn activate_sweep(&mut self, number: i64) -> Result<()> {
         const COUNT: &str = "UPDATE head SET sweep = ?1 WHERE one = 1 AND sweep = ?1 - 1";
         self.ensure_open()?;
         let changed =
             self.connection.prepare_cached(COUNT).and_then(|mut count| count.execute([number]));
-        match changed.map_err(|why| self.fail(&why))? {
+        match changed.map_err(|cause| self.fail(&cause))? {
             1 => Ok(()),
             _ => Err(self.fail(&error::ignored_write("the number of a sweep"))),
         }
@@ -410,11 +415,11 @@ impl SqliteBatch<'_> {
         }
     }
 
-    /// What an error is for the user. Nothing of the batch is stored.
-    fn fail(&mut self, why: &rusqlite::Error) -> anyhow::Error {
+    /// Turns an error into the failure that the user sees. Nothing of the batch is stored.
+    fn fail(&mut self, cause: &rusqlite::Error) -> anyhow::Error {
         self.state = BatchState::Failed;
-        let mut failure = error::failure(self.path, Operation::Write, why);
-        if why.sqlite_error_code() == Some(ErrorCode::DiskFull) {
+        let mut failure = error::failure(self.path, Operation::Write, cause);
+        if cause.sqlite_error_code() == Some(ErrorCode::DiskFull) {
             let events = text::plural(self.attempted, "event");
             failure.message += " (0 of ";
             failure.message += &events;
@@ -423,15 +428,16 @@ impl SqliteBatch<'_> {
         failure.into()
     }
 
-    /// A commit that failed may be found in the write-ahead log after a crash, save where the disk
-    /// had no room for it.
-    fn fail_unconfirmed(&mut self, why: &rusqlite::Error) -> anyhow::Error {
-        if matches!(why.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy)) {
-            return self.fail(why);
+    /// Turns the error of a commit into a failure. Such a commit may turn up in the write-ahead log after
+    /// a crash, except if the disk had no room for it or the log was busy.
+    fn fail_unconfirmed(&mut self, cause: &rusqlite::Error) -> anyhow::Error {
+        if matches!(cause.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy))
+        {
+            return self.fail(cause);
         }
         self.state = BatchState::Failed;
         self.writer.poisoned = true;
-        let mut failure = error::failure(self.path, Operation::Write, why);
+        let mut failure = error::failure(self.path, Operation::Write, cause);
         failure.message += "; not confirmed";
         if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
             failure.message += ", repeat with --event-id ";
@@ -442,12 +448,12 @@ impl SqliteBatch<'_> {
 }
 
 impl Drop for SqliteBatch<'_> {
-    /// Rolls back what was not committed.
+    /// Rolls back a batch that was not committed.
     fn drop(&mut self) {
         if self.state == BatchState::Committed {
             return;
         }
-        // Rows that are rolled back leave their keys to others.
+        // The keys of rows that are rolled back may be given to other rows.
         self.writer.interner.clear();
         self.dimension_cache.borrow_mut().clear();
         if self.connection.is_autocommit() {
@@ -460,8 +466,8 @@ impl Drop for SqliteBatch<'_> {
 }
 
 impl Sqlite {
-    /// Forgets the rows that were read, found and made: some of them were removed by this connection,
-    /// and its own writes do not tell it so.
+    /// Clears the caches of dimension rows, after this connection has removed rows: its own writes do
+    /// not change the data version that the caches watch.
     pub(super) fn clear_caches(&mut self) {
         self.writer.interner.clear();
         self.dimension_cache.borrow_mut().clear();
@@ -469,8 +475,8 @@ impl Sqlite {
 }
 
 impl Drop for Sqlite {
-    /// After a long run the write-ahead log is large: it is carried over and cut. Nothing depends on
-    /// it, so a reader who is in the way is not waited for.
+    /// Truncates the write-ahead log, which is large after a long transaction. Nothing depends on it,
+    /// so it does not wait for readers that hold it up.
     fn drop(&mut self) {
         if !self.writer.had_long_transaction || self.writer.poisoned {
             return;

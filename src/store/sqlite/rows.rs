@@ -1,7 +1,9 @@
-//! Rows of `event` into events: read as keys first, then the texts behind the keys are filled in.
+//! Turns rows of `event` into events: reads rows with keys first, then the dimension rows behind the
+//! keys.
 //!
-//! A call asks each dimension table once at most, however many rows it reads, and remembers what it
-//! was told. Memory is bounded: a cached that is full is cleared.
+//! ## Cost
+//! A call reads each dimension table at most once, however many events it reads, and remembers the
+//! rows. Memory is bounded: a full cache is cleared.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,11 +39,11 @@ use crate::store::sqlite::layout::ReferencedKeys;
 use crate::store::sqlite::lookup::KeySet;
 use crate::time::Timestamp;
 
-/// How many rows of one dimension are remembered: a page of any export stays well below it.
+/// The number of rows of one dimension that are remembered: more than a page of any export needs.
 const MAX_CACHED_ROWS: usize = 1 << 15;
 
-/// The dimension rows that were read, for as long as nobody else writes: a sweep may take a row that
-/// nothing refers to, and its key may come again.
+/// The dimension rows that were read. They hold until another connection writes: a sweep may remove a
+/// row to which nothing refers, and its key may be given to another row.
 #[derive(Default)]
 pub(super) struct DimensionCache {
     data_version: Option<i64>,
@@ -59,7 +61,7 @@ impl DimensionCache {
         *self = Self::default();
     }
 
-    /// Clears itself when another connection has written since the last call.
+    /// Clears the cache if another connection has written since the last call.
     fn clear_if_stale(&mut self, connection: &Connection) -> Result<()> {
         let version = data_version(connection)?;
         if self.data_version.replace(version).is_some_and(|known| known != version) {
@@ -70,13 +72,13 @@ impl DimensionCache {
     }
 }
 
-/// A number that changes when another connection has committed.
+/// Returns a number that changes when another connection commits.
 pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// The events that a statement selects; its first columns are [`columns`]. Ask within one read
-/// snapshot, or a sweep may come between an event and its texts.
+/// Returns the events that a statement selects; its first columns are `layout::columns!()`. The caller
+/// holds a read snapshot, or a sweep may come between an event and its texts.
 pub(super) fn select_events(
     connection: &Connection,
     cache: &RefCell<DimensionCache>,
@@ -347,11 +349,11 @@ impl ToSql for StoredEventId<'_> {
     }
 }
 
-/// The least text behind all that begin so; none where the prefix ends in the last character.
+/// The least text behind all texts with this prefix; `None` if the prefix has only last characters.
 pub(super) fn prefix_upper_bound(prefix: &str) -> Option<String> {
     let mut after: String = prefix.to_owned();
     while let Some(last) = after.pop() {
-        // The surrogates are no characters: behind U+D7FF comes U+E000.
+        // Surrogates are no characters: U+E000 follows U+D7FF.
         let next =
             if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
         if let Some(next) = next {
@@ -362,7 +364,7 @@ pub(super) fn prefix_upper_bound(prefix: &str) -> Option<String> {
     None
 }
 
-/// The first and the last UUID that begin so; none when no UUID does.
+/// The first and the last UUID with this prefix; `None` if no UUID has it.
 pub(super) fn uuid_range(prefix: &str) -> Option<([u8; 16], [u8; 16])> {
     const SHAPE: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     let fits = prefix.len() <= SHAPE.len()

@@ -65,49 +65,49 @@ impl Sqlite {
         self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
-            let runs: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
+            let gaps: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
                 .iter()
                 .map(|gap| (gap.first, gap.last))
                 .collect();
-            let gone = runs.iter().fold(0_i64, |gone, (first, last)| {
+            let gone = gaps.iter().fold(0_i64, |gone, (first, last)| {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(SweepState { event_count: events, gaps: runs, unfinished: done < sweep })
+            Ok(SweepState { event_count: events, gaps: gaps, unfinished: done < sweep })
         })
     }
 
     pub(in crate::store) fn plan_sweep(
         &mut self,
-        sweeping: &mut SweepLock,
-        doomed: &IdSet,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        removals: &IdSet,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<PendingSweep>> {
-        self.delete_unvouched_plans(sweeping)?;
+        self.delete_unvouched_plans(lock)?;
         let (number, old, anchors) = self.read_in_snapshot(|connection| {
             let (sweep, _) = sweep_numbers(connection)?;
             let used_up = || error::damage("its newest sweep has the last number that there is");
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
             Ok((next, effective_gaps(connection, sweep)?, anchor_ids(connection)?))
         })?;
-        let mut runs = gaps::merge_gaps(doomed.ranges(), &old, &anchors);
+        let mut gaps = gaps::merge_gaps(removals.ranges(), &old, &anchors);
         loop {
-            let mut steps: Vec<NewGap> = Vec::new();
+            let mut batch: Vec<NewGap> = Vec::new();
             let mut rows = 0;
             while rows < ROWS_PER_BATCH
-                && let Some(run) = runs.next()
+                && let Some(gap) = gaps.next()
             {
-                rows += 1 + run.replaces.len();
-                steps.push(run);
+                rows += 1 + gap.replaces.len();
+                batch.push(gap);
             }
-            if steps.is_empty() {
+            if batch.is_empty() {
                 break;
             }
-            if !go_on(0) {
+            if !should_continue(0) {
                 return Ok(None);
             }
-            self.run_batch(sweeping, |connection| {
-                steps.iter().try_for_each(|run| insert_gap(connection, run, number))
+            self.run_batch(lock, |connection| {
+                batch.iter().try_for_each(|gap| insert_gap(connection, gap, number))
             })?;
         }
         self.read_in_snapshot(|connection| {
@@ -131,7 +131,7 @@ impl Sqlite {
     }
 
     /// Drops what a sweep that never took effect has written down.
-    fn delete_unvouched_plans(&mut self, sweeping: &mut SweepLock) -> Result<()> {
+    fn delete_unvouched_plans(&mut self, lock: &mut SweepLock) -> Result<()> {
         const PLANNED: &str = "SELECT first, last, sweep FROM gap \
             WHERE (sweep > (SELECT sweep FROM head) \
                    OR until > (SELECT sweep FROM head) AND until < 9223372036854775807) \
@@ -140,7 +140,7 @@ impl Sqlite {
             AND sweep > (SELECT sweep FROM head)";
         const UNMARK: &str = "UPDATE gap SET until = 9223372036854775807 \
             WHERE first = ?1 AND sweep = ?2 AND until > (SELECT sweep FROM head)";
-        self.each_gap(sweeping, PLANNED, |connection, row| {
+        self.each_gap(lock, PLANNED, |connection, row| {
             let key = [row.first, row.sweep];
             if connection.prepare_cached(DROP)?.execute(key)? == 0 {
                 connection.prepare_cached(UNMARK)?.execute(key)?;
@@ -152,7 +152,7 @@ impl Sqlite {
     /// Does something to each run that a statement selects behind (first, sweep), so many at a time.
     fn each_gap(
         &self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         select: &str,
         work: impl Fn(&Connection, &GapRow) -> rusqlite::Result<()>,
     ) -> Result<()> {
@@ -166,7 +166,7 @@ impl Sqlite {
             })?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.first, last.sweep);
-            self.run_batch(sweeping, |connection| {
+            self.run_batch(lock, |connection| {
                 rows.iter().try_for_each(|row| work(connection, row))
             })?;
         }
@@ -174,14 +174,14 @@ impl Sqlite {
 
     pub(in crate::store) fn vouch(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         planned: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
         loop {
             match self.try_vouch(planned, event, stamp) {
-                Err(why) if error::is_full_disk_failure(&why) && sweeping.release_reserve() => {}
+                Err(cause) if error::is_full_disk_failure(&cause) && lock.release_reserve() => {}
                 done => return done,
             }
         }
@@ -196,7 +196,7 @@ impl Sqlite {
         let path = self.path.clone();
         let mut batch = self.begin()?;
         let known = anchor_ids(batch.connection())
-            .map_err(|why| error::to_failure(&path, Operation::Write, &why))?;
+            .map_err(|cause| error::to_failure(&path, Operation::Write, &cause))?;
         if known != planned.anchor_ids {
             return Ok(false);
         }
@@ -208,32 +208,32 @@ impl Sqlite {
 
     pub(in crate::store) fn reclaim_space(
         &mut self,
-        sweeping: &mut SweepLock,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<u64> {
         let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
             connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
         };
         let mut pages = BatchSizer { size: 64, min: 16, max: 1_024 };
         let mut given = 0;
-        while go_on(0) {
+        while should_continue(0) {
             let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
-            let (freed, took) = self.run_batch(sweeping, |connection| {
+            let (freed, elapsed) = self.run_batch(lock, |connection| {
                 if number(connection, "PRAGMA freelist_count")? == 0 {
                     return Ok(0);
                 }
                 let before = number(connection, "PRAGMA page_count")?;
                 // Stepped to its end: each step is a page.
                 let mut statement = connection.prepare(&slice)?;
-                let mut steps = statement.query([])?;
-                while steps.next()?.is_some() {}
+                let mut batch = statement.query([])?;
+                while batch.next()?.is_some() {}
                 Ok(before - number(connection, "PRAGMA page_count")?)
             })?;
             if freed <= 0 {
                 break;
             }
             given += freed.unsigned_abs();
-            pages.adjust(took);
+            pages.adjust(elapsed);
         }
         let size = self.read_in_snapshot(|connection| number(connection, "PRAGMA page_size"))?;
         self.truncate_wal()?;
@@ -244,13 +244,14 @@ impl Sqlite {
     /// nobody waiting.
     fn truncate_wal(&mut self) -> Result<()> {
         let path = self.path.clone();
-        let told = |why: rusqlite::Error| error::to_failure(&path, Operation::Write, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&path, Operation::Write, &cause);
         for attempt in 0..TRUNCATE_ATTEMPTS {
             if attempt > 0 {
                 thread::sleep(5 * MIN_PAUSE);
             }
-            self.checkpoint_wal().map_err(told)?;
-            if wal::checkpoint_and_truncate(&mut self.connection).map_err(told)? {
+            self.checkpoint_wal().map_err(to_failure)?;
+            if wal::checkpoint_and_truncate(&mut self.connection).map_err(to_failure)? {
                 break;
             }
         }
@@ -275,21 +276,22 @@ impl Sqlite {
     /// lock; tells that time. Where the disk is full the reserve is given up, and the work is done again.
     fn run_batch<T>(
         &self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> Result<(T, Duration)> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &cause);
         loop {
             match self.try_run_batch(&mut work) {
-                Ok((done, took)) => {
+                Ok((done, elapsed)) => {
                     let free = Instant::now();
                     // It takes no lock that a writer needs.
-                    self.checkpoint_wal().map_err(told)?;
-                    thread::sleep(took.max(MIN_PAUSE).saturating_sub(free.elapsed()));
-                    return Ok((done, took));
+                    self.checkpoint_wal().map_err(to_failure)?;
+                    thread::sleep(elapsed.max(MIN_PAUSE).saturating_sub(free.elapsed()));
+                    return Ok((done, elapsed));
                 }
-                Err(why) if error::is_disk_full(&why) && sweeping.release_reserve() => {}
-                Err(why) => return Err(told(why)),
+                Err(cause) if error::is_disk_full(&cause) && lock.release_reserve() => {}
+                Err(cause) => return Err(to_failure(cause)),
             }
         }
     }
@@ -331,10 +333,10 @@ impl BatchSizer {
     const TARGET_TIME: Duration = Duration::from_millis(16);
 
     /// Learns from what as much as this took.
-    fn adjust(&mut self, took: Duration) {
-        let size = if took > Self::TARGET_TIME {
+    fn adjust(&mut self, elapsed: Duration) {
+        let size = if elapsed > Self::TARGET_TIME {
             self.size / 2
-        } else if took < Self::TARGET_TIME / 2 {
+        } else if elapsed < Self::TARGET_TIME / 2 {
             self.size * 2
         } else {
             self.size
@@ -365,20 +367,20 @@ fn anchor_ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
 }
 
 /// Writes down a run under the number of a sweep that does not count yet.
-fn insert_gap(connection: &Connection, run: &NewGap, number: i64) -> rusqlite::Result<()> {
+fn insert_gap(connection: &Connection, gap: &NewGap, number: i64) -> rusqlite::Result<()> {
     const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
     const OLD_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
     const NOTE: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
     const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
-    let hash: [u8; 32] = match run.replaces.last().filter(|_| !run.ends_in_event) {
+    let hash: [u8; 32] = match gap.replaces.last().filter(|_| !gap.ends_in_event) {
         Some(old) => connection
             .prepare_cached(OLD_HASH)?
             .query_row([old.first, old.sweep], |row| row.get(0))?,
-        None => connection.prepare_cached(HASH)?.query_row([run.last], |row| row.get(0))?,
+        None => connection.prepare_cached(HASH)?.query_row([gap.last], |row| row.get(0))?,
     };
-    connection.prepare_cached(NOTE)?.execute(params![run.first, run.last, hash, number])?;
+    connection.prepare_cached(NOTE)?.execute(params![gap.first, gap.last, hash, number])?;
     let mut mark = connection.prepare_cached(MARK)?;
-    for old in &run.replaces {
+    for old in &gap.replaces {
         mark.execute([old.first, old.sweep, number])?;
     }
     Ok(())

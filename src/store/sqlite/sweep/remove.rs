@@ -30,38 +30,39 @@ const BATCH_TIME: Duration = Duration::from_millis(10);
 impl Sqlite {
     pub(in crate::store) fn remove_swept(
         &mut self,
-        sweeping: &mut SweepLock,
-        suspects: CleanupScope,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        scope: CleanupScope,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<bool> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &cause);
         // What was removed shall not be found in the free parts of a page.
-        self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(told)?;
-        self.delete_replaced_gaps(sweeping)?;
-        let (sweep, runs) = self.read_in_snapshot(|connection| {
+        self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(to_failure)?;
+        self.delete_replaced_gaps(lock)?;
+        let (sweep, gaps) = self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
-            let mut runs = effective_gaps(connection, sweep)?;
-            runs.retain(|run| run.sweep > done);
-            Ok((sweep, runs))
+            let mut gaps = effective_gaps(connection, sweep)?;
+            gaps.retain(|gap| gap.sweep > done);
+            Ok((sweep, gaps))
         })?;
-        let mut referred = ReferencedRows::default();
-        let mut place = RemovalCursor { gap: 0, next_id: i64::MIN };
+        let mut referenced = ReferencedRows::default();
+        let mut cursor = RemovalCursor { gap: 0, next_id: i64::MIN };
         let mut removed = 0;
-        while place.gap < runs.len() {
-            if !go_on(removed) {
+        while cursor.gap < gaps.len() {
+            if !should_continue(removed) {
                 return Ok(false);
             }
-            let (step, _) =
-                self.run_batch(sweeping, |connection| delete_batch(connection, &runs, place))?;
-            place = step.cursor;
-            removed += step.removed;
-            step.references.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
+            let (batch, _) =
+                self.run_batch(lock, |connection| delete_batch(connection, &gaps, cursor))?;
+            cursor = batch.cursor;
+            removed += batch.removed;
+            batch.references.into_iter().for_each(|(kind, key)| referenced.insert(kind, key));
         }
         self.clear_caches();
-        if !self.remove_unused(sweeping, suspects, referred, &mut || go_on(removed))? {
+        if !self.remove_unused(lock, scope, referenced, &mut || should_continue(removed))? {
             return Ok(false);
         }
-        self.run_batch(sweeping, |connection| {
+        self.run_batch(lock, |connection| {
             connection
                 .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('swept', ?1)", [sweep])
         })?;
@@ -69,13 +70,13 @@ impl Sqlite {
     }
 
     /// Drops the runs that others have taken the place of.
-    fn delete_replaced_gaps(&self, sweeping: &mut SweepLock) -> Result<()> {
+    fn delete_replaced_gaps(&self, lock: &mut SweepLock) -> Result<()> {
         const JOINED: &str = "SELECT first, last, sweep FROM gap \
             WHERE until <= (SELECT sweep FROM head) AND (first, sweep) > (?1, ?2) \
             ORDER BY first, sweep LIMIT ?3";
         const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
             AND until <= (SELECT sweep FROM head)";
-        self.each_gap(sweeping, JOINED, |connection, row| {
+        self.each_gap(lock, JOINED, |connection, row| {
             connection.prepare_cached(DROP)?.execute([row.first, row.sweep]).map(drop)
         })
     }
@@ -99,38 +100,39 @@ struct RemovedBatch {
 
 fn delete_batch(
     connection: &Connection,
-    runs: &[GapRow],
-    mut place: RemovalCursor,
+    gaps: &[GapRow],
+    mut cursor: RemovalCursor,
 ) -> rusqlite::Result<RemovedBatch> {
     const NEXT: &str = "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
     const DELETE: &str =
         concat!("DELETE FROM event WHERE id BETWEEN ?1 AND ?2 RETURNING ", layout::key_columns!());
-    let began = Instant::now();
-    let mut step = RemovedBatch { cursor: place, removed: 0, references: Vec::new() };
+    let start = Instant::now();
+    let mut batch = RemovedBatch { cursor: cursor, removed: 0, references: Vec::new() };
     let mut next = connection.prepare_cached(NEXT)?;
     let mut delete = connection.prepare_cached(DELETE)?;
-    while let Some(run) = runs.get(place.gap) {
-        let from = place.next_id.max(run.first);
-        let there: Option<i64> = next.query_row([from, run.last], |row| row.get(0)).optional()?;
-        let Some(first) = there else {
-            place = RemovalCursor { gap: place.gap + 1, next_id: i64::MIN };
+    while let Some(gap) = gaps.get(cursor.gap) {
+        let from = cursor.next_id.max(gap.first);
+        let first_id: Option<i64> =
+            next.query_row([from, gap.last], |row| row.get(0)).optional()?;
+        let Some(first) = first_id else {
+            cursor = RemovalCursor { gap: cursor.gap + 1, next_id: i64::MIN };
             continue;
         };
-        let last = first.saturating_add(IDS_PER_STATEMENT - 1).min(run.last);
+        let last = first.saturating_add(IDS_PER_STATEMENT - 1).min(gap.last);
         let mut rows = delete.query([first, last])?;
         while let Some(row) = rows.next()? {
-            step.removed += 1;
+            batch.removed += 1;
             for (column, dimension) in layout::KEY_DIMENSIONS.iter().enumerate() {
                 if let Some(key) = row.get(column)? {
-                    step.references.push((*dimension, key));
+                    batch.references.push((*dimension, key));
                 }
             }
         }
-        place.next_id = last.saturating_add(1);
-        if began.elapsed() >= BATCH_TIME {
+        cursor.next_id = last.saturating_add(1);
+        if start.elapsed() >= BATCH_TIME {
             break;
         }
     }
-    step.cursor = place;
-    Ok(step)
+    batch.cursor = cursor;
+    Ok(batch)
 }

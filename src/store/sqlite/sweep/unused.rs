@@ -41,10 +41,10 @@ impl Sqlite {
     /// Removes the rows to which no event refers. Returns whether it came to the end.
     pub(super) fn remove_unused(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         scope: CleanupScope,
         mut referenced: ReferencedRows,
-        go_on: &mut dyn FnMut() -> bool,
+        should_continue: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
         for dimension in Dimension::ALL {
             if let UsageCheck::Index { select_unused, delete_unused } = dimension.statements().usage
@@ -52,10 +52,10 @@ impl Sqlite {
                 let candidates = self.candidate_keys(scope, &mut referenced, *dimension)?;
                 let keys: Vec<i64> = candidates.iter().collect();
                 for keys in keys.chunks(ROWS_PER_BATCH) {
-                    if !go_on() {
+                    if !should_continue() {
                         return Ok(false);
                     }
-                    self.remove_indexed(sweeping, select_unused, delete_unused, keys)?;
+                    self.remove_indexed(lock, select_unused, delete_unused, keys)?;
                 }
             }
         }
@@ -63,7 +63,7 @@ impl Sqlite {
             agents: self.candidate_keys(scope, &mut referenced, Dimension::Agent)?,
             recorders: self.candidate_keys(scope, &mut referenced, Dimension::Recorder)?,
         };
-        self.remove_unindexed(sweeping, candidates, go_on)
+        self.remove_unindexed(lock, candidates, should_continue)
     }
 
     /// The keys of the rows that may be unused.
@@ -105,7 +105,7 @@ impl Sqlite {
 
     fn remove_indexed(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         select_unused: &'static str,
         delete_unused: &'static str,
         keys: &[i64],
@@ -118,7 +118,7 @@ impl Sqlite {
         if unused.is_empty() {
             return Ok(());
         }
-        self.run_batch(sweeping, |connection| {
+        self.run_batch(lock, |connection| {
             let mut delete = connection.prepare_cached(delete_unused)?;
             unused.iter().try_for_each(|key| delete.execute([key]).map(drop))
         })?;
@@ -128,16 +128,16 @@ impl Sqlite {
 
     fn remove_unindexed(
         &mut self,
-        sweeping: &mut SweepLock,
-        mut unmet: CandidateKeys,
-        go_on: &mut dyn FnMut() -> bool,
+        lock: &mut SweepLock,
+        mut candidates: CandidateKeys,
+        should_continue: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
         const OLDER: &str =
             "SELECT id, agent, recorder FROM event WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
         let (head, _) = self.head()?;
         let mut before = head.0.saturating_add(1);
-        while !unmet.is_empty() {
-            if !go_on() {
+        while !candidates.is_empty() {
+            if !should_continue() {
                 return Ok(false);
             }
             let page = self.read_in_snapshot(|connection| {
@@ -145,11 +145,11 @@ impl Sqlite {
             })?;
             let Some(last) = page.last() else { break };
             before = last.id;
-            page.iter().for_each(|reference| unmet.exclude_used(reference));
+            page.iter().for_each(|reference| candidates.exclude_used(reference));
         }
         let mut known = head.0;
-        while !unmet.is_empty() {
-            if !go_on() {
+        while !candidates.is_empty() {
+            if !should_continue() {
                 return Ok(false);
             }
             // What came meanwhile, but for the last of it, is looked at outside of the transaction.
@@ -158,16 +158,16 @@ impl Sqlite {
             })?;
             if let Some(last) = page.last() {
                 known = last.id;
-                page.iter().for_each(|reference| unmet.exclude_used(reference));
+                page.iter().for_each(|reference| candidates.exclude_used(reference));
                 if page.len() > MAX_NEW_EVENTS {
                     continue;
                 }
             }
-            let next = unmet.next_batch();
-            let (removed, _) = self
-                .run_batch(sweeping, |connection| delete_unreferenced(connection, known, &next))?;
+            let next = candidates.next_batch();
+            let (removed, _) =
+                self.run_batch(lock, |connection| delete_unreferenced(connection, known, &next))?;
             if removed {
-                unmet.exclude_all(&next);
+                candidates.exclude_all(&next);
                 self.clear_caches();
             }
         }
@@ -233,7 +233,7 @@ impl CandidateKeys {
 fn delete_unreferenced(
     connection: &Connection,
     known: i64,
-    unmet: &CandidateKeys,
+    candidates: &CandidateKeys,
 ) -> rusqlite::Result<bool> {
     const NOTE: &str = "INSERT INTO unused (kind, key) VALUES (?1, ?2)";
     let newer = read_unindexed_keys(connection, NEWER_REFERENCES, known, MAX_NEW_EVENTS + 1)?;
@@ -243,8 +243,8 @@ fn delete_unreferenced(
     let used_agents: Vec<i64> = newer.iter().filter_map(|reference| reference.agent).collect();
     let used_recorders: Vec<i64> = newer.iter().map(|reference| reference.recorder).collect();
     for (dimension, ids, used) in [
-        (Dimension::Agent, &unmet.agents, used_agents),
-        (Dimension::Recorder, &unmet.recorders, used_recorders),
+        (Dimension::Agent, &candidates.agents, used_agents),
+        (Dimension::Recorder, &candidates.recorders, used_recorders),
     ] {
         let statements = dimension.statements();
         let mut note = connection.prepare_cached(NOTE)?;

@@ -54,11 +54,12 @@ impl Sqlite {
         &self,
         look: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
-        self.connection.execute_batch(SET_CACHE_SIZE).map_err(told)?;
-        let transaction = self.connection.unchecked_transaction().map_err(told)?;
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
+        self.connection.execute_batch(SET_CACHE_SIZE).map_err(to_failure)?;
+        let transaction = self.connection.unchecked_transaction().map_err(to_failure)?;
         // The first read decides which moment it is.
-        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
+        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(to_failure)?;
         let rows = RefCell::default();
         let seen = look(SqliteSnapshot {
             connection: &self.connection,
@@ -87,7 +88,7 @@ impl SqliteSnapshot<'_> {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> SnapshotResult<T> {
-        read(self.connection).map_err(|why| self.to_read_error(&why))
+        read(self.connection).map_err(|cause| self.to_read_error(&cause))
     }
 
     pub(in crate::store) fn schema_difference(&self) -> SnapshotResult<Option<String>> {
@@ -120,7 +121,7 @@ impl SqliteSnapshot<'_> {
             Err(ReadError::Damage(_)) if !found.is_empty() => {}
             checked => checked?,
         }
-        let lines = found.iter().flat_map(|told| told.lines());
+        let lines = found.iter().flat_map(|to_failure| to_failure.lines());
         let heading = |line: &&str| *line == "ok" || line.starts_with("*** ");
         Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
     }
