@@ -105,20 +105,16 @@ const TENANT: KeyColumn = key_column!("tenant");
 const TITLE: KeyColumn = key_column!("title");
 const RECORDER: KeyColumn = key_column!("recorder");
 
-/// A test as a condition, and the indexes that lead to all of which it holds.
-pub(super) fn compile(
-    connection: &Connection,
-    predicate: &Predicate,
-) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
-    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static EventIndex>, KeySet)>| {
-        let condition =
-            Sql::any_of(conditions.iter().map(|(column, _, keys)| key_condition(column, keys)));
-        let scans = conditions
-            .into_iter()
-            .map(|(_, index, keys)| index.map(|index| IndexScan { index, keys }))
-            .collect();
-        Ok((ConditionCost::Set, condition, scans))
-    };
+/// A condition, its cost, and the scans that lead to all events for which it holds; without scans, no
+/// index leads there.
+type CompiledTerm = (ConditionCost, Sql, Option<Vec<IndexScan>>);
+
+/// A set of keys in a column, with the index that leads to their events.
+type KeyTerm = (&'static KeyColumn, Option<&'static EventIndex>, KeySet);
+
+/// Compiles a predicate.
+pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<CompiledTerm> {
+    let keyed = |terms| Ok(any_key_condition(terms));
     let plain = |condition| Ok((ConditionCost::Column, condition, None));
     match predicate {
         Predicate::Actor(names) => {
@@ -137,18 +133,7 @@ pub(super) fn compile(
         Predicate::Target(records) => {
             keyed(vec![(&TARGET, Some(&BY_TARGET), lookup::targets(connection, records)?)])
         }
-        Predicate::Text(TextField::Action, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::actions(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::Module, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::modules(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::Tenant, patterns) => {
-            keyed(vec![(&TENANT, Some(&BY_TENANT), lookup::tenants(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::RecordedBy, patterns) => {
-            keyed(vec![(&RECORDER, None, lookup::recorders(connection, patterns)?)])
-        }
+        Predicate::Text(field, patterns) => compile_text(connection, predicate, *field, patterns),
         Predicate::Phrase(words) => {
             let found = lookup::text_matches(connection, words)?;
             keyed(vec![
@@ -156,21 +141,6 @@ pub(super) fn compile(
                 (&TARGET, Some(&BY_TARGET), found.targets),
                 (&TITLE, Some(&BY_TITLE), found.titles),
             ])
-        }
-        Predicate::Text(TextField::Session, patterns) => Ok(text_condition(
-            predicate,
-            patterns,
-            "event.session_id = ?",
-            "holds(?, event.session_id)",
-        )),
-        Predicate::Text(TextField::Endpoint, patterns) => Ok(text_condition(
-            predicate,
-            patterns,
-            "event.endpoint = ?",
-            "holds(?, event.endpoint)",
-        )),
-        Predicate::Text(TextField::Method, patterns) => {
-            Ok(text_condition(predicate, patterns, "event.method = ?", "holds(?, event.method)"))
         }
         Predicate::Ip(_) => Ok(text_condition(predicate, &[], "", "holds(?, event.ip)")),
         Predicate::Payload { .. } => {
@@ -198,6 +168,42 @@ pub(super) fn compile(
         }
         Predicate::Is(all) => compile_is(connection, all),
     }
+}
+
+/// Compiles a term on a field of text.
+fn compile_text(
+    connection: &Connection,
+    predicate: &Predicate,
+    field: TextField,
+    patterns: &[Pattern],
+) -> Result<CompiledTerm> {
+    let keyed = |column, index, keys| Ok(any_key_condition(vec![(column, index, keys)]));
+    let column = |equal, holds| Ok(text_condition(predicate, patterns, equal, holds));
+    match field {
+        TextField::Action => {
+            keyed(&ACTION, Some(&BY_ACTION), lookup::actions(connection, patterns)?)
+        }
+        TextField::Module => {
+            keyed(&ACTION, Some(&BY_ACTION), lookup::modules(connection, patterns)?)
+        }
+        TextField::Tenant => {
+            keyed(&TENANT, Some(&BY_TENANT), lookup::tenants(connection, patterns)?)
+        }
+        TextField::RecordedBy => keyed(&RECORDER, None, lookup::recorders(connection, patterns)?),
+        TextField::Session => column("event.session_id = ?", "holds(?, event.session_id)"),
+        TextField::Endpoint => column("event.endpoint = ?", "holds(?, event.endpoint)"),
+        TextField::Method => column("event.method = ?", "holds(?, event.method)"),
+    }
+}
+
+/// A condition that holds where any of the columns has one of its keys.
+fn any_key_condition(terms: Vec<KeyTerm>) -> CompiledTerm {
+    let condition = Sql::any_of(terms.iter().map(|(column, _, keys)| key_condition(column, keys)));
+    let scans = terms
+        .into_iter()
+        .map(|(_, index, keys)| index.map(|index| IndexScan { index, keys }))
+        .collect();
+    (ConditionCost::Set, condition, scans)
 }
 
 fn key_condition(column: &KeyColumn, keys: &KeySet) -> Sql {
@@ -228,7 +234,7 @@ fn text_condition(
     patterns: &[Pattern],
     equal: &'static str,
     holds: &'static str,
-) -> (ConditionCost, Sql, Option<Vec<IndexScan>>) {
+) -> CompiledTerm {
     let mut sql = Sql::default();
     if let [pattern] = patterns
         && let Some(text) = pattern.as_literal()
@@ -257,10 +263,7 @@ fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Op
     Ok(Some(ids.into_iter().collect()))
 }
 
-fn compile_is(
-    connection: &Connection,
-    all: &[EventProperty],
-) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
+fn compile_is(connection: &Connection, all: &[EventProperty]) -> Result<CompiledTerm> {
     let mut conditions = Vec::with_capacity(all.len());
     let mut scans = None;
     for is in all {

@@ -1,9 +1,9 @@
-//! How the runs of a sweep join those of earlier ones. Pure.
+//! Merges the ranges of ids that a sweep removes with the gaps of earlier sweeps. Pure.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// A run of ids that a sweep took.
+/// A gap: a range of ids whose events a sweep removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GapRow {
     pub first: i64,
@@ -11,20 +11,20 @@ pub(super) struct GapRow {
     pub sweep: i64,
 }
 
-/// A run that is to be written.
+/// A gap that is to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewGap {
     pub first: i64,
     pub last: i64,
-    /// The earlier runs that it takes the place of, in their order.
+    /// The earlier gaps that it replaces, in the order of ids.
     pub replaces: Vec<GapRow>,
-    /// Whether its last id is that of an event, not that of an earlier run.
+    /// Whether its last id belongs to an event, not to an earlier gap.
     pub ends_in_event: bool,
 }
 
-/// The runs that `doomed` makes with earlier ones. What lies side by side becomes one run; what is
-/// not touched stays as it is. A run ends at each cut, so that the hash of that event stays known.
-/// All are ascending, and no id is in two of them.
+/// Merges the ranges of `removals` with the existing gaps. Neighbours become one gap; a gap without a
+/// neighbour among the removals stays as it is. A gap ends at each anchor, so that the hash of that
+/// event stays known. All inputs are ascending, and no id is in two of them.
 pub(super) fn merge_gaps<'a>(
     removals: impl Iterator<Item = (i64, i64)> + 'a,
     existing: &'a [GapRow],
@@ -47,7 +47,7 @@ pub(super) fn merge_gaps<'a>(
     })
 }
 
-/// A stretch of ids that goes in one, or is gone.
+/// A range of ids: removed now, or an existing gap.
 struct GapPiece {
     first: i64,
     last: i64,
@@ -61,7 +61,7 @@ struct GapMerger<'a, I: Iterator<Item = (i64, i64)>> {
 }
 
 impl<I: Iterator<Item = (i64, i64)>> GapMerger<'_, I> {
-    /// The next pieces that lie side by side, with no cut between two of them.
+    /// Returns the next pieces that are neighbours, with no anchor between two of them.
     fn next_group(&mut self) -> Option<Vec<GapPiece>> {
         let mut group: Vec<GapPiece> = Vec::new();
         loop {
@@ -86,13 +86,13 @@ impl<I: Iterator<Item = (i64, i64)>> GapMerger<'_, I> {
     }
 }
 
-/// The runs of a group.
+/// Returns the gaps of a group.
 fn split_at_anchors(group: &[GapPiece], anchors: &[i64]) -> VecDeque<NewGap> {
     let mut runs: VecDeque<NewGap> = VecDeque::new();
     let mut open: Option<NewGap> = None;
     for piece in group {
         let mut first = piece.first;
-        // Of an earlier run only the last hash is known: it is not cut again.
+        // Only the last hash of an existing gap is known, so it is not split.
         let inner = if piece.existing.is_none() { anchors } else { &[] };
         let from = inner.partition_point(|anchor| *anchor < piece.first);
         let inner = inner[from..].iter().copied().take_while(|anchor| *anchor < piece.last);
@@ -113,7 +113,7 @@ fn split_at_anchors(group: &[GapPiece], anchors: &[i64]) -> VecDeque<NewGap> {
         }
     }
     runs.extend(open);
-    // What stands already, between two cuts, needs no new row.
+    // A gap that exists already, between two anchors, needs no new row.
     runs.retain(|run| {
         !matches!(run.replaces.as_slice(), [gap] if (gap.first, gap.last) == (run.first, run.last))
     });
@@ -174,7 +174,7 @@ mod tests {
                     0 | 1 => {
                         removals.insert(id);
                     }
-                    // Earlier sweeps have joined, and cut at what was known then.
+                    // Earlier sweeps have merged gaps, and split them at the anchors of their time.
                     2 => match existing.last_mut().filter(|gap| gap.last + 1 == id) {
                         Some(gap) if !anchors.contains(&(id - 1)) => gap.last = id,
                         _ => existing.push(gap(id, id)),

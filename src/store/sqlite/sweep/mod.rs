@@ -1,9 +1,11 @@
-//! The sweep: `gaps` joins runs of ids, `remove` deletes events, `unused` the rows that nothing refers
-//! to any more, `reserve` is room for all that on a full disk. Here runs are planned and vouched
-//! for, and space is given back.
+//! Sweeps a log: plans the gaps, lets the event that vouches for them take effect, and reclaims space.
 //!
-//! All that is long happens in short transactions with a pause after each, and what is only read
-//! is read outside of them: writers wait for one batch at most.
+//! `gaps` merges ranges of ids, `remove` deletes events, `unused` deletes the dimension rows to which no
+//! event refers any more, and `reserve` keeps room for all this on a full disk.
+//!
+//! ## Locking
+//! Long work happens in short transactions with a pause after each, and reads happen outside of them:
+//! writers wait for one batch at most.
 
 mod gaps;
 mod remove;
@@ -41,22 +43,22 @@ use crate::store::sweep::PendingSweep;
 use crate::store::sweep::ShouldContinue;
 use crate::store::sweep::SweepState;
 
-/// The least pause after a batch: more than the longest sleep of one who waits for the lock.
+/// The least pause after a batch: longer than the longest sleep of a writer that waits for the lock.
 const MIN_PAUSE: Duration = Duration::from_millis(12);
 
-/// So many rows of runs are written at once; they are small.
+/// The number of small rows that are written in one batch.
 const ROWS_PER_BATCH: usize = 400;
 
-/// Frames in the write-ahead log that no reader lets carry over, from which on the sweep waits:
+/// The number of frames in the write-ahead log, held there by readers, above which the sweep waits:
 /// 64 MiB.
 const MAX_WAL_FRAMES: i64 = 16_384;
-/// How long it waits then, before each of its batches.
+/// The longest wait for such readers before each batch.
 const READER_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the end tries to cut the write-ahead log, in which removed events still stand.
+/// The number of attempts to truncate the write-ahead log, which still contains removed events.
 const TRUNCATE_ATTEMPTS: u32 = 20;
 
-/// The runs that count when that sweep is the newest, in the order of ids.
+/// The gaps that are in effect when sweep ?1 is the newest, in the order of ids.
 const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
     WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
 
@@ -73,7 +75,7 @@ impl Sqlite {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(SweepState { event_count: events, gaps: gaps, unfinished: done < sweep })
+            Ok(SweepState { event_count: events, gaps, unfinished: done < sweep })
         })
     }
 
@@ -130,7 +132,7 @@ impl Sqlite {
         })
     }
 
-    /// Drops what a sweep that never took effect has written down.
+    /// Removes the plan of a sweep that never took effect.
     fn delete_unvouched_plans(&mut self, lock: &mut SweepLock) -> Result<()> {
         const PLANNED: &str = "SELECT first, last, sweep FROM gap \
             WHERE (sweep > (SELECT sweep FROM head) \
@@ -149,7 +151,7 @@ impl Sqlite {
         })
     }
 
-    /// Does something to each run that a statement selects behind (first, sweep), so many at a time.
+    /// Works on each gap that a statement selects behind (first, sweep), in batches.
     fn each_gap(
         &self,
         lock: &mut SweepLock,
@@ -223,10 +225,10 @@ impl Sqlite {
                     return Ok(0);
                 }
                 let before = number(connection, "PRAGMA page_count")?;
-                // Stepped to its end: each step is a page.
+                // Each step frees one page.
                 let mut statement = connection.prepare(&slice)?;
-                let mut batch = statement.query([])?;
-                while batch.next()?.is_some() {}
+                let mut steps = statement.query([])?;
+                while steps.next()?.is_some() {}
                 Ok(before - number(connection, "PRAGMA page_count")?)
             })?;
             if freed <= 0 {
@@ -240,8 +242,7 @@ impl Sqlite {
         Ok(given * size.unsigned_abs())
     }
 
-    /// Cuts the write-ahead log, unless readers are in the way for long. While it tries it keeps
-    /// nobody waiting.
+    /// Truncates the write-ahead log, unless readers hold it up for long. Nobody waits for the attempts.
     fn truncate_wal(&mut self) -> Result<()> {
         let path = self.path.clone();
         let to_failure =
@@ -258,8 +259,8 @@ impl Sqlite {
         Ok(())
     }
 
-    /// Carries the write-ahead log into the file, so that the writers between two batches need not.
-    /// Where readers hold it up and it has grown large, they are waited for.
+    /// Carries the write-ahead log over into the file, so that writers between two batches need not. It
+    /// waits for readers that hold up a large write-ahead log.
     fn checkpoint_wal(&self) -> rusqlite::Result<()> {
         let began = Instant::now();
         loop {
@@ -272,8 +273,8 @@ impl Sqlite {
         }
     }
 
-    /// Does a piece of work in a transaction of its own, then leaves writers as long as it held the
-    /// lock; tells that time. Where the disk is full the reserve is given up, and the work is done again.
+    /// Does a piece of work in a transaction of its own, then pauses as long as it held the lock. Returns
+    /// that time. On a full disk it releases the reserve and does the work again.
     fn run_batch<T>(
         &self,
         lock: &mut SweepLock,
@@ -285,7 +286,7 @@ impl Sqlite {
             match self.try_run_batch(&mut work) {
                 Ok((done, elapsed)) => {
                     let free = Instant::now();
-                    // It takes no lock that a writer needs.
+                    // The checkpoint takes no lock that a writer needs.
                     self.checkpoint_wal().map_err(to_failure)?;
                     thread::sleep(elapsed.max(MIN_PAUSE).saturating_sub(free.elapsed()));
                     return Ok((done, elapsed));
@@ -296,9 +297,9 @@ impl Sqlite {
         }
     }
 
-    /// A commit that the power takes back is done again by the next sweep, so it does not wait for the
-    /// disk while it holds the lock. The event that vouches was synced before, and stands before it
-    /// in the write-ahead log.
+    /// Commits without a sync, so the lock is not held while the disk works. A commit that is lost with
+    /// the power is done again by the next sweep. The event that vouches was synced before and stands
+    /// before it in the write-ahead log.
     fn try_run_batch<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
@@ -322,7 +323,7 @@ impl Sqlite {
     }
 }
 
-/// How much is done at once, so that the lock is held for some 16 ms.
+/// Finds the size of a batch that holds the lock for about 16 ms.
 struct BatchSizer {
     size: u32,
     min: u32,
@@ -332,7 +333,7 @@ struct BatchSizer {
 impl BatchSizer {
     const TARGET_TIME: Duration = Duration::from_millis(16);
 
-    /// Learns from what as much as this took.
+    /// Adjusts the size to the time that the last batch took.
     fn adjust(&mut self, elapsed: Duration) {
         let size = if elapsed > Self::TARGET_TIME {
             self.size / 2
@@ -345,7 +346,7 @@ impl BatchSizer {
     }
 }
 
-/// The number of the newest sweep that counts, and of the newest that has removed all.
+/// Returns the number of the newest sweep in effect, and of the newest that has removed its events.
 fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let sweep = connection.query_row("SELECT sweep FROM head", [], |row| row.get(0))?;
     let done = connection
@@ -354,31 +355,31 @@ fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     Ok((sweep, done.unwrap_or(0)))
 }
 
-/// The runs that count when that sweep is the newest.
+/// Returns the gaps that are in effect when this sweep is the newest.
 fn effective_gaps(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<GapRow>> {
     let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
     statement.query_map([sweep], read_gap)?.collect()
 }
 
-/// The ids whose hashes are known outside the log, ascending.
+/// Returns the ids whose hashes were published outside the log, ascending.
 fn anchor_ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached("SELECT DISTINCT id FROM anchor ORDER BY id")?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Writes down a run under the number of a sweep that does not count yet.
+/// Records a gap under the number of a sweep that is not in effect yet.
 fn insert_gap(connection: &Connection, gap: &NewGap, number: i64) -> rusqlite::Result<()> {
     const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
-    const OLD_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
-    const NOTE: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
+    const GAP_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
+    const INSERT: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
     const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
     let hash: [u8; 32] = match gap.replaces.last().filter(|_| !gap.ends_in_event) {
         Some(old) => connection
-            .prepare_cached(OLD_HASH)?
+            .prepare_cached(GAP_HASH)?
             .query_row([old.first, old.sweep], |row| row.get(0))?,
         None => connection.prepare_cached(HASH)?.query_row([gap.last], |row| row.get(0))?,
     };
-    connection.prepare_cached(NOTE)?.execute(params![gap.first, gap.last, hash, number])?;
+    connection.prepare_cached(INSERT)?.execute(params![gap.first, gap.last, hash, number])?;
     let mut mark = connection.prepare_cached(MARK)?;
     for old in &gap.replaces {
         mark.execute([old.first, old.sweep, number])?;
@@ -390,7 +391,7 @@ fn read_gap(row: &Row<'_>) -> rusqlite::Result<GapRow> {
     Ok(GapRow { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
 }
 
-/// A number of rows, for SQL.
+/// Converts a number of rows for SQL.
 fn sql_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }

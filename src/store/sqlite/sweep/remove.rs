@@ -1,4 +1,4 @@
-//! Removes events that are vouched for, in short transactions with a cursor that only moves on.
+//! Removes the events that a sweep vouches for, in short transactions, in the order of ids.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -20,11 +20,11 @@ use crate::store::sqlite::sweep::unused::ReferencedRows;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
 
-/// So many ids go by one statement, after which the time is looked at.
+/// The number of ids that one statement removes before the time is checked.
 const IDS_PER_STATEMENT: i64 = 32;
 
-/// The time after which a batch is committed. With the commit it is what a writer waits for, beside
-/// its own sleep.
+/// The time after which a batch is committed. A writer waits this long and for the commit, besides its
+/// own sleep.
 const BATCH_TIME: Duration = Duration::from_millis(10);
 
 impl Sqlite {
@@ -36,7 +36,7 @@ impl Sqlite {
     ) -> Result<bool> {
         let to_failure =
             |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &cause);
-        // What was removed shall not be found in the free parts of a page.
+        // Removed events must not remain readable in the free parts of pages.
         self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(to_failure)?;
         self.delete_replaced_gaps(lock)?;
         let (sweep, gaps) = self.read_in_snapshot(|connection| {
@@ -69,28 +69,28 @@ impl Sqlite {
         Ok(true)
     }
 
-    /// Drops the runs that others have taken the place of.
+    /// Deletes the gaps that newer gaps have replaced.
     fn delete_replaced_gaps(&self, lock: &mut SweepLock) -> Result<()> {
-        const JOINED: &str = "SELECT first, last, sweep FROM gap \
+        const REPLACED: &str = "SELECT first, last, sweep FROM gap \
             WHERE until <= (SELECT sweep FROM head) AND (first, sweep) > (?1, ?2) \
             ORDER BY first, sweep LIMIT ?3";
-        const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
+        const DELETE: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
             AND until <= (SELECT sweep FROM head)";
-        self.each_gap(lock, JOINED, |connection, row| {
-            connection.prepare_cached(DROP)?.execute([row.first, row.sweep]).map(drop)
+        self.each_gap(lock, REPLACED, |connection, row| {
+            connection.prepare_cached(DELETE)?.execute([row.first, row.sweep]).map(drop)
         })
     }
 }
 
-/// How far the runs are done.
+/// The position up to which gaps are emptied.
 #[derive(Clone, Copy)]
 struct RemovalCursor {
     gap: usize,
-    /// The next id of it to look at.
+    /// The next id of the gap to look at.
     next_id: i64,
 }
 
-/// What one batch did.
+/// The result of one batch.
 struct RemovedBatch {
     cursor: RemovalCursor,
     removed: u64,

@@ -1,8 +1,11 @@
-//! Removes the rows of the dimensions that no event refers to any more.
+//! Removes the dimension rows to which no event refers any more.
 //!
-//! Whether one is in use is found out in reads; the transaction that deletes only asks again what
-//! may have changed since. For most of them an index answers. For user agents and recorders there is
-//! none: events are walked through once, the newest first, until all that are asked about were met.
+//! ## Locking
+//! Reads find the unused rows. The transaction that deletes checks only what may have changed since.
+//!
+//! ## Cost
+//! For most dimensions an index finds the events of a row. For user agents and recorders there is none:
+//! events are read once, the newest first, until every candidate was found in use.
 
 use anyhow::Result;
 use rusqlite::Connection;
@@ -18,9 +21,9 @@ use crate::store::sqlite::sweep::sql_limit;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::IdSet;
 
-/// So many events are looked at in one read.
+/// The number of events that one read looks at.
 const EVENTS_PER_READ: usize = 4_000;
-/// So many that came meanwhile may be looked at in a transaction that writes.
+/// The number of new events that a writing transaction may look at.
 const MAX_NEW_EVENTS: usize = 500;
 
 /// The rows that removed events referred to.
@@ -152,7 +155,7 @@ impl Sqlite {
             if !should_continue() {
                 return Ok(false);
             }
-            // What came meanwhile, but for the last of it, is looked at outside of the transaction.
+            // New events are read outside of the transaction, except for the last few.
             let page = self.read_in_snapshot(|connection| {
                 read_unindexed_keys(connection, NEWER_REFERENCES, known, EVENTS_PER_READ)
             })?;
@@ -178,7 +181,7 @@ impl Sqlite {
 const NEWER_REFERENCES: &str =
     "SELECT id, agent, recorder FROM event WHERE id > ?1 ORDER BY id LIMIT ?2";
 
-/// What an event refers to without an index.
+/// The keys of an event that no index covers.
 struct UnindexedKeys {
     id: i64,
     agent: Option<i64>,
@@ -197,7 +200,7 @@ fn read_unindexed_keys(
     connection.prepare_cached(sql)?.query_map([from, sql_limit(most)], read)?.collect()
 }
 
-/// Rows that no event was met to refer to.
+/// The rows for which no event was found yet.
 #[derive(Default)]
 struct CandidateKeys {
     agents: IdSet,
@@ -216,7 +219,7 @@ impl CandidateKeys {
         self.recorders.remove(reference.recorder);
     }
 
-    /// As many as go in one transaction.
+    /// Returns as many as fit in one transaction.
     fn next_batch(&self) -> Self {
         let some = |ids: &IdSet| ids.iter().take(ROWS_PER_BATCH).collect();
         Self { agents: some(&self.agents), recorders: some(&self.recorders) }
@@ -228,14 +231,14 @@ impl CandidateKeys {
     }
 }
 
-/// Deletes these rows, but those that events behind `known` refer to. `false`, and nothing was
-/// deleted, where too many came to look at here.
+/// Deletes the candidates to which no event behind `known` refers. Returns `false`, and deletes nothing,
+/// if there are too many new events to look at.
 fn delete_unreferenced(
     connection: &Connection,
     known: i64,
     candidates: &CandidateKeys,
 ) -> rusqlite::Result<bool> {
-    const NOTE: &str = "INSERT INTO unused (kind, key) VALUES (?1, ?2)";
+    const INSERT: &str = "INSERT INTO unused (kind, key) VALUES (?1, ?2)";
     let newer = read_unindexed_keys(connection, NEWER_REFERENCES, known, MAX_NEW_EVENTS + 1)?;
     if newer.len() > MAX_NEW_EVENTS {
         return Ok(false);
@@ -247,10 +250,10 @@ fn delete_unreferenced(
         (Dimension::Recorder, &candidates.recorders, used_recorders),
     ] {
         let statements = dimension.statements();
-        let mut note = connection.prepare_cached(NOTE)?;
+        let mut insert = connection.prepare_cached(INSERT)?;
         let mut delete = connection.prepare_cached(statements.delete)?;
         for key in ids.iter().filter(|key| !used.contains(key)) {
-            note.execute((statements.table, key))?;
+            insert.execute((statements.table, key))?;
             delete.execute([key])?;
         }
     }

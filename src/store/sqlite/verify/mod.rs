@@ -1,6 +1,6 @@
-//! Reads a log as it is, for the walk that holds it against its hashes: nothing is taken on trust.
+//! Reads a log for verification, without trust in anything that it contains.
 //!
-//! A value that no event can have is a flaw of that event, and the walk goes on; `events` finds it.
+//! A value that no event can have is a flaw of its event, and the walk goes on; `events` finds flaws.
 
 mod events;
 
@@ -38,15 +38,15 @@ use crate::time::Timestamp;
 
 type SnapshotResult<T> = StdResult<T, ReadError>;
 
-/// A log at one moment.
+/// A snapshot of a log for verification.
 pub(in crate::store) struct SqliteSnapshot<'a> {
     connection: &'a Connection,
     path: &'a Path,
     dimensions: RefCell<CheckedDimensions>,
 }
 
-/// The integrity check looks each row up in each index: with the 2 MiB that a reader has, half as long
-/// again. More than 16 MiB gains nothing.
+/// The integrity check looks up each row in each index. With the 2 MiB of other readers it takes half as
+/// long again; more than 16 MiB gains nothing.
 const SET_CACHE_SIZE: &str = "PRAGMA cache_size=-16384";
 
 impl Sqlite {
@@ -58,21 +58,21 @@ impl Sqlite {
             |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
         self.connection.execute_batch(SET_CACHE_SIZE).map_err(to_failure)?;
         let transaction = self.connection.unchecked_transaction().map_err(to_failure)?;
-        // The first read decides which moment it is.
+        // The first read fixes the moment of the snapshot.
         self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(to_failure)?;
         let rows = RefCell::default();
-        let seen = look(SqliteSnapshot {
+        let result = look(SqliteSnapshot {
             connection: &self.connection,
             path: &self.path,
             dimensions: rows,
         });
-        // Nothing was written, so that it cannot be ended well says nothing.
+        // Nothing was written, so an error at the end means nothing.
         drop(transaction);
-        seen
+        result
     }
 }
 
-/// The runs that count: the first parameter is the number of the newest sweep.
+/// Selects the gaps in effect; the first parameter is the number of the newest sweep.
 macro_rules! select_gaps_sql {
     ($rest:literal) => {
         concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
@@ -117,7 +117,7 @@ impl SqliteSnapshot<'_> {
             Ok(())
         });
         match checked {
-            // It ends so where it has told that a page is damaged.
+            // The check ends with an error after it has reported a damaged page.
             Err(ReadError::Damage(_)) if !found.is_empty() => {}
             checked => checked?,
         }
@@ -184,7 +184,7 @@ impl SqliteSnapshot<'_> {
         sweep: Option<i64>,
         visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
-        // The table itself, and no index that could leave a row out.
+        // The table itself: an index could leave out a row.
         const EVENTS: &str = concat!(
             "SELECT ",
             layout::verify_columns!(),
@@ -287,32 +287,32 @@ fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<SweepGap>> {
     rows.next()?.map(read_gap).transpose()
 }
 
-/// What is foreign in the log's schema. An older log is compared by what would become of it: its
-/// schema, built anew without its rows, is brought to this version, where it must be ours.
+/// Returns a difference between the log's schema and ours. The schema of an older log is copied without
+/// rows and migrated; the result must be ours.
 fn find_foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == migrate::SCHEMA_VERSION {
         return migrate::schema_mismatch(connection);
     }
-    let mut likeness = copy_schema(connection)?;
-    likeness.pragma_update(None, "user_version", version)?;
-    migrate::migrate(&mut likeness)?;
-    migrate::schema_mismatch(&likeness)
+    let mut copy = copy_schema(connection)?;
+    copy.pragma_update(None, "user_version", version)?;
+    migrate::migrate(&mut copy)?;
+    migrate::schema_mismatch(&copy)
 }
 
-/// A database in memory with the same schema and no rows.
+/// Makes a database in memory with the same schema and no rows.
 fn copy_schema(connection: &Connection) -> rusqlite::Result<Connection> {
-    // SQLite's own tables cannot be made by hand.
+    // SQLite makes its own tables itself.
     const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
-    let likeness = Connection::open_in_memory()?;
+    let copy = Connection::open_in_memory()?;
     let mut statement = connection.prepare(OBJECTS)?;
     let mut objects = statement.query([])?;
     while let Some(object) = objects.next()? {
-        // One statement: whatever stands behind it is no part of the schema.
-        likeness.execute(object.get_ref(0)?.as_str()?, [])?;
+        // `execute` takes one statement, so nothing behind it can run.
+        copy.execute(object.get_ref(0)?.as_str()?, [])?;
     }
-    Ok(likeness)
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -320,16 +320,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_likeness_has_the_whole_schema_and_no_more() {
+    fn a_copy_has_the_whole_schema_and_no_more() {
         let of = |by: &str| {
             let log = Connection::open_in_memory().unwrap();
             log.execute_batch(migrate::SCHEMA).unwrap();
             log.execute_batch("ANALYZE; INSERT INTO meta VALUES ('uuid', zeroblob(16));").unwrap();
             log.execute_batch(by).unwrap();
-            let likeness = copy_schema(&log).unwrap();
+            let copy = copy_schema(&log).unwrap();
             let rows = "SELECT count(*) FROM meta";
-            assert_eq!(likeness.query_row(rows, [], |row| row.get(0)), Ok(0));
-            migrate::schema_mismatch(&likeness).unwrap()
+            assert_eq!(copy.query_row(rows, [], |row| row.get(0)), Ok(0));
+            migrate::schema_mismatch(&copy).unwrap()
         };
         assert_eq!(of(""), None);
         let view = SchemaMismatch::Unexpected { kind: "view".to_owned(), name: "v".to_owned() };
