@@ -1,7 +1,10 @@
-//! The chain of hashes: what is hashed, in which bytes, and the walk that holds a log against it.
+//! The chain of hashes: the bytes that are hashed, and the walk that compares a log with its hashes.
 //!
-//! Pure: bytes in, SHA-256 out. What this page says is enough to check a log without this program.
-//! Salts come from the caller, who stores them; which events a sweep took is the store's to know.
+//! Pure: bytes in, SHA-256 out. This page is enough to verify a log without this program. Salts come
+//! from the caller, which stores them; the store knows which events a sweep removed.
+//!
+//! ## Compatibility
+//! The bytes never change. A new field gets the next number, and is left out where it is absent.
 //!
 //! # The bytes
 //!
@@ -11,8 +14,8 @@
 //! tagged fields has every one of its numbers, in ascending order. A field that a later version adds
 //! has a higher number and is left out where it is absent, so that older hashes stay.
 //!
-//! What is personal enters by commitment, a digest over a random salt and the value: value and salt
-//! can be erased one day and the chain still holds, and nobody can guess a value back.
+//! Personal values enter by commitment, a digest over a random salt and the value. So value and salt
+//! can be erased one day and the chain still holds, and nobody can find a value by guessing.
 //!
 //! ```text
 //! party(salt16)  = SHA-256("activity-party-v1\0"  ‖ salt16 ‖ tagged 1 id, 2 label)     actor, impersonator
@@ -35,26 +38,26 @@
 //! | 9, 10 | `module`, `action` | text |
 //! | 11, 12 | actor, impersonator | 32 bytes, `party` |
 //! | 13 | `target_type` | text |
-//! | 14 | target | 32 bytes, `target`; there when the event has a type, id or label of one |
+//! | 14 | target | 32 bytes, `target`; present if the event has a type, id or label of a target |
 //! | 15 | user agent | 32 bytes, `agent` |
 //! | 16, 17 | `method`, `endpoint` | text |
 //! | 18 | `status_code` | i64 |
 //! | 19 | body | 32 bytes, always there |
 //! | 20 | own | i64, 1 for an event that the log wrote about itself, else 0 |
 //!
-//! Where ids are missing, a sweep took the events; the log keeps the hash of the last one of each
-//! run, and the walk goes on from there. All runs that count after a sweep are vouched for by its
-//! event, `retention.sweep`, whose payload has their digest as `gaps_sha256`:
+//! Where ids are missing, a sweep removed the events. The log keeps the hash of the last event of each
+//! gap, and the walk goes on from there. The event of a sweep, `retention.sweep`, vouches for all gaps
+//! that are in effect after it: its payload has their digest as `gaps_sha256`:
 //!
 //! ```text
 //! gaps           = SHA-256("activity-gaps-v1\0" ‖ first i64 ‖ last i64 ‖ hash(last) ‖ sweep i64
-//!                          of each run, in the order of ids)
+//!                          of each gap, in the order of ids)
 //! ```
 //!
 //! # Test vectors
 //!
 //! The log's UUID is `00010203-0405-0607-0809-0a0b0c0d0e0f`, each 16-byte salt is `10 11 … 1f`, each
-//! 8-byte salt `20 21 … 27`. Event 1 has every field, event 2 as few as there can be:
+//! 8-byte salt `20 21 … 27`. Event 1 has every field, event 2 as few as possible:
 //!
 //! ```text
 //! 1: event_id 01890a5d-ac96-774b-bcce-b302099a8057, occurred_at 2026-11-20T04:00:00.123456789Z,
@@ -87,7 +90,7 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::time::Timestamp;
 
-/// A SHA-256 that stands in for what it was made of.
+/// A SHA-256 digest.
 pub(crate) type Sha256Digest = [u8; 32];
 /// The salt of a dimension row.
 pub(crate) type RowSalt = [u8; 16];
@@ -99,7 +102,7 @@ struct HashInput(Vec<u8>);
 
 impl HashInput {
     fn with_domain(domain: &str) -> Self {
-        // Most fit; glibc hands pieces of up to 1,032 bytes out of a list.
+        // Most inputs fit; glibc serves pieces of up to 1,032 bytes from a list.
         let mut bytes = Vec::with_capacity(896);
         bytes.extend_from_slice(domain.as_bytes());
         bytes.push(0);
@@ -141,8 +144,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
-/// The bytes of a UUID in lower case with hyphens. No other text is the same UUID: what was given is
-/// given back as it came.
+/// The bytes of a UUID in lower case with hyphens. Other forms of the same UUID stay text, so that an id
+/// is returned as it came.
 pub(crate) fn parse_canonical_uuid(text: &str) -> Option<[u8; 16]> {
     if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -171,7 +174,7 @@ pub(crate) fn party_commitment(
     HashInput::with_domain("activity-party-v1").raw(salt).text(1, id).text(2, label).sha256()
 }
 
-/// Commits to a target; its type is in the content.
+/// Commits to a target, without its type, which is in the content.
 pub(crate) fn target_commitment(
     salt: &RowSalt,
     id: Option<&str>,
@@ -263,7 +266,7 @@ impl EventContent<'_> {
     }
 }
 
-/// Digests the runs of events that sweeps took.
+/// Digests the gaps that sweeps left.
 pub(crate) struct GapHasher(digest::Context);
 
 impl GapHasher {
@@ -273,8 +276,8 @@ impl GapHasher {
         Self(context)
     }
 
-    /// Takes the next run, in the order of ids; `hash` is that of its last event, `sweep` the number
-    /// of the sweep that wrote it.
+    /// Adds the next gap, in the order of ids; `hash` is that of its last event, `sweep` the number of
+    /// the sweep that recorded it.
     pub(crate) fn update(&mut self, first: EventId, last: EventId, hash: &Hash, sweep: i64) {
         self.0.update(&first.0.to_be_bytes());
         self.0.update(&last.0.to_be_bytes());
@@ -287,11 +290,11 @@ impl GapHasher {
     }
 }
 
-/// An event as the chain has it.
+/// An event as a link of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChainLink {
     pub id: EventId,
-    /// What it says, by the digests that its rows commit to.
+    /// The digest of its content.
     pub content: Sha256Digest,
     pub hash: Hash,
 }
@@ -303,11 +306,11 @@ pub(crate) enum ChainBreak {
     Altered(EventId),
     /// The event should be here, and no sweep vouches for its removal.
     Removed(EventId),
-    /// The event stands where none can be.
+    /// The event stands where no event can be.
     Inserted(EventId),
 }
 
-/// Walks a log in the order of ids, events and swept runs alike, and tells the first break.
+/// Walks a log in the order of ids, over events and gaps alike, up to the first break.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verifier {
     last: EventId,
@@ -319,7 +322,7 @@ impl Verifier {
         Self { last: EventId(0), hash: genesis_hash(uuid) }
     }
 
-    /// The place reached, and its hash.
+    /// The last id that was reached, and its hash.
     pub(crate) fn head(&self) -> (EventId, Hash) {
         (self.last, self.hash)
     }
@@ -327,7 +330,7 @@ impl Verifier {
     /// Takes the next event.
     ///
     /// # Errors
-    /// The break, when it does not follow what came before. The place reached stays as it was.
+    /// The break, if the event does not follow the last one. The head stays as it was.
     pub(crate) fn verify_event(&mut self, event: &ChainLink) -> Result<(), ChainBreak> {
         self.expect_next(event.id)?;
         if !self.is_next(event) {
@@ -337,15 +340,15 @@ impl Verifier {
         Ok(())
     }
 
-    /// Whether an event, wherever it stands now, is the one that was hashed to come next.
+    /// Whether an event, wherever it stands now, is the one that was hashed as the next.
     pub(crate) fn is_next(&self, event: &ChainLink) -> bool {
         link_hash(&self.hash, EventId(self.last.0.saturating_add(1)), &event.content) == event.hash
     }
 
-    /// Steps over a run of events that a sweep took; `hash` is that of its last.
+    /// Steps over a gap that a sweep left; `hash` is that of its last event.
     ///
     /// # Errors
-    /// The break, when the run does not follow what came before.
+    /// The break, if the gap does not follow the last event.
     pub(crate) fn verify_gap(
         &mut self,
         first: EventId,
@@ -357,10 +360,10 @@ impl Verifier {
         Ok(())
     }
 
-    /// Ends the walk at the newest id that the log has noted.
+    /// Ends the walk at the newest id that the log has recorded.
     ///
     /// # Errors
-    /// The break, when the walk ended elsewhere.
+    /// The break, if the walk ended elsewhere.
     pub(crate) fn finish(&self, head: EventId) -> Result<(), ChainBreak> {
         self.expect_next(EventId(head.0.saturating_add(1))).map_err(|why| match why {
             ChainBreak::Inserted(_) => ChainBreak::Inserted(self.last),
@@ -382,14 +385,14 @@ impl Verifier {
 mod tests {
     use super::*;
 
-    /// The hash that the page above has under that name.
+    /// The hash that the page above lists under this name.
     fn documented_hash(name: &str) -> &'static str {
         let page = include_str!("chain.rs");
         let mut hashes = page.lines().filter_map(|line| {
             let (name, hash) = line.strip_prefix("//! ")?.split_once(' ')?;
             Some((name, hash.trim())).filter(|(_, hash)| hash.len() == 64)
         });
-        hashes.find_map(|(told, hash)| (told == name).then_some(hash)).unwrap()
+        hashes.find_map(|(listed, hash)| (listed == name).then_some(hash)).unwrap()
     }
 
     fn time(text: &str) -> Timestamp {

@@ -1,4 +1,4 @@
-//! The one table of fields: it drives parsing, JSON, the CSV header, `--columns`, `show` and help.
+//! The table of all fields. It drives parsing, JSON, the CSV header, `--columns`, `show` and help.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::event::json::VALUE_DEPTH;
 use crate::event::quoted;
 use crate::time::Timestamp;
 
-/// A field's value, as a reader of it needs it.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FieldValue<'a> {
     Integer(i64),
@@ -25,17 +25,17 @@ pub(crate) enum FieldValue<'a> {
     Hash(&'a Hash),
 }
 
-/// What may stand in a field, and so how it is read from text.
+/// The kind of a field's values, which decides how text is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldKind {
-    /// Given by the log: another log's value is dropped.
+    /// Set by the log; the value of another log is dropped.
     Stamp,
     Text,
     /// Text; a number is taken as its literal.
     Id {
         limit: usize,
     },
-    /// Text that names somebody or something.
+    /// Text that names a person or thing.
     Label,
     Time,
     Source,
@@ -49,18 +49,18 @@ pub(crate) enum FieldKind {
 
 /// One field of the event.
 pub(crate) struct Field {
-    /// The contract's name.
+    /// The canonical name.
     pub name: &'static str,
-    /// The names it has elsewhere, and is taken in under.
+    /// The names that other programs use, which are accepted too.
     pub aliases: &'static [&'static str],
     pub kind: FieldKind,
-    /// What it holds, for help.
+    /// A description for help.
     pub about: &'static str,
-    /// Its value in the log.
+    /// Returns its value in an event of the log.
     pub get: for<'a> fn(&'a Event) -> Option<FieldValue<'a>>,
-    /// The value an emitter gave.
+    /// Returns the value that an emitter gave.
     pub given: for<'a> fn(&'a NewEvent) -> Option<FieldValue<'a>>,
-    /// Sets it from text in its normal form (objects are set by `intake`).
+    /// Sets the value, in its normal form.
     set: fn(&mut NewEvent, NormalizedValue),
 }
 
@@ -75,8 +75,8 @@ enum NormalizedValue {
 }
 
 impl Field {
-    /// Reads a value from text into its normal form and sets it. `time` reads a time, for only the
-    /// caller knows how to take one without an offset.
+    /// Parses a value from text into its normal form and sets it. `time` parses a time, because only the
+    /// caller knows how to read one without an offset.
     ///
     /// # Errors
     /// The reason, beginning with the field's name.
@@ -106,7 +106,7 @@ impl Field {
             if text.len() > limit { Err(format!("longer than {limit} bytes")) } else { Ok(text) }
         };
         Ok(match self.kind {
-            FieldKind::Stamp => unreachable!("the log's own stamps are never taken in"),
+            FieldKind::Stamp => unreachable!("nobody sets the stamps of the log"),
             FieldKind::Text => NormalizedValue::Text(text),
             FieldKind::Id { limit } => NormalizedValue::Text(bounded(text, limit)?),
             FieldKind::Label => NormalizedValue::Text(bounded(text, MAX_ID_BYTES)?),
@@ -170,16 +170,16 @@ fn parse_status(text: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("{} is not a status from 100 to 599", quoted(text)))
 }
 
-/// A name that a field is known by.
+/// A name of a field.
 #[derive(Clone, Copy)]
 pub(crate) struct FieldName {
     text: &'static str,
     pub field: &'static Field,
-    /// Whether it is the contract's name, which wins over the others.
+    /// Whether it is the canonical name, which wins over the aliases.
     pub canonical: bool,
-    /// One bit for each name.
+    /// A bit of its own for each name.
     pub name_bit: u64,
-    /// One bit for each field.
+    /// A bit of its own for each field.
     pub field_bit: u64,
 }
 
@@ -225,12 +225,12 @@ impl NameTable {
 
 static NAMES: LazyLock<NameTable> = LazyLock::new(NameTable::new);
 
-/// The field that is taken in under that name, the contract's or another one.
+/// The field with this name or alias.
 pub(crate) fn lookup(name: &str) -> Option<FieldName> {
     NAMES.slots[NAMES.slot(name)]
 }
 
-/// The field of that name.
+/// The field with this canonical name.
 pub(crate) fn by_name(name: &str) -> Option<&'static Field> {
     lookup(name).filter(|name| name.canonical).map(|name| name.field)
 }
@@ -287,7 +287,7 @@ macro_rules! object_field {
 
 const ID_KIND: FieldKind = FieldKind::Id { limit: MAX_ID_BYTES };
 
-/// Every field, in the contract's order.
+/// Every field, in the order of exports.
 pub(crate) static FIELDS: [Field; 28] = [
     stamp_field!(id, "place in the log, 1 for the first event", |event| FieldValue::Integer(
         event.id.0

@@ -52,7 +52,7 @@ const SET_CACHE_SIZE: &str = "PRAGMA cache_size=-16384";
 impl Sqlite {
     pub(in crate::store) fn inspect<T>(
         &self,
-        look: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
+        inspect: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
     ) -> Result<T> {
         let to_failure =
             |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
@@ -61,7 +61,7 @@ impl Sqlite {
         // The first read fixes the moment of the snapshot.
         self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(to_failure)?;
         let rows = RefCell::default();
-        let result = look(SqliteSnapshot {
+        let result = inspect(SqliteSnapshot {
             connection: &self.connection,
             path: &self.path,
             dimensions: rows,
@@ -121,7 +121,7 @@ impl SqliteSnapshot<'_> {
             Err(ReadError::Damage(_)) if !found.is_empty() => {}
             checked => checked?,
         }
-        let lines = found.iter().flat_map(|to_failure| to_failure.lines());
+        let lines = found.iter().flat_map(|finding| finding.lines());
         let heading = |line: &&str| *line == "ok" || line.starts_with("*** ");
         Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
     }
@@ -191,41 +191,41 @@ impl SqliteSnapshot<'_> {
             " FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id"
         );
         self.read(|connection| {
-            let mut runs = sweep
+            let mut gaps = sweep
                 .map(|_| {
                     connection.prepare(select_gaps_sql!("AND last >= ?2 ORDER BY first, sweep"))
                 })
                 .transpose()?;
-            let mut runs = match (&mut runs, sweep) {
-                (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
+            let mut gaps = match (&mut gaps, sweep) {
+                (Some(gaps), Some(sweep)) => Some(gaps.query([sweep, from.0])?),
                 _ => None,
             };
-            let mut next_run = || -> rusqlite::Result<Option<SweepGap>> {
-                runs.as_mut().map(next_gap).transpose().map(Option::flatten)
+            let mut next_gap_row = || -> rusqlite::Result<Option<SweepGap>> {
+                gaps.as_mut().map(next_gap).transpose().map(Option::flatten)
             };
-            let mut waiting = next_run()?;
+            let mut next = next_gap_row()?;
             let mut lookup = RowStatements::new(connection)?;
             let mut dimensions = self.dimensions.borrow_mut();
             let mut events = connection.prepare(EVENTS)?;
             let mut events = events.query([from.0])?;
             while let Some(row) = events.next()? {
                 let id = row.get(Column::id.position())?;
-                while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
-                    if visit(ChainEntry::Gap(run)).is_break() {
+                while let Some(gap) = next.filter(|gap| gap.first.0 <= id) {
+                    if visit(ChainEntry::Gap(gap)).is_break() {
                         return Ok(());
                     }
-                    waiting = next_run()?;
+                    next = next_gap_row()?;
                 }
-                let reading = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(ChainEntry::Event(reading)).is_break() {
+                let event = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
+                if visit(ChainEntry::Event(event)).is_break() {
                     return Ok(());
                 }
             }
-            while let Some(run) = waiting {
-                if visit(ChainEntry::Gap(run)).is_break() {
+            while let Some(gap) = next {
+                if visit(ChainEntry::Gap(gap)).is_break() {
                     return Ok(());
                 }
-                waiting = next_run()?;
+                next = next_gap_row()?;
             }
             Ok(())
         })
@@ -253,16 +253,16 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<HashLookup> {
         self.read(|connection| {
-            let run = connection
+            let gap = connection
                 .prepare_cached(select_gaps_sql!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
                 .query_row([sweep, id.0], read_gap)
                 .optional()?;
-            if let Some(run) = run.filter(|run| run.last >= id) {
-                let end = run.last == id;
+            if let Some(gap) = gap.filter(|gap| gap.last >= id) {
+                let end = gap.last == id;
                 return Ok(if end {
-                    HashLookup::Known(run.hash)
+                    HashLookup::Known(gap.hash)
                 } else {
-                    HashLookup::Swept(run.first, run.last)
+                    HashLookup::Swept(gap.first, gap.last)
                 });
             }
             let hash = connection
