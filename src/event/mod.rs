@@ -197,6 +197,36 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// An event with its action and nothing else: every value that can be absent is absent.
+    pub(crate) fn minimal(action: Arc<Action>) -> Self {
+        Self {
+            id: EventId(0),
+            event_id: String::new(),
+            occurred_at: Timestamp::from_nanos(0),
+            recorded_at: Timestamp::from_nanos(0),
+            recorded_by: Arc::from(""),
+            tenant: None,
+            source: Source::System,
+            severity: Severity::Info,
+            action,
+            title: None,
+            description: None,
+            actor: None,
+            impersonator: None,
+            target: None,
+            diff: None,
+            payload: None,
+            ip: None,
+            user_agent: None,
+            session_id: None,
+            method: None,
+            endpoint: None,
+            status_code: None,
+            own: false,
+            hash: Hash([0; 32]),
+        }
+    }
+
     /// Whether something failed, as in `is:failed`: the status is 400 or more, or the last part of the
     /// action has `failed` or `denied` as a word.
     pub(crate) fn is_failed(&self) -> bool {

@@ -41,7 +41,6 @@ fn to_new_event(event: &Event) -> NewEvent {
     let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
     let target = event.target.as_deref();
     NewEvent {
-        event_id: None,
         occurred_at: Some(event.occurred_at),
         tenant: owned(&event.tenant),
         source: Some(event.source),
@@ -65,7 +64,7 @@ fn to_new_event(event: &Event) -> NewEvent {
         method: event.method.clone(),
         endpoint: event.endpoint.clone(),
         status_code: event.status_code,
-        own: false,
+        ..NewEvent::default()
     }
 }
 
