@@ -183,51 +183,28 @@ pub(crate) struct FieldName {
     pub field_bit: u64,
 }
 
-/// Every name of every field, by a hash of its text: an event has some twenty names, and each is
-/// asked for here.
-struct NameTable {
-    slots: [Option<FieldName>; Self::SLOTS],
-}
-
-impl NameTable {
-    /// Several times the number of names, so that two seldom meet.
-    const SLOTS: usize = 256;
-
-    fn new() -> Self {
-        let mut names = Self { slots: [None; Self::SLOTS] };
-        let (mut name_bit, mut field_bit) = (1, 1);
-        for field in &FIELDS {
-            for (place, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
-                let slot = names.slot(text);
-                names.slots[slot] =
-                    Some(FieldName { text, field, canonical: place == 0, name_bit, field_bit });
-                name_bit <<= 1;
-            }
-            field_bit <<= 1;
+/// Every name of every field, in the order of names.
+static NAMES: LazyLock<Vec<FieldName>> = LazyLock::new(|| {
+    let mut names = Vec::new();
+    for (field_number, field) in FIELDS.iter().enumerate() {
+        for (position, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
+            names.push(FieldName {
+                text,
+                field,
+                canonical: position == 0,
+                name_bit: 1 << names.len(),
+                field_bit: 1 << field_number,
+            });
         }
-        names
     }
-
-    /// The slot that has the name, else the empty one where it would be.
-    fn slot(&self, text: &str) -> usize {
-        let bytes = text.as_bytes();
-        let byte = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
-        let length = bytes.len();
-        let hash =
-            length + 7 * byte(0) + 31 * byte(length / 2) + 127 * byte(length.wrapping_sub(1));
-        let mut slot = hash % Self::SLOTS;
-        while self.slots[slot].is_some_and(|name| name.text != text) {
-            slot = (slot + 1) % Self::SLOTS;
-        }
-        slot
-    }
-}
-
-static NAMES: LazyLock<NameTable> = LazyLock::new(NameTable::new);
+    names.sort_unstable_by_key(|name| name.text);
+    names
+});
 
 /// The field with this name or alias.
 pub(crate) fn lookup(name: &str) -> Option<FieldName> {
-    NAMES.slots[NAMES.slot(name)]
+    let position = NAMES.binary_search_by_key(&name, |name| name.text).ok()?;
+    NAMES.get(position).copied()
 }
 
 /// The field with this canonical name.
