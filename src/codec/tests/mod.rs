@@ -349,7 +349,7 @@ prop_compose! {
             method,
             endpoint: text(),
             status_code,
-            own: false,
+            ..NewEvent::default()
         }
     }
 }
