@@ -1,5 +1,6 @@
 //! The log as one SQLite file; the only place that speaks SQL.
 //!
+//! `layout` has the columns of an event and the tables that it refers to; all statements follow from it.
 //! `open` and `create` find or make the file and set the connection up, `append` writes, with the
 //! rows that events refer to from `dimensions`, `rows` turns rows into events, `progress` knows files
 //! by their bytes, `lock` keeps sweeps and exports apart, `sweep` removes what is vouched for, `error`

@@ -312,7 +312,7 @@ impl QueryPlan {
         let TimeWindow { mut earliest, mut latest } = self.window;
         match slice.after {
             Some(cursor) if slice.newest_first => {
-                latest = latest.min(cursor.occurred_at.as_nanos())
+                latest = latest.min(cursor.occurred_at.as_nanos());
             }
             Some(cursor) => earliest = earliest.max(cursor.occurred_at.as_nanos()),
             None => {}

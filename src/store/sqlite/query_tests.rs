@@ -1,4 +1,4 @@
-//! Queries as SQL: they find what `Query::matches` says, on every way, by their indexes.
+//! Tests that queries in SQL find the events of `Query::matches` by every strategy, and use indexes.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -68,7 +68,7 @@ fn to_new_event(event: &Event) -> NewEvent {
     }
 }
 
-/// A log of these events, and the events as they are in it.
+/// Makes a log of these events, and returns the events as it keeps them.
 fn log_of(events: &[Event]) -> (tempfile::TempDir, Log, Vec<Event>) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
@@ -87,7 +87,7 @@ fn ids(events: &[Event]) -> Vec<i64> {
     events.iter().map(|event| event.id.0).collect()
 }
 
-/// What a stretch holds, by the one meaning of the query.
+/// The ids of a slice, by `Query::matches`.
 fn expected(events: &[Event], query: &Query, slice: Slice) -> Vec<i64> {
     let mut expected: Vec<&Event> = events
         .iter()
@@ -262,7 +262,7 @@ fn a_listing_is_sorted_by_any_field() {
     assert_eq!(error.to_string(), "cannot sort by actr");
 }
 
-/// Many events, so that no index is passed over for smallness.
+/// A log with so many events that SQLite uses its indexes.
 fn large_log() -> (tempfile::TempDir, Log) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));

@@ -30,11 +30,8 @@ pub(super) fn merge_gaps<'a>(
     existing: &'a [GapRow],
     anchors: &'a [i64],
 ) -> impl Iterator<Item = NewGap> + 'a {
-    let mut merger = GapMerger {
-        removals: removals.peekable(),
-        existing: existing.iter().peekable(),
-        anchors: anchors,
-    };
+    let mut merger =
+        GapMerger { removals: removals.peekable(), existing: existing.iter().peekable(), anchors };
     let mut ready = VecDeque::new();
     std::iter::from_fn(move || {
         while ready.is_empty() {

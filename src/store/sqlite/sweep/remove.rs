@@ -107,7 +107,7 @@ fn delete_batch(
     const DELETE: &str =
         concat!("DELETE FROM event WHERE id BETWEEN ?1 AND ?2 RETURNING ", layout::key_columns!());
     let start = Instant::now();
-    let mut batch = RemovedBatch { cursor: cursor, removed: 0, references: Vec::new() };
+    let mut batch = RemovedBatch { cursor, removed: 0, references: Vec::new() };
     let mut next = connection.prepare_cached(NEXT)?;
     let mut delete = connection.prepare_cached(DELETE)?;
     while let Some(gap) = gaps.get(cursor.gap) {
