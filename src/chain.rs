@@ -1,4 +1,4 @@
-//! The chain of hashes: what is hashed, in which bytes, and the walk that holds a log against it.
+//! The chain of hashes: the bytes that are hashed, and the walk that compares a log with its hashes.
 //!
 //! Pure: bytes in, SHA-256 out. Salts come from the caller, who stores them; which events a sweep took
 //! is the store's to know.
@@ -19,7 +19,7 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::time::Timestamp;
 
-/// A SHA-256 that stands in for what it was made of.
+/// A SHA-256 digest.
 pub(crate) type Sha256Digest = [u8; 32];
 /// The salt of a dimension row.
 pub(crate) type RowSalt = [u8; 16];
@@ -31,7 +31,7 @@ struct HashInput(Vec<u8>);
 
 impl HashInput {
     fn with_domain(domain: &str) -> Self {
-        // Most fit; glibc hands pieces of up to 1,032 bytes out of a list.
+        // Most inputs fit; glibc serves pieces of up to 1,032 bytes from a list.
         let mut bytes = Vec::with_capacity(896);
         bytes.extend_from_slice(domain.as_bytes());
         bytes.push(0);
@@ -73,8 +73,8 @@ pub(crate) fn sha256(bytes: &[u8]) -> Sha256Digest {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 is 32 bytes")
 }
 
-/// The bytes of a UUID in lower case with hyphens. No other text is the same UUID: what was given is
-/// given back as it came.
+/// The bytes of a UUID in lower case with hyphens. Other forms of the same UUID stay text, so that an id
+/// is returned as it came.
 pub(crate) fn parse_canonical_uuid(text: &str) -> Option<[u8; 16]> {
     if text.len() != 36 || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return None;
@@ -103,7 +103,7 @@ pub(crate) fn party_commitment(
     HashInput::with_domain("activity-party-v1").raw(salt).text(1, id).text(2, label).sha256()
 }
 
-/// Commits to a target; its type is in the content.
+/// Commits to a target, without its type, which is in the content.
 pub(crate) fn target_commitment(
     salt: &RowSalt,
     id: Option<&str>,
@@ -117,31 +117,20 @@ pub(crate) fn agent_commitment(salt: &RowSalt, text: &str) -> Sha256Digest {
     HashInput::with_domain("activity-agent-v1").raw(salt).text(1, Some(text)).sha256()
 }
 
-/// What an event says in its own words.
-pub(crate) struct Body<'a> {
-    pub title: Option<&'a str>,
+/// The values that stand in an event's row as they are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct StoredValues<'a> {
+    pub status_code: Option<u16>,
+    pub method: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
+    pub ip: Option<&'a str>,
+    pub session_id: Option<&'a str>,
     pub description: Option<&'a str>,
     pub diff: Option<&'a str>,
     pub payload: Option<&'a str>,
-    pub ip: Option<&'a str>,
-    pub session_id: Option<&'a str>,
 }
 
-impl Body<'_> {
-    pub(crate) fn digest(&self, salt: &BodySalt) -> Sha256Digest {
-        HashInput::with_domain("activity-body-v1")
-            .raw(salt)
-            .text(1, self.title)
-            .text(2, self.description)
-            .text(3, self.diff)
-            .text(4, self.payload)
-            .text(5, self.ip)
-            .text(6, self.session_id)
-            .sha256()
-    }
-}
-
-/// All that an event is, what is personal by commitment.
+/// The content of an event as it is hashed: personal values enter by commitment.
 pub(crate) struct EventContent<'a> {
     pub event_id: &'a str,
     pub occurred_at: Timestamp,
@@ -152,16 +141,16 @@ pub(crate) struct EventContent<'a> {
     pub severity: Severity,
     pub module: Option<&'a str>,
     pub action: &'a str,
+    pub title: Option<&'a str>,
     pub actor: Option<Sha256Digest>,
     pub impersonator: Option<Sha256Digest>,
     pub target_type: Option<&'a str>,
     pub target: Option<Sha256Digest>,
     pub agent: Option<Sha256Digest>,
-    pub method: Option<&'a str>,
-    pub endpoint: Option<&'a str>,
-    pub status_code: Option<u16>,
-    pub body: Sha256Digest,
+    pub values: StoredValues<'a>,
     pub own: bool,
+    /// The salt of the commitment to title, description, diff, payload, address and session.
+    pub salt: BodySalt,
 }
 
 impl EventContent<'_> {
@@ -184,16 +173,29 @@ impl EventContent<'_> {
             .text(13, self.target_type)
             .digest(14, self.target.as_ref())
             .digest(15, self.agent.as_ref())
-            .text(16, self.method)
-            .text(17, self.endpoint)
-            .integer(18, self.status_code.map(i64::from))
-            .digest(19, Some(&self.body))
+            .text(16, self.values.method)
+            .text(17, self.values.endpoint)
+            .integer(18, self.values.status_code.map(i64::from))
+            .digest(19, Some(&self.body_commitment()))
             .integer(20, Some(i64::from(self.own)))
+            .sha256()
+    }
+
+    /// Commits to the event's free text.
+    fn body_commitment(&self) -> Sha256Digest {
+        HashInput::with_domain("activity-body-v1")
+            .raw(&self.salt)
+            .text(1, self.title)
+            .text(2, self.values.description)
+            .text(3, self.values.diff)
+            .text(4, self.values.payload)
+            .text(5, self.values.ip)
+            .text(6, self.values.session_id)
             .sha256()
     }
 }
 
-/// Digests the runs of events that sweeps took.
+/// Digests the gaps that sweeps left.
 pub(crate) struct GapHasher(digest::Context);
 
 impl GapHasher {
@@ -203,8 +205,8 @@ impl GapHasher {
         Self(context)
     }
 
-    /// Takes the next run, in the order of ids; `hash` is that of its last event, `sweep` the number
-    /// of the sweep that wrote it.
+    /// Adds the next gap, in the order of ids; `hash` is that of its last event, `sweep` the number of
+    /// the sweep that recorded it.
     pub(crate) fn update(&mut self, first: EventId, last: EventId, hash: &Hash, sweep: i64) {
         self.0.update(&first.0.to_be_bytes());
         self.0.update(&last.0.to_be_bytes());
@@ -217,11 +219,11 @@ impl GapHasher {
     }
 }
 
-/// An event as the chain has it.
+/// An event as a link of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChainLink {
     pub id: EventId,
-    /// What it says, by the digests that its rows commit to.
+    /// The digest of its content.
     pub content: Sha256Digest,
     pub hash: Hash,
 }
@@ -233,11 +235,11 @@ pub(crate) enum ChainBreak {
     Altered(EventId),
     /// The event should be here, and no sweep vouches for its removal.
     Removed(EventId),
-    /// The event stands where none can be.
+    /// The event stands where no event can be.
     Inserted(EventId),
 }
 
-/// Walks a log in the order of ids, events and swept runs alike, and tells the first break.
+/// Walks a log in the order of ids, over events and gaps alike, up to the first break.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Verifier {
     last: EventId,
@@ -249,7 +251,7 @@ impl Verifier {
         Self { last: EventId(0), hash: genesis_hash(uuid) }
     }
 
-    /// The place reached, and its hash.
+    /// The last id that was reached, and its hash.
     pub(crate) fn head(&self) -> (EventId, Hash) {
         (self.last, self.hash)
     }
@@ -257,7 +259,7 @@ impl Verifier {
     /// Takes the next event.
     ///
     /// # Errors
-    /// The break, when it does not follow what came before. The place reached stays as it was.
+    /// The break, if the event does not follow the last one. The head stays as it was.
     pub(crate) fn verify_event(&mut self, event: &ChainLink) -> Result<(), ChainBreak> {
         self.expect_next(event.id)?;
         if !self.is_next(event) {
@@ -267,15 +269,15 @@ impl Verifier {
         Ok(())
     }
 
-    /// Whether an event, wherever it stands now, is the one that was hashed to come next.
+    /// Whether an event, wherever it stands now, is the one that was hashed as the next.
     pub(crate) fn is_next(&self, event: &ChainLink) -> bool {
         link_hash(&self.hash, EventId(self.last.0.saturating_add(1)), &event.content) == event.hash
     }
 
-    /// Steps over a run of events that a sweep took; `hash` is that of its last.
+    /// Steps over a gap that a sweep left; `hash` is that of its last event.
     ///
     /// # Errors
-    /// The break, when the run does not follow what came before.
+    /// The break, if the gap does not follow the last event.
     pub(crate) fn verify_gap(
         &mut self,
         first: EventId,
@@ -287,10 +289,10 @@ impl Verifier {
         Ok(())
     }
 
-    /// Ends the walk at the newest id that the log has noted.
+    /// Ends the walk at the newest id that the log has recorded.
     ///
     /// # Errors
-    /// The break, when the walk ended elsewhere.
+    /// The break, if the walk ended elsewhere.
     pub(crate) fn finish(&self, head: EventId) -> Result<(), ChainBreak> {
         self.expect_next(EventId(head.0.saturating_add(1))).map_err(|why| match why {
             ChainBreak::Inserted(_) => ChainBreak::Inserted(self.last),
@@ -319,7 +321,7 @@ mod tests {
             let (name, hash) = line.split_once(' ')?;
             Some((name, hash.trim())).filter(|(_, hash)| hash.len() == 64)
         });
-        hashes.find_map(|(told, hash)| (told == name).then_some(hash)).unwrap()
+        hashes.find_map(|(listed, hash)| (listed == name).then_some(hash)).unwrap()
     }
 
     fn time(text: &str) -> Timestamp {
@@ -337,14 +339,6 @@ mod tests {
         let impersonator = party_commitment(&row, Some("3"), Some("Jerome Cruz"));
         let target = target_commitment(&row, Some("42"), Some("Zoë"));
         let agent = agent_commitment(&row, "curl/8.5");
-        let body = Body {
-            title: Some("User edited"),
-            description: Some("By hand"),
-            diff: Some(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#),
-            payload: Some(r#"{"n":1.10}"#),
-            ip: Some("2001:db8::1"),
-            session_id: Some("s-1"),
-        };
         let full = EventContent {
             event_id: "01890a5d-ac96-774b-bcce-b302099a8057",
             occurred_at: time("2026-11-20T04:00:00.123456789Z"),
@@ -360,19 +354,19 @@ mod tests {
             target_type: Some("user"),
             target: Some(target),
             agent: Some(agent),
-            method: Some("POST"),
-            endpoint: Some("/users/42"),
-            status_code: Some(200),
-            body: body.digest(&salt),
+            title: Some("User edited"),
+            values: StoredValues {
+                status_code: Some(200),
+                method: Some("POST"),
+                endpoint: Some("/users/42"),
+                ip: Some("2001:db8::1"),
+                session_id: Some("s-1"),
+                description: Some("By hand"),
+                diff: Some(r#"{"name":{"before":"Zoe","after":"Zoë"}}"#),
+                payload: Some(r#"{"n":1.10}"#),
+            },
             own: false,
-        };
-        let none = Body {
-            title: None,
-            description: None,
-            diff: None,
-            payload: None,
-            ip: None,
-            session_id: None,
+            salt,
         };
         let small = EventContent {
             event_id: "evt-2",
@@ -388,10 +382,8 @@ mod tests {
             target_type: None,
             target: None,
             agent: None,
-            method: None,
-            endpoint: None,
-            status_code: None,
-            body: none.digest(&salt),
+            title: None,
+            values: StoredValues::default(),
             own: true,
             ..full
         };
@@ -403,10 +395,10 @@ mod tests {
             ("impersonator", Hash(impersonator)),
             ("target", Hash(target)),
             ("agent", Hash(agent)),
-            ("body(1)", Hash(full.body)),
+            ("body(1)", Hash(full.body_commitment())),
             ("c(1)", Hash(full.digest())),
             ("hash(1)", first),
-            ("body(2)", Hash(small.body)),
+            ("body(2)", Hash(small.body_commitment())),
             ("c(2)", Hash(small.digest())),
             ("hash(2)", second),
         ] {

@@ -9,10 +9,6 @@ use std::sync::Arc;
 
 use crate::event::Action;
 use crate::event::Event;
-use crate::event::EventId;
-use crate::event::Hash;
-use crate::event::Severity;
-use crate::event::Source;
 use crate::query::Clock;
 use crate::query::Predicate;
 use crate::query::Query;
@@ -177,37 +173,13 @@ impl Classifier<'_> {
 
 /// Returns an event of which only the action and the failure are set.
 fn representative_event(action: &Arc<Action>, failed: bool) -> Event {
-    Event {
-        id: EventId(0),
-        event_id: String::new(),
-        occurred_at: Timestamp::from_nanos(0),
-        recorded_at: Timestamp::from_nanos(0),
-        recorded_by: Arc::from(""),
-        tenant: None,
-        source: Source::System,
-        severity: Severity::Info,
-        action: Arc::clone(action),
-        title: None,
-        description: None,
-        actor: None,
-        impersonator: None,
-        target: None,
-        diff: None,
-        payload: None,
-        ip: None,
-        user_agent: None,
-        session_id: None,
-        method: None,
-        endpoint: None,
-        status_code: failed.then_some(500),
-        own: false,
-        hash: Hash([0; 32]),
-    }
+    Event { status_code: failed.then_some(500), ..Event::minimal(Arc::clone(action)) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Source;
 
     fn kind(kinds: &ActivityKinds, slug: &str, failed: bool) -> String {
         let action = Arc::new(Action { slug: slug.to_owned(), module: None });

@@ -195,7 +195,6 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::event::Action;
-    use crate::event::Hash;
     use crate::event::Severity;
     use crate::event::Source;
 
@@ -210,22 +209,15 @@ pub(crate) mod tests {
             tenant: new.tenant.as_deref().map(Arc::from),
             source: new.source.unwrap_or(Source::Operator),
             severity: new.severity.unwrap_or(Severity::Info),
-            action: Arc::new(Action { slug: new.action.clone(), module: new.module.clone() }),
             title: new.title.as_deref().map(Arc::from),
-            description: None,
-            actor: None,
-            impersonator: None,
-            target: None,
-            diff: None,
             payload: new.payload.clone(),
             ip: new.ip.clone(),
-            user_agent: None,
-            session_id: None,
-            method: None,
-            endpoint: None,
             status_code: new.status_code,
             own: new.own,
-            hash: Hash([0; 32]),
+            ..Event::minimal(Arc::new(Action {
+                slug: new.action.clone(),
+                module: new.module.clone(),
+            }))
         }
     }
 

@@ -1,7 +1,8 @@
-//! Named values in, a [`NewEvent`] out: other names, empty values, before and after, what is unknown.
+//! Builds a [`NewEvent`] from named values: handles aliases, empty values, before and after, and
+//! unknown names.
 //!
-//! Every codec and the flags of `ingest` feed their values here, so a value means the same wherever
-//! it comes from, and nothing that an emitter said falls to the floor.
+//! Every codec and the flags of `ingest` pass their values through here, so a value means the same
+//! wherever it comes from, and no value of an emitter is lost.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,15 +23,15 @@ use crate::text;
 use crate::time;
 use crate::time::Zone;
 
-/// How deep a value stands that has gone one level down, into the payload or the diff.
+/// The depth of a value that moves one level down, into the payload or the diff.
 const NESTED_VALUE_DEPTH: usize = VALUE_DEPTH + 1;
 
-/// A value under a name, before anybody asked what it means.
+/// A value under a name, not interpreted yet.
 #[derive(Clone, Debug)]
 pub(crate) enum InputValue<'a> {
-    /// Text that is only text: a string in JSON.
+    /// Text that can be nothing else: a string in JSON.
     Text(Cow<'a, str>),
-    /// Text that says everything there is to say, objects too: a cell of CSV, the value of a flag.
+    /// Text that may stand for any value, objects too: a cell of CSV, the value of a flag.
     Untyped(Cow<'a, str>),
     /// Any other JSON value, as valid JSON text.
     Json(&'a str),
@@ -40,7 +41,7 @@ impl<'a> InputValue<'a> {
     /// The value of a piece of valid JSON.
     ///
     /// # Errors
-    /// The reason: a string with half of a surrogate pair.
+    /// The reason: a string contains half of a surrogate pair.
     pub(crate) fn from_json(raw: &'a str) -> Result<Self, String> {
         match raw.as_bytes() {
             [b'"', ..] => json::parse_string(raw).map(Self::Text),
@@ -48,13 +49,13 @@ impl<'a> InputValue<'a> {
         }
     }
 
-    /// The value of text that must be JSON, like a flag that takes it.
+    /// The value of text that must be JSON, for example of a flag.
     ///
     /// # Errors
-    /// The reason: no JSON, or as [`InputValue::from_json`].
+    /// The reason: the text is no JSON, or as in [`InputValue::from_json`].
     pub(crate) fn parse_json(text: &'a str) -> Result<Self, String> {
         let raw: &RawValue =
-            serde_json::from_str(text).map_err(|why| json::describe_error(&why))?;
+            serde_json::from_str(text).map_err(|reason| json::describe_error(&reason))?;
         Self::from_json(raw.get())
     }
 
@@ -82,23 +83,23 @@ impl<'a> InputValue<'a> {
 pub(crate) struct NewEventBuilder<'a> {
     zone: Option<&'a Zone>,
     event: NewEvent,
-    /// Every name that came, absent values too: those of fields as bits, the others in full.
+    /// Every name that was given, also with an absent value: those of fields as bits, others in full.
     seen_names: u64,
     seen_other_names: HashSet<Cow<'a, str>>,
     /// Fields that are set, as bits.
     set_fields: u64,
     pending_aliases: Vec<(FieldName, Cow<'a, str>, InputValue<'a>)>,
     pending_id: Option<InputValue<'a>>,
-    /// Another log stamped it: its `id` is that log's.
+    /// Whether another log stamped the event, so that its `id` belongs to that log.
     stamped_elsewhere: bool,
     before: Option<(Cow<'a, str>, InputValue<'a>)>,
     after: Option<(Cow<'a, str>, InputValue<'a>)>,
-    /// What goes into the payload: the key, and JSON text.
+    /// Values for the payload: each a key and JSON text.
     payload_extras: Vec<(Cow<'a, str>, String)>,
 }
 
 impl<'a> NewEventBuilder<'a> {
-    /// `zone` reads the times that come without an offset; without it they are refused.
+    /// Makes an empty builder. Times without an offset are read in `zone`; without it they are refused.
     pub(crate) fn new(zone: Option<&'a Zone>) -> Self {
         Self {
             zone,
@@ -115,10 +116,10 @@ impl<'a> NewEventBuilder<'a> {
         }
     }
 
-    /// Takes the value of one name.
+    /// Adds the value of one name.
     ///
     /// # Errors
-    /// The reason: a name that came before, a value that does not fit its field.
+    /// The reason: the name was given before, or the value does not fit its field.
     pub(crate) fn add(&mut self, name: Cow<'a, str>, given: InputValue<'a>) -> Result<(), String> {
         let known = field::lookup(&name);
         let is_new = match known {
@@ -154,10 +155,10 @@ impl<'a> NewEventBuilder<'a> {
         }
     }
 
-    /// Makes the event of what was taken.
+    /// Makes the event of the values that were added.
     ///
     /// # Errors
-    /// The reason, as [`NewEventBuilder::add`] and [`NewEvent::validate`].
+    /// The reason, as in [`NewEventBuilder::add`] and [`NewEvent::validate`].
     pub(crate) fn build(mut self) -> Result<NewEvent, String> {
         self.resolve_aliases()?;
         self.resolve_id()?;
@@ -176,7 +177,7 @@ impl<'a> NewEventBuilder<'a> {
             }
             (FieldKind::Object, InputValue::Json(raw)) => {
                 let object = JsonObject::from_raw(raw, VALUE_DEPTH)
-                    .map_err(|why| format!("{}: {why}", field.name))?;
+                    .map_err(|reason| format!("{}: {reason}", field.name))?;
                 field.set_object(&mut self.event, object);
                 return Ok(());
             }
@@ -198,12 +199,12 @@ impl<'a> NewEventBuilder<'a> {
     }
 
     fn add_to_payload(&mut self, name: Cow<'a, str>, given: &InputValue<'a>) -> Result<(), String> {
-        let value = given.to_json().map_err(|why| format!("{}: {why}", quoted(&name)))?;
+        let value = given.to_json().map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
         self.payload_extras.push((name, value));
         Ok(())
     }
 
-    /// A field's own name wins over its other names, wherever it stands in the line.
+    /// Sets fields by their aliases. A canonical name wins over aliases, wherever it stands in the line.
     fn resolve_aliases(&mut self) -> Result<(), String> {
         for (known, name, given) in std::mem::take(&mut self.pending_aliases) {
             if self.set_fields & known.field_bit == 0 {
@@ -240,7 +241,7 @@ impl<'a> NewEventBuilder<'a> {
         }
     }
 
-    /// The other name gives way to the own one, which may come later.
+    /// Sets a state by its alias. The canonical name wins, also if it comes later.
     fn set_side_from_alias(
         &mut self,
         name: Cow<'a, str>,
@@ -254,7 +255,7 @@ impl<'a> NewEventBuilder<'a> {
         Ok(())
     }
 
-    /// Two whole states become a diff; anything less says no change, and is kept in the payload.
+    /// Turns two whole states into a diff. Anything less shows no change, and goes into the payload.
     fn resolve_diff(&mut self) -> Result<(), String> {
         let (before, after) = (self.before.take(), self.after.take());
         if let Some(diff) = &self.event.diff {
@@ -290,8 +291,8 @@ impl<'a> NewEventBuilder<'a> {
         Ok(())
     }
 
-    /// What has no field of its own joins the payload, behind what the emitter put there. A key that
-    /// the payload has with another value gets a number, so that both stay.
+    /// Adds the values without a field to the payload, behind those of the emitter. A key that the payload
+    /// has with another value gets a number, so that both stay.
     fn merge_payload(&mut self) -> Result<(), String> {
         if self.payload_extras.is_empty() {
             return Ok(());

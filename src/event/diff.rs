@@ -1,4 +1,4 @@
-//! What changed between a record's state before and after.
+//! Diffs: the changes between the states of a record before and after.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use crate::event::json::{self, JsonObject};
 use crate::event::quoted;
 use crate::text;
 
-/// One changed field of a diff; each side is JSON text, absent where the field was not there.
+/// One changed field of a diff. Each side is JSON text, `None` where the record did not have the field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change<'a> {
     pub field: Cow<'a, str>,
@@ -16,7 +16,7 @@ pub(crate) struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Whether the two sides say the same: such an entry is kept, and not shown.
+    /// Whether the two sides are equal. Such an entry is kept, but not shown.
     pub(crate) fn is_unchanged(&self) -> bool {
         match (self.before, self.after) {
             (Some(before), Some(after)) => json::same_value(before, after),
@@ -25,7 +25,7 @@ impl Change<'_> {
     }
 }
 
-/// The entries of a diff in order, those that changed nothing included.
+/// The entries of a diff in order, also those that changed nothing.
 pub(crate) fn changes(diff: &JsonObject) -> Vec<Change<'_>> {
     diff.members()
         .into_iter()
@@ -69,8 +69,7 @@ pub(crate) fn between(before: &JsonObject, after: &JsonObject) -> Option<JsonObj
     (!entries.is_empty()).then(|| JsonObject::from_trusted(format!("{{{}}}", entries.join(","))))
 }
 
-/// The members of an object by key; of a key that is there twice the last value counts, as
-/// everywhere in JSON.
+/// The members of an object by key. Of a repeated key the last value counts.
 struct ObjectMembers<'a> {
     order: Vec<Cow<'a, str>>,
     values: HashMap<Cow<'a, str>, &'a str>,
@@ -92,7 +91,7 @@ impl<'a> ObjectMembers<'a> {
     }
 }
 
-/// An entry of a diff; the field stands on one side at least.
+/// Writes an entry of a diff. The field stands on at least one side.
 fn entry(key: &str, before: Option<&str>, after: Option<&str>) -> String {
     let mut entry = String::new();
     text::json_string_into(&mut entry, key);

@@ -1,4 +1,4 @@
-//! The one table of fields: it drives parsing, JSON, the CSV header, `--columns`, `show` and help.
+//! The table of all fields. It drives parsing, JSON, the CSV header, `--columns`, `show` and help.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::event::json::VALUE_DEPTH;
 use crate::event::quoted;
 use crate::time::Timestamp;
 
-/// A field's value, as a reader of it needs it.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum FieldValue<'a> {
     Integer(i64),
@@ -25,17 +25,17 @@ pub(crate) enum FieldValue<'a> {
     Hash(&'a Hash),
 }
 
-/// What may stand in a field, and so how it is read from text.
+/// The kind of a field's values, which decides how text is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldKind {
-    /// Given by the log: another log's value is dropped.
+    /// Set by the log; the value of another log is dropped.
     Stamp,
     Text,
     /// Text; a number is taken as its literal.
     Id {
         limit: usize,
     },
-    /// Text that names somebody or something.
+    /// Text that names a person or thing.
     Label,
     Time,
     Source,
@@ -49,18 +49,18 @@ pub(crate) enum FieldKind {
 
 /// One field of the event.
 pub(crate) struct Field {
-    /// The contract's name.
+    /// The canonical name.
     pub name: &'static str,
-    /// The names it has elsewhere, and is taken in under.
+    /// The names that other programs use, which are accepted too.
     pub aliases: &'static [&'static str],
     pub kind: FieldKind,
-    /// What it holds, for help.
+    /// A description for help.
     pub about: &'static str,
-    /// Its value in the log.
+    /// Returns its value in an event of the log.
     pub get: for<'a> fn(&'a Event) -> Option<FieldValue<'a>>,
-    /// The value an emitter gave.
+    /// Returns the value that an emitter gave.
     pub given: for<'a> fn(&'a NewEvent) -> Option<FieldValue<'a>>,
-    /// Sets it from text in its normal form (objects are set by `intake`).
+    /// Sets the value, in its normal form.
     set: fn(&mut NewEvent, NormalizedValue),
 }
 
@@ -75,8 +75,8 @@ enum NormalizedValue {
 }
 
 impl Field {
-    /// Reads a value from text into its normal form and sets it. `time` reads a time, for only the
-    /// caller knows how to take one without an offset.
+    /// Parses a value from text into its normal form and sets it. `time` parses a time, because only the
+    /// caller knows how to read one without an offset.
     ///
     /// # Errors
     /// The reason, beginning with the field's name.
@@ -86,8 +86,9 @@ impl Field {
         text: String,
         time: impl FnOnce(&str) -> Result<Timestamp, String>,
     ) -> Result<(), String> {
-        let taken = self.normalize(text, time).map_err(|why| format!("{}: {why}", self.name))?;
-        (self.set)(event, taken);
+        let value =
+            self.normalize(text, time).map_err(|reason| format!("{}: {reason}", self.name))?;
+        (self.set)(event, value);
         Ok(())
     }
 
@@ -105,7 +106,7 @@ impl Field {
             if text.len() > limit { Err(format!("longer than {limit} bytes")) } else { Ok(text) }
         };
         Ok(match self.kind {
-            FieldKind::Stamp => unreachable!("the log's own stamps are never taken in"),
+            FieldKind::Stamp => unreachable!("nobody sets the stamps of the log"),
             FieldKind::Text => NormalizedValue::Text(text),
             FieldKind::Id { limit } => NormalizedValue::Text(bounded(text, limit)?),
             FieldKind::Label => NormalizedValue::Text(bounded(text, MAX_ID_BYTES)?),
@@ -169,67 +170,44 @@ fn parse_status(text: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("{} is not a status from 100 to 599", quoted(text)))
 }
 
-/// A name that a field is known by.
+/// A name of a field.
 #[derive(Clone, Copy)]
 pub(crate) struct FieldName {
     text: &'static str,
     pub field: &'static Field,
-    /// Whether it is the contract's name, which wins over the others.
+    /// Whether it is the canonical name, which wins over the aliases.
     pub canonical: bool,
-    /// One bit for each name.
+    /// A bit of its own for each name.
     pub name_bit: u64,
-    /// One bit for each field.
+    /// A bit of its own for each field.
     pub field_bit: u64,
 }
 
-/// Every name of every field, by a hash of its text: an event has some twenty names, and each is
-/// asked for here.
-struct NameTable {
-    slots: [Option<FieldName>; Self::SLOTS],
-}
-
-impl NameTable {
-    /// Several times the number of names, so that two seldom meet.
-    const SLOTS: usize = 256;
-
-    fn new() -> Self {
-        let mut names = Self { slots: [None; Self::SLOTS] };
-        let (mut name_bit, mut field_bit) = (1, 1);
-        for field in &FIELDS {
-            for (place, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
-                let slot = names.slot(text);
-                names.slots[slot] =
-                    Some(FieldName { text, field, canonical: place == 0, name_bit, field_bit });
-                name_bit <<= 1;
-            }
-            field_bit <<= 1;
+/// Every name of every field, in the order of names.
+static NAMES: LazyLock<Vec<FieldName>> = LazyLock::new(|| {
+    let mut names = Vec::new();
+    for (field_number, field) in FIELDS.iter().enumerate() {
+        for (position, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
+            names.push(FieldName {
+                text,
+                field,
+                canonical: position == 0,
+                name_bit: 1 << names.len(),
+                field_bit: 1 << field_number,
+            });
         }
-        names
     }
+    names.sort_unstable_by_key(|name| name.text);
+    names
+});
 
-    /// The slot that has the name, else the empty one where it would be.
-    fn slot(&self, text: &str) -> usize {
-        let bytes = text.as_bytes();
-        let byte = |place: usize| bytes.get(place).map_or(0, |byte| usize::from(*byte));
-        let length = bytes.len();
-        let hash =
-            length + 7 * byte(0) + 31 * byte(length / 2) + 127 * byte(length.wrapping_sub(1));
-        let mut slot = hash % Self::SLOTS;
-        while self.slots[slot].is_some_and(|name| name.text != text) {
-            slot = (slot + 1) % Self::SLOTS;
-        }
-        slot
-    }
-}
-
-static NAMES: LazyLock<NameTable> = LazyLock::new(NameTable::new);
-
-/// The field that is taken in under that name, the contract's or another one.
+/// The field with this name or alias.
 pub(crate) fn lookup(name: &str) -> Option<FieldName> {
-    NAMES.slots[NAMES.slot(name)]
+    let position = NAMES.binary_search_by_key(&name, |name| name.text).ok()?;
+    NAMES.get(position).copied()
 }
 
-/// The field of that name.
+/// The field with this canonical name.
 pub(crate) fn by_name(name: &str) -> Option<&'static Field> {
     lookup(name).filter(|name| name.canonical).map(|name| name.field)
 }
@@ -243,8 +221,8 @@ macro_rules! text_field {
             about: $about,
             get: |$event| $get.map(FieldValue::Text),
             given: |new| new.$name.as_deref().map(FieldValue::Text),
-            set: |new, taken| {
-                if let NormalizedValue::Text(text) = taken {
+            set: |new, value| {
+                if let NormalizedValue::Text(text) = value {
                     new.$name = Some(text);
                 }
             },
@@ -275,8 +253,8 @@ macro_rules! object_field {
             about: $about,
             get: |event| event.$name.as_ref().map(FieldValue::Json),
             given: |new| new.$name.as_ref().map(FieldValue::Json),
-            set: |new, taken| {
-                if let NormalizedValue::Object(object) = taken {
+            set: |new, value| {
+                if let NormalizedValue::Object(object) = value {
                     new.$name = Some(object);
                 }
             },
@@ -286,7 +264,7 @@ macro_rules! object_field {
 
 const ID_KIND: FieldKind = FieldKind::Id { limit: MAX_ID_BYTES };
 
-/// Every field, in the contract's order.
+/// Every field, in the order of exports.
 pub(crate) static FIELDS: [Field; 28] = [
     stamp_field!(id, "place in the log, 1 for the first event", |event| FieldValue::Integer(
         event.id.0
@@ -305,8 +283,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "when the action committed",
         get: |event| Some(FieldValue::Time(event.occurred_at)),
         given: |new| new.occurred_at.map(FieldValue::Time),
-        set: |new, taken| {
-            if let NormalizedValue::Time(at) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Time(at) = value {
                 new.occurred_at = Some(at);
             }
         },
@@ -321,8 +299,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "where it came from: operator, system, api or cron",
         get: |event| Some(FieldValue::Text(event.source.name())),
         given: |new| new.source.map(|source| FieldValue::Text(source.name())),
-        set: |new, taken| {
-            if let NormalizedValue::Source(source) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Source(source) = value {
                 new.source = Some(source);
             }
         },
@@ -334,8 +312,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "how grave it is: critical, high, medium, low or info; syslog's names are taken too",
         get: |event| Some(FieldValue::Text(event.severity.name())),
         given: |new| new.severity.map(|severity| FieldValue::Text(severity.name())),
-        set: |new, taken| {
-            if let NormalizedValue::Severity(severity) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Severity(severity) = value {
                 new.severity = Some(severity);
             }
         },
@@ -351,8 +329,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "what was done, like user.edit",
         get: |event| Some(FieldValue::Text(&event.action.slug)),
         given: |new| Some(FieldValue::Text(&new.action)),
-        set: |new, taken| {
-            if let NormalizedValue::Text(text) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Text(text) = value {
                 new.action = text;
             }
         },
@@ -412,8 +390,8 @@ pub(crate) static FIELDS: [Field; 28] = [
         about: "HTTP status, 100 to 599",
         get: |event| event.status_code.map(|status| FieldValue::Integer(i64::from(status))),
         given: |new| new.status_code.map(|status| FieldValue::Integer(i64::from(status))),
-        set: |new, taken| {
-            if let NormalizedValue::Status(status) = taken {
+        set: |new, value| {
+            if let NormalizedValue::Status(status) = value {
                 new.status_code = Some(status);
             }
         },

@@ -1,9 +1,9 @@
-//! The event: what an emitter says ([`NewEvent`]) and what the log keeps ([`Event`]).
+//! The event, as an emitter sends it ([`NewEvent`]) and as the log keeps it ([`Event`]).
 //!
-//! Every rule of how a value is taken in stands here and in the modules below: [`field`] has the one
-//! table of fields, [`builder`] turns named values into a `NewEvent`, [`diff`] compares before and
-//! after, [`json`] keeps JSON text as it came, [`own_events`] makes the events that the log writes about
-//! itself. Nothing here reads a clock, a file or the environment.
+//! All rules about values stand here and in the modules below: [`field`] has the one table of fields,
+//! [`builder`] turns named values into a `NewEvent`, [`diff`] compares before and after, [`json`] keeps
+//! JSON text as it came, [`own_events`] makes the events that the log writes about itself. Nothing here
+//! reads a clock, a file or the environment.
 
 pub(crate) mod builder;
 pub(crate) mod diff;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::event::json::JsonObject;
 use crate::time::Timestamp;
 
-/// The largest event that is taken, in bytes of its values.
+/// The size of the largest event that is accepted, in bytes of its values.
 pub(crate) const MAX_EVENT_BYTES: usize = 1 << 20;
 /// The longest action, in bytes.
 pub(crate) const MAX_ACTION_BYTES: usize = 128;
@@ -44,7 +44,7 @@ impl fmt::Display for EventId {
 pub(crate) struct Hash(pub [u8; 32]);
 
 impl Hash {
-    /// Appends its hex digits.
+    /// Appends the hash in hex digits.
     pub(crate) fn write_hex_into(&self, out: &mut String) {
         for byte in self.0 {
             for digit in [byte >> 4, byte & 0xF] {
@@ -90,18 +90,18 @@ impl Source {
         }
     }
 
-    /// Reads a source in any case.
+    /// Parses the name of a source in any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|source| source.name().eq_ignore_ascii_case(text))
     }
 
-    /// Whether no person stands behind it: what `is:system` finds.
+    /// Whether no person caused the event, as in `is:system`.
     pub(crate) fn is_system(self) -> bool {
         matches!(self, Self::System | Self::Cron)
     }
 }
 
-/// How grave an event is; a greater one is graver.
+/// The severity of an event; the graver the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Severity {
     Info,
@@ -112,7 +112,7 @@ pub(crate) enum Severity {
 }
 
 impl Severity {
-    /// Every severity, in the order of their stored numbers: the graver the greater.
+    /// Every severity, in the order of their stored numbers.
     pub(crate) const ALL: [Self; 5] =
         [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
 
@@ -126,8 +126,8 @@ impl Severity {
         }
     }
 
-    /// Reads our names, syslog's (RFC 5424, section 6.2.1; short ones too) and WP Activity Log's
-    /// numbers, in any case.
+    /// Parses our names, those of syslog (RFC 5424, section 6.2.1, short ones too) and the numbers of WP
+    /// Activity Log, in any case.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         const NAMES: [(Severity, &[&str]); 5] = [
             (Severity::Info, &["info", "informational", "debug", "200"]),
@@ -144,14 +144,14 @@ impl Severity {
     }
 }
 
-/// A person or service: an id with the label it had then. At least one of the two is there.
+/// A person or service: an id with the label of that time. At least one of the two is present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Party {
     pub id: Option<String>,
     pub label: Option<String>,
 }
 
-/// A record: its family, its identifier or slug, and the label it had then.
+/// A record: its family, its identifier or slug, and its label of that time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Target {
     pub kind: Option<String>,
@@ -159,14 +159,14 @@ pub(crate) struct Target {
     pub label: Option<String>,
 }
 
-/// What was done, and the service that said so.
+/// An action, and the service that reported it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Action {
     pub slug: String,
     pub module: Option<String>,
 }
 
-/// An event as the log keeps it. What repeats from event to event is shared.
+/// An event as the log keeps it. Values that many events share are shared in memory too.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub id: EventId,
@@ -191,14 +191,44 @@ pub(crate) struct Event {
     pub method: Option<String>,
     pub endpoint: Option<String>,
     pub status_code: Option<u16>,
-    /// Whether the log wrote it about itself; an imported event never is.
+    /// Whether the log wrote the event about itself; no imported event has this.
     pub own: bool,
     pub hash: Hash,
 }
 
 impl Event {
-    /// Whether it tells of something that did not succeed: what `is:failed` finds. The status is 400
-    /// or more, or the action's last part has `failed` or `denied` as a word.
+    /// An event with its action and nothing else: every value that can be absent is absent.
+    pub(crate) fn minimal(action: Arc<Action>) -> Self {
+        Self {
+            id: EventId(0),
+            event_id: String::new(),
+            occurred_at: Timestamp::from_nanos(0),
+            recorded_at: Timestamp::from_nanos(0),
+            recorded_by: Arc::from(""),
+            tenant: None,
+            source: Source::System,
+            severity: Severity::Info,
+            action,
+            title: None,
+            description: None,
+            actor: None,
+            impersonator: None,
+            target: None,
+            diff: None,
+            payload: None,
+            ip: None,
+            user_agent: None,
+            session_id: None,
+            method: None,
+            endpoint: None,
+            status_code: None,
+            own: false,
+            hash: Hash([0; 32]),
+        }
+    }
+
+    /// Whether something failed, as in `is:failed`: the status is 400 or more, or the last part of the
+    /// action has `failed` or `denied` as a word.
     pub(crate) fn is_failed(&self) -> bool {
         self.status_code.is_some_and(|status| status >= 400) || is_failure_action(&self.action.slug)
     }
@@ -211,8 +241,8 @@ pub(crate) fn is_failure_action(action: &str) -> bool {
         .any(|word| word == "failed" || word == "denied")
 }
 
-/// What an emitter says. A value that it did not give is `None` here, and the log fills in the rest:
-/// so a repeat is compared by what was given alone.
+/// An event as an emitter sends it. A value that was not given is `None`, and the log fills in the
+/// rest: so a repeat is compared only by the values that were given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NewEvent {
     pub event_id: Option<String>,
@@ -243,7 +273,7 @@ pub(crate) struct NewEvent {
     pub own: bool,
 }
 
-/// Foreign text as an error message has it: on one line, escaped, and not too long.
+/// Quotes foreign text for an error message: on one line, escaped, and shortened.
 pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     match text.char_indices().nth(LONGEST) {
@@ -253,7 +283,7 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 impl NewEvent {
-    /// The source that was given, else the one that the other fields tell: `operator` with an actor,
+    /// The source that was given, else the one that the other fields imply: `operator` with an actor,
     /// `api` with a method or endpoint, else `system`.
     pub(crate) fn source_or_default(&self) -> Source {
         self.source.unwrap_or({
@@ -271,10 +301,10 @@ impl NewEvent {
         self.severity.unwrap_or(Severity::Info)
     }
 
-    /// Checks what concerns the event as a whole: that it has an action, and how large it is.
+    /// Checks the event as a whole: that it has an action, and that it is not too large.
     ///
     /// # Errors
-    /// The reason, in words for `FILE:LINE: reason`.
+    /// The reason, for a message like `FILE:LINE: reason`.
     pub(crate) fn validate(self) -> Result<Self, String> {
         if self.action.is_empty() {
             return Err("action is missing".to_owned());
@@ -285,8 +315,8 @@ impl NewEvent {
         Ok(self)
     }
 
-    /// The bytes of its texts. JSON counts as if nothing in it were escaped, so that an event which
-    /// was taken is not too long when it comes back from an export, which escapes more.
+    /// The number of bytes of its texts. JSON counts as if nothing in it were escaped: an export escapes
+    /// more, and an event that was accepted must not be too large when it is imported again.
     pub(crate) fn size(&self) -> usize {
         let texts = [
             &self.event_id,

@@ -1,45 +1,45 @@
-//! The events that the log writes about itself, and the names that are kept for them.
+//! The events that the log writes about itself, and the actions that are reserved for them.
 
 use crate::event::NewEvent;
 use crate::event::Source;
 use crate::event::json::JsonObject;
 
-/// The families of actions that are the log's own.
+/// The prefixes of the actions that are reserved for the log.
 pub(crate) const RESERVED_PREFIXES: [&str; 4] = ["log.", "retention.", "digest.", MIRROR_PREFIX];
 
-/// What mirrors say of themselves.
+/// The prefix of the actions of mirrors.
 pub(crate) const MIRROR_PREFIX: &str = "mirror.";
 
-/// Whether only the log itself, root or an administrator may write that action.
+/// Whether only the log itself, root or an administrator may write this action.
 pub(crate) fn is_reserved(action: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|family| action.starts_with(family))
 }
 
-/// What an export took, for its `log.export` event.
+/// The payload of a `log.export` event.
 pub(crate) struct ExportPayload<'a> {
     pub format: &'a str,
-    /// The filter as it was understood.
+    /// The filter in its normal form.
     pub query: &'a str,
     pub rows: u64,
-    /// The newest id that was there when it began.
+    /// The newest id when the export began.
     pub last_id: i64,
     /// The file's name; absent for standard output.
     pub output: Option<&'a str>,
 }
 
-/// The event `log.export`: the caller's own act, so it is the one with an actor.
+/// The event `log.export`. It has an actor, because the caller acts.
 pub(crate) fn export_event(
-    what: &ExportPayload<'_>,
+    export: &ExportPayload<'_>,
     actor_id: String,
     actor_label: String,
 ) -> NewEvent {
     let mut payload = serde_json::json!({
-        "format": what.format,
-        "query": what.query,
-        "rows": what.rows,
-        "last_id": what.last_id,
+        "format": export.format,
+        "query": export.query,
+        "rows": export.rows,
+        "last_id": export.last_id,
     });
-    if let Some(output) = what.output {
+    if let Some(output) = export.output {
         payload["output"] = output.into();
     }
     NewEvent {
@@ -53,7 +53,7 @@ pub(crate) fn export_event(
     }
 }
 
-/// An event of the log's about itself, without an actor.
+/// An event that the log writes about itself, without an actor.
 pub(crate) fn system_event(action: &str, payload: &serde_json::Value) -> NewEvent {
     NewEvent {
         action: action.to_owned(),

@@ -1,4 +1,4 @@
-//! What is taken in, and how: the rules of the contract one by one.
+//! Tests of the rules by which values are accepted, one by one.
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ fn parse_line(line: &str) -> Result<NewEvent, String> {
     intake.build()
 }
 
-/// An event whose line has these members beside its action.
+/// The event of a line that has these members and an action.
 fn accepted_event(members: &str) -> NewEvent {
     let line = format!(r#"{{"action":"a",{members}}}"#);
     parse_line(&line).unwrap_or_else(|why| panic!("{why}: {line}"))
@@ -174,7 +174,7 @@ fn less_than_two_states_goes_into_the_payload() {
         (r#""after_value":"draft""#, r#"{"after_value":"draft"}"#),
         (r#""before":"draft","after":"live""#, r#"{"before":"draft","after":"live"}"#),
         (r#""before":null,"after":{"a":1}"#, r#"{"after":{"a":1}}"#),
-        // Text is text, whatever it says.
+        // A string in JSON is always text.
         (
             r#""before":"{\"a\":1}","after":"{\"a\":2}""#,
             r#"{"before":"{\"a\":1}","after":"{\"a\":2}"}"#,
@@ -244,7 +244,7 @@ fn halves_of_surrogate_pairs_are_refused_everywhere() {
 #[test]
 fn json_nests_to_a_limit_wherever_it_ends_up() {
     let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    // Its own braces, those of the event, and those of the payload or of the diff and its entry.
+    // The value's own braces, those of the event, and those of the payload, or of the diff and its entry.
     for (members, most) in [
         (("\"payload\":{\"k\":", "}"), 62),
         (("\"diff\":{\"k\":{\"after\":", "}}"), 61),
@@ -433,7 +433,7 @@ fn serde_members(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 proptest! {
-    /// The quick way through an object and `serde_json` agree on what is valid and what it says.
+    /// The fast path and `serde_json` agree on which text is valid and on its members.
     #[test]
     fn members_are_those_of_serde(
         pieces in proptest::collection::vec(

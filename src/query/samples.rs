@@ -8,7 +8,6 @@ use proptest::sample::select;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Source;
@@ -46,12 +45,7 @@ pub(crate) fn full_event() -> Event {
         tenant: some_text("s2l"),
         source: Source::Api,
         severity: Severity::High,
-        action: Arc::new(Action {
-            slug: "user.edit".to_owned(),
-            module: Some("users".to_owned()),
-        }),
         title: some_text("Spring Launch, part 2: roses"),
-        description: None,
         actor: party("17", "Jerome Cruz"),
         impersonator: party("3", "Maria Reyes"),
         target: Some(Arc::new(Target {
@@ -65,36 +59,27 @@ pub(crate) fn full_event() -> Event {
                 .to_owned(),
         )),
         ip: Some("192.0.2.7".to_owned()),
-        user_agent: None,
         session_id: Some("s1".to_owned()),
         method: Some("PATCH".to_owned()),
         endpoint: Some("/v1/users".to_owned()),
         status_code: Some(422),
-        own: false,
-        hash: Hash([0; 32]),
+        ..Event::minimal(Arc::new(Action {
+            slug: "user.edit".to_owned(),
+            module: Some("users".to_owned()),
+        }))
     }
 }
 
 /// Returns an event with the required fields alone.
 pub(crate) fn minimal_event() -> Event {
+    let full = full_event();
     Event {
         id: EventId(18),
-        tenant: None,
-        source: Source::System,
-        severity: Severity::Info,
-        action: Arc::new(Action { slug: "ping".to_owned(), module: None }),
-        title: None,
-        actor: None,
-        impersonator: None,
-        target: None,
-        diff: None,
-        payload: None,
-        ip: None,
-        session_id: None,
-        method: None,
-        endpoint: None,
-        status_code: None,
-        ..full_event()
+        event_id: full.event_id,
+        occurred_at: full.occurred_at,
+        recorded_at: full.recorded_at,
+        recorded_by: full.recorded_by,
+        ..Event::minimal(Arc::new(Action { slug: "ping".to_owned(), module: None }))
     }
 }
 

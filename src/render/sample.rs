@@ -56,11 +56,7 @@ pub(crate) fn edit() -> Event {
         tenant: Some("s2l.online".into()),
         source: Source::Operator,
         severity: Severity::Low,
-        action: action("user.edit", "users"),
-        title: None,
-        description: None,
         actor: party("3", "Jerome Cruz"),
-        impersonator: None,
         target: target("user", "17", "James Compton"),
         diff: json(
             r#"{"phone":{"before":"+27 82 555 0100","after":"+27 82 555 0199"},
@@ -70,12 +66,8 @@ pub(crate) fn edit() -> Event {
         payload: json(r#"{"request_id":"0d9e","via":"admin"}"#),
         ip: Some("102.65.14.9".into()),
         user_agent: Some("Mozilla/5.0 (Windows NT 10.0; Win64; x64) Firefox/145.0".into()),
-        session_id: None,
-        method: None,
-        endpoint: None,
-        status_code: None,
-        own: false,
         hash: Hash([0x9f; 32]),
+        ..Event::minimal(action("user.edit", "users"))
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn full_event() -> NewEvent {
         method: some_text("POST"),
         endpoint: some_text("/users/42"),
         status_code: Some(200),
-        own: false,
+        ..NewEvent::default()
     }
 }
 

@@ -136,7 +136,6 @@ pub(super) fn stored(new: &NewEvent) -> Event {
         tenant: text(&new.tenant),
         source: new.source_or_default(),
         severity: new.severity_or_default(),
-        action: Arc::new(Action { slug: new.action.clone(), module: new.module.clone() }),
         title: text(&new.title),
         description: new.description.clone(),
         actor: party(&new.actor_id, &new.actor_label),
@@ -150,8 +149,8 @@ pub(super) fn stored(new: &NewEvent) -> Event {
         method: new.method.clone(),
         endpoint: new.endpoint.clone(),
         status_code: new.status_code,
-        own: false,
         hash: Hash([0xA5; 32]),
+        ..Event::minimal(Arc::new(Action { slug: new.action.clone(), module: new.module.clone() }))
     }
 }
 
@@ -350,7 +349,7 @@ prop_compose! {
             method,
             endpoint: text(),
             status_code,
-            own: false,
+            ..NewEvent::default()
         }
     }
 }

@@ -1,5 +1,5 @@
-//! JSON objects kept as the text that came: exact numbers, order of keys, escapes; only the blanks
-//! between tokens go.
+//! JSON objects, kept as the text that came with exact numbers, order of keys and escapes. Only the
+//! blanks between tokens are dropped.
 
 mod fast_path;
 
@@ -9,9 +9,9 @@ use std::fmt;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How deep JSON may nest, the event's own braces included.
+/// The greatest depth of nested JSON, including the braces of the event.
 pub(crate) const MAX_DEPTH: usize = 64;
-/// How deep the value of a field stands: within the event's own braces.
+/// The depth of a field's value: within the braces of the event.
 pub(crate) const VALUE_DEPTH: usize = 1;
 
 /// The text of one JSON object without blanks between its tokens.
@@ -27,16 +27,16 @@ impl PartialEq for JsonObject {
 }
 
 impl JsonObject {
-    /// Takes an object in as text from an emitter; `depth` is how deep it stands in its line.
+    /// Parses an object that an emitter sent. `depth` is its depth in its line.
     ///
     /// # Errors
-    /// The reason: no JSON, no object, nested too deep, half of a surrogate pair.
+    /// The reason: no JSON, no object, nested too deeply, or half of a surrogate pair.
     pub(crate) fn parse(text: &str, depth: usize) -> Result<Self, String> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|why| describe_error(&why))?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| describe_error(&error))?;
         Self::from_raw(raw.get(), depth)
     }
 
-    /// Takes in what `serde_json` has already read as one value.
+    /// Makes an object of text that `serde_json` has read as one value.
     ///
     /// # Errors
     /// As [`JsonObject::parse`].
@@ -47,7 +47,7 @@ impl JsonObject {
         Ok(Self(compact(raw, depth)?.into_boxed_str()))
     }
 
-    /// Text that this program stored or made itself.
+    /// Makes an object of text that this program stored or made itself.
     pub(crate) fn from_trusted(text: String) -> Self {
         Self(text.into_boxed_str())
     }
@@ -58,10 +58,10 @@ impl JsonObject {
 
     /// The members in order, each key unescaped, each value as its text.
     pub(crate) fn members(&self) -> Vec<(Cow<'_, str>, &str)> {
-        members(&self.0).expect("a Json holds an object")
+        members(&self.0).expect("a JsonObject holds an object")
     }
 
-    /// Its bytes, an escaped character counted as what it stands for.
+    /// The number of its bytes; an escaped character counts as the character that it stands for.
     pub(crate) fn size(&self) -> usize {
         let mut size = 0;
         let mut rest: &str = &self.0;
@@ -81,7 +81,7 @@ impl JsonObject {
     }
 }
 
-/// What kind of JSON a value is, with its article, for error messages.
+/// Names the type of a JSON value with its article, for error messages.
 pub(crate) fn describe_type(raw: &str) -> &'static str {
     match raw.trim_start().as_bytes().first() {
         Some(b'{') => "an object",
@@ -93,15 +93,15 @@ pub(crate) fn describe_type(raw: &str) -> &'static str {
     }
 }
 
-/// The reason of a JSON error on one line that counts columns alone, for the line of the file is
-/// told before it.
+/// Describes a JSON error. It names the column alone, because messages have the line of the file before
+/// it.
 pub(crate) fn describe_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     format!("{what} at column {}", error.column())
 }
 
-/// Whether two JSON texts say the same; numbers are compared by their text.
+/// Whether two JSON texts have the same value. Numbers are compared by their text.
 pub(crate) fn same_value(a: &str, b: &str) -> bool {
     let parse = serde_json::from_str::<serde_json::Value>;
     matches!((parse(a), parse(b)), (Ok(a), Ok(b)) if a == b)
@@ -110,7 +110,7 @@ pub(crate) fn same_value(a: &str, b: &str) -> bool {
 /// The members of an object's text, in order.
 ///
 /// # Errors
-/// As `serde_json`, when the text is no object.
+/// The error of `serde_json`, if the text is no object.
 pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)>> {
     if let Some(members) = fast_path::members(text) {
         return Ok(members);
@@ -140,20 +140,22 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
     Ok(members)
 }
 
-/// A JSON string's value; borrowed when nothing in it is escaped.
+/// The value of a JSON string; borrowed if nothing in it is escaped.
 ///
 /// # Errors
-/// The reason, when it is no string or has half of a surrogate pair.
+/// The reason, if it is no string or has half of a surrogate pair.
 pub(crate) fn parse_string(raw: &str) -> Result<Cow<'_, str>, String> {
     match raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
         Some(inner) if !inner.as_bytes().contains(&b'\\') => Ok(Cow::Borrowed(inner)),
-        Some(_) => serde_json::from_str(raw).map(Cow::Owned).map_err(|why| describe_error(&why)),
+        Some(_) => {
+            serde_json::from_str(raw).map(Cow::Owned).map_err(|error| describe_error(&error))
+        }
         None => Err(format!("must be text, not {}", describe_type(raw))),
     }
 }
 
-/// Drops the blanks between the tokens of valid JSON, and checks what its grammar does not: how deep
-/// it nests, and that surrogates come in pairs. `depth` is how deep `raw` itself stands.
+/// Drops the blanks between the tokens of valid JSON, and checks its depth and that surrogates come in
+/// pairs. `depth` is the depth of `raw` itself.
 ///
 /// # Errors
 /// The reason.
@@ -187,7 +189,7 @@ pub(crate) fn compact(raw: &str, depth: usize) -> Result<String, String> {
     Ok(out)
 }
 
-/// The place behind the string that begins at `start`.
+/// The position behind the string that begins at `start`.
 fn string_end(raw: &str, start: usize) -> Result<usize, String> {
     let bytes = raw.as_bytes();
     let mut at = start + 1;

@@ -1,8 +1,9 @@
-//! Copies a log as it is at one moment, beside those who write it.
+//! Copies a log as it is at one moment, while others write to it.
 //!
-//! The read transaction that is open meanwhile keeps the source at its moment: no write by others makes
-//! the copy begin again, as it would between two steps without one, and on a busy log for ever. A
-//! reader of a write-ahead log is in nobody's way; only the log beside the file grows until it is done.
+//! ## Concurrency
+//! A read transaction holds the source at its moment. Without it, each write by others would make the
+//! copy begin again, on a busy log for ever. The transaction blocks no writer; only the write-ahead log
+//! grows until the copy is done.
 
 use std::path::Path;
 
@@ -17,11 +18,11 @@ use crate::failure::Failure;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 
-/// How many pages are copied between two words on how far it is: 8 MiB.
+/// The number of pages that are copied between two reports of progress: 8 MiB.
 const PAGES_PER_STEP: i32 = 2_048;
 
 impl Sqlite {
-    /// `name` stands for the file in messages.
+    /// Copies the log into an empty file. Messages show the file as `name`.
     pub(in crate::store) fn copy_to(
         &self,
         file: &Path,
@@ -30,7 +31,7 @@ impl Sqlite {
     ) -> Result<()> {
         let done = self
             .try_copy(file, progress)
-            .map_err(|why| error::copy_failure(&self.path, name, &why))?;
+            .map_err(|cause| error::copy_failure(&self.path, name, &cause))?;
         if done {
             return Ok(());
         }
@@ -38,12 +39,12 @@ impl Sqlite {
         Err(Failure::new(Exit::TryAgain, what).into())
     }
 
-    /// `false`: somebody holds a lock that no reader of a log should meet.
+    /// Returns `false` if another process holds a lock that should not exist beside a reader.
     #[expect(clippy::disallowed_methods, reason = "a copy is filled here before it is a log")]
     fn try_copy(&self, file: &Path, progress: &mut dyn FnMut(u64, u64)) -> rusqlite::Result<bool> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut copy = Connection::open_with_flags(file, flags)?;
-        // Nobody else sees it: what is half done is thrown away, and it is synced when it is whole.
+        // Nobody else sees the copy: a partial one is thrown away, a whole one is synced later.
         copy.execute_batch("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;")?;
         let moment = self.connection.unchecked_transaction()?;
         self.connection.query_row("SELECT id FROM head", [], |_| Ok(()))?;
@@ -62,7 +63,7 @@ impl Sqlite {
         };
         drop(backup);
         drop(moment);
-        copy.close().map_err(|(_, why)| why)?;
+        copy.close().map_err(|(_, cause)| cause)?;
         Ok(done)
     }
 }

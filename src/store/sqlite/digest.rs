@@ -1,4 +1,4 @@
-//! The reads behind a digest.
+//! Answers the reads of a digest.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,24 +18,14 @@ use crate::store::digest::EventRange;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
-use crate::store::sqlite::rows;
+use crate::store::sqlite::layout;
 use crate::time::Timestamp;
 
-/// How many events are read at a time.
+/// The number of events that are read at a time.
 const ROWS_PER_PAGE: i64 = 2_000;
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// [`rows::columns`] without those that are not kept once for many events.
-macro_rules! outline_columns {
-    () => {
-        "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
-         event.tenant, event.source, event.severity, event.action, event.actor, \
-         event.impersonator, event.target, NULL, NULL, event.status, NULL, NULL, NULL, NULL, NULL, \
-         NULL, NULL, event.own, event.hash"
-    };
-}
-
-/// One page of an extent, the newest first, behind a place.
+/// Selects a page of a range, the newest first, behind a position.
 macro_rules! newest_first_sql {
     ($columns:expr) => {
         concat!(
@@ -49,8 +39,8 @@ macro_rules! newest_first_sql {
     };
 }
 
-/// One page of an extent, in the order of ids. Its time is hidden from the planner, for what came in
-/// since yesterday is less than what occurred before it.
+/// Selects a page of a range in the order of ids. The time is hidden from SQLite's planner, because
+/// fewer events were recorded since yesterday than occurred before.
 macro_rules! recorded_order_sql {
     ($columns:expr) => {
         concat!(
@@ -64,13 +54,14 @@ macro_rules! recorded_order_sql {
 
 impl Sqlite {
     pub(in crate::store) fn with_snapshot<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
         if !self.connection.is_autocommit() {
             return read();
         }
-        let transaction = self.connection.unchecked_transaction().map_err(told)?;
+        let transaction = self.connection.unchecked_transaction().map_err(to_failure)?;
         let result = read()?;
-        transaction.finish().map_err(told)?;
+        transaction.finish().map_err(to_failure)?;
         Ok(result)
     }
 
@@ -81,8 +72,8 @@ impl Sqlite {
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            DetailLevel::Outline => newest_first_sql!(outline_columns!()),
-            DetailLevel::Full => newest_first_sql!(rows::columns!()),
+            DetailLevel::Outline => newest_first_sql!(layout::outline_columns!()),
+            DetailLevel::Full => newest_first_sql!(layout::columns!()),
         };
         let EventRange { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
@@ -105,8 +96,8 @@ impl Sqlite {
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
         let sql = match depth {
-            DetailLevel::Outline => recorded_order_sql!(outline_columns!()),
-            DetailLevel::Full => recorded_order_sql!(rows::columns!()),
+            DetailLevel::Outline => recorded_order_sql!(layout::outline_columns!()),
+            DetailLevel::Full => recorded_order_sql!(layout::columns!()),
         };
         let EventRange { mut after, through, since, until } = *extent;
         loop {
@@ -146,8 +137,8 @@ impl Sqlite {
         until: Timestamp,
         days: usize,
     ) -> Result<Vec<DailyCounts>> {
-        // Both read nothing but their index, and it costs less to count its rows here than to have
-        // SQLite group them, for it does not know that days ascend with times.
+        // The statements read nothing but their index. Rows are counted here, because SQLite's grouping
+        // costs more: it does not know that days ascend with times.
         const ALL: &str = "SELECT action.key, event.occurred_at \
             FROM action CROSS JOIN event INDEXED BY event_action \
               ON event.action = action.key \
@@ -156,54 +147,27 @@ impl Sqlite {
             FROM action CROSS JOIN event INDEXED BY event_failed \
               ON event.action = action.key AND event.status >= 400 \
               AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
-        let length = i64::try_from(days).unwrap_or(i64::MAX).saturating_mul(DAY_NANOS);
-        let first = until.as_nanos().saturating_sub(length);
+        let period = Days::before(until, days);
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
-            let read = |sql: &'static str| -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
-                let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
-                let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query((first, until.as_nanos()))?;
-                let mut current: Option<(i64, Vec<u64>)> = None;
-                while let Some(row) = rows.next()? {
-                    let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
-                    let day = usize::try_from(at.saturating_sub(first) / DAY_NANOS).unwrap_or(0);
-                    if current.as_ref().is_none_or(|(action, _)| *action != key) {
-                        counts.extend(current.replace((key, vec![0; days])));
-                    }
-                    if let Some((_, daily)) = &mut current {
-                        daily[day.min(days - 1)] += 1;
-                    }
-                }
-                counts.extend(current);
-                Ok(counts)
-            };
-            let mut failed = read(FAILED)?;
-            let mut rhythms = Vec::new();
-            for (key, mut daily) in read(ALL)? {
+            let mut failed = period.count_by_action(connection, FAILED)?;
+            let mut counts = Vec::new();
+            for (key, mut all) in period.count_by_action(connection, ALL)? {
                 let action = action_by_key(&actions, key)?;
                 let names_failure = event::is_failure_action(&action.slug);
                 if let Some(failed) = failed.remove(&key).filter(|_| !names_failure) {
-                    for (all, failed) in daily.iter_mut().zip(&failed) {
-                        *all -= failed;
-                    }
-                    rhythms.push(DailyCounts {
-                        action: Arc::clone(action),
-                        failed: true,
-                        counts: failed,
-                    });
+                    all.iter_mut().zip(&failed).for_each(|(all, failed)| *all -= failed);
+                    let action = Arc::clone(action);
+                    counts.push(DailyCounts { action, failed: true, counts: failed });
                 }
-                rhythms.push(DailyCounts {
-                    action: Arc::clone(action),
-                    failed: names_failure,
-                    counts: daily,
-                });
+                let action = Arc::clone(action);
+                counts.push(DailyCounts { action, failed: names_failure, counts: all });
             }
-            rhythms.retain(|rhythm| {
-                !own_events::is_reserved(&rhythm.action.slug)
-                    && rhythm.counts.iter().any(|day| *day > 0)
+            counts.retain(|daily| {
+                !own_events::is_reserved(&daily.action.slug)
+                    && daily.counts.iter().any(|count| *count > 0)
             });
-            Ok(rhythms)
+            Ok(counts)
         })
     }
 
@@ -213,7 +177,7 @@ impl Sqlite {
         failed: bool,
         until: Timestamp,
     ) -> Result<Option<Timestamp>> {
-        // Each of the two states of a status, or, where the action itself names a failure, both.
+        // One of the two states of a status; both, where the name of the action says that it failed.
         const SQL: &str = "SELECT max(event.occurred_at) FROM action \
             CROSS JOIN event ON event.action = action.key AND event.occurred_at < ?3 \
               AND ifnull(event.status >= 400, 0) BETWEEN ?4 AND ?5 \
@@ -234,7 +198,7 @@ impl Sqlite {
         let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
         let sql = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM event WHERE id IN (SELECT value FROM json_each(?1))"
         );
         self.select_events(sql, [format!("[{}]", ids.join(","))])
@@ -243,7 +207,7 @@ impl Sqlite {
     pub(in crate::store) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
         let sql = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM action CROSS JOIN event ON event.action = action.key AND event.own = 1 \
              WHERE action.slug = ?1 ORDER BY event.id"
         );
@@ -268,11 +232,51 @@ impl Sqlite {
     pub(in crate::store) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
         let sql = concat!(
             "SELECT ",
-            outline_columns!(),
+            layout::outline_columns!(),
             " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
              ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );
         Ok(self.select_events(sql, [until.as_nanos()])?.pop())
+    }
+}
+
+/// A number of days up to a point in time.
+struct Days {
+    first: i64,
+    until: i64,
+    count: usize,
+}
+
+impl Days {
+    fn before(until: Timestamp, count: usize) -> Self {
+        let length = i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(DAY_NANOS);
+        let until = until.as_nanos();
+        Self { first: until.saturating_sub(length), until, count }
+    }
+
+    /// Counts the events of each action on each day. The statement selects the key of the action and
+    /// the time of the event, with all events of an action together.
+    fn count_by_action(
+        &self,
+        connection: &Connection,
+        sql: &'static str,
+    ) -> rusqlite::Result<HashMap<i64, Vec<u64>>> {
+        let mut counts: HashMap<i64, Vec<u64>> = HashMap::new();
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query((self.first, self.until))?;
+        let mut current: Option<(i64, Vec<u64>)> = None;
+        while let Some(row) = rows.next()? {
+            let (key, at): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let day = usize::try_from(at.saturating_sub(self.first) / DAY_NANOS).unwrap_or(0);
+            if current.as_ref().is_none_or(|(action, _)| *action != key) {
+                counts.extend(current.replace((key, vec![0; self.count])));
+            }
+            if let Some((_, daily)) = &mut current {
+                daily[day.min(self.count - 1)] += 1;
+            }
+        }
+        counts.extend(current);
+        Ok(counts)
     }
 }
 

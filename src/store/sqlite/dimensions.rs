@@ -1,7 +1,8 @@
-//! The rows that events refer to: finds them by their texts, and makes those that are not there.
+//! Finds the dimension rows of events by their texts, and adds those that are missing.
 //!
-//! What was found or made is remembered, within bounds, until another connection writes or a
-//! transaction is rolled back.
+//! ## Cost
+//! The rows that were found or added are remembered, up to 16 MiB for each dimension, until another
+//! connection writes or a transaction is rolled back.
 
 use std::collections::HashMap;
 
@@ -11,14 +12,18 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Params;
 use rusqlite::params;
+use rusqlite::params_from_iter;
 
 use crate::chain;
+use crate::chain::RowSalt;
 use crate::chain::Sha256Digest;
 use crate::event::NewEvent;
 use crate::store::sqlite::error;
+use crate::store::sqlite::layout::Dimension;
+use crate::store::sqlite::layout::ReferencedKeys;
 use crate::text;
 
-/// Random bytes, asked for in larger pieces.
+/// Random bytes, read from the system in larger pieces.
 pub(super) struct RandomPool {
     system: SystemRandom,
     pool: [u8; 512],
@@ -43,7 +48,7 @@ impl RandomPool {
     }
 }
 
-/// The key of the row that is there from the beginning.
+/// The key of the row that stands for no tenant.
 const NO_TENANT: i64 = 0;
 
 /// A row that enters the chain by commitment.
@@ -53,8 +58,8 @@ pub(super) struct CommittedRow {
     pub digest: Sha256Digest,
 }
 
-/// The rows of one event.
-pub(super) struct DimensionKeys {
+/// The dimension rows of one event.
+pub(super) struct DimensionRows {
     pub recorder: i64,
     pub tenant: i64,
     pub action: i64,
@@ -65,25 +70,48 @@ pub(super) struct DimensionKeys {
     pub agent: Option<CommittedRow>,
 }
 
-/// Why there is no row.
+impl DimensionRows {
+    pub(super) fn keys(&self) -> ReferencedKeys {
+        ReferencedKeys {
+            recorder: self.recorder,
+            tenant: self.tenant,
+            action: self.action,
+            actor: self.actor.map(|row| row.key),
+            impersonator: self.impersonator.map(|row| row.key),
+            target: self.target.map(|row| row.key),
+            title: self.title,
+            agent: self.agent.map(|row| row.key),
+        }
+    }
+}
+
+/// The reason why a row was not returned.
 enum InternError {
-    /// It is not remembered, and no connection was given to look further.
+    /// The row is not remembered, and no connection was given to look further.
     NotCached,
     Sqlite(rusqlite::Error),
 }
 
 impl From<rusqlite::Error> for InternError {
-    fn from(why: rusqlite::Error) -> Self {
-        Self::Sqlite(why)
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
     }
 }
 
 type Result<T> = std::result::Result<T, InternError>;
 
-/// The rows that were used, by their texts.
+/// Finds or adds the rows of events, and remembers them.
 #[derive(Default)]
 pub(super) struct Interner {
     pub random: RandomPool,
+    cache: RowCache,
+    /// A buffer for the cache key of a row with several texts.
+    joined_texts: String,
+}
+
+/// The rows that were used, by their texts.
+#[derive(Default)]
+struct RowCache {
     recorders: RowsByText<i64>,
     tenants: RowsByText<i64>,
     actions: RowsByText<i64>,
@@ -91,66 +119,62 @@ pub(super) struct Interner {
     targets: RowsByText<CommittedRow>,
     titles: RowsByText<i64>,
     agents: RowsByText<CommittedRow>,
-    /// Where the name of a row with several texts is put together.
-    joined_texts: String,
 }
 
 impl Interner {
-    /// Whether nothing is remembered: each event has a recorder.
+    /// Whether no row is remembered. Each event has a recorder, so the recorders tell.
     pub(super) fn is_empty(&self) -> bool {
-        self.recorders.rows.is_empty()
+        self.cache.recorders.rows.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
-        self.recorders.clear();
-        self.tenants.clear();
-        self.actions.clear();
-        self.actors.clear();
-        self.targets.clear();
-        self.titles.clear();
-        self.agents.clear();
+        self.cache = RowCache::default();
     }
 
-    /// The rows of an event, when all of them are remembered.
-    pub(super) fn cached_keys(
+    /// The rows of an event, if all of them are remembered.
+    pub(super) fn cached_rows(
         &mut self,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> Option<DimensionKeys> {
-        self.dimension_keys(None, event, recorded_by).ok()
+    ) -> Option<DimensionRows> {
+        self.rows(None, event, recorded_by).ok()
     }
 
-    /// The rows of an event; makes those that are not there.
+    /// The rows of an event; adds those that are missing.
     pub(super) fn intern(
         &mut self,
         connection: &Connection,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> rusqlite::Result<DimensionKeys> {
-        self.dimension_keys(Some(connection), event, recorded_by).map_err(|miss| match miss {
-            InternError::Sqlite(why) => why,
-            InternError::NotCached => unreachable!("with a connection a row is found or made"),
+    ) -> rusqlite::Result<DimensionRows> {
+        self.rows(Some(connection), event, recorded_by).map_err(|error| match error {
+            InternError::Sqlite(error) => error,
+            InternError::NotCached => unreachable!("with a connection a row is found or added"),
         })
     }
 
-    fn dimension_keys(
+    fn rows(
         &mut self,
         connection: Option<&Connection>,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> Result<DimensionKeys> {
+    ) -> Result<DimensionRows> {
         let tenant = event.tenant.as_deref().unwrap_or("");
         let module = event.module.as_deref().unwrap_or("");
-        let (actor_id, actor_label) =
-            (non_empty(event.actor_id.as_deref()), non_empty(event.actor_label.as_deref()));
-        let impersonator_id = non_empty(event.impersonator_id.as_deref());
-        let impersonator_label = non_empty(event.impersonator_label.as_deref());
-        Ok(DimensionKeys {
+        Ok(DimensionRows {
             recorder: self.recorder(connection, recorded_by)?,
             tenant: self.tenant(connection, tenant)?,
             action: self.action(connection, &event.action, module)?,
-            actor: self.party(connection, actor_id, actor_label)?,
-            impersonator: self.party(connection, impersonator_id, impersonator_label)?,
+            actor: self.party(
+                connection,
+                non_empty(event.actor_id.as_deref()),
+                non_empty(event.actor_label.as_deref()),
+            )?,
+            impersonator: self.party(
+                connection,
+                non_empty(event.impersonator_id.as_deref()),
+                non_empty(event.impersonator_label.as_deref()),
+            )?,
             target: self.target(connection, event)?,
             title: non_empty(event.title.as_deref())
                 .map(|text| self.title(connection, text))
@@ -162,49 +186,32 @@ impl Interner {
     }
 
     fn recorder(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
-        const FIND: &str = "SELECT key FROM recorder WHERE text = ?1";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO recorder (text) VALUES (?1)";
-        self.recorders.get_or_look_up(text, connection, |connection| {
-            match find_key(connection, FIND, [text])? {
-                Some(key) => Ok(key),
-                None => insert_row(connection, MAKE, [text]),
-            }
+        self.cache.recorders.get_or_look_up(text, connection, |connection| {
+            find_or_insert(connection, Dimension::Recorder, [text])
         })
     }
 
     fn tenant(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
-        const FIND: &str = "SELECT key FROM tenant WHERE text = ?1";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO tenant (text) VALUES (?1)";
         if text.is_empty() {
             return Ok(NO_TENANT);
         }
-        self.tenants.get_or_look_up(text, connection, |connection| {
-            match find_key(connection, FIND, [text])? {
-                Some(key) => Ok(key),
-                None => insert_row(connection, MAKE, [text]),
-            }
+        self.cache.tenants.get_or_look_up(text, connection, |connection| {
+            find_or_insert(connection, Dimension::Tenant, [text])
         })
     }
 
     fn action(&mut self, connection: Option<&Connection>, slug: &str, module: &str) -> Result<i64> {
-        const FIND: &str = "SELECT key FROM action WHERE slug = ?1 AND module = ?2";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO action (slug, module) VALUES (?1, ?2)";
         join_texts(&mut self.joined_texts, [slug, module]);
-        self.actions.get_or_look_up(&self.joined_texts, connection, |connection| {
-            match find_key(connection, FIND, [slug, module])? {
-                Some(key) => Ok(key),
-                None => insert_row(connection, MAKE, [slug, module]),
-            }
+        self.cache.actions.get_or_look_up(&self.joined_texts, connection, |connection| {
+            find_or_insert(connection, Dimension::Action, [slug, module])
         })
     }
 
     fn title(&mut self, connection: Option<&Connection>, text: &str) -> Result<i64> {
-        const FIND: &str = "SELECT key FROM title WHERE text = ?1";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO title (text, folded) VALUES (?1, ?2)";
-        self.titles.get_or_look_up(text, connection, |connection| {
-            match find_key(connection, FIND, [text])? {
+        self.cache.titles.get_or_look_up(text, connection, |connection| {
+            match find_key(connection, Dimension::Title, [text])? {
                 Some(key) => Ok(key),
-                None => insert_row(connection, MAKE, params![text, text::fold(text)]),
+                None => insert_row(connection, Dimension::Title, [text, &text::fold(text)]),
             }
         })
     }
@@ -215,24 +222,23 @@ impl Interner {
         id: Option<&str>,
         label: Option<&str>,
     ) -> Result<Option<CommittedRow>> {
-        const FIND: &str = "SELECT key, digest FROM actor WHERE id = ?1 AND label = ?2";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO actor (id, label, folded, salt, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
         if id.or(label).is_none() {
             return Ok(None);
         }
         let texts = [id.unwrap_or(""), label.unwrap_or("")];
         join_texts(&mut self.joined_texts, texts);
         let random = &mut self.random;
-        let row = self.actors.get_or_look_up(&self.joined_texts, connection, |connection| {
-            if let Some(row) = find_committed(connection, FIND, texts)? {
-                return Ok(row);
-            }
-            let salt = random.bytes();
-            let digest = chain::party_commitment(&salt, id, label);
-            let [id, label] = texts;
-            let row = params![id, label, text::fold(label), salt, digest];
-            Ok(CommittedRow { key: insert_row(connection, MAKE, row)?, digest })
-        })?;
+        let row =
+            self.cache.actors.get_or_look_up(&self.joined_texts, connection, |connection| {
+                if let Some(row) = find_committed(connection, Dimension::Actor, texts)? {
+                    return Ok(row);
+                }
+                let salt: RowSalt = random.bytes();
+                let digest = chain::party_commitment(&salt, id, label);
+                let [id, label] = texts;
+                let row = params![id, label, text::fold(label), salt, digest];
+                Ok(CommittedRow { key: insert_row(connection, Dimension::Actor, row)?, digest })
+            })?;
         Ok(Some(row))
     }
 
@@ -241,10 +247,6 @@ impl Interner {
         connection: Option<&Connection>,
         event: &NewEvent,
     ) -> Result<Option<CommittedRow>> {
-        const FIND: &str =
-            "SELECT key, digest FROM target WHERE type = ?1 AND id = ?2 AND label = ?3";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO target (type, id, label, folded, salt, digest) \
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let kind = non_empty(event.target_type.as_deref());
         let (id, label) =
             (non_empty(event.target_id.as_deref()), non_empty(event.target_label.as_deref()));
@@ -254,33 +256,30 @@ impl Interner {
         let texts = [kind.unwrap_or(""), id.unwrap_or(""), label.unwrap_or("")];
         join_texts(&mut self.joined_texts, texts);
         let random = &mut self.random;
-        let row = self.targets.get_or_look_up(&self.joined_texts, connection, |connection| {
-            if let Some(row) = find_committed(connection, FIND, texts)? {
-                return Ok(row);
-            }
-            let salt = random.bytes();
-            let digest = chain::target_commitment(&salt, id, label);
-            let [kind, id, label] = texts;
-            let row = params![kind, id, label, text::fold(label), salt, digest];
-            Ok(CommittedRow { key: insert_row(connection, MAKE, row)?, digest })
-        })?;
+        let row =
+            self.cache.targets.get_or_look_up(&self.joined_texts, connection, |connection| {
+                if let Some(row) = find_committed(connection, Dimension::Target, texts)? {
+                    return Ok(row);
+                }
+                let salt: RowSalt = random.bytes();
+                let digest = chain::target_commitment(&salt, id, label);
+                let [kind, id, label] = texts;
+                let row = params![kind, id, label, text::fold(label), salt, digest];
+                Ok(CommittedRow { key: insert_row(connection, Dimension::Target, row)?, digest })
+            })?;
         Ok(Some(row))
     }
 
     fn agent(&mut self, connection: Option<&Connection>, text: &str) -> Result<CommittedRow> {
-        const FIND: &str = "SELECT key, digest FROM agent WHERE text = ?1";
-        const MAKE: &str = "INSERT OR ROLLBACK INTO agent (text, salt, digest) VALUES (?1, ?2, ?3)";
         let random = &mut self.random;
-        self.agents.get_or_look_up(text, connection, |connection| {
-            if let Some(row) = find_committed(connection, FIND, [text])? {
+        self.cache.agents.get_or_look_up(text, connection, |connection| {
+            if let Some(row) = find_committed(connection, Dimension::Agent, [text])? {
                 return Ok(row);
             }
-            let salt = random.bytes();
+            let salt: RowSalt = random.bytes();
             let digest = chain::agent_commitment(&salt, text);
-            Ok(CommittedRow {
-                key: insert_row(connection, MAKE, params![text, salt, digest])?,
-                digest,
-            })
+            let row = params![text, salt, digest];
+            Ok(CommittedRow { key: insert_row(connection, Dimension::Agent, row)?, digest })
         })
     }
 }
@@ -298,42 +297,38 @@ impl<T> Default for RowsByText<T> {
 }
 
 impl<T: Copy> RowsByText<T> {
-    /// How much one dimension may remember, in bytes, before it begins anew.
+    /// The memory that one dimension may take, in bytes; a full one starts again from empty.
     const MAX_BYTES: usize = 16 << 20;
-    /// What a row takes beside its texts, about.
+    /// The bytes that a row takes beside its texts, roughly.
     const ROW_OVERHEAD: usize = 96;
-
-    fn clear(&mut self) {
-        *self = Self::default();
-    }
 
     fn get_or_look_up(
         &mut self,
-        name: &str,
+        texts: &str,
         connection: Option<&Connection>,
-        look: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        look_up: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        if let Some(row) = self.rows.get(name) {
+        if let Some(row) = self.rows.get(texts) {
             return Ok(*row);
         }
-        let row = look(connection.ok_or(InternError::NotCached)?)?;
+        let row = look_up(connection.ok_or(InternError::NotCached)?)?;
         if self.bytes > Self::MAX_BYTES {
-            self.clear();
+            *self = Self::default();
         }
-        self.bytes += name.len() + Self::ROW_OVERHEAD;
-        self.rows.insert(name.into(), row);
+        self.bytes += texts.len() + Self::ROW_OVERHEAD;
+        self.rows.insert(texts.into(), row);
         Ok(row)
     }
 }
 
-/// One name for several texts: the lengths tell where each ends.
-fn join_texts<const N: usize>(name: &mut String, texts: [&str; N]) {
-    name.clear();
+/// Writes several texts into one. Their lengths stand before them, so no two rows look alike.
+fn join_texts<const N: usize>(joined: &mut String, texts: [&str; N]) {
+    joined.clear();
     for text in texts {
         for byte in text.len().to_le_bytes() {
-            name.push(char::from(byte));
+            joined.push(char::from(byte));
         }
-        name.push_str(text);
+        joined.push_str(text);
     }
 }
 
@@ -342,30 +337,46 @@ fn non_empty(text: Option<&str>) -> Option<&str> {
     text.filter(|text| !text.is_empty())
 }
 
-fn find_key(
+/// The key of the row with these texts, for dimensions that have nothing else.
+fn find_or_insert<const N: usize>(
     connection: &Connection,
-    sql: &'static str,
-    texts: impl Params,
+    dimension: Dimension,
+    texts: [&str; N],
+) -> rusqlite::Result<i64> {
+    match find_key(connection, dimension, texts)? {
+        Some(key) => Ok(key),
+        None => insert_row(connection, dimension, params_from_iter(texts)),
+    }
+}
+
+fn find_key<const N: usize>(
+    connection: &Connection,
+    dimension: Dimension,
+    texts: [&str; N],
 ) -> rusqlite::Result<Option<i64>> {
-    connection.prepare_cached(sql)?.query_row(texts, |row| row.get(0)).optional()
+    let mut find = connection.prepare_cached(dimension.statements().find)?;
+    find.query_row(params_from_iter(texts), |row| row.get("key")).optional()
 }
 
-fn find_committed(
+fn find_committed<const N: usize>(
     connection: &Connection,
-    sql: &'static str,
-    texts: impl Params,
+    dimension: Dimension,
+    texts: [&str; N],
 ) -> rusqlite::Result<Option<CommittedRow>> {
-    let read = |row: &rusqlite::Row<'_>| Ok(CommittedRow { key: row.get(0)?, digest: row.get(1)? });
-    connection.prepare_cached(sql)?.query_row(texts, read).optional()
+    let mut find = connection.prepare_cached(dimension.statements().find)?;
+    find.query_row(params_from_iter(texts), |row| {
+        Ok(CommittedRow { key: row.get("key")?, digest: row.get("digest")? })
+    })
+    .optional()
 }
 
-/// Makes a row and gives its key.
+/// Adds a row and returns its key.
 fn insert_row(
     connection: &Connection,
-    sql: &'static str,
+    dimension: Dimension,
     row: impl Params,
 ) -> rusqlite::Result<i64> {
-    match connection.prepare_cached(sql)?.execute(row)? {
+    match connection.prepare_cached(dimension.statements().insert)?.execute(row)? {
         1 => Ok(connection.last_insert_rowid()),
         _ => Err(error::ignored_write("a row that events refer to")),
     }

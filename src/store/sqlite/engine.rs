@@ -86,7 +86,7 @@ impl Sqlite {
         Ok(result)
     }
 
-    /// Returns the events that a statement selects. Its first columns are `rows::columns!()`.
+    /// Returns the events that a statement selects. Its first columns are `layout::columns!()`.
     pub(super) fn select_events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
         self.read_in_snapshot(|connection| {
             rows::select_events(connection, &self.dimension_cache, sql, params)

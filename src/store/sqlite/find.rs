@@ -9,6 +9,7 @@ use crate::event::EventId;
 use crate::query::pattern;
 use crate::store::EventIdMatch;
 use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::layout;
 use crate::store::sqlite::rows;
 
 /// How many events are named that the beginning of an `event_id` may stand for.
@@ -16,7 +17,7 @@ const MAX_CANDIDATES: u8 = 5;
 
 impl Sqlite {
     pub(in crate::store) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        let sql = concat!("SELECT ", rows::columns!(), " FROM event WHERE id = ?1");
+        let sql = concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1");
         Ok(self.select_events(sql, [id.0])?.pop())
     }
 

@@ -1,8 +1,8 @@
-//! What SQLite cannot say as the query language means it: its `LIKE` folds ASCII alone, its `GLOB`
-//! knows `?` and `[]`, and both stop at a NUL.
+//! The SQL functions that queries need. SQLite's own operators mean something else than the query
+//! language: its `LIKE` folds ASCII alone, its `GLOB` knows `?` and `[]`, and both stop at a NUL.
 //!
-//! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) has the key; 0 for NULL.
-//! - `holds(TERM, VALUE)`: whether a term of the language, as text, holds of a value; NULL for NULL.
+//! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) contains the key; 0 for NULL.
+//! - `holds(TERM, VALUE)`: whether a term of the query language, given as text, holds for a value; NULL for NULL.
 
 use rusqlite::Connection;
 use rusqlite::Error;
@@ -17,11 +17,11 @@ use crate::query::Query;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// Makes the functions known to a connection that reads queries.
+/// Registers the functions with a connection that answers queries.
 pub(super) fn register(connection: &Connection) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
-        // They may stand in no schema.
+        // A schema may not use them.
         | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function("has", 2, flags, has)?;
     connection.create_scalar_function("holds", 2, flags, holds)
@@ -41,18 +41,18 @@ fn holds(context: &Context<'_>) -> Result<Option<bool>> {
         ValueRef::Null => return Ok(None),
         value => value.as_str()?,
     };
-    // The term is the same for every row of a statement, and read once.
+    // A statement has one term for all its rows, so it is parsed once.
     let test = context.get_or_create_aux(0, |term| {
-        term.as_str().map_err(|why| why.to_string()).and_then(parse_term)
+        term.as_str().map_err(|cause| cause.to_string()).and_then(parse_term)
     })?;
     Ok(Some(test.holds_for_text(value)))
 }
 
-/// Reads a term that [`Predicate`] wrote.
+/// Parses a term that [`Predicate`] wrote.
 fn parse_term(term: &str) -> std::result::Result<Predicate, String> {
-    // What such a term says does not depend on the clock.
+    // The meaning of such a term does not depend on the clock.
     let clock = Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() };
-    let query = Query::parse(term, &clock).map_err(|why| why.to_string())?;
+    let query = Query::parse(term, &clock).map_err(|cause| cause.to_string())?;
     let term = query.terms().next().cloned();
     term.map(|term| term.predicate).ok_or_else(|| Error::InvalidQuery.to_string())
 }

@@ -1,7 +1,8 @@
-//! Which rows of the dimensions a term of a query names.
+//! Finds the dimension rows that a term of a query names.
 //!
-//! The tables are small beside `event`: an index finds what a literal or the beginning of a pattern
-//! names, all else is looked at row by row, and [`Pattern`] decides in each case.
+//! ## Cost
+//! The tables are small beside `event`. An index finds literals and the fixed beginnings of patterns;
+//! otherwise every row of the table is read. [`Pattern`] decides in each case.
 
 use std::fmt::Write;
 
@@ -16,9 +17,12 @@ use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::pattern::TargetPattern;
 
-/// Keys of one dimension, ascending.
+/// Keys of one dimension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct KeySet(Vec<i64>);
+pub(super) struct KeySet(
+    /// Ascending, without repeats.
+    Vec<i64>,
+);
 
 impl FromIterator<i64> for KeySet {
     fn from_iter<I: IntoIterator<Item = i64>>(keys: I) -> Self {
@@ -42,12 +46,13 @@ impl KeySet {
         &self.0
     }
 
-    /// What is in both.
+    /// The keys that are in both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
         Self(self.0.iter().copied().filter(|key| other.0.binary_search(key).is_ok()).collect())
     }
 
-    /// One bit for each key, for `has` in SQL. Keys are dense: they are given in order from 1.
+    /// The set as one bit for each key, for `has` in SQL. Keys are dense: they are assigned in order
+    /// from 1.
     pub(super) fn to_bitmap(&self) -> Vec<u8> {
         let places = || self.0.iter().filter_map(|key| usize::try_from(*key).ok());
         let mut bits = vec![0; places().next_back().map_or(0, |last| last / 8 + 1)];
@@ -57,7 +62,7 @@ impl KeySet {
         bits
     }
 
-    /// For `json_each` in SQL.
+    /// The set as a JSON array, for `json_each` in SQL.
     pub(super) fn to_json(&self) -> String {
         let mut json = String::with_capacity(self.0.len() * 7 + 2);
         json.push('[');
@@ -70,7 +75,7 @@ impl KeySet {
     }
 }
 
-/// How the rows are found whose column is like a pattern. Absent text is empty and never found.
+/// The statements that find rows by a column of text. Absent text is empty and never found.
 struct ColumnLookup {
     equal: &'static str,
     between: &'static str,
@@ -145,7 +150,7 @@ impl ColumnLookup {
     }
 }
 
-/// Looks at the rows of a statement: a key, and the text that decides.
+/// Adds the keys of the rows that are accepted. A row of the statement is a key and a text.
 fn scan(
     connection: &Connection,
     sql: &str,
@@ -184,7 +189,7 @@ pub(super) fn targets(connection: &Connection, records: &[TargetPattern]) -> Res
     Ok(found.into_iter().collect())
 }
 
-/// Finds `TYPE/ID`.
+/// Finds the targets of `TYPE/ID`.
 fn find_by_type_and_id(
     connection: &Connection,
     kind: &Pattern,
@@ -195,7 +200,7 @@ fn find_by_type_and_id(
         const SQL: &str = "SELECT key, type FROM target WHERE id = ?1 AND ?1 > '' AND type > ''";
         return scan(connection, SQL, &[id], |text| Ok(kind.matches(text.as_str()?)), found);
     }
-    // `TYPE/*` is every record of the type, one without an id too.
+    // `TYPE/*` means every record of the type, also one without an id.
     let accepts =
         |text: &str| if text.is_empty() { id.matches_everything() } else { id.matches(text) };
     if let Some(kind) = kind.as_literal() {
@@ -229,7 +234,7 @@ pub(super) fn recorders(connection: &Connection, patterns: &[Pattern]) -> Result
     RECORDER.find_any(connection, patterns)
 }
 
-/// The actions whose name tells of a failure.
+/// The actions whose names say that something failed.
 pub(super) fn failure_actions(connection: &Connection) -> Result<KeySet> {
     let mut found = Vec::new();
     let named = |slug: ValueRef<'_>| Ok(event::is_failure_action(slug.as_str()?));
@@ -243,14 +248,14 @@ pub(super) fn all_actions(connection: &Connection) -> Result<KeySet> {
     Ok(found.into_iter().collect())
 }
 
-/// Who ever acted as somebody else.
+/// The actors that ever impersonated another.
 pub(super) fn impersonators(connection: &Connection) -> Result<KeySet> {
     const SQL: &str = "SELECT DISTINCT impersonator FROM event INDEXED BY event_impersonator \
         WHERE impersonator IS NOT NULL";
     connection.prepare_cached(SQL)?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Where words stand: the labels of actors and of targets, and the titles.
+/// The rows whose text contains a phrase: by the labels of actors and targets, and by titles.
 pub(super) struct TextMatches {
     pub actors: KeySet,
     pub targets: KeySet,

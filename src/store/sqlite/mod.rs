@@ -2,6 +2,7 @@
 //!
 //! From the ground up:
 //!
+//! - `layout` has the columns of an event and the tables that it refers to; all statements follow from it.
 //! - `files` has the files of a log, `wal` the write-ahead log, `error` turns errors into failures.
 //! - `migrate` has the schema and its versions, `create` makes a log, `open` opens one.
 //! - `engine` is the open log, to which the other modules add their calls.
@@ -25,6 +26,7 @@ mod error;
 mod files;
 mod find;
 mod functions;
+mod layout;
 mod lock;
 mod lookup;
 mod migrate;

@@ -1,8 +1,11 @@
-//! Reads events by a query: a page of a listing, what arrived, what stands around an event, all of
-//! it, and how many there are.
+//! Reads the events that match a query: a page of a listing, new arrivals, the neighbours of an
+//! event, a stream of all events, and their number.
 //!
-//! A page is found by the key of the row before it, so it costs the same at any depth; only `skip`
-//! counts rows off. Whatever leads to the events, they come in one total order: by time, then by id.
+//! Whatever leads to the events, they come in one total order: by time, then by id.
+//!
+//! ## Cost
+//! A page is found by the key of the row before it, so it costs the same at any depth. Only `skip`
+//! steps over rows one by one.
 
 use std::rc::Rc;
 
@@ -16,6 +19,7 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::layout;
 use crate::store::sqlite::plan::AccessPath;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
@@ -24,13 +28,13 @@ use crate::store::sqlite::rows;
 use crate::store::sqlite::sort;
 use crate::store::sqlite::sql::Sql;
 
-/// So many events are read at once where all are streamed.
+/// The number of events that a stream reads at once.
 const STREAM_CHUNK: usize = 4_096;
 
-const SELECT_EVENT: &str = concat!("SELECT ", rows::columns!());
+const SELECT_EVENT: &str = concat!("SELECT ", layout::columns!());
 const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
 
-/// Part of the order by time, in one direction.
+/// A part of the order by time, read in one direction.
 #[derive(Clone, Copy)]
 pub(super) struct Slice {
     pub newest_first: bool,
@@ -54,14 +58,14 @@ impl Sqlite {
             }
         };
         let PageRequest { after, skip, limit, up_to, .. } = *page;
-        let stretch = Slice { newest_first, after, skip, limit, up_to };
+        let slice = Slice { newest_first, after, skip, limit, up_to };
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            self.read_slice(connection, &plan, stretch)
+            self.read_slice(connection, &plan, slice)
         })
     }
 
-    /// Events in the order in which they were recorded.
+    /// Returns events in the order in which they were recorded.
     pub(in crate::store) fn recorded_after(
         &self,
         query: &Query,
@@ -112,8 +116,8 @@ impl Sqlite {
         })
     }
 
-    /// Streams events, the oldest first. The plan stays that of the beginning: what it knows of the
-    /// dimensions holds for all events up to `up_to`.
+    /// Streams events, the oldest first. One plan serves all chunks: the keys in it cover all events
+    /// up to `up_to`.
     pub(in crate::store) fn each(
         &self,
         query: &Query,
@@ -123,7 +127,7 @@ impl Sqlite {
         let plan = self.read_in_snapshot(|connection| self.plan(connection, query))?;
         let mut after = None;
         loop {
-            let stretch = Slice {
+            let slice = Slice {
                 newest_first: false,
                 after,
                 skip: 0,
@@ -131,7 +135,7 @@ impl Sqlite {
                 up_to: Some(up_to),
             };
             let events =
-                self.read_in_snapshot(|connection| self.read_slice(connection, &plan, stretch))?;
+                self.read_in_snapshot(|connection| self.read_slice(connection, &plan, slice))?;
             let Some(last) = events.last() else {
                 return Ok(());
             };
@@ -158,7 +162,7 @@ impl Sqlite {
         })
     }
 
-    /// The plan of a query, the last one again where nothing was written since.
+    /// Returns the plan of a query. It reuses the last plan if nothing was written since.
     pub(super) fn plan(
         &self,
         connection: &Connection,
@@ -181,68 +185,68 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        stretch: Slice,
+        slice: Slice,
     ) -> rusqlite::Result<Vec<Event>> {
-        let Some(window) = plan.window_of(stretch) else {
+        let Some(window) = plan.window_of(slice) else {
             return Ok(Vec::new());
         };
-        let lead = plan.choose_strategy(connection, window)?;
-        self.read_slice_by(connection, plan, &lead, stretch, window)
+        let strategy = plan.choose_strategy(connection, window)?;
+        self.read_slice_by(connection, plan, &strategy, slice, window)
     }
 
-    /// Reads a stretch on a given way; each of them finds the same.
+    /// Reads a slice by a given strategy. All strategies find the same events.
     pub(super) fn read_slice_by(
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        lead: &ReadStrategy<'_>,
-        stretch: Slice,
+        strategy: &ReadStrategy<'_>,
+        slice: Slice,
         window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
-        let sql = match lead {
-            ReadStrategy::TimeOrder => plan.time_order_statement(stretch, window),
-            ReadStrategy::Merge(way) => plan.merge_statement(way, stretch, window),
-            ReadStrategy::Gather(way) => {
-                return self.read_gathered(connection, plan, way, stretch, window);
+        let sql = match strategy {
+            ReadStrategy::TimeOrder => plan.time_order_statement(slice, window),
+            ReadStrategy::Merge(path) => plan.merge_statement(path, slice, window),
+            ReadStrategy::Gather(path) => {
+                return self.read_gathered(connection, plan, path, slice, window);
             }
         };
         rows::select_events(connection, &self.dimension_cache, sql.text(), sql.params())
     }
 
-    /// Collects the places of all events that are meant, and sorts them.
+    /// Collects the positions of all matching events, and sorts them.
     fn read_gathered(
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        way: &AccessPath,
-        stretch: Slice,
+        path: &AccessPath,
+        slice: Slice,
         window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
         let mut places: Vec<(i64, i64)> = Vec::new();
-        for mut sql in way.scan_statements(SELECT_POSITION) {
+        for mut sql in path.scan_statements(SELECT_POSITION) {
             window.add_condition(&mut sql);
-            stretch.add_bounds(&mut sql);
-            plan.add_filters(&mut sql, Some(way));
+            slice.add_bounds(&mut sql);
+            plan.add_filters(&mut sql, Some(path));
             let mut statement = connection.prepare_cached(sql.text())?;
             for place in statement.query_map(sql.params(), |row| Ok((row.get(0)?, row.get(1)?)))? {
                 places.push(place?);
             }
         }
         places.sort_unstable();
-        if stretch.newest_first {
+        if slice.newest_first {
             places.reverse();
         }
-        let skip = usize::try_from(stretch.skip).unwrap_or(usize::MAX);
+        let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
         let ids: Vec<i64> =
-            places.into_iter().skip(skip).take(stretch.limit).map(|(_, id)| id).collect();
+            places.into_iter().skip(skip).take(slice.limit).map(|(_, id)| id).collect();
         self.select_by_ids(connection, &ids)
     }
 
-    /// The events with these ids, in this order.
+    /// Returns the events with these ids, in this order.
     fn select_by_ids(&self, connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Event>> {
         const SQL: &str = concat!(
             "SELECT ",
-            rows::columns!(),
+            layout::columns!(),
             " FROM json_each(?1) AS k CROSS JOIN event ON event.id = k.value"
         );
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();
@@ -250,8 +254,8 @@ impl Sqlite {
         rows::select_events(connection, &self.dimension_cache, SQL, [list])
     }
 
-    /// Reads a page in the order of a field, which no index has: the ids are sorted first, for rows
-    /// are long.
+    /// Reads a page in the order of a field, for which there is no index. It sorts ids alone, because
+    /// rows are long.
     fn read_sorted(
         &self,
         connection: &Connection,
@@ -273,7 +277,7 @@ impl Sqlite {
         if let Some(up_to) = page.up_to {
             sql.bind(" AND event.id <= ?", up_to.0);
         }
-        // What has no value comes last in either direction.
+        // Absent values come last in either direction.
         sql.add(" ORDER BY ").add(key).add(" IS NULL, ").add(key).add(if ascending {
             ", event.occurred_at, event.id"
         } else {
@@ -292,21 +296,23 @@ impl Sqlite {
 }
 
 impl QueryPlan {
-    /// The part of time in which a stretch lies; none where nothing can be in it.
-    pub(super) fn window_of(&self, stretch: Slice) -> Option<TimeWindow> {
-        if self.matches_nothing || stretch.limit == 0 {
+    /// The span of time in which a slice lies; `None` if no event can be in it.
+    pub(super) fn window_of(&self, slice: Slice) -> Option<TimeWindow> {
+        if self.matches_nothing || slice.limit == 0 {
             return None;
         }
-        let TimeWindow { earliest: mut least, latest: mut most } = self.window;
-        match stretch.after {
-            Some(cursor) if stretch.newest_first => most = most.min(cursor.occurred_at.as_nanos()),
-            Some(cursor) => least = least.max(cursor.occurred_at.as_nanos()),
+        let TimeWindow { mut earliest, mut latest } = self.window;
+        match slice.after {
+            Some(cursor) if slice.newest_first => {
+                latest = latest.min(cursor.occurred_at.as_nanos());
+            }
+            Some(cursor) => earliest = earliest.max(cursor.occurred_at.as_nanos()),
             None => {}
         }
-        (least <= most).then_some(TimeWindow { earliest: least, latest: most })
+        (earliest <= latest).then_some(TimeWindow { earliest, latest })
     }
 
-    /// Statements that read all that is meant, in no order. No event is in two of them.
+    /// Returns statements that read all matching events in any order. No event is in two of them.
     pub(super) fn all_statements(
         &self,
         connection: &Connection,
@@ -315,12 +321,12 @@ impl QueryPlan {
         if self.matches_nothing {
             return Ok(Vec::new());
         }
-        let way = self.choose_access_path(connection, self.window)?;
-        let mut statements = match way {
-            Some(way) => way.scan_statements(columns),
+        let path = self.choose_access_path(connection, self.window)?;
+        let mut statements = match path {
+            Some(path) => path.scan_statements(columns),
             None if self.window == TimeWindow::ALL => {
                 let mut sql = Sql::new(columns);
-                // Without conditions SQLite takes the smallest index.
+                // Without an index named, SQLite takes the smallest that has the columns.
                 sql.add(" FROM event WHERE TRUE");
                 vec![sql]
             }
@@ -334,47 +340,47 @@ impl QueryPlan {
             if self.window != TimeWindow::ALL {
                 self.window.add_condition(sql);
             }
-            self.add_filters(sql, way);
+            self.add_filters(sql, path);
         }
         Ok(statements)
     }
 
-    pub(super) fn time_order_statement(&self, stretch: Slice, window: TimeWindow) -> Sql {
+    pub(super) fn time_order_statement(&self, slice: Slice, window: TimeWindow) -> Sql {
         let mut sql = Sql::new(SELECT_EVENT);
         sql.add(" FROM event INDEXED BY event_occurred_at WHERE TRUE");
         window.add_condition(&mut sql);
-        stretch.add_bounds(&mut sql);
+        slice.add_bounds(&mut sql);
         self.add_filters(&mut sql, None);
-        stretch.add_order(&mut sql);
-        stretch.add_limit(&mut sql);
+        slice.add_order(&mut sql);
+        slice.add_limit(&mut sql);
         sql
     }
 
-    /// Walks the index of each key in the order of time, side by side. SQLite merges them as it
-    /// goes, and knows an event that it has just seen; the rest of the row is looked at after that.
+    /// Reads the index of each key in the order of time. SQLite merges the walks and drops repeats as
+    /// it goes; it reads the rest of a row after that.
     pub(super) fn merge_statement(
         &self,
-        way: &AccessPath,
-        stretch: Slice,
+        path: &AccessPath,
+        slice: Slice,
         window: TimeWindow,
     ) -> Sql {
-        let mut ones = way.key_statements();
-        let (first, second) = (ones.next(), ones.next());
+        let mut walks = path.key_statements();
+        let (first, second) = (walks.next(), walks.next());
         let mut sql = Sql::new(SELECT_EVENT);
         match (first, second) {
-            (Some(only), None) => {
-                sql.append(&only);
+            (Some(single), None) => {
+                sql.append(&single);
                 window.add_condition(&mut sql);
             }
             (first, second) => {
-                let all = first.into_iter().chain(second).chain(ones);
-                for (place, one) in all.enumerate() {
+                let all = first.into_iter().chain(second).chain(walks);
+                for (place, walk) in all.enumerate() {
                     sql.add(if place == 0 { " FROM (" } else { " UNION " });
-                    sql.add(SELECT_POSITION).append(&one);
+                    sql.add(SELECT_POSITION).append(&walk);
                     window.add_condition(&mut sql);
                 }
-                // With a limit SQLite takes the order for part of what is asked, and keeps it.
-                sql.add(if stretch.newest_first {
+                // A limit makes SQLite treat the order as part of the result, so it is kept.
+                sql.add(if slice.newest_first {
                     " ORDER BY 1 DESC, 2 DESC LIMIT -1"
                 } else {
                     " ORDER BY 1, 2 LIMIT -1"
@@ -382,18 +388,19 @@ impl QueryPlan {
                 sql.add(") AS found CROSS JOIN event ON event.id = found.id WHERE TRUE");
             }
         }
-        stretch.add_bounds(&mut sql);
-        self.add_filters(&mut sql, Some(way));
-        if way.is_single_key() {
-            stretch.add_order(&mut sql);
+        slice.add_bounds(&mut sql);
+        self.add_filters(&mut sql, Some(path));
+        if path.is_single_key() {
+            slice.add_order(&mut sql);
         }
-        stretch.add_limit(&mut sql);
+        slice.add_limit(&mut sql);
         sql
     }
 }
 
 impl Slice {
-    /// Adds what the window does not say: events at the cursor's own time, and how new they may be.
+    /// Adds the bounds that the window cannot express: the cursor among events of its own time, and
+    /// the newest id.
     fn add_bounds(&self, sql: &mut Sql) {
         if let Some(Cursor { occurred_at, id }) = self.after {
             sql.bind(" AND (event.occurred_at <> ?", occurred_at.as_nanos());

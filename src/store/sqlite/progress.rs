@@ -1,4 +1,7 @@
-//! How far input files were taken. The rows are committed with the events that they tell of.
+//! Remembers how far input files were read.
+//!
+//! ## Durability
+//! A position is committed in one transaction with the events that were read up to it.
 
 use anyhow::Result;
 use rusqlite::Connection;
@@ -10,9 +13,9 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::damage;
 
-/// How many places are kept of files that begin alike: a file that is taken every minute must not
-/// fill the log, and an older copy of it shall be known all the same.
-const MAX_PLACES: i64 = 64;
+/// The number of positions kept for files that begin alike. A file that is read every minute must not
+/// fill the log, and an older copy of it must still be recognized.
+const MAX_POSITIONS: i64 = 64;
 
 impl Sqlite {
     pub(in crate::store) fn find_progress(
@@ -20,7 +23,7 @@ impl Sqlite {
         size: u64,
         mut head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
     ) -> Result<Vec<FileProgress>> {
-        // No file is larger than an i64 says.
+        // No file is larger than `i64::MAX`.
         let size = i64::try_from(size).unwrap_or(i64::MAX);
         let mut found = Vec::new();
         for length in self.head_lengths(size)? {
@@ -66,15 +69,15 @@ impl Sqlite {
     }
 }
 
-/// Notes a place within the transaction that is open.
+/// Records a position within the open transaction.
 pub(super) fn record(connection: &Connection, progress: &FileProgress) -> rusqlite::Result<()> {
-    const NOTE: &str = "INSERT OR REPLACE INTO progress \
+    const INSERT: &str = "INSERT OR REPLACE INTO progress \
         (head_length, head_hash, taken, tail_length, tail_hash, records, lines) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    const FORGET: &str = "DELETE FROM progress WHERE head_length = ?1 AND head_hash = ?2 \
+    const DELETE_OLDEST: &str = "DELETE FROM progress WHERE head_length = ?1 AND head_hash = ?2 \
         AND taken < (SELECT taken FROM progress WHERE head_length = ?1 AND head_hash = ?2 \
                      ORDER BY taken DESC LIMIT 1 OFFSET ?3)";
-    let changed = connection.prepare_cached(NOTE)?.execute(params![
+    let changed = connection.prepare_cached(INSERT)?.execute(params![
         to_i64(progress.head_length),
         progress.head_hash,
         to_i64(progress.offset),
@@ -86,16 +89,16 @@ pub(super) fn record(connection: &Connection, progress: &FileProgress) -> rusqli
     if changed == 0 {
         return Err(error::ignored_write("the place reached in a file"));
     }
-    connection.prepare_cached(FORGET)?.execute(params![
+    connection.prepare_cached(DELETE_OLDEST)?.execute(params![
         to_i64(progress.head_length),
         progress.head_hash,
-        MAX_PLACES - 1
+        MAX_POSITIONS - 1
     ])?;
     Ok(())
 }
 
 fn to_i64(natural: u64) -> i64 {
-    i64::try_from(natural).expect("no file is larger than an i64 says")
+    i64::try_from(natural).expect("no file is larger than i64::MAX")
 }
 
 fn get_u64(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

@@ -1,4 +1,4 @@
-//! Queries as SQL: they find what `Query::matches` says, on every way, by their indexes.
+//! Tests that queries in SQL find the events of `Query::matches` by every strategy, and use indexes.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -33,7 +33,7 @@ const FIRST_PAGE: PageRequest =
     PageRequest { order: Order::NewestFirst, after: None, skip: 0, limit: 50, up_to: None };
 
 fn query(text: &str) -> Query {
-    try_parse(text).unwrap_or_else(|told| panic!("{told}"))
+    try_parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn to_new_event(event: &Event) -> NewEvent {
@@ -41,7 +41,6 @@ fn to_new_event(event: &Event) -> NewEvent {
     let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
     let target = event.target.as_deref();
     NewEvent {
-        event_id: None,
         occurred_at: Some(event.occurred_at),
         tenant: owned(&event.tenant),
         source: Some(event.source),
@@ -65,11 +64,11 @@ fn to_new_event(event: &Event) -> NewEvent {
         method: event.method.clone(),
         endpoint: event.endpoint.clone(),
         status_code: event.status_code,
-        own: false,
+        ..NewEvent::default()
     }
 }
 
-/// A log of these events, and the events as they are in it.
+/// Makes a log of these events, and returns the events as it keeps them.
 fn log_of(events: &[Event]) -> (tempfile::TempDir, LocalLog, Vec<Event>) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
@@ -80,92 +79,92 @@ fn log_of(events: &[Event]) -> (tempfile::TempDir, LocalLog, Vec<Event>) {
     }
     batch.commit().unwrap();
     let ids = 1..=i64::try_from(events.len()).unwrap();
-    let there = ids.map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
-    (folder, log, there)
+    let stored = ids.map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    (folder, log, stored)
 }
 
 fn ids(events: &[Event]) -> Vec<i64> {
     events.iter().map(|event| event.id.0).collect()
 }
 
-/// What a stretch holds, by the one meaning of the query.
-fn expected(events: &[Event], query: &Query, stretch: Slice) -> Vec<i64> {
-    let mut meant: Vec<&Event> = events
+/// The ids of a slice, by `Query::matches`.
+fn expected(events: &[Event], query: &Query, slice: Slice) -> Vec<i64> {
+    let mut expected: Vec<&Event> = events
         .iter()
         .filter(|event| query.matches(event))
-        .filter(|event| stretch.up_to.is_none_or(|up_to| event.id <= up_to))
+        .filter(|event| slice.up_to.is_none_or(|up_to| event.id <= up_to))
         .filter(|event| {
-            stretch.after.is_none_or(|after| {
+            slice.after.is_none_or(|after| {
                 let place = Cursor::from_event(event);
-                if stretch.newest_first { place < after } else { place > after }
+                if slice.newest_first { place < after } else { place > after }
             })
         })
         .collect();
-    meant.sort_by_key(|event| Cursor::from_event(event));
-    if stretch.newest_first {
-        meant.reverse();
+    expected.sort_by_key(|event| Cursor::from_event(event));
+    if slice.newest_first {
+        expected.reverse();
     }
-    let skip = usize::try_from(stretch.skip).unwrap();
-    meant.into_iter().skip(skip).take(stretch.limit).map(|event| event.id.0).collect()
+    let skip = usize::try_from(slice.skip).unwrap();
+    expected.into_iter().skip(skip).take(slice.limit).map(|event| event.id.0).collect()
 }
 
-fn check_slice(log: &LocalLog, events: &[Event], asked: &Query, stretch: Slice) {
-    let expected = expected(events, asked, stretch);
-    let order = if stretch.newest_first { Order::NewestFirst } else { Order::OldestFirst };
-    let Slice { after, skip, limit, up_to, .. } = stretch;
+fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: Slice) {
+    let expected = expected(events, tested, slice);
+    let order = if slice.newest_first { Order::NewestFirst } else { Order::OldestFirst };
+    let Slice { after, skip, limit, up_to, .. } = slice;
     let page = PageRequest { order, after, skip, limit, up_to };
-    assert_eq!(ids(&log.page(asked, &page).unwrap()), expected, "{asked} by {page:?}");
+    assert_eq!(ids(&log.page(tested, &page).unwrap()), expected, "{tested} by {page:?}");
     let engine = &log.engine;
-    let plan = QueryPlan::new(&engine.connection, asked).unwrap();
-    let Some(window) = plan.window_of(stretch) else {
+    let plan = QueryPlan::new(&engine.connection, tested).unwrap();
+    let Some(window) = plan.window_of(slice) else {
         return;
     };
-    for lead in plan.strategies() {
+    for strategy in plan.strategies() {
         let found =
-            engine.read_slice_by(&engine.connection, &plan, &lead, stretch, window).unwrap();
-        let way = match lead {
+            engine.read_slice_by(&engine.connection, &plan, &strategy, slice, window).unwrap();
+        let name = match strategy {
             ReadStrategy::TimeOrder => "time",
             ReadStrategy::Merge(_) => "merge",
             ReadStrategy::Gather(_) => "gather",
         };
-        assert_eq!(ids(&found), expected, "{asked} by {way} in {page:?}");
+        assert_eq!(ids(&found), expected, "{tested} by {name} in {page:?}");
     }
 }
 
-fn check_query(log: &LocalLog, events: &[Event], asked: &Query) {
+fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
     let all = Slice { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
     for newest_first in [true, false] {
         for limit in [1_000, 2] {
-            let stretch = Slice { newest_first, limit, ..all };
-            check_slice(log, events, asked, stretch);
-            check_slice(log, events, asked, Slice { skip: 1, ..stretch });
-            check_slice(log, events, asked, Slice { up_to: Some(EventId(5)), ..stretch });
+            let slice = Slice { newest_first, limit, ..all };
+            check_slice(log, events, tested, slice);
+            check_slice(log, events, tested, Slice { skip: 1, ..slice });
+            check_slice(log, events, tested, Slice { up_to: Some(EventId(5)), ..slice });
             for event in events.iter().step_by(3) {
                 let after = Some(Cursor::from_event(event));
-                check_slice(log, events, asked, Slice { after, ..stretch });
+                check_slice(log, events, tested, Slice { after, ..slice });
             }
         }
     }
-    let meant = expected(events, asked, Slice { newest_first: false, ..all });
-    let count = u64::try_from(meant.len()).unwrap();
-    assert_eq!(log.count(asked, u64::MAX).unwrap(), count, "{asked}");
-    assert_eq!(log.count(asked, 2).unwrap(), count.min(2), "{asked}");
+    let expected = expected(events, tested, Slice { newest_first: false, ..all });
+    let count = u64::try_from(expected.len()).unwrap();
+    assert_eq!(log.count(tested, u64::MAX).unwrap(), count, "{tested}");
+    assert_eq!(log.count(tested, 2).unwrap(), count.min(2), "{tested}");
     let mut streamed = Vec::new();
-    log.each(asked, EventId(i64::MAX), &mut |event| {
+    log.each(tested, EventId(i64::MAX), &mut |event| {
         streamed.push(event.id.0);
         Ok(())
     })
     .unwrap();
-    assert_eq!(streamed, meant, "{asked}");
-    let mut arrived: Vec<i64> = meant.iter().copied().filter(|id| *id > 3).collect();
+    assert_eq!(streamed, expected, "{tested}");
+    let mut arrived: Vec<i64> = expected.iter().copied().filter(|id| *id > 3).collect();
     arrived.sort_unstable();
-    assert_eq!(ids(&log.recorded_after(asked, EventId(3), 1_000).unwrap()), arrived, "{asked}");
-    let summary = log.summary(asked, &[]).unwrap();
-    assert_eq!(summary.events, count, "{asked}");
-    let with_actor: u64 = summary.actors.iter().map(|seen| seen.count).sum();
-    assert_eq!(with_actor + summary.system + summary.anonymous, count, "{asked}");
-    let vocabulary = log.action_usage(asked, &[]).unwrap();
-    assert_eq!(vocabulary.iter().map(|vocable| vocable.count).sum::<u64>(), count, "{asked}");
+    assert_eq!(ids(&log.recorded_after(tested, EventId(3), 1_000).unwrap()), arrived, "{tested}");
+    let summary = log.summary(tested, &[]).unwrap();
+    assert_eq!(summary.events, count, "{tested}");
+    let with_actor: u64 = summary.actors.iter().map(|actor| actor.count).sum();
+    assert_eq!(with_actor + summary.system + summary.anonymous, count, "{tested}");
+    let usages = log.action_usage(tested, &[]).unwrap();
+    assert_eq!(usages.iter().map(|usage| usage.count).sum::<u64>(), count, "{tested}");
 }
 
 proptest! {
@@ -177,11 +176,11 @@ proptest! {
         queries in prop::collection::vec(any_query(), 1..24),
         joined in any_query(),
     ) {
-        let (_folder, log, there) = log_of(&events);
+        let (_folder, log, stored) = log_of(&events);
         for text in &queries {
-            check_query(&log, &there, &query(text));
+            check_query(&log, &stored, &query(text));
         }
-        check_query(&log, &there, &query(&queries[0]).and(query(&joined)));
+        check_query(&log, &stored, &query(&queries[0]).and(query(&joined)));
     }
 }
 
@@ -206,7 +205,7 @@ fn every_kind_of_term_is_asked_in_sql() {
     let mut log = open_log(&folder.path().join("log.db"));
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
-    let there: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    let stored: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
     for text in [
         "ada",
         "person:ada,3",
@@ -220,9 +219,9 @@ fn every_kind_of_term_is_asked_in_sql() {
         "target:lab/*0,lab/4",
         "target:l*b/*0",
     ] {
-        check_query(&log, &there, &query(text));
+        check_query(&log, &stored, &query(text));
     }
-    let center = &there[5];
+    let center = &stored[5];
     let around = log.around(&Query::default(), center, 2).unwrap();
     assert_eq!(ids(&around), [4, 5, 6, 7, 8]);
     assert_eq!(ids(&log.around(&query("actor:ada"), center, 2).unwrap()), [1, 4, 7, 10]);
@@ -246,9 +245,9 @@ fn a_listing_is_sorted_by_any_field() {
     ];
     let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
-    let by = |field, ascending, asked: &str| {
+    let by = |field, ascending, tested: &str| {
         let page = PageRequest { order: Order::ByField { field, ascending }, ..FIRST_PAGE };
-        ids(&log.page(&query(asked), &page).unwrap())
+        ids(&log.page(&query(tested), &page).unwrap())
     };
     assert_eq!(by("actor", true, ""), [3, 1, 4, 2]);
     assert_eq!(by("actor", false, ""), [4, 1, 3, 2]);
@@ -259,11 +258,11 @@ fn a_listing_is_sorted_by_any_field() {
     }
     let page =
         PageRequest { order: Order::ByField { field: "actr", ascending: true }, ..FIRST_PAGE };
-    let told = log.page(&Query::default(), &page).unwrap_err();
-    assert_eq!(told.to_string(), "cannot sort by actr");
+    let error = log.page(&Query::default(), &page).unwrap_err();
+    assert_eq!(error.to_string(), "cannot sort by actr");
 }
 
-/// Many events, so that no index is passed over for smallness.
+/// A log with so many events that SQLite uses its indexes.
 fn large_log() -> (tempfile::TempDir, LocalLog) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
@@ -292,22 +291,22 @@ fn large_log() -> (tempfile::TempDir, LocalLog) {
 #[test]
 fn listings_are_led_by_an_index_and_never_sorted() {
     let (_folder, log) = large_log();
-    let plan_of = |asked: &str, newest_first| {
+    let plan_of = |tested: &str, newest_first| {
         let engine = &log.engine;
-        let plan = QueryPlan::new(&engine.connection, &query(asked)).unwrap();
-        let stretch = Slice { newest_first, after: None, skip: 0, limit: 50, up_to: None };
-        let window = plan.window_of(stretch).unwrap();
+        let plan = QueryPlan::new(&engine.connection, &query(tested)).unwrap();
+        let slice = Slice { newest_first, after: None, skip: 0, limit: 50, up_to: None };
+        let window = plan.window_of(slice).unwrap();
         let sql = match plan.choose_strategy(&engine.connection, window).unwrap() {
-            ReadStrategy::TimeOrder => plan.time_order_statement(stretch, window),
-            ReadStrategy::Merge(way) => plan.merge_statement(way, stretch, window),
-            ReadStrategy::Gather(_) => panic!("{asked} is gathered"),
+            ReadStrategy::TimeOrder => plan.time_order_statement(slice, window),
+            ReadStrategy::Merge(name) => plan.merge_statement(name, slice, window),
+            ReadStrategy::Gather(_) => panic!("{tested} is gathered"),
         };
         let explain = format!("EXPLAIN QUERY PLAN {}", sql.text());
         let mut statement = engine.connection.prepare(&explain).unwrap();
         let steps = statement.query_map(sql.params(), |row| row.get::<_, String>(3)).unwrap();
         steps.collect::<Result<Vec<_>, _>>().unwrap()
     };
-    for (asked, index) in [
+    for (tested, index) in [
         ("", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
         ("since:@0", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
         ("until:@1 -actor:17", "event_occurred_at (occurred_at>? AND occurred_at<?)"),
@@ -321,10 +320,10 @@ fn listings_are_led_by_an_index_and_never_sorted() {
         ("person:17,18", "event_actor (actor=? AND occurred_at>? AND occurred_at<?)"),
     ] {
         for newest_first in [true, false] {
-            let steps = plan_of(asked, newest_first);
-            assert!(steps.iter().any(|step| step.ends_with(index)), "{asked}: {steps:#?}");
+            let steps = plan_of(tested, newest_first);
+            assert!(steps.iter().any(|step| step.ends_with(index)), "{tested}: {steps:#?}");
             let slow = |step: &&String| step.contains("SCAN event") || step.contains("TEMP B-TREE");
-            assert_eq!(steps.iter().find(slow), None, "{asked}: {steps:#?}");
+            assert_eq!(steps.iter().find(slow), None, "{tested}: {steps:#?}");
         }
     }
     let merged = plan_of("action:user.*", true);
@@ -334,8 +333,8 @@ fn listings_are_led_by_an_index_and_never_sorted() {
 #[test]
 fn a_page_asks_each_dimension_once() {
     let (_folder, mut log) = large_log();
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let heard = Arc::clone(&asked);
+    let tested = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&tested);
     let listen = move |event: TraceEvent<'_>| {
         if let TraceEvent::Stmt(_, sql) = event {
             heard.lock().unwrap().push(sql.to_owned());
@@ -343,11 +342,11 @@ fn a_page_asks_each_dimension_once() {
     };
     log.log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
     assert_eq!(log.page(&Query::default(), &FIRST_PAGE).unwrap().len(), 50);
-    let asked = asked.lock().unwrap();
+    let tested = tested.lock().unwrap();
     for table in ["event", "recorder", "tenant", "action", "actor", "target", "title", "agent"] {
         let from = format!(" FROM {table} ");
-        let count = asked.iter().filter(|sql| sql.contains(&from)).count();
-        assert_eq!(count, 1, "{table}: {asked:#?}");
+        let count = tested.iter().filter(|sql| sql.contains(&from)).count();
+        assert_eq!(count, 1, "{table}: {tested:#?}");
     }
 }
 
@@ -410,11 +409,11 @@ fn a_summary_tells_what_was_seen_most_first() {
         (summary.actions[0].value.slug.as_str(), summary.actions[0].count),
         ("user.view", 1_000)
     );
-    let vocabulary = log.action_usage(&Query::default(), &edges).unwrap();
-    let names: Vec<_> = vocabulary.iter().map(|vocable| vocable.action.as_str()).collect();
+    let usages = log.action_usage(&Query::default(), &edges).unwrap();
+    let names: Vec<_> = usages.iter().map(|usage| usage.action.as_str()).collect();
     assert_eq!(names, ["auth.login", "user.edit", "user.view"]);
-    assert_eq!(vocabulary[1].histogram, [334, 166, 500]);
-    assert_eq!(vocabulary[1].last, Timestamp::from_nanos(2_997));
+    assert_eq!(usages[1].histogram, [334, 166, 500]);
+    assert_eq!(usages[1].last, Timestamp::from_nanos(2_997));
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! Rows of `event` into events: read as keys first, then the texts behind the keys are filled in.
+//! Turns rows of `event` into events: reads rows with keys first, then the dimension rows behind the
+//! keys.
 //!
-//! A call asks each dimension table once at most, however many rows it reads, and remembers what it
-//! was told. Memory is bounded: a shelf that is full is cleared.
+//! ## Cost
+//! A call reads each dimension table at most once, however many events it reads, and remembers the
+//! rows. Memory is bounded: a full cache is cleared.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use rusqlite::Error;
 use rusqlite::Params;
 use rusqlite::Result;
 use rusqlite::Row;
@@ -29,25 +31,19 @@ use crate::event::Target;
 use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
 use crate::store::sqlite::error::damage;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Column;
+use crate::store::sqlite::layout::Dimension;
+use crate::store::sqlite::layout::ReadValues;
+use crate::store::sqlite::layout::ReferencedKeys;
+use crate::store::sqlite::lookup::KeySet;
 use crate::time::Timestamp;
 
-/// The columns of a whole event, in the order in which [`select_events`] reads them.
-macro_rules! columns {
-    () => {
-        "event.id, event.event_id, event.occurred_at, event.recorded_at, event.recorder, \
-         event.tenant, event.source, event.severity, event.action, event.actor, \
-         event.impersonator, event.target, event.title, event.agent, event.status, event.method, \
-         event.endpoint, event.ip, event.session_id, event.description, event.diff, \
-         event.payload, event.own, event.hash"
-    };
-}
-pub(super) use columns;
-
-/// How many rows of one dimension are remembered: a page of any export stays well below it.
+/// The number of rows of one dimension that are remembered: more than a page of any export needs.
 const MAX_CACHED_ROWS: usize = 1 << 15;
 
-/// The dimension rows that were read, for as long as nobody else writes: a sweep may take a row that
-/// nothing refers to, and its key may come again.
+/// The dimension rows that were read. They hold until another connection writes: a sweep may remove a
+/// row to which nothing refers, and its key may be given to another row.
 #[derive(Default)]
 pub(super) struct DimensionCache {
     data_version: Option<i64>,
@@ -65,7 +61,7 @@ impl DimensionCache {
         *self = Self::default();
     }
 
-    /// Clears itself when another connection has written since the last call.
+    /// Clears the cache if another connection has written since the last call.
     fn clear_if_stale(&mut self, connection: &Connection) -> Result<()> {
         let version = data_version(connection)?;
         if self.data_version.replace(version).is_some_and(|known| known != version) {
@@ -76,13 +72,13 @@ impl DimensionCache {
     }
 }
 
-/// A number that changes when another connection has committed.
+/// Returns a number that changes when another connection commits.
 pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
-/// The events that a statement selects; its first columns are [`columns`]. Ask within one read
-/// snapshot, or a sweep may come between an event and its texts.
+/// Returns the events that a statement selects; its first columns are `layout::columns!()`. The caller
+/// holds a read snapshot, or a sweep may come between an event and its texts.
 pub(super) fn select_events(
     connection: &Connection,
     cache: &RefCell<DimensionCache>,
@@ -90,225 +86,235 @@ pub(super) fn select_events(
     params: impl Params,
 ) -> Result<Vec<Event>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let keys = statement.query_map(params, RawEvent::from_row)?.collect::<Result<Vec<_>>>()?;
-    if keys.is_empty() {
+    let events = statement.query_map(params, RawEvent::from_row)?.collect::<Result<Vec<_>>>()?;
+    if events.is_empty() {
         return Ok(Vec::new());
     }
     let mut cache = cache.borrow_mut();
     cache.clear_if_stale(connection)?;
-    cache.load_dimensions(connection, &keys)?;
-    keys.into_iter().map(|keys| cache.resolve(keys)).collect()
+    cache.load_dimensions(connection, &events)?;
+    events.into_iter().map(|event| cache.resolve(event)).collect()
 }
 
-/// A row of `event`, its dimensions still keys.
+/// A row of `event`, with keys for the rows that it refers to.
 struct RawEvent {
     id: EventId,
     event_id: String,
     occurred_at: Timestamp,
     recorded_at: Timestamp,
-    recorder: i64,
-    tenant: i64,
     source: Source,
     severity: Severity,
-    action: i64,
-    actor: Option<i64>,
-    impersonator: Option<i64>,
-    target: Option<i64>,
-    title: Option<i64>,
-    agent: Option<i64>,
-    status_code: Option<u16>,
-    method: Option<String>,
-    endpoint: Option<String>,
-    ip: Option<String>,
-    session_id: Option<String>,
-    description: Option<String>,
-    diff: Option<JsonObject>,
-    payload: Option<JsonObject>,
     own: bool,
     hash: Hash,
+    keys: ReferencedKeys,
+    values: ReadValues,
+}
+
+/// Returns the error for a value that no event can have.
+fn invalid_value(event: EventId, name: &str) -> Error {
+    damage(format!("event {event} has no {name} that there can be"))
 }
 
 impl RawEvent {
     fn from_row(row: &Row<'_>) -> Result<Self> {
-        let id = EventId(row.get(0)?);
-        let odd = |what: &str| damage(format!("event {id} has no {what} that there can be"));
-        let json = |column, name| {
-            let text = row.get_ref(column)?.as_str_or_null().map_err(|_| odd(name))?;
-            text.map(|text| JsonObject::parse(text, VALUE_DEPTH).map_err(|_| odd(name))).transpose()
-        };
+        let id = EventId(row.get(Column::id.position())?);
+        let invalid = |name: &str| invalid_value(id, name);
+        let number = |column: Column| row.get::<_, u8>(column.position()).map(usize::from);
         Ok(Self {
             id,
-            event_id: decode_event_id(row.get_ref(1)?).ok_or_else(|| odd("event_id"))?,
-            occurred_at: Timestamp::from_nanos(row.get(2)?),
-            recorded_at: Timestamp::from_nanos(row.get(3)?),
-            recorder: row.get(4)?,
-            tenant: row.get(5)?,
-            source: *Source::ALL
-                .get(usize::from(row.get::<_, u8>(6)?))
-                .ok_or_else(|| odd("source"))?,
+            event_id: decode_event_id(row.get_ref(Column::event_id.position())?)
+                .ok_or_else(|| invalid("event_id"))?,
+            occurred_at: Timestamp::from_nanos(row.get(Column::occurred_at.position())?),
+            recorded_at: Timestamp::from_nanos(row.get(Column::recorded_at.position())?),
+            source: *Source::ALL.get(number(Column::source)?).ok_or_else(|| invalid("source"))?,
             severity: *Severity::ALL
-                .get(usize::from(row.get::<_, u8>(7)?))
-                .ok_or_else(|| odd("severity"))?,
-            action: row.get(8)?,
-            actor: row.get(9)?,
-            impersonator: row.get(10)?,
-            target: row.get(11)?,
-            title: row.get(12)?,
-            agent: row.get(13)?,
-            status_code: row.get(14)?,
-            method: row.get(15)?,
-            endpoint: row.get(16)?,
-            ip: row.get(17)?,
-            session_id: row.get(18)?,
-            description: row.get(19)?,
-            diff: json(20, "diff")?,
-            payload: json(21, "payload")?,
-            own: row.get(22)?,
-            hash: Hash(row.get(23)?),
+                .get(number(Column::severity)?)
+                .ok_or_else(|| invalid("severity"))?,
+            own: row.get(Column::own.position())?,
+            hash: Hash(row.get(Column::hash.position())?),
+            keys: ReferencedKeys::read(row, |_, error| error)?,
+            values: read_values(row, id)?,
         })
     }
+}
+
+macro_rules! read_value {
+    (text $row:ident $event:ident $column:ident) => {
+        $row.get(Column::$column.position())?
+    };
+    (status $row:ident $event:ident $column:ident) => {
+        $row.get(Column::$column.position())?
+    };
+    (json $row:ident $event:ident $column:ident) => {
+        read_json($row, Column::$column.position())
+            .map_err(|()| invalid_value($event, stringify!($column)))?
+    };
+}
+
+fn read_values(row: &Row<'_>, event: EventId) -> Result<ReadValues> {
+    macro_rules! read_all {
+        ($($column:ident $field:ident $kind:ident,)*) => {
+            ReadValues { $($field: read_value!($kind row event $column),)* }
+        };
+    }
+    Ok(layout::for_values!(read_all))
+}
+
+fn read_json(row: &Row<'_>, position: usize) -> std::result::Result<Option<JsonObject>, ()> {
+    let text = row.get_ref(position).map_err(drop)?.as_str_or_null().map_err(drop)?;
+    text.map(|text| JsonObject::parse(text, VALUE_DEPTH).map_err(drop)).transpose()
 }
 
 /// The rows of one dimension by key.
 type RowsByKey<T> = HashMap<i64, Arc<T>>;
 
 impl DimensionCache {
-    /// Asks for the dimension rows of these events that are not here yet.
+    /// Reads the rows that these events refer to and that are not in the cache yet.
     fn load_dimensions(&mut self, connection: &Connection, events: &[RawEvent]) -> Result<()> {
+        let keys = || events.iter().map(|event| &event.keys);
         load_missing(
             connection,
+            Dimension::Recorder,
             &mut self.recorders,
-            events.iter().map(|event| event.recorder),
-            "SELECT key, text FROM recorder WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| row.get(1),
+            keys().map(|keys| keys.recorder),
+            |row| row.get("text"),
         )?;
         load_missing(
             connection,
+            Dimension::Tenant,
             &mut self.tenants,
-            events.iter().map(|event| event.tenant),
-            "SELECT key, text FROM tenant WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| row.get(1),
+            keys().map(|keys| keys.tenant),
+            |row| row.get("text"),
         )?;
         load_missing(
             connection,
+            Dimension::Action,
             &mut self.actions,
-            events.iter().map(|event| event.action),
-            "SELECT key, slug, module FROM action WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| Ok(Arc::new(Action { slug: row.get(1)?, module: non_empty(row.get(2)?) })),
+            keys().map(|keys| keys.action),
+            |row| read_action(row).map(Arc::new),
         )?;
         load_missing(
             connection,
+            Dimension::Actor,
             &mut self.actors,
-            events.iter().flat_map(|event| [event.actor, event.impersonator]).flatten(),
-            "SELECT key, id, label FROM actor WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| Ok(Arc::new(Party { id: non_empty(row.get(1)?), label: non_empty(row.get(2)?) })),
+            keys().flat_map(|keys| [keys.actor, keys.impersonator]).flatten(),
+            |row| read_party(row).map(Arc::new),
         )?;
         load_missing(
             connection,
+            Dimension::Target,
             &mut self.targets,
-            events.iter().filter_map(|event| event.target),
-            "SELECT key, type, id, label FROM target \
-             WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| {
-                let (kind, id, label) = (row.get(1)?, row.get(2)?, row.get(3)?);
-                let (kind, id, label) = (non_empty(kind), non_empty(id), non_empty(label));
-                Ok(Arc::new(Target { kind, id, label }))
-            },
+            keys().filter_map(|keys| keys.target),
+            |row| read_target(row).map(Arc::new),
         )?;
         load_missing(
             connection,
+            Dimension::Title,
             &mut self.titles,
-            events.iter().filter_map(|event| event.title),
-            "SELECT key, text FROM title WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| row.get(1),
+            keys().filter_map(|keys| keys.title),
+            |row| row.get("text"),
         )?;
         load_missing(
             connection,
+            Dimension::Agent,
             &mut self.agents,
-            events.iter().filter_map(|event| event.agent),
-            "SELECT key, text FROM agent WHERE key IN (SELECT value FROM json_each(?1))",
-            |row| row.get(1),
+            keys().filter_map(|keys| keys.agent),
+            |row| row.get("text"),
         )
     }
 
-    fn resolve(&self, keys: RawEvent) -> Result<Event> {
-        let id = keys.id;
-        Ok(Event {
-            id,
-            event_id: keys.event_id,
-            occurred_at: keys.occurred_at,
-            recorded_at: keys.recorded_at,
-            recorded_by: get_row(&self.recorders, keys.recorder, id)?,
-            tenant: Some(get_row(&self.tenants, keys.tenant, id)?).filter(|text| !text.is_empty()),
-            source: keys.source,
-            severity: keys.severity,
-            action: get_row(&self.actions, keys.action, id)?,
-            title: get_optional_row(&self.titles, keys.title, id)?,
-            description: keys.description,
-            actor: get_optional_row(&self.actors, keys.actor, id)?,
-            impersonator: get_optional_row(&self.actors, keys.impersonator, id)?,
-            target: get_optional_row(&self.targets, keys.target, id)?,
-            diff: keys.diff,
-            payload: keys.payload,
-            ip: keys.ip,
-            user_agent: get_optional_row(&self.agents, keys.agent, id)?,
-            session_id: keys.session_id,
-            method: keys.method,
-            endpoint: keys.endpoint,
-            status_code: keys.status_code,
-            own: keys.own,
-            hash: keys.hash,
-        })
+    /// Turns a row into an event. The rows that it refers to must be in the cache.
+    fn resolve(&self, raw: RawEvent) -> Result<Event> {
+        let RawEvent { id, keys, .. } = raw;
+        let tenant = get_row(&self.tenants, keys.tenant, id)?;
+        macro_rules! event {
+            ($($column:ident $field:ident $kind:ident,)*) => {
+                Event {
+                    id,
+                    event_id: raw.event_id,
+                    occurred_at: raw.occurred_at,
+                    recorded_at: raw.recorded_at,
+                    recorded_by: get_row(&self.recorders, keys.recorder, id)?,
+                    tenant: Some(tenant).filter(|text| !text.is_empty()),
+                    source: raw.source,
+                    severity: raw.severity,
+                    action: get_row(&self.actions, keys.action, id)?,
+                    title: get_optional_row(&self.titles, keys.title, id)?,
+                    actor: get_optional_row(&self.actors, keys.actor, id)?,
+                    impersonator: get_optional_row(&self.actors, keys.impersonator, id)?,
+                    target: get_optional_row(&self.targets, keys.target, id)?,
+                    user_agent: get_optional_row(&self.agents, keys.agent, id)?,
+                    own: raw.own,
+                    hash: raw.hash,
+                    $($field: raw.values.$field,)*
+                }
+            };
+        }
+        Ok(layout::for_values!(event))
     }
 }
 
-/// Reads the rows with those keys that are not on the shelf.
+/// Reads a row of `action`.
+pub(super) fn read_action(row: &Row<'_>) -> Result<Action> {
+    Ok(Action { slug: row.get("slug")?, module: optional_text(row, "module")? })
+}
+
+/// Reads a row of `actor`.
+pub(super) fn read_party(row: &Row<'_>) -> Result<Party> {
+    Ok(Party { id: optional_text(row, "id")?, label: optional_text(row, "label")? })
+}
+
+/// Reads a row of `target`.
+pub(super) fn read_target(row: &Row<'_>) -> Result<Target> {
+    Ok(Target {
+        kind: optional_text(row, "type")?,
+        id: optional_text(row, "id")?,
+        label: optional_text(row, "label")?,
+    })
+}
+
+/// Reads a text of a dimension: absent text is empty there.
+pub(super) fn optional_text(row: &Row<'_>, column: &'static str) -> Result<Option<String>> {
+    row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
+}
+
+/// Reads the rows with these keys that are not in the cache.
 fn load_missing<T: ?Sized>(
     connection: &Connection,
-    shelf: &mut RowsByKey<T>,
+    dimension: Dimension,
+    cached: &mut RowsByKey<T>,
     keys: impl Iterator<Item = i64>,
-    sql: &'static str,
-    make: impl Fn(&Row<'_>) -> Result<Arc<T>>,
+    read: impl Fn(&Row<'_>) -> Result<Arc<T>>,
 ) -> Result<()> {
     let keys: HashSet<i64> = keys.collect();
-    if shelf.len() + keys.len() > MAX_CACHED_ROWS {
-        shelf.clear();
+    if cached.len() + keys.len() > MAX_CACHED_ROWS {
+        cached.clear();
     }
-    let mut missing = String::from("[");
-    for key in keys.iter().filter(|key| !shelf.contains_key(key)) {
-        let comma = if missing.len() > 1 { "," } else { "" };
-        write!(missing, "{comma}{key}").expect("a String takes all");
-    }
-    if missing.len() == 1 {
+    let missing: KeySet = keys.into_iter().filter(|key| !cached.contains_key(key)).collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    missing.push(']');
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([missing])?;
+    let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
+    let mut rows = statement.query([missing.to_json()])?;
     while let Some(row) = rows.next()? {
-        shelf.insert(row.get(0)?, make(row)?);
+        cached.insert(row.get("key")?, read(row)?);
     }
     Ok(())
 }
 
-fn get_row<T: ?Sized>(shelf: &RowsByKey<T>, key: i64, event: EventId) -> Result<Arc<T>> {
-    shelf
+fn get_row<T: ?Sized>(cached: &RowsByKey<T>, key: i64, event: EventId) -> Result<Arc<T>> {
+    cached
         .get(&key)
         .cloned()
         .ok_or_else(|| damage(format!("event {event} refers to a row that is not there")))
 }
 
 fn get_optional_row<T: ?Sized>(
-    shelf: &RowsByKey<T>,
+    cached: &RowsByKey<T>,
     key: Option<i64>,
     event: EventId,
 ) -> Result<Option<Arc<T>>> {
-    key.map(|key| get_row(shelf, key, event)).transpose()
-}
-
-/// Absent text is empty in a dimension.
-fn non_empty(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
+    key.map(|key| get_row(cached, key, event)).transpose()
 }
 
 fn decode_event_id(value: ValueRef<'_>) -> Option<String> {
@@ -343,7 +349,7 @@ impl ToSql for StoredEventId<'_> {
     }
 }
 
-/// The first and the last UUID that begin so; none when no UUID does.
+/// The first and the last UUID with this prefix; `None` if no UUID has it.
 pub(super) fn uuid_range(prefix: &str) -> Option<([u8; 16], [u8; 16])> {
     const SHAPE: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
     let fits = prefix.len() <= SHAPE.len()

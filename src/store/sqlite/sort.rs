@@ -1,13 +1,15 @@
-//! The keys of a listing that is sorted by a field: what is absent is NULL.
+//! The SQL expressions by which a listing can be sorted; absent values are NULL.
 
 use anyhow::Result;
 
+use crate::event::field;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::store::sqlite::layout;
 use crate::text;
 
-/// By the field's name; `actor` and `target` sort as they are shown, by label in any case.
-const SORT_EXPRESSIONS: [(&str, &str); 30] = [
+/// The fields whose values do not stand in the event's row as the field shows them.
+const OWN_EXPRESSIONS: [(&str, &str); 20] = [
     ("id", "event.id"),
     ("event_id", "event.event_id"),
     ("occurred_at", "event.occurred_at"),
@@ -22,7 +24,6 @@ const SORT_EXPRESSIONS: [(&str, &str); 30] = [
     ("module", "(SELECT nullif(module, '') FROM action WHERE key = event.action)"),
     ("action", "(SELECT slug FROM action WHERE key = event.action)"),
     ("title", "(SELECT text FROM title WHERE key = event.title)"),
-    ("description", "event.description"),
     ("actor_id", "(SELECT nullif(id, '') FROM actor WHERE key = event.actor)"),
     ("actor_label", "(SELECT nullif(label, '') FROM actor WHERE key = event.actor)"),
     ("impersonator_id", "(SELECT nullif(id, '') FROM actor WHERE key = event.impersonator)"),
@@ -30,15 +31,12 @@ const SORT_EXPRESSIONS: [(&str, &str); 30] = [
     ("target_type", "(SELECT nullif(type, '') FROM target WHERE key = event.target)"),
     ("target_id", "(SELECT nullif(id, '') FROM target WHERE key = event.target)"),
     ("target_label", "(SELECT nullif(label, '') FROM target WHERE key = event.target)"),
-    ("diff", "event.diff"),
-    ("payload", "event.payload"),
-    ("ip", "event.ip"),
     ("user_agent", "(SELECT text FROM agent WHERE key = event.agent)"),
-    ("session_id", "event.session_id"),
-    ("method", "event.method"),
-    ("endpoint", "event.endpoint"),
-    ("status_code", "event.status"),
     ("hash", "event.hash"),
+];
+
+/// Columns of a listing that are no fields: they sort as they are shown, by label in any case.
+const SHOWN_COLUMNS: [(&str, &str); 2] = [
     ("actor", "(SELECT coalesce(nullif(folded, ''), id) FROM actor WHERE key = event.actor)"),
     (
         "target",
@@ -46,9 +44,19 @@ const SORT_EXPRESSIONS: [(&str, &str); 30] = [
     ),
 ];
 
-/// What a listing can be sorted by.
+macro_rules! value_expressions {
+    ($($column:ident $field:ident $kind:ident,)*) => {
+        &[$((stringify!($field), concat!("event.", stringify!($column))),)*]
+    };
+}
+
+/// The fields whose values stand in the event's row as they are.
+const VALUE_EXPRESSIONS: &[(&str, &str)] = layout::for_values!(value_expressions);
+
+/// The names by which a listing can be sorted.
 pub(in crate::store) fn sortable_fields() -> impl Iterator<Item = &'static str> {
-    SORT_EXPRESSIONS.iter().map(|(name, _)| *name)
+    let columns = SHOWN_COLUMNS.iter().map(|(name, _)| *name);
+    field::FIELDS.iter().map(|field| field.name).chain(columns)
 }
 
 /// The expression that sorts by a field.
@@ -56,8 +64,9 @@ pub(in crate::store) fn sortable_fields() -> impl Iterator<Item = &'static str> 
 /// # Errors
 /// Usage: there is no such field.
 pub(super) fn sort_expression(field: &str) -> Result<&'static str> {
-    if let Some((_, key)) = SORT_EXPRESSIONS.iter().find(|(name, _)| *name == field) {
-        return Ok(key);
+    let mut expressions = OWN_EXPRESSIONS.iter().chain(VALUE_EXPRESSIONS).chain(&SHOWN_COLUMNS);
+    if let Some((_, expression)) = expressions.find(|(name, _)| *name == field) {
+        return Ok(expression);
     }
     let failure = Failure::new(Exit::Usage, format!("cannot sort by {}", text::escape(field)));
     Err(match text::nearest(field, sortable_fields()) {

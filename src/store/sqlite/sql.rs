@@ -1,5 +1,6 @@
-//! Statements that depend on a query: put together from pieces that are all in the program's text,
-//! with every value as a parameter. The types leave no way to splice a value in.
+//! Builds statements that depend on a query, from pieces of text that are constants of the program.
+//!
+//! Every value is a parameter: the types make it impossible to splice a value into the text.
 
 use std::rc::Rc;
 
@@ -7,7 +8,7 @@ use rusqlite::Params;
 use rusqlite::ToSql;
 use rusqlite::params_from_iter;
 
-/// The text of a statement, or of a part of one, with its parameters in their order.
+/// The text of a statement, or of a part of one, with its parameters in order.
 #[derive(Clone, Default)]
 pub(super) struct Sql {
     text: String,
@@ -24,7 +25,7 @@ impl Sql {
         self
     }
 
-    /// Adds a piece with one `?` and what it stands for.
+    /// Adds a piece with one `?` and the value of that parameter.
     pub(super) fn bind(&mut self, text: &'static str, value: impl ToSql + 'static) -> &mut Self {
         debug_assert_eq!(text.matches('?').count(), 1, "one parameter: {text}");
         self.text.push_str(text);
@@ -38,7 +39,7 @@ impl Sql {
         self
     }
 
-    /// Joins conditions of which one must hold; of none, none holds.
+    /// Returns a condition that holds if any of these holds; without conditions it is false.
     pub(super) fn any_of(conditions: impl IntoIterator<Item = Self>) -> Self {
         let mut any = Self::new("(");
         for (place, condition) in conditions.into_iter().enumerate() {

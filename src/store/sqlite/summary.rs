@@ -1,5 +1,5 @@
-//! What events have in common: the head of a search, the vocabulary of actions, labels for ids, and
-//! what a mistyped name may have been.
+//! Summarizes events: the head of a search, the use of actions, the labels of ids, and suggestions
+//! for a mistyped name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,9 +9,6 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension;
 use rusqlite::Row;
 
-use crate::event::Action;
-use crate::event::Party;
-use crate::event::Target;
 use crate::query::Query;
 use crate::store::ActionUsage;
 use crate::store::EventSummary;
@@ -19,25 +16,27 @@ use crate::store::Occurrences;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
 use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
 use crate::text;
 use crate::time::Timestamp;
 
-/// So many events of an actor are looked at for a label in the tenant that is asked for.
+/// The number of an actor's events that are searched for a label in the requested tenant.
 const LABEL_SEARCH_LIMIT: u32 = 20_000;
 
-/// How many are named to who asks for something that is not there.
+/// The number of suggestions for a name that is not in the log.
 const MAX_SUGGESTIONS: usize = 3;
 
-/// So many of those whose name is near are counted in the log.
+/// The number of similar names whose events are counted.
 const MAX_CANDIDATES: usize = 50;
 
-/// Further than this nobody needs to know how many events a suggestion has.
+/// The number of events of a suggestion above which the count stops.
 const COUNT_LIMIT: usize = 1_000_000;
 
-/// How often a key was seen, and when.
+/// The number of events of a key, and the times of the first and the last.
 #[derive(Clone, Copy)]
 struct KeyStats {
     count: u64,
@@ -45,43 +44,43 @@ struct KeyStats {
     last: i64,
 }
 
-/// What was seen of one dimension, by key.
+/// The statistics of one dimension by key.
 #[derive(Default)]
 struct StatsByKey(HashMap<i64, KeyStats>);
 
 impl StatsByKey {
     fn record(&mut self, key: i64, at: i64) {
-        let seen = self.0.entry(key).or_insert(KeyStats { count: 0, first: at, last: at });
-        seen.count += 1;
-        seen.first = seen.first.min(at);
-        seen.last = seen.last.max(at);
+        let stats = self.0.entry(key).or_insert(KeyStats { count: 0, first: at, last: at });
+        stats.count += 1;
+        stats.first = stats.first.min(at);
+        stats.last = stats.last.max(at);
     }
 
-    /// Puts the texts to the keys, what was seen most first.
+    /// Reads the rows behind the keys, those with most events first.
     fn resolve_ranked<T>(
         &self,
         connection: &Connection,
-        sql: &'static str,
-        make: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+        dimension: Dimension,
+        read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<Occurrences<T>>> {
         let keys: KeySet = self.0.keys().copied().collect();
-        let mut statement = connection.prepare_cached(sql)?;
+        let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
         let mut rows = statement.query([keys.to_json()])?;
         let mut all = Vec::with_capacity(keys.len());
         while let Some(row) = rows.next()? {
-            let key: i64 = row.get(0)?;
+            let key: i64 = row.get("key")?;
             if let Some(KeyStats { count, first, last }) = self.0.get(&key).copied() {
                 let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
-                all.push((key, Occurrences { value: Arc::new(make(row)?), count, first, last }));
+                all.push((key, Occurrences { value: Arc::new(read(row)?), count, first, last }));
             }
         }
-        // The key, which is the order of arrival, keeps the order the same from run to run.
-        all.sort_by_key(|(key, seen)| (std::cmp::Reverse((seen.count, seen.last)), *key));
-        Ok(all.into_iter().map(|(_, seen)| seen).collect())
+        // The key is the order of arrival; it makes the order the same in every run.
+        all.sort_by_key(|(key, stats)| (std::cmp::Reverse((stats.count, stats.last)), *key));
+        Ok(all.into_iter().map(|(_, stats)| stats).collect())
     }
 }
 
-/// Counts of events between points in time.
+/// Counts events between points in time.
 struct ActivityHistogram<'a> {
     edges: &'a [Timestamp],
 }
@@ -118,7 +117,7 @@ impl Sqlite {
     ) -> Result<Vec<ActionUsage>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
-            vocabulary(connection, &plan, &ActivityHistogram { edges })
+            summarize_actions(connection, &plan, &ActivityHistogram { edges })
         })
     }
 
@@ -136,12 +135,12 @@ impl Sqlite {
     pub(in crate::store) fn suggestions(
         &self,
         scope: &Query,
-        side: SuggestionKind,
+        kind: SuggestionKind,
         word: &str,
     ) -> Result<Vec<Suggestion>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
-            find_similar_names(connection, &plan, side, word)
+            find_similar_names(connection, &plan, kind, word)
         })
     }
 }
@@ -153,7 +152,8 @@ fn summarize(
 ) -> rusqlite::Result<EventSummary> {
     const COLUMNS: &str = "SELECT event.occurred_at, event.source, event.action, event.actor, \
         event.impersonator, event.target";
-    let mut told = EventSummary { histogram: activity.empty_counts(), ..EventSummary::default() };
+    let mut summary =
+        EventSummary { histogram: activity.empty_counts(), ..EventSummary::default() };
     let (mut actions, mut actors) = (StatsByKey::default(), StatsByKey::default());
     let (mut impersonators, mut targets) = (StatsByKey::default(), StatsByKey::default());
     let mut span = (i64::MAX, i64::MIN);
@@ -162,14 +162,14 @@ fn summarize(
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let at: i64 = row.get(0)?;
-            told.events += 1;
+            summary.events += 1;
             span = (span.0.min(at), span.1.max(at));
-            activity.record(&mut told.histogram, at);
+            activity.record(&mut summary.histogram, at);
             actions.record(row.get(2)?, at);
             match row.get(3)? {
                 Some(actor) => actors.record(actor, at),
-                None if matches!(row.get(1)?, 1 | 3) => told.system += 1,
-                None => told.anonymous += 1,
+                None if matches!(row.get(1)?, 1 | 3) => summary.system += 1,
+                None => summary.anonymous += 1,
             }
             if let Some(impersonator) = row.get(4)? {
                 impersonators.record(impersonator, at);
@@ -179,43 +179,19 @@ fn summarize(
             }
         }
     }
-    if told.events > 0 {
-        told.first = Some(Timestamp::from_nanos(span.0));
-        told.last = Some(Timestamp::from_nanos(span.1));
+    if summary.events > 0 {
+        summary.first = Some(Timestamp::from_nanos(span.0));
+        summary.last = Some(Timestamp::from_nanos(span.1));
     }
-    const ACTORS: &str =
-        "SELECT key, id, label FROM actor WHERE key IN (SELECT value FROM json_each(?1))";
-    const TARGETS: &str =
-        "SELECT key, type, id, label FROM target WHERE key IN (SELECT value FROM json_each(?1))";
-    let party = |row: &Row<'_>| {
-        Ok(Party { id: get_optional_text(row, 1)?, label: get_optional_text(row, 2)? })
-    };
-    told.actions = actions.resolve_ranked(connection, SELECT_ACTIONS, read_action)?;
-    told.actors = actors.resolve_ranked(connection, ACTORS, party)?;
-    told.impersonators = impersonators.resolve_ranked(connection, ACTORS, party)?;
-    told.targets = targets.resolve_ranked(connection, TARGETS, |row| {
-        Ok(Target {
-            kind: get_optional_text(row, 1)?,
-            id: get_optional_text(row, 2)?,
-            label: get_optional_text(row, 3)?,
-        })
-    })?;
-    Ok(told)
+    summary.actions = actions.resolve_ranked(connection, Dimension::Action, rows::read_action)?;
+    summary.actors = actors.resolve_ranked(connection, Dimension::Actor, rows::read_party)?;
+    summary.impersonators =
+        impersonators.resolve_ranked(connection, Dimension::Actor, rows::read_party)?;
+    summary.targets = targets.resolve_ranked(connection, Dimension::Target, rows::read_target)?;
+    Ok(summary)
 }
 
-const SELECT_ACTIONS: &str =
-    "SELECT key, slug, module FROM action WHERE key IN (SELECT value FROM json_each(?1))";
-
-fn read_action(row: &Row<'_>) -> rusqlite::Result<Action> {
-    Ok(Action { slug: row.get(1)?, module: get_optional_text(row, 2)? })
-}
-
-/// Absent text is empty in a dimension.
-fn get_optional_text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
-    row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
-}
-
-fn vocabulary(
+fn summarize_actions(
     connection: &Connection,
     plan: &QueryPlan,
     activity: &ActivityHistogram<'_>,
@@ -231,23 +207,23 @@ fn vocabulary(
             activity.record(counts.entry(key).or_insert_with(|| activity.empty_counts()), at);
         }
     }
-    let named = actions.resolve_ranked(connection, SELECT_ACTIONS, |row| {
-        Ok((row.get::<_, i64>(0)?, read_action(row)?))
+    let named = actions.resolve_ranked(connection, Dimension::Action, |row| {
+        Ok((row.get::<_, i64>("key")?, rows::read_action(row)?))
     })?;
-    let mut vocables: Vec<ActionUsage> = Vec::new();
-    for Occurrences { value: what, count, last, .. } in named {
-        let (key, action) = Arc::unwrap_or_clone(what);
+    let mut usages: Vec<ActionUsage> = Vec::new();
+    for Occurrences { value, count, last, .. } in named {
+        let (key, action) = Arc::unwrap_or_clone(value);
         let activity = counts.remove(&key).unwrap_or_else(|| activity.empty_counts());
-        match vocables.iter_mut().find(|vocable| vocable.action == action.slug) {
-            Some(there) => {
-                there.count += count;
-                there.last = there.last.max(last);
-                if there.module != action.module {
-                    there.module = None;
+        match usages.iter_mut().find(|usage| usage.action == action.slug) {
+            Some(usage) => {
+                usage.count += count;
+                usage.last = usage.last.max(last);
+                if usage.module != action.module {
+                    usage.module = None;
                 }
-                there.histogram.iter_mut().zip(activity).for_each(|(sum, more)| *sum += more);
+                usage.histogram.iter_mut().zip(activity).for_each(|(sum, more)| *sum += more);
             }
-            None => vocables.push(ActionUsage {
+            None => usages.push(ActionUsage {
                 action: action.slug,
                 module: action.module,
                 count,
@@ -256,11 +232,11 @@ fn vocabulary(
             }),
         }
     }
-    vocables.sort_by(|a, b| a.action.cmp(&b.action));
-    Ok(vocables)
+    usages.sort_by(|a, b| a.action.cmp(&b.action));
+    Ok(usages)
 }
 
-/// The newest label of an actor in a tenant.
+/// Returns the newest label of an actor in a tenant.
 fn newest_label(
     connection: &Connection,
     plan: &QueryPlan,
@@ -293,7 +269,7 @@ fn newest_label(
     Ok(newest.map(|(_, label)| label))
 }
 
-/// When an actor was last seen in a tenant.
+/// Returns the position of an actor's last event in a tenant.
 fn last_seen(
     connection: &Connection,
     plan: &QueryPlan,
@@ -303,7 +279,7 @@ fn last_seen(
     let mut sql = Sql::new("SELECT event.occurred_at, event.id FROM (SELECT event.id AS id");
     sql.bind(" FROM event INDEXED BY event_actor WHERE event.actor = ?", actor);
     plan.window.add_condition(&mut sql);
-    // The same id in another tenant may have more events than anybody waits for.
+    // The same id may have very many events in other tenants.
     sql.bind(" ORDER BY event.occurred_at DESC, event.id DESC LIMIT ?", LABEL_SEARCH_LIMIT);
     sql.bind(") AS found CROSS JOIN event ON event.id = found.id WHERE event.tenant = ?", tenant);
     plan.add_filters(&mut sql, None);
@@ -312,12 +288,12 @@ fn last_seen(
     statement.query_row(sql.params(), |row| Ok((row.get(0)?, row.get(1)?))).optional()
 }
 
-/// How near a name is to a word; the less the nearer.
+/// The distance of a name from a word; the nearest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum NameDistance {
-    /// The word is in it; of so many bytes in all.
+    /// The name contains the word; the number is the length of the name in bytes.
     Contains(usize),
-    /// One of its words is spelt nearly so.
+    /// A word of the name is spelt similarly.
     SimilarSpelling,
 }
 
@@ -332,10 +308,10 @@ fn name_distance(word: &str, id: &str, folded_label: &str) -> Option<NameDistanc
 fn find_similar_names(
     connection: &Connection,
     plan: &QueryPlan,
-    side: SuggestionKind,
+    kind: SuggestionKind,
     word: &str,
 ) -> rusqlite::Result<Vec<Suggestion>> {
-    let (rows, events) = match side {
+    let (rows, events) = match kind {
         SuggestionKind::Actors => (
             "SELECT key, id, folded, label FROM actor",
             "SELECT 1 FROM event INDEXED BY event_actor WHERE event.actor = ?",
@@ -345,8 +321,8 @@ fn find_similar_names(
             "SELECT 1 FROM event INDEXED BY event_target WHERE event.target = ?",
         ),
     };
-    // Of TYPE/ID the id is what was mistyped.
-    let word = match (side, word.split_once('/')) {
+    // In TYPE/ID the id is the part that is compared.
+    let word = match (kind, word.split_once('/')) {
         (SuggestionKind::Targets, Some((_, id))) if !id.is_empty() => id,
         _ => word,
     };
@@ -354,33 +330,38 @@ fn find_similar_names(
     if plan.matches_nothing || word.is_empty() {
         return Ok(Vec::new());
     }
-    let mut near: Vec<(NameDistance, i64, Suggestion)> = Vec::new();
+    let mut candidates: Vec<(NameDistance, i64, Suggestion)> = Vec::new();
     let mut statement = connection.prepare_cached(rows)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (id, folded) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
-        if let Some(nearness) = name_distance(&word, id, folded) {
-            let what = Suggestion {
-                id: get_optional_text(row, 1)?,
-                label: get_optional_text(row, 3)?,
+        if let Some(distance) = name_distance(&word, id, folded) {
+            let suggestion = Suggestion {
+                id: rows::optional_text(row, "id")?,
+                label: rows::optional_text(row, "label")?,
                 events: 0,
             };
-            near.push((nearness, row.get(0)?, what));
+            candidates.push((distance, row.get(0)?, suggestion));
         }
     }
-    near.sort_by_key(|(nearness, key, _)| (*nearness, *key));
-    near.truncate(MAX_CANDIDATES);
-    for (_, key, what) in &mut near {
+    candidates.sort_by_key(|(distance, key, _)| (*distance, *key));
+    candidates.truncate(MAX_CANDIDATES);
+    for (_, key, suggestion) in &mut candidates {
         let mut sql = Sql::default();
         sql.bind(events, *key);
         plan.window.add_condition(&mut sql);
         plan.add_filters(&mut sql, None);
-        what.events = u64::try_from(sql.count_rows(connection, COUNT_LIMIT)?).unwrap_or(u64::MAX);
+        suggestion.events =
+            u64::try_from(sql.count_rows(connection, COUNT_LIMIT)?).unwrap_or(u64::MAX);
     }
-    // What nobody may see, or nobody did, is no suggestion.
-    near.retain(|(_, _, what)| what.events > 0);
-    near.sort_by_key(|(nearness, key, what)| {
-        (matches!(nearness, NameDistance::SimilarSpelling), std::cmp::Reverse(what.events), *key)
+    // A name without events that the caller may see is no suggestion.
+    candidates.retain(|(_, _, suggestion)| suggestion.events > 0);
+    candidates.sort_by_key(|(distance, key, suggestion)| {
+        (
+            matches!(distance, NameDistance::SimilarSpelling),
+            std::cmp::Reverse(suggestion.events),
+            *key,
+        )
     });
-    Ok(near.into_iter().take(MAX_SUGGESTIONS).map(|(_, _, what)| what).collect())
+    Ok(candidates.into_iter().take(MAX_SUGGESTIONS).map(|(_, _, suggestion)| suggestion).collect())
 }

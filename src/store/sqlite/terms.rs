@@ -1,4 +1,5 @@
-//! The terms of a query as conditions on a row of `event`, and the indexes that lead to the events.
+//! Compiles the terms of a query into conditions on a row of `event`, and into scans of the indexes
+//! that lead to its events.
 
 use rusqlite::Connection;
 use rusqlite::Result;
@@ -14,10 +15,11 @@ use crate::store::sqlite::lookup;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::sql::Sql;
 
-/// So many events are collected and sorted, rather than looked for in the order of time.
+/// The number of events below which all are collected and sorted, instead of searched in the order
+/// of time.
 pub(super) const MAX_GATHERED_EVENTS: usize = 20_000;
 
-/// What it takes to try a condition on a row.
+/// The cost of trying a condition on a row, the cheapest first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ConditionCost {
     Column,
@@ -26,25 +28,25 @@ pub(super) enum ConditionCost {
     Payload,
 }
 
-/// An index and the keys to look up in it.
+/// A scan of an index for the events of some keys.
 pub(super) struct IndexScan {
     pub index: &'static EventIndex,
     pub keys: KeySet,
 }
 
-/// Parts of statements that read the events behind keys by an index.
+/// The parts of statements that read the events of keys by an index.
 pub(super) struct EventIndex {
-    /// Of one key.
+    /// Reads the events of one key.
     pub one_key: &'static str,
-    /// Of each key of a list.
+    /// Reads the events of each key in a JSON array.
     pub each_key: &'static str,
-    /// No event of these keys.
+    /// Excludes the events of the keys in a bitmap.
     pub excluding: &'static str,
-    /// Whether it has the events of one key in the order of time.
+    /// Whether the index holds the events of one key in the order of time.
     pub in_time_order: bool,
 }
 
-/// Conditions on a column that holds a key.
+/// The conditions on a column that holds a key.
 struct KeyColumn {
     equal: &'static str,
     among: &'static str,
@@ -106,22 +108,18 @@ const TENANT: KeyColumn = key_column!("tenant");
 const TITLE: KeyColumn = key_column!("title");
 const RECORDER: KeyColumn = key_column!("recorder");
 
-/// A test as a condition, and the indexes that lead to all of which it holds.
-pub(super) fn compile(
-    connection: &Connection,
-    test: &Predicate,
-) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
-    let keyed = |conditions: Vec<(&KeyColumn, Option<&'static EventIndex>, KeySet)>| {
-        let condition =
-            Sql::any_of(conditions.iter().map(|(column, _, keys)| key_condition(column, keys)));
-        let arms = conditions
-            .into_iter()
-            .map(|(_, index, keys)| index.map(|index| IndexScan { index, keys }))
-            .collect();
-        Ok((ConditionCost::Set, condition, arms))
-    };
+/// A condition, its cost, and the scans that lead to all events for which it holds; without scans, no
+/// index leads there.
+type CompiledTerm = (ConditionCost, Sql, Option<Vec<IndexScan>>);
+
+/// A set of keys in a column, with the index that leads to their events.
+type KeyTerm = (&'static KeyColumn, Option<&'static EventIndex>, KeySet);
+
+/// Compiles a predicate.
+pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<CompiledTerm> {
+    let keyed = |terms| Ok(any_key_condition(terms));
     let plain = |condition| Ok((ConditionCost::Column, condition, None));
-    match test {
+    match predicate {
         Predicate::Actor(names) => {
             keyed(vec![(&ACTOR, Some(&BY_ACTOR), lookup::actors(connection, names)?)])
         }
@@ -138,18 +136,7 @@ pub(super) fn compile(
         Predicate::Target(records) => {
             keyed(vec![(&TARGET, Some(&BY_TARGET), lookup::targets(connection, records)?)])
         }
-        Predicate::Text(TextField::Action, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::actions(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::Module, patterns) => {
-            keyed(vec![(&ACTION, Some(&BY_ACTION), lookup::modules(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::Tenant, patterns) => {
-            keyed(vec![(&TENANT, Some(&BY_TENANT), lookup::tenants(connection, patterns)?)])
-        }
-        Predicate::Text(TextField::RecordedBy, patterns) => {
-            keyed(vec![(&RECORDER, None, lookup::recorders(connection, patterns)?)])
-        }
+        Predicate::Text(field, patterns) => compile_text(connection, predicate, *field, patterns),
         Predicate::Phrase(words) => {
             let found = lookup::text_matches(connection, words)?;
             keyed(vec![
@@ -158,18 +145,9 @@ pub(super) fn compile(
                 (&TITLE, Some(&BY_TITLE), found.titles),
             ])
         }
-        Predicate::Text(TextField::Session, patterns) => {
-            Ok(text_condition(test, patterns, "event.session_id = ?", "holds(?, event.session_id)"))
-        }
-        Predicate::Text(TextField::Endpoint, patterns) => {
-            Ok(text_condition(test, patterns, "event.endpoint = ?", "holds(?, event.endpoint)"))
-        }
-        Predicate::Text(TextField::Method, patterns) => {
-            Ok(text_condition(test, patterns, "event.method = ?", "holds(?, event.method)"))
-        }
-        Predicate::Ip(_) => Ok(text_condition(test, &[], "", "holds(?, event.ip)")),
+        Predicate::Ip(_) => Ok(text_condition(predicate, &[], "", "holds(?, event.ip)")),
         Predicate::Payload { .. } => {
-            let (_, condition, _) = text_condition(test, &[], "", "holds(?, event.payload)");
+            let (_, condition, _) = text_condition(predicate, &[], "", "holds(?, event.payload)");
             Ok((ConditionCost::Payload, condition, None))
         }
         Predicate::Source(sources) => plain(Sql::any_of(sources.iter().map(|source| {
@@ -188,11 +166,47 @@ pub(super) fn compile(
         Predicate::Id(ranges) => {
             let condition = range_condition("event.id BETWEEN ?", ranges, |id: EventId| id.0);
             let keys = few_ids(connection, ranges)?;
-            let arms = keys.map(|keys| vec![IndexScan { index: &BY_ID, keys }]);
-            Ok((ConditionCost::Column, condition, arms))
+            let scans = keys.map(|keys| vec![IndexScan { index: &BY_ID, keys }]);
+            Ok((ConditionCost::Column, condition, scans))
         }
         Predicate::Is(all) => compile_is(connection, all),
     }
+}
+
+/// Compiles a term on a field of text.
+fn compile_text(
+    connection: &Connection,
+    predicate: &Predicate,
+    field: TextField,
+    patterns: &[Pattern],
+) -> Result<CompiledTerm> {
+    let keyed = |column, index, keys| Ok(any_key_condition(vec![(column, index, keys)]));
+    let column = |equal, holds| Ok(text_condition(predicate, patterns, equal, holds));
+    match field {
+        TextField::Action => {
+            keyed(&ACTION, Some(&BY_ACTION), lookup::actions(connection, patterns)?)
+        }
+        TextField::Module => {
+            keyed(&ACTION, Some(&BY_ACTION), lookup::modules(connection, patterns)?)
+        }
+        TextField::Tenant => {
+            keyed(&TENANT, Some(&BY_TENANT), lookup::tenants(connection, patterns)?)
+        }
+        TextField::RecordedBy => keyed(&RECORDER, None, lookup::recorders(connection, patterns)?),
+        TextField::Session => column("event.session_id = ?", "holds(?, event.session_id)"),
+        TextField::Endpoint => column("event.endpoint = ?", "holds(?, event.endpoint)"),
+        TextField::Method => column("event.method = ?", "holds(?, event.method)"),
+    }
+}
+
+/// A condition that holds where any of the columns has one of its keys.
+fn any_key_condition(terms: Vec<KeyTerm>) -> CompiledTerm {
+    let condition = Sql::any_of(terms.iter().map(|(column, _, keys)| key_condition(column, keys)));
+    let scans = terms
+        .into_iter()
+        .map(|(_, index, keys)| index.map(|index| IndexScan { index, keys }))
+        .collect();
+    (ConditionCost::Set, condition, scans)
 }
 
 fn key_condition(column: &KeyColumn, keys: &KeySet) -> Sql {
@@ -217,13 +231,13 @@ fn range_condition<T: Copy>(
     }))
 }
 
-/// A test of one text, by equality where that says it.
+/// A condition on a column of text; an equality where one literal pattern allows it.
 fn text_condition(
-    test: &Predicate,
+    predicate: &Predicate,
     patterns: &[Pattern],
     equal: &'static str,
     holds: &'static str,
-) -> (ConditionCost, Sql, Option<Vec<IndexScan>>) {
+) -> CompiledTerm {
     let mut sql = Sql::default();
     if let [pattern] = patterns
         && let Some(text) = pattern.as_literal()
@@ -233,11 +247,11 @@ fn text_condition(
         condition.append(&sql).add(")");
         return (ConditionCost::Column, condition, None);
     }
-    sql.bind(holds, test.to_string());
+    sql.bind(holds, predicate.to_string());
     (ConditionCost::Text, sql, None)
 }
 
-/// The ids in some ranges, when they are few.
+/// The ids in some ranges; `None` if they are many.
 fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Option<KeySet>> {
     let newest: Option<i64> =
         connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
@@ -252,12 +266,9 @@ fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Op
     Ok(Some(ids.into_iter().collect()))
 }
 
-fn compile_is(
-    connection: &Connection,
-    all: &[EventProperty],
-) -> Result<(ConditionCost, Sql, Option<Vec<IndexScan>>)> {
+fn compile_is(connection: &Connection, all: &[EventProperty]) -> Result<CompiledTerm> {
     let mut conditions = Vec::with_capacity(all.len());
-    let mut arms = None;
+    let mut scans = None;
     for is in all {
         conditions.push(match is {
             EventProperty::Impersonated => Sql::new("event.impersonator IS NOT NULL"),
@@ -272,7 +283,7 @@ fn compile_is(
     }
     if let [EventProperty::Impersonated] = all {
         let keys = lookup::impersonators(connection)?;
-        arms = Some(vec![IndexScan { index: &BY_IMPERSONATOR, keys }]);
+        scans = Some(vec![IndexScan { index: &BY_IMPERSONATOR, keys }]);
     }
-    Ok((ConditionCost::Set, Sql::any_of(conditions), arms))
+    Ok((ConditionCost::Set, Sql::any_of(conditions), scans))
 }

@@ -1,4 +1,4 @@
-//! What is SQLite's own: the file, its schema and its settings.
+//! Tests of what is specific to SQLite: the file, its schema and its settings.
 
 use std::cell::Cell;
 use std::fs;
@@ -31,18 +31,18 @@ use crate::store::conformance::full_event;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
 use crate::store::sqlite::engine::Sqlite;
-use crate::store::sqlite::rows;
+use crate::store::sqlite::layout;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::InspectedEvent;
 use crate::time::Timestamp;
 
 impl Sqlite {
-    /// How many actors are there.
+    /// Counts the actors.
     pub(in crate::store) fn actor_count(&self) -> i64 {
         self.connection.query_row("SELECT count(*) FROM actor", [], |row| row.get(0)).unwrap()
     }
 
-    /// Walks the chain of a log in which it must hold.
+    /// Verifies the chain of a log, which must hold.
     pub(in crate::store) fn assert_chain_holds(&self) {
         assert_eq!(self.check_chain(), Ok(()));
     }
@@ -86,7 +86,7 @@ fn append(log: &mut Sqlite, events: &[NewEvent]) {
     batch.commit().unwrap();
 }
 
-/// A connection as anybody can have one, with SQLite's own settings.
+/// A connection like that of any other program, with SQLite's default settings.
 #[expect(clippy::disallowed_methods, reason = "somebody with a sqlite3 prompt")]
 fn connect_by_hand(folder: &TempDir) -> Connection {
     let hand = Connection::open(folder.path().join("log.db")).unwrap();
@@ -411,7 +411,7 @@ fn what_is_no_log_is_told_at_once() {
     assert_eq!(open_to_write_failure(&path("view")).0, Exit::Io, "its schema is not ours");
 }
 
-/// Makes a database that is none of ours.
+/// Makes a database that is no log.
 #[expect(clippy::disallowed_methods, reason = "it is no log")]
 fn create_foreign_database(path: &Path, sql: &str) {
     Connection::open(path).unwrap().execute_batch(sql).unwrap();
@@ -459,7 +459,7 @@ fn a_trigger_that_somebody_planted_is_named() {
 #[test]
 fn an_insert_that_was_swallowed_is_no_duplicate() {
     let (_folder, mut log) = new_log();
-    // One who planted it behind the check: on the very connection that writes.
+    // The trigger is planted after the check, on the connection that writes.
     append(&mut log, &[minimal_event("a.b")]);
     let event = NewEvent { event_id: some_text("e"), ..minimal_event("a.b") };
     for told in ["IGNORE", "ABORT, 'no'"] {
@@ -614,7 +614,7 @@ fn a_page_asks_each_dimension_once() {
     reader.connection.trace_v2(statements, Some(count_reads)).unwrap();
     let page = concat!(
         "SELECT ",
-        rows::columns!(),
+        layout::columns!(),
         " FROM event ORDER BY occurred_at DESC, id DESC LIMIT ?1"
     );
     assert_eq!(reader.select_events(page, params![50]).unwrap().len(), 50);

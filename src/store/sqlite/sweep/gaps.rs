@@ -1,9 +1,9 @@
-//! How the runs of a sweep join those of earlier ones. Pure.
+//! Merges the ranges of ids that a sweep removes with the gaps of earlier sweeps. Pure.
 
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-/// A run of ids that a sweep took.
+/// A gap: a range of ids whose events a sweep removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GapRow {
     pub first: i64,
@@ -11,40 +11,40 @@ pub(super) struct GapRow {
     pub sweep: i64,
 }
 
-/// A run that is to be written.
+/// A gap that is to be recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NewGap {
     pub first: i64,
     pub last: i64,
-    /// The earlier runs that it takes the place of, in their order.
+    /// The earlier gaps that it replaces, in the order of ids.
     pub replaces: Vec<GapRow>,
-    /// Whether its last id is that of an event, not that of an earlier run.
+    /// Whether its last id belongs to an event, not to an earlier gap.
     pub ends_in_event: bool,
 }
 
-/// The runs that `doomed` makes with earlier ones. What lies side by side becomes one run; what is
-/// not touched stays as it is. A run ends at each cut, so that the hash of that event stays known.
-/// All are ascending, and no id is in two of them.
+/// Merges the ranges of `removals` with the existing gaps. Neighbours become one gap; a gap without a
+/// neighbour among the removals stays as it is. A gap ends at each anchor, so that the hash of that
+/// event stays known. All inputs are ascending, and no id is in two of them.
 pub(super) fn merge_gaps<'a>(
-    doomed: impl Iterator<Item = (i64, i64)> + 'a,
-    old: &'a [GapRow],
-    cuts: &'a [i64],
+    removals: impl Iterator<Item = (i64, i64)> + 'a,
+    existing: &'a [GapRow],
+    anchors: &'a [i64],
 ) -> impl Iterator<Item = NewGap> + 'a {
-    let mut joining =
-        GapMerger { removals: doomed.peekable(), existing: old.iter().peekable(), anchors: cuts };
+    let mut merger =
+        GapMerger { removals: removals.peekable(), existing: existing.iter().peekable(), anchors };
     let mut ready = VecDeque::new();
     std::iter::from_fn(move || {
         while ready.is_empty() {
-            let group = joining.next_group()?;
+            let group = merger.next_group()?;
             if group.iter().any(|piece| piece.existing.is_none()) {
-                ready = split_at_anchors(&group, cuts);
+                ready = split_at_anchors(&group, anchors);
             }
         }
         ready.pop_front()
     })
 }
 
-/// A stretch of ids that goes in one, or is gone.
+/// A range of ids: removed now, or an existing gap.
 struct GapPiece {
     first: i64,
     last: i64,
@@ -58,20 +58,20 @@ struct GapMerger<'a, I: Iterator<Item = (i64, i64)>> {
 }
 
 impl<I: Iterator<Item = (i64, i64)>> GapMerger<'_, I> {
-    /// The next pieces that lie side by side, with no cut between two of them.
+    /// Returns the next pieces that are neighbours, with no anchor between two of them.
     fn next_group(&mut self) -> Option<Vec<GapPiece>> {
         let mut group: Vec<GapPiece> = Vec::new();
         loop {
-            let doomed = self.removals.peek().map(|(first, _)| *first);
-            let old = self.existing.peek().map(|gap| gap.first);
-            let Some(next) = doomed.into_iter().chain(old).min() else { break };
+            let removals = self.removals.peek().map(|(first, _)| *first);
+            let existing = self.existing.peek().map(|gap| gap.first);
+            let Some(next) = removals.into_iter().chain(existing).min() else { break };
             if let Some(before) = group.last()
                 && (before.last.saturating_add(1) != next
                     || self.anchors.binary_search(&before.last).is_ok())
             {
                 break;
             }
-            if doomed == Some(next) {
+            if removals == Some(next) {
                 let (first, last) = self.removals.next()?;
                 group.push(GapPiece { first, last, existing: None });
             } else {
@@ -83,16 +83,16 @@ impl<I: Iterator<Item = (i64, i64)>> GapMerger<'_, I> {
     }
 }
 
-/// The runs of a group.
-fn split_at_anchors(group: &[GapPiece], cuts: &[i64]) -> VecDeque<NewGap> {
+/// Returns the gaps of a group.
+fn split_at_anchors(group: &[GapPiece], anchors: &[i64]) -> VecDeque<NewGap> {
     let mut runs: VecDeque<NewGap> = VecDeque::new();
     let mut open: Option<NewGap> = None;
     for piece in group {
         let mut first = piece.first;
-        // Of an earlier run only the last hash is known: it is not cut again.
-        let inner = if piece.existing.is_none() { cuts } else { &[] };
-        let from = inner.partition_point(|cut| *cut < piece.first);
-        let inner = inner[from..].iter().copied().take_while(|cut| *cut < piece.last);
+        // Only the last hash of an existing gap is known, so it is not split.
+        let inner = if piece.existing.is_none() { anchors } else { &[] };
+        let from = inner.partition_point(|anchor| *anchor < piece.first);
+        let inner = inner[from..].iter().copied().take_while(|anchor| *anchor < piece.last);
         for last in inner.chain([piece.last]) {
             let run = open.get_or_insert_with(|| NewGap {
                 first,
@@ -110,7 +110,7 @@ fn split_at_anchors(group: &[GapPiece], cuts: &[i64]) -> VecDeque<NewGap> {
         }
     }
     runs.extend(open);
-    // What stands already, between two cuts, needs no new row.
+    // A gap that exists already, between two anchors, needs no new row.
     runs.retain(|run| {
         !matches!(run.replaces.as_slice(), [gap] if (gap.first, gap.last) == (run.first, run.last))
     });
@@ -129,20 +129,26 @@ mod tests {
         GapRow { first, last, sweep: 1 }
     }
 
-    fn merged_ranges(doomed: &[(i64, i64)], old: &[GapRow], cuts: &[i64]) -> Vec<(i64, i64)> {
-        merge_gaps(doomed.iter().copied(), old, cuts).map(|run| (run.first, run.last)).collect()
+    fn merged_ranges(
+        removals: &[(i64, i64)],
+        existing: &[GapRow],
+        anchors: &[i64],
+    ) -> Vec<(i64, i64)> {
+        merge_gaps(removals.iter().copied(), existing, anchors)
+            .map(|run| (run.first, run.last))
+            .collect()
     }
 
     #[test]
     fn neighbours_become_one_run_and_others_stay() {
-        let old = [gap(1, 2), gap(4, 4), gap(9, 9)];
-        assert_eq!(merged_ranges(&[(3, 3)], &old, &[]), [(1, 4)]);
-        assert_eq!(merged_ranges(&[(5, 6)], &old, &[]), [(4, 6)]);
-        assert_eq!(merged_ranges(&[(6, 7)], &old, &[]), [(6, 7)]);
-        assert_eq!(merged_ranges(&[], &old, &[]), []);
-        let run = merge_gaps([(3, 3), (5, 8)].into_iter(), &old, &[]).next().unwrap();
+        let existing = [gap(1, 2), gap(4, 4), gap(9, 9)];
+        assert_eq!(merged_ranges(&[(3, 3)], &existing, &[]), [(1, 4)]);
+        assert_eq!(merged_ranges(&[(5, 6)], &existing, &[]), [(4, 6)]);
+        assert_eq!(merged_ranges(&[(6, 7)], &existing, &[]), [(6, 7)]);
+        assert_eq!(merged_ranges(&[], &existing, &[]), []);
+        let run = merge_gaps([(3, 3), (5, 8)].into_iter(), &existing, &[]).next().unwrap();
         assert_eq!((run.first, run.last, run.ends_in_event), (1, 9, false));
-        assert_eq!(run.replaces, old);
+        assert_eq!(run.replaces, existing);
     }
 
     #[test]
@@ -159,44 +165,44 @@ mod tests {
         fn the_runs_hold_what_was_doomed_and_what_was_gone(
             kinds in proptest::collection::vec((0..4_u8, 0..9_u8), 0..60)
         ) {
-            let (mut doomed, mut old, mut cuts) = (BTreeSet::new(), Vec::<GapRow>::new(), Vec::new());
-            for (id, (kind, cut)) in (1..).zip(kinds) {
+            let (mut removals, mut existing, mut anchors) = (BTreeSet::new(), Vec::<GapRow>::new(), Vec::new());
+            for (id, (kind, anchor)) in (1..).zip(kinds) {
                 match kind {
                     0 | 1 => {
-                        doomed.insert(id);
+                        removals.insert(id);
                     }
-                    // Earlier sweeps have joined, and cut at what was known then.
-                    2 => match old.last_mut().filter(|gap| gap.last + 1 == id) {
-                        Some(gap) if !cuts.contains(&(id - 1)) => gap.last = id,
-                        _ => old.push(gap(id, id)),
+                    // Earlier sweeps have merged gaps, and split them at the anchors of their time.
+                    2 => match existing.last_mut().filter(|gap| gap.last + 1 == id) {
+                        Some(gap) if !anchors.contains(&(id - 1)) => gap.last = id,
+                        _ => existing.push(gap(id, id)),
                     },
                     _ => {}
                 }
-                if cut == 0 && kind != 2 || cut == 1 && kind == 2 {
-                    cuts.push(id);
+                if anchor == 0 && kind != 2 || anchor == 1 && kind == 2 {
+                    anchors.push(id);
                 }
             }
-            let ids: crate::store::sweep::IdSet = doomed.iter().copied().collect();
-            let runs: Vec<NewGap> = merge_gaps(ids.ranges(), &old, &cuts).collect();
+            let ids: crate::store::sweep::IdSet = removals.iter().copied().collect();
+            let runs: Vec<NewGap> = merge_gaps(ids.ranges(), &existing, &anchors).collect();
             let replaced: Vec<GapRow> = runs.iter().flat_map(|run| run.replaces.clone()).collect();
             let mut after: Vec<(i64, i64)> = runs.iter().map(|run| (run.first, run.last)).collect();
             after.extend(
-                old.iter().filter(|gap| !replaced.contains(gap)).map(|gap| (gap.first, gap.last)),
+                existing.iter().filter(|gap| !replaced.contains(gap)).map(|gap| (gap.first, gap.last)),
             );
             after.sort_unstable();
-            let mut wanted = doomed.clone();
-            wanted.extend(old.iter().flat_map(|gap| gap.first..=gap.last));
+            let mut wanted = removals.clone();
+            wanted.extend(existing.iter().flat_map(|gap| gap.first..=gap.last));
             prop_assert!(after.iter().flat_map(|(first, last)| *first..=*last).eq(wanted));
             for run in &runs {
-                prop_assert_eq!(run.ends_in_event, doomed.contains(&run.last));
-                prop_assert!(cuts.iter().all(|cut| *cut < run.first || *cut >= run.last
-                    || old.iter().any(|gap| gap.first <= *cut && *cut < gap.last)));
+                prop_assert_eq!(run.ends_in_event, removals.contains(&run.last));
+                prop_assert!(anchors.iter().all(|anchor| *anchor < run.first || *anchor >= run.last
+                    || existing.iter().any(|gap| gap.first <= *anchor && *anchor < gap.last)));
             }
             for two in after.windows(2) {
                 let beside = two[0].1 + 1 == two[1].0;
-                let touched = |run: &(i64, i64)| (run.0..=run.1).any(|id| doomed.contains(&id));
+                let touched = |run: &(i64, i64)| (run.0..=run.1).any(|id| removals.contains(&id));
                 if beside && (touched(&two[0]) || touched(&two[1])) {
-                    prop_assert!(cuts.contains(&two[0].1), "{two:?} of {after:?}");
+                    prop_assert!(anchors.contains(&two[0].1), "{two:?} of {after:?}");
                 }
             }
         }

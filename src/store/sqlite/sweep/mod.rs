@@ -1,9 +1,11 @@
-//! The sweep: `gaps` joins runs of ids, `remove` deletes events, `unused` the rows that nothing refers
-//! to any more, `reserve` is room for all that on a full disk. Here runs are planned and vouched
-//! for, and space is given back.
+//! Sweeps a log: plans the gaps, lets the event that vouches for them take effect, and reclaims space.
 //!
-//! All that is long happens in short transactions with a pause after each, and what is only read
-//! is read outside of them: writers wait for one batch at most.
+//! `gaps` merges ranges of ids, `remove` deletes events, `unused` deletes the dimension rows to which no
+//! event refers any more, and `reserve` keeps room for all this on a full disk.
+//!
+//! ## Locking
+//! Long work happens in short transactions with a pause after each, and reads happen outside of them:
+//! writers wait for one batch at most.
 
 mod gaps;
 mod remove;
@@ -41,22 +43,22 @@ use crate::store::sweep::IdSet;
 use crate::store::sweep::PendingSweep;
 use crate::store::sweep::ShouldContinue;
 
-/// The least pause after a batch: more than the longest sleep of one who waits for the lock.
+/// The least pause after a batch: longer than the longest sleep of a writer that waits for the lock.
 const MIN_PAUSE: Duration = Duration::from_millis(12);
 
-/// So many rows of runs are written at once; they are small.
+/// The number of small rows that are written in one batch.
 const ROWS_PER_BATCH: usize = 400;
 
-/// Frames in the write-ahead log that no reader lets carry over, from which on the sweep waits:
+/// The number of frames in the write-ahead log, held there by readers, above which the sweep waits:
 /// 64 MiB.
 const MAX_WAL_FRAMES: i64 = 16_384;
-/// How long it waits then, before each of its batches.
+/// The longest wait for such readers before each batch.
 const READER_WAIT: Duration = Duration::from_secs(5);
 
-/// How often the end tries to cut the write-ahead log, in which removed events still stand.
+/// The number of attempts to truncate the write-ahead log, which still contains removed events.
 const TRUNCATE_ATTEMPTS: u32 = 20;
 
-/// The runs that count when that sweep is the newest, in the order of ids.
+/// The gaps that are in effect when sweep ?1 is the newest, in the order of ids.
 const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
     WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
 
@@ -65,49 +67,49 @@ impl Sqlite {
         self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
-            let runs: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
+            let gaps: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
                 .iter()
                 .map(|gap| (gap.first, gap.last))
                 .collect();
-            let gone = runs.iter().fold(0_i64, |gone, (first, last)| {
+            let gone = gaps.iter().fold(0_i64, |gone, (first, last)| {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(SweepState { event_count: events, gaps: runs, unfinished: done < sweep })
+            Ok(SweepState { event_count: events, gaps, unfinished: done < sweep })
         })
     }
 
     pub(in crate::store) fn plan_sweep(
         &mut self,
-        sweeping: &mut SweepLock,
-        doomed: &IdSet,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        removals: &IdSet,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<Option<PendingSweep>> {
-        self.delete_unvouched_plans(sweeping)?;
+        self.delete_unvouched_plans(lock)?;
         let (number, old, anchors) = self.read_in_snapshot(|connection| {
             let (sweep, _) = sweep_numbers(connection)?;
             let used_up = || error::damage("its newest sweep has the last number that there is");
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
             Ok((next, effective_gaps(connection, sweep)?, anchor_ids(connection)?))
         })?;
-        let mut runs = gaps::merge_gaps(doomed.ranges(), &old, &anchors);
+        let mut gaps = gaps::merge_gaps(removals.ranges(), &old, &anchors);
         loop {
-            let mut steps: Vec<NewGap> = Vec::new();
+            let mut batch: Vec<NewGap> = Vec::new();
             let mut rows = 0;
             while rows < ROWS_PER_BATCH
-                && let Some(run) = runs.next()
+                && let Some(gap) = gaps.next()
             {
-                rows += 1 + run.replaces.len();
-                steps.push(run);
+                rows += 1 + gap.replaces.len();
+                batch.push(gap);
             }
-            if steps.is_empty() {
+            if batch.is_empty() {
                 break;
             }
-            if !go_on(0) {
+            if !should_continue(0) {
                 return Ok(None);
             }
-            self.run_batch(sweeping, |connection| {
-                steps.iter().try_for_each(|run| insert_gap(connection, run, number))
+            self.run_batch(lock, |connection| {
+                batch.iter().try_for_each(|gap| insert_gap(connection, gap, number))
             })?;
         }
         self.read_in_snapshot(|connection| {
@@ -130,8 +132,8 @@ impl Sqlite {
         })
     }
 
-    /// Drops what a sweep that never took effect has written down.
-    fn delete_unvouched_plans(&mut self, sweeping: &mut SweepLock) -> Result<()> {
+    /// Removes the plan of a sweep that never took effect.
+    fn delete_unvouched_plans(&mut self, lock: &mut SweepLock) -> Result<()> {
         const PLANNED: &str = "SELECT first, last, sweep FROM gap \
             WHERE (sweep > (SELECT sweep FROM head) \
                    OR until > (SELECT sweep FROM head) AND until < 9223372036854775807) \
@@ -140,7 +142,7 @@ impl Sqlite {
             AND sweep > (SELECT sweep FROM head)";
         const UNMARK: &str = "UPDATE gap SET until = 9223372036854775807 \
             WHERE first = ?1 AND sweep = ?2 AND until > (SELECT sweep FROM head)";
-        self.each_gap(sweeping, PLANNED, |connection, row| {
+        self.each_gap(lock, PLANNED, |connection, row| {
             let key = [row.first, row.sweep];
             if connection.prepare_cached(DROP)?.execute(key)? == 0 {
                 connection.prepare_cached(UNMARK)?.execute(key)?;
@@ -149,10 +151,10 @@ impl Sqlite {
         })
     }
 
-    /// Does something to each run that a statement selects behind (first, sweep), so many at a time.
+    /// Works on each gap that a statement selects behind (first, sweep), in batches.
     fn each_gap(
         &self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         select: &str,
         work: impl Fn(&Connection, &GapRow) -> rusqlite::Result<()>,
     ) -> Result<()> {
@@ -166,7 +168,7 @@ impl Sqlite {
             })?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = (last.first, last.sweep);
-            self.run_batch(sweeping, |connection| {
+            self.run_batch(lock, |connection| {
                 rows.iter().try_for_each(|row| work(connection, row))
             })?;
         }
@@ -174,14 +176,14 @@ impl Sqlite {
 
     pub(in crate::store) fn vouch(
         &mut self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         planned: &PendingSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
         loop {
             match self.try_vouch(planned, event, stamp) {
-                Err(why) if error::is_full_disk_failure(&why) && sweeping.release_reserve() => {}
+                Err(cause) if error::is_full_disk_failure(&cause) && lock.release_reserve() => {}
                 done => return done,
             }
         }
@@ -196,7 +198,7 @@ impl Sqlite {
         let path = self.path.clone();
         let mut batch = self.begin()?;
         let known = anchor_ids(batch.connection())
-            .map_err(|why| error::to_failure(&path, Operation::Write, &why))?;
+            .map_err(|cause| error::to_failure(&path, Operation::Write, &cause))?;
         if known != planned.anchor_ids {
             return Ok(false);
         }
@@ -208,22 +210,22 @@ impl Sqlite {
 
     pub(in crate::store) fn reclaim_space(
         &mut self,
-        sweeping: &mut SweepLock,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<u64> {
         let number = |connection: &Connection, pragma: &str| -> rusqlite::Result<i64> {
             connection.prepare_cached(pragma)?.query_row([], |row| row.get(0))
         };
         let mut pages = BatchSizer { size: 64, min: 16, max: 1_024 };
         let mut given = 0;
-        while go_on(0) {
+        while should_continue(0) {
             let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
-            let (freed, took) = self.run_batch(sweeping, |connection| {
+            let (freed, elapsed) = self.run_batch(lock, |connection| {
                 if number(connection, "PRAGMA freelist_count")? == 0 {
                     return Ok(0);
                 }
                 let before = number(connection, "PRAGMA page_count")?;
-                // Stepped to its end: each step is a page.
+                // Each step frees one page.
                 let mut statement = connection.prepare(&slice)?;
                 let mut steps = statement.query([])?;
                 while steps.next()?.is_some() {}
@@ -233,32 +235,32 @@ impl Sqlite {
                 break;
             }
             given += freed.unsigned_abs();
-            pages.adjust(took);
+            pages.adjust(elapsed);
         }
         let size = self.read_in_snapshot(|connection| number(connection, "PRAGMA page_size"))?;
         self.truncate_wal()?;
         Ok(given * size.unsigned_abs())
     }
 
-    /// Cuts the write-ahead log, unless readers are in the way for long. While it tries it keeps
-    /// nobody waiting.
+    /// Truncates the write-ahead log, unless readers hold it up for long. Nobody waits for the attempts.
     fn truncate_wal(&mut self) -> Result<()> {
         let path = self.path.clone();
-        let told = |why: rusqlite::Error| error::to_failure(&path, Operation::Write, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&path, Operation::Write, &cause);
         for attempt in 0..TRUNCATE_ATTEMPTS {
             if attempt > 0 {
                 thread::sleep(5 * MIN_PAUSE);
             }
-            self.checkpoint_wal().map_err(told)?;
-            if wal::checkpoint_and_truncate(&mut self.connection).map_err(told)? {
+            self.checkpoint_wal().map_err(to_failure)?;
+            if wal::checkpoint_and_truncate(&mut self.connection).map_err(to_failure)? {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Carries the write-ahead log into the file, so that the writers between two batches need not.
-    /// Where readers hold it up and it has grown large, they are waited for.
+    /// Carries the write-ahead log over into the file, so that writers between two batches need not. It
+    /// waits for readers that hold up a large write-ahead log.
     fn checkpoint_wal(&self) -> rusqlite::Result<()> {
         let began = Instant::now();
         loop {
@@ -271,32 +273,33 @@ impl Sqlite {
         }
     }
 
-    /// Does a piece of work in a transaction of its own, then leaves writers as long as it held the
-    /// lock; tells that time. Where the disk is full the reserve is given up, and the work is done again.
+    /// Does a piece of work in a transaction of its own, then pauses as long as it held the lock. Returns
+    /// that time. On a full disk it releases the reserve and does the work again.
     fn run_batch<T>(
         &self,
-        sweeping: &mut SweepLock,
+        lock: &mut SweepLock,
         mut work: impl FnMut(&Connection) -> rusqlite::Result<T>,
     ) -> Result<(T, Duration)> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &cause);
         loop {
             match self.try_run_batch(&mut work) {
-                Ok((done, took)) => {
+                Ok((done, elapsed)) => {
                     let free = Instant::now();
-                    // It takes no lock that a writer needs.
-                    self.checkpoint_wal().map_err(told)?;
-                    thread::sleep(took.max(MIN_PAUSE).saturating_sub(free.elapsed()));
-                    return Ok((done, took));
+                    // The checkpoint takes no lock that a writer needs.
+                    self.checkpoint_wal().map_err(to_failure)?;
+                    thread::sleep(elapsed.max(MIN_PAUSE).saturating_sub(free.elapsed()));
+                    return Ok((done, elapsed));
                 }
-                Err(why) if error::is_disk_full(&why) && sweeping.release_reserve() => {}
-                Err(why) => return Err(told(why)),
+                Err(cause) if error::is_disk_full(&cause) && lock.release_reserve() => {}
+                Err(cause) => return Err(to_failure(cause)),
             }
         }
     }
 
-    /// A commit that the power takes back is done again by the next sweep, so it does not wait for the
-    /// disk while it holds the lock. The event that vouches was synced before, and stands before it
-    /// in the write-ahead log.
+    /// Commits without a sync, so the lock is not held while the disk works. A commit that is lost with
+    /// the power is done again by the next sweep. The event that vouches was synced before and stands
+    /// before it in the write-ahead log.
     fn try_run_batch<T>(
         &self,
         work: &mut impl FnMut(&Connection) -> rusqlite::Result<T>,
@@ -320,7 +323,7 @@ impl Sqlite {
     }
 }
 
-/// How much is done at once, so that the lock is held for some 16 ms.
+/// Finds the size of a batch that holds the lock for about 16 ms.
 struct BatchSizer {
     size: u32,
     min: u32,
@@ -330,11 +333,11 @@ struct BatchSizer {
 impl BatchSizer {
     const TARGET_TIME: Duration = Duration::from_millis(16);
 
-    /// Learns from what as much as this took.
-    fn adjust(&mut self, took: Duration) {
-        let size = if took > Self::TARGET_TIME {
+    /// Adjusts the size to the time that the last batch took.
+    fn adjust(&mut self, elapsed: Duration) {
+        let size = if elapsed > Self::TARGET_TIME {
             self.size / 2
-        } else if took < Self::TARGET_TIME / 2 {
+        } else if elapsed < Self::TARGET_TIME / 2 {
             self.size * 2
         } else {
             self.size
@@ -343,7 +346,7 @@ impl BatchSizer {
     }
 }
 
-/// The number of the newest sweep that counts, and of the newest that has removed all.
+/// Returns the number of the newest sweep in effect, and of the newest that has removed its events.
 fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     let sweep = connection.query_row("SELECT sweep FROM head", [], |row| row.get(0))?;
     let done = connection
@@ -352,33 +355,33 @@ fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     Ok((sweep, done.unwrap_or(0)))
 }
 
-/// The runs that count when that sweep is the newest.
+/// Returns the gaps that are in effect when this sweep is the newest.
 fn effective_gaps(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<GapRow>> {
     let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
     statement.query_map([sweep], read_gap)?.collect()
 }
 
-/// The ids whose hashes are known outside the log, ascending.
+/// Returns the ids whose hashes were published outside the log, ascending.
 fn anchor_ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     let mut statement = connection.prepare_cached("SELECT DISTINCT id FROM anchor ORDER BY id")?;
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Writes down a run under the number of a sweep that does not count yet.
-fn insert_gap(connection: &Connection, run: &NewGap, number: i64) -> rusqlite::Result<()> {
+/// Records a gap under the number of a sweep that is not in effect yet.
+fn insert_gap(connection: &Connection, gap: &NewGap, number: i64) -> rusqlite::Result<()> {
     const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
-    const OLD_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
-    const NOTE: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
+    const GAP_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
+    const INSERT: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
     const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
-    let hash: [u8; 32] = match run.replaces.last().filter(|_| !run.ends_in_event) {
+    let hash: [u8; 32] = match gap.replaces.last().filter(|_| !gap.ends_in_event) {
         Some(old) => connection
-            .prepare_cached(OLD_HASH)?
+            .prepare_cached(GAP_HASH)?
             .query_row([old.first, old.sweep], |row| row.get(0))?,
-        None => connection.prepare_cached(HASH)?.query_row([run.last], |row| row.get(0))?,
+        None => connection.prepare_cached(HASH)?.query_row([gap.last], |row| row.get(0))?,
     };
-    connection.prepare_cached(NOTE)?.execute(params![run.first, run.last, hash, number])?;
+    connection.prepare_cached(INSERT)?.execute(params![gap.first, gap.last, hash, number])?;
     let mut mark = connection.prepare_cached(MARK)?;
-    for old in &run.replaces {
+    for old in &gap.replaces {
         mark.execute([old.first, old.sweep, number])?;
     }
     Ok(())
@@ -388,7 +391,7 @@ fn read_gap(row: &Row<'_>) -> rusqlite::Result<GapRow> {
     Ok(GapRow { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
 }
 
-/// A number of rows, for SQL.
+/// Converts a number of rows for SQL.
 fn sql_limit(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }

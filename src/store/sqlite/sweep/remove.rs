@@ -1,4 +1,4 @@
-//! Removes events that are vouched for, in short transactions with a cursor that only moves on.
+//! Removes the events that a sweep vouches for, in short transactions, in the order of ids.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -10,138 +10,129 @@ use rusqlite::OptionalExtension;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::sweep::GapRow;
 use crate::store::sqlite::sweep::effective_gaps;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sweep_numbers;
-use crate::store::sqlite::sweep::unused::DimensionKind;
 use crate::store::sqlite::sweep::unused::ReferencedRows;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
 
-/// So many ids go by one statement, after which the time is looked at.
+/// The number of ids that one statement removes before the time is checked.
 const IDS_PER_STATEMENT: i64 = 32;
 
-/// The time after which a batch is committed. With the commit it is what a writer waits for, beside
-/// its own sleep.
+/// The time after which a batch is committed. A writer waits this long and for the commit, besides its
+/// own sleep.
 const BATCH_TIME: Duration = Duration::from_millis(10);
 
 impl Sqlite {
     pub(in crate::store) fn remove_swept(
         &mut self,
-        sweeping: &mut SweepLock,
-        suspects: CleanupScope,
-        go_on: ShouldContinue<'_>,
+        lock: &mut SweepLock,
+        scope: CleanupScope,
+        should_continue: ShouldContinue<'_>,
     ) -> Result<bool> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &why);
-        // What was removed shall not be found in the free parts of a page.
-        self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(told)?;
-        self.delete_replaced_gaps(sweeping)?;
-        let (sweep, runs) = self.read_in_snapshot(|connection| {
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Write, &cause);
+        // Removed events must not remain readable in the free parts of pages.
+        self.connection.execute_batch("PRAGMA secure_delete=ON").map_err(to_failure)?;
+        self.delete_replaced_gaps(lock)?;
+        let (sweep, gaps) = self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
-            let mut runs = effective_gaps(connection, sweep)?;
-            runs.retain(|run| run.sweep > done);
-            Ok((sweep, runs))
+            let mut gaps = effective_gaps(connection, sweep)?;
+            gaps.retain(|gap| gap.sweep > done);
+            Ok((sweep, gaps))
         })?;
-        let mut referred = ReferencedRows::default();
-        let mut place = RemovalCursor { gap: 0, next_id: i64::MIN };
+        let mut referenced = ReferencedRows::default();
+        let mut cursor = RemovalCursor { gap: 0, next_id: i64::MIN };
         let mut removed = 0;
-        while place.gap < runs.len() {
-            if !go_on(removed) {
+        while cursor.gap < gaps.len() {
+            if !should_continue(removed) {
                 return Ok(false);
             }
-            let (step, _) =
-                self.run_batch(sweeping, |connection| delete_batch(connection, &runs, place))?;
-            place = step.cursor;
-            removed += step.removed;
-            step.references.into_iter().for_each(|(kind, key)| referred.insert(kind, key));
+            let (batch, _) =
+                self.run_batch(lock, |connection| delete_batch(connection, &gaps, cursor))?;
+            cursor = batch.cursor;
+            removed += batch.removed;
+            batch.references.into_iter().for_each(|(kind, key)| referenced.insert(kind, key));
         }
         self.clear_caches();
-        if !self.remove_unused(sweeping, suspects, referred, &mut || go_on(removed))? {
+        if !self.remove_unused(lock, scope, referenced, &mut || should_continue(removed))? {
             return Ok(false);
         }
-        self.run_batch(sweeping, |connection| {
+        self.run_batch(lock, |connection| {
             connection
                 .execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('swept', ?1)", [sweep])
         })?;
         Ok(true)
     }
 
-    /// Drops the runs that others have taken the place of.
-    fn delete_replaced_gaps(&self, sweeping: &mut SweepLock) -> Result<()> {
-        const JOINED: &str = "SELECT first, last, sweep FROM gap \
+    /// Deletes the gaps that newer gaps have replaced.
+    fn delete_replaced_gaps(&self, lock: &mut SweepLock) -> Result<()> {
+        const REPLACED: &str = "SELECT first, last, sweep FROM gap \
             WHERE until <= (SELECT sweep FROM head) AND (first, sweep) > (?1, ?2) \
             ORDER BY first, sweep LIMIT ?3";
-        const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
+        const DELETE: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
             AND until <= (SELECT sweep FROM head)";
-        self.each_gap(sweeping, JOINED, |connection, row| {
-            connection.prepare_cached(DROP)?.execute([row.first, row.sweep]).map(drop)
+        self.each_gap(lock, REPLACED, |connection, row| {
+            connection.prepare_cached(DELETE)?.execute([row.first, row.sweep]).map(drop)
         })
     }
 }
 
-/// How far the runs are done.
+/// The position up to which gaps are emptied.
 #[derive(Clone, Copy)]
 struct RemovalCursor {
     gap: usize,
-    /// The next id of it to look at.
+    /// The next id of the gap to look at.
     next_id: i64,
 }
 
-/// What one batch did.
+/// The result of one batch.
 struct RemovedBatch {
     cursor: RemovalCursor,
     removed: u64,
     /// The rows that the removed events referred to.
-    references: Vec<(DimensionKind, i64)>,
+    references: Vec<(Dimension, i64)>,
 }
-
-/// What the columns of a removed event refer to, in the order of `RETURNING`.
-const REFERENCED_DIMENSIONS: [DimensionKind; 8] = [
-    DimensionKind::Recorder,
-    DimensionKind::Tenant,
-    DimensionKind::Action,
-    DimensionKind::Actor,
-    DimensionKind::Actor,
-    DimensionKind::Target,
-    DimensionKind::Title,
-    DimensionKind::Agent,
-];
 
 fn delete_batch(
     connection: &Connection,
-    runs: &[GapRow],
-    mut place: RemovalCursor,
+    gaps: &[GapRow],
+    mut cursor: RemovalCursor,
 ) -> rusqlite::Result<RemovedBatch> {
     const NEXT: &str = "SELECT id FROM event WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1";
-    const DELETE: &str = "DELETE FROM event WHERE id BETWEEN ?1 AND ?2 \
-        RETURNING recorder, tenant, action, actor, impersonator, target, title, agent";
-    let began = Instant::now();
-    let mut step = RemovedBatch { cursor: place, removed: 0, references: Vec::new() };
+    const DELETE: &str =
+        concat!("DELETE FROM event WHERE id BETWEEN ?1 AND ?2 RETURNING ", layout::key_columns!());
+    let start = Instant::now();
+    let mut batch = RemovedBatch { cursor, removed: 0, references: Vec::new() };
     let mut next = connection.prepare_cached(NEXT)?;
     let mut delete = connection.prepare_cached(DELETE)?;
-    while let Some(run) = runs.get(place.gap) {
-        let from = place.next_id.max(run.first);
-        let there: Option<i64> = next.query_row([from, run.last], |row| row.get(0)).optional()?;
-        let Some(first) = there else {
-            place = RemovalCursor { gap: place.gap + 1, next_id: i64::MIN };
+    while let Some(gap) = gaps.get(cursor.gap) {
+        let from = cursor.next_id.max(gap.first);
+        let first_id: Option<i64> =
+            next.query_row([from, gap.last], |row| row.get(0)).optional()?;
+        let Some(first) = first_id else {
+            cursor = RemovalCursor { gap: cursor.gap + 1, next_id: i64::MIN };
             continue;
         };
-        let last = first.saturating_add(IDS_PER_STATEMENT - 1).min(run.last);
+        let last = first.saturating_add(IDS_PER_STATEMENT - 1).min(gap.last);
         let mut rows = delete.query([first, last])?;
         while let Some(row) = rows.next()? {
-            step.removed += 1;
-            for (column, kind) in REFERENCED_DIMENSIONS.into_iter().enumerate() {
+            batch.removed += 1;
+            for (column, dimension) in layout::KEY_DIMENSIONS.iter().enumerate() {
                 if let Some(key) = row.get(column)? {
-                    step.references.push((kind, key));
+                    batch.references.push((*dimension, key));
                 }
             }
         }
-        place.next_id = last.saturating_add(1);
-        if began.elapsed() >= BATCH_TIME {
+        cursor.next_id = last.saturating_add(1);
+        if start.elapsed() >= BATCH_TIME {
             break;
         }
     }
-    step.cursor = place;
-    Ok(step)
+    batch.cursor = cursor;
+    Ok(batch)
 }

@@ -75,7 +75,7 @@ fn a_run_ends_at_a_head_that_is_known_outside() {
         .query_row("SELECT hash FROM gap WHERE last = 3", [], |row| row.get(0))
         .unwrap();
     assert_eq!(hash, third.hash.0);
-    // What lies before it stays as it is; what comes behind joins on its own side.
+    // The gap before the anchor stays as it is; what follows merges on its own side.
     vouch_for(&mut log, &id_set([6]));
     remove_vouched(&mut log);
     assert_eq!(stored_gaps(&log), [(1, 3, 1), (4, 6, 2)]);
@@ -124,7 +124,7 @@ fn a_plan_that_came_to_nothing_is_forgotten() {
     vouch_for(&mut log, &id_set([4]));
     remove_vouched(&mut log);
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
-    // It joins the run that is there, and is never vouched for.
+    // The plan merges with the existing gap, and nothing ever vouches for it.
     drop(log.plan_sweep(&mut sweeping, &id_set([3, 7]), &mut |_| true).unwrap().unwrap());
     assert_eq!(stored_gaps(&log).len(), 3);
     drop(sweeping);
@@ -133,7 +133,7 @@ fn a_plan_that_came_to_nothing_is_forgotten() {
     assert_eq!(stored_gaps(&log), [(4, 4, 1), (9, 9, 2)]);
 }
 
-/// SQLite's own words for how it looks a row up.
+/// SQLite's description of its plan for a statement.
 fn explain_query_plan(log: &Sqlite, sql: &str) -> String {
     let mut statement = log.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
     let rows = statement.query_map([], |row| row.get::<_, String>(3));
@@ -172,8 +172,8 @@ fn no_statement_of_a_removal_looks_at_whole_tables() {
     }
 }
 
-/// The work of a removal grows with what is removed, not with the runs that there are: its virtual
-/// machine steps are counted, for times tell of the machine.
+/// The work of a removal grows with the events that it removes, not with the number of gaps. The test
+/// counts steps of SQLite's virtual machine, because times depend on the computer.
 #[test]
 fn a_removal_costs_no_more_among_many_runs() {
     let steps = |runs: i64| {
@@ -212,7 +212,7 @@ fn one_who_remembers_keys_never_refers_to_a_row_that_was_swept() {
     vouch_for(&mut log, &id_set(1..=3));
     remove_vouched(&mut log);
     assert_eq!(log.actor_count(), 0);
-    // Somebody else gets the key that was free.
+    // Another row gets the free key.
     append_events(&mut log, [event("other")]);
     append_events(&mut bulk, [event("gone"), event("other")]);
     let labels: Vec<_> = (5..=7)
@@ -245,7 +245,7 @@ fn what_came_meanwhile_keeps_its_rows() {
     let done = log
         .remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| {
             asked += 1;
-            // Each time the sweep asks whether to go on, somebody writes with the agent.
+            // Each time the sweep asks whether to go on, an event with the agent is appended.
             append_events(&mut other, [event()]);
             true
         })

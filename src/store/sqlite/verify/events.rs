@@ -1,7 +1,11 @@
-//! One event as its row has it, with the rows that it refers to.
+//! Checks one event: its row, the dimension rows that it refers to, and the content that they make.
 //!
-//! What depends on a row of a dimension is computed once per row, and remembered within bounds: memory
-//! stays flat.
+//! This reader trusts nothing that the other reader of rows trusts; the two share only the positions
+//! of the columns.
+//!
+//! ## Cost
+//! What depends on a dimension row is computed once per row and remembered, up to 65,536 rows of each
+//! dimension: memory stays flat.
 
 use std::collections::HashMap;
 use std::result::Result as StdResult;
@@ -14,133 +18,184 @@ use rusqlite::types::FromSql;
 use rusqlite::types::ValueRef;
 
 use crate::chain;
-use crate::chain::Body;
+use crate::chain::BodySalt;
 use crate::chain::ChainLink;
 use crate::chain::EventContent;
+use crate::chain::RowSalt;
 use crate::chain::Sha256Digest;
+use crate::chain::StoredValues;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Column;
+use crate::store::sqlite::layout::Dimension;
+use crate::store::sqlite::layout::ReferencedKeys;
 use crate::store::verify::InspectedEvent;
 use crate::store::verify::NO_CONTENT;
 use crate::text;
 use crate::time::Timestamp;
 
-/// What cannot be so in an event that nobody touched.
+/// A statement about an event that cannot hold for one that nobody touched.
 type Flaw = String;
 
-/// How many rows of one dimension are remembered.
+/// The number of rows of one dimension that are remembered.
 const MAX_CACHED_ROWS: usize = 1 << 16;
 
-/// What an event takes from a row of a dimension, by key; `None` where there is no such row.
+/// The checked rows of one dimension by key; `None` where there is no such row.
 type CheckedRows<T> = HashMap<i64, Option<T>>;
 
 /// A row that enters the chain by commitment.
 struct CheckedCommitment {
     digest: Sha256Digest,
-    /// Whether salt and texts are those that it commits to.
+    /// Whether salt and texts are those that the digest commits to.
     holds: bool,
 }
 
-/// The rows that were read.
+struct CheckedTarget {
+    kind: String,
+    commitment: CheckedCommitment,
+}
+
+struct CheckedAction {
+    slug: String,
+    module: String,
+}
+
+struct CheckedTitle {
+    text: String,
+    /// Whether the folded text, in which searches look for words, is that of the text.
+    folded_holds: bool,
+}
+
+/// The dimension rows that were read.
 #[derive(Default)]
 pub(super) struct CheckedDimensions {
     recorders: CheckedRows<String>,
     tenants: CheckedRows<String>,
-    /// Slug and module.
-    actions: CheckedRows<(String, String)>,
+    actions: CheckedRows<CheckedAction>,
     actors: CheckedRows<CheckedCommitment>,
-    /// With the type.
-    targets: CheckedRows<(String, CheckedCommitment)>,
-    /// The text, and whether words are searched in the same.
-    titles: CheckedRows<(String, bool)>,
+    targets: CheckedRows<CheckedTarget>,
+    titles: CheckedRows<CheckedTitle>,
     agents: CheckedRows<CheckedCommitment>,
 }
 
-/// The statements that find them.
-pub(super) struct DimensionStatements<'a> {
-    recorder: CachedStatement<'a>,
-    tenant: CachedStatement<'a>,
-    action: CachedStatement<'a>,
-    actor: CachedStatement<'a>,
-    target: CachedStatement<'a>,
-    title: CachedStatement<'a>,
-    agent: CachedStatement<'a>,
-}
+/// The statements that read one row of each dimension.
+pub(super) struct RowStatements<'a>(Vec<CachedStatement<'a>>);
 
-impl<'a> DimensionStatements<'a> {
+impl<'a> RowStatements<'a> {
     pub(super) fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
-        let find = |sql| connection.prepare_cached(sql);
-        Ok(Self {
-            recorder: find("SELECT text FROM recorder WHERE key = ?1")?,
-            tenant: find("SELECT text FROM tenant WHERE key = ?1")?,
-            action: find("SELECT slug, module FROM action WHERE key = ?1")?,
-            actor: find("SELECT id, label, salt, digest, folded FROM actor WHERE key = ?1")?,
-            target: find(
-                "SELECT id, label, salt, digest, folded, type FROM target WHERE key = ?1",
-            )?,
-            title: find("SELECT text, folded FROM title WHERE key = ?1")?,
-            agent: find("SELECT text, salt, digest FROM agent WHERE key = ?1")?,
-        })
+        let statements = Dimension::ALL
+            .iter()
+            .map(|dimension| connection.prepare_cached(dimension.statements().select_row));
+        statements.collect::<rusqlite::Result<_>>().map(Self)
+    }
+
+    fn of(&mut self, dimension: Dimension) -> &mut CachedStatement<'a> {
+        &mut self.0[dimension as usize]
     }
 }
 
-/// Clears a shelf that is full. Between two events, for one may need two rows of it.
-fn clear_if_full<T>(shelf: &mut CheckedRows<T>) {
-    if shelf.len() >= MAX_CACHED_ROWS {
-        shelf.clear();
+impl CheckedDimensions {
+    /// Reads the rows that an event refers to and that are not here yet.
+    fn load_referenced(
+        &mut self,
+        keys: &ReferencedKeys,
+        select: &mut RowStatements<'_>,
+    ) -> rusqlite::Result<()> {
+        self.clear_full();
+        let recorder = select.of(Dimension::Recorder);
+        load_row(&mut self.recorders, Some(keys.recorder), recorder, |row| row.get("text"))?;
+        let tenant = select.of(Dimension::Tenant);
+        load_row(&mut self.tenants, Some(keys.tenant), tenant, |row| row.get("text"))?;
+        let action = select.of(Dimension::Action);
+        load_row(&mut self.actions, Some(keys.action), action, check_action)?;
+        let actor = select.of(Dimension::Actor);
+        load_row(&mut self.actors, keys.actor, actor, check_actor)?;
+        load_row(&mut self.actors, keys.impersonator, actor, check_actor)?;
+        let target = select.of(Dimension::Target);
+        load_row(&mut self.targets, keys.target, target, check_target)?;
+        load_row(&mut self.titles, keys.title, select.of(Dimension::Title), check_title)?;
+        load_row(&mut self.agents, keys.agent, select.of(Dimension::Agent), check_agent)
+    }
+
+    /// Clears the dimensions that are full. This happens between two events, because one event may
+    /// need two rows of a dimension.
+    fn clear_full(&mut self) {
+        clear_if_full(&mut self.recorders);
+        clear_if_full(&mut self.tenants);
+        clear_if_full(&mut self.actions);
+        clear_if_full(&mut self.actors);
+        clear_if_full(&mut self.targets);
+        clear_if_full(&mut self.titles);
+        clear_if_full(&mut self.agents);
     }
 }
 
-/// Puts the row with that key on its shelf. A row that cannot be what it should is not there.
+fn clear_if_full<T>(rows: &mut CheckedRows<T>) {
+    if rows.len() >= MAX_CACHED_ROWS {
+        rows.clear();
+    }
+}
+
+/// Reads the row with this key unless it was read. A row with values that it cannot have counts as
+/// missing.
 fn load_row<T>(
-    shelf: &mut CheckedRows<T>,
+    rows: &mut CheckedRows<T>,
     key: Option<i64>,
-    find: &mut CachedStatement<'_>,
-    make: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    select: &mut CachedStatement<'_>,
+    check: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<()> {
-    let Some(key) = key.filter(|key| !shelf.contains_key(key)) else {
+    let Some(key) = key.filter(|key| !rows.contains_key(key)) else {
         return Ok(());
     };
-    let found = match find.query_row([key], make).optional() {
-        Err(why) if !matches!(why, rusqlite::Error::SqliteFailure(..)) => None,
+    let found = match select.query_row([key], check).optional() {
+        Err(error) if !matches!(error, rusqlite::Error::SqliteFailure(..)) => None,
         found => found?,
     };
-    shelf.insert(key, found);
+    rows.insert(key, found);
     Ok(())
 }
 
-fn read_party(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
+fn check_action(row: &Row<'_>) -> rusqlite::Result<CheckedAction> {
+    Ok(CheckedAction { slug: row.get("slug")?, module: row.get("module")? })
+}
+
+fn check_actor(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
     check_commitment(row, chain::party_commitment)
 }
 
-fn read_target(row: &Row<'_>) -> rusqlite::Result<(String, CheckedCommitment)> {
-    Ok((row.get(5)?, check_commitment(row, chain::target_commitment)?))
+fn check_target(row: &Row<'_>) -> rusqlite::Result<CheckedTarget> {
+    let commitment = check_commitment(row, chain::target_commitment)?;
+    Ok(CheckedTarget { kind: row.get("type")?, commitment })
 }
 
+fn check_title(row: &Row<'_>) -> rusqlite::Result<CheckedTitle> {
+    let (text, folded): (String, String) = (row.get("text")?, row.get("folded")?);
+    Ok(CheckedTitle { folded_holds: is_folded(&text, &folded), text })
+}
+
+fn check_agent(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
+    let (text, salt): (String, RowSalt) = (row.get("text")?, row.get("salt")?);
+    let digest = row.get("digest")?;
+    Ok(CheckedCommitment { digest, holds: chain::agent_commitment(&salt, &text) == digest })
+}
+
+/// Checks a row that has an id and a label.
 fn check_commitment(
     row: &Row<'_>,
-    digest: impl FnOnce(&chain::RowSalt, Option<&str>, Option<&str>) -> Sha256Digest,
+    commitment: impl FnOnce(&RowSalt, Option<&str>, Option<&str>) -> Sha256Digest,
 ) -> rusqlite::Result<CheckedCommitment> {
-    let (id, label): (String, String) = (row.get(0)?, row.get(1)?);
-    let (salt, stored): (chain::RowSalt, Sha256Digest) = (row.get(2)?, row.get(3)?);
-    let computed = digest(&salt, non_empty(&id), non_empty(&label));
-    let folded: String = row.get(4)?;
-    Ok(CheckedCommitment {
-        digest: stored,
-        holds: computed == stored && is_folded(&label, &folded),
-    })
+    let (id, label): (String, String) = (row.get("id")?, row.get("label")?);
+    let (salt, digest): (RowSalt, Sha256Digest) = (row.get("salt")?, row.get("digest")?);
+    let folded: String = row.get("folded")?;
+    let computed = commitment(&salt, non_empty(&id), non_empty(&label));
+    Ok(CheckedCommitment { digest, holds: computed == digest && is_folded(&label, &folded) })
 }
 
-fn read_agent(row: &Row<'_>) -> rusqlite::Result<CheckedCommitment> {
-    let (text, salt, stored): (String, chain::RowSalt, Sha256Digest) =
-        (row.get(0)?, row.get(1)?, row.get(2)?);
-    Ok(CheckedCommitment { digest: stored, holds: chain::agent_commitment(&salt, &text) == stored })
-}
-
-/// Whether words are searched in what is shown. Unicode may fold a letter differently one day, ASCII
-/// does not: only there is another form somebody's doing.
+/// Whether searches look for words in the text that is shown. A later version of Unicode may fold a
+/// letter differently; ASCII stays, so only there another form shows that somebody changed it.
 fn is_folded(text: &str, folded: &str) -> bool {
     !text.is_ascii() || text::fold(text) == folded
 }
@@ -153,191 +208,175 @@ fn non_empty(text: &str) -> Option<&str> {
 /// Reads one event.
 ///
 /// # Errors
-/// That the file itself cannot be read; what is wrong with the event is a flaw of it.
+/// The file itself cannot be read. A value that is wrong in the event is a flaw of the event.
 pub(super) fn inspect_event(
     row: &Row<'_>,
     id: EventId,
     dimensions: &mut CheckedDimensions,
-    lookup: &mut DimensionStatements<'_>,
+    select: &mut RowStatements<'_>,
 ) -> rusqlite::Result<InspectedEvent> {
-    let hash = column_value::<[u8; 32]>(row, 24, "hash");
-    let recorded_at = column_value::<i64>(row, 3, "recorded_at").map(Timestamp::from_nanos);
-    let sealed = |content, hash| ChainLink { id, content, hash };
-    let content = match ReferencedKeys::read(row) {
+    let hash = column_value::<[u8; 32]>(row, Column::hash, "hash");
+    let recorded_at =
+        column_value::<i64>(row, Column::recorded_at, "recorded_at").map(Timestamp::from_nanos);
+    let content = match ReferencedKeys::read(row, |noun, _| invalid_value(noun)) {
         Ok(keys) => {
-            dimensions.load_referenced(&keys, lookup)?;
+            dimensions.load_referenced(&keys, select)?;
             content_digest(row, &keys, dimensions)
         }
         Err(flaw) => Err(flaw),
     };
-    let none = Hash([0; 32]);
     Ok(match (content, hash, recorded_at) {
         (Ok((content, flaw)), Ok(hash), Ok(recorded_at)) => {
-            InspectedEvent { link: sealed(content, Hash(hash)), recorded_at, flaw }
+            InspectedEvent { link: ChainLink { id, content, hash: Hash(hash) }, recorded_at, flaw }
         }
         (content, hash, recorded_at) => {
             let flaw =
                 content.as_ref().err().or(hash.as_ref().err()).or(recorded_at.as_ref().err());
             InspectedEvent {
                 flaw: flaw.cloned(),
-                link: sealed(NO_CONTENT, hash.map_or(none, Hash)),
+                link: ChainLink { id, content: NO_CONTENT, hash: Hash(hash.unwrap_or([0; 32])) },
                 recorded_at: recorded_at.unwrap_or(Timestamp::from_nanos(0)),
             }
         }
     })
 }
 
-/// What an event refers to.
-struct ReferencedKeys {
-    recorder: i64,
-    tenant: i64,
-    action: i64,
-    actor: Option<i64>,
-    impersonator: Option<i64>,
-    target: Option<i64>,
-    title: Option<i64>,
-    agent: Option<i64>,
+/// The rows that one event refers to.
+struct ReferencedRows<'a> {
+    recorder: &'a str,
+    tenant: &'a str,
+    action: &'a CheckedAction,
+    actor: Option<&'a CheckedCommitment>,
+    impersonator: Option<&'a CheckedCommitment>,
+    target: Option<&'a CheckedTarget>,
+    title: Option<&'a CheckedTitle>,
+    agent: Option<&'a CheckedCommitment>,
 }
 
-impl ReferencedKeys {
-    fn read(row: &Row<'_>) -> StdResult<Self, Flaw> {
+impl<'a> ReferencedRows<'a> {
+    fn find(keys: &ReferencedKeys, dimensions: &'a CheckedDimensions) -> StdResult<Self, Flaw> {
         Ok(Self {
-            recorder: column_value(row, 4, "recorder")?,
-            tenant: column_value(row, 5, "tenant")?,
-            action: column_value(row, 8, "action")?,
-            actor: column_value(row, 9, "actor")?,
-            impersonator: column_value(row, 10, "impersonator")?,
-            target: column_value(row, 11, "target")?,
-            title: column_value(row, 12, "title")?,
-            agent: column_value(row, 13, "user agent")?,
+            actor: optional_row(&dimensions.actors, keys.actor, "actor")?,
+            impersonator: optional_row(&dimensions.actors, keys.impersonator, "impersonator")?,
+            target: optional_row(&dimensions.targets, keys.target, "target")?,
+            title: optional_row(&dimensions.titles, keys.title, "title")?,
+            agent: optional_row(&dimensions.agents, keys.agent, "user agent")?,
+            action: referenced_row(&dimensions.actions, keys.action, "action")?,
+            recorder: referenced_row(&dimensions.recorders, keys.recorder, "recorder")?,
+            tenant: referenced_row(&dimensions.tenants, keys.tenant, "tenant")?,
         })
     }
-}
 
-impl CheckedDimensions {
-    /// Reads the rows that an event refers to and that are not here yet.
-    fn load_referenced(
-        &mut self,
-        keys: &ReferencedKeys,
-        lookup: &mut DimensionStatements<'_>,
-    ) -> rusqlite::Result<()> {
-        clear_if_full(&mut self.recorders);
-        clear_if_full(&mut self.tenants);
-        clear_if_full(&mut self.actions);
-        clear_if_full(&mut self.actors);
-        clear_if_full(&mut self.targets);
-        clear_if_full(&mut self.titles);
-        clear_if_full(&mut self.agents);
-        load_row(&mut self.recorders, Some(keys.recorder), &mut lookup.recorder, |row| row.get(0))?;
-        load_row(&mut self.tenants, Some(keys.tenant), &mut lookup.tenant, |row| row.get(0))?;
-        load_row(&mut self.actions, Some(keys.action), &mut lookup.action, |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-        load_row(&mut self.actors, keys.actor, &mut lookup.actor, read_party)?;
-        load_row(&mut self.actors, keys.impersonator, &mut lookup.actor, read_party)?;
-        load_row(&mut self.targets, keys.target, &mut lookup.target, read_target)?;
-        load_row(&mut self.titles, keys.title, &mut lookup.title, |row| {
-            let (text, folded): (String, String) = (row.get(0)?, row.get(1)?);
-            let same = is_folded(&text, &folded);
-            Ok((text, same))
-        })?;
-        load_row(&mut self.agents, keys.agent, &mut lookup.agent, read_agent)
+    /// The first row that does not hold.
+    fn flaw(&self) -> Option<Flaw> {
+        let target = self.target.map(|row| &row.commitment);
+        let holds = |row: Option<&CheckedCommitment>| row.is_none_or(|row| row.holds);
+        let checks = [
+            (holds(self.actor), "its actor's id or label"),
+            (holds(self.impersonator), "its impersonator's id or label"),
+            (holds(target), "its target's id or label"),
+            (
+                self.title.is_none_or(|row| row.folded_holds),
+                "the form of its title that words are searched in",
+            ),
+            (holds(self.agent), "its user agent"),
+        ];
+        let (_, name) = checks.into_iter().find(|(holds, _)| !holds)?;
+        Some(format!("{name} is not what was hashed"))
     }
 }
 
-/// The digest of what an event says, and the first of its rows that does not hold.
+/// The digest of an event's content, and the first of its rows that does not hold.
 fn content_digest(
     row: &Row<'_>,
     keys: &ReferencedKeys,
     dimensions: &CheckedDimensions,
 ) -> StdResult<(Sha256Digest, Option<Flaw>), Flaw> {
-    let mut flaw = None;
-    let mut check = |holds: bool, what: &str| {
-        if !holds && flaw.is_none() {
-            flaw = Some(format!("{what} is not what was hashed"));
-        }
-    };
-    let actor = optional_referenced_row(&dimensions.actors, keys.actor, "actor")?;
-    let impersonator =
-        optional_referenced_row(&dimensions.actors, keys.impersonator, "impersonator")?;
-    let target = optional_referenced_row(&dimensions.targets, keys.target, "target")?;
-    let title = optional_referenced_row(&dimensions.titles, keys.title, "title")?;
-    let agent = optional_referenced_row(&dimensions.agents, keys.agent, "user agent")?;
-    check(actor.is_none_or(|row| row.holds), "its actor's id or label");
-    check(impersonator.is_none_or(|row| row.holds), "its impersonator's id or label");
-    check(target.is_none_or(|(_, row)| row.holds), "its target's id or label");
-    check(title.is_none_or(|(_, same)| *same), "the form of its title that words are searched in");
-    check(agent.is_none_or(|row| row.holds), "its user agent");
-    let (slug, module) = referenced_row(&dimensions.actions, keys.action, "action")?;
-
+    let rows = ReferencedRows::find(keys, dimensions)?;
     let mut uuid = uuid::Uuid::encode_buffer();
-    let event_id = match row.get_ref(1) {
+    let content = EventContent {
+        event_id: read_event_id(row, &mut uuid)?,
+        salt: column_value::<BodySalt>(row, Column::salt, "salt")?,
+        values: read_values(row)?,
+        own: match column_value(row, Column::own, "mark of the log's own")? {
+            0_i64 => false,
+            1 => true,
+            _ => return Err(invalid_value("mark of the log's own")),
+        },
+        occurred_at: column_value(row, Column::occurred_at, "occurred_at")
+            .map(Timestamp::from_nanos)?,
+        recorded_at: column_value(row, Column::recorded_at, "recorded_at")
+            .map(Timestamp::from_nanos)?,
+        recorded_by: rows.recorder,
+        tenant: non_empty(rows.tenant),
+        source: numbered(row, Column::source, "source", &Source::ALL)?,
+        severity: numbered(row, Column::severity, "severity", &Severity::ALL)?,
+        module: non_empty(&rows.action.module),
+        action: &rows.action.slug,
+        title: rows.title.map(|title| title.text.as_str()),
+        actor: rows.actor.map(|actor| actor.digest),
+        impersonator: rows.impersonator.map(|impersonator| impersonator.digest),
+        target_type: rows.target.and_then(|target| non_empty(&target.kind)),
+        target: rows.target.map(|target| target.commitment.digest),
+        agent: rows.agent.map(|agent| agent.digest),
+    };
+    Ok((content.digest(), rows.flaw()))
+}
+
+fn read_event_id<'a>(row: &'a Row<'_>, buffer: &'a mut [u8]) -> StdResult<&'a str, Flaw> {
+    match row.get_ref(Column::event_id.position()) {
         Ok(ValueRef::Blob(bytes)) => {
             let id = uuid::Uuid::from_slice(bytes).map_err(|_| invalid_value("event_id"))?;
-            &*id.hyphenated().encode_lower(&mut uuid)
+            let text: &str = id.hyphenated().encode_lower(buffer);
+            Ok(text)
         }
         // A UUID as text would not be found again by its bytes.
         Ok(ValueRef::Text(bytes)) => str::from_utf8(bytes)
             .ok()
             .filter(|text| chain::parse_canonical_uuid(text).is_none())
-            .ok_or_else(|| invalid_value("event_id"))?,
-        _ => return Err(invalid_value("event_id")),
-    };
-    let salt: chain::BodySalt = column_value(row, 23, "salt")?;
-    let body = Body {
-        title: title.map(|(text, _)| text.as_str()),
-        description: column_text(row, 19, "description")?,
-        diff: column_text(row, 20, "diff")?,
-        payload: column_text(row, 21, "payload")?,
-        ip: column_text(row, 17, "ip")?,
-        session_id: column_text(row, 18, "session_id")?,
-    };
-    let one_of = |column, name| column_value::<u8>(row, column, name).map(usize::from);
-    let own: i64 = column_value(row, 22, "mark of the log's own")?;
-    if !matches!(own, 0 | 1) {
-        return Err(invalid_value("mark of the log's own"));
+            .ok_or_else(|| invalid_value("event_id")),
+        Ok(ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_)) | Err(_) => {
+            Err(invalid_value("event_id"))
+        }
     }
-    let digest = EventContent {
-        event_id,
-        occurred_at: Timestamp::from_nanos(column_value(row, 2, "occurred_at")?),
-        recorded_at: Timestamp::from_nanos(column_value(row, 3, "recorded_at")?),
-        recorded_by: referenced_row(&dimensions.recorders, keys.recorder, "recorder")?,
-        tenant: non_empty(referenced_row(&dimensions.tenants, keys.tenant, "tenant")?),
-        source: *Source::ALL.get(one_of(6, "source")?).ok_or_else(|| invalid_value("source"))?,
-        severity: *Severity::ALL
-            .get(one_of(7, "severity")?)
-            .ok_or_else(|| invalid_value("severity"))?,
-        module: non_empty(module),
-        action: slug,
-        actor: actor.map(|row| row.digest),
-        impersonator: impersonator.map(|row| row.digest),
-        target_type: target.and_then(|(kind, _)| non_empty(kind)),
-        target: target.map(|(_, row)| row.digest),
-        agent: agent.map(|row| row.digest),
-        method: column_text(row, 15, "method")?,
-        endpoint: column_text(row, 16, "endpoint")?,
-        status_code: column_value(row, 14, "status_code")?,
-        body: body.digest(&salt),
-        own: own == 1,
+}
+
+macro_rules! read_value {
+    (text $row:ident $column:ident $name:expr) => {
+        column_text($row, Column::$column, $name)
+    };
+    (json $row:ident $column:ident $name:expr) => {
+        column_text($row, Column::$column, $name)
+    };
+    (status $row:ident $column:ident $name:expr) => {
+        column_value($row, Column::$column, $name)
+    };
+}
+
+/// Reads the values that stand in the row as they are.
+fn read_values<'a>(row: &'a Row<'_>) -> StdResult<StoredValues<'a>, Flaw> {
+    macro_rules! read_all {
+        ($($column:ident $field:ident $kind:ident,)*) => {
+            StoredValues { $($field: read_value!($kind row $column stringify!($field))?,)* }
+        };
     }
-    .digest();
-    Ok((digest, flaw))
+    Ok(layout::for_values!(read_all))
 }
 
 fn invalid_value(name: &str) -> Flaw {
     format!("it has no {name} that there can be")
 }
 
-fn column_value<T: FromSql>(row: &Row<'_>, column: usize, name: &str) -> StdResult<T, Flaw> {
-    row.get(column).map_err(|_| invalid_value(name))
+fn column_value<T: FromSql>(row: &Row<'_>, column: Column, name: &str) -> StdResult<T, Flaw> {
+    row.get(column.position()).map_err(|_| invalid_value(name))
 }
 
 fn column_text<'a>(
     row: &'a Row<'_>,
-    column: usize,
+    column: Column,
     name: &str,
 ) -> StdResult<Option<&'a str>, Flaw> {
-    match row.get_ref(column) {
+    match row.get_ref(column.position()) {
         Ok(ValueRef::Null) => Ok(None),
         Ok(ValueRef::Text(bytes)) => {
             str::from_utf8(bytes).map(Some).map_err(|_| invalid_value(name))
@@ -346,19 +385,21 @@ fn column_text<'a>(
     }
 }
 
-fn referenced_row<'a, T>(
-    shelf: &'a CheckedRows<T>,
-    key: i64,
-    name: &str,
-) -> StdResult<&'a T, Flaw> {
-    let found = shelf.get(&key).and_then(Option::as_ref);
+/// Reads a value that is stored as its number in the list of all.
+fn numbered<T: Copy>(row: &Row<'_>, column: Column, name: &str, all: &[T]) -> StdResult<T, Flaw> {
+    let number = usize::from(column_value::<u8>(row, column, name)?);
+    all.get(number).copied().ok_or_else(|| invalid_value(name))
+}
+
+fn referenced_row<'a, T>(rows: &'a CheckedRows<T>, key: i64, name: &str) -> StdResult<&'a T, Flaw> {
+    let found = rows.get(&key).and_then(Option::as_ref);
     found.ok_or_else(|| format!("the {name} that it refers to is not there, or damaged"))
 }
 
-fn optional_referenced_row<'a, T>(
-    shelf: &'a CheckedRows<T>,
+fn optional_row<'a, T>(
+    rows: &'a CheckedRows<T>,
     key: Option<i64>,
     name: &str,
 ) -> StdResult<Option<&'a T>, Flaw> {
-    key.map(|key| referenced_row(shelf, key, name)).transpose()
+    key.map(|key| referenced_row(rows, key, name)).transpose()
 }

@@ -1,6 +1,6 @@
-//! Reads a log as it is, for the walk that holds it against its hashes: nothing is taken on trust.
+//! Reads a log for verification, without trust in anything that it contains.
 //!
-//! A value that no event can have is a flaw of that event, and the walk goes on; `events` finds it.
+//! A value that no event can have is a flaw of its event, and the walk goes on; `events` finds flaws.
 
 mod events;
 
@@ -20,10 +20,12 @@ use crate::event::Hash;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::layout;
+use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::verify::events::CheckedDimensions;
-use crate::store::sqlite::verify::events::DimensionStatements;
+use crate::store::sqlite::verify::events::RowStatements;
 use crate::store::sqlite::verify::events::inspect_event;
 use crate::store::verify::ChainEntry;
 use crate::store::verify::HashLookup;
@@ -36,40 +38,41 @@ use crate::time::Timestamp;
 
 type SnapshotResult<T> = StdResult<T, ReadError>;
 
-/// A log at one moment.
+/// A snapshot of a log for verification.
 pub(in crate::store) struct SqliteSnapshot<'a> {
     connection: &'a Connection,
     path: &'a Path,
     dimensions: RefCell<CheckedDimensions>,
 }
 
-/// The integrity check looks each row up in each index: with the 2 MiB that a reader has, half as long
-/// again. More than 16 MiB gains nothing.
+/// The integrity check looks up each row in each index. With the 2 MiB of other readers it takes half as
+/// long again; more than 16 MiB gains nothing.
 const SET_CACHE_SIZE: &str = "PRAGMA cache_size=-16384";
 
 impl Sqlite {
     pub(in crate::store) fn inspect<T>(
         &self,
-        look: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
+        inspect: impl FnOnce(SqliteSnapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        let told = |why: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &why);
-        self.connection.execute_batch(SET_CACHE_SIZE).map_err(told)?;
-        let transaction = self.connection.unchecked_transaction().map_err(told)?;
-        // The first read decides which moment it is.
-        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(told)?;
+        let to_failure =
+            |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
+        self.connection.execute_batch(SET_CACHE_SIZE).map_err(to_failure)?;
+        let transaction = self.connection.unchecked_transaction().map_err(to_failure)?;
+        // The first read fixes the moment of the snapshot.
+        self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(to_failure)?;
         let rows = RefCell::default();
-        let seen = look(SqliteSnapshot {
+        let result = inspect(SqliteSnapshot {
             connection: &self.connection,
             path: &self.path,
             dimensions: rows,
         });
-        // Nothing was written, so that it cannot be ended well says nothing.
+        // Nothing was written, so an error at the end means nothing.
         drop(transaction);
-        seen
+        result
     }
 }
 
-/// The runs that count: the first parameter is the number of the newest sweep.
+/// Selects the gaps in effect; the first parameter is the number of the newest sweep.
 macro_rules! select_gaps_sql {
     ($rest:literal) => {
         concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
@@ -85,7 +88,7 @@ impl SqliteSnapshot<'_> {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> SnapshotResult<T> {
-        read(self.connection).map_err(|why| self.to_read_error(&why))
+        read(self.connection).map_err(|cause| self.to_read_error(&cause))
     }
 
     pub(in crate::store) fn schema_difference(&self) -> SnapshotResult<Option<String>> {
@@ -114,11 +117,11 @@ impl SqliteSnapshot<'_> {
             Ok(())
         });
         match checked {
-            // It ends so where it has told that a page is damaged.
+            // The check ends with an error after it has reported a damaged page.
             Err(ReadError::Damage(_)) if !found.is_empty() => {}
             checked => checked?,
         }
-        let lines = found.iter().flat_map(|told| told.lines());
+        let lines = found.iter().flat_map(|finding| finding.lines());
         let heading = |line: &&str| *line == "ok" || line.starts_with("*** ");
         Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
     }
@@ -181,47 +184,48 @@ impl SqliteSnapshot<'_> {
         sweep: Option<i64>,
         visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
-        // The table itself, and no index that could leave a row out.
-        const EVENTS: &str = "SELECT id, event_id, occurred_at, recorded_at, recorder, tenant, \
-            source, severity, action, actor, impersonator, target, title, agent, status, method, \
-            endpoint, ip, session_id, description, diff, payload, own, salt, hash \
-            FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id";
+        // The table itself: an index could leave out a row.
+        const EVENTS: &str = concat!(
+            "SELECT ",
+            layout::verify_columns!(),
+            " FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id"
+        );
         self.read(|connection| {
-            let mut runs = sweep
+            let mut gaps = sweep
                 .map(|_| {
                     connection.prepare(select_gaps_sql!("AND last >= ?2 ORDER BY first, sweep"))
                 })
                 .transpose()?;
-            let mut runs = match (&mut runs, sweep) {
-                (Some(runs), Some(sweep)) => Some(runs.query([sweep, from.0])?),
+            let mut gaps = match (&mut gaps, sweep) {
+                (Some(gaps), Some(sweep)) => Some(gaps.query([sweep, from.0])?),
                 _ => None,
             };
-            let mut next_run = || -> rusqlite::Result<Option<SweepGap>> {
-                runs.as_mut().map(next_gap).transpose().map(Option::flatten)
+            let mut next_gap_row = || -> rusqlite::Result<Option<SweepGap>> {
+                gaps.as_mut().map(next_gap).transpose().map(Option::flatten)
             };
-            let mut waiting = next_run()?;
-            let mut lookup = DimensionStatements::new(connection)?;
+            let mut next = next_gap_row()?;
+            let mut lookup = RowStatements::new(connection)?;
             let mut dimensions = self.dimensions.borrow_mut();
             let mut events = connection.prepare(EVENTS)?;
             let mut events = events.query([from.0])?;
             while let Some(row) = events.next()? {
-                let id = row.get(0)?;
-                while let Some(run) = waiting.filter(|run| run.first.0 <= id) {
-                    if visit(ChainEntry::Gap(run)).is_break() {
+                let id = row.get(Column::id.position())?;
+                while let Some(gap) = next.filter(|gap| gap.first.0 <= id) {
+                    if visit(ChainEntry::Gap(gap)).is_break() {
                         return Ok(());
                     }
-                    waiting = next_run()?;
+                    next = next_gap_row()?;
                 }
-                let reading = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(ChainEntry::Event(reading)).is_break() {
+                let event = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
+                if visit(ChainEntry::Event(event)).is_break() {
                     return Ok(());
                 }
             }
-            while let Some(run) = waiting {
-                if visit(ChainEntry::Gap(run)).is_break() {
+            while let Some(gap) = next {
+                if visit(ChainEntry::Gap(gap)).is_break() {
                     return Ok(());
                 }
-                waiting = next_run()?;
+                next = next_gap_row()?;
             }
             Ok(())
         })
@@ -249,16 +253,16 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<HashLookup> {
         self.read(|connection| {
-            let run = connection
+            let gap = connection
                 .prepare_cached(select_gaps_sql!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
                 .query_row([sweep, id.0], read_gap)
                 .optional()?;
-            if let Some(run) = run.filter(|run| run.last >= id) {
-                let end = run.last == id;
+            if let Some(gap) = gap.filter(|gap| gap.last >= id) {
+                let end = gap.last == id;
                 return Ok(if end {
-                    HashLookup::Known(run.hash)
+                    HashLookup::Known(gap.hash)
                 } else {
-                    HashLookup::Swept(run.first, run.last)
+                    HashLookup::Swept(gap.first, gap.last)
                 });
             }
             let hash = connection
@@ -283,32 +287,32 @@ fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<SweepGap>> {
     rows.next()?.map(read_gap).transpose()
 }
 
-/// What is foreign in the log's schema. An older log is compared by what would become of it: its
-/// schema, built anew without its rows, is brought to this version, where it must be ours.
+/// Returns a difference between the log's schema and ours. The schema of an older log is copied without
+/// rows and migrated; the result must be ours.
 fn find_foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == migrate::SCHEMA_VERSION {
         return migrate::schema_mismatch(connection);
     }
-    let mut likeness = copy_schema(connection)?;
-    likeness.pragma_update(None, "user_version", version)?;
-    migrate::migrate(&mut likeness)?;
-    migrate::schema_mismatch(&likeness)
+    let mut copy = copy_schema(connection)?;
+    copy.pragma_update(None, "user_version", version)?;
+    migrate::migrate(&mut copy)?;
+    migrate::schema_mismatch(&copy)
 }
 
-/// A database in memory with the same schema and no rows.
+/// Makes a database in memory with the same schema and no rows.
 fn copy_schema(connection: &Connection) -> rusqlite::Result<Connection> {
-    // SQLite's own tables cannot be made by hand.
+    // SQLite makes its own tables itself.
     const OBJECTS: &str = "SELECT sql FROM sqlite_schema \
         WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid";
-    let likeness = Connection::open_in_memory()?;
+    let copy = Connection::open_in_memory()?;
     let mut statement = connection.prepare(OBJECTS)?;
     let mut objects = statement.query([])?;
     while let Some(object) = objects.next()? {
-        // One statement: whatever stands behind it is no part of the schema.
-        likeness.execute(object.get_ref(0)?.as_str()?, [])?;
+        // `execute` takes one statement, so nothing behind it can run.
+        copy.execute(object.get_ref(0)?.as_str()?, [])?;
     }
-    Ok(likeness)
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -316,16 +320,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_likeness_has_the_whole_schema_and_no_more() {
+    fn a_copy_has_the_whole_schema_and_no_more() {
         let of = |by: &str| {
             let log = Connection::open_in_memory().unwrap();
             log.execute_batch(migrate::SCHEMA).unwrap();
             log.execute_batch("ANALYZE; INSERT INTO meta VALUES ('uuid', zeroblob(16));").unwrap();
             log.execute_batch(by).unwrap();
-            let likeness = copy_schema(&log).unwrap();
+            let copy = copy_schema(&log).unwrap();
             let rows = "SELECT count(*) FROM meta";
-            assert_eq!(likeness.query_row(rows, [], |row| row.get(0)), Ok(0));
-            migrate::schema_mismatch(&likeness).unwrap()
+            assert_eq!(copy.query_row(rows, [], |row| row.get(0)), Ok(0));
+            migrate::schema_mismatch(&copy).unwrap()
         };
         assert_eq!(of(""), None);
         let view = SchemaMismatch::Unexpected { kind: "view".to_owned(), name: "v".to_owned() };
