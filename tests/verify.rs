@@ -275,7 +275,7 @@ fn what_a_sweep_vouches_for_holds() {
     assert!(lines.next().unwrap().starts_with("holds: 6 events, head 9:"), "{out}");
     assert_eq!(
         lines.next().unwrap(),
-        "cannot tell: event 2 was swept; the nearest anchors that can be told are 1 and 3"
+        "cannot tell: event 2 was swept; the nearest anchors that can be checked are 1 and 3"
     );
 
     // A second one takes what touches, and a third finds a log of nothing but sweeps.

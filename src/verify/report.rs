@@ -131,7 +131,7 @@ impl AnchorVerdict {
                 format!("broken: the log ends at {end}, {missing} missing")
             }
             Self::Swept { before, after } => format!(
-                "cannot tell: event {id} was swept; the nearest anchors that can be failed are \
+                "cannot tell: event {id} was swept; the nearest anchors that can be checked are \
                  {before} and {after}"
             ),
             Self::Missing => format!("broken: event {id}, which was noted, is not there"),

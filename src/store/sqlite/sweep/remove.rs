@@ -16,7 +16,7 @@ use crate::store::sqlite::sweep::GapRow;
 use crate::store::sqlite::sweep::effective_gaps;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sweep_numbers;
-use crate::store::sqlite::sweep::unused::ReferencedRows;
+use crate::store::sqlite::sweep::unused::DimensionKeySets;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
 
@@ -45,7 +45,7 @@ impl Sqlite {
             gaps.retain(|gap| gap.sweep > done);
             Ok((sweep, gaps))
         })?;
-        let mut referenced = ReferencedRows::default();
+        let mut referenced = DimensionKeySets::default();
         let mut cursor = RemovalCursor { gap: 0, next_id: i64::MIN };
         let mut removed = 0;
         while cursor.gap < gaps.len() {

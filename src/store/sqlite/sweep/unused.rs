@@ -28,9 +28,9 @@ const MAX_NEW_EVENTS: usize = 500;
 
 /// The rows that removed events referred to.
 #[derive(Default)]
-pub(super) struct ReferencedRows([IdSet; Dimension::COUNT]);
+pub(super) struct DimensionKeySets([IdSet; Dimension::COUNT]);
 
-impl ReferencedRows {
+impl DimensionKeySets {
     pub(super) fn insert(&mut self, dimension: Dimension, key: i64) {
         self.0[dimension as usize].insert(key);
     }
@@ -46,7 +46,7 @@ impl Sqlite {
         &mut self,
         lock: &mut SweepLock,
         scope: CleanupScope,
-        mut referenced: ReferencedRows,
+        mut referenced: DimensionKeySets,
         should_continue: &mut dyn FnMut() -> bool,
     ) -> Result<bool> {
         for dimension in Dimension::ALL {
@@ -73,7 +73,7 @@ impl Sqlite {
     fn candidate_keys(
         &self,
         scope: CleanupScope,
-        referenced: &mut ReferencedRows,
+        referenced: &mut DimensionKeySets,
         dimension: Dimension,
     ) -> Result<IdSet> {
         let mut keys = match scope {
