@@ -130,7 +130,7 @@ fn a_log_that_is_not_the_callers_is_77() {
     )
     .unwrap();
     if is_running_as_root() {
-        // Given to root again once the rest is his.
+        // It is given back to root after the rest belongs to the other user.
         let command = sandbox.command_as_nobody(["backup", "copy.db"]);
         std::os::unix::fs::lchown(sandbox.path("log.db"), Some(0), Some(0)).unwrap();
         sandbox.run_command(command).exits(77).no_stdout().stderr_is_one_error().done();

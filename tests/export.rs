@@ -191,7 +191,7 @@ fn a_caller_who_may_not_write_the_log_exports_nothing() {
     let sandbox = Sandbox::with_events();
     sandbox.run_shell("chmod 0644 log.db log.db-* 2>/dev/null; chmod 0755 . ..").done();
     if is_running_as_root() {
-        // Somebody else's log, that he may read.
+        // A log of another user that the caller may read.
         let command = sandbox.command_as_nobody(["list"]);
         drop(command);
         sandbox.run_shell("chown 0:0 . log.db*; chmod 0755 .").ok().done();

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 30] = [
     "text",
     "failure",
     "atomic_file",
@@ -38,7 +38,6 @@ const LAYERS: [&str; 31] = [
     "args",
     "commands",
     "main",
-    "mirror",
 ];
 
 /// The modules that may name each crate; an empty list means all.

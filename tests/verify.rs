@@ -66,7 +66,7 @@ fn an_empty_log_holds_from_its_beginning() {
     sandbox.run(["verify", "--anchor", &format!("0:{}", "0".repeat(64))]).exits(1).done();
 }
 
-/// Who can write the file can compute it anew; a head that others have is out of his reach.
+/// Whoever can write the file can compute it anew, but cannot change a head that others have noted.
 #[test]
 fn what_only_a_noted_head_shows() {
     let sandbox = Sandbox::with_events();

@@ -90,7 +90,7 @@ impl ExportFormat {
     }
 }
 
-/// What to export, and on whose behalf.
+/// One export: the events, the format, and the caller in whose name it is recorded.
 pub(crate) struct ExportRequest<'a> {
     pub query: &'a Query,
     pub format: ExportFormat,

@@ -7,6 +7,7 @@
 //!
 //! [`text::width`]: crate::text::width
 
+use crate::event::MAX_ID_BYTES;
 use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
 
@@ -23,9 +24,9 @@ pub(crate) enum Alignment {
 /// The blanks between two columns.
 pub(crate) const GAP: usize = 2;
 
-/// The widest that a column gets. A wider cell is drawn whole, past its column: one event with a
-/// title of a mebibyte must not add a mebibyte of blanks to every other row.
-const MAX_COLUMN_WIDTH: usize = 20_000;
+/// The widest that a column gets: no id or label is longer. A longer text, such as a title, is drawn
+/// whole, past its column, so that one hostile event does not add a mebibyte of blanks to every row.
+const MAX_COLUMN_WIDTH: usize = MAX_ID_BYTES;
 
 /// Arranges rows of cells into lines. Each column is as wide as its widest cell, and at least as wide
 /// as `min_widths` says. No line ends in blanks.

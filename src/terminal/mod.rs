@@ -68,7 +68,7 @@ enum TerminalOutput {
     Pager(BufWriter<Pager>),
 }
 
-/// What a page may use.
+/// The abilities of the output: colour, characters and width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DisplayOptions {
     pub colour: bool,

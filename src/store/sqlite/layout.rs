@@ -361,7 +361,7 @@ dimensions! {
         commitment: [],
         usage: index [tenant],
     }
-    /// What was done, and the services that said so.
+    /// Slugs with the module that emits them.
     Action {
         table: action,
         texts: [slug, module],

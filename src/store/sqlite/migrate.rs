@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_was_touched_is_told() {
+    fn a_changed_schema_is_found() {
         let touched = |by: &str| {
             let log = Connection::open_in_memory().unwrap();
             log.execute_batch(SCHEMA).unwrap();

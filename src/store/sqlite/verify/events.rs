@@ -4,8 +4,8 @@
 //! of the columns.
 //!
 //! ## Cost
-//! What depends on a dimension row is computed once per row and remembered, up to 65,536 rows of each
-//! dimension: memory stays flat.
+//! The digest of a dimension row is computed once and cached, for up to 65,536 rows of each
+//! dimension, so memory stays flat.
 
 use std::collections::HashMap;
 use std::result::Result as StdResult;
