@@ -131,6 +131,14 @@ fn run_with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
 }
 
 #[test]
+fn a_negated_term_stands_among_the_flags() {
+    let sandbox = Sandbox::with_events();
+    let with_dashes = sandbox.run(["digest", "--dry-run", "--", "-action:user.*"]).ok();
+    let among_flags = sandbox.run(["digest", "-action:user.*", "--dry-run"]).ok();
+    assert_eq!(among_flags.stdout(), with_dashes.stdout());
+}
+
+#[test]
 fn a_dry_run_shows_the_text_part_and_moves_nothing() {
     let sandbox = Sandbox::new();
     sandbox.write("config.toml", "site = 's2l.online'\ntz = 'Africa/Johannesburg'\n");

@@ -24,7 +24,7 @@ fn the_first_event_that_somebody_touched_is_named() {
         ("UPDATE event SET salt = zeroblob(8) WHERE id = 8", format!("8: {ALTERED}")),
         (
             "UPDATE event SET salt = x'01' WHERE id = 5",
-            "5: altered: it has no salt that there can be".to_owned(),
+            "5: altered: its salt is invalid".to_owned(),
         ),
         (
             "UPDATE event SET hash = zeroblob(32) WHERE id = 7",
@@ -216,7 +216,7 @@ fn the_last_number_that_there_is_has_no_next() {
 fn an_export_of_ids_that_cannot_be_is_no_defect() {
     for (hand, told) in [
         ("UPDATE event SET id = -1 WHERE id = 1", "exported 8 rows where the log has 7"),
-        ("UPDATE head SET id = -1", "is damaged: its head has no id that there can be"),
+        ("UPDATE head SET id = -1", "is damaged: its head has an impossible id"),
     ] {
         let sandbox = Sandbox::with_events();
         sandbox.tamper(hand);
@@ -240,7 +240,7 @@ fn an_object_that_is_none_is_damage() {
         sandbox.tamper(&format!("UPDATE event SET {column} = '{text}' WHERE id = 5"));
         for args in [&["list"][..], &["list", "--json"], &["export", "--jsonl"]] {
             let out = sandbox.run(args).exits(74);
-            let why = format!("is damaged: event 5 has no {column} that there can be");
+            let why = format!("is damaged: event 5 has an invalid {column}");
             assert!(out.stderr().contains(&why), "{text:?}\n{out}");
             assert!(!out.stdout().contains('\u{1b}'), "{text:?}\n{out}");
         }
@@ -404,7 +404,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
         sandbox.tamper(hand);
         assert_broken(&sandbox.run(["verify"]).exits(1), line);
     }
-    // An event that looks as if, from somebody who may write such.
+    // A forged sweep event without the `own` mark.
     let sandbox = Sandbox::with_events();
     let sweep = ForgedSweep { ranges: &[(4, 4)], own: false, ..ForgedSweep::default() };
     tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));

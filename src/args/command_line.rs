@@ -7,7 +7,7 @@ use crate::query;
 use crate::text;
 
 /// The commands that take a query.
-const QUERY_COMMANDS: [&str; 4] = ["list", "search-actor", "search-target", "export"];
+const QUERY_COMMANDS: [&str; 5] = ["list", "search-actor", "search-target", "export", "digest"];
 /// The global flags that take a value; they may stand before the command.
 const GLOBAL_VALUE_FLAGS: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 

@@ -69,16 +69,16 @@ pub(super) enum Splitter {
 }
 
 impl Splitter {
-    pub(super) fn rows() -> Self {
+    pub(super) fn for_csv_rows() -> Self {
         Self::Rows(RowSplitter::default())
     }
 
-    pub(super) fn elements() -> Self {
+    pub(super) fn for_json_array() -> Self {
         Self::Elements(ElementSplitter::BeforeArray)
     }
 
-    /// Like [`Splitter::elements`], but for an input that continues after an element.
-    pub(super) fn elements_after_one() -> Self {
+    /// Like [`Splitter::for_json_array`], but for an input that continues after an element.
+    pub(super) fn for_json_array_after_one() -> Self {
         Self::Elements(ElementSplitter::AfterElement)
     }
 
@@ -111,7 +111,7 @@ enum ScanResult {
 #[derive(Debug, Default)]
 pub(super) struct RowSplitter {
     state: RowState,
-    /// The line line_feeds within quotes in this row so far.
+    /// The line feeds within quotes in this row so far.
     line_feeds: u64,
     /// The value of `line_feeds` at the last opening quote.
     line_feeds_before_quote: u64,
@@ -305,7 +305,7 @@ impl<R: Read> Framer<R> {
     }
 
     /// Continues with another source, which is at `place` of the same input.
-    pub(super) fn resume(&mut self, source: R, place: InputPosition, splitter: Splitter) {
+    pub(super) fn continue_with(&mut self, source: R, place: InputPosition, splitter: Splitter) {
         let bytes = std::mem::take(&mut self.bytes);
         *self = Self { bytes, splitter, position: place, ..Self::new(source) };
     }

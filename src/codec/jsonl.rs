@@ -15,7 +15,7 @@ use crate::time::Zone;
 
 /// Appends an event as one JSON object without a line feed. Fields are in the order of [`FIELDS`],
 /// absent fields are left out, times are in UTC, and characters that a terminal would not show as
-/// they are are written as `\uXXXX`.
+/// they are written as `\uXXXX`.
 pub(crate) fn encode(event: &Event, out: &mut String) {
     let mut separator = '{';
     for field in &FIELDS {

@@ -83,7 +83,7 @@ pub(crate) struct DecodeOptions {
     pub format: Option<EventFormat>,
     /// Whether the cells of CSV were written without a guard.
     pub raw_cells: bool,
-    /// The zone of times without an offset. Without a zone such times are refusal.
+    /// The zone of times without an offset. Without a zone such times are refused.
     pub zone: Option<Zone>,
 }
 
@@ -181,7 +181,7 @@ impl<R: Read> Decoder<R> {
     ///
     /// # Errors
     /// The source cannot be read.
-    pub(crate) fn resume(
+    pub(crate) fn continue_with(
         &mut self,
         place: InputPosition,
         reopen: impl FnOnce(InputPosition) -> io::Result<R>,
@@ -190,11 +190,11 @@ impl<R: Read> Decoder<R> {
             self.fill()?;
         }
         let splitter = match self.dialect {
-            Some(Dialect::Csv(_)) => Splitter::rows(),
-            Some(Dialect::Json) => Splitter::elements_after_one(),
+            Some(Dialect::Csv(_)) => Splitter::for_csv_rows(),
+            Some(Dialect::Json) => Splitter::for_json_array_after_one(),
             Some(Dialect::JsonLines | Dialect::Mirror) | None => Splitter::Lines,
         };
-        self.framer.resume(reopen(place)?, place, splitter);
+        self.framer.continue_with(reopen(place)?, place, splitter);
         Ok(())
     }
 
@@ -342,8 +342,8 @@ impl<R: Read> Decoder<R> {
         };
         let (dialect, splitter) = match format {
             EventFormat::JsonLines => (Dialect::JsonLines, Splitter::Lines),
-            EventFormat::Json => (Dialect::Json, Splitter::elements()),
-            EventFormat::Csv => (Dialect::Csv(None), Splitter::rows()),
+            EventFormat::Json => (Dialect::Json, Splitter::for_json_array()),
+            EventFormat::Csv => (Dialect::Csv(None), Splitter::for_csv_rows()),
             EventFormat::Mirror => (Dialect::Mirror, Splitter::Lines),
         };
         self.framer.set_splitter(splitter);

@@ -7,7 +7,7 @@ use crate::codec::jsonl;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::context::Context;
-use crate::digest::render_options::RenderOptions;
+use crate::digest::mail_context::MailContext;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestOptions;
@@ -67,19 +67,14 @@ impl RunCommand for DigestArgs {
         let coverage = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
         let options = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
-        let render_options = context.render_options(&site, &zone);
+        let mail_context = context.mail_context(&site, &zone);
         if self.dry_run || self.json || self.preview.is_some() {
-            return self.print_report(context, coverage, &options, &render_options);
+            return self.print_report(context, coverage, &options, &mail_context);
         }
         let mail_settings = context.mail_settings(&self.to)?;
         let one_off = !self.to.is_empty();
-        let summary = context.log().send_digest(
-            &options,
-            &mail_settings,
-            render_options,
-            coverage,
-            one_off,
-        )?;
+        let summary =
+            context.log().send_digest(&options, &mail_settings, mail_context, coverage, one_off)?;
         context.output.print(format!("{}\n", summary.line).as_bytes())?;
         summary.error.map_or(Ok(Exit::Success), Err)
     }
@@ -109,18 +104,18 @@ impl DigestArgs {
         context: &Context,
         coverage: Coverage<'_>,
         options: &DigestOptions,
-        render_options: &RenderOptions<'_>,
+        mail_context: &MailContext<'_>,
     ) -> Result<Exit> {
         let reader = context.log().open_reader()?;
         let report = reader.report(coverage, context.now, &options.report_options())?;
         if self.json {
-            let line = report.to_json(render_options.site, jsonl::encode);
+            let line = report.to_json(mail_context.site, jsonl::encode);
             context.output.print(format!("{line}\n").as_bytes())?;
         }
         if !self.dry_run && self.preview.is_none() {
             return Ok(Exit::Success);
         }
-        let mail = RenderedMail::render(&report, render_options, &options.templates);
+        let mail = RenderedMail::render(&report, mail_context, &options.templates);
         if self.dry_run {
             let text = format!("Subject: {}\n\n{}", mail.subject, mail.text);
             context.output.print(text.as_bytes())?;

@@ -1,8 +1,8 @@
 //! Reads the config file: TOML, in which an unknown or misspelt key is an error.
 //!
 //! Every key is checked, also those of other commands: a config that one command accepts, every
-//! command accepts. `settings` combines the values with flags and variables; roles, mail and
-//! mirrors read their own parts.
+//! command accepts. `settings` combines the values with flags and variables; the digest
+//! reads its own part.
 
 mod entries;
 mod schema;

@@ -87,7 +87,7 @@ impl LogAccess<'_> {
             log,
             free_bytes: db.ok().and_then(|db| free_space(&db.value)),
             credentials: context.mail_credentials(),
-            page_setting: context.render_options(&site, &zone),
+            mail_context: context.mail_context(&site, &zone),
             now: context.now,
             host: &host,
         }))

@@ -12,13 +12,13 @@ use crate::context::Context;
 use crate::context::LogReader;
 use crate::context::LogWriter;
 use crate::digest;
+use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::report::Coverage;
+use crate::digest::run::DigestLogOpener;
 use crate::digest::run::DigestOptions;
 use crate::digest::run::DigestRequest;
 use crate::digest::run::DigestRunSummary;
-use crate::digest::run::LogOpener;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
 use crate::retention::RetentionPolicy;
@@ -68,7 +68,7 @@ impl<'a> LogAccess<'a> {
         self,
         options: &DigestOptions,
         mail_settings: &MailSettings,
-        render_options: RenderOptions<'_>,
+        mail_context: MailContext<'_>,
         coverage: Coverage<'_>,
         one_off: bool,
     ) -> Result<DigestRunSummary> {
@@ -77,14 +77,14 @@ impl<'a> LogAccess<'a> {
         let request = DigestRequest {
             options,
             mail_settings,
-            render_options,
+            mail_context,
             coverage,
             one_off,
             now: context.now,
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
-        let opener = LogOpener {
+        let opener = DigestLogOpener {
             open_to_write: || LocalLog::open_to_write(&context.settings.db()?.value, Create::Never),
             open_to_read: || Log::open_to_read(&context.settings.db()?.value),
         };

@@ -17,10 +17,10 @@ use anyhow::Result;
 
 use crate::caller;
 use crate::caller::Caller;
+use crate::digest::mail_context::LowDiskSpace;
+use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailCredentials;
 use crate::digest::mail_settings::MailSettings;
-use crate::digest::render_options::LowDiskSpace;
-use crate::digest::render_options::RenderOptions;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -101,12 +101,12 @@ impl Context {
     }
 
     /// Returns the names, the zone and the disk space that the page of a digest shows.
-    pub(crate) fn render_options<'a>(&'a self, site: &'a str, zone: &'a Zone) -> RenderOptions<'a> {
+    pub(crate) fn mail_context<'a>(&'a self, site: &'a str, zone: &'a Zone) -> MailContext<'a> {
         // A missing path is an error where the log is opened.
         let log = self.settings.db().ok();
         let required = self.settings.space_left().value;
         let free = log.and_then(|log| free_space(&log.value)).filter(|free| *free < required);
-        RenderOptions {
+        MailContext {
             site,
             zone,
             system_label: self.settings.system_label(),

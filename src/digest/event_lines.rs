@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::digest::mail_context::MailContext;
 use crate::digest::outcome;
 use crate::digest::phrases;
-use crate::digest::render_options::RenderOptions;
-use crate::digest::tally::FailedAttempts;
+use crate::digest::tally::PersonFailures;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;
 use crate::event::Source;
@@ -42,7 +42,7 @@ pub(super) struct EventLineFormatter<'a> {
 }
 
 impl<'a> EventLineFormatter<'a> {
-    pub(super) fn new(options: &RenderOptions<'a>, window: &DigestWindow) -> Self {
+    pub(super) fn new(options: &MailContext<'a>, window: &DigestWindow) -> Self {
         let time_style =
             if phrases::is_a_day(window) { TimeFormat::TimeOfDay } else { TimeFormat::WeekdayTime };
         Self { zone: options.zone, system_label: options.system_label, time_style }
@@ -93,7 +93,7 @@ impl<'a> EventLineFormatter<'a> {
     }
 
     /// Formats repeated failures: `auth.login_failed, James Compton, last at 05:12`.
-    pub(super) fn format_failed_attempts(&self, failed: &FailedAttempts) -> String {
+    pub(super) fn format_failed_attempts(&self, failed: &PersonFailures) -> String {
         let action = phrases::escape_label(&failed.action);
         let who = failed
             .who

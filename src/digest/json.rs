@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::digest::report::DigestReport;
-use crate::digest::tally::FailedAttempts;
 use crate::digest::tally::Impersonation;
+use crate::digest::tally::PersonFailures;
 use crate::event::Event;
 use crate::event::Party;
 use crate::text;
@@ -80,7 +80,7 @@ fn events_to_json(events: &[Event], encode: &impl Fn(&Event, &mut String)) -> Va
     events.iter().map(event_to_json).collect()
 }
 
-fn failed_to_json(failed: &FailedAttempts) -> Value {
+fn failed_to_json(failed: &PersonFailures) -> Value {
     without_nulls(json!({
         "action": failed.action,
         "who": failed.who.as_ref().map(party_to_json),

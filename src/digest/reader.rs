@@ -35,7 +35,7 @@ use crate::store::Log;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::digest::DetailLevel;
-use crate::store::digest::EventRange;
+use crate::store::digest::DigestRange;
 use crate::time::Timestamp;
 
 /// The most events that are listed in all: some mail programs show no more than 100 kB of a mail.
@@ -232,7 +232,7 @@ impl<'a> ReportReader<'a> {
     fn list_late(&self, window: &DigestWindow, own: &mut CappedIds) -> Result<CappedIds> {
         let mut late = CappedIds::new(self.options.per_kind);
         if self.query.is_none() && window.covered_through < window.through {
-            let range = EventRange {
+            let range = DigestRange {
                 after: window.covered_through,
                 ..range_up_to(window, Timestamp::from_nanos(i64::MIN), window.since)
             };
@@ -264,7 +264,7 @@ impl<'a> ReportReader<'a> {
     /// Visits the events of a range that match the query, the newest first.
     fn visit_events(
         &mut self,
-        range: &EventRange,
+        range: &DigestRange,
         visit: &mut dyn FnMut(&mut Self, Event),
     ) -> Result<()> {
         const PAGE: usize = 2_000;
@@ -392,8 +392,8 @@ impl<'a> ReportReader<'a> {
 }
 
 /// Returns the range of the events of a window's snapshot that occurred in a span of time.
-fn range_up_to(window: &DigestWindow, since: Timestamp, until: Timestamp) -> EventRange {
-    EventRange { after: EventId(0), through: window.through, since, until }
+fn range_up_to(window: &DigestWindow, since: Timestamp, until: Timestamp) -> DigestRange {
+    DigestRange { after: EventId(0), through: window.through, since, until }
 }
 
 /// Returns the most events that each group may list so that all groups together list no more than

@@ -18,8 +18,8 @@ use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
+use crate::digest::mail_context::MailContext;
 use crate::digest::phrases;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::report::DigestReport;
 use crate::digest::template_context::TemplateContext;
 use crate::text;
@@ -107,7 +107,7 @@ impl RenderedMail {
     /// Renders a report with the templates, or with the built-in ones where those are broken.
     pub(crate) fn render(
         report: &DigestReport,
-        options: &RenderOptions<'_>,
+        options: &MailContext<'_>,
         templates: &Templates,
     ) -> Self {
         let mut context = TemplateContext::new(report, options);

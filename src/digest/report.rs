@@ -7,8 +7,8 @@
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::quiet::QuietActivity;
 use crate::digest::tally::ActivePerson;
-use crate::digest::tally::FailedAttempts;
 use crate::digest::tally::Impersonation;
+use crate::digest::tally::PersonFailures;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;
 use crate::event::EventId;
@@ -56,7 +56,7 @@ pub(crate) struct DigestReport {
     pub failures: u64,
     pub previous_failures: u64,
     /// The failures by person and action, the most frequent first.
-    pub failed_attempts: Vec<FailedAttempts>,
+    pub failed_attempts: Vec<PersonFailures>,
     pub critical: u64,
     /// The most active people.
     pub people: Vec<ActivePerson>,

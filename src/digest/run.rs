@@ -18,11 +18,11 @@ use crate::config;
 use crate::digest::deliver::Delivery;
 use crate::digest::deliver::DeliveryFailure;
 use crate::digest::kinds::ActivityKinds;
+use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::outcome::DigestOutcome;
 use crate::digest::reader;
 use crate::digest::reader::ANCHOR_PLACE;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
@@ -81,7 +81,7 @@ impl DigestOptions {
 pub(crate) struct DigestRequest<'a> {
     pub options: &'a DigestOptions,
     pub mail_settings: &'a MailSettings,
-    pub render_options: RenderOptions<'a>,
+    pub mail_context: MailContext<'a>,
     pub coverage: Coverage<'a>,
     /// Whether the next window begins where it would without this digest. A digest of a query is
     /// always one-off.
@@ -107,7 +107,7 @@ pub(crate) struct DigestRunSummary {
 }
 
 /// The two ways to open the log. The second is used where the first fails.
-pub(crate) struct LogOpener<W, R> {
+pub(crate) struct DigestLogOpener<W, R> {
     pub open_to_write: W,
     pub open_to_read: R,
 }
@@ -117,7 +117,7 @@ pub(crate) struct LogOpener<W, R> {
 /// # Errors
 /// [`Exit::TryAgain`] where another run holds the digest lock.
 pub(crate) fn send(
-    opener: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
+    opener: DigestLogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
@@ -145,7 +145,7 @@ struct PreparedDigest {
 /// Reads the report and records the head that the mail will carry. Returns `None` where another run
 /// holds the digest lock.
 fn prepare(
-    opener: LogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
+    opener: DigestLogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     request: &DigestRequest<'_>,
 ) -> Result<Option<PreparedDigest>> {
     let options = request.options.report_options();
@@ -234,7 +234,7 @@ impl PreparedDigest {
             format!("This mail may go unrecorded{consequence}: {}.", failure::describe(error))
         });
         let options =
-            RenderOptions { write_failure_notice: notice.as_deref(), ..request.render_options };
+            MailContext { write_failure_notice: notice.as_deref(), ..request.mail_context };
         RenderedMail::render(&self.report, &options, &request.options.templates)
     }
 
@@ -282,7 +282,7 @@ fn send_fallback_mail(
     request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> DigestRunSummary {
-    let RenderOptions { site, zone, .. } = request.render_options;
+    let MailContext { site, zone, .. } = request.mail_context;
     let settings = request.mail_settings;
     let reason = text::escape(&failure::describe(&error)).into_owned();
     let rendered = RenderedMail::fallback(site, &reason, request.now, zone);

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use crate::digest::event_lines::EventLineFormatter;
 use crate::digest::list_command;
+use crate::digest::mail_context::LowDiskSpace;
+use crate::digest::mail_context::MailContext;
 use crate::digest::phrases;
 use crate::digest::quiet::QuietActivity;
-use crate::digest::render_options::LowDiskSpace;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::report::DigestReport;
 use crate::digest::window::DigestGap;
 use crate::digest::window::DigestWindow;
@@ -119,7 +119,7 @@ pub(super) fn ahead_sentence(count: u64) -> String {
 /// Returns the sentences on what needs a look, the most serious first.
 pub(super) fn needs_a_look(
     report: &DigestReport,
-    options: &RenderOptions<'_>,
+    options: &MailContext<'_>,
     lines: &EventLineFormatter<'_>,
 ) -> Vec<String> {
     let window = &report.window;

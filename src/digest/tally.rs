@@ -23,7 +23,7 @@ pub(crate) struct ActivePerson {
 
 /// The failures of one person at one action.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct FailedAttempts {
+pub(crate) struct PersonFailures {
     pub action: String,
     /// The person who tried, or else the target, which for a failed sign-in is the account.
     pub who: Option<Party>,
@@ -31,7 +31,7 @@ pub(crate) struct FailedAttempts {
     pub last: Timestamp,
 }
 
-impl FailedAttempts {
+impl PersonFailures {
     /// Whether the action is a sign-in.
     pub(crate) fn is_sign_in(&self) -> bool {
         const SIGN_IN_WORDS: [&str; 5] = ["login", "logon", "signin", "magic", "password"];
@@ -118,13 +118,13 @@ impl PeopleTally {
     }
 
     /// Returns the failures by person and action, the most frequent first.
-    pub(super) fn failed_attempts(&self) -> Vec<FailedAttempts> {
+    pub(super) fn failed_attempts(&self) -> Vec<PersonFailures> {
         let entries = self
             .failed_attempts
             .iter()
             .map(|((action, who), count)| ((action.clone(), [who.as_ref()]), *count));
         let failed = merge_by_identity(entries).into_iter().map(|((action, [who]), count)| {
-            FailedAttempts { action, who, count: count.events, last: count.last }
+            PersonFailures { action, who, count: count.events, last: count.last }
         });
         failed.collect()
     }

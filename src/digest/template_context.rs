@@ -12,8 +12,8 @@ use serde::Serialize;
 use crate::digest::event_lines::EventLine;
 use crate::digest::event_lines::EventLineFormatter;
 use crate::digest::list_command;
+use crate::digest::mail_context::MailContext;
 use crate::digest::phrases;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
 use crate::digest::sentences;
@@ -119,8 +119,8 @@ pub(crate) struct NamedCount {
 }
 
 impl TemplateContext {
-    pub(crate) fn new(report: &DigestReport, options: &RenderOptions<'_>) -> Self {
-        let RenderOptions { site, zone, .. } = *options;
+    pub(crate) fn new(report: &DigestReport, options: &MailContext<'_>) -> Self {
+        let MailContext { site, zone, .. } = *options;
         let window = &report.window;
         let query = report.query.as_ref();
         let lines = EventLineFormatter::new(options, window);
@@ -229,7 +229,7 @@ fn impersonations(report: &DigestReport) -> Vec<NamedCount> {
 
 /// Returns the head as `ID:HASH`. A head that is not recorded is left out, because it cannot be
 /// checked later.
-fn recorded_head(report: &DigestReport, options: &RenderOptions<'_>) -> String {
+fn recorded_head(report: &DigestReport, options: &MailContext<'_>) -> String {
     match report.head {
         (id, hash) if id.0 > 0 && options.write_failure_notice.is_none() => format!("{id}:{hash}"),
         _ => String::new(),

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::digest::kinds::ActivityKinds;
+use crate::digest::mail_context::LowDiskSpace;
+use crate::digest::mail_context::MailContext;
 use crate::digest::outcome::DigestOutcome;
 use crate::digest::reader;
-use crate::digest::render_options::LowDiskSpace;
-use crate::digest::render_options::RenderOptions;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
@@ -185,7 +185,7 @@ fn page(report: &DigestReport) -> RenderedMail {
 
 fn page_by(report: &DigestReport, templates: &Templates) -> RenderedMail {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
-    let setting = RenderOptions {
+    let setting = MailContext {
         site: "s2l.online",
         zone: &zone,
         system_label: "(system)",
@@ -508,7 +508,7 @@ fn a_kind_that_stops_is_named_or_else_the_action_in_it_that_does() {
 fn every_variable_of_a_template_is_documented() {
     let guide = include_str!("../../docs/digest.md");
     let zone = Zone::utc();
-    let setting = RenderOptions {
+    let setting = MailContext {
         site: "x",
         zone: &zone,
         system_label: "(system)",
@@ -759,7 +759,7 @@ fn what_is_listed_is_capped_and_what_is_counted_is_not() {
 #[test]
 fn little_space_is_the_first_that_needs_a_look() {
     let report = a_day().report(NOW);
-    let setting = RenderOptions {
+    let setting = MailContext {
         site: "s2l.online",
         zone: &Zone::utc(),
         system_label: "(system)",

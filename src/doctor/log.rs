@@ -215,7 +215,7 @@ fn check_end(contents: &LogContents, subject: &CheckInputs<'_>) -> Vec<Check> {
     let head = format!("{id}:{}, `activity verify` checks the chain", &hash[..SHOWN_HASH_DIGITS]);
     let newest = match &contents.last_recorded {
         Some(event) => {
-            let at = describe_time(event.recorded_at, subject.now, subject.page_setting.zone);
+            let at = describe_time(event.recorded_at, subject.now, subject.mail_context.zone);
             check("newest", Status::Ok, format!("event {id}, {}, {at}", event.action.slug))
         }
         None if id.0 == 0 => check("newest", Status::Note, "no events yet".to_owned())

@@ -116,7 +116,7 @@ fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
     });
     let fault = match report {
         Some(Ok(report)) => {
-            RenderedMail::render(&report, &subject.page_setting, &brief.templates).template_error
+            RenderedMail::render(&report, &subject.mail_context, &brief.templates).template_error
         }
         // Without a log there are no events to render.
         Some(Err(_)) | None => brief.templates.read_error().map(str::to_owned),

@@ -26,9 +26,9 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailCredentials;
 use crate::digest::outcome::RecordedOutcome;
-use crate::digest::render_options::RenderOptions;
 use crate::failure;
 use crate::failure::Failure;
 use crate::render::Finding;
@@ -151,7 +151,7 @@ pub(crate) struct CheckInputs<'a> {
     /// The free bytes on the log's disk, where the system reports them.
     pub free_bytes: Option<u64>,
     pub credentials: MailCredentials<'a>,
-    pub page_setting: RenderOptions<'a>,
+    pub mail_context: MailContext<'a>,
     pub now: Timestamp,
     pub host: &'a Host<'a>,
 }
@@ -181,9 +181,9 @@ pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
             contents,
             &wants,
             subject.now,
-            subject.page_setting.zone,
+            subject.mail_context.zone,
         ));
-        checks.extend(last_runs::check_clocks(contents, subject.now, subject.page_setting.zone));
+        checks.extend(last_runs::check_clocks(contents, subject.now, subject.mail_context.zone));
     }
     checks.extend(config::check_mirrors(subject.settings));
     Diagnosis { checks }

@@ -10,7 +10,7 @@ pub(crate) const RESERVED_PREFIXES: [&str; 4] = ["log.", "retention.", "digest."
 /// The prefix of the actions of mirrors.
 pub(crate) const MIRROR_PREFIX: &str = "mirror.";
 
-/// Whether only the log itself, root or an administrator may write this action.
+/// Whether only the log itself, the log itself or root may write this action.
 pub(crate) fn is_reserved(action: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|family| action.starts_with(family))
 }

@@ -62,7 +62,7 @@ pub(crate) struct IngestOptions<'a> {
     pub strict: bool,
     /// Read files from their beginning, even those that an earlier run read.
     pub reread_files: bool,
-    /// Accept the log's own actions too: the caller is root or an administrator.
+    /// Accept the log's own actions too: the caller is the log itself or root.
     pub accept_reserved: bool,
     /// The user who runs the program, as each event records them.
     pub recorded_by: &'a str,

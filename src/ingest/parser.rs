@@ -189,7 +189,7 @@ fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder
             let mut again = file.try_clone()?;
             let mut decoder: Decoder<InputReader> = Decoder::new(Box::new(file), reading);
             if let Some(place) = left {
-                decoder.resume(place, |place| {
+                decoder.continue_with(place, |place| {
                     again.seek(SeekFrom::Start(place.offset))?;
                     Ok(Box::new(again))
                 })?;

@@ -331,23 +331,55 @@ impl Predicate {
                 }
             }
         }
-        match (self, other) {
-            (Self::Actor(all), Self::Actor(more))
-            | (Self::Impersonator(all), Self::Impersonator(more))
-            | (Self::Person(all), Self::Person(more)) => join(all, more),
-            (Self::Target(all), Self::Target(more)) => join(all, more),
-            (Self::Text(_, all), Self::Text(_, more))
-            | (Self::Payload { values: all, .. }, Self::Payload { values: more, .. }) => {
-                join(all, more);
+        // Every variant has its arm, so that the compiler asks for that of a new one.
+        match self {
+            Self::Actor(all) | Self::Impersonator(all) | Self::Person(all) => {
+                if let Self::Actor(more) | Self::Impersonator(more) | Self::Person(more) = other {
+                    join(all, more);
+                }
             }
-            (Self::Id(all), Self::Id(more)) => join(all, more),
-            (Self::Source(all), Self::Source(more)) => join(all, more),
-            (Self::Severity(all), Self::Severity(more)) => join(all, more),
-            (Self::Status(all), Self::Status(more)) => join(all, more),
-            (Self::Ip(all), Self::Ip(more)) => join(all, more),
-            (Self::Is(all), Self::Is(more)) => join(all, more),
-            // The same words again say nothing new.
-            _ => {}
+            Self::Target(all) => {
+                if let Self::Target(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Text(_, all) | Self::Payload { values: all, .. } => {
+                if let Self::Text(_, more) | Self::Payload { values: more, .. } = other {
+                    join(all, more);
+                }
+            }
+            Self::Id(all) => {
+                if let Self::Id(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Source(all) => {
+                if let Self::Source(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Severity(all) => {
+                if let Self::Severity(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Status(all) => {
+                if let Self::Status(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Ip(all) => {
+                if let Self::Ip(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Is(all) => {
+                if let Self::Is(more) = other {
+                    join(all, more);
+                }
+            }
+            // The same phrase again says nothing new.
+            Self::Phrase(_) => {}
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::store::EventIdMatch;
 use crate::store::FileProgress;
 use crate::store::LocalLog;
 use crate::store::Stamp;
-use crate::store::SweepState;
+use crate::store::SweptRanges;
 use crate::store::sweep::CleanupScope;
 use crate::time::Timestamp;
 
@@ -392,12 +392,12 @@ fn what_is_swept_is_gone_and_vouched_for() {
     log.append(&ids.map(event_with_id), &STAMP).unwrap();
     assert_eq!(
         log.sweep_state().unwrap(),
-        SweepState { event_count: 4, gaps: vec![], unfinished: false }
+        SweptRanges { event_count: 4, gaps: vec![], unfinished: false }
     );
     let second = log.event(EventId(2)).unwrap().unwrap();
 
     assert_eq!(sweep_events(&mut log, &[2, 3], true), 1);
-    let swept = SweepState { event_count: 3, gaps: vec![(2, 3)], unfinished: false };
+    let swept = SweptRanges { event_count: 3, gaps: vec![(2, 3)], unfinished: false };
     assert_eq!(log.sweep_state().unwrap(), swept);
     assert_eq!(log.event(EventId(2)).unwrap(), None);
     assert_eq!(log.find_by_event_id("e-2").unwrap(), EventIdMatch::None);
@@ -409,7 +409,7 @@ fn what_is_swept_is_gone_and_vouched_for() {
 
     // Adjacent runs are joined; all but the event that vouches may go.
     assert_eq!(sweep_events(&mut log, &[1, 4, 5, 6], true), 2);
-    let swept = SweepState { event_count: 1, gaps: vec![(1, 6)], unfinished: false };
+    let swept = SweptRanges { event_count: 1, gaps: vec![(1, 6)], unfinished: false };
     assert_eq!(log.sweep_state().unwrap(), swept);
     assert_eq!(stored_id(&log.append(&[minimal_event("a.b")], &STAMP).unwrap()[0]), EventId(8));
     // A sweep that removes nothing has a number too.

@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 /// The events with an id after `after` and up to `through`, that occurred at `since` or later and
 /// before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EventRange {
+pub(crate) struct DigestRange {
     pub after: EventId,
     pub through: EventId,
     pub since: Timestamp,
@@ -66,7 +66,7 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn each_newest_first(
         &self,
-        extent: &EventRange,
+        extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
@@ -80,7 +80,7 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn each_in_recorded_order(
         &self,
-        extent: &EventRange,
+        extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
@@ -91,7 +91,7 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn action_counts(&self, extent: &EventRange) -> Result<Vec<ActionCount>> {
+    pub(crate) fn action_counts(&self, extent: &DigestRange) -> Result<Vec<ActionCount>> {
         self.engine.action_counts(extent)
     }
 

@@ -60,7 +60,7 @@ pub(crate) use crate::store::read::Order;
 pub(crate) use crate::store::read::PageRequest;
 pub(crate) use crate::store::read::Suggestion;
 pub(crate) use crate::store::read::SuggestionKind;
-pub(crate) use crate::store::read::SweepState;
+pub(crate) use crate::store::read::SweptRanges;
 #[cfg(test)]
 pub(crate) use crate::store::read::sortable_fields;
 pub(crate) use crate::store::sqlite::Companion;

@@ -152,7 +152,7 @@ pub(crate) enum EventIdMatch {
 
 /// The events that a log has, and the gaps that sweeps have made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct SweepState {
+pub(crate) struct SweptRanges {
     /// The number of events.
     pub event_count: u64,
     /// The first and last id of each run of ids that was swept, ascending.
@@ -161,7 +161,7 @@ pub(crate) struct SweepState {
     pub unfinished: bool,
 }
 
-impl SweepState {
+impl SweptRanges {
     /// Whether an id is in a run that was swept.
     pub(crate) fn is_swept(&self, id: EventId) -> bool {
         let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
@@ -276,7 +276,7 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn sweep_state(&self) -> Result<SweepState> {
+    pub(crate) fn sweep_state(&self) -> Result<SweptRanges> {
         self.engine.sweep_state()
     }
 }
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_is_in_a_run_is_gone() {
-        let swept = SweepState { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
+        let swept = SweptRanges { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
         let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
         assert_eq!(gone, [2, 3, 7]);
     }

@@ -109,7 +109,7 @@ impl FromIterator<i64> for IdSet {
 
 /// A sweep that is planned, and that the log does not vouch for yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PendingSweep {
+pub(crate) struct PlannedSweep {
     /// The number of the sweep.
     pub number: i64,
     /// The number of all runs once it counts, with those of earlier sweeps.
@@ -173,7 +173,7 @@ impl LocalLog {
         lock: &mut SweepLock,
         ids: &IdSet,
         go_on: ShouldContinue<'_>,
-    ) -> Result<Option<PendingSweep>> {
+    ) -> Result<Option<PlannedSweep>> {
         self.log.engine.plan_sweep(lock, ids, go_on)
     }
 
@@ -185,7 +185,7 @@ impl LocalLog {
     pub(crate) fn vouch(
         &mut self,
         lock: &mut SweepLock,
-        pending: &PendingSweep,
+        pending: &PlannedSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {

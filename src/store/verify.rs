@@ -56,7 +56,7 @@ pub(crate) struct InspectedEvent {
 
 /// The next entry of the chain, in the order of ids.
 #[derive(Debug)]
-pub(crate) enum ChainEntry {
+pub(crate) enum EventOrGap {
     Event(InspectedEvent),
     Gap(SweepGap),
 }
@@ -144,7 +144,7 @@ impl Snapshot<'_> {
         &self,
         from: EventId,
         sweep: Option<i64>,
-        visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
     ) -> ReadResult<()> {
         self.engine.walk(from, sweep, visit)
     }

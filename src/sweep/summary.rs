@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::retention::Decider;
 use crate::retention::RetentionPolicy;
 use crate::retention::RetentionRule;
-use crate::store::sweep::PendingSweep;
+use crate::store::sweep::PlannedSweep;
 use crate::sweep::SweepPlan;
 use crate::text;
 use crate::time::TimeFormat;
@@ -39,7 +39,7 @@ pub(crate) struct SweepSummary {
     rules: Vec<Value>,
     late: u64,
     pub held: u64,
-    pending: Option<PendingSweep>,
+    pending: Option<PlannedSweep>,
     reclaimed_bytes: Option<u64>,
     duration: Option<Duration>,
 }
@@ -49,7 +49,7 @@ impl SweepSummary {
     pub(super) fn from_pending(
         plan: &SweepPlan,
         retention: &RetentionPolicy,
-        planned: &PendingSweep,
+        planned: &PlannedSweep,
         now: Timestamp,
     ) -> Self {
         Self { pending: Some(planned.clone()), ..Self::from_plan(plan, retention, now) }

@@ -13,7 +13,7 @@
 //!
 //! ## Concurrency
 //!
-//! Nobody is kept from anything, and sweeps are not either: a snapshot is the log at one moment.
+//! Writers and sweeps are not blocked: a snapshot is the log at one moment.
 //! While it is held, the write-ahead log cannot start over, and grows with every write.
 
 pub(crate) mod anchors;

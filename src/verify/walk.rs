@@ -10,7 +10,7 @@ use crate::chain::ChainLink;
 use crate::chain::Verifier;
 use crate::event::EventId;
 use crate::event::Hash;
-use crate::store::verify::ChainEntry;
+use crate::store::verify::EventOrGap;
 use crate::store::verify::InspectedEvent;
 use crate::store::verify::LogHead;
 use crate::store::verify::ReadError;
@@ -130,8 +130,8 @@ impl ChainWalk {
                 reached(VerifyProgress::Event { id, of, events: self.events });
             }
             self.found_break = match step {
-                ChainEntry::Gap(run) => self.take_gap(run),
-                ChainEntry::Event(reading) => self.take_event(reading),
+                EventOrGap::Gap(run) => self.take_gap(run),
+                EventOrGap::Event(reading) => self.take_event(reading),
             };
             if self.found_break.is_none() {
                 ControlFlow::Continue(())
@@ -395,7 +395,7 @@ impl ChainWalk {
         let instead = instead.map(|reading| reading.link);
         let from = EventId(self.verified_head().0.0.saturating_add(1));
         let searched = log.walk(from, None, &mut |step| {
-            let ChainEntry::Event(InspectedEvent { link: sealed, .. }) = step else {
+            let EventOrGap::Event(InspectedEvent { link: sealed, .. }) = step else {
                 return ControlFlow::Continue(());
             };
             // Only its place matters here, not the flaws of the event itself.

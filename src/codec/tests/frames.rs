@@ -270,7 +270,7 @@ fn reading_goes_on_where_it_was_left() {
             let place = InputPosition { offset: *end, lines: feeds as u64 };
             let mut decoder = crate::codec::Decoder::new(input, DecodeOptions::default());
             decoder
-                .resume(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
+                .continue_with(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
                 .unwrap();
             let mut rest = Vec::new();
             loop {
@@ -301,7 +301,7 @@ proptest! {
     fn rows_are_those_of_the_csv_crate(input in "[ab,\"\r\n ]{0,40}", step in 1_usize..5) {
         let mut rows = Vec::new();
         let mut framer = Framer::new(super::ChunkedReader { bytes: input.as_bytes(), chunk_size: step });
-        framer.set_splitter(Splitter::rows());
+        framer.set_splitter(Splitter::for_csv_rows());
         loop {
             match framer.next() {
                 Frame::NeedsInput => framer.fill().unwrap(),

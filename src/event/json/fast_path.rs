@@ -1,14 +1,13 @@
-//! The members of an object that is written as most are, several times faster than `serde_json`
-//! finds them.
+//! Finds the members of an object in the usual spelling several times faster than `serde_json`.
 //!
-//! What is accepted here is valid JSON, and means here what it means there: a test holds the two
-//! together. Whatever is out of the ordinary, errors above all, is left to `serde_json`.
+//! Every text that is accepted here is parsed as `serde_json` parses it; a test compares the two.
+//! Anything unusual, errors above all, is left to `serde_json`.
 
 use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-/// The members, or `None` when the text is for `serde_json` to judge.
+/// The members, or `None` if `serde_json` must decide.
 pub(super) fn members(text: &str) -> Option<Vec<(Cow<'_, str>, &str)>> {
     let mut reader = FastParser { text, position: 0 };
     let mut members = Vec::with_capacity(32);

@@ -31,7 +31,7 @@ use crate::store;
 use crate::store::AppendOutcome;
 use crate::store::FileProgress;
 use crate::store::Stamp;
-use crate::store::sqlite::dimensions::DimensionRows;
+use crate::store::sqlite::dimensions::EventDimensions;
 use crate::store::sqlite::engine;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::engine::WriterState;
@@ -284,7 +284,7 @@ impl SqliteBatch<'_> {
         event: &NewEvent,
         event_id: &str,
         stamp: &Stamp<'_>,
-        rows: &DimensionRows,
+        rows: &EventDimensions,
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
         let id = EventId(self.head_id.0.checked_add(1).ok_or_else(used_up)?);
@@ -318,7 +318,7 @@ impl SqliteBatch<'_> {
         event: &'e NewEvent,
         event_id: &'e str,
         stamp: &Stamp<'e>,
-        rows: &DimensionRows,
+        rows: &EventDimensions,
     ) -> EventContent<'e> {
         EventContent {
             event_id,

@@ -14,7 +14,7 @@ use crate::event::own_events;
 use crate::store::digest::ActionCount;
 use crate::store::digest::DailyCounts;
 use crate::store::digest::DetailLevel;
-use crate::store::digest::EventRange;
+use crate::store::digest::DigestRange;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
@@ -67,7 +67,7 @@ impl Sqlite {
 
     pub(in crate::store) fn each_newest_first(
         &self,
-        extent: &EventRange,
+        extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
@@ -75,7 +75,7 @@ impl Sqlite {
             DetailLevel::Outline => newest_first_sql!(layout::outline_columns!()),
             DetailLevel::Full => newest_first_sql!(layout::columns!()),
         };
-        let EventRange { after, through, since, until } = *extent;
+        let DigestRange { after, through, since, until } = *extent;
         let mut place = (until, EventId(i64::MAX));
         loop {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
@@ -91,7 +91,7 @@ impl Sqlite {
 
     pub(in crate::store) fn each_in_recorded_order(
         &self,
-        extent: &EventRange,
+        extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
@@ -99,7 +99,7 @@ impl Sqlite {
             DetailLevel::Outline => recorded_order_sql!(layout::outline_columns!()),
             DetailLevel::Full => recorded_order_sql!(layout::columns!()),
         };
-        let EventRange { mut after, through, since, until } = *extent;
+        let DigestRange { mut after, through, since, until } = *extent;
         loop {
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
             let page = self.select_events(sql, params)?;
@@ -109,12 +109,12 @@ impl Sqlite {
         }
     }
 
-    pub(in crate::store) fn action_counts(&self, extent: &EventRange) -> Result<Vec<ActionCount>> {
+    pub(in crate::store) fn action_counts(&self, extent: &DigestRange) -> Result<Vec<ActionCount>> {
         const SQL: &str = "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
             FROM event INDEXED BY event_occurred_at \
             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
             GROUP BY action, failed";
-        let EventRange { after, through, since, until } = *extent;
+        let DigestRange { after, through, since, until } = *extent;
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;

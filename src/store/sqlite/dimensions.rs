@@ -53,24 +53,24 @@ const NO_TENANT: i64 = 0;
 
 /// A row that enters the chain by commitment.
 #[derive(Clone, Copy)]
-pub(super) struct CommittedRow {
+pub(super) struct SaltedRow {
     pub key: i64,
     pub digest: Sha256Digest,
 }
 
 /// The dimension rows of one event.
-pub(super) struct DimensionRows {
+pub(super) struct EventDimensions {
     pub recorder: i64,
     pub tenant: i64,
     pub action: i64,
-    pub actor: Option<CommittedRow>,
-    pub impersonator: Option<CommittedRow>,
-    pub target: Option<CommittedRow>,
+    pub actor: Option<SaltedRow>,
+    pub impersonator: Option<SaltedRow>,
+    pub target: Option<SaltedRow>,
     pub title: Option<i64>,
-    pub agent: Option<CommittedRow>,
+    pub agent: Option<SaltedRow>,
 }
 
-impl DimensionRows {
+impl EventDimensions {
     pub(super) fn keys(&self) -> ReferencedKeys {
         ReferencedKeys {
             recorder: self.recorder,
@@ -115,10 +115,10 @@ struct RowCache {
     recorders: RowsByText<i64>,
     tenants: RowsByText<i64>,
     actions: RowsByText<i64>,
-    actors: RowsByText<CommittedRow>,
-    targets: RowsByText<CommittedRow>,
+    actors: RowsByText<SaltedRow>,
+    targets: RowsByText<SaltedRow>,
     titles: RowsByText<i64>,
-    agents: RowsByText<CommittedRow>,
+    agents: RowsByText<SaltedRow>,
 }
 
 impl Interner {
@@ -136,7 +136,7 @@ impl Interner {
         &mut self,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> Option<DimensionRows> {
+    ) -> Option<EventDimensions> {
         self.rows(None, event, recorded_by).ok()
     }
 
@@ -146,7 +146,7 @@ impl Interner {
         connection: &Connection,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> rusqlite::Result<DimensionRows> {
+    ) -> rusqlite::Result<EventDimensions> {
         self.rows(Some(connection), event, recorded_by).map_err(|error| match error {
             InternError::Sqlite(error) => error,
             InternError::NotCached => unreachable!("with a connection a row is found or added"),
@@ -158,10 +158,10 @@ impl Interner {
         connection: Option<&Connection>,
         event: &NewEvent,
         recorded_by: &str,
-    ) -> Result<DimensionRows> {
+    ) -> Result<EventDimensions> {
         let tenant = event.tenant.as_deref().unwrap_or("");
         let module = event.module.as_deref().unwrap_or("");
-        Ok(DimensionRows {
+        Ok(EventDimensions {
             recorder: self.recorder(connection, recorded_by)?,
             tenant: self.tenant(connection, tenant)?,
             action: self.action(connection, &event.action, module)?,
@@ -221,7 +221,7 @@ impl Interner {
         connection: Option<&Connection>,
         id: Option<&str>,
         label: Option<&str>,
-    ) -> Result<Option<CommittedRow>> {
+    ) -> Result<Option<SaltedRow>> {
         if id.or(label).is_none() {
             return Ok(None);
         }
@@ -237,7 +237,7 @@ impl Interner {
                 let digest = chain::party_commitment(&salt, id, label);
                 let [id, label] = texts;
                 let row = params![id, label, text::fold(label), salt, digest];
-                Ok(CommittedRow { key: insert_row(connection, Dimension::Actor, row)?, digest })
+                Ok(SaltedRow { key: insert_row(connection, Dimension::Actor, row)?, digest })
             })?;
         Ok(Some(row))
     }
@@ -246,7 +246,7 @@ impl Interner {
         &mut self,
         connection: Option<&Connection>,
         event: &NewEvent,
-    ) -> Result<Option<CommittedRow>> {
+    ) -> Result<Option<SaltedRow>> {
         let kind = non_empty(event.target_type.as_deref());
         let (id, label) =
             (non_empty(event.target_id.as_deref()), non_empty(event.target_label.as_deref()));
@@ -265,12 +265,12 @@ impl Interner {
                 let digest = chain::target_commitment(&salt, id, label);
                 let [kind, id, label] = texts;
                 let row = params![kind, id, label, text::fold(label), salt, digest];
-                Ok(CommittedRow { key: insert_row(connection, Dimension::Target, row)?, digest })
+                Ok(SaltedRow { key: insert_row(connection, Dimension::Target, row)?, digest })
             })?;
         Ok(Some(row))
     }
 
-    fn agent(&mut self, connection: Option<&Connection>, text: &str) -> Result<CommittedRow> {
+    fn agent(&mut self, connection: Option<&Connection>, text: &str) -> Result<SaltedRow> {
         let random = &mut self.random;
         self.cache.agents.get_or_look_up(text, connection, |connection| {
             if let Some(row) = find_committed(connection, Dimension::Agent, [text])? {
@@ -279,7 +279,7 @@ impl Interner {
             let salt: RowSalt = random.bytes();
             let digest = chain::agent_commitment(&salt, text);
             let row = params![text, salt, digest];
-            Ok(CommittedRow { key: insert_row(connection, Dimension::Agent, row)?, digest })
+            Ok(SaltedRow { key: insert_row(connection, Dimension::Agent, row)?, digest })
         })
     }
 }
@@ -362,10 +362,10 @@ fn find_committed<const N: usize>(
     connection: &Connection,
     dimension: Dimension,
     texts: [&str; N],
-) -> rusqlite::Result<Option<CommittedRow>> {
+) -> rusqlite::Result<Option<SaltedRow>> {
     let mut find = connection.prepare_cached(dimension.statements().find)?;
     find.query_row(params_from_iter(texts), |row| {
-        Ok(CommittedRow { key: row.get("key")?, digest: row.get("digest")? })
+        Ok(SaltedRow { key: row.get("key")?, digest: row.get("digest")? })
     })
     .optional()
 }

@@ -127,7 +127,7 @@ pub(super) fn read_head(connection: &Connection) -> rusqlite::Result<(EventId, H
     let mut statement = connection.prepare_cached("SELECT id, hash FROM head")?;
     let (id, hash) = statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if id < 0 {
-        return Err(error::damage("its head has no id that there can be"));
+        return Err(error::damage("its head has an impossible id"));
     }
     Ok((EventId(id), Hash(hash)))
 }

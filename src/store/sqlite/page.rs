@@ -36,7 +36,7 @@ const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
 
 /// A part of the order by time, read in one direction.
 #[derive(Clone, Copy)]
-pub(super) struct Slice {
+pub(super) struct PageBounds {
     pub newest_first: bool,
     pub after: Option<Cursor>,
     pub skip: u64,
@@ -58,7 +58,7 @@ impl Sqlite {
             }
         };
         let PageRequest { after, skip, limit, up_to, .. } = *page;
-        let slice = Slice { newest_first, after, skip, limit, up_to };
+        let slice = PageBounds { newest_first, after, skip, limit, up_to };
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             self.read_slice(connection, &plan, slice)
@@ -97,7 +97,7 @@ impl Sqlite {
         each: usize,
     ) -> Result<Vec<Event>> {
         let cursor = Cursor { occurred_at: center.occurred_at, id: center.id };
-        let beside = |newest_first| Slice {
+        let beside = |newest_first| PageBounds {
             newest_first,
             after: Some(cursor),
             skip: 0,
@@ -127,7 +127,7 @@ impl Sqlite {
         let plan = self.read_in_snapshot(|connection| self.plan(connection, query))?;
         let mut after = None;
         loop {
-            let slice = Slice {
+            let slice = PageBounds {
                 newest_first: false,
                 after,
                 skip: 0,
@@ -185,7 +185,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        slice: Slice,
+        slice: PageBounds,
     ) -> rusqlite::Result<Vec<Event>> {
         let Some(window) = plan.window_of(slice) else {
             return Ok(Vec::new());
@@ -200,7 +200,7 @@ impl Sqlite {
         connection: &Connection,
         plan: &QueryPlan,
         strategy: &ReadStrategy<'_>,
-        slice: Slice,
+        slice: PageBounds,
         window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
         let sql = match strategy {
@@ -219,7 +219,7 @@ impl Sqlite {
         connection: &Connection,
         plan: &QueryPlan,
         path: &AccessPath,
-        slice: Slice,
+        slice: PageBounds,
         window: TimeWindow,
     ) -> rusqlite::Result<Vec<Event>> {
         let mut places: Vec<(i64, i64)> = Vec::new();
@@ -297,7 +297,7 @@ impl Sqlite {
 
 impl QueryPlan {
     /// The span of time in which a slice lies; `None` if no event can be in it.
-    pub(super) fn window_of(&self, slice: Slice) -> Option<TimeWindow> {
+    pub(super) fn window_of(&self, slice: PageBounds) -> Option<TimeWindow> {
         if self.matches_nothing || slice.limit == 0 {
             return None;
         }
@@ -345,7 +345,7 @@ impl QueryPlan {
         Ok(statements)
     }
 
-    pub(super) fn time_order_statement(&self, slice: Slice, window: TimeWindow) -> Sql {
+    pub(super) fn time_order_statement(&self, slice: PageBounds, window: TimeWindow) -> Sql {
         let mut sql = Sql::new(SELECT_EVENT);
         sql.add(" FROM event INDEXED BY event_occurred_at WHERE TRUE");
         window.add_condition(&mut sql);
@@ -361,7 +361,7 @@ impl QueryPlan {
     pub(super) fn merge_statement(
         &self,
         path: &AccessPath,
-        slice: Slice,
+        slice: PageBounds,
         window: TimeWindow,
     ) -> Sql {
         let mut walks = path.key_statements();
@@ -398,7 +398,7 @@ impl QueryPlan {
     }
 }
 
-impl Slice {
+impl PageBounds {
     /// Adds the bounds that the window cannot express: the cursor among events of its own time, and
     /// the newest id.
     fn add_bounds(&self, sql: &mut Sql) {

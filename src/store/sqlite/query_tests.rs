@@ -24,7 +24,7 @@ use crate::store::SuggestionKind;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::open_log;
 use crate::store::sortable_fields;
-use crate::store::sqlite::page::Slice;
+use crate::store::sqlite::page::PageBounds;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
 use crate::time::Timestamp;
@@ -88,7 +88,7 @@ fn ids(events: &[Event]) -> Vec<i64> {
 }
 
 /// The ids of a slice, by `Query::matches`.
-fn expected(events: &[Event], query: &Query, slice: Slice) -> Vec<i64> {
+fn expected(events: &[Event], query: &Query, slice: PageBounds) -> Vec<i64> {
     let mut expected: Vec<&Event> = events
         .iter()
         .filter(|event| query.matches(event))
@@ -108,10 +108,10 @@ fn expected(events: &[Event], query: &Query, slice: Slice) -> Vec<i64> {
     expected.into_iter().skip(skip).take(slice.limit).map(|event| event.id.0).collect()
 }
 
-fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: Slice) {
+fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBounds) {
     let expected = expected(events, tested, slice);
     let order = if slice.newest_first { Order::NewestFirst } else { Order::OldestFirst };
-    let Slice { after, skip, limit, up_to, .. } = slice;
+    let PageBounds { after, skip, limit, up_to, .. } = slice;
     let page = PageRequest { order, after, skip, limit, up_to };
     assert_eq!(ids(&log.page(tested, &page).unwrap()), expected, "{tested} by {page:?}");
     let engine = &log.engine;
@@ -132,20 +132,20 @@ fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: Slice) {
 }
 
 fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
-    let all = Slice { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
+    let all = PageBounds { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
     for newest_first in [true, false] {
         for limit in [1_000, 2] {
-            let slice = Slice { newest_first, limit, ..all };
+            let slice = PageBounds { newest_first, limit, ..all };
             check_slice(log, events, tested, slice);
-            check_slice(log, events, tested, Slice { skip: 1, ..slice });
-            check_slice(log, events, tested, Slice { up_to: Some(EventId(5)), ..slice });
+            check_slice(log, events, tested, PageBounds { skip: 1, ..slice });
+            check_slice(log, events, tested, PageBounds { up_to: Some(EventId(5)), ..slice });
             for event in events.iter().step_by(3) {
                 let after = Some(Cursor::from_event(event));
-                check_slice(log, events, tested, Slice { after, ..slice });
+                check_slice(log, events, tested, PageBounds { after, ..slice });
             }
         }
     }
-    let expected = expected(events, tested, Slice { newest_first: false, ..all });
+    let expected = expected(events, tested, PageBounds { newest_first: false, ..all });
     let count = u64::try_from(expected.len()).unwrap();
     assert_eq!(log.count(tested, u64::MAX).unwrap(), count, "{tested}");
     assert_eq!(log.count(tested, 2).unwrap(), count.min(2), "{tested}");
@@ -294,7 +294,7 @@ fn listings_are_led_by_an_index_and_never_sorted() {
     let plan_of = |tested: &str, newest_first| {
         let engine = &log.engine;
         let plan = QueryPlan::new(&engine.connection, &query(tested)).unwrap();
-        let slice = Slice { newest_first, after: None, skip: 0, limit: 50, up_to: None };
+        let slice = PageBounds { newest_first, after: None, skip: 0, limit: 50, up_to: None };
         let window = plan.window_of(slice).unwrap();
         let sql = match plan.choose_strategy(&engine.connection, window).unwrap() {
             ReadStrategy::TimeOrder => plan.time_order_statement(slice, window),

@@ -112,7 +112,7 @@ struct RawEvent {
 
 /// Returns the error for a value that no event can have.
 fn invalid_value(event: EventId, name: &str) -> Error {
-    damage(format!("event {event} has no {name} that there can be"))
+    damage(format!("event {event} has an invalid {name}"))
 }
 
 impl RawEvent {

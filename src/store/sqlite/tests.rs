@@ -32,7 +32,7 @@ use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::layout;
-use crate::store::verify::ChainEntry;
+use crate::store::verify::EventOrGap;
 use crate::store::verify::InspectedEvent;
 use crate::time::Timestamp;
 
@@ -54,11 +54,11 @@ impl Sqlite {
             let mut told = Ok(());
             let walked = log.walk(EventId(i64::MIN), Some(head.newest_sweep), &mut |step| {
                 told = match step {
-                    ChainEntry::Event(InspectedEvent { link: sealed, flaw: Some(_), .. }) => {
+                    EventOrGap::Event(InspectedEvent { link: sealed, flaw: Some(_), .. }) => {
                         Err(ChainBreak::Altered(sealed.id))
                     }
-                    ChainEntry::Event(reading) => walk.verify_event(&reading.link),
-                    ChainEntry::Gap(run) => walk.verify_gap(run.first, run.last, run.hash),
+                    EventOrGap::Event(reading) => walk.verify_event(&reading.link),
+                    EventOrGap::Gap(run) => walk.verify_gap(run.first, run.last, run.hash),
                 };
                 if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });

@@ -31,7 +31,7 @@ use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
 use crate::store::Stamp;
-use crate::store::SweepState;
+use crate::store::SweptRanges;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
@@ -40,7 +40,7 @@ use crate::store::sqlite::sweep::gaps::NewGap;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::wal;
 use crate::store::sweep::IdSet;
-use crate::store::sweep::PendingSweep;
+use crate::store::sweep::PlannedSweep;
 use crate::store::sweep::ShouldContinue;
 
 /// The least pause after a batch: longer than the longest sleep of a writer that waits for the lock.
@@ -63,7 +63,7 @@ const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FR
     WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
 
 impl Sqlite {
-    pub(in crate::store) fn sweep_state(&self) -> Result<SweepState> {
+    pub(in crate::store) fn sweep_state(&self) -> Result<SweptRanges> {
         self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
@@ -75,7 +75,7 @@ impl Sqlite {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(SweepState { event_count: events, gaps, unfinished: done < sweep })
+            Ok(SweptRanges { event_count: events, gaps, unfinished: done < sweep })
         })
     }
 
@@ -84,7 +84,7 @@ impl Sqlite {
         lock: &mut SweepLock,
         removals: &IdSet,
         should_continue: ShouldContinue<'_>,
-    ) -> Result<Option<PendingSweep>> {
+    ) -> Result<Option<PlannedSweep>> {
         self.delete_unvouched_plans(lock)?;
         let (number, old, anchors) = self.read_in_snapshot(|connection| {
             let (sweep, _) = sweep_numbers(connection)?;
@@ -123,7 +123,7 @@ impl Sqlite {
                 gaps += 1;
             }
             let gaps_sha256 = digest.finish();
-            Ok(Some(PendingSweep {
+            Ok(Some(PlannedSweep {
                 number,
                 gap_count: gaps,
                 gaps_sha256,
@@ -177,7 +177,7 @@ impl Sqlite {
     pub(in crate::store) fn vouch(
         &mut self,
         lock: &mut SweepLock,
-        planned: &PendingSweep,
+        planned: &PlannedSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
@@ -191,7 +191,7 @@ impl Sqlite {
 
     fn try_vouch(
         &mut self,
-        planned: &PendingSweep,
+        planned: &PlannedSweep,
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {

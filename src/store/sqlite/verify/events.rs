@@ -364,7 +364,7 @@ fn read_values<'a>(row: &'a Row<'_>) -> StdResult<StoredValues<'a>, Flaw> {
 }
 
 fn invalid_value(name: &str) -> Flaw {
-    format!("it has no {name} that there can be")
+    format!("its {name} is invalid")
 }
 
 fn column_value<T: FromSql>(row: &Row<'_>, column: Column, name: &str) -> StdResult<T, Flaw> {

@@ -27,7 +27,7 @@ use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::verify::events::CheckedDimensions;
 use crate::store::sqlite::verify::events::RowStatements;
 use crate::store::sqlite::verify::events::inspect_event;
-use crate::store::verify::ChainEntry;
+use crate::store::verify::EventOrGap;
 use crate::store::verify::HashLookup;
 use crate::store::verify::LogHead;
 use crate::store::verify::PublishedHead;
@@ -182,7 +182,7 @@ impl SqliteSnapshot<'_> {
         &self,
         from: EventId,
         sweep: Option<i64>,
-        visit: &mut dyn FnMut(ChainEntry) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
         // The table itself: an index could leave out a row.
         const EVENTS: &str = concat!(
@@ -211,18 +211,18 @@ impl SqliteSnapshot<'_> {
             while let Some(row) = events.next()? {
                 let id = row.get(Column::id.position())?;
                 while let Some(gap) = next.filter(|gap| gap.first.0 <= id) {
-                    if visit(ChainEntry::Gap(gap)).is_break() {
+                    if visit(EventOrGap::Gap(gap)).is_break() {
                         return Ok(());
                     }
                     next = next_gap_row()?;
                 }
                 let event = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(ChainEntry::Event(event)).is_break() {
+                if visit(EventOrGap::Event(event)).is_break() {
                     return Ok(());
                 }
             }
             while let Some(gap) = next {
-                if visit(ChainEntry::Gap(gap)).is_break() {
+                if visit(EventOrGap::Gap(gap)).is_break() {
                     return Ok(());
                 }
                 next = next_gap_row()?;

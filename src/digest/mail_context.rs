@@ -4,7 +4,7 @@ use crate::time::Zone;
 
 /// The options for rendering a report.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct RenderOptions<'a> {
+pub(crate) struct MailContext<'a> {
     /// The name of the log.
     pub site: &'a str,
     pub zone: &'a Zone,
