@@ -406,59 +406,7 @@ fn every_name_is_found() {
     assert_eq!(field::by_name("ip").unwrap().name, "ip");
 }
 
-/// The members as `serde_json` alone finds them.
-fn serde_members(text: &str) -> Option<Vec<(String, String)>> {
-    use serde_json::value::RawValue;
-    struct ReferenceVisitor;
-    impl<'de> serde::de::Visitor<'de> for ReferenceVisitor {
-        type Value = Vec<(String, String)>;
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an object")
-        }
-        fn visit_map<A: serde::de::MapAccess<'de>>(
-            self,
-            mut map: A,
-        ) -> Result<Self::Value, A::Error> {
-            let mut members = Vec::new();
-            while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
-                members.push((key, value.get().to_owned()));
-            }
-            Ok(members)
-        }
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let members = serde::Deserializer::deserialize_map(&mut reader, ReferenceVisitor).ok()?;
-    reader.end().ok()?;
-    Some(members)
-}
-
 proptest! {
-    /// The fast path and `serde_json` agree on which text is valid and on its members.
-    #[test]
-    fn members_are_those_of_serde(
-        pieces in proptest::collection::vec(
-            proptest::sample::select([
-                "{", "}", "[", "]", ",", ":", "\"a\"", "\"é\\n\"", "\"\\u00e9\"", "\"\\x\"", "\"\t\"",
-                "\"", " ", "\n", "0", "01", "12", "-1", "1.50", "1.", "2e3", "true", "nul", "null", "x",
-                "{\"b\":[1]}", "\"k\":", "\"l\":1,", "\u{b}",
-            ].as_slice()),
-            0..12,
-        ),
-        object in any::<bool>(),
-    ) {
-        let mut text = pieces.concat();
-        if object {
-            text = format!("{{\"k\":{text}}}");
-        }
-        let members = json::members(&text).ok().map(|members| {
-            members
-                .into_iter()
-                .map(|(key, value)| (key.into_owned(), value.to_owned()))
-                .collect::<Vec<_>>()
-        });
-        prop_assert_eq!(members, serde_members(&text));
-    }
-
     #[test]
     fn json_is_kept_by_value(text in "[\\[\\]{},:\"\\\\a1 \n]{0,30}") {
         let text = format!("{{\"k\":{text}}}");

@@ -1,8 +1,6 @@
 //! JSON objects, kept as the text that came with exact numbers, order of keys and escapes. Only the
 //! blanks between tokens are dropped.
 
-mod fast_path;
-
 use std::borrow::Cow;
 use std::fmt;
 
@@ -112,9 +110,6 @@ pub(crate) fn same_value(a: &str, b: &str) -> bool {
 /// # Errors
 /// The error of `serde_json`, if the text is no object.
 pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)>> {
-    if let Some(members) = fast_path::members(text) {
-        return Ok(members);
-    }
     struct MembersVisitor;
     impl<'de> Visitor<'de> for MembersVisitor {
         type Value = Vec<(Cow<'de, str>, &'de str)>;
