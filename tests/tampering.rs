@@ -305,6 +305,48 @@ fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
     sandbox.run(["verify"]).ok().no_stderr().done();
 }
 
+/// A trigger with the name of a table of `ANALYZE` is in force like any other.
+#[test]
+fn an_object_with_a_name_of_sqlite_is_told() {
+    for name in ["sqlite_stat1", "sqlite_stat4", "sqlite_sequence", "sqlite_autoindex_actor_1"] {
+        let sandbox = Sandbox::with_events();
+        let log = Log::open_to_write(&sandbox.db());
+        let hand = format!(
+            "CREATE TRIGGER t BEFORE INSERT ON event WHEN NEW.severity = 0
+               BEGIN SELECT RAISE(IGNORE); END;
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET name = '{name}', sql = replace(sql, ' t ', ' {name} ')
+             WHERE name = 't';"
+        );
+        log.sql.execute_batch(&hand).unwrap();
+        drop(log);
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        let difference = format!("its schema was changed: the trigger {name} is not its own");
+        assert_broken(&out, &format!("broken: {difference}"));
+        let out = sandbox.run(["ingest", "--action", "a.b"]).exits(74).no_stdout();
+        assert!(out.stderr().contains(&difference), "{out}");
+    }
+}
+
+/// The folded forms that searches look in are computed again, beyond ASCII too.
+#[test]
+fn a_folded_text_that_hides_an_event_from_searches_is_told() {
+    for (table, noun) in [
+        ("actor", "its actor's id or label"),
+        ("target", "its target's id or label"),
+        ("title", "the form of its title that words are searched in"),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.ingest(
+            r#"{"action":"a.b","actor_label":"ZOË","target_label":"ÜNITED","title":"ÄNDERUNG"}"#,
+        );
+        sandbox.run(["verify"]).ok().done();
+        sandbox.tamper(&format!("UPDATE {table} SET folded = 'nothing'"));
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        assert_broken(&out, &format!("broken at event 1: altered: {noun} is not what was hashed"));
+    }
+}
+
 /// An index that lacks an event hides it, under a schema that reads as it should.
 #[test]
 fn only_the_integrity_check_sees_a_hollow_index() {

@@ -294,6 +294,9 @@ fn find_foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismat
     if version == migrate::SCHEMA_VERSION {
         return migrate::schema_mismatch(connection);
     }
+    if let Some(foreign) = migrate::foreign_internal_object(connection)? {
+        return Ok(Some(foreign));
+    }
     let mut copy = copy_schema(connection)?;
     copy.pragma_update(None, "user_version", version)?;
     migrate::migrate(&mut copy)?;
