@@ -224,6 +224,32 @@ fn a_digest_that_was_saved_is_an_anchor() {
     }
 }
 
+/// Who is shown in a mail may be called anything: only the mail's own footer has its head.
+#[test]
+fn a_label_in_a_saved_digest_is_no_head() {
+    for label in
+        ["9:ffffffffffffffff", "Zo\u{eb} 9:ffffffffffffffff", "1:0000000000000000 \u{4e2d}"]
+    {
+        let sandbox = Sandbox::new();
+        let script = sandbox.write("sendmail", "#!/bin/sh\ncat > \"${0%/*}/digest.eml\"\n");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        sandbox.write(
+            "config.toml",
+            format!(
+                "[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+                 transport = 'sendmail'\n[digest.sendmail]\ncommand = ['{}']\n",
+                script.display()
+            ),
+        );
+        let event = json!({"action": "a.b", "actor_label": label, "title": label,
+            "target_type": "post", "target_id": "1", "target_label": label});
+        sandbox.ingest(format!("{event}\n{event}\n"));
+        sandbox.run(["digest"]).ok().no_stderr().done();
+        let out = sandbox.run(["verify", "--anchors", "digest.eml"]).ok();
+        assert_eq!(out.stderr(), "note: anchor 2 holds\n", "{label}");
+    }
+}
+
 #[test]
 fn what_was_published_is_held_against_the_log() {
     let sandbox = Sandbox::with_events();
