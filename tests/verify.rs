@@ -50,7 +50,7 @@ fn a_sound_log_holds() {
         told,
         json!({
             "holds": true, "events": 8, "head": {"id": 8, "hash": hash}, "broken": [],
-            "swept": {"events": 0, "ranges": 0}, "notes": [], "anchors": [], "quick": false,
+            "swept": {"events": 0, "ranges": 0}, "sweeps": [], "notes": [], "anchors": [], "quick": false,
         })
     );
 }
@@ -310,13 +310,25 @@ fn what_a_sweep_vouches_for_holds() {
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 5 events, head 10:"), "{out}");
     assert_eq!(out.stderr(), "note: 5 events swept in 1 range\n");
-    let sweep = ForgedSweep { number: 3, ranges: &[(1, 1), (7, 10)], ..ForgedSweep::default() };
+    let sweep = ForgedSweep { number: 3, ranges: &[(1, 1), (7, 9)], ..ForgedSweep::default() };
     tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
-    assert!(out.stdout().starts_with("holds: 1 events, head 11:"), "{out}");
+    assert!(out.stdout().starts_with("holds: 2 events, head 11:"), "{out}");
     sandbox.ingest(r#"{"action":"news"}"#);
     let out = sandbox.run(["verify"]).ok();
-    assert!(out.stdout().starts_with("holds: 2 events, head 12:"), "{out}");
+    assert!(out.stdout().starts_with("holds: 3 events, head 12:"), "{out}");
+
+    // Each sweep that is there tells what it took.
+    let told = sandbox.run(["verify", "--json"]).ok().json();
+    let sweeps: Vec<_> = told["sweeps"].as_array().unwrap().iter().collect();
+    assert_eq!(sweeps.len(), 2, "{told}");
+    for (sweep, event, number, count, total) in [(sweeps[0], 10, 2, 2, 5), (sweeps[1], 11, 3, 4, 9)]
+    {
+        let wanted = json!([event, number, count, total, 0]);
+        let fields = ["event", "sweep", "count", "total", "late"].map(|name| &sweep[name]);
+        assert_eq!(json!(fields), wanted, "{told}");
+        assert!(sweep["by_action"].is_object() && sweep["cutoff"].is_string(), "{told}");
+    }
 }
 
 #[test]
