@@ -305,6 +305,48 @@ fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
     sandbox.run(["verify"]).ok().no_stderr().done();
 }
 
+/// A trigger with the name of a table of `ANALYZE` is in force like any other.
+#[test]
+fn an_object_with_a_name_of_sqlite_is_told() {
+    for name in ["sqlite_stat1", "sqlite_stat4", "sqlite_sequence", "sqlite_autoindex_actor_1"] {
+        let sandbox = Sandbox::with_events();
+        let log = Log::open_to_write(&sandbox.db());
+        let hand = format!(
+            "CREATE TRIGGER t BEFORE INSERT ON event WHEN NEW.severity = 0
+               BEGIN SELECT RAISE(IGNORE); END;
+             PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET name = '{name}', sql = replace(sql, ' t ', ' {name} ')
+             WHERE name = 't';"
+        );
+        log.sql.execute_batch(&hand).unwrap();
+        drop(log);
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        let difference = format!("its schema was changed: the trigger {name} is not its own");
+        assert_broken(&out, &format!("broken: {difference}"));
+        let out = sandbox.run(["ingest", "--action", "a.b"]).exits(74).no_stdout();
+        assert!(out.stderr().contains(&difference), "{out}");
+    }
+}
+
+/// The folded forms that searches look in are computed again, beyond ASCII too.
+#[test]
+fn a_folded_text_that_hides_an_event_from_searches_is_told() {
+    for (table, noun) in [
+        ("actor", "its actor's id or label"),
+        ("target", "its target's id or label"),
+        ("title", "the form of its title that words are searched in"),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.ingest(
+            r#"{"action":"a.b","actor_label":"ZOË","target_label":"ÜNITED","title":"ÄNDERUNG"}"#,
+        );
+        sandbox.run(["verify"]).ok().done();
+        sandbox.tamper(&format!("UPDATE {table} SET folded = 'nothing'"));
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        assert_broken(&out, &format!("broken at event 1: altered: {noun} is not what was hashed"));
+    }
+}
+
 /// An index that lacks an event hides it, under a schema that reads as it should.
 #[test]
 fn only_the_integrity_check_sees_a_hollow_index() {
@@ -417,11 +459,86 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
     tamper::without_triggers(&sandbox.db(), |sql| {
         sql.execute_batch("INSERT INTO gap SELECT 9, 9, hash, 1, 99 FROM event WHERE id = 9")
             .unwrap();
-        let payload = json!({"sweep": 1, "gaps_sha256": chain::gaps_sha256(sql, 1)}).to_string();
+        let payload =
+            json!({"sweep": 1, "count": 2, "total": 2, "gaps": 2, "by_action": {"a.b": 2},
+            "rules": [], "late": 0, "cutoff": "2026-01-01T00:00:00Z",
+            "gaps_sha256": chain::gaps_sha256(sql, 1)})
+            .to_string();
         sql.execute("UPDATE event SET payload = ?1 WHERE id = 9", [payload]).unwrap();
     });
     let out = sandbox.run(["verify"]).exits(1);
     assert!(!out.stdout().contains("holds"), "{out}");
+}
+
+/// A sweep that somebody forged at the end of the chain, with all hashes as they should be: it must
+/// at least tell what it took, for every digest tells that.
+#[test]
+fn a_forged_sweep_cannot_hide_what_it_took() {
+    let sweep = "sweep 1 (event 9)";
+    for (claims, why) in [
+        (r#"{"count":0,"by_action":{}}"#, "says that it took 0, and the ranges grew by 3 events"),
+        (
+            r#"{"count":0,"by_action":{},"total":0}"#,
+            "does not say that sweeps have taken 3 events in all",
+        ),
+        (r#"{"total":null}"#, "does not say that sweeps have taken 3 events in all"),
+        (r#"{"gaps":1}"#, "does not say that 2 swept ranges count"),
+        (r#"{"count":null}"#, "does not say how many events it took"),
+        (r#"{"late":4}"#, "took 3, and says that more came in too old"),
+        (
+            r#"{"cutoff":"2200-01-01T00:00:00Z"}"#,
+            "has the cutoff 2200-01-01T00:00:00Z, after its own time",
+        ),
+        (
+            r#"{"rules":[{"query":"","keep":"1d","count":3,"cutoff":"2200-01-01T00:00:00Z"}]}"#,
+            "has the cutoff 2200-01-01T00:00:00Z, after its own time",
+        ),
+        (r#"{"by_action":{"a.b":2}}"#, "the counts by action of"),
+        (r#"{"by_action":{"a.b":-3,"c.d":6}}"#, "the counts by action of"),
+        (r#"{"rules":[{"query":"","keep":"1d","count":4}]}"#, "the counts by rule of"),
+        (r#"{"rules":null}"#, "the counts by rule of"),
+        (r#"{"cutoff":"soon"}"#, "a cutoff of"),
+    ] {
+        let sandbox = Sandbox::with_events();
+        let forged = ForgedSweep { ranges: &[(2, 3), (5, 5)], claims, ..ForgedSweep::default() };
+        tamper::without_triggers(&sandbox.db(), |sql| forged.forge(sql));
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        let line = out.stdout().lines().next().unwrap();
+        assert!(line.starts_with("broken: ") && line.contains(why), "{claims}\n{out}");
+        assert!(line.contains(sweep), "{claims}\n{out}");
+        let out = sandbox.run(["sweep", "--keep", "365d"]).exits(74).no_stdout();
+        assert!(out.stderr().contains("nothing is swept: "), "{out}");
+    }
+    // A second one that stands alone, or says what the first has said.
+    for (hand, why) in [
+        (
+            ForgedSweep { number: 3, ..ForgedSweep::default() },
+            "the event of the sweep before sweep 3 (event 10) is not there",
+        ),
+        (
+            ForgedSweep { number: 1, ..ForgedSweep::default() },
+            "sweep 1 (event 10) comes after sweep 1 (event 9)",
+        ),
+        (
+            ForgedSweep {
+                number: 2,
+                claims: r#"{"count":3,"by_action":{"a.b":3}}"#,
+                ..ForgedSweep::default()
+            },
+            "sweep 2 (event 10) says that it took 3, and the ranges grew by 0 events",
+        ),
+    ] {
+        let sandbox = swept_sandbox();
+        tamper::without_triggers(&sandbox.db(), |sql| hand.forge_as(sql, "again"));
+        assert_broken(&sandbox.run(["verify", "--quiet"]).exits(1), &format!("broken: {why}"));
+    }
+    // What real sweeps write holds.
+    let sandbox = Sandbox::new();
+    sandbox.ingest("{\"action\":\"a.b\",\"occurred_at\":\"2020-01-01T00:00:00Z\"}\n".repeat(3));
+    for _ in 0..3 {
+        sandbox.run(["sweep", "--keep", "365d", "--quiet"]).ok().done();
+        sandbox.run(["verify", "--quiet"]).ok().done();
+    }
 }
 
 #[test]

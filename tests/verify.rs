@@ -50,7 +50,7 @@ fn a_sound_log_holds() {
         told,
         json!({
             "holds": true, "events": 8, "head": {"id": 8, "hash": hash}, "broken": [],
-            "swept": {"events": 0, "ranges": 0}, "notes": [], "anchors": [], "quick": false,
+            "swept": {"events": 0, "ranges": 0}, "sweeps": [], "notes": [], "anchors": [], "quick": false,
         })
     );
 }
@@ -224,6 +224,32 @@ fn a_digest_that_was_saved_is_an_anchor() {
     }
 }
 
+/// Who is shown in a mail may be called anything: only the mail's own footer has its head.
+#[test]
+fn a_label_in_a_saved_digest_is_no_head() {
+    for label in
+        ["9:ffffffffffffffff", "Zo\u{eb} 9:ffffffffffffffff", "1:0000000000000000 \u{4e2d}"]
+    {
+        let sandbox = Sandbox::new();
+        let script = sandbox.write("sendmail", "#!/bin/sh\ncat > \"${0%/*}/digest.eml\"\n");
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        sandbox.write(
+            "config.toml",
+            format!(
+                "[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+                 transport = 'sendmail'\n[digest.sendmail]\ncommand = ['{}']\n",
+                script.display()
+            ),
+        );
+        let event = json!({"action": "a.b", "actor_label": label, "title": label,
+            "target_type": "post", "target_id": "1", "target_label": label});
+        sandbox.ingest(format!("{event}\n{event}\n"));
+        sandbox.run(["digest"]).ok().no_stderr().done();
+        let out = sandbox.run(["verify", "--anchors", "digest.eml"]).ok();
+        assert_eq!(out.stderr(), "note: anchor 2 holds\n", "{label}");
+    }
+}
+
 #[test]
 fn what_was_published_is_held_against_the_log() {
     let sandbox = Sandbox::with_events();
@@ -284,13 +310,25 @@ fn what_a_sweep_vouches_for_holds() {
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 5 events, head 10:"), "{out}");
     assert_eq!(out.stderr(), "note: 5 events swept in 1 range\n");
-    let sweep = ForgedSweep { number: 3, ranges: &[(1, 1), (7, 10)], ..ForgedSweep::default() };
+    let sweep = ForgedSweep { number: 3, ranges: &[(1, 1), (7, 9)], ..ForgedSweep::default() };
     tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     let out = sandbox.run(["verify"]).ok();
-    assert!(out.stdout().starts_with("holds: 1 events, head 11:"), "{out}");
+    assert!(out.stdout().starts_with("holds: 2 events, head 11:"), "{out}");
     sandbox.ingest(r#"{"action":"news"}"#);
     let out = sandbox.run(["verify"]).ok();
-    assert!(out.stdout().starts_with("holds: 2 events, head 12:"), "{out}");
+    assert!(out.stdout().starts_with("holds: 3 events, head 12:"), "{out}");
+
+    // Each sweep that is there tells what it took.
+    let told = sandbox.run(["verify", "--json"]).ok().json();
+    let sweeps: Vec<_> = told["sweeps"].as_array().unwrap().iter().collect();
+    assert_eq!(sweeps.len(), 2, "{told}");
+    for (sweep, event, number, count, total) in [(sweeps[0], 10, 2, 2, 5), (sweeps[1], 11, 3, 4, 9)]
+    {
+        let wanted = json!([event, number, count, total, 0]);
+        let fields = ["event", "sweep", "count", "total", "late"].map(|name| &sweep[name]);
+        assert_eq!(json!(fields), wanted, "{told}");
+        assert!(sweep["by_action"].is_object() && sweep["cutoff"].is_string(), "{told}");
+    }
 }
 
 #[test]

@@ -114,6 +114,8 @@ pub(crate) struct PlannedSweep {
     pub number: i64,
     /// The number of all runs once it counts, with those of earlier sweeps.
     pub gap_count: u64,
+    /// The number of ids in all runs once it counts: all that sweeps have ever removed.
+    pub swept_total: u64,
     /// The digest of all these runs.
     pub gaps_sha256: Sha256Digest,
     /// The published heads at which the runs were cut.

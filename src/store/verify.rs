@@ -86,6 +86,9 @@ pub(crate) struct SweepEvent {
     pub id: EventId,
     /// The payload of the event; empty if it has none.
     pub payload: String,
+    pub recorded_at: Timestamp,
+    /// The event stands within a run that counts, so it is gone.
+    pub is_swept: bool,
 }
 
 impl Log {
@@ -131,10 +134,7 @@ impl Snapshot<'_> {
     }
 
     /// Visits the log's own events about sweeps, the newest first.
-    pub(crate) fn each_sweep_event(
-        &self,
-        visit: &mut dyn FnMut(SweepEvent) -> ControlFlow<()>,
-    ) -> ReadResult<()> {
+    pub(crate) fn each_sweep_event(&self, visit: &mut dyn FnMut(SweepEvent)) -> ReadResult<()> {
         self.engine.each_sweep_event(visit)
     }
 

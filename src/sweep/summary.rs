@@ -138,6 +138,7 @@ impl SweepSummary {
         add("late", self.late.into());
         add("held", self.held.into());
         if let Some(vouched) = &self.pending {
+            add("total", vouched.swept_total.into());
             add("gaps", vouched.gap_count.into());
             let hex = vouched.gaps_sha256.iter().fold(String::new(), |mut hex, byte| {
                 write!(hex, "{byte:02x}").expect("a String takes all");

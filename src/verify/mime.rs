@@ -19,30 +19,69 @@ const MAX_DEPTH: u8 = 8;
 const MAIL_HEADERS: [&str; 7] =
     ["content-type", "date", "from", "message-id", "mime-version", "received", "subject"];
 
+/// A text that somebody has saved.
+pub(super) struct SavedText<'a> {
+    /// The number of the mail that the text is a part of; `None` for a plain text.
+    pub mail: Option<usize>,
+    pub is_html: bool,
+    pub bytes: Cow<'a, [u8]>,
+}
+
 /// Returns the texts of a mail, of all mails of a mailbox, or the one plain text.
-pub(super) fn decoded_texts(bytes: &[u8]) -> Vec<Cow<'_, [u8]>> {
-    let mut texts = Vec::new();
+pub(super) fn decoded_texts(bytes: &[u8]) -> Vec<SavedText<'_>> {
+    let mut texts = TextCollector::default();
     if bytes.starts_with(b"From ") {
         let starts = lines_with_offsets(bytes).filter(|(_, line)| line.starts_with(b"From "));
         let mut starts: Vec<_> = starts.map(|(at, line)| (at, at + line.len())).collect();
         starts.push((bytes.len(), bytes.len()));
         for pair in starts.windows(2) {
-            collect_texts(&bytes[pair[0].1..pair[1].0], MAX_DEPTH, &mut texts);
+            texts.collect(&bytes[pair[0].1..pair[1].0], MAX_DEPTH, None);
         }
     } else {
-        collect_texts(bytes, MAX_DEPTH, &mut texts);
+        texts.collect(bytes, MAX_DEPTH, None);
     }
-    texts
+    texts.texts
 }
 
-fn collect_texts<'a>(bytes: &'a [u8], depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
-    let entity = Entity::parse(bytes);
-    let is_mail = MAIL_HEADERS.iter().any(|name| entity.header(name).is_some());
-    // Some parts have no header of their own.
-    if !is_mail && (depth == MAX_DEPTH || entity.headers.is_empty()) {
-        texts.push(Cow::Borrowed(bytes));
-    } else {
-        entity.collect_texts(depth, texts);
+/// Collects the texts of mails, and numbers the mails.
+#[derive(Default)]
+struct TextCollector<'a> {
+    texts: Vec<SavedText<'a>>,
+    mails: usize,
+}
+
+impl<'a> TextCollector<'a> {
+    /// Collects the texts of a mail or a plain text, or those of a part of the mail `within`.
+    fn collect(&mut self, bytes: &'a [u8], depth: u8, within: Option<usize>) {
+        let entity = Entity::parse(bytes);
+        let is_mail = MAIL_HEADERS.iter().any(|name| entity.header(name).is_some());
+        // Some parts have no header of their own.
+        if !is_mail && (within.is_none() || entity.headers.is_empty()) {
+            self.texts.push(SavedText { mail: within, is_html: false, bytes: bytes.into() });
+            return;
+        }
+        let mail = within.unwrap_or_else(|| {
+            self.mails += 1;
+            self.mails
+        });
+        let boundary =
+            entity.is("multipart/").then(|| entity.header_parameter("boundary")).flatten();
+        match boundary.filter(|_| depth > 0) {
+            Some(boundary) => {
+                for part in multipart_parts(entity.body, &boundary) {
+                    self.collect(part, depth - 1, Some(mail));
+                }
+            }
+            // A mail within a mail has a head of its own.
+            None if entity.is("message/") && depth > 0 => {
+                self.collect(entity.body, depth - 1, None);
+            }
+            None => self.texts.push(SavedText {
+                mail: Some(mail),
+                is_html: entity.is("text/html"),
+                bytes: entity.decoded_body(),
+            }),
+        }
     }
 }
 
@@ -81,21 +120,18 @@ impl<'a> Entity<'a> {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    fn collect_texts(&self, depth: u8, texts: &mut Vec<Cow<'a, [u8]>>) {
-        let kind = self.header("content-type").unwrap_or("text/plain");
-        let is = |prefix: &str| {
-            kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        };
-        let boundary = if is("multipart/") { header_parameter(kind, "boundary") } else { None };
-        match boundary.filter(|_| depth > 0) {
-            Some(boundary) => {
-                for part in multipart_parts(self.body, &boundary) {
-                    collect_texts(part, depth - 1, texts);
-                }
-            }
-            None if is("message/") && depth > 0 => collect_texts(self.body, depth - 1, texts),
-            None => texts.push(self.decoded_body()),
-        }
+    fn content_type(&self) -> &str {
+        self.header("content-type").unwrap_or("text/plain")
+    }
+
+    /// Whether the type of the content begins so.
+    fn is(&self, prefix: &str) -> bool {
+        let start = self.content_type().get(..prefix.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    }
+
+    fn header_parameter(&self, name: &str) -> Option<String> {
+        header_parameter(self.content_type(), name)
     }
 
     fn decoded_body(&self) -> Cow<'a, [u8]> {
@@ -171,7 +207,7 @@ mod tests {
 
     fn read(mail: &str) -> Vec<String> {
         let texts = decoded_texts(mail.as_bytes());
-        texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect()
+        texts.iter().map(|text| String::from_utf8_lossy(&text.bytes).into_owned()).collect()
     }
 
     #[test]
@@ -215,6 +251,13 @@ behind\r\n";
         assert_eq!(read(&mailbox), ["48213:9f31c2d0=\r\n", "<b>48213</b>", "plain\n"]);
         let forwarded = format!("Content-Type: message/rfc822\r\nSubject: f\r\n\r\n{mail}");
         assert_eq!(read(&forwarded).len(), 2);
+        let places = |mail: &str| -> Vec<_> {
+            let texts = decoded_texts(mail.as_bytes());
+            texts.iter().map(|text| (text.mail, text.is_html)).collect()
+        };
+        assert_eq!(places(&mailbox), [(Some(1), false), (Some(1), true), (Some(2), false)]);
+        assert_eq!(places(&forwarded), [(Some(2), false), (Some(2), true)]);
+        assert_eq!(places("17:abc"), [(None, false)]);
     }
 
     #[test]

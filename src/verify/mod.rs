@@ -1,7 +1,7 @@
 //! Verifies a log against its own hashes, and against heads that were noted outside it.
 //!
 //! One snapshot is read, in this order: the text of the schema, the integrity check of the engine,
-//! the newest sweep, every event and every swept run in the order of ids, the head, the published
+//! the events of sweeps, every event and every swept run in the order of ids, the head, the published
 //! heads. The walk ends at the first event that does not hold, because nothing after it is certain.
 //! Anything else that is wrong is reported, and the verification continues.
 //!
@@ -88,7 +88,7 @@ pub(crate) fn run(
         let uuid =
             or_violation(log.uuid(), &mut report, ViolationKind::Head, "its UUID cannot be read")?;
         let vouched = match &head {
-            Some(head) => sweeps::check_newest_sweep(log, head, &mut report)?,
+            Some(head) => sweeps::check_sweeps(log, head, &mut report)?,
             None => sweeps::NewestSweep::default(),
         };
         let Some(uuid) = uuid else {
@@ -134,7 +134,7 @@ pub(crate) fn check_gaps(log: &Log) -> Result<Option<String>> {
         let head =
             or_violation(log.head(), &mut report, ViolationKind::Head, "its head cannot be read")?;
         if let Some(head) = head {
-            sweeps::check_newest_sweep(log, &head, &mut report)?;
+            sweeps::check_sweeps(log, &head, &mut report)?;
         }
         Ok(report.violations.into_iter().next().map(|broken| broken.message))
     })

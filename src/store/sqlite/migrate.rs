@@ -9,10 +9,12 @@
 //! moment. [`MIGRATIONS`] is only ever added to: its first entry leads from version 1 to 2. A
 //! migration leaves the exact text of `schema.sql` behind, because writers compare the two.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::Error;
+use rusqlite::Row;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -60,32 +62,115 @@ pub(super) enum SchemaMismatch {
 /// Stands before each object of [`SCHEMA`], and nowhere else in it.
 const STATEMENT_START: &str = "\nCREATE ";
 
-/// Returns the first difference between the schema of the file and [`SCHEMA`]: each statement must
-/// be one of ours, and none may be missing. A trigger, view or index that somebody added can hide
-/// events or lose them.
-pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
-    // The tables of ANALYZE only help to choose an index.
-    const OBJECTS: &str = "SELECT type, name, sql FROM sqlite_schema \
-        WHERE sql IS NOT NULL AND name NOT IN ('sqlite_stat1', 'sqlite_stat4') ORDER BY rowid";
-    let mut statement = connection.prepare(OBJECTS)?;
-    let mut rows = statement.query([])?;
-    let (mut at, mut count) = (0, 0);
-    while let Some(row) = rows.next()? {
-        let sql = row.get_ref(2)?.as_str()?;
-        // A log that this version made has them in our order, so one pass over the text is enough.
-        match match_next_statement(at, sql).or_else(|| match_any_statement(sql)) {
-            Some(end) => at = end,
-            None => {
-                return Ok(Some(SchemaMismatch::Unexpected {
-                    kind: row.get(0)?,
-                    name: row.get(1)?,
-                }));
-            }
-        }
-        count += 1;
+/// The tables whose UNIQUE constraint SQLite holds with an index of its own, which has no text.
+const TABLES_WITH_OWN_INDEX: [&str; 7] =
+    ["actor", "target", "action", "title", "agent", "tenant", "recorder"];
+
+/// The tables that `ANALYZE` adds. They only help to choose an index.
+const STATISTICS_TABLES: [(&str, &str); 2] = [
+    ("sqlite_stat1", "CREATE TABLE sqlite_stat1(tbl,idx,stat)"),
+    ("sqlite_stat4", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"),
+];
+
+/// A row of `sqlite_schema`.
+struct SchemaRow<'a> {
+    kind: &'a str,
+    name: &'a str,
+    table: &'a str,
+    /// Empty where SQLite made the object itself.
+    sql: &'a str,
+}
+
+impl<'a> SchemaRow<'a> {
+    const SELECT: &'static str =
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY rowid";
+
+    fn read(row: &'a Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            kind: row.get_ref(0)?.as_str()?,
+            name: row.get_ref(1)?.as_str()?,
+            table: row.get_ref(2)?.as_str()?,
+            sql: row.get_ref(3)?.as_str_or_null()?.unwrap_or(""),
+        })
     }
-    let ours = SCHEMA.matches(STATEMENT_START).count();
-    Ok((count < ours).then_some(SchemaMismatch::Missing(ours - count)))
+
+    fn to_mismatch(&self) -> SchemaMismatch {
+        SchemaMismatch::Unexpected { kind: self.kind.to_owned(), name: self.name.to_owned() }
+    }
+
+    fn is_statistics_table(&self) -> bool {
+        self.kind == "table"
+            && self.name == self.table
+            && STATISTICS_TABLES.contains(&(self.name, self.sql))
+    }
+
+    /// Whether SQLite added the row itself, for a constraint of our tables or by `ANALYZE`.
+    fn is_made_by_sqlite(&self) -> bool {
+        self.is_statistics_table()
+            || self.kind == "index"
+                && self.sql.is_empty()
+                && TABLES_WITH_OWN_INDEX.contains(&self.table)
+                && self.name.strip_prefix("sqlite_autoindex_").and_then(|n| n.strip_suffix("_1"))
+                    == Some(self.table)
+    }
+
+    /// Whether the other columns say what the statement says. A name that begins with `sqlite_` is
+    /// one that only a hand in `sqlite_schema` itself can give to an object.
+    fn fits_statement(&self) -> bool {
+        let mut words =
+            self.sql.split_whitespace().skip_while(|w| matches!(*w, "CREATE" | "UNIQUE"));
+        let kind = words.next().unwrap_or("");
+        let named = kind.eq_ignore_ascii_case(self.kind) && words.next() == Some(self.name);
+        let table = match self.kind {
+            "index" | "trigger" => words.skip_while(|word| *word != "ON").nth(1),
+            _ => Some(self.name),
+        };
+        named && table == Some(self.table)
+    }
+}
+
+/// Returns the first difference between the schema of the file and [`SCHEMA`]. Every row of
+/// `sqlite_schema` is compared, whatever its name is: each must be one of ours in all its columns,
+/// and each of ours must be there once. A trigger, view or index that somebody added can hide events
+/// or lose them.
+pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
+    let mut statement = connection.prepare(SchemaRow::SELECT)?;
+    let mut rows = statement.query([])?;
+    let (mut at, mut own_indexes) = (0, 0);
+    let mut ends = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let row = SchemaRow::read(row)?;
+        if row.is_made_by_sqlite() {
+            own_indexes += usize::from(row.kind == "index");
+            continue;
+        }
+        // A log that this version made has them in our order, so one pass over the text is enough.
+        let found = match_next_statement(at, row.sql).or_else(|| match_any_statement(row.sql));
+        match found.filter(|end| row.fits_statement() && ends.insert(*end)) {
+            Some(end) => at = end,
+            None => return Ok(Some(row.to_mismatch())),
+        }
+    }
+    let ours = SCHEMA.matches(STATEMENT_START).count() + TABLES_WITH_OWN_INDEX.len();
+    let missing = ours.saturating_sub(ends.len() + own_indexes);
+    Ok((missing > 0).then_some(SchemaMismatch::Missing(missing)))
+}
+
+/// Returns an object whose name is kept for SQLite's own and that SQLite did not make. Such an
+/// object cannot be made by a statement, so a copy of the schema lacks it.
+pub(super) fn foreign_internal_object(
+    connection: &Connection,
+) -> rusqlite::Result<Option<SchemaMismatch>> {
+    let mut statement = connection.prepare(SchemaRow::SELECT)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let row = SchemaRow::read(row)?;
+        let internal = row.name.get(..7).is_some_and(|n| n.eq_ignore_ascii_case("sqlite_"));
+        if internal && !row.sql.is_empty() && !row.is_statistics_table() {
+            return Ok(Some(row.to_mismatch()));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the end of a statement in [`SCHEMA`], if it is the next one after `from`.
@@ -258,5 +343,29 @@ mod tests {
             object("index", "event_actor")
         );
         assert_eq!(touched("DROP TRIGGER event_update"), Some(SchemaMismatch::Missing(1)));
+        // By hand in the table of the schema itself.
+        let by_hand = |sql: &str| touched(&format!("PRAGMA writable_schema = ON; {sql}"));
+        let trigger = "CREATE TRIGGER t BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END;
+            UPDATE sqlite_schema SET name = 'sqlite_stat1' WHERE name = 't'";
+        assert_eq!(by_hand(trigger), object("trigger", "sqlite_stat1"));
+        assert_eq!(
+            by_hand("UPDATE sqlite_schema SET name = 'other' WHERE name = 'event_delete'"),
+            object("trigger", "other")
+        );
+        assert_eq!(
+            by_hand("UPDATE sqlite_schema SET tbl_name = 'gap' WHERE name = 'event_delete'"),
+            object("trigger", "event_delete")
+        );
+        assert_eq!(
+            by_hand(
+                "DELETE FROM sqlite_schema WHERE name = 'event_delete';
+                 INSERT INTO sqlite_schema SELECT * FROM sqlite_schema WHERE name = 'event_update'"
+            ),
+            object("trigger", "event_update")
+        );
+        assert_eq!(
+            by_hand("DELETE FROM sqlite_schema WHERE name = 'sqlite_autoindex_actor_1'"),
+            Some(SchemaMismatch::Missing(1))
+        );
     }
 }

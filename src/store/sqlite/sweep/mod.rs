@@ -114,18 +114,20 @@ impl Sqlite {
         }
         self.read_in_snapshot(|connection| {
             let mut digest = GapHasher::new();
-            let mut gaps = 0;
+            let (mut gaps, mut total) = (0, 0_u64);
             let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
                 let GapRow { first, last, sweep } = read_gap(row)?;
                 digest.update(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
                 gaps += 1;
+                total = total.saturating_add(last.abs_diff(first).saturating_add(1));
             }
             let gaps_sha256 = digest.finish();
             Ok(Some(PlannedSweep {
                 number,
                 gap_count: gaps,
+                swept_total: total,
                 gaps_sha256,
                 anchor_ids: anchors.clone(),
             }))

@@ -159,20 +159,24 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn each_sweep_event(
         &self,
-        visit: &mut dyn FnMut(SweepEvent) -> ControlFlow<()>,
+        visit: &mut dyn FnMut(SweepEvent),
     ) -> SnapshotResult<()> {
-        const SQL: &str = "SELECT id, payload FROM event WHERE own = 1 \
+        const SQL: &str = "SELECT id, payload, recorded_at, id <= ( \
+              SELECT last FROM gap WHERE first <= event.id AND sweep <= head.sweep \
+              AND head.sweep < until ORDER BY first DESC LIMIT 1) \
+            FROM event, (SELECT sweep FROM head) AS head WHERE own = 1 \
             AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
             ORDER BY id DESC";
         self.read(|connection| {
             let mut statement = connection.prepare(SQL)?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                let payload: Option<String> = row.get(1)?;
-                let payload = payload.unwrap_or_default();
-                if visit(SweepEvent { id: EventId(row.get(0)?), payload }).is_break() {
-                    break;
-                }
+                visit(SweepEvent {
+                    id: EventId(row.get(0)?),
+                    payload: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
+                    recorded_at: Timestamp::from_nanos(row.get(2)?),
+                    is_swept: row.get::<_, Option<bool>>(3)?.unwrap_or(false),
+                });
             }
             Ok(())
         })
@@ -293,6 +297,9 @@ fn find_foreign(connection: &Connection) -> rusqlite::Result<Option<SchemaMismat
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == migrate::SCHEMA_VERSION {
         return migrate::schema_mismatch(connection);
+    }
+    if let Some(foreign) = migrate::foreign_internal_object(connection)? {
+        return Ok(Some(foreign));
     }
     let mut copy = copy_schema(connection)?;
     copy.pragma_update(None, "user_version", version)?;
