@@ -14,7 +14,7 @@
 //! - `lock` keeps sweeps, exports and digests apart, `sweep` removes events, `copy` makes a backup.
 //! - `verify` reads without trusting what the other modules have written.
 //!
-//! `sql` builds statements so that no value is ever spliced into one.
+//! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers.
 
 mod append;
 mod copy;
@@ -36,6 +36,7 @@ mod plan;
 mod progress;
 #[cfg(test)]
 mod query_tests;
+mod ranges;
 mod rows;
 mod sort;
 mod sql;
