@@ -601,3 +601,33 @@ fn a_query_of_too_many_terms_is_refused() {
     let out = sandbox.run(["list", &terms.join(" ")]).exits(2).no_stdout();
     out.stderr_has("a query has at most 2,000 terms").done();
 }
+
+#[test]
+fn a_zone_is_read_in_the_same_ways_everywhere() {
+    let rules = "CET-1CEST,M3.5.0,M10.5.0/3";
+    let time = "2026-07-01 12:00";
+    for tz in [rules, ":Europe/Berlin", "posix/Europe/Berlin", "Europe/Berlin"] {
+        let sandbox = Sandbox::new();
+        let line = format!("{{\"action\":\"a.b\",\"occurred_at\":\"{time}\"}}\n");
+        sandbox.run_with_input(["ingest", "--input-tz", tz], &line).ok().done();
+        let show = |out: Output| out.ok().stdout().to_owned();
+        let by_flag = show(sandbox.run(["list", "--tz", tz]));
+        assert!(by_flag.contains("2026-07-01T12:00:00+02:00"), "{tz}: {by_flag}");
+        let args = || ["list"];
+        assert_eq!(show(sandbox.run_with_env(&[("ACTIVITY_TZ", tz)], args())), by_flag, "{tz}");
+        assert_eq!(show(sandbox.run_with_env(&[("TZ", tz)], args())), by_flag, "{tz}");
+        sandbox.write("config.toml", format!("tz = '{tz}'\n"));
+        assert_eq!(show(sandbox.run(args())), by_flag, "{tz}");
+    }
+    let sandbox = Sandbox::with_events();
+    for tz in ["CET-1CEST", "Nowhere/Atall", "CET-1CEST,M3.5.0"] {
+        sandbox.run_with_env(&[("TZ", tz)], ["list"]).exits(2).stderr_has("TZ: \"").done();
+        sandbox.run(["list", "--tz", tz]).exits(2).stderr_has("--tz: \"").done();
+        sandbox.run(["ingest", "--input-tz", tz]).exits(2).stderr_has("--input-tz: \"").done();
+        // A hook needs no zone, so none keeps its event from the log.
+        let hook = ["ingest", "--action", "a.b"];
+        sandbox.run_with_env(&[("TZ", tz)], hook).ok().done();
+    }
+    sandbox.write("config.toml", "tz = 'CET-1CEST'\n");
+    sandbox.run(["list"]).exits(78).stderr_has("tz: \"CET-1CEST\"").done();
+}
