@@ -333,6 +333,18 @@ fn a_broken_template_is_mailed_around_and_told() {
 }
 
 #[test]
+fn a_template_without_an_end_is_mailed_around_and_told() {
+    let sandbox = sandbox_with_sendmail();
+    let loops = "{% for a in range(99999) %}".repeat(3) + &"{% endfor %}".repeat(3);
+    sandbox.write("config.toml", sendmail_config(&sandbox, &format!("subject = '{loops}'")));
+    sandbox.ingest(events(&["auth.login"]));
+    let out = sandbox.run(["digest"]).exits(78).stderr_is_one_error();
+    out.stderr_has("the subject:1: stopped after 20,000,000 steps").done();
+    assert!(read_mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
+    assert_eq!(digest_outcomes(&sandbox)[0].0, "digest.sent");
+}
+
+#[test]
 fn many_recipients_stand_on_lines_that_a_server_takes() {
     let sandbox = sandbox_with_sendmail();
     let addresses: Vec<String> = (0..45).map(|n| format!("'recipient{n}@example.org'")).collect();

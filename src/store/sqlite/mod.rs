@@ -51,6 +51,7 @@ mod wal;
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 pub(super) use crate::store::sqlite::engine::Sqlite;
 pub(crate) use crate::store::sqlite::files::companions::Companion;
+pub(crate) use crate::store::sqlite::files::companions::note_first_warning_of_day;
 pub(crate) use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
