@@ -238,7 +238,8 @@ impl Settings {
         Ok(match self.config.tz {
             Some(value) => Sourced { value, origin: Origin::Config },
             None => {
-                let value = Zone::host(self.environment.text("TZ"));
+                let value = Zone::host(self.environment.text("TZ"))
+                    .map_err(|why| Failure::new(Exit::Usage, format!("TZ: {why}")))?;
                 Sourced { value, origin: Origin::Default }
             }
         })

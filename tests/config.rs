@@ -147,12 +147,24 @@ fn a_relative_log_is_the_one_of_the_folder() {
 }
 
 #[test]
-fn ingest_warns_when_little_space_is_left() {
+fn ingest_warns_once_a_day_when_little_space_is_left() {
     let sandbox = Sandbox::new();
     sandbox.write("config.toml", "space_left = \"900000TiB\"\n");
     let out = sandbox.run(["ingest", "--action", "a"]).ok().no_stdout();
     assert!(out.stderr().lines().count() == 2, "one line of warning beside the summary\n{out}");
-    assert_eq!(sandbox.log().event_count(), 1);
+    let day_of_warning = || fs::metadata(sandbox.path("log.db.lock")).unwrap().modified().unwrap();
+    let before = day_of_warning();
+    let out = sandbox.run(["ingest", "--action", "b"]).ok();
+    // Between the two runs a day may have begun.
+    if day_of_warning() == before {
+        assert_eq!(out.stderr().lines().count(), 1, "{out}");
+    }
+    let yesterday = before - std::time::Duration::from_secs(86_400);
+    let lock = fs::File::open(sandbox.path("log.db.lock")).unwrap();
+    lock.set_modified(yesterday).unwrap();
+    let out = sandbox.run(["ingest", "--action", "c"]).ok();
+    assert_eq!(out.stderr().lines().count(), 2, "{out}");
+    assert_eq!(sandbox.log().event_count(), 3);
 }
 
 #[test]

@@ -333,6 +333,50 @@ fn a_broken_template_is_mailed_around_and_told() {
 }
 
 #[test]
+fn a_template_without_an_end_is_mailed_around_and_told() {
+    let sandbox = sandbox_with_sendmail();
+    let loops = "{% for a in range(99999) %}".repeat(3) + &"{% endfor %}".repeat(3);
+    sandbox.write("config.toml", sendmail_config(&sandbox, &format!("subject = '{loops}'")));
+    sandbox.ingest(events(&["auth.login"]));
+    let out = sandbox.run(["digest"]).exits(78).stderr_is_one_error();
+    out.stderr_has("the subject:1: stopped after 20,000,000 steps").done();
+    assert!(read_mailbox(&sandbox).contains("Subject: s2l.online: 1 event on "));
+    assert_eq!(digest_outcomes(&sandbox)[0].0, "digest.sent");
+}
+
+#[test]
+fn many_recipients_stand_on_lines_that_a_server_takes() {
+    let sandbox = sandbox_with_sendmail();
+    let addresses: Vec<String> = (0..45).map(|n| format!("'recipient{n}@example.org'")).collect();
+    let config = sendmail_config(&sandbox, "")
+        .replace("to = ['ops@example.org']", &format!("to = [{}]", addresses.join(",")));
+    sandbox.write("config.toml", config);
+    sandbox.ingest(events(&["auth.login"]));
+    sandbox.run(["digest"]).ok().done();
+    let mail = read_mailbox(&sandbox);
+    assert_eq!(mail.matches("recipient44@example.org").count(), 1, "{mail}");
+    let named = mail.lines().filter(|line| line.contains("recipient"));
+    let longest = named.map(str::len).max().unwrap();
+    assert!(longest <= 78, "{longest} characters");
+}
+
+#[test]
+fn an_address_that_no_mail_can_be_built_for_is_refused_by_its_key() {
+    let sandbox = sandbox_with_sendmail();
+    for (key, address) in [("from", "'log@example.org'"), ("to", "'ops@example.org'")] {
+        let config = sendmail_config(&sandbox, "");
+        assert!(config.contains(address), "{config}");
+        sandbox.write("config.toml", config.replace(address, "'ops@[192.0.2.7]'"));
+        let out = sandbox.run(["digest"]).exits(78).no_stdout().stderr_is_one_error();
+        out.stderr_has(&format!("digest.{key}: \"ops@[192.0.2.7]\" is no mail address")).done();
+        let out = sandbox.run(["doctor"]).exits(1);
+        assert!(out.stdout().contains("ops@[192.0.2.7]"), "{out}");
+    }
+    sandbox.write("config.toml", sendmail_config(&sandbox, ""));
+    sandbox.run(["digest", "--to", "ops@[192.0.2.7]"]).exits(2).stderr_has("--to: ").done();
+}
+
+#[test]
 fn what_a_mail_needs_is_told_by_its_key() {
     let sandbox = Sandbox::new();
     sandbox.ingest(events(&["auth.login"]));

@@ -544,3 +544,90 @@ fn words_with_colons_that_are_no_qualifiers_need_quotes() {
     sandbox.run(["list", "http://example.org"]).exits(2).done();
     sandbox.run(["list", "\"http://example.org\""]).ok().done();
 }
+
+/// `QUALIFIER:` with 2,000 values, each made of a number.
+fn with_many_values(qualifier: &str, value: impl Fn(usize) -> String) -> String {
+    let values: Vec<String> = (0..2_000).map(value).collect();
+    format!("{qualifier}:{}", values.join(","))
+}
+
+#[test]
+fn thousands_of_values_and_terms_are_searched_like_a_few() {
+    let sandbox = Sandbox::with_events();
+    let odd_ids = |qualifier| with_many_values(qualifier, |number| (2 * number + 1).to_string());
+    let ranges = |qualifier| {
+        with_many_values(qualifier, |number| format!("{}-{}", 3 * number + 2, 3 * number + 3))
+    };
+    let statuses = |qualifier| {
+        let value = |number: usize| format!("{0}-{1}", 400 + number % 90 * 2, 400 + number / 90);
+        with_many_values(qualifier, |number| {
+            if number % 90 * 2 <= number / 90 { value(number) } else { "401".to_owned() }
+        })
+    };
+    let none = |qualifier| with_many_values(qualifier, |number| format!("nothing{number}"));
+    let addresses =
+        with_many_values("-ip", |number| format!("10.1.{}.{}", number / 250, number % 250));
+    let terms = |term: &str| {
+        let terms = (0..1_999).map(|number| term.replace('N', &number.to_string()));
+        format!("id:1-3 {}", terms.collect::<Vec<_>>().join(" "))
+    };
+    let all: &[i64] = &[1, 2, 3, 4, 5, 6, 7, 8];
+    let failed = matching_ids(&sandbox, &["status:>=400"]);
+    assert_eq!(matching_ids(&sandbox, &[&statuses("status")]), failed);
+    let others: Vec<i64> = all.iter().copied().filter(|id| !failed.contains(id)).collect();
+    assert_eq!(matching_ids(&sandbox, &["--", &statuses("-status")]), others);
+    for (query, ids) in [
+        (odd_ids("id"), &[1, 3, 5, 7][..]),
+        (odd_ids("-id"), &[2, 4, 6, 8]),
+        (ranges("id"), &[2, 3, 5, 6, 8]),
+        (ranges("-id"), &[1, 4, 7]),
+        (addresses, all),
+        (none("-actor"), all),
+        (none("-session"), all),
+        (none("-payload.x"), all),
+        (terms("-payload.keyN:1"), &[1, 2, 3]),
+        (terms("-\"phrase N\""), &[1, 2, 3]),
+        (terms("payload.keyN:1"), &[]),
+    ] {
+        let found = matching_ids(&sandbox, &["--", &query]);
+        assert_eq!(found, ids, "{}", query.chars().take(40).collect::<String>());
+    }
+}
+
+#[test]
+fn a_query_of_too_many_terms_is_refused() {
+    let sandbox = Sandbox::with_events();
+    let terms: Vec<String> = (0..2_001).map(|number| format!("w{number}")).collect();
+    let out = sandbox.run(["list", &terms.join(" ")]).exits(2).no_stdout();
+    out.stderr_has("a query has at most 2,000 terms").done();
+}
+
+#[test]
+fn a_zone_is_read_in_the_same_ways_everywhere() {
+    let rules = "CET-1CEST,M3.5.0,M10.5.0/3";
+    let time = "2026-07-01 12:00";
+    for tz in [rules, ":Europe/Berlin", "posix/Europe/Berlin", "Europe/Berlin"] {
+        let sandbox = Sandbox::new();
+        let line = format!("{{\"action\":\"a.b\",\"occurred_at\":\"{time}\"}}\n");
+        sandbox.run_with_input(["ingest", "--input-tz", tz], &line).ok().done();
+        let show = |out: Output| out.ok().stdout().to_owned();
+        let by_flag = show(sandbox.run(["list", "--tz", tz]));
+        assert!(by_flag.contains("2026-07-01T12:00:00+02:00"), "{tz}: {by_flag}");
+        let args = || ["list"];
+        assert_eq!(show(sandbox.run_with_env(&[("ACTIVITY_TZ", tz)], args())), by_flag, "{tz}");
+        assert_eq!(show(sandbox.run_with_env(&[("TZ", tz)], args())), by_flag, "{tz}");
+        sandbox.write("config.toml", format!("tz = '{tz}'\n"));
+        assert_eq!(show(sandbox.run(args())), by_flag, "{tz}");
+    }
+    let sandbox = Sandbox::with_events();
+    for tz in ["CET-1CEST", "Nowhere/Atall", "CET-1CEST,M3.5.0"] {
+        sandbox.run_with_env(&[("TZ", tz)], ["list"]).exits(2).stderr_has("TZ: \"").done();
+        sandbox.run(["list", "--tz", tz]).exits(2).stderr_has("--tz: \"").done();
+        sandbox.run(["ingest", "--input-tz", tz]).exits(2).stderr_has("--input-tz: \"").done();
+        // A hook needs no zone, so none keeps its event from the log.
+        let hook = ["ingest", "--action", "a.b"];
+        sandbox.run_with_env(&[("TZ", tz)], hook).ok().done();
+    }
+    sandbox.write("config.toml", "tz = 'CET-1CEST'\n");
+    sandbox.run(["list"]).exits(78).stderr_has("tz: \"CET-1CEST\"").done();
+}

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::ingest;
 use crate::interrupt::Interrupt;
 use crate::query::Query;
+use crate::store;
 use crate::store::AppendOutcome;
 use crate::store::LocalLog;
 use crate::store::Stamp;
@@ -110,10 +111,12 @@ impl LogWriter<'_> {
         end
     }
 
-    /// Warns if the log has less disk space than the settings ask for.
+    /// Warns if the log has less disk space than the settings ask for, once a day.
     fn warn_if_low_on_space(&self) {
         let required = self.context.settings.space_left().value;
-        if let Some(left) = free_space(&self.path).filter(|left| *left < required) {
+        if let Some(left) = free_space(&self.path).filter(|left| *left < required)
+            && store::note_first_warning_of_day(&self.path, self.context.now)
+        {
             let (log, left) = (self.path.display(), left >> 20);
             self.context.output.warn(&format!("only {left} MiB are left for the log {log}"));
         }

@@ -8,11 +8,13 @@
 use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::io::Write;
 use std::path::Path;
 
 use minijinja::AutoEscape;
 use minijinja::Environment;
 use minijinja::Error;
+use minijinja::ErrorKind;
 use minijinja::UndefinedBehavior;
 use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
@@ -34,6 +36,10 @@ const DEFAULT_SUBJECT_TEMPLATE: &str =
 
 /// The longest template that is read.
 const MAX_TEMPLATE_BYTES: u64 = 1 << 20;
+/// The steps that a user's template may take. One that lists 10,000 events takes some million.
+const MAX_TEMPLATE_STEPS: u64 = 20_000_000;
+/// The longest part that a user's template may write. Mail servers take less.
+const MAX_PART_BYTES: usize = 16 << 20;
 /// The most columns of a subject. Mail programs cut longer ones, and headers have limits.
 const MAX_SUBJECT_COLUMNS: usize = 200;
 
@@ -157,18 +163,25 @@ impl RenderedMail {
 fn render_parts(context: &TemplateContext, templates: &Templates) -> Result<RenderedMail, String> {
     let text = render_part(
         "digest.txt",
-        templates.text.as_deref().unwrap_or(DEFAULT_TEXT_TEMPLATE),
+        templates.text.as_deref(),
+        DEFAULT_TEXT_TEMPLATE,
         PartFormat::Plain,
         context,
     )?;
     let html = render_part(
         "digest.html",
-        templates.html.as_deref().unwrap_or(DEFAULT_HTML_TEMPLATE),
+        templates.html.as_deref(),
+        DEFAULT_HTML_TEMPLATE,
         PartFormat::Html,
         context,
     )?;
-    let subject = templates.subject.as_deref().unwrap_or(DEFAULT_SUBJECT_TEMPLATE);
-    let subject = render_part("the subject", subject, PartFormat::Plain, context)?;
+    let subject = render_part(
+        "the subject",
+        templates.subject.as_deref(),
+        DEFAULT_SUBJECT_TEMPLATE,
+        PartFormat::Plain,
+        context,
+    )?;
     let subject = match context.gap.as_str() {
         "" => one_line(&subject),
         gap => one_line(&format!("[{gap}] {subject}")),
@@ -188,12 +201,31 @@ enum PartFormat {
     Html,
 }
 
+/// Renders the user's template of a part, or the built-in one where the user has none. Only the user's
+/// is limited: the built-in ones come to an end, however many events they list.
 fn render_part(
     name: &'static str,
-    template: &str,
+    own: Option<&str>,
+    built_in: &str,
     format: PartFormat,
     context: &TemplateContext,
 ) -> Result<String, String> {
+    let mut environment = template_environment(format);
+    let mut part = PartBuffer { bytes: Vec::new(), limit: usize::MAX };
+    if own.is_some() {
+        environment.set_fuel(Some(MAX_TEMPLATE_STEPS));
+        part.limit = MAX_PART_BYTES;
+    }
+    environment
+        .template_from_named_str(name, own.unwrap_or(built_in))
+        .and_then(|template| {
+            template.render_captured_to(Value::from(Serde(context)), &mut part).map(drop)
+        })
+        .map_err(|error| describe_error(name, &error))?;
+    Ok(String::from_utf8(part.bytes).expect("a template writes text"))
+}
+
+fn template_environment(format: PartFormat) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(move |_| match format {
@@ -214,18 +246,41 @@ fn render_part(
         format!("{:1$}{text}", "", columns.saturating_sub(text::width(&text)))
     });
     environment
-        .template_from_named_str(name, template)
-        .and_then(|template| template.render(Value::from(Serde(context))))
-        .map_err(|error| describe_error(name, &error))
+}
+
+/// A rendered part, which is refused beyond its limit.
+struct PartBuffer {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl Write for PartBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.limit.saturating_sub(self.bytes.len()) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Returns an error as one line with its template and its line.
 fn describe_error(name: &str, error: &Error) -> String {
     let line = error.line().map(|line| format!(":{line}")).unwrap_or_default();
-    let kind = error.kind().to_string();
-    let why = match error.detail() {
-        Some(detail) => format!("{kind}: {detail}"),
-        None => kind,
+    let why = match (error.kind(), error.detail()) {
+        (ErrorKind::OutOfFuel, _) => {
+            let steps = text::format_thousands(MAX_TEMPLATE_STEPS);
+            format!("stopped after {steps} steps, does a loop never end?")
+        }
+        (ErrorKind::WriteFailure, _) => {
+            format!("it writes more than {} MiB", MAX_PART_BYTES >> 20)
+        }
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+        (kind, None) => kind.to_string(),
     };
     phrases::escape_sentence(&format!("{name}{line}: {why}"))
 }

@@ -688,6 +688,13 @@ fn templates_that_do_not_work_are_told_in_the_first_line() {
     write("digest.txt", "{{ site }}\n{{ totl }}\n");
     let fault = "digest.txt:2: undefined value";
     assert_eq!(rendered(None), (format!("{built_in}{fault}"), some_text(fault)));
+    let endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+    write("digest.txt", endless);
+    let fault = rendered(None).1.unwrap();
+    assert_eq!(fault, "digest.txt:1: stopped after 20,000,000 steps, does a loop never end?");
+    let long = format!("{{% for a in range(9999) %}}{}{{% endfor %}}", "x".repeat(9_999));
+    write("digest.txt", &long);
+    assert_eq!(rendered(None).1.unwrap(), "digest.txt: it writes more than 16 MiB");
     write("digest.txt", "{% for kind in kinds %}");
     assert!(rendered(None).1.unwrap().starts_with("digest.txt:1: syntax error: "));
     std::fs::remove_file(folder.path().join("digest.txt")).unwrap();

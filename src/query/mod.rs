@@ -15,6 +15,7 @@
 //! - An IPv4 address in IPv6 form is the same host as the IPv4 address.
 //! - Actions and methods may be written in any case, because the log keeps each of them in one case.
 //! - A backslash stands for itself, except before a quote within quotes.
+//! - A query has at most 2,000 terms. The values of one term are not limited.
 //! - An empty value or phrase does not parse; an empty `--search` matches everything.
 
 mod display;

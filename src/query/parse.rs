@@ -1,5 +1,7 @@
 //! Parses text to terms. One table of qualifiers drives the parser, the flags and the help.
 
+use std::ops::Range;
+
 use crate::query::Clock;
 use crate::query::Predicate;
 use crate::query::Query;
@@ -169,6 +171,10 @@ pub(crate) static QUALIFIERS: [Qualifier; 21] = [
     with_flag("days", "N", QualifierKind::Time(TimeQualifier::Days), "the last N times 24 hours"),
 ];
 
+/// The number of terms that a query may have. A store turns each into parameters of a statement, and
+/// their number is limited; the values of one term are not.
+const MAX_TERMS: usize = 2_000;
+
 /// The qualifier that takes a key of the payload after its dot.
 const PAYLOAD_QUALIFIER: &str = "payload.KEY";
 
@@ -229,7 +235,7 @@ impl Query {
                 return Err(ParseError::new(token.span.clone(), "an empty phrase says nothing"));
             }
             let predicate = Predicate::Phrase(phrase.to_pattern().folded());
-            self.base.add(Term { negated: token.negated, predicate });
+            self.add_term(Term { negated: token.negated, predicate }, &token.span)?;
         }
         Ok(())
     }
@@ -257,13 +263,24 @@ impl Query {
                     continue;
                 }
             };
-            self.base.add(Term { negated, predicate });
+            self.add_term(Term { negated, predicate }, &value.span)?;
+        }
+        Ok(())
+    }
+
+    fn add_term(&mut self, term: Term, span: &Range<usize>) -> Result<(), ParseError> {
+        self.base.add(term);
+        if self.base.terms.len() > MAX_TERMS {
+            let limit = text::format_thousands(MAX_TERMS as u64);
+            let reason =
+                format!("a query has at most {limit} terms; one term may have more values");
+            return Err(ParseError::new(span.clone(), reason));
         }
         Ok(())
     }
 }
 
-fn unknown_qualifier(name: &str, span: std::ops::Range<usize>) -> ParseError {
+fn unknown_qualifier(name: &str, span: Range<usize>) -> ParseError {
     if name == "payload" || name == "payload." {
         return ParseError::new(span, "payload needs a key: payload.KEY:VALUE");
     }

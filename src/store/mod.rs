@@ -66,6 +66,7 @@ pub(crate) use crate::store::read::sortable_fields;
 pub(crate) use crate::store::sqlite::Companion;
 pub(crate) use crate::store::sqlite::RESERVE_SIZE;
 use crate::store::sqlite::Sqlite;
+pub(crate) use crate::store::sqlite::note_first_warning_of_day;
 
 /// A log to read, on whatever engine. [`Log::open_to_read`] opens one, and a [`LocalLog`] is one.
 pub(crate) struct Log {

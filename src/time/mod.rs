@@ -7,6 +7,7 @@
 mod civil;
 mod emitted;
 mod human;
+mod posix_zone;
 mod span;
 mod timestamp;
 mod zone;

@@ -22,6 +22,18 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
     .prop_map(Timestamp::from_nanos)
 }
 
+/// Zones with summer time in the notation of POSIX: in the north, in the south, ending in another
+/// year, by days of the year, all the year, and with a winter time instead.
+const POSIX_ZONES: [&str; 7] = [
+    "CET-1CEST,M3.5.0,M10.5.0/3",
+    "AEST-10AEDT,M10.1.0,M4.1.0/3",
+    "<-03>3<-02>,M3.5.0/-2,M10.5.0/-1",
+    "EST5EDT4:30,J60/0,J300/0",
+    "XXX3YYY,59/1:30:15,364/24",
+    "EST5EDT,0/0,J365/25",
+    "IST-1GMT0,M10.5.0,M3.5.0/1",
+];
+
 fn any_zone() -> impl Strategy<Value = Zone> {
     prop_oneof![
         8 => prop::sample::select(&TZ_VARIANTS[..]).prop_map(|tz| zone(tz.name())),
@@ -29,6 +41,7 @@ fn any_zone() -> impl Strategy<Value = Zone> {
             let sign = if minutes < 0 { '-' } else { '+' };
             zone(&format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60))
         }),
+        1 => prop::sample::select(&POSIX_ZONES[..]).prop_map(zone),
         1 => Just(Zone::utc()),
     ]
 }
@@ -405,6 +418,14 @@ fn zones_go_by_name_or_offset() {
         ("-0530", "-05:30"),
         ("+09", "+09:00"),
         ("+00:00", "UTC"),
+        (":Europe/Berlin", "Europe/Berlin"),
+        ("posix/Europe/Berlin", "Europe/Berlin"),
+        ("right/Europe/Berlin", "Europe/Berlin"),
+        ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
+        ("EST5EDT", "EST5EDT"),
+        ("EST5", "-05:00"),
+        ("<+0330>-3:30", "+03:30"),
+        (":CET-1CEST,M3.5.0,M10.5.0/3", "CET-1CEST,M3.5.0,M10.5.0/3"),
     ] {
         assert_eq!(zone(text).name(), name);
     }
@@ -414,6 +435,15 @@ fn zones_go_by_name_or_offset() {
         ("New York", r#""New York" is not a time zone, did you mean America/New_York?"#),
         ("+25:00", r#""+25:00" is not a time zone like Europe/Berlin, UTC or +02:00"#),
         ("+1é", r#""+1é" is not a time zone like Europe/Berlin, UTC or +02:00"#),
+        (
+            "CET-1CEST",
+            "\"CET-1CEST\" does not say when summer time begins and ends, as \
+             CET-1CEST,M3.5.0,M10.5.0/3 does",
+        ),
+        (
+            "CET-1CEST,M3.6.0,M10.5.0/3",
+            r#""CET-1CEST,M3.6.0,M10.5.0/3" is not a time zone like Europe/Berlin, UTC or +02:00"#,
+        ),
         ("", r#""" is not a time zone like Europe/Berlin, UTC or +02:00"#),
     ] {
         assert_eq!(Zone::parse(text), Err(expected.to_owned()));
@@ -423,7 +453,7 @@ fn zones_go_by_name_or_offset() {
 #[test]
 fn the_hosts_zone_is_asked_of_tz_then_of_its_files() {
     let etc = tempfile::tempdir().unwrap();
-    let host = |tz| Zone::host_at(tz, etc.path()).name();
+    let host = |tz| Zone::host_at(tz, etc.path()).unwrap().name();
     assert_eq!(host(None), "UTC");
     std::fs::write(etc.path().join("timezone"), "Africa/Johannesburg\n").unwrap();
     assert_eq!(host(None), "Africa/Johannesburg");
@@ -440,11 +470,40 @@ fn the_hosts_zone_is_asked_of_tz_then_of_its_files() {
         ("EST5", "-05:00"),
         ("<+0330>-3:30", "+03:30"),
         ("", "UTC"),
-        ("nonsense", "UTC"),
-        ("/no/such/file", "UTC"),
     ] {
         assert_eq!(host(Some(tz)), name, "{tz}");
     }
+    for tz in ["nonsense", "/no/such/file"] {
+        let error = Zone::host_at(Some(tz), etc.path()).unwrap_err();
+        assert!(error.contains(tz), "{error}");
+    }
+}
+
+#[test]
+fn rules_change_the_clocks_when_the_zone_does() {
+    for (rules, name) in [
+        ("CET-1CEST,M3.5.0,M10.5.0/3", "Europe/Berlin"),
+        ("AEST-10AEDT,M10.1.0,M4.1.0/3", "Australia/Sydney"),
+        ("EST5EDT,M3.2.0,M11.1.0", "America/New_York"),
+        ("<-02>2<-01>,M3.5.0/-1,M10.5.0/0", "America/Nuuk"),
+        ("IST-1GMT0,M10.5.0,M3.5.0/1", "Europe/Dublin"),
+        ("<+03>-3", "Europe/Istanbul"),
+    ] {
+        let (rules, named) = (zone(rules), zone(name));
+        let first = at("2026-01-01T00:00:00Z");
+        for quarter in 0..4 * 365 * 96_u64 {
+            let time = first.saturating_add(Span::from_seconds(quarter * 900));
+            let format = |zone: &Zone| zone.format(time, TimeFormat::Rfc3339);
+            assert_eq!(format(&rules), format(&named), "{name}");
+        }
+    }
+    let berlin = zone("CET-1CEST,M3.5.0,M10.5.0/3");
+    assert_eq!(berlin.abbreviation(at("2026-07-01T00:00:00Z")), "CEST");
+    assert_eq!(berlin.abbreviation(at("2026-01-01T00:00:00Z")), "CET");
+    assert_eq!(
+        zone("<-03>3<-02>,M3.5.0,M10.5.0").abbreviation(at("2026-01-01T00:00:00Z")),
+        "-03:00"
+    );
 }
 
 proptest! {

@@ -12,6 +12,7 @@ use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{GapInfo, OffsetName, TZ_VARIANTS, Tz};
 
 use super::civil::{CivilDateTime, OUT_OF_RANGE, ParsedDateTime, SECONDS_PER_DAY, TimeParseError};
+use super::posix_zone::{PosixNotation, PosixZone, ShownInstants};
 use super::quoted;
 use super::timestamp::Timestamp;
 use crate::text;
@@ -20,7 +21,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 
-/// A zone by name, a fixed offset, or UTC.
+/// A zone by name, the rules of a zone, a fixed offset, or UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Zone(ZoneKind);
 
@@ -30,6 +31,8 @@ enum ZoneKind {
     /// Seconds east of UTC.
     Fixed(i64),
     Named(Tz),
+    /// Kept until the process ends: zones are copied freely, and a process reads only a few.
+    Rules(&'static PosixZone),
 }
 
 /// Which end of a window a time is. A local time that the clocks show twice is the earlier one
@@ -63,27 +66,40 @@ pub(crate) enum TimeFormat {
     WeekdayTime,
 }
 
-/// The instants that have one local time.
-enum LocalInstants {
-    /// Seconds since 1970, the earlier and the later; the same where there is only one.
-    Existing(i64, i64),
-    /// The clocks skip the time and show what follows from this second on.
-    Skipped(i64),
-}
-
 impl Zone {
     pub(crate) fn utc() -> Self {
         Self(ZoneKind::Utc)
     }
 
-    /// Reads a zone's name in any case, or an offset like `+02:00`.
+    /// Reads a zone: its name in any case, an offset like `+02:00`, the notation of POSIX, or a file
+    /// below a `zoneinfo` folder; each with or without the colon that `TZ` may have in front.
     ///
     /// # Errors
     ///
     /// One line that quotes the text and may name a zone that it is near to.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        if let Some(zone) = Self::parse_name_or_offset(text) {
+        let plain = text.strip_prefix(':').unwrap_or(text);
+        let zone = if plain.starts_with('/') {
+            Self::from_file(Path::new(plain))
+        } else {
+            Self::parse_name_or_offset(strip_variant(plain))
+        };
+        if let Some(zone) = zone {
             return Ok(zone);
+        }
+        match PosixNotation::parse(plain) {
+            Some(PosixNotation::Fixed(offset)) => return Ok(Self::from_offset(offset)),
+            Some(PosixNotation::WithSummerTime(zone)) => {
+                return Ok(Self(ZoneKind::Rules(Box::leak(Box::new(zone)))));
+            }
+            Some(PosixNotation::WithoutRules) => {
+                return Err(format!(
+                    "{} does not say when summer time begins and ends, as \
+                     CET-1CEST,M3.5.0,M10.5.0/3 does",
+                    quoted(text)
+                ));
+            }
+            None => {}
         }
         let names = || TZ_VARIANTS.iter().map(|zone| zone.name());
         let wanted = text.replace(' ', "_");
@@ -98,41 +114,35 @@ impl Zone {
         })
     }
 
-    /// Returns the host's zone: what `TZ` says, else `/etc/localtime`, else `/etc/timezone`, else
-    /// UTC, which is also what a `TZ` stands for that nobody understands.
+    /// Returns the host's zone: that of `TZ`, else of `/etc/localtime`, else of `/etc/timezone`, else
+    /// UTC. `tz` is the value of `TZ`; an empty one is UTC, as for the C library.
     ///
-    /// `tz` is the value of `TZ`: a name, a path below a `zoneinfo` folder, or a POSIX zone without
-    /// daylight saving, with or without a leading colon.
-    pub(crate) fn host(tz: Option<&str>) -> Self {
+    /// # Errors
+    ///
+    /// As [`Zone::parse`], where `TZ` is set.
+    pub(crate) fn host(tz: Option<&str>) -> Result<Self, String> {
         Self::host_at(tz, Path::new("/etc"))
     }
 
-    pub(super) fn host_at(tz: Option<&str>, etc: &Path) -> Self {
-        let zone = match tz {
-            Some(tz) => {
-                let tz = tz.strip_prefix(':').unwrap_or(tz);
-                if tz.starts_with('/') {
-                    Self::from_file(Path::new(tz))
-                } else {
-                    Self::parse_name_or_offset(tz)
-                }
-                .or_else(|| Self::parse_posix(tz))
-            }
-            None => Self::from_file(&etc.join("localtime")).or_else(|| {
-                Self::parse_name_or_offset(
-                    fs::read_to_string(etc.join("timezone")).ok()?.trim_ascii(),
-                )
-            }),
-        };
-        zone.unwrap_or_else(Self::utc)
+    pub(super) fn host_at(tz: Option<&str>, etc: &Path) -> Result<Self, String> {
+        match tz {
+            Some("" | ":") => Ok(Self::utc()),
+            Some(tz) => Self::parse(tz),
+            None => Ok(Self::from_file(&etc.join("localtime"))
+                .or_else(|| {
+                    Self::parse_name_or_offset(
+                        fs::read_to_string(etc.join("timezone")).ok()?.trim_ascii(),
+                    )
+                })
+                .unwrap_or_else(Self::utc)),
+        }
     }
 
     /// Finds the zone by the name that the file, or what it links to, has below `zoneinfo`.
     fn from_file(path: &Path) -> Option<Self> {
         let named = |path: &Path| {
             let (_, name) = path.to_str()?.rsplit_once("zoneinfo/")?;
-            let name = name.strip_prefix("posix/").or(name.strip_prefix("right/")).unwrap_or(name);
-            Self::parse_name_or_offset(name)
+            Self::parse_name_or_offset(strip_variant(name))
         };
         // A link is read once before it is resolved: distributions link the names of a zone among
         // themselves, and the name that the host's owner chose is the better one.
@@ -166,21 +176,9 @@ impl Zone {
         Self::from_offset_parts(sign, &[hours, minutes])
     }
 
-    /// Reads a POSIX zone without daylight saving, `EST5` or `<+03>-3`: hours *west* of UTC.
-    fn parse_posix(text: &str) -> Option<Self> {
-        let rest = match text.strip_prefix('<') {
-            Some(rest) => rest.split_once('>')?.1,
-            None => text.trim_start_matches(|c: char| c.is_ascii_alphabetic()),
-        };
-        if text.len() - rest.len() < 3 {
-            return None;
-        }
-        let (sign, rest) = match rest.strip_prefix('-') {
-            Some(rest) => (1, rest),
-            None => (-1, rest.strip_prefix('+').unwrap_or(rest)),
-        };
-        let parts: Vec<String> = rest.split(':').map(|part| format!("{part:0>2}")).collect();
-        Self::from_offset_parts(sign, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+    /// Returns the zone that is always so many seconds east of UTC.
+    fn from_offset(seconds: i64) -> Self {
+        Self(if seconds == 0 { ZoneKind::Utc } else { ZoneKind::Fixed(seconds) })
     }
 
     fn from_offset_parts(sign: i64, parts: &[&str]) -> Option<Self> {
@@ -192,8 +190,7 @@ impl Zone {
             let number = part.parse::<i64>().ok().filter(|number| *number < limit)?;
             seconds += number * unit;
         }
-        let zone = if seconds == 0 { ZoneKind::Utc } else { ZoneKind::Fixed(sign * seconds) };
-        (parts.len() <= 2).then_some(Self(zone))
+        (parts.len() <= 2).then_some(Self::from_offset(sign * seconds))
     }
 
     /// Returns the name by which [`Zone::parse`] knows the zone.
@@ -206,23 +203,26 @@ impl Zone {
                 Cow::Owned(name)
             }
             ZoneKind::Named(zone) => Cow::Borrowed(zone.name()),
+            ZoneKind::Rules(zone) => Cow::Borrowed(&zone.text),
         }
     }
 
     /// Returns what people call the zone at that time: `SAST`, `CEST`; an offset where it has no
     /// such name.
     pub(crate) fn abbreviation(&self, at: Timestamp) -> String {
-        if let ZoneKind::Named(zone) = self.0
-            && let Some(name) = zone.offset_from_utc_datetime(&to_naive_utc(at)).abbreviation()
-        {
-            return name.to_owned();
-        }
-        let mut name = String::new();
-        match self.0 {
-            ZoneKind::Utc => name.push_str("UTC"),
-            _ => push_offset(&mut name, self.offset_at(at)),
-        }
-        name
+        let name = match self.0 {
+            ZoneKind::Utc => Some("UTC".to_owned()),
+            ZoneKind::Fixed(_) => None,
+            ZoneKind::Named(zone) => {
+                zone.offset_from_utc_datetime(&to_naive_utc(at)).abbreviation().map(str::to_owned)
+            }
+            ZoneKind::Rules(zone) => zone.abbreviation(at.as_seconds()).map(str::to_owned),
+        };
+        name.unwrap_or_else(|| {
+            let mut name = String::new();
+            push_offset(&mut name, self.offset_at(at));
+            name
+        })
     }
 
     /// Returns the time as it is written here.
@@ -332,20 +332,21 @@ impl Zone {
         let local =
             written.day * SECONDS_PER_DAY + written.time_of_day.map_or(0, |clock| clock.seconds);
         match self.instants(local)? {
-            LocalInstants::Existing(earlier, later) => written.at_offset(match side {
+            ShownInstants::Existing(earlier, later) => written.at_offset(match side {
                 WindowEdge::Since => local - earlier,
                 WindowEdge::Until => local - later,
             }),
-            LocalInstants::Skipped(after) => Timestamp::from_seconds(after),
+            ShownInstants::Skipped(after) => Timestamp::from_seconds(after),
         }
     }
 
-    fn instants(&self, local: i64) -> Result<LocalInstants, TimeParseError> {
+    fn instants(&self, local: i64) -> Result<ShownInstants, TimeParseError> {
         let zone = match self.0 {
-            ZoneKind::Utc => return Ok(LocalInstants::Existing(local, local)),
+            ZoneKind::Utc => return Ok(ShownInstants::Existing(local, local)),
             ZoneKind::Fixed(offset) => {
-                return Ok(LocalInstants::Existing(local - offset, local - offset));
+                return Ok(ShownInstants::Existing(local - offset, local - offset));
             }
+            ZoneKind::Rules(zone) => return Ok(zone.instants(local)),
             ZoneKind::Named(zone) => zone,
         };
         let out_of_range = || TimeParseError::Invalid(OUT_OF_RANGE.to_owned());
@@ -353,17 +354,17 @@ impl Zone {
         Ok(match zone.offset_from_local_datetime(&naive) {
             MappedLocalTime::Single(offset) => {
                 let instant = local - offset_seconds(&offset);
-                LocalInstants::Existing(instant, instant)
+                ShownInstants::Existing(instant, instant)
             }
             MappedLocalTime::Ambiguous(a, b) => {
                 let (a, b) = (local - offset_seconds(&a), local - offset_seconds(&b));
-                LocalInstants::Existing(a.min(b), a.max(b))
+                ShownInstants::Existing(a.min(b), a.max(b))
             }
             MappedLocalTime::None => {
                 let (begin, offset) = GapInfo::new(&naive, &zone)
                     .and_then(|gap| gap.begin)
                     .ok_or_else(out_of_range)?;
-                LocalInstants::Skipped(begin.and_utc().timestamp() - offset_seconds(&offset))
+                ShownInstants::Skipped(begin.and_utc().timestamp() - offset_seconds(&offset))
             }
         })
     }
@@ -376,12 +377,19 @@ impl Zone {
             ZoneKind::Named(zone) => {
                 offset_seconds(&zone.offset_from_utc_datetime(&to_naive_utc(at)))
             }
+            ZoneKind::Rules(zone) => zone.offset_at(at.as_seconds()),
         }
     }
 
     fn offset_in_whole_minutes(&self, at: Timestamp) -> i64 {
         self.offset_at(at) / 60 * 60
     }
+}
+
+/// Returns the name of a zone without the folder of a variant: `posix/Europe/Berlin`. The zones of
+/// `right/` count leap seconds, which no time in a log does.
+fn strip_variant(name: &str) -> &str {
+    name.strip_prefix("posix/").or(name.strip_prefix("right/")).unwrap_or(name)
 }
 
 fn offset_seconds(offset: &impl Offset) -> i64 {

@@ -11,13 +11,18 @@ use std::time::UNIX_EPOCH;
 use lettre::Message;
 use lettre::address::Address;
 use lettre::message::Body;
+use lettre::message::Mailbox as HeaderMailbox;
+use lettre::message::Mailboxes;
 use lettre::message::MultiPart;
 use lettre::message::SinglePart;
 use lettre::message::header::ContentTransferEncoding;
 use lettre::message::header::ContentType;
+use lettre::message::header::Header;
 use lettre::message::header::HeaderName;
 use lettre::message::header::HeaderValue;
+use lettre::message::header::Headers;
 use lettre::message::header::MIME_VERSION_1_0;
+use lettre::message::header::To;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -73,7 +78,14 @@ impl Mailbox {
             return Err("the address may hold ASCII letters, digits and the usual marks");
         }
         let address = address.parse().map_err(|_| "it should read like name@example.org")?;
-        Ok(Self { name, address })
+        let mailbox = Self { name, address };
+        // What builds the message reads its addresses again, by other rules.
+        let reread: Result<HeaderMailbox, _> = mailbox.to_header().to_string().parse();
+        if reread.is_ok_and(|reread| reread.email == mailbox.address) {
+            Ok(mailbox)
+        } else {
+            Err("no mail can be built for it; it should read like name@example.org")
+        }
     }
 
     /// Returns the address without the name.
@@ -90,8 +102,8 @@ impl Mailbox {
         self.name.as_deref()
     }
 
-    fn to_header(&self) -> lettre::message::Mailbox {
-        lettre::message::Mailbox::new(self.name.clone(), self.address.clone())
+    fn to_header(&self) -> HeaderMailbox {
+        HeaderMailbox::new(self.name.clone(), self.address.clone())
     }
 }
 
@@ -194,18 +206,16 @@ pub(super) struct EncodedMail {
 impl EncodedMail {
     pub(super) fn new(mail: &Mail, now: Timestamp) -> Result<Self, Failure> {
         let id = format!("<{}>", header_token(mail.message_id.trim_matches(['<', '>'])));
-        let mut message = Message::builder()
+        let recipients = mail.unique_recipients();
+        let message = Message::builder()
             .from(mail.from.to_header())
             .subject(mail.subject_line())
             .message_id(Some(id.clone()))
             .date(UNIX_EPOCH + Duration::from_nanos(now.as_nanos().try_into().unwrap_or_default()))
             .header(MIME_VERSION_1_0)
             .raw_header(raw_header(WINDOW_HEADER, mail.window_token()))
-            .raw_header(raw_header(AUTO_SUBMITTED_HEADER, AUTO_GENERATED.to_owned()));
-        let recipients = mail.unique_recipients();
-        for mailbox in &recipients {
-            message = message.to(mailbox.to_header());
-        }
+            .raw_header(raw_header(AUTO_SUBMITTED_HEADER, AUTO_GENERATED.to_owned()))
+            .raw_header(recipients_header(&recipients));
         let plain = text_part(ContentType::TEXT_PLAIN, &mail.text);
         let message = match &mail.html {
             None => message.singlepart(plain),
@@ -232,6 +242,25 @@ fn text_part(kind: ContentType, text: &str) -> SinglePart {
     let body = Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
         .expect("quoted-printable takes any text");
     SinglePart::builder().header(kind).body(body)
+}
+
+/// Returns the header that names the recipients, one on each line.
+///
+/// `lettre` folds a header at the blanks within names alone, so that addresses without names would
+/// make one line, longer than the 998 characters that a server takes.
+fn recipients_header(recipients: &[&Mailbox]) -> HeaderValue {
+    let mut plain = Vec::with_capacity(recipients.len());
+    let mut encoded = Vec::with_capacity(recipients.len());
+    for mailbox in recipients {
+        let mailbox = mailbox.to_header();
+        plain.push(mailbox.to_string());
+        let mut header = Headers::new();
+        header.set(To::from(Mailboxes::new().with(mailbox)));
+        let line = header.to_string();
+        let value = line.split_once(": ").map_or("", |(_, value)| value);
+        encoded.push(value.trim_end().to_owned());
+    }
+    HeaderValue::dangerous_new_pre_encoded(To::name(), plain.join(", "), encoded.join(",\r\n "))
 }
 
 fn raw_header(name: &'static str, value: String) -> HeaderValue {
@@ -339,6 +368,8 @@ mod tests {
             "\"O\"ps <ops@example.org>",
             "ops@example.org>",
             "-odq\u{0}@example.org",
+            "ops@[192.0.2.7]",
+            "Ops <ops@[IPv6:2001:db8::7]>",
         ] {
             let failure = Mailbox::parse(text).unwrap_err();
             assert_eq!(failure.exit, Exit::Config, "{text:?}");
@@ -383,6 +414,22 @@ mod tests {
         mail.to.push(mailbox("OPS@example.org"));
         assert_eq!(mail.unique_recipients().len(), 2);
         assert_eq!(encoded(&mail).to_ascii_lowercase().matches("ops@example.org").count(), 1);
+    }
+
+    #[test]
+    fn many_recipients_stand_on_short_lines() {
+        let mut mail = mail("x");
+        mail.to = (0..45).map(|n| mailbox(&format!("recipient{n}@example.org"))).collect();
+        mail.to.push(mailbox("\"Liddell, A. and others\" <liddell@example.org>"));
+        mail.to.push(mailbox("Jürgen Müller <j@example.org>"));
+        let letter = encoded(&mail);
+        let (head, _) = letter.split_once("\r\n\r\n").unwrap();
+        for line in head.split("\r\n") {
+            assert!(line.len() <= 78, "{} characters: {line}", line.len());
+        }
+        let to = &headers(&letter)[7].1;
+        assert_eq!(to.matches("@example.org").count(), 47, "{to}");
+        assert!(to.starts_with("recipient0@example.org, recipient1@example.org, "), "{to}");
     }
 
     #[test]

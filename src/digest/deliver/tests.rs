@@ -726,7 +726,7 @@ mod sendmail {
         assert_eq!(script.read_left_file("env"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin\0");
         assert_eq!(script.read_left_file("pwd"), "/\n");
         let letter = script.read_left_file("letter");
-        assert!(letter.contains("\r\nTo: ops@example.org, Hello <hello@example.org>\r\n"));
+        assert!(letter.contains("\r\nTo: ops@example.org,\r\n Hello <hello@example.org>\r\n"));
         let (head, _) = letter.split_once("\r\n\r\n").unwrap();
         assert!(!head.lines().any(|line| line.to_ascii_lowercase().starts_with("bcc")), "{head}");
     }

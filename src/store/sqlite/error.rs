@@ -87,6 +87,9 @@ fn classify(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
         Failure::new(Exit::Io, format!("the log {log} is damaged: {why}"))
             .hint("restore a backup, or save what is left with `sqlite3 LOG .recover`")
     };
+    if let Some(reason) = refused_statement(error) {
+        return cannot(Exit::Software, &format!("SQLite refuses our statement: {reason}"));
+    }
     let rusqlite::Error::SqliteFailure(code, message) = error else {
         return damaged(&describe_bad_value(error));
     };
@@ -113,9 +116,32 @@ fn classify(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
     }
 }
 
-/// Returns what is wrong with the log itself; `None` for an error of the disk, of memory or of a
-/// lock.
+/// Returns why SQLite refuses a statement of ours whatever the log holds: it exceeds one of SQLite's
+/// limits, or the library was called in a wrong way.
+fn refused_statement(error: &rusqlite::Error) -> Option<&str> {
+    let (code, message) = match error {
+        rusqlite::Error::SqliteFailure(code, message) => (code, message.as_deref().unwrap_or("")),
+        rusqlite::Error::SqlInputError { error, msg, .. } => (error, msg.as_str()),
+        _ => return None,
+    };
+    // SQLite has no code for its limits, only these messages of `SQLITE_ERROR`.
+    let limits =
+        ["Expression tree is too large", "too many ", "parser stack overflow", "variable number "];
+    match code.code {
+        ErrorCode::Unknown if limits.iter().any(|limit| message.starts_with(limit)) => {
+            Some(message)
+        }
+        ErrorCode::ApiMisuse | ErrorCode::ParameterOutOfRange => Some(message),
+        _ => None,
+    }
+}
+
+/// Returns what is wrong with the log itself; `None` for an error of the disk, of memory, of a lock
+/// or of our statement.
 pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
+    if refused_statement(error).is_some() {
+        return None;
+    }
     let rusqlite::Error::SqliteFailure(code, message) = error else {
         return Some(describe_bad_value(error));
     };
@@ -295,4 +321,33 @@ pub(super) fn access_failure(path: &Path, doing: Operation) -> Failure {
         return with_owner_hint(cannot(Exit::NoPermission, &why), folder);
     }
     cannot(Exit::Io, "the system gives no reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_beyond_a_limit_is_no_damage() {
+        let connection = Connection::open_in_memory().unwrap();
+        for sql in [
+            format!(
+                "SELECT 1 FROM sqlite_schema WHERE name = 'a'{}",
+                " OR name = 'b'".repeat(2_000)
+            ),
+            format!("SELECT 1{}", ", 1".repeat(5_000)),
+            format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(1_000)),
+            "SELECT ?40000".to_owned(),
+        ] {
+            let error = connection.prepare(&sql).map(drop).unwrap_err();
+            let failure = failure(Path::new("/log"), Operation::Read, &error);
+            assert_eq!(failure.exit, Exit::Software, "{failure}");
+            assert_eq!(damage_of(&error), None, "{error}");
+        }
+        let error = connection.prepare("SELECT id FROM event").map(drop).unwrap_err();
+        assert_eq!(failure(Path::new("/log"), Operation::Read, &error).exit, Exit::Io);
+        assert!(damage_of(&error).is_some());
+    }
 }

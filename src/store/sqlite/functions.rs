@@ -2,6 +2,7 @@
 //! language: its `LIKE` folds ASCII alone, its `GLOB` knows `?` and `[]`, and both stop at a NUL.
 //!
 //! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) contains the key; 0 for NULL.
+//! - `within(RANGES, NUMBER)`: whether one of the [ranges](super::ranges) contains the number; NULL for NULL.
 //! - `holds(TERM, VALUE)`: whether a term of the query language, given as text, holds for a value; NULL for NULL.
 
 use rusqlite::Connection;
@@ -14,6 +15,7 @@ use rusqlite::types::ValueRef;
 use crate::query::Clock;
 use crate::query::Predicate;
 use crate::query::Query;
+use crate::store::sqlite::ranges;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -24,6 +26,7 @@ pub(super) fn register(connection: &Connection) -> Result<()> {
         // A schema may not use them.
         | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function("has", 2, flags, has)?;
+    connection.create_scalar_function("within", 2, flags, within)?;
     connection.create_scalar_function("holds", 2, flags, holds)
 }
 
@@ -34,6 +37,15 @@ fn has(context: &Context<'_>) -> Result<bool> {
     };
     let key = usize::try_from(key).unwrap_or(usize::MAX);
     Ok(bits.get(key / 8).is_some_and(|byte| byte >> (key % 8) & 1 == 1))
+}
+
+fn within(context: &Context<'_>) -> Result<Option<bool>> {
+    let (ValueRef::Blob(ranges), ValueRef::Integer(number)) =
+        (context.get_raw(0), context.get_raw(1))
+    else {
+        return Ok(None);
+    };
+    Ok(Some(ranges::blob_contains(ranges, number)))
 }
 
 fn holds(context: &Context<'_>) -> Result<Option<bool>> {

@@ -14,7 +14,7 @@
 //! - `lock` keeps sweeps, exports and digests apart, `sweep` removes events, `copy` makes a backup.
 //! - `verify` reads without trusting what the other modules have written.
 //!
-//! `sql` builds statements so that no value is ever spliced into one.
+//! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers.
 
 mod append;
 mod copy;
@@ -36,6 +36,7 @@ mod plan;
 mod progress;
 #[cfg(test)]
 mod query_tests;
+mod ranges;
 mod rows;
 mod sort;
 mod sql;
@@ -50,6 +51,7 @@ mod wal;
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 pub(super) use crate::store::sqlite::engine::Sqlite;
 pub(crate) use crate::store::sqlite::files::companions::Companion;
+pub(crate) use crate::store::sqlite::files::companions::note_first_warning_of_day;
 pub(crate) use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;

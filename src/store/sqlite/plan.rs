@@ -28,6 +28,10 @@ use crate::time::Timestamp;
 /// The number of keys that one statement merges in the order of time; SQLite's limit is 500.
 const MAX_MERGED_KEYS: usize = 64;
 
+/// The number of parameters in the conditions of a merge, which repeats them for each key; SQLite's
+/// limit for a statement is 32,766.
+const MAX_MERGED_PARAMS: usize = 16_000;
+
 /// The limit up to which events are counted to compare access paths that lead to more events.
 const MAX_COUNTED_EVENTS: usize = 400_000;
 
@@ -60,6 +64,8 @@ struct TermFilter {
 pub(super) struct AccessPath {
     term_index: usize,
     scans: Vec<IndexScan>,
+    /// The number of keys up to which it can be merged, beside the other conditions of its plan.
+    max_merged_keys: usize,
 }
 
 /// The span of time that is searched, both ends included, in nanoseconds.
@@ -113,6 +119,10 @@ impl QueryPlan {
         }
         plan.add_failure_path(connection, query)?;
         plan.filters.sort_by_key(|filter| filter.cost);
+        let params: usize = plan.filters.iter().map(|filter| filter.condition.param_count()).sum();
+        for path in &mut plan.access_paths {
+            path.max_merged_keys = MAX_MERGED_KEYS.min(MAX_MERGED_PARAMS / params.max(1));
+        }
         Ok(plan)
     }
 
@@ -160,16 +170,19 @@ impl QueryPlan {
         if scans.is_empty() {
             self.matches_nothing = true;
         } else {
-            self.access_paths.push(AccessPath { term_index: term, scans });
+            let path = AccessPath { term_index: term, scans, max_merged_keys: MAX_MERGED_KEYS };
+            self.access_paths.push(path);
         }
     }
 
     /// Adds every condition except that of the term that the access path covers.
     pub(super) fn add_filters(&self, sql: &mut Sql, covered: Option<&AccessPath>) {
-        for filter in &self.filters {
-            if covered.is_none_or(|path| path.term_index != filter.term_index) {
-                sql.add(" AND ").append(&filter.condition);
-            }
+        let is_needed =
+            |filter: &&TermFilter| covered.is_none_or(|path| path.term_index != filter.term_index);
+        let conditions: Vec<Sql> =
+            self.filters.iter().filter(is_needed).map(|filter| filter.condition.clone()).collect();
+        if !conditions.is_empty() {
+            sql.add(" AND ").append_joined(" AND ", &conditions);
         }
     }
 
@@ -282,7 +295,7 @@ impl AccessPath {
     }
 
     fn can_merge(&self) -> bool {
-        self.key_count() <= MAX_MERGED_KEYS
+        self.key_count() <= self.max_merged_keys
             && self.scans.iter().all(|scan| scan.index.in_time_order)
     }
 

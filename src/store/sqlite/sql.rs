@@ -41,12 +41,40 @@ impl Sql {
 
     /// Returns a condition that holds if any of these holds; without conditions it is false.
     pub(super) fn any_of(conditions: impl IntoIterator<Item = Self>) -> Self {
+        let conditions: Vec<Self> = conditions.into_iter().collect();
         let mut any = Self::new("(");
-        for (place, condition) in conditions.into_iter().enumerate() {
-            any.add(if place == 0 { "" } else { " OR " }).append(&condition);
+        if conditions.is_empty() {
+            any.add("FALSE");
         }
-        any.add(if any.text.len() == 1 { "FALSE)" } else { ")" });
+        any.append_joined(" OR ", &conditions);
+        any.add(")");
         any
+    }
+
+    /// Appends the conditions with an operator between them.
+    ///
+    /// They are joined in halves: SQLite refuses an expression that is nested deeper than 1,000, and
+    /// nests a row of operators once for each of them.
+    pub(super) fn append_joined(&mut self, operator: &'static str, conditions: &[Self]) {
+        match conditions {
+            [] => {}
+            [condition] => {
+                self.append(condition);
+            }
+            [left, right] => {
+                self.append(left).add(operator).append(right);
+            }
+            _ => {
+                let (left, right) = conditions.split_at(conditions.len() / 2);
+                self.add("(").append_joined(operator, left);
+                self.add(")").add(operator).add("(").append_joined(operator, right);
+                self.add(")");
+            }
+        }
+    }
+
+    pub(super) fn param_count(&self) -> usize {
+        self.values.len()
     }
 
     pub(super) fn text(&self) -> &str {

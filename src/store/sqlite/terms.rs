@@ -9,10 +9,10 @@ use crate::query::Predicate;
 use crate::query::TextField;
 use crate::query::pattern::Pattern;
 use crate::query::value::EventProperty;
-use crate::query::value::ValueRange;
 use crate::store;
 use crate::store::sqlite::lookup;
 use crate::store::sqlite::lookup::KeySet;
+use crate::store::sqlite::ranges::NumberRanges;
 use crate::store::sqlite::sql::Sql;
 
 /// The number of events below which all are collected and sorted, instead of searched in the order
@@ -156,16 +156,17 @@ pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<
             sql
         }))),
         Predicate::Severity(ranges) => {
-            plain(range_condition("event.severity BETWEEN ?", ranges, |severity| {
-                store::severity_number(severity)
-            }))
+            let ranges = NumberRanges::new(ranges, store::severity_number);
+            plain(ranges.condition("event.severity BETWEEN ?", "within(?, event.severity)"))
         }
         Predicate::Status(ranges) => {
-            plain(range_condition("event.status BETWEEN ?", ranges, i64::from))
+            let ranges = NumberRanges::new(ranges, i64::from);
+            plain(ranges.condition("event.status BETWEEN ?", "within(?, event.status)"))
         }
         Predicate::Id(ranges) => {
-            let condition = range_condition("event.id BETWEEN ?", ranges, |id: EventId| id.0);
-            let keys = few_ids(connection, ranges)?;
+            let ranges = NumberRanges::new(ranges, |id: EventId| id.0);
+            let condition = ranges.condition("event.id BETWEEN ?", "within(?, event.id)");
+            let keys = few_ids(connection, &ranges)?;
             let scans = keys.map(|keys| vec![IndexScan { index: &BY_ID, keys }]);
             Ok((ConditionCost::Column, condition, scans))
         }
@@ -219,18 +220,6 @@ fn key_condition(column: &KeyColumn, keys: &KeySet) -> Sql {
     sql
 }
 
-fn range_condition<T: Copy>(
-    between: &'static str,
-    ranges: &[ValueRange<T>],
-    number: impl Fn(T) -> i64,
-) -> Sql {
-    Sql::any_of(ranges.iter().map(|range| {
-        let mut sql = Sql::default();
-        sql.bind(between, number(range.from)).bind(" AND ?", number(range.to));
-        sql
-    }))
-}
-
 /// A condition on a column of text; an equality where one literal pattern allows it.
 fn text_condition(
     predicate: &Predicate,
@@ -252,13 +241,15 @@ fn text_condition(
 }
 
 /// The ids in some ranges; `None` if they are many.
-fn few_ids(connection: &Connection, ranges: &[ValueRange<EventId>]) -> Result<Option<KeySet>> {
+fn few_ids(connection: &Connection, ranges: &NumberRanges) -> Result<Option<KeySet>> {
     let newest: Option<i64> =
         connection.prepare_cached("SELECT max(id) FROM event")?.query_row([], |row| row.get(0))?;
-    let ends = ranges.iter().map(|range| (range.from.0, range.to.0.min(newest.unwrap_or(0))));
+    let newest = newest.unwrap_or(0);
     let mut ids = Vec::new();
-    for (from, to) in ends {
-        if to.saturating_sub(from) >= i64::try_from(MAX_GATHERED_EVENTS).unwrap_or(i64::MAX) {
+    for &(from, to) in ranges.as_slice() {
+        let to = to.min(newest);
+        let length = usize::try_from(to.saturating_sub(from)).unwrap_or(0);
+        if ids.len().saturating_add(length) >= MAX_GATHERED_EVENTS {
             return Ok(None);
         }
         ids.extend(from..=to);

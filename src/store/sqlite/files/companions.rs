@@ -5,10 +5,17 @@ use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use rustix::fs::AtFlags;
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+
 use crate::store::sqlite::files::make;
+use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// A file that belongs to a log and is beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +50,27 @@ impl Companion {
         let mut path = resolve_links(log).into_os_string();
         path.push(self.suffix());
         path.into()
+    }
+}
+
+/// Notes that the users of a log were warned on this day, and returns whether they were not yet.
+///
+/// The note is the time of the `.lock` file, set to the beginning of the day: that needs no space on a
+/// full disk and no sync. Where it cannot be set, every run warns.
+pub(crate) fn note_first_warning_of_day(log: &Path, now: Timestamp) -> bool {
+    let path = Companion::Lock.path(log);
+    let day = Zone::utc().start_of_day(now).as_nanos().div_euclid(1_000_000_000);
+    let day = Timespec { tv_sec: day, tv_nsec: 0 };
+    let is_noted = fs::symlink_metadata(&path)
+        .is_ok_and(|data| data.mtime() == day.tv_sec && data.mtime_nsec() == day.tv_nsec);
+    if is_noted {
+        return false;
+    }
+    let unchanged = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    let times = Timestamps { last_access: unchanged, last_modification: day };
+    match rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW) {
+        // Without a note the next run warns again.
+        Ok(()) | Err(_) => true,
     }
 }
 
