@@ -221,7 +221,10 @@ impl SqliteBatch<'_> {
             Some(rows) => rows,
             None => self.writer.interner.intern(self.connection, event, stamp.recorded_by)?,
         };
-        let event_id = given_id.map_or_else(|| self.new_event_id(stamp), str::to_owned);
+        let event_id = match given_id {
+            Some(given) => given.to_owned(),
+            None => self.new_event_id(stamp)?,
+        };
         match self.insert(event, &event_id, stamp, &rows) {
             Ok(id) => Ok(AppendOutcome::Stored { id, event_id }),
             Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -271,11 +274,11 @@ impl SqliteBatch<'_> {
     }
 
     /// Makes a UUID v7 of the time of recording: ids are in order and cannot be guessed.
-    fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
+    fn new_event_id(&mut self, stamp: &Stamp<'_>) -> rusqlite::Result<String> {
         let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
-        let random = self.writer.interner.random.bytes();
+        let random = self.writer.interner.random.bytes()?;
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-        uuid.hyphenated().to_string()
+        Ok(uuid.hyphenated().to_string())
     }
 
     /// Inserts an event under the next id, with the hash that links it to the one before.
@@ -288,7 +291,7 @@ impl SqliteBatch<'_> {
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
         let id = EventId(self.head_id.0.checked_add(1).ok_or_else(used_up)?);
-        let content = self.content(event, event_id, stamp, rows);
+        let content = self.content(event, event_id, stamp, rows)?;
         let hash = chain::link_hash(&self.head_hash, id, &content.digest());
         let row = InsertedRow {
             id: &id.0,
@@ -319,8 +322,8 @@ impl SqliteBatch<'_> {
         event_id: &'e str,
         stamp: &Stamp<'e>,
         rows: &EventDimensions,
-    ) -> EventContent<'e> {
-        EventContent {
+    ) -> rusqlite::Result<EventContent<'e>> {
+        Ok(EventContent {
             event_id,
             occurred_at: event.occurred_at.unwrap_or(stamp.recorded_at),
             recorded_at: stamp.recorded_at,
@@ -338,8 +341,8 @@ impl SqliteBatch<'_> {
             agent: rows.agent.map(|row| row.digest),
             values: layout::stored_values(event),
             own: event.own,
-            salt: self.writer.interner.random.bytes(),
-        }
+            salt: self.writer.interner.random.bytes()?,
+        })
     }
 
     /// Returns the number of rows that were inserted: SQLite can ignore an insert without an error.
