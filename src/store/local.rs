@@ -25,9 +25,10 @@ pub(crate) enum Create {
 }
 
 /// The fields of an event that the log sets itself, and no emitter can.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Stamp<'a> {
-    pub recorded_at: Timestamp,
+    /// Asked for each event while the write lock is held, so that times ascend with ids.
+    pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
 }
 

@@ -122,6 +122,12 @@ pub(in crate::store) struct SqliteBatch<'a> {
     state: BatchState,
 }
 
+/// The stamp of one event.
+struct EventStamp<'a> {
+    recorded_at: Timestamp,
+    recorded_by: &'a str,
+}
+
 /// The state of a batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BatchState {
@@ -209,6 +215,7 @@ impl SqliteBatch<'_> {
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> rusqlite::Result<AppendOutcome> {
+        let stamp = &EventStamp { recorded_at: (stamp.clock)(), recorded_by: stamp.recorded_by };
         let given_id = event.event_id.as_deref().filter(|id| !id.is_empty());
         let cached = self.writer.interner.cached_rows(event, stamp.recorded_by);
         if (self.last_was_repeat || cached.is_none())
@@ -274,7 +281,7 @@ impl SqliteBatch<'_> {
     }
 
     /// Makes a UUID v7 of the time of recording: ids are in order and cannot be guessed.
-    fn new_event_id(&mut self, stamp: &Stamp<'_>) -> rusqlite::Result<String> {
+    fn new_event_id(&mut self, stamp: &EventStamp<'_>) -> rusqlite::Result<String> {
         let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
         let random = self.writer.interner.random.bytes()?;
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
@@ -286,7 +293,7 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &NewEvent,
         event_id: &str,
-        stamp: &Stamp<'_>,
+        stamp: &EventStamp<'_>,
         rows: &EventDimensions,
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
@@ -320,7 +327,7 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &'e NewEvent,
         event_id: &'e str,
-        stamp: &Stamp<'e>,
+        stamp: &EventStamp<'e>,
         rows: &EventDimensions,
     ) -> rusqlite::Result<EventContent<'e>> {
         Ok(EventContent {
