@@ -108,7 +108,10 @@ impl LogWriter<'_> {
             progress.clear();
         }
         self.warn_if_low_on_space();
-        end
+        let end = end?;
+        // The log may have been replaced after the last batch, and the end of a run confirms all.
+        self.log.ensure_in_place()?;
+        Ok(end)
     }
 
     /// Warns if the log has less disk space than the settings ask for, once a day.

@@ -114,6 +114,14 @@ impl LocalLog {
         self.log.engine.warnings()
     }
 
+    /// Makes sure that what was written is in the file that has the log's name.
+    ///
+    /// # Errors
+    /// Try again: the log was replaced or removed since it was opened.
+    pub(crate) fn ensure_in_place(&self) -> Result<()> {
+        Ok(self.log.engine.ensure_in_place()?)
+    }
+
     /// Returns the version of the log's schema.
     pub(crate) fn schema_version(&self) -> Result<i64> {
         self.log.engine.schema_version()

@@ -37,6 +37,8 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::engine::WriterState;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::open_files::OpenFiles;
+use crate::store::sqlite::in_place;
 use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::InsertedRow;
 use crate::store::sqlite::migrate;
@@ -63,9 +65,15 @@ impl Sqlite {
         if std::mem::take(&mut self.writer.pause_before_next) {
             thread::sleep(WRITER_PAUSE);
         }
+        if let (Some(files), Some(head)) = (&self.files, self.writer.head)
+            && !in_place::is_in_place(path, files, head)
+        {
+            self.writer.poisoned = true;
+            return Err(in_place::replaced_failure(path).into());
+        }
         let (connection, dimension_cache, writer) =
             (&self.connection, &self.dimension_cache, &mut self.writer);
-        begin_batch(path, connection, dimension_cache, writer)
+        begin_batch(path, self.files.as_ref(), connection, dimension_cache, writer)
             .map_err(|cause| cause.into_failure(path, Operation::Write))
     }
 }
@@ -77,14 +85,20 @@ fn earlier_write_failed(path: &Path) -> Failure {
 
 fn begin_batch<'a>(
     path: &'a Path,
+    files: Option<&'a OpenFiles>,
     connection: &'a Connection,
     dimension_cache: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
 ) -> Result<SqliteBatch<'a>, OpenError> {
-    wal::checkpoint_if_large(connection)?;
+    if wal::checkpoint_if_large(connection)?
+        && let Some(files) = files
+    {
+        files.note_content();
+    }
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut batch = SqliteBatch {
         path,
+        files,
         connection,
         dimension_cache,
         writer,
@@ -106,6 +120,7 @@ fn begin_batch<'a>(
 /// An open transaction that appends events.
 pub(in crate::store) struct SqliteBatch<'a> {
     path: &'a Path,
+    files: Option<&'a OpenFiles>,
     connection: &'a Connection,
     dimension_cache: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
@@ -176,12 +191,35 @@ impl SqliteBatch<'_> {
         let committed =
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         committed.map_err(|cause| self.fail_unconfirmed(&cause))?;
+        self.ensure_in_place()?;
         self.state = BatchState::Committed;
+        self.writer.head = Some((self.head_id, self.head_hash));
         if self.stored > LONG_TRANSACTION {
             self.writer.had_long_transaction = true;
             self.writer.pause_before_next = true;
         }
         Ok(())
+    }
+
+    /// Checks after the commit that it went into the file that has the log's name.
+    fn ensure_in_place(&mut self) -> Result<()> {
+        let head = (self.head_id, self.head_hash);
+        if self.files.is_none_or(|files| in_place::is_in_place(self.path, files, head)) {
+            return Ok(());
+        }
+        self.state = BatchState::Failed;
+        self.writer.poisoned = true;
+        let mut failure = in_place::replaced_failure(self.path);
+        self.name_event_to_repeat(&mut failure);
+        Err(failure.into())
+    }
+
+    /// Says how the only event of this batch is repeated without storing it twice.
+    fn name_event_to_repeat(&self, failure: &mut Failure) {
+        if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
+            failure.message += ", repeat with --event-id ";
+            failure.message += event_id;
+        }
     }
 
     /// Checks what others may have changed since the last transaction: another version of this program
@@ -433,10 +471,7 @@ impl SqliteBatch<'_> {
         self.writer.poisoned = true;
         let mut failure = error::failure(self.path, Operation::Write, cause);
         failure.message += "; not confirmed";
-        if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
-            failure.message += ", repeat with --event-id ";
-            failure.message += event_id;
-        }
+        self.name_event_to_repeat(&mut failure);
         failure.into()
     }
 }
