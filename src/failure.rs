@@ -105,6 +105,27 @@ pub(crate) fn report_result(result: anyhow::Result<Exit>, stderr: &mut dyn Write
     exit
 }
 
+/// Makes a panic, in whatever thread, end the program with one line and [`Exit::Software`]. Other
+/// threads would go on without the one that failed. Nothing is lost: a transaction that was not
+/// committed never happened, and the system releases the locks.
+pub(crate) fn exit_on_panic() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or(payload.downcast_ref::<String>().map(String::as_str));
+        let message = message.unwrap_or("no message");
+        let place = panic.location().map_or_else(String::new, |place| format!(" ({place})"));
+        let line = format!("activity: a defect: {}{place}\n", text::escape(message));
+        drop(io::stderr().write_all(line.as_bytes()));
+        #[expect(
+            clippy::exit,
+            clippy::disallowed_methods,
+            reason = "a panic has no way back to main"
+        )]
+        std::process::exit(Exit::Software as i32);
+    }));
+}
+
 /// Returns the messages from the outermost to the innermost. Leaves out a cause that its context
 /// already ends with.
 pub(crate) fn describe(error: &anyhow::Error) -> String {
@@ -156,4 +177,32 @@ fn exit_for(error: &anyhow::Error) -> Exit {
             _ => Exit::Io,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    /// Runs in a process of its own, which it ends.
+    #[test]
+    #[ignore = "a_panic_in_any_thread_is_one_line_and_70 runs it"]
+    fn panic_in_a_thread() {
+        exit_on_panic();
+        drop(thread::spawn(|| panic!("one\ntwo")).join());
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_is_one_line_and_70() {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "failure::tests::panic_in_a_thread", "--ignored", "--nocapture"]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(70), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("activity: a defect: one\\ntwo (src/failure.rs:"), "{said}");
+    }
 }

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 fn main() -> ExitCode {
+    failure::exit_on_panic();
     let result = ignore_file_size_signal().and_then(|()| commands::run());
     failure::report_result(result, &mut io::stderr()).into()
 }

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use crate::support::Sandbox;
 use crate::support::join_lines;
+use crate::support::log::Log;
+use crate::support::wait;
 
 /// Runs that many jobs, so many at a time.
 fn run_in_parallel(jobs: usize, at_a_time: usize, job: impl Fn(usize) + Sync) {
@@ -91,7 +95,7 @@ fn twenty_four_that_make_the_log_at_once_make_one() {
             let args = ["ingest", "--db", "new/log.db", "--action", "a", "--event-id", &id];
             sandbox.run(args).ok().done();
         });
-        let log = crate::support::log::Log::open(&sandbox.path("new/log.db"));
+        let log = Log::open(&sandbox.path("new/log.db"));
         log.assert_sound();
         assert_eq!(log.event_count(), 24, "round {round}");
     }
@@ -154,4 +158,38 @@ fn each_export_has_exactly_the_rows_that_it_told_of() {
         assert!(ids.iter().all(|id| *id <= payload["last_id"].as_i64().unwrap()), "{name}");
         assert!(event["id"].as_i64() > payload["last_id"].as_i64(), "{name}");
     }
+}
+
+#[test]
+fn an_event_that_waited_for_its_turn_is_recorded_at_the_time_of_its_turn() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"first"}"#);
+    let other = Log::open_to_write(&sandbox.db());
+    other.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let child = sandbox.spawn(sandbox.command(["ingest", "--quiet", "--action", "second"]));
+    let files = format!("/proc/{}/fd", child.id());
+    wait::until("the log to be open", &child, || {
+        let open = std::fs::read_dir(&files).ok()?.flatten();
+        let mut names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names.any(|name| name.ends_with("log.db-shm")).then_some(())
+    });
+    // By now the process has begun, and another process could record an event before it.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    other.sql.execute_batch("ROLLBACK").unwrap();
+    sandbox.wait_with_output(child).ok().done();
+    let log = sandbox.log();
+    for column in ["recorded_at", "occurred_at"] {
+        let nanos: i64 = log.query_value(&format!("SELECT {column} FROM event WHERE id = 2"));
+        assert!(u128::try_from(nanos).unwrap() >= now, "{column} {nanos} is before {now}");
+    }
+}
+
+#[test]
+fn times_of_recording_ascend_with_ids() {
+    let sandbox = Sandbox::new();
+    run_in_parallel(60, 60, |_| sandbox.run(["ingest", "--action", "hook.run"]).ok().done());
+    let steps_back = "SELECT count(*) FROM event AS one JOIN event AS next ON next.id = one.id + 1 \
+        WHERE next.recorded_at < one.recorded_at";
+    assert_eq!(sandbox.log().query_value::<i64>(steps_back), 0);
+    sandbox.run(["verify"]).ok().no_stderr().done();
 }

@@ -36,6 +36,7 @@ mod names;
 mod not_a_log;
 mod query;
 mod real_data;
+mod replaced_log;
 mod resume;
 mod search;
 mod show;

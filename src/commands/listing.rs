@@ -17,6 +17,7 @@ use crate::args::output::OutputFormat;
 use crate::args::page::NextPage;
 use crate::args::page::PageArgs;
 use crate::codec;
+use crate::commands::followed_log::FollowedLog;
 use crate::commands::search_summary::SubjectSearch;
 use crate::context::Context;
 use crate::context::LogAccess;
@@ -50,8 +51,6 @@ const FOLLOW_LIMIT: u64 = 10;
 const AROUND_LIMIT: u64 = 5;
 /// The time between two looks of `--follow` at the log.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
-/// The number of new events that `--follow` reads at a time.
-const FOLLOW_BATCH: usize = 1_000;
 
 /// The part of the log that a listing shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,41 +188,41 @@ impl Listing<'_> {
 
     /// Shows the newest events, then every new one, until the reader of the output has gone.
     fn follow(&self, limit: u64) -> Result<Exit> {
-        let mut last_id = self.reader.head()?;
+        let mut followed = FollowedLog::open(self.log, self.output)?;
         let newest = PageRequest {
             order: Order::NewestFirst,
             after: None,
             skip: 0,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            up_to: Some(last_id),
+            up_to: Some(followed.last_id()),
         };
-        let mut events = self.reader.page(self.query, &newest)?;
+        let mut events = followed.reader().page(self.query, &newest)?;
         events.reverse();
         let mut table = EventTable::new(self.columns);
         loop {
-            self.print_followed(&mut table, &events)?;
-            let mut head = self.reader.head()?;
-            while head == last_id {
+            self.print_followed(followed.reader(), &mut table, &events)?;
+            events = loop {
+                if let Some(events) = followed.next(self.query)? {
+                    break events;
+                }
                 if !self.output.wait_while_open(POLL_INTERVAL)? {
                     return Ok(Exit::Success);
                 }
-                head = self.reader.head()?;
-            }
-            events = self.reader.recorded_after(self.query, last_id, FOLLOW_BATCH)?;
-            // A full batch may have left some behind; otherwise all events up to that head are read.
-            let last_read = events.last().map(|event| event.id);
-            last_id = last_read
-                .filter(|last| events.len() == FOLLOW_BATCH || *last > head)
-                .unwrap_or(head);
+            };
         }
     }
 
-    fn print_followed(&self, table: &mut EventTable<'_>, events: &[Event]) -> Result<()> {
+    fn print_followed(
+        &self,
+        reader: &LogReader,
+        table: &mut EventTable<'_>,
+        events: &[Event],
+    ) -> Result<()> {
         match self.format {
             OutputFormat::Json => self.print_json(events),
             OutputFormat::Csv | OutputFormat::Table if events.is_empty() => Ok(()),
             OutputFormat::Csv | OutputFormat::Table => {
-                let labels = self.reader.actor_labels(events)?;
+                let labels = reader.actor_labels(events)?;
                 let printer = Printer { now: Timestamp::now(), ..self.printer };
                 let mut page = Vec::new();
                 table.write(&printer, events, &labels, &mut page)?;

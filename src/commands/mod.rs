@@ -9,6 +9,7 @@ mod completions;
 mod digest;
 mod doctor;
 mod export;
+mod followed_log;
 mod ingest;
 mod list;
 mod listing;

@@ -134,6 +134,41 @@ impl LogReader {
         self.log.suggestions(&self.scope, kind, word)
     }
 
+    /// Whether another file has the log's name now, or none has.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.log.is_replaced()
+    }
+
+    /// Whether the log has to be opened anew to see all of it.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.log.is_stale()
+    }
+
+    /// Returns the newest id up to which this log has the same events as the one that was open
+    /// before; at most `up_to`. Two logs that agree on an event agree on all before it, because its
+    /// hash stands for them.
+    pub(crate) fn last_common_id(&self, before: &Self, up_to: EventId) -> Result<EventId> {
+        let next = |log: &Log, after: i64| -> Result<_> {
+            let event = log.recorded_after(&Query::default(), EventId(after), 1)?.pop();
+            Ok(event.map(|event| (event.id.0, event.hash)))
+        };
+        let (mut common, mut end) = (0, up_to.0);
+        // Mostly the logs agree up to the end.
+        let mut probe = end.saturating_sub(1);
+        while common < end {
+            match next(&self.log, probe)? {
+                Some((id, hash))
+                    if id <= up_to.0 && next(&before.log, probe)? == Some((id, hash)) =>
+                {
+                    common = id;
+                }
+                Some(_) | None => end = probe,
+            }
+            probe = common + (end - common) / 2;
+        }
+        Ok(EventId(common))
+    }
+
     /// Returns the newest id, whoever may see its event: later events have greater ids.
     pub(crate) fn head(&self) -> Result<EventId> {
         Ok(self.log.head()?.0)

@@ -57,7 +57,7 @@ impl LogWriter<'_> {
                 .into());
         }
         let recorded_by = self.context.caller.recorded_by();
-        let stamp = Stamp { recorded_at: self.context.now, recorded_by: &recorded_by };
+        let stamp = Stamp { clock: &Timestamp::now, recorded_by: &recorded_by };
         let appended = self.log.append(&[event], &stamp)?;
         self.warn_if_low_on_space();
         appended.into_iter().next().context("the log did not say what became of the event")
@@ -108,7 +108,10 @@ impl LogWriter<'_> {
             progress.clear();
         }
         self.warn_if_low_on_space();
-        end
+        let end = end?;
+        // The log may have been replaced after the last batch, and the end of a run confirms all.
+        self.log.ensure_in_place()?;
+        Ok(end)
     }
 
     /// Warns if the log has less disk space than the settings ask for, once a day.
@@ -168,7 +171,7 @@ impl LogWriter<'_> {
             format,
             output: name.as_deref(),
             exporter: &caller.person().name,
-            stamp: Stamp { recorded_at: self.context.now, recorded_by: &recorded_by },
+            stamp: Stamp { clock: &Timestamp::now, recorded_by: &recorded_by },
         };
         run(self.log, &self.path, &request, destination)
     }

@@ -240,7 +240,7 @@ impl PreparedDigest {
 
     /// Records the outcome and releases the lock.
     fn record(self, outcome: &DigestOutcome, request: &DigestRequest<'_>) -> Result<()> {
-        let stamp = Stamp { recorded_at: (request.clock)(), recorded_by: request.recorded_by };
+        let stamp = Stamp { clock: request.clock, recorded_by: request.recorded_by };
         let recorded = match self.log {
             // A log that could not be written before the mail may be writable now.
             Some(mut log) => log.append(&[outcome.to_event()], &stamp).map(drop),

@@ -50,7 +50,7 @@ impl SampleLog {
 
     fn add(&mut self, at: &str, event: NewEvent) {
         let event = NewEvent { occurred_at: Some(time(at)), ..event };
-        self.log.append(&[event], &Stamp { recorded_at: time(at), recorded_by: "root" }).unwrap();
+        self.log.append(&[event], &Stamp { clock: &|| time(at), recorded_by: "root" }).unwrap();
     }
 
     fn report(&self, now: &str) -> DigestReport {
@@ -747,7 +747,7 @@ fn what_is_listed_is_capped_and_what_is_counted_is_not() {
         }
     };
     let events: Vec<_> = (0..20_000).map(event).collect();
-    let stamp = Stamp { recorded_at: time(NOW), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| time(NOW), recorded_by: "root" };
     sample.log.append(&events, &stamp).unwrap();
     let report = sample.report(NOW);
     let groups: Vec<_> = report

@@ -242,7 +242,7 @@ fn log_contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> LogC
     let mut log =
         LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
     let mut append = |at: &str, event| {
-        let stamp = Stamp { recorded_at: timestamp(at), recorded_by: "root" };
+        let stamp = Stamp { clock: &|| timestamp(at), recorded_by: "root" };
         log.append(&[event], &stamp).unwrap();
     };
     for (recorded_at, occurred_at, action) in events {

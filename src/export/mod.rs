@@ -190,7 +190,7 @@ fn stream(
     let format = request.format;
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
-        let writer = scope.spawn(move || -> Result<u64> {
+        let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {
             let mut written = 0;
             let mut line = String::new();
             let mut out = Vec::with_capacity(1 << 20);
@@ -210,9 +210,10 @@ fn stream(
             }
             Ok(written)
         });
+        let writer = writer.context("cannot start a thread")?;
         let read = send_batches(log, request.query, head, &sender);
         drop(sender);
-        let written = writer.join().expect("the writer does not panic");
+        let written = writer.join().expect("a panic ends the program");
         read.and(written)
     })
 }

@@ -256,8 +256,7 @@ impl<'a> IngestWriter<'a> {
         mut chunk: ParsedChunk,
         batched: &mut BatchTotals,
     ) -> Result<()> {
-        let stamp =
-            Stamp { recorded_at: (self.options.clock)(), recorded_by: self.options.recorded_by };
+        let stamp = Stamp { clock: self.options.clock, recorded_by: self.options.recorded_by };
         current.csv_header = chunk.header.take().or(current.csv_header.take());
         for item in &chunk.items {
             let event = match &item.outcome {

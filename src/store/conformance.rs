@@ -26,7 +26,7 @@ use crate::store::sweep::CleanupScope;
 use crate::time::Timestamp;
 
 pub(super) const STAMP: Stamp<'static> =
-    Stamp { recorded_at: Timestamp::from_nanos(1_763_611_201_000_000_000), recorded_by: "root" };
+    Stamp { clock: &|| Timestamp::from_nanos(1_763_611_201_000_000_000), recorded_by: "root" };
 
 pub(super) fn some_text(text: &str) -> Option<String> {
     Some(text.to_owned())
@@ -101,7 +101,7 @@ fn what_is_appended_is_read_back() {
     assert!(!event.own);
 
     let event = log.event(EventId(2)).unwrap().unwrap();
-    assert_eq!(event.occurred_at, STAMP.recorded_at, "now, when absent");
+    assert_eq!(event.occurred_at, (STAMP.clock)(), "now, when absent");
     assert_eq!((event.source, event.severity), (Source::System, Severity::Info));
     assert_eq!(event.event_id.as_bytes()[14], b'7', "a UUID v7: {}", event.event_id);
     assert_eq!(log.head().unwrap(), (EventId(2), event.hash));
@@ -176,7 +176,7 @@ fn a_repeat_is_known() {
     assert_eq!(stored_id(&appended[2]), EventId(2), "a repeat takes no id");
 
     // The first event looks for the repeat, the second expects one, the third is new.
-    let later = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "nobody" };
+    let later = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "nobody" };
     let appended =
         log.append(&[repeat(), repeat(), event_with_id("e-2"), repeat()], &later).unwrap();
     let kinds: Vec<_> =

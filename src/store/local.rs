@@ -25,9 +25,10 @@ pub(crate) enum Create {
 }
 
 /// The fields of an event that the log sets itself, and no emitter can.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Stamp<'a> {
-    pub recorded_at: Timestamp,
+    /// Asked for each event while the write lock is held, so that times ascend with ids.
+    pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
 }
 
@@ -111,6 +112,14 @@ impl LocalLog {
     /// Returns what the user should know about the place of the log.
     pub(crate) fn warnings(&self) -> &[String] {
         self.log.engine.warnings()
+    }
+
+    /// Makes sure that what was written is in the file that has the log's name.
+    ///
+    /// # Errors
+    /// Try again: the log was replaced or removed since it was opened.
+    pub(crate) fn ensure_in_place(&self) -> Result<()> {
+        Ok(self.log.engine.ensure_in_place()?)
     }
 
     /// Returns the version of the log's schema.

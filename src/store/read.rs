@@ -178,6 +178,17 @@ impl Log {
         Ok(LocalLog::open_to_read(path)?.log)
     }
 
+    /// Whether another file has the log's name now, or none has.
+    pub(crate) fn is_replaced(&self) -> bool {
+        self.engine.is_replaced()
+    }
+
+    /// Whether a new reader could see what this one does not: the log was replaced, or its file was
+    /// written to. A checkpoint does that too.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.engine.is_stale()
+    }
+
     /// Returns the newest id, and its hash. The id is 0 in an empty log.
     pub(crate) fn head(&self) -> Result<(EventId, Hash)> {
         self.engine.head()

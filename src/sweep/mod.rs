@@ -174,8 +174,7 @@ impl SweepRun<'_> {
                 self.options.now,
             );
             let event = own_events::system_event(SWEEP_ACTION, &swept.to_payload());
-            let (recorded_at, recorded_by) = ((self.options.clock)(), self.options.recorded_by);
-            let stamp = Stamp { recorded_at, recorded_by };
+            let stamp = Stamp { clock: self.options.clock, recorded_by: self.options.recorded_by };
             if self.log.vouch(self.lock, &planned, &event, &stamp)? {
                 break (export_lock, swept);
             }

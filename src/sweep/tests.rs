@@ -47,7 +47,7 @@ impl Fixture {
 
     /// Records an event so many days ago.
     fn add(&mut self, event: NewEvent, recorded: u64) {
-        let stamp = Stamp { recorded_at: days_ago(recorded), recorded_by: "root" };
+        let stamp = Stamp { clock: &|| days_ago(recorded), recorded_by: "root" };
         self.log.append(&[event], &stamp).unwrap();
     }
 
@@ -199,7 +199,7 @@ fn many_actions_leave_the_event_small() {
     let events: Vec<_> = (0..1_200)
         .map(|n| NewEvent { action: format!("{long}.{n:04}"), ..NewEvent::default() })
         .collect();
-    let stamp = Stamp { recorded_at: days_ago(20), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| days_ago(20), recorded_by: "root" };
     fixture.log.append(&events, &stamp).unwrap();
     fixture.add_event("often", 20);
     fixture.add_event("often", 20);

@@ -37,6 +37,8 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::engine::WriterState;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::open_files::OpenFiles;
+use crate::store::sqlite::in_place;
 use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::InsertedRow;
 use crate::store::sqlite::migrate;
@@ -63,9 +65,15 @@ impl Sqlite {
         if std::mem::take(&mut self.writer.pause_before_next) {
             thread::sleep(WRITER_PAUSE);
         }
+        if let (Some(files), Some(head)) = (&self.files, self.writer.head)
+            && !in_place::is_in_place(path, files, head)
+        {
+            self.writer.poisoned = true;
+            return Err(in_place::replaced_failure(path).into());
+        }
         let (connection, dimension_cache, writer) =
             (&self.connection, &self.dimension_cache, &mut self.writer);
-        begin_batch(path, connection, dimension_cache, writer)
+        begin_batch(path, self.files.as_ref(), connection, dimension_cache, writer)
             .map_err(|cause| cause.into_failure(path, Operation::Write))
     }
 }
@@ -77,14 +85,20 @@ fn earlier_write_failed(path: &Path) -> Failure {
 
 fn begin_batch<'a>(
     path: &'a Path,
+    files: Option<&'a OpenFiles>,
     connection: &'a Connection,
     dimension_cache: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
 ) -> Result<SqliteBatch<'a>, OpenError> {
-    wal::checkpoint_if_large(connection)?;
+    if wal::checkpoint_if_large(connection)?
+        && let Some(files) = files
+    {
+        files.note_content();
+    }
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let mut batch = SqliteBatch {
         path,
+        files,
         connection,
         dimension_cache,
         writer,
@@ -106,6 +120,7 @@ fn begin_batch<'a>(
 /// An open transaction that appends events.
 pub(in crate::store) struct SqliteBatch<'a> {
     path: &'a Path,
+    files: Option<&'a OpenFiles>,
     connection: &'a Connection,
     dimension_cache: &'a RefCell<rows::DimensionCache>,
     writer: &'a mut WriterState,
@@ -120,6 +135,12 @@ pub(in crate::store) struct SqliteBatch<'a> {
     stored: u64,
     last_event_id: Option<String>,
     state: BatchState,
+}
+
+/// The stamp of one event.
+struct EventStamp<'a> {
+    recorded_at: Timestamp,
+    recorded_by: &'a str,
 }
 
 /// The state of a batch.
@@ -170,12 +191,35 @@ impl SqliteBatch<'_> {
         let committed =
             self.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
         committed.map_err(|cause| self.fail_unconfirmed(&cause))?;
+        self.ensure_in_place()?;
         self.state = BatchState::Committed;
+        self.writer.head = Some((self.head_id, self.head_hash));
         if self.stored > LONG_TRANSACTION {
             self.writer.had_long_transaction = true;
             self.writer.pause_before_next = true;
         }
         Ok(())
+    }
+
+    /// Checks after the commit that it went into the file that has the log's name.
+    fn ensure_in_place(&mut self) -> Result<()> {
+        let head = (self.head_id, self.head_hash);
+        if self.files.is_none_or(|files| in_place::is_in_place(self.path, files, head)) {
+            return Ok(());
+        }
+        self.state = BatchState::Failed;
+        self.writer.poisoned = true;
+        let mut failure = in_place::replaced_failure(self.path);
+        self.name_event_to_repeat(&mut failure);
+        Err(failure.into())
+    }
+
+    /// Says how the only event of this batch is repeated without storing it twice.
+    fn name_event_to_repeat(&self, failure: &mut Failure) {
+        if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
+            failure.message += ", repeat with --event-id ";
+            failure.message += event_id;
+        }
     }
 
     /// Checks what others may have changed since the last transaction: another version of this program
@@ -209,6 +253,7 @@ impl SqliteBatch<'_> {
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> rusqlite::Result<AppendOutcome> {
+        let stamp = &EventStamp { recorded_at: (stamp.clock)(), recorded_by: stamp.recorded_by };
         let given_id = event.event_id.as_deref().filter(|id| !id.is_empty());
         let cached = self.writer.interner.cached_rows(event, stamp.recorded_by);
         if (self.last_was_repeat || cached.is_none())
@@ -221,7 +266,10 @@ impl SqliteBatch<'_> {
             Some(rows) => rows,
             None => self.writer.interner.intern(self.connection, event, stamp.recorded_by)?,
         };
-        let event_id = given_id.map_or_else(|| self.new_event_id(stamp), str::to_owned);
+        let event_id = match given_id {
+            Some(given) => given.to_owned(),
+            None => self.new_event_id(stamp)?,
+        };
         match self.insert(event, &event_id, stamp, &rows) {
             Ok(id) => Ok(AppendOutcome::Stored { id, event_id }),
             Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -271,11 +319,11 @@ impl SqliteBatch<'_> {
     }
 
     /// Makes a UUID v7 of the time of recording: ids are in order and cannot be guessed.
-    fn new_event_id(&mut self, stamp: &Stamp<'_>) -> String {
+    fn new_event_id(&mut self, stamp: &EventStamp<'_>) -> rusqlite::Result<String> {
         let millis = u64::try_from(stamp.recorded_at.as_nanos() / 1_000_000).unwrap_or(0);
-        let random = self.writer.interner.random.bytes();
+        let random = self.writer.interner.random.bytes()?;
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
-        uuid.hyphenated().to_string()
+        Ok(uuid.hyphenated().to_string())
     }
 
     /// Inserts an event under the next id, with the hash that links it to the one before.
@@ -283,12 +331,12 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &NewEvent,
         event_id: &str,
-        stamp: &Stamp<'_>,
+        stamp: &EventStamp<'_>,
         rows: &EventDimensions,
     ) -> rusqlite::Result<EventId> {
         let used_up = || error::damage("its head has the last id that there is");
         let id = EventId(self.head_id.0.checked_add(1).ok_or_else(used_up)?);
-        let content = self.content(event, event_id, stamp, rows);
+        let content = self.content(event, event_id, stamp, rows)?;
         let hash = chain::link_hash(&self.head_hash, id, &content.digest());
         let row = InsertedRow {
             id: &id.0,
@@ -317,10 +365,10 @@ impl SqliteBatch<'_> {
         &mut self,
         event: &'e NewEvent,
         event_id: &'e str,
-        stamp: &Stamp<'e>,
+        stamp: &EventStamp<'e>,
         rows: &EventDimensions,
-    ) -> EventContent<'e> {
-        EventContent {
+    ) -> rusqlite::Result<EventContent<'e>> {
+        Ok(EventContent {
             event_id,
             occurred_at: event.occurred_at.unwrap_or(stamp.recorded_at),
             recorded_at: stamp.recorded_at,
@@ -338,8 +386,8 @@ impl SqliteBatch<'_> {
             agent: rows.agent.map(|row| row.digest),
             values: layout::stored_values(event),
             own: event.own,
-            salt: self.writer.interner.random.bytes(),
-        }
+            salt: self.writer.interner.random.bytes()?,
+        })
     }
 
     /// Returns the number of rows that were inserted: SQLite can ignore an insert without an error.
@@ -423,10 +471,7 @@ impl SqliteBatch<'_> {
         self.writer.poisoned = true;
         let mut failure = error::failure(self.path, Operation::Write, cause);
         failure.message += "; not confirmed";
-        if let (Some(event_id), 1) = (&self.last_event_id, self.stored) {
-            failure.message += ", repeat with --event-id ";
-            failure.message += event_id;
-        }
+        self.name_event_to_repeat(&mut failure);
         failure.into()
     }
 }

@@ -44,7 +44,8 @@ pub(super) fn create_log(path: &Path) -> Result<()> {
         let message = format!("cannot make the log {}: it is a link to nowhere", path.display());
         return Err(Failure::new(Exit::CantCreate, message).into());
     }
-    let draft = Draft::new(path, u64::from_ne_bytes(RandomPool::default().bytes()));
+    let random = RandomPool::default().bytes().map_err(|why| error::create_failure(path, &why))?;
+    let draft = Draft::new(path, u64::from_ne_bytes(random));
     write_draft(&draft, folder, path)?;
     let failed = |why| io_failure(&format!("cannot make the log {}", path.display()), why, folder);
     draft.publish(path).map_err(failed)?;
@@ -77,7 +78,7 @@ fn initialize(path: &Path) -> rusqlite::Result<()> {
          BEGIN;",
     )?;
     connection.execute_batch(migrate::SCHEMA)?;
-    let uuid = uuid::Builder::from_random_bytes(RandomPool::default().bytes()).into_uuid();
+    let uuid = uuid::Builder::from_random_bytes(RandomPool::default().bytes()?).into_uuid();
     connection.execute("INSERT INTO meta (key, value) VALUES ('uuid', ?1)", [uuid.as_bytes()])?;
     connection.execute(
         "INSERT INTO head (one, id, hash) VALUES (1, 0, ?1)",

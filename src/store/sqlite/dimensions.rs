@@ -37,14 +37,16 @@ impl Default for RandomPool {
 }
 
 impl RandomPool {
-    pub(super) fn bytes<const N: usize>(&mut self) -> [u8; N] {
+    /// # Errors
+    /// The system refuses random numbers.
+    pub(super) fn bytes<const N: usize>(&mut self) -> rusqlite::Result<[u8; N]> {
         if self.used + N > self.pool.len() {
-            self.system.fill(&mut self.pool).expect("the system gives random bytes");
+            self.system.fill(&mut self.pool).map_err(|_| error::no_random_numbers())?;
             self.used = 0;
         }
         let from = self.used;
         self.used += N;
-        self.pool[from..self.used].try_into().expect("the piece is N bytes long")
+        Ok(self.pool[from..self.used].try_into().expect("the piece is N bytes long"))
     }
 }
 
@@ -233,7 +235,7 @@ impl Interner {
                 if let Some(row) = find_committed(connection, Dimension::Actor, texts)? {
                     return Ok(row);
                 }
-                let salt: RowSalt = random.bytes();
+                let salt: RowSalt = random.bytes()?;
                 let digest = chain::party_commitment(&salt, id, label);
                 let [id, label] = texts;
                 let row = params![id, label, text::fold(label), salt, digest];
@@ -261,7 +263,7 @@ impl Interner {
                 if let Some(row) = find_committed(connection, Dimension::Target, texts)? {
                     return Ok(row);
                 }
-                let salt: RowSalt = random.bytes();
+                let salt: RowSalt = random.bytes()?;
                 let digest = chain::target_commitment(&salt, id, label);
                 let [kind, id, label] = texts;
                 let row = params![kind, id, label, text::fold(label), salt, digest];
@@ -276,7 +278,7 @@ impl Interner {
             if let Some(row) = find_committed(connection, Dimension::Agent, [text])? {
                 return Ok(row);
             }
-            let salt: RowSalt = random.bytes();
+            let salt: RowSalt = random.bytes()?;
             let digest = chain::agent_commitment(&salt, text);
             let row = params![text, salt, digest];
             Ok(SaltedRow { key: insert_row(connection, Dimension::Agent, row)?, digest })

@@ -16,6 +16,7 @@ use crate::event::Hash;
 use crate::store::sqlite::dimensions::Interner;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::open_files::OpenFiles;
 use crate::store::sqlite::plan::PlanCache;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::DimensionCache;
@@ -27,6 +28,8 @@ pub(in crate::store) struct Sqlite {
     /// The path that the caller named, made absolute.
     pub(super) path: PathBuf,
     pub(super) warnings: Vec<String>,
+    /// Absent for a copy that no other process knows.
+    pub(super) files: Option<OpenFiles>,
     /// The dimension rows that were read, for as long as no other connection writes.
     pub(super) dimension_cache: RefCell<DimensionCache>,
     pub(super) plan_cache: RefCell<PlanCache>,
@@ -42,6 +45,8 @@ pub(super) struct WriterState {
     pub(super) data_version: Option<i64>,
     /// A transaction was long: the write-ahead log is emptied when the log is closed.
     pub(super) had_long_transaction: bool,
+    /// The newest event that this connection knows to be in the log.
+    pub(super) head: Option<(EventId, Hash)>,
     /// The last transaction was long: a pause before the next one gives others their turn.
     pub(super) pause_before_next: bool,
     /// A write failed in such a way that only a new connection can know what is stored. Nothing
@@ -50,11 +55,17 @@ pub(super) struct WriterState {
 }
 
 impl Sqlite {
-    pub(super) fn new(connection: Connection, path: PathBuf, warnings: Vec<String>) -> Self {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        files: Option<OpenFiles>,
+        warnings: Vec<String>,
+    ) -> Self {
         Self {
             connection,
             path,
             warnings,
+            files,
             dimension_cache: RefCell::default(),
             plan_cache: RefCell::default(),
             writer: WriterState::default(),
@@ -116,6 +127,10 @@ impl Drop for Sqlite {
     /// that, so it does not wait for readers.
     fn drop(&mut self) {
         if !self.writer.had_long_transaction || self.writer.poisoned {
+            return;
+        }
+        // The pages of a write-ahead log that was removed do not belong into the file any more.
+        if self.files.as_ref().is_some_and(OpenFiles::are_replaced) {
             return;
         }
         drop(wal::checkpoint_and_truncate(&mut self.connection));

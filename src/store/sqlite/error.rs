@@ -51,6 +51,30 @@ impl fmt::Display for Damage {
 
 impl std::error::Error for Damage {}
 
+/// The system gives no random numbers, without which no event can be written.
+#[derive(Debug)]
+struct NoRandomNumbers;
+
+impl fmt::Display for NoRandomNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the system gives no random numbers")
+    }
+}
+
+impl std::error::Error for NoRandomNumbers {}
+
+/// Returns the error of a system that refuses random numbers.
+pub(super) fn no_random_numbers() -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(NoRandomNumbers))
+}
+
+fn is_no_random_numbers(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::FromSqlConversionFailure(_, _, why) if why.is::<NoRandomNumbers>()
+    )
+}
+
 /// Returns damage that was found in a row, as an error of the read that found it.
 pub(super) fn damage(what: impl Into<String>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Null, Box::new(Damage(what.into())))
@@ -91,7 +115,12 @@ fn classify(path: &Path, doing: Operation, error: &rusqlite::Error) -> Failure {
         return cannot(Exit::Software, &format!("SQLite refuses our statement: {reason}"));
     }
     let rusqlite::Error::SqliteFailure(code, message) = error else {
-        return damaged(&describe_bad_value(error));
+        let reason = describe_bad_value(error);
+        return if is_no_random_numbers(error) {
+            cannot(Exit::Io, &reason)
+        } else {
+            damaged(&reason)
+        };
     };
     match code.code {
         ErrorCode::DatabaseBusy
@@ -139,7 +168,7 @@ fn refused_statement(error: &rusqlite::Error) -> Option<&str> {
 /// Returns what is wrong with the log itself; `None` for an error of the disk, of memory, of a lock
 /// or of our statement.
 pub(super) fn damage_of(error: &rusqlite::Error) -> Option<String> {
-    if refused_statement(error).is_some() {
+    if refused_statement(error).is_some() || is_no_random_numbers(error) {
         return None;
     }
     let rusqlite::Error::SqliteFailure(code, message) = error else {
@@ -194,6 +223,7 @@ pub(super) fn create_failure(path: &Path, error: &rusqlite::Error) -> Failure {
             ErrorCode::SystemIoFailure => (Exit::Io, io_reason(code.extended_code)),
             _ => (Exit::CantCreate, message.as_deref().unwrap_or("SQLite gives no reason")),
         },
+        _ if is_no_random_numbers(error) => (Exit::Io, "the system gives no random numbers"),
         _ => (Exit::CantCreate, "SQLite answers what it should not"),
     };
     Failure::new(exit, format!("cannot make the log {}: {why}", path.display()))

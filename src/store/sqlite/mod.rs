@@ -10,7 +10,8 @@
 //! - `plan` decides how a query is answered: `terms` compiles its terms, with the keys that `lookup`
 //!   finds, and `functions` does what SQL cannot. `page` and `summary` answer queries, `sort` has the
 //!   other orders, `find` finds single events, `digest` reads for digests.
-//! - `append` writes events, `progress` how far files have been ingested.
+//! - `append` writes events, `in_place` makes sure that they stand in the file that has the log's
+//!   name, `progress` how far files have been ingested.
 //! - `lock` keeps sweeps, exports and digests apart, `sweep` removes events, `copy` makes a backup.
 //! - `verify` reads without trusting what the other modules have written.
 //!
@@ -26,6 +27,7 @@ mod error;
 mod files;
 mod find;
 mod functions;
+mod in_place;
 mod layout;
 mod lock;
 mod lookup;

@@ -23,10 +23,12 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
 use crate::store::sqlite::create;
+use crate::store::sqlite::engine;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::files::check;
+use crate::store::sqlite::files::open_files::OpenFiles;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::OpenError;
@@ -56,12 +58,18 @@ const WRITER_PRAGMAS: &str =
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
         let path = check::absolute(path)?;
-        let metadata = check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?;
+        retry_if_replaced(&path, || Self::try_open_to_read(&path))
+    }
+
+    /// Returns `None` if the log was replaced in the meantime.
+    fn try_open_to_read(path: &Path) -> Result<Option<Self>> {
+        let metadata = check::check_file(path)?.ok_or_else(|| check::missing_log(path))?;
         let mut warnings = Vec::new();
-        warnings.extend(check::find_hard_link(&path, &metadata).map(check::HardLink::warning));
-        warnings.extend(check::network_warning(&path));
-        let connection = connect_to_read(&path)?;
-        Ok(Self::new(connection, path, warnings))
+        warnings.extend(check::find_hard_link(path, &metadata).map(check::HardLink::warning));
+        warnings.extend(check::network_warning(path));
+        let connection = connect_to_read(path)?;
+        Ok(OpenFiles::observe(path, &metadata)
+            .map(|files| Self::new(connection, path.to_owned(), Some(files), warnings)))
     }
 
     /// Opens a file that no other process knows, as one that nothing can change: without locks, and
@@ -71,30 +79,54 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
         let connection = try_connect_to_read(&immutable_uri(&path), flags)
             .map_err(|why| why.into_failure(&path, Operation::Read))?;
-        Ok(Self::new(connection, path, Vec::new()))
+        Ok(Self::new(connection, path, None, Vec::new()))
     }
 
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         let path = check::absolute(path)?;
-        let metadata = match (check::check_file(&path)?, create) {
+        retry_if_replaced(&path, || Self::try_open_to_write(&path, create))
+    }
+
+    /// Returns `None` if the log was replaced in the meantime.
+    fn try_open_to_write(path: &Path, create: Create) -> Result<Option<Self>> {
+        let metadata = match (check::check_file(path)?, create) {
             (Some(metadata), _) => metadata,
-            (None, Create::Never) => return Err(check::missing_log(&path).into()),
+            (None, Create::Never) => return Err(check::missing_log(path).into()),
             (None, Create::IfMissing) => {
-                create::create_log(&path)?;
-                check::check_file(&path)?.ok_or_else(|| check::missing_log(&path))?
+                create::create_log(path)?;
+                check::check_file(path)?.ok_or_else(|| check::missing_log(path))?
             }
         };
         let mut warnings = Vec::new();
-        match check::find_hard_link(&path, &metadata) {
+        match check::find_hard_link(path, &metadata) {
             Some(check::HardLink::SameFolder(other)) => {
-                return Err(check::hard_link_failure(&path, &other).into());
+                return Err(check::hard_link_failure(path, &other).into());
             }
             other => warnings.extend(other.map(check::HardLink::warning)),
         }
-        warnings.extend(check::network_warning(&path));
-        let connection = connect_to_write(&path)?;
-        Ok(Self::new(connection, path, warnings))
+        warnings.extend(check::network_warning(path));
+        let connection = connect_to_write(path)?;
+        let Some(files) = OpenFiles::observe(path, &metadata) else {
+            return Ok(None);
+        };
+        // Where it cannot be read, the first transaction says why.
+        let head = engine::read_head(&connection).ok();
+        let mut log = Self::new(connection, path.to_owned(), Some(files), warnings);
+        log.writer.head = head;
+        Ok(Some(log))
     }
+}
+
+/// Opens a log, once more if it was replaced while it was opened. In an overlay file system a file is
+/// another one as soon as it is opened to write.
+fn retry_if_replaced(path: &Path, open: impl Fn() -> Result<Option<Sqlite>>) -> Result<Sqlite> {
+    for _ in 0..2 {
+        if let Some(log) = open()? {
+            return Ok(log);
+        }
+    }
+    let message = format!("the log {} was replaced while it was opened", path.display());
+    Err(Failure::new(Exit::TryAgain, message).into())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the log is opened")]
@@ -122,7 +154,7 @@ fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn connect_to_read(path: &Path) -> Result<Connection> {
+pub(super) fn connect_to_read(path: &Path) -> Result<Connection> {
     match try_connect_to_read(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
         Ok(connection) => Ok(connection),
         Err(OpenError::Sqlite(why))

@@ -74,7 +74,7 @@ fn log_of(events: &[Event]) -> (tempfile::TempDir, LocalLog, Vec<Event>) {
     let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
     for event in events {
-        let stamp = Stamp { recorded_at: event.recorded_at, recorded_by: &event.recorded_by };
+        let stamp = Stamp { clock: &|| event.recorded_at, recorded_by: &event.recorded_by };
         batch.append(&to_new_event(event), &stamp).unwrap();
     }
     batch.commit().unwrap();
@@ -203,7 +203,7 @@ fn every_kind_of_term_is_asked_in_sql() {
         .collect();
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
-    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let stored: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
     for text in [
@@ -243,7 +243,7 @@ fn a_listing_is_sorted_by_any_field() {
         event(Some("Alpha"), Some(200)),
         event(Some("beta"), Some(200)),
     ];
-    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let by = |field, ascending, tested: &str| {
         let page = PageRequest { order: Order::ByField { field, ascending }, ..FIRST_PAGE };
@@ -267,7 +267,7 @@ fn large_log() -> (tempfile::TempDir, LocalLog) {
     let folder = tempfile::tempdir().unwrap();
     let mut log = open_log(&folder.path().join("log.db"));
     let mut batch = log.begin().unwrap();
-    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     for n in 0..3_000_i64 {
         let event = NewEvent {
             occurred_at: Some(Timestamp::from_nanos(n)),
@@ -384,7 +384,7 @@ fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
         event(9, Some("t"), Some("Other")),
         event(10, None, None),
     ];
-    let stamp = Stamp { recorded_at: Timestamp::from_nanos(0), recorded_by: "root" };
+    let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let wanted = [(None, "17"), (Some("t"), "17"), (Some("u"), "17"), (None, "18")];
     let labels = |scope: &str| log.actor_labels(&query(scope), &wanted).unwrap();

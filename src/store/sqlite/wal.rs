@@ -36,18 +36,18 @@ pub(super) fn pages_to_checkpoint(connection: &Connection) -> rusqlite::Result<i
 }
 
 /// Makes a checkpoint if the write-ahead log has grown. It never waits: pages that a reader still
-/// needs stay until the next time.
-pub(super) fn checkpoint_if_large(connection: &Connection) -> rusqlite::Result<()> {
+/// needs stay until the next time. Returns whether it wrote to the file.
+pub(super) fn checkpoint_if_large(connection: &Connection) -> rusqlite::Result<bool> {
     let (all, carried) = page_counts(connection)?;
     if all <= CHECKPOINT_PAGES || carried == all {
-        return Ok(());
+        return Ok(false);
     }
     let carried =
         connection.prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")?.query_row([], |_| Ok(()));
     match carried.as_ref().map_err(rusqlite::Error::sqlite_error_code) {
         // Another process makes one, or the disk is full, which the write itself reports.
-        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(()),
-        _ => carried,
+        Err(Some(ErrorCode::DatabaseBusy | ErrorCode::DiskFull)) => Ok(true),
+        _ => carried.map(|()| true),
     }
 }
 

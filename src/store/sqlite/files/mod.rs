@@ -7,4 +7,5 @@ pub(super) mod check;
 pub(super) mod companions;
 pub(super) mod draft;
 pub(super) mod make;
+pub(super) mod open_files;
 pub(super) mod reserve;

@@ -287,6 +287,7 @@ impl Sqlite {
         loop {
             match self.try_run_batch(&mut work) {
                 Ok((done, elapsed)) => {
+                    self.ensure_in_place()?;
                     let free = Instant::now();
                     // The checkpoint takes no lock that a writer needs.
                     self.checkpoint_wal().map_err(to_failure)?;
