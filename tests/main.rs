@@ -37,6 +37,7 @@ mod not_a_log;
 mod query;
 mod real_data;
 mod resume;
+mod rotation;
 mod search;
 mod show;
 mod streams;

@@ -21,6 +21,40 @@ const HEAD_BYTES: u64 = 4 << 10;
 /// The number of bytes before the place that was reached that must be unchanged.
 const TAIL_BYTES: u64 = 64 << 10;
 
+/// What a file is recognised by that was read up to a place: its first bytes and those before the
+/// place. It is made from the bytes that were parsed, for the file may have changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    head_length: u64,
+    head_hash: [u8; 32],
+    tail_length: u64,
+    tail_hash: [u8; 32],
+}
+
+impl Fingerprint {
+    pub(super) fn new(head: &[u8], tail: &[u8]) -> Self {
+        Self {
+            head_length: head.len() as u64,
+            head_hash: sha256(head),
+            tail_length: tail.len() as u64,
+            tail_hash: sha256(tail),
+        }
+    }
+
+    /// Returns the note for the log that the file was read up to `place`, after `records` records.
+    pub(super) fn progress(&self, place: InputPosition, records: u64) -> FileProgress {
+        FileProgress {
+            head_length: self.head_length,
+            head_hash: self.head_hash,
+            offset: place.offset,
+            tail_length: self.tail_length,
+            tail_hash: self.tail_hash,
+            records,
+            lines: place.lines,
+        }
+    }
+}
+
 /// A regular file that is being read.
 pub(super) struct KnownFile {
     file: File,
@@ -63,24 +97,6 @@ impl KnownFile {
         left: Option<(InputPosition, u64)>,
     ) -> io::Result<Self> {
         Ok(Self { size: file.metadata()?.len(), file, resume_point: left })
-    }
-
-    /// Returns the note for the log that the file was read up to `place`, after `records` records.
-    ///
-    /// # Errors
-    /// Those of reading the file.
-    pub(super) fn progress(&self, place: InputPosition, records: u64) -> io::Result<FileProgress> {
-        let head_length = place.offset.min(HEAD_BYTES);
-        let tail_length = place.offset.min(TAIL_BYTES);
-        Ok(FileProgress {
-            head_length,
-            head_hash: self.hash_before(head_length, head_length)?,
-            offset: place.offset,
-            tail_length,
-            tail_hash: self.hash_before(place.offset, tail_length)?,
-            records,
-            lines: place.lines,
-        })
     }
 
     fn hash_before(&self, end: u64, length: u64) -> io::Result<[u8; 32]> {

@@ -22,6 +22,7 @@ use crate::codec::Decoder;
 use crate::codec::InputPosition;
 use crate::event::NewEvent;
 use crate::event::own_events;
+use crate::ingest::known_file::Fingerprint;
 
 /// The number of chunks that may wait for the writer.
 const MAX_QUEUED_CHUNKS: usize = 3;
@@ -35,6 +36,8 @@ pub(super) struct ParsedChunk {
     pub(super) items: Vec<ParsedItem>,
     /// The place after the last record that counts as read, and the number of such records.
     pub(super) end_position: Option<InputPosition>,
+    /// What a file is recognised by that was read up to there, from the bytes that were parsed.
+    pub(super) fingerprint: Option<Fingerprint>,
     pub(super) records: u64,
     /// The bytes of the records, where rejects are kept.
     raw: Vec<u8>,
@@ -124,6 +127,8 @@ pub(super) struct ParseOptions {
     pub(super) decode_options: DecodeOptions,
     pub(super) accept_reserved: bool,
     pub(super) keep_raw: bool,
+    /// Whether the input is a file, which may be recognised later.
+    pub(super) fingerprints: bool,
 }
 
 /// The input of a thread.
@@ -189,8 +194,8 @@ fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder
             let mut again = file.try_clone()?;
             let mut decoder: Decoder<InputReader> = Decoder::new(Box::new(file), reading);
             if let Some(place) = left {
-                decoder.continue_with(place, |place| {
-                    again.seek(SeekFrom::Start(place.offset))?;
+                decoder.continue_with(place, |start| {
+                    again.seek(SeekFrom::Start(start))?;
                     Ok(Box::new(again))
                 })?;
             }
@@ -226,6 +231,7 @@ fn parse_to_end(
             }
             DecodeStep::NeedsInput => {
                 // The next bytes may take long to arrive.
+                identify(&mut chunk, &decoder, parsing);
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -240,8 +246,11 @@ fn parse_to_end(
             chunk.header = decoder.header().map(<[u8]>::to_vec);
             header_sent = true;
         }
-        if (ended || chunk.bytes >= CHUNK_BYTES) && !send_chunk(&mut chunk, sender) {
-            return None;
+        if ended || chunk.bytes >= CHUNK_BYTES {
+            identify(&mut chunk, &decoder, parsing);
+            if !send_chunk(&mut chunk, sender) {
+                return None;
+            }
         }
         if ended {
             return Some(ParserMessage::End);
@@ -275,6 +284,14 @@ fn push_record(
     let is_unreadable = matches!(found, ParseOutcome::Unreadable(_));
     chunk.push(record.line, found, record.bytes, keep);
     is_unreadable
+}
+
+/// Notes what the file is recognised by at the end of a chunk.
+fn identify(chunk: &mut ParsedChunk, decoder: &Decoder<InputReader>, parsing: ParseOptions) {
+    if let (Some(place), true) = (chunk.end_position, parsing.fingerprints) {
+        let (head, tail) = decoder.identify(place);
+        chunk.fingerprint = Some(Fingerprint::new(head, tail));
+    }
 }
 
 /// Sends a chunk if it has anything; returns whether somebody still receives.

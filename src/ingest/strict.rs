@@ -31,8 +31,9 @@ use crate::store::LocalLog;
 
 /// The input of the second pass.
 enum SecondPass {
-    /// A regular file, and how much of it was known. It is opened anew, for there may be many.
-    Reopen(Option<(InputPosition, u64)>),
+    /// A regular file, and how much of it was known. It is the open file of the first pass: its
+    /// name may stand for another one by now.
+    File(File, Option<(InputPosition, u64)>),
     /// The contents of a stream.
     Spooled(File),
 }
@@ -59,12 +60,10 @@ pub(super) fn run(
     let mut batched = BatchTotals::default();
     for (input, again) in inputs.iter().zip(again) {
         let mut current = open_second_pass(writer, input, again)?;
-        let mut place = None;
         while let Some(chunk) = writer.next(&mut current)? {
-            place = chunk.end_position.or(place);
             writer.append_chunk(&mut batch, &mut current, chunk, &mut batched)?;
         }
-        if let Some(progress) = current.progress(place)? {
+        if let Some(progress) = current.progress() {
             batch.record_progress(&progress)?;
         }
     }
@@ -91,9 +90,10 @@ fn open_first_pass<'n>(
 ) -> Result<(OpenInput<'n>, SecondPass)> {
     let stream: Box<dyn Read + Send> = match (input.open)()? {
         InputSource::File(file) if is_regular(&file) => {
+            let again = file.try_clone().with_context(|| read_failure(&input.name))?;
             let current = writer.open_input(log, &input.name, InputSource::File(file))?;
             let left = current.file.as_ref().and_then(|file| file.resume_point);
-            return Ok((current, SecondPass::Reopen(left)));
+            return Ok((current, SecondPass::File(again, left)));
         }
         InputSource::File(file) => Box::new(file),
         InputSource::Stream(stream) => stream,
@@ -108,18 +108,11 @@ fn open_second_pass<'n>(
     input: &'n Input<'_>,
     again: SecondPass,
 ) -> Result<OpenInput<'n>> {
-    let left = match again {
+    let (file, left) = match again {
         SecondPass::Spooled(file) => {
             return writer.start_parsing(&input.name, ParserInput::File(file, None), None);
         }
-        SecondPass::Reopen(left) => left,
-    };
-    let file = match (input.open)()? {
-        InputSource::File(file) if is_regular(&file) => file,
-        InputSource::File(_) | InputSource::Stream(_) => {
-            let why = anyhow::anyhow!("it is no regular file any more");
-            return Err(why.context(read_failure(&input.name)));
-        }
+        SecondPass::File(file, left) => (file, left),
     };
     let known = file
         .try_clone()

@@ -18,6 +18,7 @@ use crate::ingest::InputProgress;
 use crate::ingest::InputSource;
 use crate::ingest::Interrupted;
 use crate::ingest::is_regular;
+use crate::ingest::known_file::Fingerprint;
 use crate::ingest::known_file::KnownFile;
 use crate::ingest::parser::ParseOptions;
 use crate::ingest::parser::ParseOutcome;
@@ -75,6 +76,8 @@ pub(super) struct OpenInput<'a> {
     pub(super) records: u64,
     /// The number of bytes that were read.
     bytes: u64,
+    /// The place that this run reached in a file, and what the file is recognised by there.
+    reached: Option<(InputPosition, Fingerprint)>,
 }
 
 /// The counts of one transaction.
@@ -86,12 +89,10 @@ pub(super) struct BatchTotals {
 }
 
 impl OpenInput<'_> {
-    /// The note for the log that a file was read up to `place`.
-    pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<FileProgress>> {
-        let (Some(file), Some(place)) = (&self.file, place) else {
-            return Ok(None);
-        };
-        file.progress(place, self.records).map(Some).with_context(|| read_failure(self.name))
+    /// The note for the log that a file was read up to the place that was reached last.
+    pub(super) fn progress(&self) -> Option<FileProgress> {
+        let (place, fingerprint) = self.reached?;
+        Some(fingerprint.progress(place, self.records))
     }
 }
 
@@ -191,6 +192,7 @@ impl<'a> IngestWriter<'a> {
             decode_options: self.options.decode_options,
             accept_reserved: self.options.accept_reserved,
             keep_raw: self.rejects.is_some(),
+            fingerprints: file.is_some(),
         };
         let left = file.as_ref().and_then(|file| file.resume_point);
         Ok(OpenInput {
@@ -200,6 +202,7 @@ impl<'a> IngestWriter<'a> {
             csv_header: None,
             records: left.map_or(0, |(_, records)| records),
             bytes: left.map_or(0, |(place, _)| place.offset),
+            reached: None,
         })
     }
 
@@ -213,7 +216,6 @@ impl<'a> IngestWriter<'a> {
         let began = Instant::now();
         let mut batch = log.begin()?;
         let mut batched = BatchTotals::default();
-        let mut place = first.end_position;
         self.append_chunk(&mut batch, current, first, &mut batched)?;
         // Events that were read before the input failed are good, and are stored.
         let mut ended = Ok(false);
@@ -224,7 +226,6 @@ impl<'a> IngestWriter<'a> {
         {
             match current.parser.next(IDLE_TIMEOUT) {
                 Ok(ParserOutput::Chunk(chunk)) => {
-                    place = chunk.end_position.or(place);
                     self.append_chunk(&mut batch, current, chunk, &mut batched)?;
                 }
                 Ok(ParserOutput::TimedOut) => break,
@@ -238,7 +239,7 @@ impl<'a> IngestWriter<'a> {
                 }
             }
         }
-        if let Some(progress) = current.progress(place)? {
+        if let Some(progress) = current.progress() {
             batch.record_progress(&progress)?;
         }
         // Rejects first: a record that counts as read must not be lost.
@@ -314,6 +315,7 @@ impl<'a> IngestWriter<'a> {
         pending: IngestCounts,
     ) {
         current.records += chunk.records;
+        current.reached = chunk.end_position.zip(chunk.fingerprint).or(current.reached);
         current.bytes = chunk.end_position.map_or(current.bytes, |place| place.offset);
         let done = |tally: &IngestCounts| tally.ingested + tally.duplicates;
         (self.on_update)(IngestUpdate::Progress(InputProgress {
