@@ -34,11 +34,10 @@ const CHUNK_BYTES: u64 = 1 << 20;
 #[derive(Default)]
 pub(super) struct ParsedChunk {
     pub(super) items: Vec<ParsedItem>,
-    /// The place after the last record that counts as read, and the number of such records.
+    /// The place after the last record that counts as read.
     pub(super) end_position: Option<InputPosition>,
     /// What a file is recognised by that was read up to there, from the bytes that were parsed.
     pub(super) fingerprint: Option<Fingerprint>,
-    pub(super) records: u64,
     /// The bytes of the records, where rejects are kept.
     raw: Vec<u8>,
     /// The header of CSV, in the first chunk only.
@@ -50,6 +49,8 @@ pub(super) struct ParsedChunk {
 /// One record, or one stretch of bytes.
 pub(super) struct ParsedItem {
     pub(super) line: u64,
+    /// The place after it.
+    pub(super) end: InputPosition,
     pub(super) outcome: ParseOutcome,
     raw: Range<usize>,
 }
@@ -67,12 +68,42 @@ pub(super) enum ParseOutcome {
     Excess,
 }
 
+impl ParsedItem {
+    /// Whether it is a record with its end, so that the place behind it counts as read.
+    pub(super) fn is_complete(&self) -> bool {
+        match self.outcome {
+            ParseOutcome::Event(_) | ParseOutcome::Rejected(_) | ParseOutcome::Reserved(_) => true,
+            ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_) | ParseOutcome::Excess => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn event(&self) -> Option<&NewEvent> {
+        match &self.outcome {
+            ParseOutcome::Event(event) => Some(event),
+            ParseOutcome::Rejected(_)
+            | ParseOutcome::Reserved(_)
+            | ParseOutcome::Truncated(_)
+            | ParseOutcome::Unreadable(_)
+            | ParseOutcome::Excess => None,
+        }
+    }
+}
+
 impl ParsedChunk {
     pub(super) fn raw(&self, item: &ParsedItem) -> &[u8] {
         &self.raw[item.raw.clone()]
     }
 
-    fn push(&mut self, line: u64, found: ParseOutcome, bytes: &[u8], keep: RawForm) {
+    fn push(
+        &mut self,
+        line: u64,
+        end: InputPosition,
+        found: ParseOutcome,
+        bytes: &[u8],
+        keep: RawForm,
+    ) {
         let start = self.raw.len();
         match keep {
             RawForm::Discarded => {}
@@ -90,7 +121,7 @@ impl ParsedChunk {
                 self.raw.push(b'\n');
             }
         }
-        self.items.push(ParsedItem { line, outcome: found, raw: start..self.raw.len() });
+        self.items.push(ParsedItem { line, end, outcome: found, raw: start..self.raw.len() });
         self.bytes += bytes.len() as u64;
     }
 }
@@ -165,6 +196,15 @@ impl ParserThread {
         Ok(Self { receiver, thread: Some(thread) })
     }
 
+    /// Ends the thread and waits for it: it reads from the place of the open file, which others share.
+    pub(super) fn stop(self) {
+        let Self { receiver, thread } = self;
+        drop(receiver);
+        if let Some(Err(panic)) = thread.map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
     /// Waits for the next chunk.
     ///
     /// # Errors
@@ -225,7 +265,13 @@ fn parse_to_end(
             }
             DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
-                    chunk.push(0, ParseOutcome::Excess, bytes, RawForm::Verbatim);
+                    chunk.push(
+                        0,
+                        InputPosition::default(),
+                        ParseOutcome::Excess,
+                        bytes,
+                        RawForm::Verbatim,
+                    );
                 }
                 false
             }
@@ -279,10 +325,9 @@ fn push_record(
     };
     if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
         chunk.end_position = Some(record.end);
-        chunk.records += 1;
     }
     let is_unreadable = matches!(found, ParseOutcome::Unreadable(_));
-    chunk.push(record.line, found, record.bytes, keep);
+    chunk.push(record.line, record.end, found, record.bytes, keep);
     is_unreadable
 }
 

@@ -14,7 +14,6 @@ use std::thread;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::codec::InputPosition;
 use crate::ingest::IngestCounts;
 use crate::ingest::Input;
 use crate::ingest::InputSource;
@@ -31,9 +30,9 @@ use crate::store::LocalLog;
 
 /// The input of the second pass.
 enum SecondPass {
-    /// A regular file, and how much of it was known. It is the open file of the first pass: its
+    /// A regular file. It is the open file of the first pass: its
     /// name may stand for another one by now.
-    File(File, Option<(InputPosition, u64)>),
+    File(Box<KnownFile>),
     /// The contents of a stream.
     Spooled(File),
 }
@@ -48,7 +47,7 @@ pub(super) fn run(
     for input in inputs {
         let (mut current, second) = open_first_pass(writer, log, input)?;
         again.push(second);
-        writer.tally.already_ingested += current.records;
+        writer.tally.already_ingested += current.accepted();
         while let Some(chunk) = writer.next(&mut current)? {
             writer.check(&mut current, chunk, &mut bad)?;
         }
@@ -63,9 +62,7 @@ pub(super) fn run(
         while let Some(chunk) = writer.next(&mut current)? {
             writer.append_chunk(&mut batch, &mut current, chunk, &mut batched)?;
         }
-        if let Some(progress) = current.progress() {
-            batch.record_progress(&progress)?;
-        }
+        current.record_progress(&mut batch, (writer.options.clock)())?;
     }
     if batched.tally.rejected > 0 {
         return discard(writer, batched.tally);
@@ -85,15 +82,19 @@ fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
 
 fn open_first_pass<'n>(
     writer: &mut IngestWriter<'_>,
-    log: &LocalLog,
+    log: &mut LocalLog,
     input: &'n Input<'_>,
 ) -> Result<(OpenInput<'n>, SecondPass)> {
     let stream: Box<dyn Read + Send> = match (input.open)()? {
         InputSource::File(file) if is_regular(&file) => {
             let again = file.try_clone().with_context(|| read_failure(&input.name))?;
             let current = writer.open_input(log, &input.name, InputSource::File(file))?;
-            let left = current.file.as_ref().and_then(|file| file.resume_point);
-            return Ok((current, SecondPass::File(again, left)));
+            let known = if writer.options.reread_files {
+                KnownFile::new(again).with_context(|| read_failure(&input.name))?
+            } else {
+                KnownFile::look_up(log, again, &input.name)?
+            };
+            return Ok((current, SecondPass::File(Box::new(known))));
         }
         InputSource::File(file) => Box::new(file),
         InputSource::Stream(stream) => stream,
@@ -108,21 +109,14 @@ fn open_second_pass<'n>(
     input: &'n Input<'_>,
     again: SecondPass,
 ) -> Result<OpenInput<'n>> {
-    let (file, left) = match again {
+    let known = match again {
         SecondPass::Spooled(file) => {
             return writer.start_parsing(&input.name, ParserInput::File(file, None), None);
         }
-        SecondPass::File(file, left) => (file, left),
+        SecondPass::File(known) => *known,
     };
-    let known = file
-        .try_clone()
-        .and_then(|clone| KnownFile::with_resume_point(clone, left))
-        .with_context(|| read_failure(&input.name))?;
-    writer.start_parsing(
-        &input.name,
-        ParserInput::File(file, left.map(|(place, _)| place)),
-        Some(known),
-    )
+    let file = known.file.try_clone().with_context(|| read_failure(&input.name))?;
+    writer.start_parsing(&input.name, ParserInput::File(file, known.resume_point()), Some(known))
 }
 
 /// Copies a stream to a file, on its own thread, so that a signal need not wait for the stream.
