@@ -164,18 +164,33 @@ CREATE TABLE unused (
 ) STRICT, WITHOUT ROWID;
 
 -- How far input files have been ingested. A file is recognised under any name, by its first
--- `head_length` bytes and by the `tail_length` bytes before `taken`.
+-- `head_length` bytes and by the `tail_length` bytes before `taken`. Records with neither a time nor
+-- an id are known only in the very file: by device, inode and time of birth, which are 0 in a row
+-- that a later one of the same file has replaced.
 CREATE TABLE progress (
   head_length INTEGER NOT NULL,
   head_hash   BLOB    NOT NULL CHECK (length(head_hash) = 32),
   taken       INTEGER NOT NULL,
+  device      INTEGER NOT NULL,
+  inode       INTEGER NOT NULL,
+  birth       INTEGER NOT NULL,
   tail_length INTEGER NOT NULL,
   tail_hash   BLOB    NOT NULL CHECK (length(tail_hash) = 32),
-  -- Records before that place, and lines, for messages.
+  -- Events before that place, those of them with neither a time nor an id, and lines, for messages.
   records     INTEGER NOT NULL,
+  bare        INTEGER NOT NULL,
   lines       INTEGER NOT NULL,
-  PRIMARY KEY (head_length, head_hash, taken)
+  -- The size that the file had.
+  size        INTEGER NOT NULL,
+  -- Stretches before that place that were rejected: begin, end, lines and events before each, as
+  -- 64-bit numbers, little-endian.
+  rejected    BLOB    NOT NULL CHECK (length(rejected) % 32 = 0),
+  -- When the row was written, in seconds since 1970.
+  touched     INTEGER NOT NULL,
+  PRIMARY KEY (head_length, head_hash, taken, device, inode, birth)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX progress_file ON progress (device, inode, birth);
+CREATE INDEX progress_touched ON progress (touched);
 
 -- The triggers make the log append-only. Whoever can write the file can drop them: they prevent
 -- mistakes, and the chain reveals the rest. INSERT OR REPLACE removes existing rows without firing the

@@ -38,6 +38,7 @@ mod query;
 mod real_data;
 mod replaced_log;
 mod resume;
+mod rotation;
 mod search;
 mod show;
 mod streams;

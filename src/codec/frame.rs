@@ -22,6 +22,12 @@ pub(super) const MAX_RECORD_BYTES: usize = 8 << 20;
 /// The number of bytes to read at a time.
 const READ_BYTES: usize = 256 << 10;
 
+/// The number of first bytes of the input that are kept.
+const HEAD_BYTES: usize = 4 << 10;
+
+/// The number of bytes that are kept after they were returned.
+const TAIL_BYTES: usize = 64 << 10;
+
 /// The next piece of the input.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
@@ -58,6 +64,13 @@ pub(crate) struct InputPosition {
     pub offset: u64,
     /// The number of lines that end before it.
     pub lines: u64,
+}
+
+impl InputPosition {
+    /// The place where the bytes begin by which an input is recognised that was read up to here.
+    pub(crate) fn tail_start(self) -> u64 {
+        self.offset.saturating_sub(TAIL_BYTES as u64)
+    }
 }
 
 /// The rule that splits an input into records.
@@ -266,7 +279,10 @@ impl ElementSplitter {
 pub(super) struct Framer<R> {
     source: R,
     splitter: Splitter,
-    /// The buffer. The bytes from `start` to `end` are read and not yet returned.
+    /// The first bytes of the input.
+    head: Vec<u8>,
+    /// The buffer. The bytes from `start` to `end` are read and not yet returned; those before
+    /// `start` precede them in the input.
     bytes: Vec<u8>,
     start: usize,
     end: usize,
@@ -287,6 +303,7 @@ impl<R: Read> Framer<R> {
         Self {
             source,
             splitter: Splitter::Lines,
+            head: Vec::new(),
             bytes: Vec::new(),
             start: 0,
             end: 0,
@@ -304,10 +321,40 @@ impl<R: Read> Framer<R> {
         self.scanned = 0;
     }
 
-    /// Continues with another source, which is at `place` of the same input.
-    pub(super) fn continue_with(&mut self, source: R, place: InputPosition, splitter: Splitter) {
-        let bytes = std::mem::take(&mut self.bytes);
-        *self = Self { bytes, splitter, position: place, ..Self::new(source) };
+    /// Continues at `place` with another source of the same input, which is at
+    /// [`InputPosition::tail_start`] of that place.
+    ///
+    /// # Errors
+    /// The source cannot be read, or ends before the place.
+    pub(super) fn continue_with(
+        &mut self,
+        mut source: R,
+        place: InputPosition,
+        splitter: Splitter,
+    ) -> io::Result<()> {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let head = std::mem::take(&mut self.head);
+        let start = usize::try_from(place.offset - place.tail_start()).unwrap_or(TAIL_BYTES);
+        bytes.resize(bytes.len().max(start), 0);
+        source.read_exact(&mut bytes[..start])?;
+        *self =
+            Self { head, bytes, start, end: start, splitter, position: place, ..Self::new(source) };
+        Ok(())
+    }
+
+    /// Whether the bytes that [`Framer::identify`] needs for a later place are there.
+    pub(super) fn has_head(&self, place: InputPosition) -> bool {
+        self.ended || self.head.len() as u64 >= place.offset.min(HEAD_BYTES as u64)
+    }
+
+    /// Returns the first bytes of the input, and the bytes before `place`, by which the input can
+    /// be recognised. Nothing may have been read since the place was reached.
+    pub(super) fn identify(&self, place: InputPosition) -> (&[u8], &[u8]) {
+        let back = |from: u64| usize::try_from(self.position.offset - from).unwrap_or(usize::MAX);
+        let tail_end = self.start.saturating_sub(back(place.offset));
+        let tail_start = self.start.saturating_sub(back(place.tail_start())).min(tail_end);
+        let head = usize::try_from(place.offset).unwrap_or(usize::MAX).min(self.head.len());
+        (&self.head[..head], &self.bytes[tail_start..tail_end])
     }
 
     /// Returns the position of the next byte to return.
@@ -348,13 +395,13 @@ impl<R: Read> Framer<R> {
     /// # Errors
     /// The source cannot be read.
     pub(super) fn fill(&mut self) -> io::Result<()> {
-        if self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        if let Some(dropped) = self.start.checked_sub(TAIL_BYTES) {
+            self.bytes.copy_within(dropped..self.end, 0);
+            self.end -= dropped;
+            self.start -= dropped;
         }
         if self.bytes.len() - self.end < READ_BYTES / 2 {
-            self.bytes.resize((self.bytes.len() * 2).max(READ_BYTES), 0);
+            self.bytes.resize((self.bytes.len() * 2).max(READ_BYTES + TAIL_BYTES), 0);
         }
         let read = loop {
             let room = self.bytes.len().min(self.end + READ_BYTES);
@@ -363,6 +410,11 @@ impl<R: Read> Framer<R> {
                 read => break read?,
             }
         };
+        let read_so_far = self.position.offset + (self.end - self.start) as u64;
+        if read_so_far == self.head.len() as u64 {
+            let missing = HEAD_BYTES.saturating_sub(self.head.len()).min(read);
+            self.head.extend_from_slice(&self.bytes[self.end..self.end + missing]);
+        }
         self.end += read;
         self.ended = read == 0;
         Ok(())

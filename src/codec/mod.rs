@@ -177,16 +177,19 @@ impl<R: Read> Decoder<R> {
     }
 
     /// Continues at a position that an earlier run reached. The beginning is read first, for the
-    /// format and the header. `reopen` returns the source at a position.
+    /// format and the header. `reopen` returns the source at an offset.
     ///
     /// # Errors
-    /// The source cannot be read.
+    /// The source cannot be read, or ends before the position.
     pub(crate) fn continue_with(
         &mut self,
         place: InputPosition,
-        reopen: impl FnOnce(InputPosition) -> io::Result<R>,
+        reopen: impl FnOnce(u64) -> io::Result<R>,
     ) -> io::Result<()> {
         while let Ok(false) = self.read_preamble() {
+            self.fill()?;
+        }
+        while !self.framer.has_head(place) {
             self.fill()?;
         }
         let splitter = match self.dialect {
@@ -194,8 +197,13 @@ impl<R: Read> Decoder<R> {
             Some(Dialect::Json) => Splitter::for_json_array_after_one(),
             Some(Dialect::JsonLines | Dialect::Mirror) | None => Splitter::Lines,
         };
-        self.framer.continue_with(reopen(place)?, place, splitter);
-        Ok(())
+        self.framer.continue_with(reopen(place.tail_start())?, place, splitter)
+    }
+
+    /// Returns the first bytes of the input, and the bytes before `place`, by which the input can
+    /// be recognised. Nothing may have been read since the place was reached.
+    pub(crate) fn identify(&self, place: InputPosition) -> (&[u8], &[u8]) {
+        self.framer.identify(place)
     }
 
     /// Returns the header row of CSV, which rejected rows need to be readable as CSV.

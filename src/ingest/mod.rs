@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 pub(crate) struct Input<'a> {
     /// Its name for messages, as the user wrote it.
     pub name: String,
-    /// May be called twice: an input that must land whole or not at all is read twice.
+    /// Called once.
     pub open: Box<dyn Fn() -> Result<InputSource> + 'a>,
 }
 

@@ -22,6 +22,7 @@ use crate::codec::Decoder;
 use crate::codec::InputPosition;
 use crate::event::NewEvent;
 use crate::event::own_events;
+use crate::ingest::known_file::Fingerprint;
 
 /// The number of chunks that may wait for the writer.
 const MAX_QUEUED_CHUNKS: usize = 3;
@@ -33,9 +34,10 @@ const CHUNK_BYTES: u64 = 1 << 20;
 #[derive(Default)]
 pub(super) struct ParsedChunk {
     pub(super) items: Vec<ParsedItem>,
-    /// The place after the last record that counts as read, and the number of such records.
+    /// The place after the last record that counts as read.
     pub(super) end_position: Option<InputPosition>,
-    pub(super) records: u64,
+    /// What a file is recognised by that was read up to there, from the bytes that were parsed.
+    pub(super) fingerprint: Option<Fingerprint>,
     /// The bytes of the records, where rejects are kept.
     raw: Vec<u8>,
     /// The header of CSV, in the first chunk only.
@@ -47,6 +49,8 @@ pub(super) struct ParsedChunk {
 /// One record, or one stretch of bytes.
 pub(super) struct ParsedItem {
     pub(super) line: u64,
+    /// The place after it.
+    pub(super) end: InputPosition,
     pub(super) outcome: ParseOutcome,
     raw: Range<usize>,
 }
@@ -64,12 +68,42 @@ pub(super) enum ParseOutcome {
     Excess,
 }
 
+impl ParsedItem {
+    /// Whether it is a record with its end, so that the place behind it counts as read.
+    pub(super) fn is_complete(&self) -> bool {
+        match self.outcome {
+            ParseOutcome::Event(_) | ParseOutcome::Rejected(_) | ParseOutcome::Reserved(_) => true,
+            ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_) | ParseOutcome::Excess => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn event(&self) -> Option<&NewEvent> {
+        match &self.outcome {
+            ParseOutcome::Event(event) => Some(event),
+            ParseOutcome::Rejected(_)
+            | ParseOutcome::Reserved(_)
+            | ParseOutcome::Truncated(_)
+            | ParseOutcome::Unreadable(_)
+            | ParseOutcome::Excess => None,
+        }
+    }
+}
+
 impl ParsedChunk {
     pub(super) fn raw(&self, item: &ParsedItem) -> &[u8] {
         &self.raw[item.raw.clone()]
     }
 
-    fn push(&mut self, line: u64, found: ParseOutcome, bytes: &[u8], keep: RawForm) {
+    fn push(
+        &mut self,
+        line: u64,
+        end: InputPosition,
+        found: ParseOutcome,
+        bytes: &[u8],
+        keep: RawForm,
+    ) {
         let start = self.raw.len();
         match keep {
             RawForm::Discarded => {}
@@ -87,7 +121,7 @@ impl ParsedChunk {
                 self.raw.push(b'\n');
             }
         }
-        self.items.push(ParsedItem { line, outcome: found, raw: start..self.raw.len() });
+        self.items.push(ParsedItem { line, end, outcome: found, raw: start..self.raw.len() });
         self.bytes += bytes.len() as u64;
     }
 }
@@ -124,6 +158,8 @@ pub(super) struct ParseOptions {
     pub(super) decode_options: DecodeOptions,
     pub(super) accept_reserved: bool,
     pub(super) keep_raw: bool,
+    /// Whether the input is a file, which may be recognised later.
+    pub(super) fingerprints: bool,
 }
 
 /// The input of a thread.
@@ -160,6 +196,15 @@ impl ParserThread {
         Ok(Self { receiver, thread: Some(thread) })
     }
 
+    /// Ends the thread and waits for it: it reads from the place of the open file, which others share.
+    pub(super) fn stop(self) {
+        let Self { receiver, thread } = self;
+        drop(receiver);
+        if let Some(Err(panic)) = thread.map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
     /// Waits for the next chunk.
     ///
     /// # Errors
@@ -189,8 +234,8 @@ fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder
             let mut again = file.try_clone()?;
             let mut decoder: Decoder<InputReader> = Decoder::new(Box::new(file), reading);
             if let Some(place) = left {
-                decoder.continue_with(place, |place| {
-                    again.seek(SeekFrom::Start(place.offset))?;
+                decoder.continue_with(place, |start| {
+                    again.seek(SeekFrom::Start(start))?;
                     Ok(Box::new(again))
                 })?;
             }
@@ -220,12 +265,19 @@ fn parse_to_end(
             }
             DecodeStep::Excess(bytes) => {
                 if parsing.keep_raw {
-                    chunk.push(0, ParseOutcome::Excess, bytes, RawForm::Verbatim);
+                    chunk.push(
+                        0,
+                        InputPosition::default(),
+                        ParseOutcome::Excess,
+                        bytes,
+                        RawForm::Verbatim,
+                    );
                 }
                 false
             }
             DecodeStep::NeedsInput => {
                 // The next bytes may take long to arrive.
+                identify(&mut chunk, &decoder, parsing);
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -240,8 +292,11 @@ fn parse_to_end(
             chunk.header = decoder.header().map(<[u8]>::to_vec);
             header_sent = true;
         }
-        if (ended || chunk.bytes >= CHUNK_BYTES) && !send_chunk(&mut chunk, sender) {
-            return None;
+        if ended || chunk.bytes >= CHUNK_BYTES {
+            identify(&mut chunk, &decoder, parsing);
+            if !send_chunk(&mut chunk, sender) {
+                return None;
+            }
         }
         if ended {
             return Some(ParserMessage::End);
@@ -270,11 +325,18 @@ fn push_record(
     };
     if !matches!(found, ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_)) {
         chunk.end_position = Some(record.end);
-        chunk.records += 1;
     }
     let is_unreadable = matches!(found, ParseOutcome::Unreadable(_));
-    chunk.push(record.line, found, record.bytes, keep);
+    chunk.push(record.line, record.end, found, record.bytes, keep);
     is_unreadable
+}
+
+/// Notes what the file is recognised by at the end of a chunk.
+fn identify(chunk: &mut ParsedChunk, decoder: &Decoder<InputReader>, parsing: ParseOptions) {
+    if let (Some(place), true) = (chunk.end_position, parsing.fingerprints) {
+        let (head, tail) = decoder.identify(place);
+        chunk.fingerprint = Some(Fingerprint::new(head, tail));
+    }
 }
 
 /// Sends a chunk if it has anything; returns whether somebody still receives.

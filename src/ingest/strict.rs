@@ -14,7 +14,6 @@ use std::thread;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::codec::InputPosition;
 use crate::ingest::IngestCounts;
 use crate::ingest::Input;
 use crate::ingest::InputSource;
@@ -31,8 +30,9 @@ use crate::store::LocalLog;
 
 /// The input of the second pass.
 enum SecondPass {
-    /// A regular file, and how much of it was known. It is opened anew, for there may be many.
-    Reopen(Option<(InputPosition, u64)>),
+    /// A regular file. It is the open file of the first pass: its
+    /// name may stand for another one by now.
+    File(Box<KnownFile>),
     /// The contents of a stream.
     Spooled(File),
 }
@@ -47,7 +47,7 @@ pub(super) fn run(
     for input in inputs {
         let (mut current, second) = open_first_pass(writer, log, input)?;
         again.push(second);
-        writer.tally.already_ingested += current.records;
+        writer.tally.already_ingested += current.accepted();
         while let Some(chunk) = writer.next(&mut current)? {
             writer.check(&mut current, chunk, &mut bad)?;
         }
@@ -59,14 +59,10 @@ pub(super) fn run(
     let mut batched = BatchTotals::default();
     for (input, again) in inputs.iter().zip(again) {
         let mut current = open_second_pass(writer, input, again)?;
-        let mut place = None;
         while let Some(chunk) = writer.next(&mut current)? {
-            place = chunk.end_position.or(place);
             writer.append_chunk(&mut batch, &mut current, chunk, &mut batched)?;
         }
-        if let Some(progress) = current.progress(place)? {
-            batch.record_progress(&progress)?;
-        }
+        current.record_progress(&mut batch, (writer.options.clock)())?;
     }
     if batched.tally.rejected > 0 {
         return discard(writer, batched.tally);
@@ -86,14 +82,19 @@ fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
 
 fn open_first_pass<'n>(
     writer: &mut IngestWriter<'_>,
-    log: &LocalLog,
+    log: &mut LocalLog,
     input: &'n Input<'_>,
 ) -> Result<(OpenInput<'n>, SecondPass)> {
     let stream: Box<dyn Read + Send> = match (input.open)()? {
         InputSource::File(file) if is_regular(&file) => {
+            let again = file.try_clone().with_context(|| read_failure(&input.name))?;
             let current = writer.open_input(log, &input.name, InputSource::File(file))?;
-            let left = current.file.as_ref().and_then(|file| file.resume_point);
-            return Ok((current, SecondPass::Reopen(left)));
+            let known = if writer.options.reread_files {
+                KnownFile::new(again).with_context(|| read_failure(&input.name))?
+            } else {
+                KnownFile::look_up(log, again, &input.name)?
+            };
+            return Ok((current, SecondPass::File(Box::new(known))));
         }
         InputSource::File(file) => Box::new(file),
         InputSource::Stream(stream) => stream,
@@ -108,28 +109,14 @@ fn open_second_pass<'n>(
     input: &'n Input<'_>,
     again: SecondPass,
 ) -> Result<OpenInput<'n>> {
-    let left = match again {
+    let known = match again {
         SecondPass::Spooled(file) => {
             return writer.start_parsing(&input.name, ParserInput::File(file, None), None);
         }
-        SecondPass::Reopen(left) => left,
+        SecondPass::File(known) => *known,
     };
-    let file = match (input.open)()? {
-        InputSource::File(file) if is_regular(&file) => file,
-        InputSource::File(_) | InputSource::Stream(_) => {
-            let why = anyhow::anyhow!("it is no regular file any more");
-            return Err(why.context(read_failure(&input.name)));
-        }
-    };
-    let known = file
-        .try_clone()
-        .and_then(|clone| KnownFile::with_resume_point(clone, left))
-        .with_context(|| read_failure(&input.name))?;
-    writer.start_parsing(
-        &input.name,
-        ParserInput::File(file, left.map(|(place, _)| place)),
-        Some(known),
-    )
+    let file = known.file.try_clone().with_context(|| read_failure(&input.name))?;
+    writer.start_parsing(&input.name, ParserInput::File(file, known.resume_point()), Some(known))
 }
 
 /// Copies a stream to a file, on its own thread, so that a signal need not wait for the stream.

@@ -232,7 +232,7 @@ fn a_file_is_known_when_it_grew_and_under_any_name() {
     let run = sandbox.ingest(&["b"]);
     run.assert(0, 0, 1, 999);
     assert_eq!(run.messages, ["b:1002: ip: must be text, not a number"]);
-    sandbox.ingest(&["b"]).assert(0, 0, 0, 1000);
+    sandbox.ingest(&["b"]).assert(0, 0, 1, 999);
     assert_eq!(sandbox.actions(), expected(0..1000));
 }
 

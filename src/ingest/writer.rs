@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
-use crate::codec::InputPosition;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::IngestCounts;
@@ -18,6 +17,7 @@ use crate::ingest::InputProgress;
 use crate::ingest::InputSource;
 use crate::ingest::Interrupted;
 use crate::ingest::is_regular;
+use crate::ingest::known_file::Fingerprint;
 use crate::ingest::known_file::KnownFile;
 use crate::ingest::parser::ParseOptions;
 use crate::ingest::parser::ParseOutcome;
@@ -29,10 +29,10 @@ use crate::ingest::parser::ParserThread;
 use crate::ingest::read_failure;
 use crate::store::AppendOutcome;
 use crate::store::Batch;
-use crate::store::FileProgress;
 use crate::store::LocalLog;
 use crate::store::Stamp;
 use crate::text;
+use crate::time::Timestamp;
 
 /// The number of bad records that are reported one by one.
 const MAX_REPORTED_REJECTS: u64 = 20;
@@ -71,10 +71,10 @@ pub(super) struct OpenInput<'a> {
     pub(super) parser: ParserThread,
     /// The header of CSV, for the rejects.
     csv_header: Option<Vec<u8>>,
-    /// The number of records that were read, those of earlier runs included.
-    pub(super) records: u64,
     /// The number of bytes that were read.
     bytes: u64,
+    /// What a file is recognised by at the last place that this run reached.
+    fingerprint: Option<Fingerprint>,
 }
 
 /// The counts of one transaction.
@@ -86,13 +86,59 @@ pub(super) struct BatchTotals {
 }
 
 impl OpenInput<'_> {
-    /// The note for the log that a file was read up to `place`.
-    pub(super) fn progress(&self, place: Option<InputPosition>) -> Result<Option<FileProgress>> {
-        let (Some(file), Some(place)) = (&self.file, place) else {
-            return Ok(None);
-        };
-        file.progress(place, self.records).map(Some).with_context(|| read_failure(self.name))
+    /// The number of records of a file before the place reached that are in the log.
+    pub(super) fn accepted(&self) -> u64 {
+        self.file.as_ref().map_or(0, KnownFile::accepted)
     }
+
+    /// Records how far a file was read.
+    pub(super) fn record_progress(&mut self, batch: &mut Batch<'_>, now: Timestamp) -> Result<()> {
+        match (&mut self.file, self.fingerprint) {
+            (Some(file), Some(fingerprint)) => {
+                batch.record_progress(file.progress(fingerprint, now))
+            }
+            (_, _) => Ok(()),
+        }
+    }
+
+    /// Whether another run has read the same file further since it was looked up.
+    fn is_overtaken(
+        &self,
+        batch: &mut Batch<'_>,
+        first: &ParsedChunk,
+        options: &IngestOptions<'_>,
+    ) -> Result<bool> {
+        match (&self.file, first.end_position, first.fingerprint) {
+            (Some(file), Some(end), Some(fingerprint)) if !options.reread_files => {
+                file.is_overtaken(batch, end, fingerprint).with_context(|| read_failure(self.name))
+            }
+            (_, _, _) => Ok(false),
+        }
+    }
+
+    /// Passes over an item that is in the log already; returns whether it is.
+    fn skip_known(&mut self, item: &ParsedItem) -> bool {
+        let is_known = item.is_complete()
+            && self.file.as_ref().is_some_and(|file| file.is_known(item.end, item.event()));
+        if is_known {
+            self.accept(item);
+        }
+        is_known
+    }
+
+    fn accept(&mut self, item: &ParsedItem) {
+        if let (Some(file), true) = (&mut self.file, item.is_complete()) {
+            file.accept(item.end, item.event());
+        }
+    }
+}
+
+/// How a transaction ended.
+enum TransactionEnd {
+    More,
+    InputEnded,
+    /// Nothing was written: another run has read the file further.
+    Overtaken,
 }
 
 impl<'a> IngestWriter<'a> {
@@ -119,12 +165,50 @@ impl<'a> IngestWriter<'a> {
         for input in inputs {
             let source = (input.open)()?;
             let mut current = self.open_input(log, &input.name, source)?;
-            self.tally.already_ingested += current.records;
+            self.tally.already_ingested += current.accepted();
+            let before = *self.tally;
             while let Some(chunk) = self.next(&mut current)? {
-                if self.write_transaction(log, &mut current, chunk)? {
-                    break;
+                match self.write_transaction(log, &mut current, chunk)? {
+                    TransactionEnd::More => {}
+                    TransactionEnd::InputEnded => break,
+                    TransactionEnd::Overtaken => current = self.reopen(log, current)?,
                 }
             }
+            self.close_input(log, &mut current, before)?;
+        }
+        Ok(())
+    }
+
+    /// Continues behind the place that another run of the same file has reached meanwhile.
+    fn reopen<'n>(&mut self, log: &mut LocalLog, current: OpenInput<'n>) -> Result<OpenInput<'n>> {
+        let accepted = current.accepted();
+        let OpenInput { name, file, parser, .. } = current;
+        parser.stop();
+        let file = file.context("a stream was overtaken")?;
+        let again = self.open_input(log, name, InputSource::File(file.file))?;
+        self.tally.already_ingested += again.accepted().saturating_sub(accepted);
+        Ok(again)
+    }
+
+    /// Warns of a file that has grown by no event, and renews the note on one that was only looked at.
+    fn close_input(
+        &mut self,
+        log: &mut LocalLog,
+        current: &mut OpenInput<'_>,
+        before: IngestCounts,
+    ) -> Result<()> {
+        let done = |tally: &IngestCounts| tally.ingested + tally.duplicates + tally.rejected;
+        let has_stored = done(self.tally) > done(&before);
+        if current.file.as_ref().is_some_and(KnownFile::has_grown) && !has_stored {
+            let name = text::escape(current.name);
+            let message = format!("{name}: has grown, and nothing new was found in it");
+            (self.on_update)(IngestUpdate::Message(&text::escape_lines(&message)));
+        }
+        let now = (self.options.clock)();
+        if let Some(progress) = current.file.as_mut().and_then(|file| file.renewed(now)) {
+            let mut batch = log.begin()?;
+            batch.record_progress(progress)?;
+            batch.commit()?;
         }
         Ok(())
     }
@@ -155,7 +239,7 @@ impl<'a> IngestWriter<'a> {
     /// Starts to read an input at the place where an earlier run stopped.
     pub(super) fn open_input<'n>(
         &self,
-        log: &LocalLog,
+        log: &mut LocalLog,
         name: &'n str,
         source: InputSource,
     ) -> Result<OpenInput<'n>> {
@@ -163,11 +247,16 @@ impl<'a> IngestWriter<'a> {
             InputSource::File(file) if is_regular(&file) => {
                 let clone = file.try_clone().with_context(|| read_failure(name))?;
                 let known = if self.options.reread_files {
-                    KnownFile::with_resume_point(clone, None).with_context(|| read_failure(name))?
+                    KnownFile::new(clone).with_context(|| read_failure(name))?
                 } else {
                     KnownFile::look_up(log, clone, name)?
                 };
-                (ParserInput::File(file, known.resume_point.map(|(place, _)| place)), Some(known))
+                if let (true, Some(file)) = (known.was_replaced, known.identity()) {
+                    let mut batch = log.begin()?;
+                    batch.forget_file(file)?;
+                    batch.commit()?;
+                }
+                (ParserInput::File(file, known.resume_point()), Some(known))
             }
             InputSource::File(file) => {
                 if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
@@ -191,32 +280,35 @@ impl<'a> IngestWriter<'a> {
             decode_options: self.options.decode_options,
             accept_reserved: self.options.accept_reserved,
             keep_raw: self.rejects.is_some(),
+            fingerprints: file.is_some(),
         };
-        let left = file.as_ref().and_then(|file| file.resume_point);
+        let left = file.as_ref().and_then(KnownFile::resume_point);
         Ok(OpenInput {
             name,
             parser: ParserThread::start(from, parsing).with_context(|| read_failure(name))?,
             file,
             csv_header: None,
-            records: left.map_or(0, |(_, records)| records),
-            bytes: left.map_or(0, |(place, _)| place.offset),
+            bytes: left.map_or(0, |place| place.offset),
+            fingerprint: None,
         })
     }
 
-    /// Stores one transaction of events, and returns whether the input has ended.
+    /// Stores one transaction of events.
     fn write_transaction(
         &mut self,
         log: &mut LocalLog,
         current: &mut OpenInput<'_>,
         first: ParsedChunk,
-    ) -> Result<bool> {
+    ) -> Result<TransactionEnd> {
         let began = Instant::now();
         let mut batch = log.begin()?;
+        if current.is_overtaken(&mut batch, &first, self.options)? {
+            return Ok(TransactionEnd::Overtaken);
+        }
         let mut batched = BatchTotals::default();
-        let mut place = first.end_position;
         self.append_chunk(&mut batch, current, first, &mut batched)?;
         // Events that were read before the input failed are good, and are stored.
-        let mut ended = Ok(false);
+        let mut ended = Ok(TransactionEnd::More);
         while batched.events < self.batch_events
             && batched.bytes < BATCH_BYTES
             && began.elapsed() < BATCH_TIME
@@ -224,12 +316,11 @@ impl<'a> IngestWriter<'a> {
         {
             match current.parser.next(IDLE_TIMEOUT) {
                 Ok(ParserOutput::Chunk(chunk)) => {
-                    place = chunk.end_position.or(place);
                     self.append_chunk(&mut batch, current, chunk, &mut batched)?;
                 }
                 Ok(ParserOutput::TimedOut) => break,
                 Ok(ParserOutput::End) => {
-                    ended = Ok(true);
+                    ended = Ok(TransactionEnd::InputEnded);
                     break;
                 }
                 Err(error) => {
@@ -238,9 +329,7 @@ impl<'a> IngestWriter<'a> {
                 }
             }
         }
-        if let Some(progress) = current.progress(place)? {
-            batch.record_progress(&progress)?;
-        }
+        current.record_progress(&mut batch, (self.options.clock)())?;
         // Rejects first: a record that counts as read must not be lost.
         self.flush()?;
         batch.commit()?;
@@ -261,6 +350,10 @@ impl<'a> IngestWriter<'a> {
         for item in &chunk.items {
             let event = match &item.outcome {
                 ParseOutcome::Event(event) => event,
+                _ if current.skip_known(item) => {
+                    batched.tally.already_ingested += 1;
+                    continue;
+                }
                 // The first pass has reported it.
                 ParseOutcome::Truncated(_) if self.options.strict && current.file.is_some() => {
                     continue;
@@ -271,16 +364,28 @@ impl<'a> IngestWriter<'a> {
                 | ParseOutcome::Unreadable(_)
                 | ParseOutcome::Excess => {
                     self.reject_item(current, &chunk, item, &mut batched.tally)?;
+                    self.keep_place_of_reject(current, item);
                     continue;
                 }
             };
+            if current.skip_known(item) {
+                batched.tally.already_ingested += 1;
+                continue;
+            }
             batched.events += 1;
             match batch.append(event, &stamp)? {
-                AppendOutcome::Stored { .. } => batched.tally.ingested += 1,
-                AppendOutcome::Duplicate { .. } => batched.tally.duplicates += 1,
+                AppendOutcome::Stored { .. } => {
+                    current.accept(item);
+                    batched.tally.ingested += 1;
+                }
+                AppendOutcome::Duplicate { .. } => {
+                    current.accept(item);
+                    batched.tally.duplicates += 1;
+                }
                 AppendOutcome::Conflict { id, field } => {
                     let why = format!("its event_id is that of event {id}, whose {field} differs");
                     self.reject(current, item.line, &why, chunk.raw(item))?;
+                    self.keep_place_of_reject(current, item);
                     batched.tally.rejected += 1;
                 }
             }
@@ -299,7 +404,10 @@ impl<'a> IngestWriter<'a> {
     ) -> Result<()> {
         current.csv_header = chunk.header.take().or(current.csv_header.take());
         for item in &chunk.items {
-            self.reject_item(current, &chunk, item, bad)?;
+            if !current.skip_known(item) {
+                self.reject_item(current, &chunk, item, bad)?;
+                current.accept(item);
+            }
         }
         self.note_progress(current, &chunk, IngestCounts::default());
         Ok(())
@@ -312,7 +420,7 @@ impl<'a> IngestWriter<'a> {
         chunk: &ParsedChunk,
         pending: IngestCounts,
     ) {
-        current.records += chunk.records;
+        current.fingerprint = chunk.fingerprint.or(current.fingerprint);
         current.bytes = chunk.end_position.map_or(current.bytes, |place| place.offset);
         let done = |tally: &IngestCounts| tally.ingested + tally.duplicates;
         (self.on_update)(IngestUpdate::Progress(InputProgress {
@@ -321,6 +429,16 @@ impl<'a> IngestWriter<'a> {
             total_bytes: current.file.as_ref().map(|file| file.size),
             events: done(self.tally) + done(&pending),
         }));
+    }
+
+    /// Notes where a record was rejected, so that the next run tries it again.
+    fn keep_place_of_reject(&mut self, current: &mut OpenInput<'_>, item: &ParsedItem) {
+        if let (Some(file), true) = (&mut current.file, item.is_complete())
+            && !file.reject(item.end)
+        {
+            let line = "too many places with rejected lines; this one is not tried again";
+            self.report_line(current.name, item.line, line);
+        }
     }
 
     /// Reports and keeps an item that is no event.

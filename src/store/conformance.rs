@@ -20,6 +20,7 @@ use crate::store::Create;
 use crate::store::EventIdMatch;
 use crate::store::FileProgress;
 use crate::store::LocalLog;
+use crate::store::RejectedStretch;
 use crate::store::Stamp;
 use crate::store::SweptRanges;
 use crate::store::sweep::CleanupScope;
@@ -335,7 +336,12 @@ fn a_file_is_known_by_its_bytes() {
         tail_length: 5,
         tail_hash: [2; 32],
         records: 3,
+        bare: 1,
         lines: 4,
+        size: taken,
+        file: None,
+        touched: 0,
+        rejected: vec![RejectedStretch { start: 1, end: 2, lines: 3, records: 0 }],
     };
     let other = FileProgress { head_length: 20, ..at(25) };
     let mut batch = log.begin().unwrap();

@@ -61,9 +61,38 @@ pub(crate) struct FileProgress {
     pub offset: u64,
     pub tail_length: u64,
     pub tail_hash: [u8; 32],
-    /// Records and lines before that place.
+    /// Events before that place, and those of them with neither a time nor an id.
     pub records: u64,
+    pub bare: u64,
+    /// Lines before that place.
     pub lines: u64,
+    /// The size that the file had.
+    pub size: u64,
+    /// The very file; `None` where a later row stands for it, or the system does not tell.
+    pub file: Option<FileIdentity>,
+    /// When this was recorded, in seconds since 1970.
+    pub touched: i64,
+    /// What was rejected before that place, in the order of the file.
+    pub rejected: Vec<RejectedStretch>,
+}
+
+/// The very file, whatever its name and its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileIdentity {
+    pub device: u64,
+    pub inode: u64,
+    /// The time when it was made, in nanoseconds; 0 where the file system does not keep it.
+    pub birth: i64,
+}
+
+/// Successive records of a file that were rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RejectedStretch {
+    pub start: u64,
+    pub end: u64,
+    /// Lines and accepted events before it.
+    pub lines: u64,
+    pub records: u64,
 }
 
 /// A log in a file of this host.
@@ -167,6 +196,14 @@ impl LocalLog {
         self.log.engine.find_progress(size, head_hash)
     }
 
+    /// Whether a place is recorded for the very file.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub(crate) fn has_progress_of(&self, file: FileIdentity) -> Result<bool> {
+        self.log.engine.has_progress_of(file)
+    }
+
     /// Keeps sweeps out until the guard is dropped. Waits for a sweep that is at work.
     ///
     /// # Errors
@@ -229,12 +266,33 @@ impl Batch<'_> {
         self.engine.append(event, stamp)
     }
 
-    /// Records how far a file has been ingested with the events of this batch.
+    /// Records how far a file has been ingested with the events of this batch, and forgets files
+    /// that have not been read for a year.
     ///
     /// # Errors
     /// The class and the reason.
     pub(crate) fn record_progress(&mut self, progress: &FileProgress) -> Result<()> {
         self.engine.record_progress(progress)
+    }
+
+    /// As [`LocalLog::find_progress`], within this batch: no other writer can move a place.
+    ///
+    /// # Errors
+    /// The class and the reason; those of `head_hash`.
+    pub(crate) fn find_progress(
+        &mut self,
+        size: u64,
+        head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
+    ) -> Result<Vec<FileProgress>> {
+        self.engine.find_progress(size, head_hash)
+    }
+
+    /// Records that the very file has another content now.
+    ///
+    /// # Errors
+    /// The class and the reason.
+    pub(crate) fn forget_file(&mut self, file: FileIdentity) -> Result<()> {
+        self.engine.forget_file(file)
     }
 
     /// Records a head that is about to be published outside the log, so that it can still be

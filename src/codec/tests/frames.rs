@@ -270,7 +270,7 @@ fn reading_goes_on_where_it_was_left() {
             let place = InputPosition { offset: *end, lines: feeds as u64 };
             let mut decoder = crate::codec::Decoder::new(input, DecodeOptions::default());
             decoder
-                .continue_with(place, |place| Ok(&input[usize::try_from(place.offset).unwrap()..]))
+                .continue_with(place, |start| Ok(&input[usize::try_from(start).unwrap()..]))
                 .unwrap();
             let mut rest = Vec::new();
             loop {

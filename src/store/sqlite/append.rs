@@ -29,6 +29,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store;
 use crate::store::AppendOutcome;
+use crate::store::FileIdentity;
 use crate::store::FileProgress;
 use crate::store::Stamp;
 use crate::store::sqlite::dimensions::EventDimensions;
@@ -166,6 +167,21 @@ impl SqliteBatch<'_> {
     pub(in crate::store) fn record_progress(&mut self, progress: &FileProgress) -> Result<()> {
         self.ensure_open()?;
         progress::record(self.connection, progress).map_err(|cause| self.fail(&cause))
+    }
+
+    pub(in crate::store) fn find_progress(
+        &mut self,
+        size: u64,
+        head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
+    ) -> Result<Vec<FileProgress>> {
+        self.ensure_open()?;
+        let connection = self.connection;
+        progress::find(size, head_hash, |read| read(connection).map_err(|cause| self.fail(&cause)))
+    }
+
+    pub(in crate::store) fn forget_file(&mut self, file: FileIdentity) -> Result<()> {
+        self.ensure_open()?;
+        progress::forget_file(self.connection, file).map_err(|cause| self.fail(&cause))
     }
 
     pub(in crate::store) fn record_anchor(
