@@ -371,3 +371,73 @@ fn recorded_by_is_stamped_by_the_program() {
         assert!(["nobody", "65534"].contains(&first), "{recorder}");
     }
 }
+
+/// Rejects of CSV stand under one header, whatever runs add to them, and can be read again.
+#[test]
+fn rejected_rows_stand_under_one_header() {
+    let sandbox = Sandbox::new();
+    sandbox.write("1.csv", "action,title\nx!,one\n");
+    sandbox.write("2.csv", "action,title\r\ny!,two\r\n");
+    sandbox.run(["ingest", "1.csv", "--rejects", "bad.csv"]).exits(65).done();
+    sandbox.run(["ingest", "2.csv", "--rejects", "bad.csv"]).exits(65).done();
+    let rejects = String::from_utf8(sandbox.read("bad.csv")).unwrap();
+    assert_eq!(rejects, "action,title\nx!,one\ny!,two\r\n");
+    sandbox.write("bad.csv", rejects.replace('!', ""));
+    sandbox.run(["ingest", "bad.csv"]).ok().done();
+    sandbox.assert_sound_with(2);
+}
+
+/// Rows under a foreign header would be read under wrong names.
+#[test]
+fn a_rejects_file_of_another_layout_is_refused_before_anything_is_taken() {
+    let sandbox = Sandbox::new();
+    sandbox.write("good.csv", "action,title\na,one\n");
+    sandbox.write("other.csv", "title,action\none,a\n");
+    sandbox.write("lines.jsonl", "{\"action\":\"a\"}\n");
+    let files = ["good.csv", "other.csv", "lines.jsonl"];
+    for (input, rejects) in files
+        .iter()
+        .flat_map(|input| files.map(|rejects| (*input, rejects)))
+        .filter(|(a, b)| a != b)
+    {
+        let before = sandbox.read(rejects);
+        sandbox
+            .run(["ingest", input, "--rejects", rejects])
+            .exits(2)
+            .stderr_has(&format!("--rejects {rejects}: has "))
+            .done();
+        let script = format!("cat {input} | activity ingest --rejects {rejects}");
+        sandbox.run_shell(&script).exits(2).stderr_has(&format!("--rejects {rejects}: ")).done();
+        sandbox.run(["ingest", input, rejects, "--rejects", "new"]).exits(2).done();
+        assert_eq!(sandbox.read(rejects), before);
+    }
+    assert_eq!(sandbox.read("new"), b"");
+    sandbox.assert_sound_with(0);
+}
+
+#[test]
+fn an_unfinished_last_line_of_the_rejects_is_ended_first() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.jsonl", "{\"action\":\"torn");
+    sandbox
+        .run_with_input(["ingest", "--rejects", "bad.jsonl"], "{\"action\":\"\"}\n")
+        .exits(65)
+        .done();
+    assert_eq!(sandbox.read("bad.jsonl"), b"{\"action\":\"torn\n{\"action\":\"\"}\n");
+    // The rest of an array that breaks off has no line end either.
+    sandbox.write("1.json", "[1 2]");
+    sandbox.write("2.json", "[3]");
+    sandbox.run(["ingest", "1.json", "2.json", "--rejects", "new"]).exits(65).done();
+    assert_eq!(sandbox.read("new"), b"1\n2]\n3\n");
+}
+
+#[test]
+fn rejects_may_go_to_standard_output() {
+    let sandbox = Sandbox::new();
+    let bad = "{\"action\":\"x!\"}\n";
+    let out = sandbox.run_with_input(["ingest", "--rejects", "-"], bad).exits(65);
+    assert_eq!(out.stdout(), bad);
+    assert!(!sandbox.exists("-"));
+    sandbox.run_with_input(["ingest", "--json", "--rejects", "-"], bad).exits(2).done();
+    sandbox.run_shell("printf 'x\\n' | activity ingest --rejects - >>log.db").exits(2).done();
+}

@@ -111,6 +111,25 @@ pub(crate) struct DecodedRecord<'a> {
     pub outcome: DecodeOutcome,
 }
 
+/// The longest header of CSV that [`read_csv_header`] finds.
+pub(crate) const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// Reads the header row of an input from its beginning; `None` where it is not CSV, or no header can be
+/// read.
+///
+/// # Errors
+/// The source cannot be read.
+pub(crate) fn read_csv_header(
+    source: impl Read,
+    options: DecodeOptions,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut decoder = Decoder::new(source.take(MAX_HEADER_BYTES), options);
+    while let Ok(false) = decoder.read_preamble() {
+        decoder.fill()?;
+    }
+    Ok(decoder.header().map(<[u8]>::to_vec))
+}
+
 /// The result of decoding a record. The reasons are worded for `FILE:LINE: reason`.
 #[derive(Debug, PartialEq)]
 pub(crate) enum DecodeOutcome {

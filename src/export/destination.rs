@@ -104,6 +104,11 @@ fn open(path: &Path) -> io::Result<DestinationKind> {
     }
 }
 
+/// Returns whether a path that names an output is `-`, which is standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Refuses a file that is the log or one of the files beside it, under any name.
 ///
 /// # Errors
