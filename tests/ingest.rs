@@ -441,3 +441,50 @@ fn rejects_may_go_to_standard_output() {
     sandbox.run_with_input(["ingest", "--json", "--rejects", "-"], bad).exits(2).done();
     sandbox.run_shell("printf 'x\\n' | activity ingest --rejects - >>log.db").exits(2).done();
 }
+
+/// The last cell of a row may go on until its line ends.
+#[test]
+fn a_last_row_without_a_line_end_is_left_in_a_file_and_taken_from_a_pipe() {
+    let sandbox = Sandbox::new();
+    for torn in ["b,123", "b,\"123\"", "b,"] {
+        sandbox.write("grows.csv", format!("action,title\na,one\n{torn}"));
+        for args in [&["--again"][..], &["--again", "--strict"]] {
+            let args = ["ingest", "grows.csv"].iter().chain(args);
+            let out = sandbox.run(args).ok();
+            assert_eq!(
+                out.stderr(),
+                "grows.csv:3: the row has no line end; left for the next run\n\
+                 ingested 1, duplicates 0, rejected 0\n"
+            );
+        }
+    }
+    sandbox.append("grows.csv", "45\n");
+    sandbox.run(["ingest", "grows.csv"]).ok().done();
+    assert_eq!(sandbox.run(["list", "--json", "--limit", "1"]).ok().json()["title"], "45");
+    for args in [&["ingest"][..], &["ingest", "--strict"]] {
+        sandbox.run_with_input(args, "action,title\nc,last").ok().done();
+        assert_eq!(sandbox.run(["list", "--json", "--limit", "1"]).ok().json()["title"], "last");
+    }
+}
+
+/// Quotes within a cell that are escaped by a backslash are no CSV: the cell would be stored mangled.
+#[test]
+fn text_behind_a_closing_quote_is_rejected() {
+    let sandbox = Sandbox::new();
+    let good = "action,title\na,\"say \"\"hi\"\" now\"\r\n\"b\",say \"hi\" now\n\"c\",\"\"\n";
+    let bad = ["d,\"say \\\"hi\\\" now\"\n", "\"e\" ,x\n", "f,\"x\"y\n", "g,\"\"\"x\"y\"\n"];
+    sandbox.write("in.csv", format!("{good}{}", bad.concat()));
+    let out = sandbox.run(["ingest", "in.csv", "--rejects", "bad.csv"]).exits(65);
+    let reason = "text follows the closing quote; a quote within a cell is written twice";
+    for (line, column) in [(5, "title"), (6, "action"), (7, "title"), (8, "title")] {
+        assert!(
+            out.stderr().contains(&format!("in.csv:{line}: \"{column}\": {reason}\n")),
+            "{out}"
+        );
+    }
+    let rejects = String::from_utf8(sandbox.read("bad.csv")).unwrap();
+    assert_eq!(rejects, format!("action,title\n{}", bad.concat()));
+    let events = sandbox.stored_events();
+    let titles: Vec<_> = events.iter().map(|event| event["title"].as_str()).collect();
+    assert_eq!(titles, [Some("say \"hi\" now"), Some("say \"hi\" now"), None]);
+}

@@ -10,6 +10,7 @@ use std::io;
 use std::io::Read;
 
 use csv::StringRecord;
+use memchr::memchr;
 
 use crate::event::Event;
 use crate::event::NewEvent;
@@ -143,6 +144,13 @@ impl CsvDecoder {
     /// # Errors
     /// The reason.
     pub(super) fn decode(&mut self, row: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+        if let Some(cell) = cell_with_text_behind_quote(row) {
+            let column = self.columns.get(cell).map_or("a cell", String::as_str);
+            return Err(format!(
+                "{}: text follows the closing quote; a quote within a cell is written twice",
+                quoted(column)
+            ));
+        }
         self.parse_row(row)?;
         if self.row.len() != self.columns.len() {
             return Err(format!(
@@ -181,6 +189,39 @@ struct RowSource {
 
 impl RowSource {
     fn set_row(&mut self, row: &str) {
+/// Returns the number of the first cell of a row in which text follows the closing quote, counted from 0.
+/// The `csv` crate would drop quotes of such a cell and keep the rest.
+fn cell_with_text_behind_quote(row: &str) -> Option<usize> {
+    let bytes = row.as_bytes();
+    let (mut at, mut cell) = (0, 0);
+    loop {
+        if bytes.get(at) == Some(&b'"') {
+            at = behind_closing_quote(bytes, at + 1)?;
+            match bytes.get(at) {
+                Some(b',') => {}
+                Some(b'\r' | b'\n') | None => return None,
+                Some(_) => return Some(cell),
+            }
+        } else {
+            at += memchr(b',', bytes.get(at..)?)?;
+        }
+        at += 1;
+        cell += 1;
+    }
+}
+
+/// Returns the position behind the quote that closes a cell; `None` where no quote does.
+fn behind_closing_quote(row: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at += memchr(b'"', row.get(at..)?)? + 1;
+        if row.get(at) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
         self.row.clear();
         self.row.extend_from_slice(row.as_bytes());
         self.row.push(b'\n');

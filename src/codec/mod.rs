@@ -39,6 +39,15 @@ const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// The first bytes of compressed files, and the command that prints what is in one.
+const COMPRESSED_FORMATS: [(&[u8], &str); 5] = [
+    (b"\x1F\x8B", "gzip -dc"),
+    (b"\x28\xB5\x2F\xFD", "zstd -dc"),
+    (b"\xFD7zX", "xz -dc"),
+    (b"BZh", "bzip2 -dc"),
+    (b"PK\x03\x04", "unzip -p"),
+];
+
 /// A format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventFormat {
@@ -158,6 +167,8 @@ enum Dialect {
     Mirror,
 }
 
+    /// More bytes may be added to the input later.
+    may_grow: bool,
 impl Dialect {
     fn decode(&mut self, text: &str, options: &DecodeOptions) -> Result<NewEvent, String> {
         let zone = options.zone.as_ref();
@@ -184,7 +195,13 @@ impl Dialect {
 impl<R: Read> Decoder<R> {
     /// Returns a decoder of an input. `source` must be at the beginning of it.
     pub(crate) fn new(source: R, options: DecodeOptions) -> Self {
-        Self { framer: Framer::new(source), options, dialect: None }
+        Self { framer: Framer::new(source), options, dialect: None, may_grow: false }
+    }
+
+    /// Returns a decoder of a file, which may be read while somebody writes its last row. Otherwise as
+    /// [`Decoder::new`].
+    pub(crate) fn of_growing(source: R, options: DecodeOptions) -> Self {
+        Self { may_grow: true, ..Self::new(source, options) }
     }
 
     /// Reads from the source once.
@@ -271,7 +288,7 @@ impl<R: Read> Decoder<R> {
             }
             Frame::Tail { last, unclosed } => DecodeStep::Record(to_record(
                 last,
-                decode_tail(last.bytes, unclosed, dialect, options),
+                decode_tail(last.bytes, unclosed, dialect, options, self.may_grow),
             )),
             Frame::TooLong { last, ended: true } => {
                 DecodeStep::Record(to_record(last, DecodeOutcome::Rejected(TOO_LONG.to_owned())))
@@ -372,6 +389,14 @@ impl<R: Read> Decoder<R> {
             EventFormat::Json => (Dialect::Json, Splitter::for_json_array()),
             EventFormat::Csv => (Dialect::Csv(None), Splitter::for_csv_rows()),
             EventFormat::Mirror => (Dialect::Mirror, Splitter::Lines),
+            if let Some((_, tool)) =
+                COMPRESSED_FORMATS.iter().find(|(magic, _)| waiting.starts_with(magic))
+            {
+                return Err((
+                    1,
+                    format!("compressed; pipe what `{tool}` prints into activity ingest"),
+                ));
+            }
         };
         self.framer.set_splitter(splitter);
         self.dialect = Some(dialect);
@@ -418,12 +443,17 @@ fn decode_tail(
 fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("invalid UTF-8 at column {}", error.valid_up_to() + 1))?;
+    may_grow: bool,
     Ok(match dialect {
         // Blanks at the end may belong to the last cell.
         Dialect::Csv(_) => text.strip_suffix('\n').map_or(text, |row| row),
         Dialect::JsonLines | Dialect::Json | Dialect::Mirror => text.trim_ascii_end(),
     })
 }
+        // Any row may go on: only its line end shows that the last cell is whole.
+        Dialect::Csv(_) if may_grow => {
+            return DecodeOutcome::Truncated("the row has no line end".to_owned());
+        }
 
 fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {
