@@ -1,5 +1,9 @@
 //! `activity ingest`: one event by flags, what is said of bad lines, and the log that is made.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Sandbox;
@@ -487,4 +491,97 @@ fn text_behind_a_closing_quote_is_rejected() {
     let events = sandbox.stored_events();
     let titles: Vec<_> = events.iter().map(|event| event["title"].as_str()).collect();
     assert_eq!(titles, [Some("say \"hi\" now"), Some("say \"hi\" now"), None]);
+}
+
+/// The notes on an event that was recorded leniently: each field with its note.
+fn lenient_notes(event: &Value) -> Vec<(&str, &Value)> {
+    let notes = event["payload"]["_lenient"].as_array().map(Vec::as_slice).unwrap_or_default();
+    notes.iter().map(|note| (note["field"].as_str().unwrap(), note)).collect()
+}
+
+/// A hook passes on what others chose, and nobody can hide by choosing badly.
+#[test]
+fn lenient_flags_always_land() {
+    let sandbox = Sandbox::new();
+    let long = "ä".repeat(5_000);
+    let broken = OsStr::from_bytes(b"site/caf\xe9\\n");
+    let mut command = sandbox.command(["ingest", "--lenient", "--quiet", "--action", "git push!"]);
+    command.args(["--ip", "UNKNOWN", "--actor-id", &long, "--event-id", &"e".repeat(513)]);
+    command.args(["--payload", "{\"commits\":}", "--occurred-at", "soon", "--status-code", "1"]);
+    command.args(["--diff", "{\"a\":1}", "--before", "{x", "--module", "git"]);
+    command.arg("--target-id").arg(broken);
+    let args: Vec<_> = command.get_args().map(OsStr::to_owned).collect();
+    sandbox.run(args.iter().filter(|arg| *arg != "--lenient")).exits(65).done();
+    sandbox.run(&args).ok().no_stderr().done();
+
+    let event = sandbox.only_event();
+    assert_eq!(event["action"], "git_push_");
+    assert_eq!(event["module"], "git");
+    assert_eq!(event["target_id"], "site/caf\\xe9\\\\n");
+    assert_eq!(event["actor_id"], "ä".repeat(2_048));
+    assert_eq!(event.get("ip"), None);
+    let notes = lenient_notes(&event);
+    let mut fields: Vec<_> = notes.iter().map(|(field, _)| *field).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "action",
+            "actor_id",
+            "before",
+            "diff",
+            "event_id",
+            "ip",
+            "occurred_at",
+            "payload",
+            "status_code",
+            "target_id"
+        ]
+    );
+    let note = |name| notes.iter().find(|(field, _)| *field == name).unwrap().1;
+    assert_eq!(note("ip")["value"], "UNKNOWN");
+    assert_eq!(note("ip")["reason"], "\"UNKNOWN\" is not an address");
+    assert_eq!(note("actor_id")["cut_from_bytes"], 10_000);
+    assert_eq!(note("target_id")["escaped"], true);
+    sandbox.assert_sound_with(1);
+}
+
+#[test]
+fn lenient_lines_land_with_what_fits() {
+    let sandbox = Sandbox::new();
+    let deep = format!("{}1{}", "[".repeat(70), "]".repeat(70));
+    let lines: Vec<Vec<u8>> = vec![
+        b"{\"action\":\"a\",\"title\":\"caf\xe9 \\\"x\\\"\",\"ip\":\"UNKNOWN\"}\n".to_vec(),
+        b"{\"title\":\"no action\"}\n".to_vec(),
+        b"{\"action\":\"c\",\"title\":\"\\ud800\",\"action\":\"d\",\"tenant\":7.5,\"module\":[1]}\n".to_vec(),
+        format!("{{\"action\":\"e\",\"deep\":{deep},\"payload\":{{\"_lenient\":1}}}}\n").into(),
+        format!("{{\"action\":\"f\",\"title\":\"{}\",\"x\":\"{}\"}}\n", "t".repeat(600_000), "p".repeat(600_000)).into(),
+        b"no event at all\n".to_vec(),
+    ];
+    sandbox.write("in.jsonl", lines.concat());
+    let out = sandbox.run(["ingest", "in.jsonl", "--lenient"]).exits(65);
+    assert!(out.stderr().contains("ingested 5, duplicates 0, rejected 1\n"), "{out}");
+    let events = sandbox.stored_events();
+    let fields = |index: usize| -> Vec<&str> {
+        lenient_notes(&events[index]).iter().map(|(field, _)| *field).collect()
+    };
+    assert_eq!(events[0]["title"], "caf\\xe9 \"x\"");
+    assert_eq!(fields(0), ["the whole record", "ip"]);
+    assert_eq!(events[1]["action"], "unknown");
+    assert_eq!(fields(1), ["action"]);
+    assert_eq!(events[2]["action"], "c");
+    assert_eq!(fields(2), ["title", "action", "module"]);
+    assert_eq!(events[3]["payload"]["_lenient"], 1);
+    assert_eq!(events[3]["payload"]["_lenient_2"][0]["field"], "deep");
+    assert_eq!(events[4]["title"].as_str().unwrap().len(), 64 << 10);
+    assert_eq!(fields(4), ["title", "payload"]);
+
+    let csv = b"action,title,ip\nb,caf\xe9,localhost\n";
+    sandbox.run_with_input(["ingest", "--lenient"], csv).ok().done();
+    let events = sandbox.stored_events();
+    assert_eq!(events[5]["title"], "caf\\xe9");
+    assert_eq!(lenient_notes(&events[5]).len(), 2);
+    // Without the flag nothing changes.
+    sandbox.run_with_input(["ingest"], csv).exits(65).done();
+    sandbox.assert_sound_with(6);
 }

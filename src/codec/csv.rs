@@ -15,11 +15,11 @@ use memchr::memchr;
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
 use crate::event::quoted;
-use crate::time::Zone;
 
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
@@ -143,7 +143,11 @@ impl CsvDecoder {
     ///
     /// # Errors
     /// The reason.
-    pub(super) fn decode(&mut self, row: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+    pub(super) fn decode(
+        &mut self,
+        row: &str,
+        options: IntakeOptions<'_>,
+    ) -> Result<NewEvent, String> {
         if let Some(cell) = cell_with_text_behind_quote(row) {
             let column = self.columns.get(cell).map_or("a cell", String::as_str);
             return Err(format!(
@@ -159,7 +163,7 @@ impl CsvDecoder {
                 self.columns.len()
             ));
         }
-        let mut builder = NewEventBuilder::new(zone);
+        let mut builder = NewEventBuilder::new(options);
         for (column, cell) in self.columns.iter().zip(&self.row) {
             let cell = if self.raw_cells { cell } else { strip_guard(cell) };
             builder.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
@@ -178,17 +182,6 @@ impl CsvDecoder {
     }
 }
 
-/// Passes single rows to a [`csv::Reader`] that is used for all of them. The reader must never see
-/// the end of its input, because it would read no further row. So each row ends in a line feed, and
-/// the reader is asked for one record per row.
-#[derive(Default)]
-struct RowSource {
-    row: Vec<u8>,
-    position: usize,
-}
-
-impl RowSource {
-    fn set_row(&mut self, row: &str) {
 /// Returns the number of the first cell of a row in which text follows the closing quote, counted from 0.
 /// The `csv` crate would drop quotes of such a cell and keep the rest.
 fn cell_with_text_behind_quote(row: &str) -> Option<usize> {
@@ -222,6 +215,17 @@ fn behind_closing_quote(row: &[u8], start: usize) -> Option<usize> {
     }
 }
 
+/// Passes single rows to a [`csv::Reader`] that is used for all of them. The reader must never see
+/// the end of its input, because it would read no further row. So each row ends in a line feed, and
+/// the reader is asked for one record per row.
+#[derive(Default)]
+struct RowSource {
+    row: Vec<u8>,
+    position: usize,
+}
+
+impl RowSource {
+    fn set_row(&mut self, row: &str) {
         self.row.clear();
         self.row.extend_from_slice(row.as_bytes());
         self.row.push(b'\n');

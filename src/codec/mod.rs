@@ -26,6 +26,9 @@ pub(crate) use crate::codec::frame::InputPosition;
 use crate::codec::frame::InputSlice;
 use crate::codec::frame::Splitter;
 use crate::event::NewEvent;
+use crate::event::builder::IntakeOptions;
+use crate::event::leniency;
+use crate::event::leniency::Leniency;
 use crate::time::Zone;
 
 /// The reason why a record longer than an event may be is rejected.
@@ -94,6 +97,14 @@ pub(crate) struct DecodeOptions {
     pub raw_cells: bool,
     /// The zone of times without an offset. Without a zone such times are refused.
     pub zone: Option<Zone>,
+    /// Whether values that do not fit their field are repaired.
+    pub lenient: bool,
+}
+
+impl DecodeOptions {
+    fn intake(&self, leniency: Leniency) -> IntakeOptions<'_> {
+        IntakeOptions { zone: self.zone.as_ref(), leniency }
+    }
 }
 
 /// The next step of a [`Decoder`].
@@ -156,6 +167,8 @@ pub(crate) struct Decoder<R> {
     options: DecodeOptions,
     /// Absent until the beginning of the input has been read.
     dialect: Option<Dialect>,
+    /// More bytes may be added to the input later.
+    may_grow: bool,
 }
 
 /// The format of an input, as its beginning decides it.
@@ -167,16 +180,33 @@ enum Dialect {
     Mirror,
 }
 
-    /// More bytes may be added to the input later.
-    may_grow: bool,
 impl Dialect {
     fn decode(&mut self, text: &str, options: &DecodeOptions) -> Result<NewEvent, String> {
-        let zone = options.zone.as_ref();
+        let leniency = if options.lenient { Leniency::Lenient } else { Leniency::Strict };
+        self.decode_with(text, options.intake(leniency))
+    }
+
+    fn decode_with(&mut self, text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
         match self {
-            Self::JsonLines | Self::Json => jsonl::decode(text, zone),
-            Self::Csv(Some(table)) => table.decode(text, zone),
+            Self::JsonLines | Self::Json => jsonl::decode(text, options),
+            Self::Csv(Some(table)) => table.decode(text, options),
             Self::Csv(None) => Err("no header says what it holds".to_owned()),
-            Self::Mirror => mirror_line::decode(text, zone),
+            Self::Mirror => mirror_line::decode(text, options),
+        }
+    }
+
+    /// Decodes a whole record from its bytes.
+    fn decode_bytes(&mut self, bytes: &[u8], options: &DecodeOptions) -> Result<NewEvent, String> {
+        match record_text(bytes, self) {
+            Ok(text) => self.decode(text, options),
+            Err(_) if options.lenient => {
+                // In JSON a backslash is written twice.
+                let backslash = if matches!(self, Self::Csv(_)) { "\\" } else { "\\\\" };
+                let text = leniency::escape_invalid_utf8(bytes, backslash);
+                let text = record_text(text.as_bytes(), self)?;
+                self.decode_with(text, options.intake(Leniency::LenientEscaped))
+            }
+            Err(reason) => Err(reason),
         }
     }
 
@@ -277,8 +307,7 @@ impl<R: Read> Decoder<R> {
             Frame::End => DecodeStep::End,
             Frame::Excess(bytes) => DecodeStep::Excess(bytes),
             Frame::Record(slice) => {
-                let decoded = record_text(slice.bytes, dialect)
-                    .and_then(|text| dialect.decode(text, options));
+                let decoded = dialect.decode_bytes(slice.bytes, options);
                 DecodeStep::Record(to_record(
                     slice,
                     decoded.map_or_else(DecodeOutcome::Rejected, |event| {
@@ -360,6 +389,14 @@ impl<R: Read> Decoder<R> {
             if is_utf16(waiting) {
                 return Err((1, "UTF-16; convert to UTF-8".to_owned()));
             }
+            if let Some((_, tool)) =
+                COMPRESSED_FORMATS.iter().find(|(magic, _)| waiting.starts_with(magic))
+            {
+                return Err((
+                    1,
+                    format!("compressed; pipe what `{tool}` prints into activity ingest"),
+                ));
+            }
             if waiting.starts_with(BYTE_ORDER_MARK) {
                 self.framer.skip(BYTE_ORDER_MARK.len());
                 return self.detect_format();
@@ -389,14 +426,6 @@ impl<R: Read> Decoder<R> {
             EventFormat::Json => (Dialect::Json, Splitter::for_json_array()),
             EventFormat::Csv => (Dialect::Csv(None), Splitter::for_csv_rows()),
             EventFormat::Mirror => (Dialect::Mirror, Splitter::Lines),
-            if let Some((_, tool)) =
-                COMPRESSED_FORMATS.iter().find(|(magic, _)| waiting.starts_with(magic))
-            {
-                return Err((
-                    1,
-                    format!("compressed; pipe what `{tool}` prints into activity ingest"),
-                ));
-            }
         };
         self.framer.set_splitter(splitter);
         self.dialect = Some(dialect);
@@ -414,11 +443,16 @@ fn decode_tail(
     unclosed: bool,
     dialect: &mut Dialect,
     options: &DecodeOptions,
+    may_grow: bool,
 ) -> DecodeOutcome {
     match dialect {
         Dialect::Json => return DecodeOutcome::Truncated("the array does not end".to_owned()),
         Dialect::Csv(_) if unclosed => {
             return DecodeOutcome::Truncated("a quote does not end".to_owned());
+        }
+        // Any row may go on: only its line end shows that the last cell is whole.
+        Dialect::Csv(_) if may_grow => {
+            return DecodeOutcome::Truncated("the row has no line end".to_owned());
         }
         Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
     }
@@ -427,7 +461,13 @@ fn decode_tail(
     let text = match record_text(bytes, dialect) {
         Ok(text) => text,
         Err(reason) if ends_in_character => return DecodeOutcome::Truncated(reason),
-        Err(reason) => return DecodeOutcome::Rejected(reason),
+        Err(_) => {
+            return dialect
+                .decode_bytes(bytes, options)
+                .map_or_else(DecodeOutcome::Rejected, |event| {
+                    DecodeOutcome::Event(Box::new(event))
+                });
+        }
     };
     let decoded = dialect.decode(text, options);
     let may_be_truncated = dialect.is_truncated(text, decoded.is_ok());
@@ -443,17 +483,12 @@ fn decode_tail(
 fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| format!("invalid UTF-8 at column {}", error.valid_up_to() + 1))?;
-    may_grow: bool,
     Ok(match dialect {
         // Blanks at the end may belong to the last cell.
         Dialect::Csv(_) => text.strip_suffix('\n').map_or(text, |row| row),
         Dialect::JsonLines | Dialect::Json | Dialect::Mirror => text.trim_ascii_end(),
     })
 }
-        // Any row may go on: only its line end shows that the last cell is whole.
-        Dialect::Csv(_) if may_grow => {
-            return DecodeOutcome::Truncated("the row has no line end".to_owned());
-        }
 
 fn is_utf16(bytes: &[u8]) -> bool {
     match bytes {

@@ -74,13 +74,8 @@ impl RunCommand for DigestArgs {
         }
         let mail_settings = context.mail_settings(&self.to)?;
         let one_off = !self.to.is_empty();
-        let summary = context.log().send_digest(
-            &options,
-            &mail_settings,
-            mail_context,
-            coverage,
-            one_off,
-        )?;
+        let summary =
+            context.log().send_digest(&options, &mail_settings, mail_context, coverage, one_off)?;
         context.output.print(format!("{}\n", summary.line).as_bytes())?;
         summary.error.map_or(Ok(Exit::Success), Err)
     }

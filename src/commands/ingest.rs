@@ -19,6 +19,8 @@ use crate::context::Context;
 use crate::context::InputOptions;
 use crate::context::Output;
 use crate::event::NewEvent;
+use crate::event::builder::IntakeOptions;
+use crate::event::leniency::Leniency;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -64,6 +66,13 @@ pub(crate) struct IngestArgs {
     /// refused before anything is recorded.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     rejects: Option<PathBuf>,
+    /// Record events although some of their values do not fit, for hooks
+    ///
+    /// A value that cannot be that of its field is escaped, cut or left out, and the payload says so
+    /// under `_lenient`. An event without an action is `unknown`. A line that is no event at all is
+    /// still rejected.
+    #[arg(long, help_heading = "Input")]
+    lenient: bool,
     /// Record nothing if any line is rejected
     #[arg(long, help_heading = "Input")]
     strict: bool,
@@ -116,7 +125,9 @@ impl RunCommand for IngestArgs {
             let message = format!("{flag} does not go with the flags of a single event");
             return Err(Failure::new(Exit::Usage, message).hint("activity ingest --help").into());
         }
-        self.ingest_event(context, self.event.event(zone.as_ref())?)
+        let leniency = if self.lenient { Leniency::Lenient } else { Leniency::Strict };
+        let options = IntakeOptions { zone: zone.as_ref(), leniency };
+        self.ingest_event(context, self.event.event(options)?)
     }
 }
 
@@ -214,7 +225,8 @@ impl IngestArgs {
             let message = "--rejects - does not go with --json: both print to standard output";
             return Err(Failure::new(Exit::Usage, message).into());
         }
-        let decode_options = DecodeOptions { format: self.format, raw_cells: self.raw, zone };
+        let decode_options =
+            DecodeOptions { format: self.format, raw_cells: self.raw, zone, lenient: self.lenient };
         let mut rejects_file = match &self.rejects {
             Some(path) => Some(RejectsFile::open(path, &log, &self.files, decode_options)?),
             None => None,

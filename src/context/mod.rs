@@ -17,10 +17,10 @@ use anyhow::Result;
 
 use crate::caller;
 use crate::caller::Caller;
-use crate::digest::mail_settings::MailCredentials;
-use crate::digest::mail_settings::MailSettings;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
+use crate::digest::mail_settings::MailCredentials;
+use crate::digest::mail_settings::MailSettings;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::digest::mail_context::MailContext;
 use crate::digest::outcome;
 use crate::digest::phrases;
-use crate::digest::mail_context::MailContext;
 use crate::digest::tally::PersonFailures;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::digest::report::DigestReport;
-use crate::digest::tally::PersonFailures;
 use crate::digest::tally::Impersonation;
+use crate::digest::tally::PersonFailures;
 use crate::event::Event;
 use crate::event::Party;
 use crate::text;

@@ -20,8 +20,8 @@ use minijinja::Value;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-use crate::digest::phrases;
 use crate::digest::mail_context::MailContext;
+use crate::digest::phrases;
 use crate::digest::report::DigestReport;
 use crate::digest::template_context::TemplateContext;
 use crate::text;

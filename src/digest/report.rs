@@ -7,8 +7,8 @@
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::quiet::QuietActivity;
 use crate::digest::tally::ActivePerson;
-use crate::digest::tally::PersonFailures;
 use crate::digest::tally::Impersonation;
+use crate::digest::tally::PersonFailures;
 use crate::digest::window::DigestWindow;
 use crate::event::Event;
 use crate::event::EventId;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use crate::digest::event_lines::EventLineFormatter;
 use crate::digest::list_command;
-use crate::digest::phrases;
-use crate::digest::quiet::QuietActivity;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
+use crate::digest::phrases;
+use crate::digest::quiet::QuietActivity;
 use crate::digest::report::DigestReport;
 use crate::digest::window::DigestGap;
 use crate::digest::window::DigestWindow;

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use crate::digest::kinds::ActivityKinds;
-use crate::digest::outcome::DigestOutcome;
-use crate::digest::reader;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
+use crate::digest::outcome::DigestOutcome;
+use crate::digest::reader;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;

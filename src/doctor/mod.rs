@@ -26,9 +26,9 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailCredentials;
 use crate::digest::outcome::RecordedOutcome;
-use crate::digest::mail_context::MailContext;
 use crate::failure;
 use crate::failure::Failure;
 use crate::render::Finding;
