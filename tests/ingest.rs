@@ -462,7 +462,7 @@ fn a_last_row_without_a_line_end_is_left_in_a_file_and_taken_from_a_pipe() {
             );
         }
     }
-    sandbox.append("grows.csv", "45\n");
+    sandbox.append("grows.csv", "45\r");
     sandbox.run(["ingest", "grows.csv"]).ok().done();
     assert_eq!(sandbox.run(["list", "--json", "--limit", "1"]).ok().json()["title"], "45");
     for args in [&["ingest"][..], &["ingest", "--strict"]] {

@@ -450,8 +450,8 @@ fn decode_tail(
         Dialect::Csv(_) if unclosed => {
             return DecodeOutcome::Truncated("a quote does not end".to_owned());
         }
-        // Any row may go on: only its line end shows that the last cell is whole.
-        Dialect::Csv(_) if may_grow => {
+        // Any row may go on: only its line end, which a CR is too, shows that the last cell is whole.
+        Dialect::Csv(_) if may_grow && !bytes.ends_with(b"\r") => {
             return DecodeOutcome::Truncated("the row has no line end".to_owned());
         }
         Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}

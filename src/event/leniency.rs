@@ -2,6 +2,7 @@
 //! noted in the payload, under [`PAYLOAD_KEY`].
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 use crate::text;
 
@@ -48,7 +49,10 @@ impl RepairNotes {
 
     /// Notes that a value of so many bytes was cut.
     pub(super) fn note_cut(&mut self, name: &str, bytes: usize) {
-        self.add(name, |note| note.push_str(&format!("\"cut_from_bytes\":{bytes}")));
+        self.add(name, |note| {
+            note.push_str("\"cut_from_bytes\":");
+            note.push_str(&bytes.to_string());
+        });
     }
 
     /// Notes that a value was left out, or replaced by one that fits.
@@ -84,7 +88,11 @@ impl RepairNotes {
 
 /// Returns the beginning of a text that has at most so many bytes.
 pub(super) fn cut(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Returns an action that consists of the characters that one may have.
@@ -104,7 +112,7 @@ pub(crate) fn escape_invalid_utf8<'a>(bytes: &'a [u8], escape: &str) -> Cow<'a, 
     for chunk in bytes.utf8_chunks() {
         out.push_str(chunk.valid());
         for byte in chunk.invalid() {
-            out.push_str(&format!("{escape}x{byte:02x}"));
+            write!(out, "{escape}x{byte:02x}").expect("a String takes all");
         }
     }
     Cow::Owned(out)

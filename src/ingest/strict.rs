@@ -51,7 +51,7 @@ pub(super) fn run(
         again.push(second);
         writer.tally.already_ingested += current.accepted();
         while let Some(chunk) = writer.next(&mut current)? {
-            writer.check(&mut current, chunk, &mut bad)?;
+            writer.check(&mut current, &chunk, &mut bad)?;
         }
     }
     if bad.rejected > 0 {
@@ -62,7 +62,7 @@ pub(super) fn run(
     for (input, again) in inputs.iter().zip(again) {
         let mut current = open_second_pass(writer, input, again)?;
         while let Some(chunk) = writer.next(&mut current)? {
-            writer.append_chunk(&mut batch, &mut current, chunk, &mut batched)?;
+            writer.append_chunk(&mut batch, &mut current, &chunk, &mut batched)?;
         }
         current.record_progress(&mut batch, (writer.options.clock)())?;
     }

@@ -165,7 +165,7 @@ impl<'a> IngestWriter<'a> {
             self.tally.already_ingested += current.accepted();
             let before = *self.tally;
             while let Some(chunk) = self.next(&mut current)? {
-                match self.write_transaction(log, &mut current, chunk)? {
+                match self.write_transaction(log, &mut current, &chunk)? {
                     TransactionEnd::More => {}
                     TransactionEnd::InputEnded => break,
                     TransactionEnd::Overtaken => current = self.reopen(log, current)?,
@@ -295,7 +295,7 @@ impl<'a> IngestWriter<'a> {
         &mut self,
         log: &mut LocalLog,
         current: &mut OpenInput<'_>,
-        first: ParsedChunk,
+        first: &ParsedChunk,
     ) -> Result<TransactionEnd> {
         let began = Instant::now();
         let mut batch = log.begin()?;
@@ -313,7 +313,7 @@ impl<'a> IngestWriter<'a> {
         {
             match current.parser.next(IDLE_TIMEOUT) {
                 Ok(ParserOutput::Chunk(chunk)) => {
-                    self.append_chunk(&mut batch, current, chunk, &mut batched)?;
+                    self.append_chunk(&mut batch, current, &chunk, &mut batched)?;
                 }
                 Ok(ParserOutput::TimedOut) => break,
                 Ok(ParserOutput::End) => {
@@ -339,11 +339,11 @@ impl<'a> IngestWriter<'a> {
         &mut self,
         batch: &mut Batch<'_>,
         current: &mut OpenInput<'_>,
-        chunk: ParsedChunk,
+        chunk: &ParsedChunk,
         batched: &mut BatchTotals,
     ) -> Result<()> {
         let stamp = Stamp { clock: self.options.clock, recorded_by: self.options.recorded_by };
-        self.prepare_rejects(current, &chunk)?;
+        self.prepare_rejects(current, chunk)?;
         for item in &chunk.items {
             let event = match &item.outcome {
                 ParseOutcome::Event(event) => event,
@@ -360,7 +360,7 @@ impl<'a> IngestWriter<'a> {
                 | ParseOutcome::Truncated(_)
                 | ParseOutcome::Unreadable(_)
                 | ParseOutcome::Excess => {
-                    self.reject_item(current, &chunk, item, &mut batched.tally)?;
+                    self.reject_item(current, chunk, item, &mut batched.tally)?;
                     self.keep_place_of_reject(current, item);
                     continue;
                 }
@@ -388,7 +388,7 @@ impl<'a> IngestWriter<'a> {
             }
         }
         batched.bytes += chunk.bytes;
-        self.note_progress(current, &chunk, batched.tally);
+        self.note_progress(current, chunk, batched.tally);
         Ok(())
     }
 
@@ -396,17 +396,17 @@ impl<'a> IngestWriter<'a> {
     pub(super) fn check(
         &mut self,
         current: &mut OpenInput<'_>,
-        chunk: ParsedChunk,
+        chunk: &ParsedChunk,
         bad: &mut IngestCounts,
     ) -> Result<()> {
-        self.prepare_rejects(current, &chunk)?;
+        self.prepare_rejects(current, chunk)?;
         for item in &chunk.items {
             if !current.skip_known(item) {
-                self.reject_item(current, &chunk, item, bad)?;
+                self.reject_item(current, chunk, item, bad)?;
                 current.accept(item);
             }
         }
-        self.note_progress(current, &chunk, IngestCounts::default());
+        self.note_progress(current, chunk, IngestCounts::default());
         Ok(())
     }
 
