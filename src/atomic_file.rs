@@ -17,6 +17,9 @@ use rustix::io::Errno;
 /// The length of the random part of a temporary file's name.
 const SUFFIX_LENGTH: usize = 6;
 
+/// The number of symbolic links that Linux follows in one path.
+const MAX_LINKS: usize = 40;
+
 /// A file that gets its name when it is complete.
 pub(crate) struct AtomicFile {
     pub file: File,
@@ -175,6 +178,32 @@ fn remove_leftovers(folder: &Path, prefix: &[u8]) {
             drop(fs::remove_file(path));
         }
     }
+}
+
+/// Returns the path that a new file gets which is made under `path`: that is where a symbolic link
+/// points, even if nothing is there yet.
+///
+/// # Errors
+/// Those of the system; links that point at each other.
+pub(crate) fn resolve_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&path) {
+            // An absolute target replaces the folder.
+            Ok(target) => path = parent_folder(&path).join(target),
+            // It is no link, or nothing is there.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::LOOP.into())
 }
 
 /// Returns the folder of the file that a path names.

@@ -434,3 +434,43 @@ fn what_arrives_while_it_runs_is_not_in_it() {
     assert_eq!(own["payload"]["last_id"], 2000);
     sandbox.assert_sound_with(2501);
 }
+
+#[test]
+fn a_link_to_nowhere_is_followed_and_stays() {
+    let sandbox = Sandbox::with_events();
+    sandbox
+        .run_shell("mkdir sub && ln -s sub/b.csv a.csv && ln -s ../real.csv sub/b.csv")
+        .ok()
+        .done();
+    sandbox.run(["export", "-o", "a.csv"]).ok().done();
+    assert!(sandbox.path("a.csv").is_symlink() && sandbox.path("sub/b.csv").is_symlink());
+    assert!(sandbox.read("real.csv").starts_with(b"\"id\""));
+
+    sandbox.run_shell("ln -s copy.db link.db").ok().done();
+    sandbox.run(["backup", "link.db"]).ok().done();
+    assert!(sandbox.path("link.db").is_symlink() && sandbox.exists("copy.db"));
+    sandbox.run_shell("ln -s page.html link.html").ok().done();
+    sandbox.run(["digest", "--preview", "link.html"]).ok().done();
+    assert!(sandbox.path("link.html").is_symlink() && sandbox.exists("page.html"));
+
+    sandbox.run_shell("ln -s one two && ln -s two one && ln -s none/x.csv lost").ok().done();
+    for name in ["one", "lost"] {
+        sandbox.run(["export", "--csv", "-o", name]).exits(73).done();
+    }
+    // A companion of the log that is not there now is the log's all the same.
+    sandbox.run_shell("rm -f log.db.reserve && ln -s log.db.reserve companion").ok().done();
+    sandbox.run(["export", "--csv", "-o", "companion"]).exits(2).done();
+}
+
+#[test]
+fn a_dash_is_standard_output_wherever_a_file_is_written() {
+    let sandbox = Sandbox::with_events();
+    let out = sandbox.run(["export", "--csv", "-o", "-"]).ok();
+    assert!(out.stdout().starts_with("\"id\""), "{out}");
+    let out = sandbox.run(["digest", "--preview", "-"]).ok();
+    assert!(out.stdout().contains("</html>"), "{out}");
+    sandbox.run(["digest", "--preview", "-", "--json"]).exits(2).no_stdout().done();
+    sandbox.run(["export", "-o", "-"]).exits(2).stderr_has("no format is given").done();
+    sandbox.run(["backup", "-"]).exits(2).no_stdout().done();
+    assert!(!sandbox.exists("-"));
+}

@@ -260,6 +260,29 @@ fn compressed_and_binary_input_is_rejected_and_ends() {
     assert!(out.err.iter().all(|byte| *byte == b'\n' || *byte >= b' '), "escaped\n{out}");
 }
 
+/// The file is read once it is unpacked under its name, or by a later version.
+#[test]
+fn a_compressed_file_is_named_as_such_and_never_known() {
+    let sandbox = Sandbox::new();
+    for (magic, tool) in [
+        (&b"\x1f\x8b\x08\x00"[..], "gzip -dc"),
+        (b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        (b"\xfd7zXZ\x00", "xz -dc"),
+        (b"BZh9", "bzip2 -dc"),
+        (b"PK\x03\x04", "unzip -p"),
+    ] {
+        sandbox.write("packed", [magic, b"some\nlines\nof it\n"].concat());
+        for _ in 0..2 {
+            let out = sandbox.run(["ingest", "packed", "--json"]).exits(65);
+            assert_eq!(out.json()["known"], serde_json::Value::Null);
+            assert_eq!(
+                out.stderr(),
+                format!("packed:1: compressed; pipe what `{tool}` prints into activity ingest\n")
+            );
+        }
+    }
+}
+
 #[test]
 fn a_folder_as_input_is_66() {
     let sandbox = Sandbox::new();

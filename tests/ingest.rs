@@ -1,5 +1,9 @@
 //! `activity ingest`: one event by flags, what is said of bad lines, and the log that is made.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Sandbox;
@@ -370,4 +374,214 @@ fn recorded_by_is_stamped_by_the_program() {
         let first = recorder.split(' ').next().unwrap();
         assert!(["nobody", "65534"].contains(&first), "{recorder}");
     }
+}
+
+/// Rejects of CSV stand under one header, whatever runs add to them, and can be read again.
+#[test]
+fn rejected_rows_stand_under_one_header() {
+    let sandbox = Sandbox::new();
+    sandbox.write("1.csv", "action,title\nx!,one\n");
+    sandbox.write("2.csv", "action,title\r\ny!,two\r\n");
+    sandbox.run(["ingest", "1.csv", "--rejects", "bad.csv"]).exits(65).done();
+    sandbox.run(["ingest", "2.csv", "--rejects", "bad.csv"]).exits(65).done();
+    let rejects = String::from_utf8(sandbox.read("bad.csv")).unwrap();
+    assert_eq!(rejects, "action,title\nx!,one\ny!,two\r\n");
+    sandbox.write("bad.csv", rejects.replace('!', ""));
+    sandbox.run(["ingest", "bad.csv"]).ok().done();
+    sandbox.assert_sound_with(2);
+}
+
+/// Rows under a foreign header would be read under wrong names.
+#[test]
+fn a_rejects_file_of_another_layout_is_refused_before_anything_is_taken() {
+    let sandbox = Sandbox::new();
+    sandbox.write("good.csv", "action,title\na,one\n");
+    sandbox.write("other.csv", "title,action\none,a\n");
+    sandbox.write("lines.jsonl", "{\"action\":\"a\"}\n");
+    let files = ["good.csv", "other.csv", "lines.jsonl"];
+    for (input, rejects) in files
+        .iter()
+        .flat_map(|input| files.map(|rejects| (*input, rejects)))
+        .filter(|(a, b)| a != b)
+    {
+        let before = sandbox.read(rejects);
+        sandbox
+            .run(["ingest", input, "--rejects", rejects])
+            .exits(2)
+            .stderr_has(&format!("--rejects {rejects}: has "))
+            .done();
+        let script = format!("cat {input} | activity ingest --rejects {rejects}");
+        sandbox.run_shell(&script).exits(2).stderr_has(&format!("--rejects {rejects}: ")).done();
+        sandbox.run(["ingest", input, rejects, "--rejects", "new"]).exits(2).done();
+        assert_eq!(sandbox.read(rejects), before);
+    }
+    assert_eq!(sandbox.read("new"), b"");
+    sandbox.assert_sound_with(0);
+}
+
+#[test]
+fn an_unfinished_last_line_of_the_rejects_is_ended_first() {
+    let sandbox = Sandbox::new();
+    sandbox.write("bad.jsonl", "{\"action\":\"torn");
+    sandbox
+        .run_with_input(["ingest", "--rejects", "bad.jsonl"], "{\"action\":\"\"}\n")
+        .exits(65)
+        .done();
+    assert_eq!(sandbox.read("bad.jsonl"), b"{\"action\":\"torn\n{\"action\":\"\"}\n");
+    // The rest of an array that breaks off has no line end either.
+    sandbox.write("1.json", "[1 2]");
+    sandbox.write("2.json", "[3]");
+    sandbox.run(["ingest", "1.json", "2.json", "--rejects", "new"]).exits(65).done();
+    assert_eq!(sandbox.read("new"), b"1\n2]\n3\n");
+}
+
+#[test]
+fn rejects_may_go_to_standard_output() {
+    let sandbox = Sandbox::new();
+    let bad = "{\"action\":\"x!\"}\n";
+    let out = sandbox.run_with_input(["ingest", "--rejects", "-"], bad).exits(65);
+    assert_eq!(out.stdout(), bad);
+    assert!(!sandbox.exists("-"));
+    sandbox.run_with_input(["ingest", "--json", "--rejects", "-"], bad).exits(2).done();
+    sandbox.run_shell("printf 'x\\n' | activity ingest --rejects - >>log.db").exits(2).done();
+}
+
+/// The last cell of a row may go on until its line ends.
+#[test]
+fn a_last_row_without_a_line_end_is_left_in_a_file_and_taken_from_a_pipe() {
+    let sandbox = Sandbox::new();
+    for torn in ["b,123", "b,\"123\"", "b,"] {
+        sandbox.write("grows.csv", format!("action,title\na,one\n{torn}"));
+        for args in [&["--again"][..], &["--again", "--strict"]] {
+            let args = ["ingest", "grows.csv"].iter().chain(args);
+            let out = sandbox.run(args).ok();
+            assert_eq!(
+                out.stderr(),
+                "grows.csv:3: the row has no line end; left for the next run\n\
+                 ingested 1, duplicates 0, rejected 0\n"
+            );
+        }
+    }
+    sandbox.append("grows.csv", "45\r");
+    sandbox.run(["ingest", "grows.csv"]).ok().done();
+    assert_eq!(sandbox.run(["list", "--json", "--limit", "1"]).ok().json()["title"], "45");
+    for args in [&["ingest"][..], &["ingest", "--strict"]] {
+        sandbox.run_with_input(args, "action,title\nc,last").ok().done();
+        assert_eq!(sandbox.run(["list", "--json", "--limit", "1"]).ok().json()["title"], "last");
+    }
+}
+
+/// Quotes within a cell that are escaped by a backslash are no CSV: the cell would be stored mangled.
+#[test]
+fn text_behind_a_closing_quote_is_rejected() {
+    let sandbox = Sandbox::new();
+    let good = "action,title\na,\"say \"\"hi\"\" now\"\r\n\"b\",say \"hi\" now\n\"c\",\"\"\n";
+    let bad = ["d,\"say \\\"hi\\\" now\"\n", "\"e\" ,x\n", "f,\"x\"y\n", "g,\"\"\"x\"y\"\n"];
+    sandbox.write("in.csv", format!("{good}{}", bad.concat()));
+    let out = sandbox.run(["ingest", "in.csv", "--rejects", "bad.csv"]).exits(65);
+    let reason = "text follows the closing quote; a quote within a cell is written twice";
+    for (line, column) in [(5, "title"), (6, "action"), (7, "title"), (8, "title")] {
+        assert!(
+            out.stderr().contains(&format!("in.csv:{line}: \"{column}\": {reason}\n")),
+            "{out}"
+        );
+    }
+    let rejects = String::from_utf8(sandbox.read("bad.csv")).unwrap();
+    assert_eq!(rejects, format!("action,title\n{}", bad.concat()));
+    let events = sandbox.stored_events();
+    let titles: Vec<_> = events.iter().map(|event| event["title"].as_str()).collect();
+    assert_eq!(titles, [Some("say \"hi\" now"), Some("say \"hi\" now"), None]);
+}
+
+/// The notes on an event that was recorded leniently: each field with its note.
+fn lenient_notes(event: &Value) -> Vec<(&str, &Value)> {
+    let notes = event["payload"]["_lenient"].as_array().map(Vec::as_slice).unwrap_or_default();
+    notes.iter().map(|note| (note["field"].as_str().unwrap(), note)).collect()
+}
+
+/// A hook passes on what others chose, and nobody can hide by choosing badly.
+#[test]
+fn lenient_flags_always_land() {
+    let sandbox = Sandbox::new();
+    let long = "ä".repeat(5_000);
+    let broken = OsStr::from_bytes(b"site/caf\xe9\\n");
+    let mut command = sandbox.command(["ingest", "--lenient", "--quiet", "--action", "git push!"]);
+    command.args(["--ip", "UNKNOWN", "--actor-id", &long, "--event-id", &"e".repeat(513)]);
+    command.args(["--payload", "{\"commits\":}", "--occurred-at", "soon", "--status-code", "1"]);
+    command.args(["--diff", "{\"a\":1}", "--before", "{x", "--module", "git"]);
+    command.arg("--target-id").arg(broken);
+    let args: Vec<_> = command.get_args().map(OsStr::to_owned).collect();
+    sandbox.run(args.iter().filter(|arg| *arg != "--lenient")).exits(65).done();
+    sandbox.run(&args).ok().no_stderr().done();
+
+    let event = sandbox.only_event();
+    assert_eq!(event["action"], "git_push_");
+    assert_eq!(event["module"], "git");
+    assert_eq!(event["target_id"], "site/caf\\xe9\\\\n");
+    assert_eq!(event["actor_id"], "ä".repeat(2_048));
+    assert_eq!(event.get("ip"), None);
+    let notes = lenient_notes(&event);
+    let mut fields: Vec<_> = notes.iter().map(|(field, _)| *field).collect();
+    fields.sort_unstable();
+    assert_eq!(
+        fields,
+        [
+            "action",
+            "actor_id",
+            "before",
+            "diff",
+            "event_id",
+            "ip",
+            "occurred_at",
+            "payload",
+            "status_code",
+            "target_id"
+        ]
+    );
+    let note = |name| notes.iter().find(|(field, _)| *field == name).unwrap().1;
+    assert_eq!(note("ip")["value"], "UNKNOWN");
+    assert_eq!(note("ip")["reason"], "\"UNKNOWN\" is not an address");
+    assert_eq!(note("actor_id")["cut_from_bytes"], 10_000);
+    assert_eq!(note("target_id")["escaped"], true);
+    sandbox.assert_sound_with(1);
+}
+
+#[test]
+fn lenient_lines_land_with_what_fits() {
+    let sandbox = Sandbox::new();
+    let deep = format!("{}1{}", "[".repeat(70), "]".repeat(70));
+    let lines: Vec<Vec<u8>> = vec![
+        b"{\"action\":\"a\",\"title\":\"caf\xe9 \\\"x\\\"\",\"ip\":\"UNKNOWN\"}\n".to_vec(),
+        b"{\"title\":\"no action\"}\n".to_vec(),
+        b"{\"action\":\"c\",\"title\":\"\\ud800\",\"action\":\"d\",\"tenant\":7.5,\"module\":[1]}\n".to_vec(),
+        format!("{{\"action\":\"e\",\"deep\":{deep},\"payload\":{{\"_lenient\":1}}}}\n").into(),
+        format!("{{\"action\":\"f\",\"title\":\"{}\",\"x\":\"{}\"}}\n", "t".repeat(600_000), "p".repeat(600_000)).into(),
+        b"no event at all\n".to_vec(),
+    ];
+    sandbox.write("in.jsonl", lines.concat());
+    let out = sandbox.run(["ingest", "in.jsonl", "--lenient"]).exits(65);
+    assert!(out.stderr().contains("ingested 5, duplicates 0, rejected 1\n"), "{out}");
+    let events = sandbox.stored_events();
+    let fields = |index: usize| -> Vec<&str> {
+        lenient_notes(&events[index]).iter().map(|(field, _)| *field).collect()
+    };
+    assert_eq!(events[0]["title"], "caf\\xe9 \"x\"");
+    assert_eq!(fields(0), ["the whole record", "ip"]);
+    assert_eq!(events[1]["action"], "unknown");
+    assert_eq!(fields(1), ["action"]);
+    assert_eq!(events[2]["action"], "c");
+    assert_eq!(fields(2), ["title", "action", "module"]);
+    assert_eq!(events[3]["payload"]["_lenient"], 1);
+    assert_eq!(events[3]["payload"]["_lenient_2"][0]["field"], "deep");
+    assert_eq!(events[4]["title"].as_str().unwrap().len(), 64 << 10);
+    assert_eq!(fields(4), ["title", "payload"]);
+
+    let csv = b"action,title,ip\nb,caf\xe9,localhost\n";
+    sandbox.run_with_input(["ingest", "--lenient"], csv).ok().done();
+    let events = sandbox.stored_events();
+    assert_eq!(events[5]["title"], "caf\\xe9");
+    assert_eq!(lenient_notes(&events[5]).len(), 2);
+    // Without the flag nothing changes.
+    sandbox.run_with_input(["ingest"], csv).exits(65).done();
+    sandbox.assert_sound_with(6);
 }

@@ -13,7 +13,7 @@ if command -v activity >/dev/null 2>&1; then
         # `SSH_CLIENT` is "ADDRESS PORT PORT"; a link-local address has its interface behind a `%`.
         activity_from=${SSH_CLIENT%% *}
         activity_from=${activity_from%%\%*}
-        activity ingest --quiet --action "$1" --module shell \
+        activity ingest --quiet --lenient --action "$1" --module shell \
             --actor-id "$(id -un)" --target-type host --target-id "$(uname -n)" \
             --session-id "$activity_session" ${activity_from:+--ip "$activity_from"} </dev/null
     }

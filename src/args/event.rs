@@ -1,6 +1,8 @@
 //! The flags that describe one event, made from the table of fields.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
@@ -8,12 +10,13 @@ use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use crate::args::capitalize;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::field::FieldKind;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::time::Zone;
+use crate::text;
 
 /// The flags for the record before and after. They are not fields of the event: the diff is made of
 /// them.
@@ -34,12 +37,12 @@ impl EventArgs {
         self.values.is_empty()
     }
 
-    /// Returns the event that the flags describe. `zone` is the zone of a time without an offset.
+    /// Returns the event that the flags describe.
     ///
     /// # Errors
     /// [`Exit::Data`], with the name of the flag and the reason that an input file would get.
-    pub(crate) fn event(&self, zone: Option<&Zone>) -> Result<NewEvent, Failure> {
-        let mut builder = NewEventBuilder::new(zone);
+    pub(crate) fn event(&self, options: IntakeOptions<'_>) -> Result<NewEvent, Failure> {
+        let mut builder = NewEventBuilder::new(options);
         for (name, value) in &self.values {
             add_flag(&mut builder, name, value)
                 .map_err(|why| Failure::new(Exit::Data, format!("--{}: {why}", flag_name(name))))?;
@@ -62,11 +65,25 @@ fn add_flag<'a>(
     name: &'static str,
     value: &'a OsString,
 ) -> Result<(), String> {
-    let text = value.to_str().ok_or("not UTF-8")?;
-    let input = if RECORD_STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() {
-        InputValue::parse_json(text)?
-    } else {
-        InputValue::Untyped(text.into())
+    let text = match value.to_str() {
+        Some(text) => Cow::Borrowed(text),
+        None if builder.is_lenient() => {
+            builder.note_escaped(name);
+            Cow::Owned(text::escape_bytes(value.as_bytes()))
+        }
+        None => return Err("not UTF-8".to_owned()),
+    };
+    let input = match text {
+        Cow::Borrowed(text)
+            if RECORD_STATES.iter().any(|(state, _)| *state == name) && !text.is_empty() =>
+        {
+            match InputValue::parse_json(text) {
+                // It goes into the payload as text.
+                Err(_) if builder.is_lenient() => InputValue::Text(text.into()),
+                parsed => parsed?,
+            }
+        }
+        text => InputValue::Untyped(text),
     };
     builder.add(name.into(), input).map_err(|why| {
         why.strip_prefix(name).and_then(|why| why.strip_prefix(": ")).unwrap_or(&why).to_owned()
@@ -149,7 +166,7 @@ mod tests {
         let command = EventArgs::augment_args(Command::new("ingest").no_binary_name(true));
         let matches = command.try_get_matches_from(line).expect("the flags are known");
         let arguments = EventArgs::from_arg_matches(&matches).expect("they have been matched");
-        arguments.event(None).map_err(|failure| failure.message)
+        arguments.event(IntakeOptions::default()).map_err(|failure| failure.message)
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::atomic_file::AtomicFile;
+use crate::atomic_file::resolve_links;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::export;
@@ -69,6 +70,10 @@ pub(crate) fn run(
     file: &Path,
     reached: &mut dyn FnMut(BackupProgress),
 ) -> Result<BackupSummary> {
+    if export::is_stdout(file) {
+        let message = "a copy is verified in its file, so it cannot go to standard output";
+        return Err(Failure::new(Exit::Usage, message).hint("./- is a file of that name").into());
+    }
     export::refuse_log(file, path)?;
     let name = file.display().to_string();
     let mut replacement = resolve_destination(file)
@@ -108,7 +113,7 @@ fn resolve_destination(file: &Path) -> io::Result<PathBuf> {
             Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
         }
         Ok(_) => fs::canonicalize(file),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(file.to_owned()),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => resolve_links(file),
         Err(why) => Err(why),
     }
 }

@@ -10,15 +10,16 @@ use std::io;
 use std::io::Read;
 
 use csv::StringRecord;
+use memchr::memchr;
 
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
 use crate::event::quoted;
-use crate::time::Zone;
 
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
@@ -142,7 +143,18 @@ impl CsvDecoder {
     ///
     /// # Errors
     /// The reason.
-    pub(super) fn decode(&mut self, row: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+    pub(super) fn decode(
+        &mut self,
+        row: &str,
+        options: IntakeOptions<'_>,
+    ) -> Result<NewEvent, String> {
+        if let Some(cell) = cell_with_text_behind_quote(row) {
+            let column = self.columns.get(cell).map_or("a cell", String::as_str);
+            return Err(format!(
+                "{}: text follows the closing quote; a quote within a cell is written twice",
+                quoted(column)
+            ));
+        }
         self.parse_row(row)?;
         if self.row.len() != self.columns.len() {
             return Err(format!(
@@ -151,7 +163,7 @@ impl CsvDecoder {
                 self.columns.len()
             ));
         }
-        let mut builder = NewEventBuilder::new(zone);
+        let mut builder = NewEventBuilder::new(options);
         for (column, cell) in self.columns.iter().zip(&self.row) {
             let cell = if self.raw_cells { cell } else { strip_guard(cell) };
             builder.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
@@ -167,6 +179,39 @@ impl CsvDecoder {
             Ok(false) => Err("holds no cells".to_owned()),
             Err(error) => Err(error.to_string()),
         }
+    }
+}
+
+/// Returns the number of the first cell of a row in which text follows the closing quote, counted from 0.
+/// The `csv` crate would drop quotes of such a cell and keep the rest.
+fn cell_with_text_behind_quote(row: &str) -> Option<usize> {
+    let bytes = row.as_bytes();
+    let (mut at, mut cell) = (0, 0);
+    loop {
+        if bytes.get(at) == Some(&b'"') {
+            at = behind_closing_quote(bytes, at + 1)?;
+            match bytes.get(at) {
+                Some(b',') => {}
+                Some(b'\r' | b'\n') | None => return None,
+                Some(_) => return Some(cell),
+            }
+        } else {
+            at += memchr(b',', bytes.get(at..)?)?;
+        }
+        at += 1;
+        cell += 1;
+    }
+}
+
+/// Returns the position behind the quote that closes a cell; `None` where no quote does.
+fn behind_closing_quote(row: &[u8], start: usize) -> Option<usize> {
+    let mut at = start;
+    loop {
+        at += memchr(b'"', row.get(at..)?)? + 1;
+        if row.get(at) != Some(&b'"') {
+            return Some(at);
+        }
+        at += 1;
     }
 }
 

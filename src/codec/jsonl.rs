@@ -4,14 +4,12 @@ use serde_json::value::RawValue;
 
 use crate::event::Event;
 use crate::event::NewEvent;
-use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
 use crate::event::json;
-use crate::event::quoted;
 use crate::text;
-use crate::time::Zone;
 
 /// Appends an event as one JSON object without a line feed. Fields are in the order of [`FIELDS`],
 /// absent fields are left out, times are in UTC, and characters that a terminal would not show as
@@ -50,18 +48,16 @@ pub(crate) fn encode(event: &Event, out: &mut String) {
 ///
 /// # Errors
 /// The reason.
-pub(crate) fn decode(text: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+pub(crate) fn decode(text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
     let members =
         json::members(text).map_err(|error| match text.trim_ascii_start().as_bytes() {
             [b'{', ..] => json::describe_error(&error),
             _ if error.is_data() => format!("must be an object, not {}", json::describe_type(text)),
             _ => json::describe_error(&error),
         })?;
-    let mut builder = NewEventBuilder::new(zone);
+    let mut builder = NewEventBuilder::new(options);
     for (name, value) in members {
-        let value = InputValue::from_json(value)
-            .map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
-        builder.add(name, value)?;
+        builder.add_json(name, value)?;
     }
     builder.build()
 }

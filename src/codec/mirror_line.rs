@@ -8,10 +8,10 @@ use crate::codec::jsonl;
 use crate::codec::wsal;
 use crate::event::Event;
 use crate::event::NewEvent;
+use crate::event::builder::IntakeOptions;
 use crate::event::json;
 use crate::text;
 use crate::time::Timestamp;
-use crate::time::Zone;
 
 /// The longest title or identifier in a head, in characters. The JSON has the whole text.
 const MAX_HEADER_CHARS: usize = 1000;
@@ -65,15 +65,15 @@ fn write_time(at: Timestamp, out: &mut String) {
 ///
 /// # Errors
 /// The reason.
-pub(crate) fn decode(line: &str, zone: Option<&Zone>) -> Result<NewEvent, String> {
+pub(crate) fn decode(line: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
     let (head, object) = split_json(line);
     let object = object.unwrap_or("{}");
     let members = json::members(object).map_err(|error| json::describe_error(&error))?;
     let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
     if has("event_id") && has("action") {
-        return jsonl::decode(object, zone);
+        return jsonl::decode(object, options);
     }
-    wsal::decode(head, members, zone)
+    wsal::decode(head, members, options)
 }
 
 /// Whether a line without a line feed may be incomplete although it could be decoded: it may end

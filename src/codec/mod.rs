@@ -26,6 +26,9 @@ pub(crate) use crate::codec::frame::InputPosition;
 use crate::codec::frame::InputSlice;
 use crate::codec::frame::Splitter;
 use crate::event::NewEvent;
+use crate::event::builder::IntakeOptions;
+use crate::event::leniency;
+use crate::event::leniency::Leniency;
 use crate::time::Zone;
 
 /// The reason why a record longer than an event may be is rejected.
@@ -38,6 +41,15 @@ const UNCLOSED_QUOTE: &str = "a quote begins here and does not end";
 const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// The first bytes of compressed files, and the command that prints what is in one.
+const COMPRESSED_FORMATS: [(&[u8], &str); 5] = [
+    (b"\x1F\x8B", "gzip -dc"),
+    (b"\x28\xB5\x2F\xFD", "zstd -dc"),
+    (b"\xFD7zX", "xz -dc"),
+    (b"BZh", "bzip2 -dc"),
+    (b"PK\x03\x04", "unzip -p"),
+];
 
 /// A format of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +97,14 @@ pub(crate) struct DecodeOptions {
     pub raw_cells: bool,
     /// The zone of times without an offset. Without a zone such times are refused.
     pub zone: Option<Zone>,
+    /// Whether values that do not fit their field are repaired.
+    pub lenient: bool,
+}
+
+impl DecodeOptions {
+    fn intake(&self, leniency: Leniency) -> IntakeOptions<'_> {
+        IntakeOptions { zone: self.zone.as_ref(), leniency }
+    }
 }
 
 /// The next step of a [`Decoder`].
@@ -111,6 +131,25 @@ pub(crate) struct DecodedRecord<'a> {
     pub outcome: DecodeOutcome,
 }
 
+/// The longest header of CSV that [`read_csv_header`] finds.
+pub(crate) const MAX_HEADER_BYTES: u64 = 1 << 20;
+
+/// Reads the header row of an input from its beginning; `None` where it is not CSV, or no header can be
+/// read.
+///
+/// # Errors
+/// The source cannot be read.
+pub(crate) fn read_csv_header(
+    source: impl Read,
+    options: DecodeOptions,
+) -> io::Result<Option<Vec<u8>>> {
+    let mut decoder = Decoder::new(source.take(MAX_HEADER_BYTES), options);
+    while let Ok(false) = decoder.read_preamble() {
+        decoder.fill()?;
+    }
+    Ok(decoder.header().map(<[u8]>::to_vec))
+}
+
 /// The result of decoding a record. The reasons are worded for `FILE:LINE: reason`.
 #[derive(Debug, PartialEq)]
 pub(crate) enum DecodeOutcome {
@@ -128,6 +167,8 @@ pub(crate) struct Decoder<R> {
     options: DecodeOptions,
     /// Absent until the beginning of the input has been read.
     dialect: Option<Dialect>,
+    /// More bytes may be added to the input later.
+    may_grow: bool,
 }
 
 /// The format of an input, as its beginning decides it.
@@ -141,12 +182,31 @@ enum Dialect {
 
 impl Dialect {
     fn decode(&mut self, text: &str, options: &DecodeOptions) -> Result<NewEvent, String> {
-        let zone = options.zone.as_ref();
+        let leniency = if options.lenient { Leniency::Lenient } else { Leniency::Strict };
+        self.decode_with(text, options.intake(leniency))
+    }
+
+    fn decode_with(&mut self, text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
         match self {
-            Self::JsonLines | Self::Json => jsonl::decode(text, zone),
-            Self::Csv(Some(table)) => table.decode(text, zone),
+            Self::JsonLines | Self::Json => jsonl::decode(text, options),
+            Self::Csv(Some(table)) => table.decode(text, options),
             Self::Csv(None) => Err("no header says what it holds".to_owned()),
-            Self::Mirror => mirror_line::decode(text, zone),
+            Self::Mirror => mirror_line::decode(text, options),
+        }
+    }
+
+    /// Decodes a whole record from its bytes.
+    fn decode_bytes(&mut self, bytes: &[u8], options: &DecodeOptions) -> Result<NewEvent, String> {
+        match record_text(bytes, self) {
+            Ok(text) => self.decode(text, options),
+            Err(_) if options.lenient => {
+                // In JSON a backslash is written twice.
+                let backslash = if matches!(self, Self::Csv(_)) { "\\" } else { "\\\\" };
+                let text = leniency::escape_invalid_utf8(bytes, backslash);
+                let text = record_text(text.as_bytes(), self)?;
+                self.decode_with(text, options.intake(Leniency::LenientEscaped))
+            }
+            Err(reason) => Err(reason),
         }
     }
 
@@ -165,7 +225,13 @@ impl Dialect {
 impl<R: Read> Decoder<R> {
     /// Returns a decoder of an input. `source` must be at the beginning of it.
     pub(crate) fn new(source: R, options: DecodeOptions) -> Self {
-        Self { framer: Framer::new(source), options, dialect: None }
+        Self { framer: Framer::new(source), options, dialect: None, may_grow: false }
+    }
+
+    /// Returns a decoder of a file, which may be read while somebody writes its last row. Otherwise as
+    /// [`Decoder::new`].
+    pub(crate) fn of_growing(source: R, options: DecodeOptions) -> Self {
+        Self { may_grow: true, ..Self::new(source, options) }
     }
 
     /// Reads from the source once.
@@ -241,8 +307,7 @@ impl<R: Read> Decoder<R> {
             Frame::End => DecodeStep::End,
             Frame::Excess(bytes) => DecodeStep::Excess(bytes),
             Frame::Record(slice) => {
-                let decoded = record_text(slice.bytes, dialect)
-                    .and_then(|text| dialect.decode(text, options));
+                let decoded = dialect.decode_bytes(slice.bytes, options);
                 DecodeStep::Record(to_record(
                     slice,
                     decoded.map_or_else(DecodeOutcome::Rejected, |event| {
@@ -252,7 +317,7 @@ impl<R: Read> Decoder<R> {
             }
             Frame::Tail { last, unclosed } => DecodeStep::Record(to_record(
                 last,
-                decode_tail(last.bytes, unclosed, dialect, options),
+                decode_tail(last.bytes, unclosed, dialect, options, self.may_grow),
             )),
             Frame::TooLong { last, ended: true } => {
                 DecodeStep::Record(to_record(last, DecodeOutcome::Rejected(TOO_LONG.to_owned())))
@@ -324,6 +389,14 @@ impl<R: Read> Decoder<R> {
             if is_utf16(waiting) {
                 return Err((1, "UTF-16; convert to UTF-8".to_owned()));
             }
+            if let Some((_, tool)) =
+                COMPRESSED_FORMATS.iter().find(|(magic, _)| waiting.starts_with(magic))
+            {
+                return Err((
+                    1,
+                    format!("compressed; pipe what `{tool}` prints into activity ingest"),
+                ));
+            }
             if waiting.starts_with(BYTE_ORDER_MARK) {
                 self.framer.skip(BYTE_ORDER_MARK.len());
                 return self.detect_format();
@@ -370,11 +443,16 @@ fn decode_tail(
     unclosed: bool,
     dialect: &mut Dialect,
     options: &DecodeOptions,
+    may_grow: bool,
 ) -> DecodeOutcome {
     match dialect {
         Dialect::Json => return DecodeOutcome::Truncated("the array does not end".to_owned()),
         Dialect::Csv(_) if unclosed => {
             return DecodeOutcome::Truncated("a quote does not end".to_owned());
+        }
+        // Any row may go on: only its line end, which a CR is too, shows that the last cell is whole.
+        Dialect::Csv(_) if may_grow && !bytes.ends_with(b"\r") => {
+            return DecodeOutcome::Truncated("the row has no line end".to_owned());
         }
         Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
     }
@@ -383,7 +461,13 @@ fn decode_tail(
     let text = match record_text(bytes, dialect) {
         Ok(text) => text,
         Err(reason) if ends_in_character => return DecodeOutcome::Truncated(reason),
-        Err(reason) => return DecodeOutcome::Rejected(reason),
+        Err(_) => {
+            return dialect
+                .decode_bytes(bytes, options)
+                .map_or_else(DecodeOutcome::Rejected, |event| {
+                    DecodeOutcome::Event(Box::new(event))
+                });
+        }
     };
     let decoded = dialect.decode(text, options);
     let may_be_truncated = dialect.is_truncated(text, decoded.is_ok());

@@ -12,12 +12,12 @@ use std::net::SocketAddr;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::json;
 use crate::event::quoted;
 use crate::text;
-use crate::time::Zone;
 
 /// A member of the JSON: its name, and its value as JSON text.
 type JsonMember<'a> = (Cow<'a, str>, &'a str);
@@ -39,15 +39,15 @@ fn parse_level(level: &str) -> Option<Severity> {
 pub(super) fn decode(
     head: &str,
     members: Vec<JsonMember<'_>>,
-    zone: Option<&Zone>,
+    options: IntakeOptions<'_>,
 ) -> Result<NewEvent, String> {
     let head = &LineHeader::parse(head)?;
     let is_wsal =
         members.iter().any(|(name, _)| matches!(name.as_ref(), "Code" | "Object" | "EventType"));
     if is_wsal {
-        MonologContext::new(members)?.into_event(head, zone)
+        MonologContext::new(members)?.into_event(head, options)
     } else {
-        event_with_our_names(head, members, zone)
+        event_with_our_names(head, members, options)
     }
 }
 
@@ -92,9 +92,9 @@ impl<'a> LineHeader<'a> {
 fn event_with_our_names(
     head: &LineHeader<'_>,
     members: Vec<JsonMember<'_>>,
-    zone: Option<&Zone>,
+    options: IntakeOptions<'_>,
 ) -> Result<NewEvent, String> {
-    let mut builder = NewEventBuilder::new(zone);
+    let mut builder = NewEventBuilder::new(options);
     let given_bits: u64 = members
         .iter()
         .filter_map(|(name, _)| field::lookup(name))
@@ -105,9 +105,7 @@ fn event_with_our_names(
         }
     }
     for (name, value) in members {
-        let value = InputValue::from_json(value)
-            .map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
-        builder.add(name, value)?;
+        builder.add_json(name, value)?;
     }
     builder.build()
 }
@@ -142,7 +140,7 @@ impl<'a> MonologContext<'a> {
     fn into_event(
         mut self,
         head: &LineHeader<'a>,
-        zone: Option<&Zone>,
+        options: IntakeOptions<'_>,
     ) -> Result<NewEvent, String> {
         let mut fields: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
         fields.extend(header_fields(head).map(|(name, value)| (name, Cow::Borrowed(value))));
@@ -159,7 +157,7 @@ impl<'a> MonologContext<'a> {
         let diff = self.take_diff();
         let payload =
             json_object(self.members.iter().flatten().map(|(name, value)| (name.as_ref(), *value)));
-        let mut builder = NewEventBuilder::new(zone);
+        let mut builder = NewEventBuilder::new(options);
         for (name, value) in &fields {
             builder.add((*name).into(), InputValue::Text(value.as_ref().into()))?;
         }

@@ -11,6 +11,7 @@ use crate::digest::mail_context::MailContext;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestOptions;
+use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::time::Zone;
@@ -36,7 +37,7 @@ pub(crate) struct DigestArgs {
     /// Print the text part; send and record nothing
     #[arg(long, help_heading = "Digest")]
     dry_run: bool,
-    /// Write the HTML part to FILE; send and record nothing
+    /// Write the HTML part to FILE, - for standard output; send and record nothing
     #[arg(long, value_name = "FILE", help_heading = "Digest")]
     preview: Option<PathBuf>,
     /// Print the digest, or the history, as JSON; send and record nothing
@@ -106,6 +107,12 @@ impl DigestArgs {
         options: &DigestOptions,
         mail_context: &MailContext<'_>,
     ) -> Result<Exit> {
+        let previews_to_stdout = self.preview.as_deref().is_some_and(export::is_stdout);
+        if previews_to_stdout && (self.json || self.dry_run) {
+            let message =
+                "--preview - goes with neither --json nor --dry-run: all print to standard output";
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
         let reader = context.log().open_reader()?;
         let report = reader.report(coverage, context.now, &options.report_options())?;
         if self.json {

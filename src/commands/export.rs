@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -5,6 +6,7 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::export;
 use crate::export::ExportFormat;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -31,7 +33,7 @@ pub(crate) struct ExportArgs {
     /// Write JSON Lines, as list --json prints them
     #[arg(long, help_heading = "Output")]
     jsonl: bool,
-    /// Write to FILE, whole or not at all, instead of standard output
+    /// Write to FILE, whole or not at all, instead of standard output, which - names too
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
     /// Leave cells unchanged that a spreadsheet would run as formulas
@@ -47,14 +49,19 @@ impl RunCommand for ExportArgs {
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.log().open_writer(Create::Never)?.export(&query, format, self.output.as_deref())?;
+        context.log().open_writer(Create::Never)?.export(&query, format, self.file())?;
         Ok(Exit::Success)
     }
 }
 
 impl ExportArgs {
+    /// Returns the file to write; `None` for standard output.
+    fn file(&self) -> Option<&Path> {
+        self.output.as_deref().filter(|path| !export::is_stdout(path))
+    }
+
     fn format(&self) -> Result<ExportFormat, Failure> {
-        let from_path = || self.output.as_deref().and_then(ExportFormat::from_path);
+        let from_path = || self.file().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
             (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
             (_, true) => Some(ExportFormat::JsonLines),
@@ -67,7 +74,7 @@ impl ExportArgs {
             }
             Some(ExportFormat::JsonLines) => Ok(ExportFormat::JsonLines),
             None => {
-                let message = match &self.output {
+                let message = match self.file() {
                     Some(path) => format!("{}: the ending tells no format", path.display()),
                     None => "no format is given".to_owned(),
                 };

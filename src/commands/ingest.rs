@@ -1,12 +1,11 @@
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
@@ -14,12 +13,15 @@ use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::commands::rejects_file::RejectsFile;
+use crate::commands::rejects_file::STDIN_PATH;
 use crate::context::Context;
 use crate::context::InputOptions;
 use crate::context::Output;
 use crate::event::NewEvent;
+use crate::event::builder::IntakeOptions;
+use crate::event::leniency::Leniency;
 use crate::export;
-use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::IngestCounts;
@@ -32,9 +34,6 @@ use crate::store::AppendOutcome;
 use crate::store::Create;
 use crate::text;
 use crate::time::Zone;
-
-/// The path of standard input, to compare it with other paths.
-const STDIN_PATH: &str = "/dev/stdin";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -61,9 +60,19 @@ pub(crate) struct IngestArgs {
     /// The zone of times that have no offset
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
-    /// Append the rejected lines to FILE unchanged, for repair
+    /// Append the rejected lines to FILE unchanged, for repair; - is standard output
+    ///
+    /// Rows of CSV get one header. A FILE with another header, or with lines of another kind, is
+    /// refused before anything is recorded.
     #[arg(long, value_name = "FILE", help_heading = "Input")]
     rejects: Option<PathBuf>,
+    /// Record events although some of their values do not fit, for hooks
+    ///
+    /// A value that cannot be that of its field is escaped, cut or left out, and the payload says so
+    /// under `_lenient`. An event without an action is `unknown`. A line that is no event at all is
+    /// still rejected.
+    #[arg(long, help_heading = "Input")]
+    lenient: bool,
     /// Record nothing if any line is rejected
     #[arg(long, help_heading = "Input")]
     strict: bool,
@@ -116,7 +125,9 @@ impl RunCommand for IngestArgs {
             let message = format!("{flag} does not go with the flags of a single event");
             return Err(Failure::new(Exit::Usage, message).hint("activity ingest --help").into());
         }
-        self.ingest_event(context, self.event.event(zone.as_ref())?)
+        let leniency = if self.lenient { Leniency::Lenient } else { Leniency::Strict };
+        let options = IntakeOptions { zone: zone.as_ref(), leniency };
+        self.ingest_event(context, self.event.event(options)?)
     }
 }
 
@@ -210,22 +221,32 @@ impl IngestArgs {
     fn ingest_files(&self, context: &Context, zone: Option<Zone>) -> Result<Exit> {
         let log = context.settings.db()?.value;
         let inputs = self.inputs(context, &log)?;
-        let mut rejects = match &self.rejects {
-            Some(path) => Some(self.open_rejects(path, &log)?),
+        if self.json && self.rejects.as_deref().is_some_and(export::is_stdout) {
+            let message = "--rejects - does not go with --json: both print to standard output";
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+        let decode_options =
+            DecodeOptions { format: self.format, raw_cells: self.raw, zone, lenient: self.lenient };
+        let mut rejects_file = match &self.rejects {
+            Some(path) => Some(RejectsFile::open(path, &log, &self.files, decode_options)?),
+            None => None,
+        };
+        let rejects = match &mut rejects_file {
+            Some(file) => Some(file.receiver(&self.files, decode_options)?),
             None => None,
         };
         let interrupt = Interrupt::listen()?;
         let options = InputOptions {
-            decode_options: DecodeOptions { format: self.format, raw_cells: self.raw, zone },
+            decode_options,
             strict: self.strict,
             reread_files: self.again,
             interrupt: &interrupt,
         };
         let mut counts = IngestCounts::default();
-        let end = context.log().open_writer(Create::IfMissing).and_then(|mut writer| {
-            let rejects = rejects.as_mut().map(|rejects| rejects as &mut dyn Write);
-            writer.ingest(&inputs, &options, rejects, &mut counts)
-        });
+        let end = context
+            .log()
+            .open_writer(Create::IfMissing)
+            .and_then(|mut writer| writer.ingest(&inputs, &options, rejects, &mut counts));
         let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = counts;
         let summary = IngestSummary { ingested, duplicates, rejected, known, single_event: None };
         match end {
@@ -270,23 +291,6 @@ impl IngestArgs {
         }
         Ok(inputs)
     }
-
-    /// Opens the file for rejected lines to append: the next run after a killed one goes on behind the
-    /// lines that it rejected, so they must stay in the file.
-    fn open_rejects(&self, path: &Path, log: &Path) -> Result<RejectsFile> {
-        export::refuse_log(path, log)?;
-        let standard_input = [PathBuf::from(STDIN_PATH)];
-        let inputs = if self.files.is_empty() { &standard_input } else { self.files.as_slice() };
-        if inputs.iter().any(|input| export::is_same_file(input, path)) {
-            let message = format!("{}: would overwrite the input", path.display());
-            return Err(Failure::new(Exit::Usage, message).into());
-        }
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        let file = file.with_context(|| {
-            Failure::new(Exit::CantCreate, format!("cannot create {}", path.display()))
-        })?;
-        Ok(RejectsFile { file, name: path.display().to_string(), dirty: false })
-    }
 }
 
 fn standard_input<'a>(context: &Context, log: &Path) -> Result<Input<'a>> {
@@ -324,39 +328,6 @@ fn cannot_read(path: &Path, error: io::Error) -> anyhow::Error {
     };
     let failure = Failure::new(exit, format!("cannot read {}", path.display()));
     anyhow::Error::new(error).context(failure)
-}
-
-/// The file of rejected lines. A rejected line counts as processed, so it must be on the disk before
-/// the log notes that: `flush` syncs.
-struct RejectsFile {
-    file: File,
-    name: String,
-    dirty: bool,
-}
-
-impl RejectsFile {
-    fn to_write_error(&self, error: &io::Error) -> io::Error {
-        let why = failure::os_error_message(error);
-        io::Error::new(error.kind(), format!("cannot write {}: {why}", self.name))
-    }
-}
-
-impl Write for RejectsFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.dirty = true;
-        self.file.write(bytes).map_err(|error| self.to_write_error(&error))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        if !std::mem::take(&mut self.dirty) {
-            return Ok(());
-        }
-        match self.file.sync_data() {
-            // Pipes and terminals cannot be synced.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            synced => synced.map_err(|error| self.to_write_error(&error)),
-        }
-    }
 }
 
 impl clap::ValueEnum for EventFormat {

@@ -14,6 +14,7 @@ mod ingest;
 mod list;
 mod listing;
 mod man;
+mod rejects_file;
 mod search;
 mod search_summary;
 mod show;

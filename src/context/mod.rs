@@ -183,11 +183,15 @@ impl Context {
         }
     }
 
-    /// Writes a file that only the caller can read, in whole or not at all. Never overwrites the log.
+    /// Writes a file that only the caller can read, in whole or not at all; `-` is standard output.
+    /// Never overwrites the log.
     ///
     /// # Errors
     /// As [`export::Destination::file`].
     pub(crate) fn write_file(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        if export::is_stdout(path) {
+            return self.output.print(bytes);
+        }
         let mut destination = export::Destination::file(path, &self.settings.db()?.value)?;
         destination.write_all(bytes)?;
         destination.finish()

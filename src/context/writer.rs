@@ -1,6 +1,5 @@
 //! The log as the caller may write it: every event is stamped with the user who runs the program.
 
-use std::io::Write;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -71,7 +70,7 @@ impl LogWriter<'_> {
         &mut self,
         inputs: &[ingest::Input<'_>],
         input_options: &InputOptions<'_>,
-        rejects: Option<&mut dyn Write>,
+        rejects: Option<ingest::Rejects<'_>>,
         counts: &mut ingest::IngestCounts,
     ) -> Result<ingest::IngestEnd> {
         let context = self.context;
@@ -101,8 +100,6 @@ impl LogWriter<'_> {
                 }
             }
         };
-        // Reborrowed for the shorter lifetime of the options.
-        let rejects = rejects.map(|rejects| rejects as &mut dyn Write);
         let end = ingest::run(&mut self.log, inputs, &options, rejects, &mut report, counts);
         if let Some((_, progress)) = shown_input {
             progress.clear();

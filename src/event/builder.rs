@@ -10,14 +10,21 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
+use crate::event::MAX_ACTION_BYTES;
+use crate::event::MAX_EVENT_BYTES;
+use crate::event::MAX_ID_BYTES;
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
+use crate::event::field::Field;
 use crate::event::field::FieldKind;
 use crate::event::field::FieldName;
 use crate::event::json;
 use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
+use crate::event::leniency;
+use crate::event::leniency::Leniency;
+use crate::event::leniency::RepairNotes;
 use crate::event::quoted;
 use crate::text;
 use crate::time;
@@ -25,6 +32,14 @@ use crate::time::Zone;
 
 /// The depth of a value that moves one level down, into the payload or the diff.
 const NESTED_VALUE_DEPTH: usize = VALUE_DEPTH + 1;
+
+/// How values are read.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct IntakeOptions<'a> {
+    /// The zone of times without an offset. Without a zone such times are refused.
+    pub zone: Option<&'a Zone>,
+    pub leniency: Leniency,
+}
 
 /// A value under a name, not interpreted yet.
 #[derive(Clone, Debug)]
@@ -59,6 +74,14 @@ impl<'a> InputValue<'a> {
         Self::from_json(raw.get())
     }
 
+    /// The text that the emitter gave.
+    fn as_text(&self) -> &str {
+        match self {
+            Self::Text(text) | Self::Untyped(text) => text,
+            Self::Json(raw) => raw,
+        }
+    }
+
     fn is_absent(&self) -> bool {
         match self {
             Self::Text(text) | Self::Untyped(text) => text.is_empty(),
@@ -81,7 +104,7 @@ impl<'a> InputValue<'a> {
 
 /// Collects the values of one event.
 pub(crate) struct NewEventBuilder<'a> {
-    zone: Option<&'a Zone>,
+    options: IntakeOptions<'a>,
     event: NewEvent,
     /// Every name that was given, also with an absent value: those of fields as bits, others in full.
     seen_names: u64,
@@ -96,13 +119,19 @@ pub(crate) struct NewEventBuilder<'a> {
     after: Option<(Cow<'a, str>, InputValue<'a>)>,
     /// Values for the payload: each a key and JSON text.
     payload_extras: Vec<(Cow<'a, str>, String)>,
+    /// Where the intake is lenient: the values that did not fit.
+    repairs: RepairNotes,
 }
 
 impl<'a> NewEventBuilder<'a> {
-    /// Makes an empty builder. Times without an offset are read in `zone`; without it they are refused.
-    pub(crate) fn new(zone: Option<&'a Zone>) -> Self {
+    /// Makes an empty builder.
+    pub(crate) fn new(options: IntakeOptions<'a>) -> Self {
+        let mut repairs = RepairNotes::default();
+        if options.leniency == Leniency::LenientEscaped {
+            repairs.note_escaped("the whole record");
+        }
         Self {
-            zone,
+            options,
             event: NewEvent::default(),
             seen_names: 0,
             seen_other_names: HashSet::new(),
@@ -113,7 +142,41 @@ impl<'a> NewEventBuilder<'a> {
             before: None,
             after: None,
             payload_extras: Vec::new(),
+            repairs,
         }
+    }
+
+    /// Whether values that do not fit are repaired instead of refused.
+    pub(crate) fn is_lenient(&self) -> bool {
+        self.options.leniency != Leniency::Strict
+    }
+
+    /// Notes that a value is not UTF-8 and comes escaped.
+    pub(crate) fn note_escaped(&mut self, name: &str) {
+        self.repairs.note_escaped(name);
+    }
+
+    /// Adds the value of one name, from a piece of valid JSON.
+    ///
+    /// # Errors
+    /// As [`NewEventBuilder::add`] and [`InputValue::from_json`].
+    pub(crate) fn add_json(&mut self, name: Cow<'a, str>, raw: &'a str) -> Result<(), String> {
+        match InputValue::from_json(raw) {
+            Ok(value) => self.add(name, value),
+            Err(reason) => self.refuse(&name, raw, &reason),
+        }
+    }
+
+    /// Leaves a value out and notes why, where the intake is lenient.
+    ///
+    /// # Errors
+    /// The reason after the name, where it is not.
+    fn refuse(&mut self, name: &str, value: &str, reason: &str) -> Result<(), String> {
+        if !self.is_lenient() {
+            return Err(format!("{}: {reason}", quoted(name)));
+        }
+        self.repairs.note_left_out(name, value, reason);
+        Ok(())
     }
 
     /// Adds the value of one name.
@@ -127,7 +190,11 @@ impl<'a> NewEventBuilder<'a> {
             None => self.seen_other_names.insert(name.clone()),
         };
         if !is_new {
-            return Err(format!("{} is given twice", quoted(&name)));
+            if !self.is_lenient() {
+                return Err(format!("{} is given twice", quoted(&name)));
+            }
+            self.repairs.note_left_out(&name, given.as_text(), "given twice");
+            return Ok(());
         }
         self.seen_names |= known.map_or(0, |known| known.name_bit);
         if given.is_absent() {
@@ -162,12 +229,121 @@ impl<'a> NewEventBuilder<'a> {
     pub(crate) fn build(mut self) -> Result<NewEvent, String> {
         self.resolve_aliases()?;
         self.resolve_id()?;
+        if self.is_lenient() {
+            self.repair_diff();
+        }
         self.resolve_diff()?;
-        self.merge_payload()?;
+        self.merge_payload();
+        if self.is_lenient() {
+            self.repair_action();
+            self.repair_size();
+            self.add_notes();
+        }
         self.event.validate()
     }
 
     fn set_field(&mut self, name: FieldName, given: InputValue<'a>) -> Result<(), String> {
+        if !self.is_lenient() {
+            return self.try_set_field(name, given);
+        }
+        let text = given.as_text().to_owned();
+        if let Err(reason) = self.try_set_field(name, given) {
+            let prefix = format!("{}: ", name.field.name);
+            let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
+            self.repair_field(name.field, &text, reason);
+        }
+        Ok(())
+    }
+
+    /// Sets a field to what fits of a text that does not, and notes it.
+    fn repair_field(&mut self, field: &'static Field, text: &str, reason: &str) {
+        let repaired = match field.kind {
+            // Half of this id might be that of another event.
+            FieldKind::Id { .. } if field.name == "event_id" => None,
+            FieldKind::Id { .. } | FieldKind::Label if text.len() > MAX_ID_BYTES => {
+                self.repairs.note_cut(field.name, text.len());
+                Some(leniency::cut(text, MAX_ID_BYTES).to_owned())
+            }
+            FieldKind::Slug => {
+                self.repairs.note_left_out(field.name, text, reason);
+                Some(leniency::to_action(text, MAX_ACTION_BYTES))
+            }
+            FieldKind::Stamp
+            | FieldKind::Text
+            | FieldKind::Id { .. }
+            | FieldKind::Label
+            | FieldKind::Time
+            | FieldKind::Source
+            | FieldKind::Severity
+            | FieldKind::Object
+            | FieldKind::IpAddress
+            | FieldKind::HttpMethod
+            | FieldKind::Status => None,
+        };
+        match repaired {
+            Some(text) => field
+                .set_from_text(&mut self.event, text, |_| Err("no time".to_owned()))
+                .expect("an action, an id or a label fits now"),
+            None => self.repairs.note_left_out(field.name, text, reason),
+        }
+    }
+
+    /// Removes what would make an error of the diff.
+    fn repair_diff(&mut self) {
+        let Some(diff) = &self.event.diff else {
+            return;
+        };
+        for (name, given) in [self.before.take(), self.after.take()].into_iter().flatten() {
+            self.repairs.note_left_out(&name, given.as_text(), "cannot stand beside a diff");
+        }
+        if let Err(reason) = diff::check(diff) {
+            self.repairs.note_left_out("diff", diff.as_str(), &reason);
+            self.event.diff = None;
+        }
+    }
+
+    fn repair_action(&mut self) {
+        if self.event.action.is_empty() {
+            self.repairs.note_left_out("action", "", "action is missing");
+            leniency::UNKNOWN_ACTION.clone_into(&mut self.event.action);
+        }
+    }
+
+    /// Cuts the texts of an event that is over the limit, and leaves out its large objects. What
+    /// remains is under the limit, the notes included.
+    fn repair_size(&mut self) {
+        if self.event.size() <= MAX_EVENT_BYTES {
+            return;
+        }
+        let texts = [
+            ("title", &mut self.event.title),
+            ("description", &mut self.event.description),
+            ("user_agent", &mut self.event.user_agent),
+            ("endpoint", &mut self.event.endpoint),
+        ];
+        for (name, text) in texts {
+            if let Some(text) = text.as_mut().filter(|text| text.len() > leniency::MAX_TEXT_BYTES) {
+                self.repairs.note_cut(name, text.len());
+                text.truncate(leniency::cut(text, leniency::MAX_TEXT_BYTES).len());
+            }
+        }
+        for (name, object) in [("diff", &mut self.event.diff), ("payload", &mut self.event.payload)]
+        {
+            if let Some(large) = object.take_if(|object| object.size() > leniency::MAX_OBJECT_BYTES)
+            {
+                self.repairs.note_left_out(name, large.as_str(), "the event is longer than 1 MiB");
+            }
+        }
+    }
+
+    fn add_notes(&mut self) {
+        if let Some(notes) = std::mem::take(&mut self.repairs).into_json() {
+            self.payload_extras = vec![(leniency::PAYLOAD_KEY.into(), notes)];
+            self.merge_payload();
+        }
+    }
+
+    fn try_set_field(&mut self, name: FieldName, given: InputValue<'a>) -> Result<(), String> {
         self.set_fields |= name.field_bit;
         let field = name.field;
         let text = match (field.kind, given) {
@@ -194,13 +370,15 @@ impl<'a> NewEventBuilder<'a> {
                 ));
             }
         };
-        let zone = self.zone;
+        let zone = self.options.zone;
         field.set_from_text(&mut self.event, text, |time| time::parse_emitted(time, zone))
     }
 
     fn add_to_payload(&mut self, name: Cow<'a, str>, given: &InputValue<'a>) -> Result<(), String> {
-        let value = given.to_json().map_err(|reason| format!("{}: {reason}", quoted(&name)))?;
-        self.payload_extras.push((name, value));
+        match given.to_json() {
+            Ok(value) => self.payload_extras.push((name, value)),
+            Err(reason) => return self.refuse(&name, given.as_text(), &reason),
+        }
         Ok(())
     }
 
@@ -293,9 +471,9 @@ impl<'a> NewEventBuilder<'a> {
 
     /// Adds the values without a field to the payload, behind those of the emitter. A key that the payload
     /// has with another value gets a number, so that both stay.
-    fn merge_payload(&mut self) -> Result<(), String> {
+    fn merge_payload(&mut self) {
         if self.payload_extras.is_empty() {
-            return Ok(());
+            return;
         }
         let payload = self.event.payload.take();
         let mut text = payload.as_ref().map_or("{}", JsonObject::as_str).to_owned();
@@ -323,6 +501,5 @@ impl<'a> NewEventBuilder<'a> {
         }
         text.push('}');
         self.event.payload = Some(JsonObject::from_trusted(text));
-        Ok(())
     }
 }

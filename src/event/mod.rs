@@ -9,6 +9,7 @@ pub(crate) mod builder;
 pub(crate) mod diff;
 pub(crate) mod field;
 pub(crate) mod json;
+pub(crate) mod leniency;
 pub(crate) mod own_events;
 
 #[cfg(test)]

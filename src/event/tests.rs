@@ -9,6 +9,7 @@ use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::event::builder::InputValue;
+use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::diff;
 use crate::event::field;
@@ -18,7 +19,7 @@ use crate::event::json::JsonObject;
 use crate::time::Timestamp;
 
 fn parse_line(line: &str) -> Result<NewEvent, String> {
-    let mut intake = NewEventBuilder::new(None);
+    let mut intake = NewEventBuilder::new(IntakeOptions::default());
     for (name, value) in json::members(line).map_err(|error| json::describe_error(&error))? {
         intake.add(name, InputValue::from_json(value)?)?;
     }
@@ -371,7 +372,7 @@ fn the_source_is_told_by_the_rest() {
 #[test]
 fn a_cell_says_everything_as_text() {
     let take = |name: &'static str, cell: &str| {
-        let mut intake = NewEventBuilder::new(None);
+        let mut intake = NewEventBuilder::new(IntakeOptions::default());
         intake.add("action".into(), InputValue::Untyped("a".into()))?;
         intake.add(name.into(), InputValue::Untyped(Cow::Borrowed(cell)))?;
         intake.build()

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::atomic_file::AtomicFile;
 use crate::atomic_file::parent_folder;
+use crate::atomic_file::resolve_links;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Companion;
@@ -98,10 +99,15 @@ fn open(path: &Path) -> io::Result<DestinationKind> {
         }
         Ok(_) => OpenOptions::new().write(true).open(path).map(DestinationKind::SpecialFile),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            AtomicFile::create(path, None).map(DestinationKind::AtomicFile)
+            AtomicFile::create(&resolve_links(path)?, None).map(DestinationKind::AtomicFile)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Returns whether a path that names an output is `-`, which is standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Refuses a file that is the log or one of the files beside it, under any name.
@@ -129,10 +135,13 @@ pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     match (device_and_inode(a), device_and_inode(b)) {
         (Some(a), Some(b)) => a == b,
         (None, None) => {
-            let folder = device_and_inode(parent_folder(a));
+            let (Ok(a), Ok(b)) = (resolve_links(a), resolve_links(b)) else {
+                return false;
+            };
+            let folder = device_and_inode(parent_folder(&a));
             a.file_name() == b.file_name()
                 && folder.is_some()
-                && folder == device_and_inode(parent_folder(b))
+                && folder == device_and_inode(parent_folder(&b))
         }
         (Some(_), None) | (None, Some(_)) => false,
     }

@@ -35,6 +35,7 @@ use crate::store::Stamp;
 
 pub(crate) use destination::Destination;
 pub(crate) use destination::is_same_file;
+pub(crate) use destination::is_stdout;
 pub(crate) use destination::refuse_log;
 
 /// The number of events that are read at a time.

@@ -16,6 +16,7 @@
 
 mod known_file;
 mod parser;
+mod rejects;
 mod spool;
 mod strict;
 mod writer;
@@ -26,7 +27,6 @@ mod tests;
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
@@ -34,6 +34,8 @@ use anyhow::Result;
 use crate::codec::DecodeOptions;
 use crate::failure::Exit;
 use crate::failure::Failure;
+pub(crate) use crate::ingest::rejects::Rejects;
+pub(crate) use crate::ingest::rejects::RejectsContents;
 use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
 use crate::store::LocalLog;
@@ -140,7 +142,7 @@ pub(crate) fn run<'a>(
     log: &mut LocalLog,
     inputs: &[Input<'_>],
     options: &'a IngestOptions<'a>,
-    rejects: Option<&'a mut dyn Write>,
+    rejects: Option<Rejects<'a>>,
     report: &'a mut dyn FnMut(IngestUpdate<'_>),
     tally: &'a mut IngestCounts,
 ) -> Result<IngestEnd> {

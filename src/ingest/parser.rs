@@ -232,7 +232,7 @@ fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder
         ParserInput::File(mut file, left) => {
             file.seek(SeekFrom::Start(0))?;
             let mut again = file.try_clone()?;
-            let mut decoder: Decoder<InputReader> = Decoder::new(Box::new(file), reading);
+            let mut decoder: Decoder<InputReader> = Decoder::of_growing(Box::new(file), reading);
             if let Some(place) = left {
                 decoder.continue_with(place, |start| {
                     again.seek(SeekFrom::Start(start))?;

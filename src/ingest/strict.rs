@@ -6,7 +6,9 @@
 //! `event_id` shows only in the second pass, which then rolls everything back.
 
 use std::fs::File;
+use std::io;
 use std::io::Read;
+use std::io::Seek;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
@@ -49,7 +51,7 @@ pub(super) fn run(
         again.push(second);
         writer.tally.already_ingested += current.accepted();
         while let Some(chunk) = writer.next(&mut current)? {
-            writer.check(&mut current, chunk, &mut bad)?;
+            writer.check(&mut current, &chunk, &mut bad)?;
         }
     }
     if bad.rejected > 0 {
@@ -60,7 +62,7 @@ pub(super) fn run(
     for (input, again) in inputs.iter().zip(again) {
         let mut current = open_second_pass(writer, input, again)?;
         while let Some(chunk) = writer.next(&mut current)? {
-            writer.append_chunk(&mut batch, &mut current, chunk, &mut batched)?;
+            writer.append_chunk(&mut batch, &mut current, &chunk, &mut batched)?;
         }
         current.record_progress(&mut batch, (writer.options.clock)())?;
     }
@@ -100,7 +102,7 @@ fn open_first_pass<'n>(
         InputSource::Stream(stream) => stream,
     };
     let file = spool_stream(writer, stream).with_context(|| read_failure(&input.name))?;
-    let from = ParserInput::File(file.try_clone()?, None);
+    let from = spooled_input(&file).with_context(|| read_failure(&input.name))?;
     Ok((writer.start_parsing(&input.name, from, None)?, SecondPass::Spooled(file)))
 }
 
@@ -111,12 +113,20 @@ fn open_second_pass<'n>(
 ) -> Result<OpenInput<'n>> {
     let known = match again {
         SecondPass::Spooled(file) => {
-            return writer.start_parsing(&input.name, ParserInput::File(file, None), None);
+            let from = spooled_input(&file).with_context(|| read_failure(&input.name))?;
+            return writer.start_parsing(&input.name, from, None);
         }
         SecondPass::File(known) => *known,
     };
     let file = known.file.try_clone().with_context(|| read_failure(&input.name))?;
     writer.start_parsing(&input.name, ParserInput::File(file, known.resume_point()), Some(known))
+}
+
+/// Returns the whole contents of a stream. Unlike a file it does not grow.
+fn spooled_input(file: &File) -> io::Result<ParserInput> {
+    let mut stream = file.try_clone()?;
+    stream.rewind()?;
+    Ok(ParserInput::Stream(Box::new(stream)))
 }
 
 /// Copies a stream to a file, on its own thread, so that a signal need not wait for the stream.

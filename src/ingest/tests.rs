@@ -26,6 +26,8 @@ use crate::ingest::IngestOptions;
 use crate::ingest::IngestUpdate;
 use crate::ingest::Input;
 use crate::ingest::InputSource;
+use crate::ingest::Rejects;
+use crate::ingest::RejectsContents;
 use crate::ingest::run_with;
 use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
@@ -139,8 +141,9 @@ impl IngestSandbox {
                 assert!(reached.total_bytes.is_none_or(|size| reached.bytes <= size));
             }
         };
-        let rejects_to: Option<&mut dyn Write> =
-            if self.keeps_rejects { Some(&mut rejects) } else { None };
+        let rejects_to = self
+            .keeps_rejects
+            .then(|| Rejects::new(&mut rejects, "bad", RejectsContents::default()));
         let mut writer = IngestWriter::new(&options, rejects_to, &mut report, &mut tally);
         writer.batch_events = self.batch;
         let end = run_with(writer, &mut self.log(), inputs).unwrap();
@@ -171,7 +174,7 @@ fn expected(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[test]
 fn every_format_lands() {
-    let sandbox = IngestSandbox::new();
+    let sandbox = IngestSandbox { keeps_rejects: false, ..IngestSandbox::new() };
     sandbox.write("a.jsonl", "{\"action\":\"a\"}\n");
     sandbox.write("b.json", "[{\"action\":\"b\"},\n{\"action\":\"c\"}]");
     sandbox.write("c.csv", "action,title\nd,x\n");
@@ -353,8 +356,12 @@ fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
     assert_eq!(run.messages, ["-:1: no column of the header is action"]);
     assert_eq!(run.rejects, b"title,user\nx,y\n");
     for _ in 0..2 {
-        let run = sandbox.ingest(&["utf16", "array", "open"]);
-        assert_eq!(run.tally.rejected, 3);
+        let mut run = sandbox.ingest(&["utf16", "array"]);
+        assert_eq!(run.tally.rejected, 2);
+        assert_eq!(run.rejects, b"\xFF\xFE{\0}\0\n{\"action\":\"b\"}]");
+        let open = sandbox.ingest(&["open"]);
+        assert_eq!(open.rejects, b"action,title\nb,\"x\ny,z\n");
+        run.messages.extend(open.messages);
         assert_eq!(
             run.messages,
             [
@@ -363,7 +370,6 @@ fn what_cannot_be_read_at_all_is_one_reject_and_kept_whole() {
                 "open:2: a quote begins here and does not end",
             ]
         );
-        assert_eq!(run.rejects, b"\xFF\xFE{\0}\0{\"action\":\"b\"}]action,title\nb,\"x\ny,z\n");
     }
     sandbox.keeps_rejects = false;
     let run = sandbox.ingest(&["utf16", "open", "good"]);

@@ -1,6 +1,5 @@
 //! The writing side: stores events in the log, and reports and keeps bad records.
 
-use std::io::Write;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -16,6 +15,7 @@ use crate::ingest::Input;
 use crate::ingest::InputProgress;
 use crate::ingest::InputSource;
 use crate::ingest::Interrupted;
+use crate::ingest::Rejects;
 use crate::ingest::is_regular;
 use crate::ingest::known_file::Fingerprint;
 use crate::ingest::known_file::KnownFile;
@@ -53,14 +53,12 @@ pub(super) struct IngestWriter<'a> {
     pub(super) options: &'a IngestOptions<'a>,
     /// The number of events at which a transaction ends.
     pub(super) batch_events: u64,
-    rejects: Option<&'a mut dyn Write>,
+    rejects: Option<Rejects<'a>>,
     on_update: &'a mut dyn FnMut(IngestUpdate<'_>),
     /// The counts of stored and refused records.
     pub(super) tally: &'a mut IngestCounts,
     reported: u64,
     suppressed: u64,
-    /// The last CSV header among the rejects, under which they can be read again.
-    rejects_header: Vec<u8>,
 }
 
 /// The input that is being read.
@@ -69,8 +67,8 @@ pub(super) struct OpenInput<'a> {
     /// Absent for a stream.
     pub(super) file: Option<KnownFile>,
     pub(super) parser: ParserThread,
-    /// The header of CSV, for the rejects.
-    csv_header: Option<Vec<u8>>,
+    /// Whether the rejects are prepared for its records.
+    rejects_ready: bool,
     /// The number of bytes that were read.
     bytes: u64,
     /// What a file is recognised by at the last place that this run reached.
@@ -144,7 +142,7 @@ enum TransactionEnd {
 impl<'a> IngestWriter<'a> {
     pub(super) fn new(
         options: &'a IngestOptions<'a>,
-        rejects: Option<&'a mut dyn Write>,
+        rejects: Option<Rejects<'a>>,
         report: &'a mut dyn FnMut(IngestUpdate<'_>),
         tally: &'a mut IngestCounts,
     ) -> Self {
@@ -156,7 +154,6 @@ impl<'a> IngestWriter<'a> {
             tally,
             reported: 0,
             suppressed: 0,
-            rejects_header: Vec::new(),
         }
     }
 
@@ -168,7 +165,7 @@ impl<'a> IngestWriter<'a> {
             self.tally.already_ingested += current.accepted();
             let before = *self.tally;
             while let Some(chunk) = self.next(&mut current)? {
-                match self.write_transaction(log, &mut current, chunk)? {
+                match self.write_transaction(log, &mut current, &chunk)? {
                     TransactionEnd::More => {}
                     TransactionEnd::InputEnded => break,
                     TransactionEnd::Overtaken => current = self.reopen(log, current)?,
@@ -287,7 +284,7 @@ impl<'a> IngestWriter<'a> {
             name,
             parser: ParserThread::start(from, parsing).with_context(|| read_failure(name))?,
             file,
-            csv_header: None,
+            rejects_ready: false,
             bytes: left.map_or(0, |place| place.offset),
             fingerprint: None,
         })
@@ -298,7 +295,7 @@ impl<'a> IngestWriter<'a> {
         &mut self,
         log: &mut LocalLog,
         current: &mut OpenInput<'_>,
-        first: ParsedChunk,
+        first: &ParsedChunk,
     ) -> Result<TransactionEnd> {
         let began = Instant::now();
         let mut batch = log.begin()?;
@@ -316,7 +313,7 @@ impl<'a> IngestWriter<'a> {
         {
             match current.parser.next(IDLE_TIMEOUT) {
                 Ok(ParserOutput::Chunk(chunk)) => {
-                    self.append_chunk(&mut batch, current, chunk, &mut batched)?;
+                    self.append_chunk(&mut batch, current, &chunk, &mut batched)?;
                 }
                 Ok(ParserOutput::TimedOut) => break,
                 Ok(ParserOutput::End) => {
@@ -342,11 +339,11 @@ impl<'a> IngestWriter<'a> {
         &mut self,
         batch: &mut Batch<'_>,
         current: &mut OpenInput<'_>,
-        mut chunk: ParsedChunk,
+        chunk: &ParsedChunk,
         batched: &mut BatchTotals,
     ) -> Result<()> {
         let stamp = Stamp { clock: self.options.clock, recorded_by: self.options.recorded_by };
-        current.csv_header = chunk.header.take().or(current.csv_header.take());
+        self.prepare_rejects(current, chunk)?;
         for item in &chunk.items {
             let event = match &item.outcome {
                 ParseOutcome::Event(event) => event,
@@ -363,7 +360,7 @@ impl<'a> IngestWriter<'a> {
                 | ParseOutcome::Truncated(_)
                 | ParseOutcome::Unreadable(_)
                 | ParseOutcome::Excess => {
-                    self.reject_item(current, &chunk, item, &mut batched.tally)?;
+                    self.reject_item(current, chunk, item, &mut batched.tally)?;
                     self.keep_place_of_reject(current, item);
                     continue;
                 }
@@ -391,7 +388,7 @@ impl<'a> IngestWriter<'a> {
             }
         }
         batched.bytes += chunk.bytes;
-        self.note_progress(current, &chunk, batched.tally);
+        self.note_progress(current, chunk, batched.tally);
         Ok(())
     }
 
@@ -399,17 +396,17 @@ impl<'a> IngestWriter<'a> {
     pub(super) fn check(
         &mut self,
         current: &mut OpenInput<'_>,
-        mut chunk: ParsedChunk,
+        chunk: &ParsedChunk,
         bad: &mut IngestCounts,
     ) -> Result<()> {
-        current.csv_header = chunk.header.take().or(current.csv_header.take());
+        self.prepare_rejects(current, chunk)?;
         for item in &chunk.items {
             if !current.skip_known(item) {
-                self.reject_item(current, &chunk, item, bad)?;
+                self.reject_item(current, chunk, item, bad)?;
                 current.accept(item);
             }
         }
-        self.note_progress(current, &chunk, IngestCounts::default());
+        self.note_progress(current, chunk, IngestCounts::default());
         Ok(())
     }
 
@@ -452,7 +449,7 @@ impl<'a> IngestWriter<'a> {
         let raw = chunk.raw(item);
         match &item.outcome {
             ParseOutcome::Event(_) => return Ok(()),
-            ParseOutcome::Excess => return self.write_reject(current, raw),
+            ParseOutcome::Excess => return self.write_reject(raw),
             ParseOutcome::Truncated(why) if current.file.is_some() => {
                 let line = format!("{why}; left for the next run");
                 self.report_line(current.name, item.line, &line);
@@ -480,7 +477,7 @@ impl<'a> IngestWriter<'a> {
         } else {
             self.suppressed += 1;
         }
-        self.write_reject(current, raw)
+        self.write_reject(raw)
     }
 
     fn report_line(&mut self, name: &str, line: u64, why: &str) {
@@ -495,20 +492,25 @@ impl<'a> IngestWriter<'a> {
         }
     }
 
-    /// Writes bytes to the rejects, after the header that their rows need.
-    fn write_reject(&mut self, current: &OpenInput<'_>, raw: &[u8]) -> Result<()> {
-        let Some(rejects) = &mut self.rejects else {
-            return Ok(());
-        };
-        let mut written = Ok(());
-        if let Some(header) = &current.csv_header
-            && *header != self.rejects_header
-            && !raw.is_empty()
+    /// Prepares the rejects for an input at its first chunk, which has the header of CSV.
+    ///
+    /// # Errors
+    /// As [`Rejects::begin_input`]. No record of the input has been stored then.
+    fn prepare_rejects(&mut self, current: &mut OpenInput<'_>, chunk: &ParsedChunk) -> Result<()> {
+        if let Some(rejects) = &mut self.rejects
+            && !std::mem::replace(&mut current.rejects_ready, true)
         {
-            written = rejects.write_all(header);
-            self.rejects_header.clone_from(header);
+            rejects.begin_input(current.name, chunk.header.as_deref())?;
         }
-        written.and_then(|()| rejects.write_all(raw)).with_context(reject_failure)
+        Ok(())
+    }
+
+    /// Writes bytes to the rejects.
+    fn write_reject(&mut self, raw: &[u8]) -> Result<()> {
+        match &mut self.rejects {
+            Some(rejects) => rejects.write(raw).with_context(reject_failure),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {

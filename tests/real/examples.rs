@@ -75,6 +75,7 @@ fn a_login_shell_records_login_and_logout() {
         ("bash", ".bash_profile", Some("102.65.14.9 50022 22"), Some("102.65.14.9")),
         ("dash", ".profile", Some("fe80::1%eth0 50022 22"), Some("fe80::1")),
         ("bash", ".profile", None, None),
+        ("dash", ".profile", Some("UNKNOWN 65535 65535"), None),
     ] {
         let host = ExampleHost::new();
         let hook = example_path("shell/activity.sh");
@@ -153,6 +154,34 @@ fn a_push_is_recorded_ref_by_ref() {
     let commit = &events[1]["diff"]["commit"];
     assert_eq!(commit["before"], events[0]["diff"]["commit"]["after"]);
     assert_eq!(events[4]["diff"]["commit"]["after"], "");
+}
+
+/// Nobody hides a push by the names in it, or by where it comes from.
+#[test]
+fn a_hostile_push_is_recorded_too() {
+    if !tools::require_programs(&["git"]) {
+        return;
+    }
+    let host = ExampleHost::new();
+    let script = format!(
+        "export GIT_AUTHOR_NAME=A GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=A GIT_COMMITTER_EMAIL=a@b
+         export SSH_CLIENT='UNKNOWN 65535 65535' GL_USERNAME=\"$(printf 'mall\\351')\"
+         git init -q --bare site.git && cp '{}' site.git/hooks/
+         git init -q -b main work && cd work && git remote add origin ../site.git
+         head -c 200000 /dev/zero | tr '\\0' x | git commit -q --allow-empty -F -
+         git push -q origin main \"main:refs/heads/$(printf 'caf\\351')\"",
+        example_path("git/post-receive").display()
+    );
+    host.run_script(&script).ok().no_stderr().done();
+    let events = host.stored_events();
+    assert_eq!(field_values(&events, "actor_id"), ["mall\\xe9"; 2]);
+    let mut targets = field_values(&events, "target_id");
+    targets.sort_unstable();
+    assert_eq!(targets, ["site/caf\\xe9", "site/main"]);
+    for event in &events {
+        assert_eq!(event["title"], "x".repeat(4_096));
+        assert!(event["payload"]["_lenient"].to_string().contains("UNKNOWN"), "{event}");
+    }
 }
 
 /// Installs and removes a small package of its own with apt-get, through the hook.

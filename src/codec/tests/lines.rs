@@ -6,10 +6,12 @@ use crate::codec::tests::outcomes_as;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
+use crate::event::builder::IntakeOptions;
 use crate::time::Timestamp;
 
 fn event(line: &str) -> NewEvent {
-    mirror_line::decode(line, None).unwrap_or_else(|why| panic!("{why}: {line}"))
+    mirror_line::decode(line, IntakeOptions::default())
+        .unwrap_or_else(|why| panic!("{why}: {line}"))
 }
 
 fn payload(event: &NewEvent) -> &str {
@@ -157,7 +159,9 @@ fn a_line_of_braces_takes_no_longer_than_another() {
     let line = |message: &str| format!("[2023-07-05T20:19:15Z] {message} {{\"Code\":1}}");
     for odd in ["{\"a\":", "\"", "\\\"", ":", ".:", "a"] {
         assert_eq!(event(&line(&format!("s.INFO: {}", odd.repeat(200_000)))).action, "wsal.1");
-        assert!(mirror_line::decode(&line(&odd.repeat(200_000)), None).is_err());
+        assert!(
+            mirror_line::decode(&line(&odd.repeat(200_000)), IntakeOptions::default()).is_err()
+        );
     }
     let pairs = |n: usize| format!("\"Old{n}\":1,\"New{n}\":2");
     let pairs: Vec<String> = (0..20_000).map(pairs).collect();
