@@ -373,7 +373,7 @@ fn what_is_odd_but_holds_is_a_note() {
     let sandbox = Sandbox::with_events();
     tamper::without_triggers(&sandbox.db(), |sql| {
         sql.execute_batch(
-            "UPDATE event SET recorded_at = recorded_at - 1000 * id WHERE id IN (4, 6)",
+            "UPDATE event SET recorded_at = recorded_at - 1000000000 * id WHERE id IN (4, 6)",
         )
         .unwrap();
         chain::rehash(sql, 4);
