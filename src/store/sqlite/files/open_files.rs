@@ -14,16 +14,16 @@ use std::path::PathBuf;
 use crate::store::sqlite::files::companions::Companion;
 
 /// The device and the inode of a file.
-type FileIdentity = (u64, u64);
+type DeviceAndInode = (u64, u64);
 
 /// The files of an open log, as they were when it was opened.
 pub(in crate::store::sqlite) struct OpenFiles {
     /// The name that the caller gave. It is followed anew each time, because a link can be switched.
     log: PathBuf,
-    identity: FileIdentity,
+    identity: DeviceAndInode,
     /// The write-ahead log and the shared memory. A process that has a log open keeps SQLite from
     /// removing them; `None` where they were not there.
-    companions: [(PathBuf, Option<FileIdentity>); 2],
+    companions: [(PathBuf, Option<DeviceAndInode>); 2],
     /// The last known size and modification time of the log itself.
     content: Cell<Option<ContentStamp>>,
 }
@@ -79,7 +79,7 @@ impl OpenFiles {
     }
 }
 
-fn file_identity(metadata: &Metadata) -> FileIdentity {
+fn file_identity(metadata: &Metadata) -> DeviceAndInode {
     (metadata.dev(), metadata.ino())
 }
 
