@@ -33,7 +33,7 @@ fn has_read(child: &Child, path: &Path, place: u64) -> bool {
 }
 
 /// Runs `ingest` with these arguments while the log is locked, and `change` when it has read the file.
-fn ingest_while<'a>(sandbox: &Sandbox, args: &[&'a str], change: impl FnOnce()) {
+fn ingest_while(sandbox: &Sandbox, args: &[&str], change: impl FnOnce()) {
     let name = args.last().unwrap();
     let path = sandbox.path(name).canonicalize().unwrap();
     let size = fs::metadata(&path).unwrap().len();

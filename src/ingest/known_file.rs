@@ -154,7 +154,6 @@ impl KnownFile {
     }
 
     /// Returns what was taken for certain, and what of a file that only has the same content.
-    #[expect(clippy::type_complexity, reason = "two places, each of which may be missing")]
     fn select(
         &self,
         candidates: Vec<FileProgress>,
@@ -333,7 +332,7 @@ fn identity(file: &File) -> Option<FileIdentity> {
 }
 
 fn seconds(time: Timestamp) -> i64 {
-    i64::try_from(time.as_nanos() / 1_000_000_000).unwrap_or(i64::MAX)
+    time.as_nanos() / 1_000_000_000
 }
 
 fn hash_of_head(head: &[u8], length: u64) -> [u8; 32] {

@@ -299,7 +299,7 @@ impl<'a> IngestWriter<'a> {
     ) -> Result<TransactionEnd> {
         let began = Instant::now();
         let mut batch = log.begin()?;
-        if current.is_overtaken(&mut batch, &first, self.options)? {
+        if current.is_overtaken(&mut batch, first, self.options)? {
             return Ok(TransactionEnd::Overtaken);
         }
         let mut batched = BatchTotals::default();
