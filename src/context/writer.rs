@@ -47,7 +47,7 @@ impl LogWriter<'_> {
     /// Appends one event.
     ///
     /// # Errors
-    /// As [`Log::append`]; [`Exit::NoPermission`] for a reserved action from a caller who may not write it.
+    /// As [`LocalLog::append`]; [`Exit::NoPermission`] for a reserved action from a caller who may not write it.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
         if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
             let message = format!("the action {} is the log's own", event.action);

@@ -2,7 +2,7 @@
 //! language: its `LIKE` folds ASCII alone, its `GLOB` knows `?` and `[]`, and both stop at a NUL.
 //!
 //! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) contains the key; 0 for NULL.
-//! - `within(RANGES, NUMBER)`: whether one of the [ranges](super::ranges) contains the number; NULL for NULL.
+//! - `within(RANGES, NUMBER)`: whether one of the [`super::ranges`] contains the number; NULL for NULL.
 //! - `holds(TERM, VALUE)`: whether a term of the query language, given as text, holds for a value; NULL for NULL.
 
 use rusqlite::Connection;
