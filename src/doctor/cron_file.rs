@@ -6,7 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::doctor::accounts::Accounts;
-use crate::doctor::schedule::Fault;
+use crate::doctor::fault::Fault;
 
 /// A file from which cron reads.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::doctor::schedule::Fault;
+use crate::doctor::fault::Fault;
 
 /// One of the five fields that say when a line runs.
 struct TimeField {

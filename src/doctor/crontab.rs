@@ -9,7 +9,7 @@ use crate::doctor::accounts::Accounts;
 use crate::doctor::cron_time;
 use crate::doctor::cron_time::BLANKS;
 use crate::doctor::cron_time::split_word;
-use crate::doctor::schedule::Fault;
+use crate::doctor::fault::Fault;
 
 /// A job that runs by a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod config;
 mod cron_file;
 mod cron_time;
 mod crontab;
+mod fault;
 mod file_access;
 mod last_runs;
 mod log;

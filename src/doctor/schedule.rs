@@ -15,6 +15,7 @@ use crate::doctor::cron_file::CronFile;
 use crate::doctor::crontab;
 use crate::doctor::crontab::CrontabKind;
 use crate::doctor::crontab::ScheduledJob;
+use crate::doctor::fault::Fault;
 use crate::doctor::mail::is_executable;
 use crate::doctor::systemd_units;
 use crate::render::Status;
@@ -54,14 +55,6 @@ pub(crate) struct Host<'a> {
 pub(super) enum Scheduler {
     Cron,
     Systemd,
-}
-
-/// Why an entry does not run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub reason: String,
-    /// The step that helps.
-    pub advice: String,
 }
 
 /// One entry that names a job.
