@@ -192,6 +192,33 @@ CREATE TABLE progress (
 CREATE INDEX progress_file ON progress (device, inode, birth);
 CREATE INDEX progress_touched ON progress (touched);
 
+-- How far each mirror and alert has delivered. `cursor` is the last event that needs no more work,
+-- `cut` the last one of a batch that must be cut alike when it is sent again. Times are nanoseconds.
+CREATE TABLE mirror (
+  name             TEXT    PRIMARY KEY,
+  cursor           INTEGER NOT NULL,
+  cut              INTEGER,
+  delivered        INTEGER NOT NULL,
+  -- The failures since it last delivered, since when, and whether an event tells of them.
+  failures         INTEGER NOT NULL,
+  failing_since    INTEGER,
+  failing_recorded INTEGER NOT NULL CHECK (failing_recorded IN (0, 1)),
+  next_try         INTEGER,
+  error            TEXT,
+  status           INTEGER,
+  delivered_at     INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- The events that a destination refused for good.
+CREATE TABLE dead_letter (
+  mirror TEXT    NOT NULL,
+  id     INTEGER NOT NULL,
+  reason TEXT    NOT NULL,
+  status INTEGER,
+  at     INTEGER NOT NULL,
+  PRIMARY KEY (mirror, id)
+) STRICT, WITHOUT ROWID;
+
 -- The triggers make the log append-only. Whoever can write the file can drop them: they prevent
 -- mistakes, and the chain reveals the rest. INSERT OR REPLACE removes existing rows without firing the
 -- triggers for DELETE, so each table refuses an insert of a row that it has. The triggers for INSERT

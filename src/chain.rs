@@ -195,6 +195,31 @@ impl EventContent<'_> {
     }
 }
 
+/// The salts behind the commitments of one event: with them and the event's fields anybody can
+/// compute its content digest again. Each is absent where the event has no such part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seal {
+    pub body: BodySalt,
+    pub actor: Option<RowSalt>,
+    pub impersonator: Option<RowSalt>,
+    pub target: Option<RowSalt>,
+    pub agent: Option<RowSalt>,
+}
+
+impl Seal {
+    /// Returns the seal as bytes: for body, actor, impersonator, target and agent, in this order, a
+    /// tag and what it announces. Tag 0 is nothing, 1 a salt: 8 bytes for the body, else 16.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(&self.body);
+        for salt in [self.actor, self.impersonator, self.target, self.agent] {
+            bytes.push(u8::from(salt.is_some()));
+            bytes.extend_from_slice(salt.as_ref().map_or(&[], RowSalt::as_slice));
+        }
+        bytes
+    }
+}
+
 /// Digests the gaps that sweeps left.
 pub(crate) struct GapHasher(digest::Context);
 
@@ -322,6 +347,19 @@ mod tests {
             Some((name, hash.trim())).filter(|(_, hash)| hash.len() == 64)
         });
         hashes.find_map(|(listed, hash)| (listed == name).then_some(hash)).unwrap()
+    }
+
+    #[test]
+    fn a_seal_has_a_tag_for_each_part() {
+        let seal = Seal {
+            body: [7; 8],
+            actor: Some([1; 16]),
+            impersonator: None,
+            target: Some([2; 16]),
+            agent: None,
+        };
+        let expected = [&[1][..], &[7; 8], &[1], &[1; 16], &[0], &[1], &[2; 16], &[0]].concat();
+        assert_eq!(seal.to_bytes(), expected);
     }
 
     fn time(text: &str) -> Timestamp {

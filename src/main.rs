@@ -17,6 +17,7 @@ mod failure;
 mod http;
 mod ingest;
 mod interrupt;
+mod mirror;
 mod query;
 mod render;
 mod retention;

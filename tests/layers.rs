@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "text",
     "failure",
     "atomic_file",
@@ -32,6 +32,7 @@ const LAYERS: [&str; 30] = [
     "verify",
     "backup",
     "digest",
+    "mirror",
     "doctor",
     "sweep",
     "context",

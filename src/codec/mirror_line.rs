@@ -16,20 +16,11 @@ use crate::time::Timestamp;
 /// The longest title or identifier in a head, in characters. The JSON has the whole text.
 const MAX_HEADER_CHARS: usize = 1000;
 
-/// The identifier of an event without a tenant, where no default is set.
-const DEFAULT_IDENTIFIER: &str = "activity";
-
-/// Appends an event as one line without a line feed. `identifier` takes the place of an absent
-/// tenant.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "mirrors write these lines, and none is built yet")
-)]
-pub(crate) fn encode(event: &Event, identifier: Option<&str>, out: &mut String) {
+/// Appends an event as one line without a line feed. `identifier` names the log.
+pub(crate) fn encode(event: &Event, identifier: &str, out: &mut String) {
     out.push('[');
     write_time(event.occurred_at, out);
     out.push_str("] ");
-    let identifier = event.tenant.as_deref().or(identifier).unwrap_or(DEFAULT_IDENTIFIER);
     out.push_str(&text::escape(truncate_header_text(identifier)));
     out.push('.');
     out.push_str(event.severity.name());

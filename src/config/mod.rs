@@ -5,6 +5,7 @@
 //! reads its own part.
 
 mod entries;
+pub(crate) mod mirror;
 mod schema;
 
 use std::fs::File;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::config::mirror::AlertConfig;
+use crate::config::mirror::MirrorConfig;
 use crate::failure::{Exit, Failure};
 use crate::time::Span;
 use crate::time::Zone;
@@ -35,6 +38,7 @@ pub(crate) struct Config {
     pub digest: DigestConfig,
     pub retention: RetentionConfig,
     pub mirrors: Vec<MirrorConfig>,
+    pub alerts: Vec<AlertConfig>,
     /// The table as it was read, for commands that show its keys.
     table: Table,
 }
@@ -56,39 +60,6 @@ impl RetentionConfig {
             Some((rule.get("query")?.as_str()?.to_owned(), span(rule.get("keep")?)?))
         };
         Self { keep: table.get("keep").and_then(span), rules: rules.filter_map(rule).collect() }
-    }
-}
-
-/// A mirror in the config, as far as this version uses it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct MirrorConfig {
-    pub name: String,
-    /// The query that selects its events; empty where it takes all.
-    pub query: String,
-    enabled: bool,
-    /// Whether it takes only events that are recorded after its first run.
-    from_now: bool,
-}
-
-impl MirrorConfig {
-    /// Whether it delivers events that were recorded before its first run.
-    pub(crate) fn wants_existing_events(&self) -> bool {
-        self.enabled && !self.from_now
-    }
-
-    /// Reads the mirrors of a config that was checked.
-    fn read_all(config: &Table) -> Vec<Self> {
-        let mirrors = config.get("mirror").and_then(Value::as_array).into_iter().flatten();
-        let mirror = |mirror: &Value| {
-            let text = |key: &str| mirror.get(key).and_then(Value::as_str);
-            Some(Self {
-                name: text("name")?.to_owned(),
-                query: text("query").unwrap_or_default().to_owned(),
-                enabled: mirror.get("enabled").and_then(Value::as_bool).unwrap_or(true),
-                from_now: text("start") == Some("now"),
-            })
-        };
-        mirrors.filter_map(mirror).collect()
     }
 }
 
@@ -196,7 +167,8 @@ impl Config {
                 .get("retention")
                 .and_then(Value::as_table)
                 .map_or_else(RetentionConfig::default, RetentionConfig::from_table),
-            mirrors: MirrorConfig::read_all(&table),
+            mirrors: MirrorConfig::read_all(&table, folder),
+            alerts: AlertConfig::read_all(&table),
             table,
         })
     }
@@ -228,6 +200,14 @@ fn syntax_error(text: &str, error: &toml::de::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::mirror::AlertChannel;
+    use crate::config::mirror::DeliveryPace;
+    use crate::config::mirror::DestinationConfig;
+    use crate::config::mirror::FileConfig;
+    use crate::config::mirror::FileFormat;
+    use crate::config::mirror::FileRotation;
+    use crate::config::mirror::SyslogConfig;
+    use crate::config::mirror::WebhookConfig;
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, Path::new("/etc/activity"))
@@ -248,14 +228,66 @@ mod tests {
         let days = |days: u64| Span::from_seconds(days * 86_400);
         let rules = vec![("action:cron.*".to_owned(), days(30))];
         assert_eq!(config.retention, RetentionConfig { keep: Some(days(365)), rules });
-        let mirror = |name: &str, query: &str, enabled, from_now| MirrorConfig {
-            name: name.to_owned(),
-            query: query.to_owned(),
-            enabled,
-            from_now,
+    }
+
+    #[test]
+    fn every_key_of_mirrors_and_alerts_is_read() {
+        let config = parse(include_str!("every_key.toml")).unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let papertrail = MirrorConfig {
+            name: "papertrail".to_owned(),
+            query: "severity:medium -action:user.view".to_owned(),
+            identifier: text("s2l.online"),
+            from_now: false,
+            direct: false,
+            pace: DeliveryPace { enabled: true, ..DeliveryPace::default() },
+            destination: DestinationConfig::Syslog(SyslogConfig {
+                address: "tls://logs.example.org:6514".to_owned(),
+                framing: text("octets"),
+                facility: text("authpriv"),
+                app: text("activity"),
+                sd: text("TOKEN@41058"),
+            }),
         };
-        let papertrail = mirror("papertrail", "severity:medium -action:user.view", true, false);
-        assert_eq!(config.mirrors, [papertrail, mirror("bucket", "", false, true)]);
+        let bucket = MirrorConfig {
+            name: "bucket".to_owned(),
+            query: String::new(),
+            identifier: None,
+            from_now: true,
+            direct: true,
+            pace: DeliveryPace {
+                enabled: false,
+                batch: Some(500),
+                attempts: Some(3),
+                wait: Some(Span::from_seconds(1)),
+                timeout: Some(Span::from_seconds(10)),
+            },
+            destination: DestinationConfig::Http(WebhookConfig {
+                url: "https://example.org/events".to_owned(),
+                headers: vec![("Authorization".to_owned(), "Bearer x".to_owned())],
+            }),
+        };
+        let archive = MirrorConfig {
+            name: "archive".to_owned(),
+            identifier: None,
+            query: String::new(),
+            from_now: false,
+            destination: DestinationConfig::File(FileConfig {
+                path: PathBuf::from("/var/log/activity/events.jsonl"),
+                format: FileFormat::JsonLines,
+                rotation: Some(FileRotation::Size(100 << 20)),
+            }),
+            ..papertrail.clone()
+        };
+        assert_eq!(config.mirrors, [papertrail, bucket, archive]);
+        let settings = AlertConfig {
+            name: "settings".to_owned(),
+            query: "action:settings.write target:security*".to_owned(),
+            channel: AlertChannel::Mail(vec!["ops@example.org".to_owned()]),
+            every: Some(Span::from_seconds(300)),
+            pace: DeliveryPace { enabled: true, ..DeliveryPace::default() },
+        };
+        assert_eq!(config.alerts, [settings]);
     }
 
     #[test]
@@ -303,6 +335,38 @@ mod tests {
         assert_eq!(
             refused("[[mirror]]\nname = 'a'\ntype = 'file'\naddress = 'udp://x'"),
             ": mirror.a.address: not a key of type \"file\""
+        );
+        assert_eq!(
+            refused("[[mirror]]\nname = 'a'\ntype = 'syslog'"),
+            ": mirror.a: address is missing"
+        );
+        assert_eq!(
+            refused("[[mirror]]\nname = 'a'\ntype = 'file'\npath = 'x'\nrotate = 'weekly'"),
+            ": mirror.a.rotate: \"weekly\" is none of daily, monthly and a size like 100MiB"
+        );
+    }
+
+    #[test]
+    fn a_name_belongs_to_one_mirror_or_alert() {
+        let mirror = "[[mirror]]\nname = 'a'\ntype = 'file'\npath = 'x'\n";
+        let taken = ": a second mirror or alert is called \"a\"";
+        assert_eq!(refused(&format!("{mirror}{mirror}")), format!(": mirror.a.name{taken}"));
+        let alert = "[[alert]]\nname = 'a'\nmail = ['x@y.org']";
+        assert_eq!(refused(&format!("{mirror}{alert}")), format!(": alert.a.name{taken}"));
+        let long = "n".repeat(65);
+        let long = refused(&format!("[[mirror]]\nname = '{long}'\ntype = 'file'\npath = 'x'\n"));
+        assert!(long.ends_with(".name: longer than 64 bytes"), "{long}");
+    }
+
+    #[test]
+    fn an_alert_goes_one_way() {
+        assert_eq!(
+            refused("[[alert]]\nname = 'a'"),
+            ": alert.a: one of mail, slack and command is missing"
+        );
+        assert_eq!(
+            refused("[[alert]]\nname = 'a'\nmail = ['x@y.org']\ncommand = ['true']"),
+            ": alert.a: mail and command do not go together: an alert goes one way"
         );
     }
 

@@ -1,7 +1,10 @@
 //! The keys of the config, and the values that each may have.
 
+use std::collections::BTreeSet;
+
 use toml::{Table, Value};
 
+use crate::config::mirror::FileRotation;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::text;
@@ -20,6 +23,8 @@ enum ConfigValueKind {
     Span,
     Zone,
     OneOf(&'static [&'static str]),
+    /// When a file of a mirror is followed by a new one.
+    Rotation,
     /// A query without times, whose meaning does not depend on the clock.
     Query,
     Section(&'static [KeySpec]),
@@ -92,6 +97,9 @@ const RETENTION_KEYS: &[KeySpec] = &[
     ),
 ];
 
+/// The longest name of a mirror or alert: it is also part of a file's name.
+const MAX_NAME_BYTES: usize = 64;
+
 /// The keys of all types of mirror; [`MIRROR_TYPES`] lists those of each type.
 const MIRROR_KEYS: &[KeySpec] = &[
     ("name", ConfigValueKind::Text),
@@ -107,6 +115,7 @@ const MIRROR_KEYS: &[KeySpec] = &[
     ("direct", ConfigValueKind::Boolean),
     ("path", ConfigValueKind::Text),
     ("format", ConfigValueKind::OneOf(&["mirror", "jsonl"])),
+    ("rotate", ConfigValueKind::Rotation),
     ("address", ConfigValueKind::Text),
     ("framing", ConfigValueKind::OneOf(&["octets", "lines"])),
     ("facility", ConfigValueKind::Text),
@@ -136,16 +145,18 @@ const COMMON_MIRROR_KEYS: &[&str] = &[
     "direct",
 ];
 
-/// The further keys of each type of mirror.
-const MIRROR_TYPES: [(&str, &[&str]); 8] = [
-    ("file", &["path", "format"]),
-    ("syslog", &["address", "framing", "facility", "app", "sd"]),
-    ("http", &["url", "headers"]),
-    ("loggly", &["url", "headers"]),
-    ("slack", &["url", "headers"]),
-    ("cloudwatch", &["region", "group", "stream", "endpoint"]),
-    ("postgres", &["url", "table"]),
-    ("clickhouse", &["url", "table"]),
+/// A type of mirror: its name, its further keys, and those of them that it needs.
+type MirrorType = (&'static str, &'static [&'static str], &'static [&'static str]);
+
+const MIRROR_TYPES: [MirrorType; 8] = [
+    ("file", &["path", "format", "rotate"], &["path"]),
+    ("syslog", &["address", "framing", "facility", "app", "sd"], &["address"]),
+    ("http", &["url", "headers"], &["url"]),
+    ("loggly", &["url", "headers"], &["url"]),
+    ("slack", &["url", "headers"], &["url"]),
+    ("cloudwatch", &["region", "group", "stream", "endpoint"], &["group"]),
+    ("postgres", &["url", "table"], &["url"]),
+    ("clickhouse", &["url", "table"], &["url"]),
 ];
 
 const MIRROR_TYPE_NAMES: [&str; 8] =
@@ -171,11 +182,24 @@ const ALERT_KEYS: &[KeySpec] = &[
 /// One line that begins with the key.
 pub(super) fn check(config: &Table) -> Result<(), String> {
     check_section(config, ROOT_KEYS, "")?;
-    let mirrors = config.get("mirror").and_then(Value::as_array);
-    for (place, mirror) in mirrors.into_iter().flatten().filter_map(Value::as_table).enumerate() {
-        check_mirror_keys(mirror, &entry_path("mirror", mirror, place))?;
-    }
-    Ok(())
+    let list = |name: &'static str| {
+        let tables = config.get(name).and_then(Value::as_array).into_iter().flatten();
+        let tables = tables.filter_map(Value::as_table).enumerate();
+        tables.map(move |(place, table)| (table, entry_path(name, table, place)))
+    };
+    list("mirror").try_for_each(|(mirror, path)| check_mirror_keys(mirror, &path))?;
+    list("alert").try_for_each(|(alert, path)| check_alert_keys(alert, &path))?;
+    let mut names = BTreeSet::new();
+    list("mirror").chain(list("alert")).try_for_each(|(table, path)| {
+        let name = table.get("name").and_then(Value::as_str).unwrap_or_default();
+        if name.len() > MAX_NAME_BYTES {
+            return Err(format!("{path}.name: longer than {MAX_NAME_BYTES} bytes"));
+        }
+        match names.insert(name) {
+            true => Ok(()),
+            false => Err(format!("{path}.name: a second mirror or alert is called {name:?}")),
+        }
+    })
 }
 
 fn check_section(table: &Table, keys: &'static [KeySpec], path: &str) -> Result<(), String> {
@@ -206,6 +230,9 @@ fn check_value(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Res
         ConfigValueKind::Span => as_text(value).and_then(|text| Span::parse(text).map(drop)),
         ConfigValueKind::Zone => as_text(value).and_then(|text| Zone::parse(text).map(drop)),
         ConfigValueKind::OneOf(names) => as_text(value).and_then(|text| check_choice(text, names)),
+        ConfigValueKind::Rotation => {
+            as_text(value).and_then(|text| FileRotation::parse(text).map(drop))
+        }
         ConfigValueKind::Query => as_text(value).and_then(check_query),
         ConfigValueKind::Unsupported(why) => Err((*why).to_owned()),
         ConfigValueKind::Section(keys) => match value {
@@ -256,16 +283,33 @@ fn check_map(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Resul
     table.iter().try_for_each(|(name, value)| check_value(value, kind, &format!("{path}.{name:?}")))
 }
 
-/// Refuses a key that the mirror's type does not use, and that would have no effect.
+/// Refuses a key that the mirror's type does not use, and that would have no effect; and a mirror
+/// without a key that its type needs.
 fn check_mirror_keys(mirror: &Table, path: &str) -> Result<(), String> {
     let Some(kind) = mirror.get("type").and_then(Value::as_str) else { return Ok(()) };
-    let own = MIRROR_TYPES.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, keys)| keys);
-    match mirror
-        .keys()
-        .find(|key| !COMMON_MIRROR_KEYS.contains(&key.as_str()) && !own.contains(&key.as_str()))
-    {
-        Some(key) => Err(format!("{path}.{key}: not a key of type {kind:?}")),
+    let Some((_, own, needed)) = MIRROR_TYPES.iter().find(|(name, ..)| *name == kind) else {
+        return Ok(());
+    };
+    let is_foreign =
+        |key: &&String| !COMMON_MIRROR_KEYS.contains(&key.as_str()) && !own.contains(&key.as_str());
+    if let Some(key) = mirror.keys().find(is_foreign) {
+        return Err(format!("{path}.{key}: not a key of type {kind:?}"));
+    }
+    match needed.iter().find(|key| !mirror.contains_key(**key)) {
+        Some(key) => Err(format!("{path}: {key} is missing")),
         None => Ok(()),
+    }
+}
+
+/// Refuses an alert that goes nowhere, or two ways: each way has its own progress and its own faults.
+fn check_alert_keys(alert: &Table, path: &str) -> Result<(), String> {
+    let ways = ["mail", "slack", "command"].into_iter().filter(|key| alert.contains_key(*key));
+    match ways.collect::<Vec<_>>()[..] {
+        [_] => Ok(()),
+        [] => Err(format!("{path}: one of mail, slack and command is missing")),
+        [first, second, ..] => {
+            Err(format!("{path}: {first} and {second} do not go together: an alert goes one way"))
+        }
     }
 }
 
@@ -354,8 +398,8 @@ mod tests {
 
     #[test]
     fn the_types_and_their_names_agree() {
-        assert_eq!(MIRROR_TYPES.map(|(name, _)| name), MIRROR_TYPE_NAMES);
-        for key in MIRROR_TYPES.iter().flat_map(|(_, keys)| *keys).chain(COMMON_MIRROR_KEYS) {
+        assert_eq!(MIRROR_TYPES.map(|(name, ..)| name), MIRROR_TYPE_NAMES);
+        for key in MIRROR_TYPES.iter().flat_map(|(_, keys, _)| *keys).chain(COMMON_MIRROR_KEYS) {
             assert!(MIRROR_KEYS.iter().any(|(known, _)| known == key), "{key}");
         }
     }

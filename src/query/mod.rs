@@ -236,6 +236,12 @@ impl Query {
         Self::from_predicate(Predicate::Id(vec![ValueRange { from: EventId(1), to: last }]))
     }
 
+    /// Matches the events behind an id.
+    pub(crate) fn recorded_after(last: EventId) -> Self {
+        let from = EventId(last.0.saturating_add(1));
+        Self::from_predicate(Predicate::Id(vec![ValueRange { from, to: EventId(i64::MAX) }]))
+    }
+
     /// Matches the events that occurred at `since` or later, and before `until`.
     pub(crate) fn between(since: Timestamp, until: Timestamp) -> Self {
         let mut query = Self::default();

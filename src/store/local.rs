@@ -254,7 +254,7 @@ pub(crate) struct DigestLock {
 
 /// A transaction that appends. If it is dropped without [`Batch::commit`], the log stays as it was.
 pub(crate) struct Batch<'a> {
-    engine: sqlite::SqliteBatch<'a>,
+    pub(super) engine: sqlite::SqliteBatch<'a>,
 }
 
 impl Batch<'_> {

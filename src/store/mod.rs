@@ -32,6 +32,7 @@
 mod conformance;
 pub(crate) mod digest;
 mod local;
+pub(crate) mod mirror;
 mod read;
 mod sqlite;
 pub(crate) mod sweep;

@@ -162,7 +162,7 @@ fn encode_all(events: &[Event]) -> [(DecodeOptions, Vec<u8>); 5] {
     for event in events {
         jsonl::encode(event, &mut lines);
         lines.push('\n');
-        mirror_line::encode(event, Some("site"), &mut mirror);
+        mirror_line::encode(event, "site", &mut mirror);
         mirror.push('\n');
     }
     let array = format!("[{}]", lines.trim_end().replace('\n', ",\n "));
@@ -367,7 +367,7 @@ proptest! {
         let kept = stored(&given);
         let mut lines = [String::new(), String::new()];
         jsonl::encode(&kept, &mut lines[0]);
-        mirror_line::encode(&kept, None, &mut lines[1]);
+        mirror_line::encode(&kept, "activity", &mut lines[1]);
         for line in lines {
             prop_assert_eq!(&crate::text::escape_lines(&line), &line);
             prop_assert!(!line.contains('\n'));

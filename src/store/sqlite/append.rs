@@ -193,12 +193,19 @@ impl SqliteBatch<'_> {
         // The head of a log without new events is published again and again.
         const INSERT: &str =
             "INSERT OR IGNORE INTO anchor (id, hash, at, place) VALUES (?1, ?2, ?3, ?4)";
+        self.write(|connection| {
+            let mut insert = connection.prepare_cached(INSERT)?;
+            insert.execute(params![id.0, hash.0, at.as_nanos(), place])
+        })
+    }
+
+    /// Runs a statement that writes, within this batch.
+    pub(super) fn write(
+        &mut self,
+        statement: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+    ) -> Result<()> {
         self.ensure_open()?;
-        self.connection
-            .prepare_cached(INSERT)
-            .and_then(|mut insert| insert.execute(params![id.0, hash.0, at.as_nanos(), place]))
-            .map(drop)
-            .map_err(|cause| self.fail(&cause))
+        statement(self.connection).map(drop).map_err(|cause| self.fail(&cause))
     }
 
     pub(in crate::store) fn commit(mut self) -> Result<()> {

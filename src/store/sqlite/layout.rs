@@ -42,6 +42,19 @@ macro_rules! owned_type {
     (status) => { Option<u16> };
 }
 
+/// The bytes of such a value.
+macro_rules! owned_size {
+    (text $value:expr) => {
+        $value.as_ref().map_or(0, String::len)
+    };
+    (json $value:expr) => {
+        $value.as_ref().map_or(0, |json| json.as_str().len())
+    };
+    (status $value:expr) => {
+        size_of_val(&$value)
+    };
+}
+
 /// A value of a new event, as the row and the chain have it.
 macro_rules! borrowed_value {
     (text $value:expr) => {
@@ -169,6 +182,13 @@ macro_rules! event_layout {
 
         /// The values of a row that was read, as they stand in it.
         pub(super) struct ReadValues { $(pub $field: owned_type!($kind),)* }
+
+        impl ReadValues {
+            /// The bytes of the values.
+            pub(super) fn size(&self) -> usize {
+                0 $(+ owned_size!($kind self.$field))*
+            }
+        }
 
         /// The values of a new event that stand in its row as they are.
         pub(super) fn stored_values(event: &NewEvent) -> StoredValues<'_> {

@@ -1,4 +1,4 @@
-//! `LOG.lock`: the locks between exports, sweeps and digests.
+//! The locks between exports, sweeps, digests and mirrors: `LOG.lock` and `LOG.mirror-NAME`.
 //!
 //! ## Locking
 //!
@@ -7,12 +7,14 @@
 //! - The digest that is being made takes a lock by `fcntl`, which never meets those by `flock`:
 //!   nobody waits for the mail service of a digest.
 //! - Another file, the reserve, has the lock that allows one sweep at a time.
+//! - Each mirror has a file, which the run that delivers for it locks by `flock`.
 //!
 //! The lock has a file of its own, because a second descriptor on the log would drop SQLite's locks
 //! when it closes.
 
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -24,7 +26,9 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
 use crate::store::ExportLock;
+use crate::store::mirror::MirrorLock;
 use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::files::companions;
 use crate::store::sqlite::files::companions::Companion;
 use crate::store::sqlite::files::companions::open_if_possible;
 use crate::store::sqlite::files::companions::open_or_create;
@@ -57,6 +61,31 @@ impl Sqlite {
             Err(why) => Err(lock_failure(&path, why.into())),
         }
     }
+
+    pub(in crate::store) fn try_lock_mirror(&self, name: &str) -> Result<Option<MirrorLock>> {
+        let path = mirror_lock_path(&self.path, name);
+        let file = open_or_create(&path).map_err(|why| lock_failure(&path, why))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(MirrorLock { _lock: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(why) => Err(lock_failure(&path, why.into())),
+        }
+    }
+}
+
+/// Returns the path of the lock of a mirror. Bytes that a file name may not have, or that a shell
+/// would read, are written as `%XX`.
+fn mirror_lock_path(log: &Path, name: &str) -> PathBuf {
+    let mut path = companions::resolve_links(log).into_os_string();
+    path.push(".mirror-");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_".contains(&byte) {
+            path.push(char::from(byte).encode_utf8(&mut [0; 4]));
+        } else {
+            path.push(format!("%{byte:02X}"));
+        }
+    }
+    path.into()
 }
 
 /// Keeps those out who [share](lock_shared) the lock; `None` if `go_on` ended the wait.

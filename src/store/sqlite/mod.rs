@@ -12,7 +12,8 @@
 //!   other orders, `find` finds single events, `digest` reads for digests.
 //! - `append` writes events, `in_place` makes sure that they stand in the file that has the log's
 //!   name, `progress` how far files have been ingested.
-//! - `lock` keeps sweeps, exports and digests apart, `sweep` removes events, `copy` makes a backup.
+//! - `mirror` keeps how far mirrors have delivered.
+//! - `lock` keeps sweeps, exports, digests and mirrors apart, `sweep` removes events, `copy` makes a backup.
 //! - `verify` reads without trusting what the other modules have written.
 //!
 //! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers.
@@ -32,6 +33,7 @@ mod layout;
 mod lock;
 mod lookup;
 mod migrate;
+mod mirror;
 mod open;
 mod page;
 mod plan;

@@ -85,8 +85,27 @@ pub(super) fn select_events(
     sql: &str,
     params: impl Params,
 ) -> Result<Vec<Event>> {
+    select_events_within(connection, cache, sql, params, usize::MAX)
+}
+
+/// As [`select_events`], but reads no further event once those read have so many bytes of text.
+pub(super) fn select_events_within(
+    connection: &Connection,
+    cache: &RefCell<DimensionCache>,
+    sql: &str,
+    params: impl Params,
+    max_bytes: usize,
+) -> Result<Vec<Event>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let events = statement.query_map(params, RawEvent::from_row)?.collect::<Result<Vec<_>>>()?;
+    let mut rows = statement.query(params)?;
+    let (mut events, mut bytes) = (Vec::new(), 0_usize);
+    while bytes < max_bytes
+        && let Some(row) = rows.next()?
+    {
+        let event = RawEvent::from_row(row)?;
+        bytes = bytes.saturating_add(event.values.size());
+        events.push(event);
+    }
     if events.is_empty() {
         return Ok(Vec::new());
     }

@@ -1,0 +1,434 @@
+//! Delivers for one mirror: reads what is new, hands it to the sink, and keeps what became of it.
+//!
+//! ## Durability
+//!
+//! The cursor moves after the destination has confirmed a batch. A run that is killed before delivers
+//! that batch again.
+//!
+//! ## Locking
+//!
+//! One run at a time delivers for a mirror.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::event::EventId;
+use crate::event::NewEvent;
+use crate::event::own_events;
+use crate::interrupt::Interrupt;
+use crate::mirror::delivery;
+use crate::mirror::delivery::BatchOutcome;
+use crate::mirror::feed::Feed;
+use crate::mirror::feed::NextBatch;
+use crate::mirror::sink::LogHeartbeat;
+use crate::mirror::sink::OutgoingEvent;
+use crate::mirror::sink::SinkFailure;
+use crate::query::Query;
+use crate::retry;
+use crate::store::LocalLog;
+use crate::store::Log;
+use crate::store::Stamp;
+use crate::store::mirror::DeadLetter;
+use crate::store::mirror::MirrorState;
+use crate::time::Span;
+use crate::time::Timestamp;
+
+/// A mirror that has failed for so long is told in the log.
+const FAILING_AFTER: Span = Span::from_seconds(3_600);
+
+/// A mirror that has failed for so long delivers what waits at a rate, so that the destination is
+/// not down again at once.
+const OUTAGE: Span = Span::from_seconds(60);
+
+/// The rate after an outage.
+const EVENTS_PER_SECOND_AFTER_OUTAGE: u32 = 1_000;
+
+/// How far events that wait are counted.
+pub(super) const MAX_COUNTED: u64 = 1_000_000;
+
+/// The longest time without a look at a signal.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+
+/// What the runs of all mirrors have in common.
+#[derive(Clone, Copy)]
+pub(super) struct RunContext<'a> {
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    pub recorded_by: &'a str,
+    pub host: &'a str,
+    pub interrupt: &'a Interrupt,
+}
+
+/// How persistent one run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Persistence {
+    /// All tries of the config, after the wait that an earlier run left.
+    Full,
+    /// One try, and none where an earlier run left a wait.
+    OneTry,
+}
+
+/// What one run did for a mirror.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MirrorRun {
+    pub name: String,
+    pub delivered: u64,
+    /// The events that the destination refused for good.
+    pub dead: u64,
+    pub end: MirrorRunEnd,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MirrorRunEnd {
+    /// All that was there when it began is delivered.
+    CaughtUp,
+    /// An alert has said something a moment ago, and says the rest later.
+    Spaced,
+    /// Another run delivers for it.
+    Busy,
+    /// Something waits: why, and for how many events.
+    Waiting { error: String, waiting: u64 },
+    /// A signal came.
+    Interrupted,
+}
+
+/// A run for one mirror.
+pub(super) struct Runner<'a> {
+    log: &'a mut LocalLog,
+    feed: &'a mut Feed,
+    context: RunContext<'a>,
+    state: MirrorState,
+    delivered: u64,
+    dead: u64,
+    /// Whether the destination was away for a while before this run reached it.
+    after_outage: bool,
+}
+
+/// Delivers what is new to the destination of a feed.
+///
+/// # Errors
+/// Those of the log. A destination that fails is no error.
+pub(super) fn run(
+    log: &mut LocalLog,
+    feed: &mut Feed,
+    context: RunContext<'_>,
+    persistence: Persistence,
+) -> Result<MirrorRun> {
+    let name = feed.name.clone();
+    let Some(_lock) = log.try_lock_mirror(&name)? else {
+        return Ok(MirrorRun { name, delivered: 0, dead: 0, end: MirrorRunEnd::Busy });
+    };
+    let state = match log.mirror_state(&name)? {
+        Some(state) => state,
+        None => begin(log, feed, (context.clock)())?,
+    };
+    let mut runner =
+        Runner { log, feed, context, state, delivered: 0, dead: 0, after_outage: false };
+    let end = runner.run(persistence)?;
+    Ok(MirrorRun { name, delivered: runner.delivered, dead: runner.dead, end })
+}
+
+/// Notes where a mirror begins, so that `start = "now"` means the first run.
+fn begin(log: &mut LocalLog, feed: &Feed, now: Timestamp) -> Result<MirrorState> {
+    let state = MirrorState::new(&feed.name, feed.first_cursor(log, now)?);
+    let mut batch = log.begin()?;
+    batch.save_mirror(&state)?;
+    batch.commit()?;
+    Ok(state)
+}
+
+impl Runner<'_> {
+    fn run(&mut self, persistence: Persistence) -> Result<MirrorRunEnd> {
+        let until = self.log.head()?.0;
+        if let Some(end) = self.hold_back(until, persistence)? {
+            return Ok(end);
+        }
+        let mut tries = 0;
+        let mut reported = false;
+        loop {
+            let failure = match self.report_head(&mut reported)? {
+                Some(failure) => Some(failure),
+                None => match self.deliver_next(until)? {
+                    Step::Done => return Ok(MirrorRunEnd::CaughtUp),
+                    Step::Delivered(pause) => {
+                        tries = 0;
+                        if !self.sleep(pause) {
+                            return Ok(MirrorRunEnd::Interrupted);
+                        }
+                        None
+                    }
+                    Step::Failed(failure) => Some(failure),
+                },
+            };
+            let Some(failure) = failure else { continue };
+            tries += 1;
+            let wait = self.note_failure(&failure)?;
+            if tries >= self.feed.attempts || persistence == Persistence::OneTry {
+                return self.waiting(until);
+            }
+            if !self.sleep(wait) {
+                return Ok(MirrorRunEnd::Interrupted);
+            }
+        }
+    }
+
+    /// Whether the run must not deliver now. It sits out the wait that an earlier run left, but only
+    /// where something waits.
+    fn hold_back(
+        &mut self,
+        until: EventId,
+        persistence: Persistence,
+    ) -> Result<Option<MirrorRunEnd>> {
+        let now = (self.context.clock)();
+        if let Some(every) = self.feed.messages.and_then(|messages| messages.every)
+            && let Some(last) = self.state.delivered_at
+            // A time that is to come was noted by a clock that was wrong.
+            && (last..last.saturating_add(every)).contains(&now)
+        {
+            let batch = self.feed.read(self.log, self.state.cursor, until)?;
+            let end =
+                if batch.events.is_empty() { MirrorRunEnd::CaughtUp } else { MirrorRunEnd::Spaced };
+            return Ok(Some(end));
+        }
+        let wait = self.state.next_try.map_or(Duration::ZERO, |next| duration_between(now, next));
+        if wait.is_zero() || wait > retry::MAX_WAIT {
+            return Ok(None);
+        }
+        if self.feed.read(self.log, self.state.cursor, until)?.events.is_empty() {
+            return Ok(None);
+        }
+        match persistence {
+            Persistence::OneTry => self.waiting(until).map(Some),
+            Persistence::Full if self.sleep(wait) => Ok(None),
+            Persistence::Full => Ok(Some(MirrorRunEnd::Interrupted)),
+        }
+    }
+
+    fn report_head(&mut self, reported: &mut bool) -> Result<Option<SinkFailure>> {
+        if *reported {
+            return Ok(None);
+        }
+        let (uuid, (head, hash)) = (self.log.uuid()?, self.log.head()?);
+        let (host, at) = (self.context.host.to_owned(), (self.context.clock)());
+        let taken = self.feed.sink.report_head(&LogHeartbeat { uuid, host, head, hash, at });
+        *reported = taken.is_ok();
+        Ok(taken.err())
+    }
+
+    /// Delivers the next batch up to an event.
+    fn deliver_next(&mut self, until: EventId) -> Result<Step> {
+        let NextBatch { events, through } = self.next_batch(until)?;
+        if events.is_empty() {
+            if through > self.state.cursor {
+                self.state.cursor = through;
+                self.save(&[], Vec::new())?;
+            }
+            return Ok(Step::Done);
+        }
+        if self.feed.sink.wants_stable_batches() && self.state.cut != Some(through) {
+            self.state.cut = Some(through);
+            self.save(&[], Vec::new())?;
+        }
+        let began = Instant::now();
+        let outcome = delivery::deliver_batch(self.feed.sink.as_mut(), &events);
+        let took = began.elapsed();
+        let failure = outcome.failure.clone();
+        self.record(&events, through, outcome)?;
+        Ok(match failure {
+            Some(failure) => Step::Failed(failure),
+            // An alert sends one message in a run.
+            None if self.feed.messages.is_some() || through >= until => Step::Done,
+            None => Step::Delivered(self.pause_after(events.len(), took)),
+        })
+    }
+
+    /// Reads the next batch. One that was cut before, and must be cut alike, ends where it did.
+    fn next_batch(&self, until: EventId) -> Result<NextBatch> {
+        let cut = self.state.cut.filter(|cut| *cut > self.state.cursor && *cut <= until);
+        let end = cut.filter(|_| self.feed.sink.wants_stable_batches()).unwrap_or(until);
+        self.feed.read(self.log, self.state.cursor, end)
+    }
+
+    /// The pause before the next batch.
+    fn pause_after(&self, events: usize, took: Duration) -> Duration {
+        if !self.after_outage {
+            return Duration::ZERO;
+        }
+        let events = u32::try_from(events).unwrap_or(u32::MAX);
+        let planned = Duration::from_secs(1) * events / EVENTS_PER_SECOND_AFTER_OUTAGE;
+        let noise = u32::try_from(RandomState::new().hash_one(events) % 64).unwrap_or_default();
+        (planned + planned / 4 * noise / 64).saturating_sub(took)
+    }
+
+    /// Keeps what became of a batch.
+    fn record(
+        &mut self,
+        batch: &[OutgoingEvent],
+        through: EventId,
+        outcome: BatchOutcome,
+    ) -> Result<()> {
+        if outcome.confirmed == 0 {
+            return Ok(());
+        }
+        let now = (self.context.clock)();
+        let dead: Vec<DeadLetter> = outcome
+            .refused
+            .iter()
+            .filter_map(|refused| {
+                let id = batch.get(refused.index)?.event.id;
+                Some(DeadLetter {
+                    id,
+                    reason: refused.reason.clone(),
+                    status: refused.status,
+                    at: now,
+                })
+            })
+            .collect();
+        let is_whole = outcome.confirmed >= batch.len();
+        let last = batch.get(outcome.confirmed - 1).map(|event| event.event.id);
+        self.state.cursor = last.filter(|_| !is_whole).unwrap_or(through);
+        let delivered = u64::try_from(outcome.confirmed - dead.len()).unwrap_or_default();
+        self.state.delivered += delivered;
+        self.delivered += delivered;
+        self.dead += u64::try_from(dead.len()).unwrap_or_default();
+        let mut events: Vec<NewEvent> = outcome
+            .refused
+            .iter()
+            .filter_map(|refused| {
+                let event_id = &batch.get(refused.index)?.event.event_id;
+                Some(own_events::system_event(
+                    "mirror.dead",
+                    &serde_json::json!({
+                        "mirror": self.state.name,
+                        "error": refused.reason,
+                        "event_id": event_id,
+                    }),
+                ))
+            })
+            .collect();
+        events.extend(self.note_success(now));
+        self.save(&events, dead)
+    }
+
+    /// Ends a failing, and returns the event that tells so where one told of its beginning.
+    fn note_success(&mut self, now: Timestamp) -> Option<NewEvent> {
+        let state = &mut self.state;
+        state.delivered_at = Some(now);
+        if let Some(since) = state.failing_since.take() {
+            self.after_outage |= since.saturating_add(OUTAGE) <= now;
+        }
+        (state.failures, state.next_try, state.error, state.status) = (0, None, None, None);
+        std::mem::take(&mut state.is_failing_recorded).then(|| {
+            own_events::system_event(
+                "mirror.recovered",
+                &serde_json::json!({ "mirror": self.state.name }),
+            )
+        })
+    }
+
+    /// Keeps a failure, and returns the wait until the next try.
+    fn note_failure(&mut self, failure: &SinkFailure) -> Result<Duration> {
+        let now = (self.context.clock)();
+        self.state.failures = self.state.failures.saturating_add(1);
+        let failures = self.state.failures;
+        let noise = RandomState::new().hash_one((failures, now.as_nanos()));
+        let grown = retry::backoff(self.feed.first_wait, failures, noise);
+        let wait = failure.retry_after.map_or(grown, |asked| asked.max(grown)).min(retry::MAX_WAIT);
+        let since = *self.state.failing_since.get_or_insert(now);
+        self.state.next_try = Some(add(now, wait));
+        self.state.error = Some(failure.reason.clone());
+        self.state.status = failure.status;
+        let mut events = Vec::new();
+        if since.saturating_add(FAILING_AFTER) <= now && !self.state.is_failing_recorded {
+            self.state.is_failing_recorded = true;
+            events.push(own_events::system_event(
+                "mirror.failing",
+                &serde_json::json!({
+                    "mirror": self.state.name,
+                    "error": describe_error(&failure.reason, failure.status),
+                    "waiting": count_waiting(self.log, &self.feed.query, self.state.cursor)?,
+                }),
+            ));
+        }
+        self.save(&events, Vec::new())?;
+        Ok(wait)
+    }
+
+    fn save(&mut self, events: &[NewEvent], dead: Vec<DeadLetter>) -> Result<()> {
+        let stamp = Stamp { clock: self.context.clock, recorded_by: self.context.recorded_by };
+        let mut batch = self.log.begin()?;
+        batch.save_mirror(&self.state)?;
+        for letter in &dead {
+            batch.add_dead_letter(&self.state.name, letter)?;
+        }
+        for event in events {
+            batch.append(event, &stamp)?;
+        }
+        batch.commit()
+    }
+
+    fn waiting(&self, until: EventId) -> Result<MirrorRunEnd> {
+        let next = self.feed.read(self.log, self.state.cursor, until)?;
+        let error = self.state.error.clone().unwrap_or_default();
+        if next.events.is_empty() {
+            // Only the heartbeat failed. The next run brings it.
+            return Ok(MirrorRunEnd::Waiting { error, waiting: 0 });
+        }
+        let waiting = count_waiting(self.log, &self.feed.query, self.state.cursor)?;
+        Ok(MirrorRunEnd::Waiting { error, waiting })
+    }
+
+    /// Sleeps; returns whether no signal came.
+    fn sleep(&self, wait: Duration) -> bool {
+        sleep(wait, self.context.interrupt)
+    }
+}
+
+/// What one step of a run came to.
+enum Step {
+    Done,
+    /// A batch is delivered; the pause before the next one.
+    Delivered(Duration),
+    Failed(SinkFailure),
+}
+
+/// Sleeps that long, or until a signal comes; returns whether none came.
+pub(super) fn sleep(wait: Duration, interrupt: &Interrupt) -> bool {
+    let began = Instant::now();
+    while interrupt.signal().is_none() {
+        let left = wait.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return true;
+        }
+        std::thread::sleep(left.min(LONGEST_SLEEP));
+    }
+    false
+}
+
+/// Counts the events behind a cursor that a query matches, up to [`MAX_COUNTED`].
+pub(super) fn count_waiting(log: &Log, query: &Query, cursor: EventId) -> Result<u64> {
+    log.count(&query.clone().and(Query::recorded_after(cursor)), MAX_COUNTED)
+}
+
+/// Returns an error with the status of the service, if it has one.
+pub(super) fn describe_error(reason: &str, status: Option<u16>) -> String {
+    match status {
+        // Most services repeat their status in their text.
+        Some(status) if !reason.contains(&status.to_string()) => format!("{status}: {reason}"),
+        Some(_) | None => reason.to_owned(),
+    }
+}
+
+fn duration_between(from: Timestamp, to: Timestamp) -> Duration {
+    let nanos = to.as_nanos().saturating_sub(from.as_nanos());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or_default())
+}
+
+fn add(at: Timestamp, wait: Duration) -> Timestamp {
+    let nanos = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+    Timestamp::from_nanos(at.as_nanos().saturating_add(nanos))
+}
