@@ -29,8 +29,8 @@ fn actions_are_listed_with_their_count_and_last_time() {
     assert!(facts.contains(&(json!("auth.login"), json!(1))), "{rows:?}");
     assert_eq!(facts.len(), 2);
     let edited = rows.iter().find(|row| row["action"] == "user.edit").unwrap();
-    let told: Vec<&Value> = edited.as_object().unwrap().values().collect();
-    assert!(told.contains(&&json!("2025-01-03T00:00:00Z")), "when it was last seen: {edited}");
+    let times: Vec<&Value> = edited.as_object().unwrap().values().collect();
+    assert!(times.contains(&&json!("2025-01-03T00:00:00Z")), "when it was last seen: {edited}");
 }
 
 #[test]
@@ -72,10 +72,10 @@ fn what_has_stopped_is_said_to_have_gone_quiet() {
     let sandbox = Sandbox::new();
     sandbox.ingest(daily_events("signin.email_sent", 14, 4) + &daily_events("auth.login", 3, 0));
     let out = sandbox.run(["actions"]).ok().no_stderr();
-    let told: Vec<&str> = out.stdout().lines().skip(1).collect();
-    assert!(told[0].starts_with("auth.login ") && !told[0].contains("quiet"), "{out}");
-    assert!(told[1].starts_with("signin.email_sent "), "{out}");
-    assert!(told[1].ends_with("   gone quiet, normally 14 a day"), "{out}");
+    let lines: Vec<&str> = out.stdout().lines().skip(1).collect();
+    assert!(lines[0].starts_with("auth.login ") && !lines[0].contains("quiet"), "{out}");
+    assert!(lines[1].starts_with("signin.email_sent "), "{out}");
+    assert!(lines[1].ends_with("   gone quiet, normally 14 a day"), "{out}");
     let rows = sandbox.run(["actions", "--json"]).ok().json_lines();
     assert_eq!(rows[0].get("gone_quiet"), None, "{rows:?}");
     let last = rows[1]["last_seen"].clone();

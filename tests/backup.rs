@@ -68,10 +68,10 @@ fn a_copy_is_one_file_that_every_command_takes() {
 fn it_is_told_as_json() {
     let sandbox = Sandbox::with_events();
     let hash = sandbox.log().query_value::<String>("SELECT lower(hex(hash)) FROM head");
-    let told = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
+    let report = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
     let bytes = fs::metadata(sandbox.path("copy.db")).unwrap().len();
     assert_eq!(
-        told,
+        report,
         json!({"file": "copy.db", "events": 8, "head": {"id": 8, "hash": hash}, "bytes": bytes})
     );
 }
@@ -171,9 +171,9 @@ fn a_copy_beside_writers_is_of_one_moment() {
         let mut counts = Vec::new();
         while !writers.iter().all(thread::ScopedJoinHandle::is_finished) {
             let before = sandbox.log().event_count();
-            let told = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
+            let report = sandbox.run(["backup", "--json", "copy.db"]).ok().no_stderr().json();
             let after = sandbox.log().event_count();
-            let copied = told["events"].as_u64().unwrap();
+            let copied = report["events"].as_u64().unwrap();
             assert_eq!(Log::open(&sandbox.path("copy.db")).event_count(), copied);
             counts.push((before, copied, after));
         }

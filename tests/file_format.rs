@@ -25,11 +25,11 @@ fn the_view_events_has_the_fields_by_name() {
                 "SELECT CAST({column} AS TEXT) FROM events ORDER BY id LIMIT 1 OFFSET {place}"
             );
             let seen: Option<String> = log.query_value(&sql);
-            let told = event.get(column).map(|value| match value {
+            let expected = event.get(column).map(|value| match value {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             });
-            assert_eq!(seen, told, "{column} of event {}", event["id"]);
+            assert_eq!(seen, expected, "{column} of event {}", event["id"]);
         }
     }
 }

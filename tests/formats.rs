@@ -133,9 +133,9 @@ fn a_bad_element_of_an_array_is_told_by_its_line() {
         events_without_stamps(&sandbox),
         [minimal_event("system", "a"), minimal_event("system", "b")]
     );
-    let told: Vec<_> = out.stderr().lines().filter(|line| line.starts_with("input:")).collect();
-    assert_eq!(told.len(), 2, "{out}");
-    assert!(told[0].starts_with("input:3: ") && told[1].starts_with("input:6: "), "{out}");
+    let messages: Vec<_> = out.stderr().lines().filter(|line| line.starts_with("input:")).collect();
+    assert_eq!(messages.len(), 2, "{out}");
+    assert!(messages[0].starts_with("input:3: ") && messages[1].starts_with("input:6: "), "{out}");
 }
 
 #[test]
@@ -224,9 +224,9 @@ fn bad_csv_rows_are_told_by_their_line_and_the_rest_lands() {
     let input = "action,title\na,one\nb\nc,three,extra\n\"d\",\"spans\nlines\"\n,none\ne,last\n";
     let (sandbox, out) = ingest_input(&[], input);
     let out = out.exits(65);
-    let told: Vec<_> =
+    let places: Vec<_> =
         out.stderr().lines().filter_map(|line| line.split_once(": ")).map(|(at, _)| at).collect();
-    assert_eq!(&told[..3], ["input:3", "input:4", "input:7"], "{out}");
+    assert_eq!(&places[..3], ["input:3", "input:4", "input:7"], "{out}");
     let actions: Vec<_> =
         events_without_stamps(&sandbox).iter().map(|event| event["action"].clone()).collect();
     assert_eq!(actions, ["a", "d", "e"]);
@@ -238,8 +238,8 @@ fn a_csv_header_that_is_not_ours_is_refused_at_once() {
         let input = format!("{header}\n{}", "a,b,c\n".repeat(50));
         let (sandbox, out) = ingest_input(&["--format", "csv"], input);
         let out = out.exits(65).stderr_has("input:1: ");
-        let told = out.stderr().lines().filter(|line| line.starts_with("input:")).count();
-        assert_eq!(told, 1, "one reason, not one a row: {header}\n{out}");
+        let messages = out.stderr().lines().filter(|line| line.starts_with("input:")).count();
+        assert_eq!(messages, 1, "one reason, not one a row: {header}\n{out}");
         assert!(!sandbox.exists("log.db") || sandbox.log().event_count() == 0, "{header}");
     }
 }

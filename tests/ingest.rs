@@ -91,12 +91,12 @@ fn every_field_has_a_flag() {
     sandbox.run(&args).ok().done();
     let event = sandbox.only_event();
     for (field, value) in fields {
-        let told = match field {
+        let stored = match field {
             "diff" | "payload" => event[field].to_string(),
             "status_code" => event[field].to_string(),
             _ => event[field].as_str().unwrap_or_default().to_owned(),
         };
-        assert_eq!(told, value, "{field}");
+        assert_eq!(stored, value, "{field}");
     }
 }
 
@@ -181,8 +181,8 @@ fn the_first_20_bad_lines_are_told_then_their_number() {
     let sandbox = Sandbox::new();
     sandbox.write("bad.jsonl", "nonsense\n".repeat(25));
     let out = sandbox.run(["ingest", "bad.jsonl"]).exits(65);
-    let told = out.stderr().lines().filter(|line| line.starts_with("bad.jsonl:")).count();
-    assert_eq!(told, 20, "{out}");
+    let messages = out.stderr().lines().filter(|line| line.starts_with("bad.jsonl:")).count();
+    assert_eq!(messages, 20, "{out}");
     assert!(out.stderr().lines().any(|line| line.contains("5 more")), "{out}");
     assert!(out.stderr().contains("ingested 0, duplicates 0, rejected 25\n"), "{out}");
 }

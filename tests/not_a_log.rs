@@ -210,22 +210,22 @@ fn damage_is_74_and_never_a_partial_list_with_0() {
         sandbox.write("log.db", &whole);
         let file = fs::OpenOptions::new().write(true).open(sandbox.db()).unwrap();
         file.write_all_at(&[0; 4096], page as u64 * 4096).unwrap();
-        let told = if page == 0 {
+        let message = if page == 0 {
             // Without its first page nobody can say that it ever was a log.
             sandbox.run(["list"]).exits_with_one_of(&[66, 74]);
             true
         } else {
             is_damage_reported(&sandbox, &right, &format!("page {page} zeroed"))
         };
-        found += usize::from(told);
+        found += usize::from(message);
         sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     }
     assert!(found > 5, "damage was met {found} times");
 
     for cut in [1, 4096, 40_960] {
         sandbox.write("log.db", &whole[..whole.len() - cut]);
-        let told = is_damage_reported(&sandbox, &right, &format!("{cut} bytes cut off"));
-        assert!(told || cut == 1, "{cut} bytes cut off are not met");
+        let is_reported = is_damage_reported(&sandbox, &right, &format!("{cut} bytes cut off"));
+        assert!(is_reported || cut == 1, "{cut} bytes cut off are not met");
         sandbox.run_shell("rm -f log.db-wal log.db-shm").ok().done();
     }
 }

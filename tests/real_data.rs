@@ -209,13 +209,13 @@ fn the_rejects_of_the_kubernetes_file_are_conflicts_and_told_by_line() {
     let sandbox = Sandbox::new();
     let path = folder.join("k8s_audit.jsonl").display().to_string();
     let out = sandbox.run(["ingest", &path, "--rejects", "bad.jsonl"]).exits(65);
-    let told: Vec<&str> =
+    let messages: Vec<&str> =
         out.stderr().lines().filter(|line| line.contains("k8s_audit.jsonl:")).collect();
-    assert_eq!(told.len(), 3, "{out}");
+    assert_eq!(messages.len(), 3, "{out}");
     let input = fs::read_to_string(&path).unwrap();
     let kept = String::from_utf8(sandbox.read("bad.jsonl")).unwrap();
-    for (told, kept) in told.iter().zip(kept.lines()) {
-        let number = told.split("k8s_audit.jsonl:").nth(1).unwrap().split(':').next().unwrap();
+    for (message, kept) in messages.iter().zip(kept.lines()) {
+        let number = message.split("k8s_audit.jsonl:").nth(1).unwrap().split(':').next().unwrap();
         let line = input.lines().nth(number.parse::<usize>().unwrap() - 1).unwrap();
         assert_eq!(kept, line, "the reject is the line that was told");
     }

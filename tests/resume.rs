@@ -35,8 +35,8 @@ fn a_file_that_was_taken_is_known() {
         let said = ingest_summary(&sandbox, &["events.jsonl"]);
         assert_eq!(said, "ingested 0, duplicates 0, rejected 0, known 5\n");
     }
-    let told = sandbox.run(["ingest", "--json", "events.jsonl"]).ok().json();
-    assert_eq!(told, json!({"ingested":0,"duplicates":0,"rejected":0,"known":5}));
+    let summary = sandbox.run(["ingest", "--json", "events.jsonl"]).ok().json();
+    assert_eq!(summary, json!({"ingested":0,"duplicates":0,"rejected":0,"known":5}));
     sandbox.assert_sound_with(5);
 }
 

@@ -43,9 +43,9 @@ fn retention_config(keep: &str, rules: &[(&str, &str)]) -> String {
 #[track_caller]
 fn run_sweep(sandbox: &Sandbox, args: &[&str]) -> Value {
     let args = ["sweep", "--json"].iter().chain(args);
-    let told = sandbox.run(args).ok().no_stderr().json();
+    let report = sandbox.run(args).ok().no_stderr().json();
     assert_sound(sandbox);
-    told
+    report
 }
 
 /// Checks the log by other means, and by the program's own.
@@ -80,9 +80,9 @@ fn what_is_older_goes_and_one_event_vouches_for_it() {
         ("c.d", 364),
         ("a.b", 0),
     ]);
-    let told = run_sweep(&sandbox, &["--keep", "365d"]);
+    let report = run_sweep(&sandbox, &["--keep", "365d"]);
     assert_eq!(remaining_ids(&sandbox), ["e2", "e4", "e5"]);
-    assert_eq!(told["count"], 2);
+    assert_eq!(report["count"], 2);
     let vouching = sweep_payloads(&sandbox);
     assert_eq!(vouching.len(), 1);
     let payload = vouching[0].as_object().unwrap();
@@ -103,7 +103,7 @@ fn what_is_older_goes_and_one_event_vouches_for_it() {
         ]
     );
     for (name, value) in payload {
-        assert_eq!(told[name], *value, "{name}");
+        assert_eq!(report[name], *value, "{name}");
     }
     assert_eq!(payload["by_action"], json!({"a.b": 1, "c.d": 1}));
     assert_eq!(payload["sweep"], 1);
@@ -149,9 +149,9 @@ fn the_first_rule_that_fits_decides() {
             &[("action:auth.*", "10y"), ("action:cron.keep", "2y"), ("action:cron.*", "30d")],
         ),
     );
-    let told = run_sweep(&sandbox, &[]);
+    let report = run_sweep(&sandbox, &[]);
     assert_eq!(remaining_ids(&sandbox), ["e2", "e3", "e4", "e6"]);
-    let rules = told["rules"].as_array().unwrap();
+    let rules = report["rules"].as_array().unwrap();
     let counts: Vec<_> = rules.iter().map(|rule| rule["count"].as_i64().unwrap()).collect();
     assert_eq!(counts, [1, 0, 1]);
     assert_eq!(rules[2]["query"], "action:cron.*");
@@ -168,8 +168,8 @@ fn the_first_rule_that_fits_decides() {
 fn without_keep_what_no_rule_fits_is_kept() {
     let sandbox = sandbox_with_aged_events(&[("cron.run", 40), ("user.edit", 4000)]);
     sandbox.write("config.toml", retention_config("", &[("action:cron.*", "30d")]));
-    let told = run_sweep(&sandbox, &[]);
-    assert_eq!(told.get("cutoff"), None);
+    let report = run_sweep(&sandbox, &[]);
+    assert_eq!(report.get("cutoff"), None);
     assert_eq!(remaining_ids(&sandbox), ["e2"]);
 }
 
@@ -220,9 +220,9 @@ fn a_dry_run_counts_and_moves_nothing() {
     let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().no_stderr().json();
     assert_eq!(files.map(|file| sandbox.read(file)), before);
     assert_eq!(would.get("sweep"), None);
-    let told = run_sweep(&sandbox, &[]);
+    let report = run_sweep(&sandbox, &[]);
     for field in ["count", "by_action", "late", "held"] {
-        assert_eq!(told[field], would[field], "{field}");
+        assert_eq!(report[field], would[field], "{field}");
     }
     let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().json();
     assert_eq!(would["count"], 0, "what is gone is not counted again");
@@ -300,8 +300,8 @@ fn what_a_mirror_has_yet_to_deliver_is_held() {
     let would = sandbox.run(["sweep", "--dry-run", "--json"]).ok().no_stderr().json();
     assert_eq!((&would["count"], &would["held"]), (&json!(1), &json!(2)));
     let out = sandbox.run(["sweep"]).ok().no_stderr();
-    let told = "sweep removed 1 of 4 events older than 365d, kept 2 for mirrors, ";
-    assert!(out.stdout().contains(told), "{out}");
+    let message = "sweep removed 1 of 4 events older than 365d, kept 2 for mirrors, ";
+    assert!(out.stdout().contains(message), "{out}");
     assert_sound(&sandbox);
     assert_eq!(remaining_ids(&sandbox), ["e2", "e3", "e4"]);
     assert_eq!(sweep_payloads(&sandbox)[0]["held"], 2);
@@ -315,8 +315,8 @@ fn what_a_mirror_has_yet_to_deliver_is_held() {
     let would = run_sweep(&sandbox, &["--dry-run"]);
     assert_eq!((&would["count"], &would["held"]), (&json!(2), &json!(0)));
     config(&mirror("start = 'now'"));
-    let told = run_sweep(&sandbox, &[]);
-    assert_eq!((&told["count"], &told["held"]), (&json!(2), &json!(0)));
+    let report = run_sweep(&sandbox, &[]);
+    assert_eq!((&report["count"], &report["held"]), (&json!(2), &json!(0)));
     assert_eq!(remaining_ids(&sandbox), ["e4"]);
 }
 
@@ -328,8 +328,8 @@ fn holes_close_as_their_neighbours_age() {
     sandbox.write("config.toml", retention_config("365d", &[("action:cron.*", "30d")]));
     assert_eq!(run_sweep(&sandbox, &[])["gaps"], 20);
     // Half of what was left grows old.
-    let told = run_sweep(&sandbox, &["--keep", "80d"]);
-    assert_eq!((&told["count"], &told["gaps"]), (&json!(10), &json!(10)));
+    let report = run_sweep(&sandbox, &["--keep", "80d"]);
+    assert_eq!((&report["count"], &report["gaps"]), (&json!(10), &json!(10)));
     let log = sandbox.log();
     assert_eq!(log.query_value::<i64>("SELECT count(*) FROM gap"), 10, "what was joined is gone");
     assert_eq!(log.query_value::<i64>("SELECT last FROM gap ORDER BY first LIMIT 1"), 21);
@@ -402,9 +402,9 @@ fn space_is_given_back() {
     run_sweep(&sandbox, &["--keep", "500d"]);
     let size = |sandbox: &Sandbox| sandbox.path("log.db").metadata().unwrap().len();
     let before = size(&sandbox);
-    let told = run_sweep(&sandbox, &["--keep", "365d"]);
+    let report = run_sweep(&sandbox, &["--keep", "365d"]);
     let after = size(&sandbox);
-    assert_eq!(told["given_back"], before - after);
+    assert_eq!(report["given_back"], before - after);
     assert!(after * 5 < before, "{after} of {before}");
     assert_eq!(sandbox.path("log.db-wal").metadata().unwrap().len(), 0);
     let log = sandbox.log();
@@ -482,8 +482,8 @@ fn an_export_is_waited_for_and_a_sweep_is_waited_for_by_one() {
     assert_eq!(sweep_payloads(&sandbox).len(), 0);
     sandbox.log().assert_sound();
     drop(lock);
-    let told = sandbox.wait_with_output(sweep).ok().json();
-    assert_eq!(told["count"], 1);
+    let report = sandbox.wait_with_output(sweep).ok().json();
+    assert_eq!(report["count"], 1);
     assert_eq!(remaining_ids(&sandbox), ["e2"]);
 }
 

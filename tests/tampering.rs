@@ -166,13 +166,14 @@ fn the_first_event_that_somebody_touched_is_named() {
         other.tamper(hand);
         let out = other.run(["verify", "--quiet"]).exits(1).no_stderr();
         assert_broken(&out, &format!("broken at event {line}"));
-        let told = other.run(["verify", "--json"]).exits(1).json();
-        assert_eq!(told["holds"], false, "{hand}");
-        let event = told["broken"].as_array().unwrap().iter().find(|told| told["kind"] == "event");
-        let event = event.unwrap_or_else(|| panic!("{hand}: {told}"));
+        let report = other.run(["verify", "--json"]).exits(1).json();
+        assert_eq!(report["holds"], false, "{hand}");
+        let event =
+            report["broken"].as_array().unwrap().iter().find(|finding| finding["kind"] == "event");
+        let event = event.unwrap_or_else(|| panic!("{hand}: {report}"));
         let (id, why) = line.split_once(": ").unwrap();
         assert_eq!((event["id"].to_string().as_str(), &event["what"]), (id, &json!(why)));
-        assert!(why.starts_with(event["why"].as_str().unwrap()), "{told}");
+        assert!(why.starts_with(event["why"].as_str().unwrap()), "{report}");
     }
 }
 
@@ -180,7 +181,7 @@ fn the_first_event_that_somebody_touched_is_named() {
 #[test]
 fn the_last_number_that_there_is_has_no_next() {
     let last = i64::MAX;
-    for (hand, told, of_sweep) in [
+    for (hand, message, of_sweep) in [
         (
             format!("UPDATE head SET id = {last}"),
             "broken at event 9: removed, as 9223372036854775797 events behind it, and no sweep vouches for them",
@@ -203,7 +204,7 @@ fn the_last_number_that_there_is_has_no_next() {
         let sandbox = Sandbox::with_events();
         sandbox.tamper(&hand);
         let out = sandbox.run(["verify"]).exits(1);
-        assert_broken(&out, told);
+        assert_broken(&out, message);
         let out = sandbox.run(["sweep", "--keep", "1s", "--force"]);
         out.exits(74).no_stdout().stderr_has(of_sweep).done();
         let out = sandbox.run(["ingest", "--action", "a.b"]);
@@ -214,14 +215,14 @@ fn the_last_number_that_there_is_has_no_next() {
 /// Ids below the first are damage, not a defect of the program.
 #[test]
 fn an_export_of_ids_that_cannot_be_is_no_defect() {
-    for (hand, told) in [
+    for (hand, message) in [
         ("UPDATE event SET id = -1 WHERE id = 1", "exported 8 rows where the log has 7"),
         ("UPDATE head SET id = -1", "is damaged: its head has an impossible id"),
     ] {
         let sandbox = Sandbox::with_events();
         sandbox.tamper(hand);
         let out = sandbox.run(["export", "--jsonl"]).exits(74);
-        assert!(out.stderr().contains(told), "{hand}\n{out}");
+        assert!(out.stderr().contains(message), "{hand}\n{out}");
         sandbox.run(["verify"]).exits(1).done();
     }
 }
@@ -369,8 +370,8 @@ fn only_the_integrity_check_sees_a_hollow_index() {
         "broken: the integrity check fails: wrong # of entries in index event_actor\n\
          broken: the integrity check fails: row 7 missing from index event_actor\n"
     );
-    let told = sandbox.run(["verify", "--json"]).exits(1).json();
-    assert_eq!(told["broken"][0]["kind"], "integrity");
+    let report = sandbox.run(["verify", "--json"]).exits(1).json();
+    assert_eq!(report["broken"][0]["kind"], "integrity");
 }
 
 #[test]
@@ -556,9 +557,9 @@ fn a_page_that_is_gone_is_named_by_the_event() {
     bytes[at..at + 4096].fill(0);
     sandbox.write("damaged.db", bytes);
     let out = sandbox.run(["verify", "--db", "damaged.db"]).exits(1).no_stderr();
-    let told = out.stdout().lines().find(|line| line.contains("cannot be read")).unwrap();
-    assert!(told.starts_with("broken: event "), "{out}");
-    assert!(told.ends_with(" cannot be read: a page does not hold together"), "{out}");
+    let line = out.stdout().lines().find(|line| line.contains("cannot be read")).unwrap();
+    assert!(line.starts_with("broken: event "), "{out}");
+    assert!(line.ends_with(" cannot be read: a page does not hold together"), "{out}");
     assert!(out.stdout().contains(&format!("page {page}")), "{out}");
     // A file that was cut short is opened by nobody.
     let mut bytes = sandbox.read("copy.db");

@@ -45,9 +45,9 @@ fn a_sound_log_holds() {
     assert_eq!(quick.stderr(), "note: --quick left the integrity check out\n");
     sandbox.run(["verify", "--quick", "--quiet"]).ok().no_stderr().done();
 
-    let told = sandbox.run(["verify", "--json"]).ok().no_stderr().json();
+    let report = sandbox.run(["verify", "--json"]).ok().no_stderr().json();
     assert_eq!(
-        told,
+        report,
         json!({
             "holds": true, "events": 8, "head": {"id": 8, "hash": hash}, "broken": [],
             "swept": {"events": 0, "ranges": 0}, "sweeps": [], "notes": [], "anchors": [], "quick": false,
@@ -285,9 +285,9 @@ fn what_a_sweep_vouches_for_holds() {
     let out = sandbox.run(["verify"]).ok();
     assert!(out.stdout().starts_with("holds: 6 events, head 9:"), "{out}");
     assert_eq!(out.stderr(), "note: 3 events swept in 2 ranges\n");
-    let told = sandbox.run(["verify", "--json"]).ok().json();
-    assert_eq!(told["swept"], json!({"events": 3, "ranges": 2}));
-    assert_eq!(told["notes"], json!(["3 events swept in 2 ranges"]));
+    let report = sandbox.run(["verify", "--json"]).ok().json();
+    assert_eq!(report["swept"], json!({"events": 3, "ranges": 2}));
+    assert_eq!(report["notes"], json!(["3 events swept in 2 ranges"]));
 
     // What was at an end is known still, what was within is not.
     for id in [1, 3, 4, 5, 8] {
@@ -319,15 +319,15 @@ fn what_a_sweep_vouches_for_holds() {
     assert!(out.stdout().starts_with("holds: 3 events, head 12:"), "{out}");
 
     // Each sweep that is there tells what it took.
-    let told = sandbox.run(["verify", "--json"]).ok().json();
-    let sweeps: Vec<_> = told["sweeps"].as_array().unwrap().iter().collect();
-    assert_eq!(sweeps.len(), 2, "{told}");
+    let report = sandbox.run(["verify", "--json"]).ok().json();
+    let sweeps: Vec<_> = report["sweeps"].as_array().unwrap().iter().collect();
+    assert_eq!(sweeps.len(), 2, "{report}");
     for (sweep, event, number, count, total) in [(sweeps[0], 10, 2, 2, 5), (sweeps[1], 11, 3, 4, 9)]
     {
         let wanted = json!([event, number, count, total, 0]);
         let fields = ["event", "sweep", "count", "total", "late"].map(|name| &sweep[name]);
-        assert_eq!(json!(fields), wanted, "{told}");
-        assert!(sweep["by_action"].is_object() && sweep["cutoff"].is_string(), "{told}");
+        assert_eq!(json!(fields), wanted, "{report}");
+        assert!(sweep["by_action"].is_object() && sweep["cutoff"].is_string(), "{report}");
     }
 }
 
@@ -410,9 +410,9 @@ fn beside_writers_it_sees_one_moment() {
             .collect();
         let mut counts = Vec::new();
         while !writers.iter().all(std::thread::ScopedJoinHandle::is_finished) {
-            let told: Value = sandbox.run(["verify", "--json"]).ok().json();
-            assert_eq!(told["events"], told["head"]["id"]);
-            counts.push(told["events"].as_u64().unwrap());
+            let report: Value = sandbox.run(["verify", "--json"]).ok().json();
+            assert_eq!(report["events"], report["head"]["id"]);
+            counts.push(report["events"].as_u64().unwrap());
         }
         assert!(counts.windows(2).all(|pair| pair[0] <= pair[1]), "{counts:?}");
         assert!(!counts.is_empty());

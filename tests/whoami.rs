@@ -9,9 +9,9 @@ fn it_says_who_is_recorded() {
     let recorder = sandbox.stored_events()[0]["recorded_by"].as_str().unwrap().to_owned();
     let out = sandbox.run(["whoami"]).ok();
     assert!(out.stdout().contains(recorder.split(' ').next().unwrap()), "{out}");
-    let told = sandbox.run(["whoami", "--json"]).ok().json();
-    assert!(told.is_object(), "one object: {told}");
-    assert!(told.to_string().contains(recorder.split(' ').next().unwrap()), "{told}");
+    let report = sandbox.run(["whoami", "--json"]).ok().json();
+    assert!(report.is_object(), "one object: {report}");
+    assert!(report.to_string().contains(recorder.split(' ').next().unwrap()), "{report}");
 }
 
 #[test]

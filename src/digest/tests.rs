@@ -554,7 +554,7 @@ proptest! {
         let at = |now: i64| Timestamp::from_nanos(now).to_string();
         let first = sample.report(&at(now));
         sample.record(&at(now), &first, true);
-        let (mut events, mut told) = (0, 0);
+        let (mut events, mut reported) = (0, 0);
         let end = [DigestStep::Clock(100_000), DigestStep::Digest { sent: true }];
         for step in steps.into_iter().chain(end) {
             match step {
@@ -566,13 +566,13 @@ proptest! {
                 DigestStep::Digest { sent } => {
                     let report = sample.report(&at(now));
                     if sent {
-                        told += report.event_count();
+                        reported += report.event_count();
                     }
                     sample.record(&at(now), &report, sent);
                 }
             }
         }
-        prop_assert_eq!(told, events);
+        prop_assert_eq!(reported, events);
     }
 }
 

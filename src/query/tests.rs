@@ -300,7 +300,7 @@ fn queries_of_values_equal_those_of_text() {
 
 #[test]
 fn what_does_not_parse_is_told_with_its_place() {
-    for (text, told) in [
+    for (text, message) in [
         (
             "action:user.* status:>=abc",
             "status: \"abc\" is not a status, like 404, 4xx, 500-599 or >=400
@@ -361,7 +361,7 @@ fn what_does_not_parse_is_told_with_its_place() {
             "since: \"x\\u{202e}\" is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, \"3 days ago\" or @1700000000\n  é\\e since:x\\u{202e}\n            ^^^^^^^^^",
         ),
     ] {
-        assert_eq!(try_parse(text), Err(format!("cannot read the query: {told}")));
+        assert_eq!(try_parse(text), Err(format!("cannot read the query: {message}")));
     }
     let error =
         Query::default().add_flag("status", "404, 4z", &Clock { now: NOW, zone: &Zone::utc() });

@@ -67,15 +67,15 @@ impl SweepClaim {
     }
 
     fn to_json(&self) -> Value {
-        let mut told = serde_json::Map::new();
-        told.insert("event".to_owned(), self.event.0.into());
-        told.insert("recorded_at".to_owned(), self.recorded_at.to_string().into());
+        let mut object = serde_json::Map::new();
+        object.insert("event".to_owned(), self.event.0.into());
+        object.insert("recorded_at".to_owned(), self.recorded_at.to_string().into());
         for name in TOLD_FIELDS {
             if let Some(value) = self.payload.get(name) {
-                told.insert(name.to_owned(), value.clone());
+                object.insert(name.to_owned(), value.clone());
             }
         }
-        Value::Object(told)
+        Value::Object(object)
     }
 }
 

@@ -223,8 +223,8 @@ fn cron_runs_the_lines_of_the_example_and_mails_what_goes_wrong() {
             |sent: &SentMail| !by_activity(sent) && sent.letter.contains("--db /nowhere.db");
         sent_mails(&folder).into_iter().find(by_cron)
     });
-    let told = "activity: cannot open the log /nowhere.db: no such file";
-    assert!(complaint.letter.contains(told), "{}", complaint.letter);
+    let message = "activity: cannot open the log /nowhere.db: no such file";
+    assert!(complaint.letter.contains(message), "{}", complaint.letter);
     assert!(complaint.letter.contains("To: root"), "{}", complaint.letter);
     cron.wait_for("the line of the sweep", || {
         cron.read_file("/var/log/activity.log").contains(" sweep removed 0 of ").then_some(())
@@ -279,9 +279,9 @@ fn logrotate_takes_the_log_file_and_the_next_line_lands_in_a_new_one() {
         command.args(args).args(["--state", "state", "rotate"]);
         sandbox.run_command(command).ok()
     };
-    let told = rotate(&["-d"]);
-    assert!(!told.stderr().contains("error"), "{told}");
-    assert!(told.stderr().contains("Handling 1 logs"), "{told}");
+    let rotation = rotate(&["-d"]);
+    assert!(!rotation.stderr().contains("error"), "{rotation}");
+    assert!(rotation.stderr().contains("Handling 1 logs"), "{rotation}");
     rotate(&[]).no_stderr().done();
 
     digest();
@@ -322,8 +322,8 @@ fn systemd_finds_no_fault_with_the_units() {
     };
     let ours = |out: &Output| -> Vec<String> {
         // It loads the units of the host as well, whose faults are not ours.
-        let told = out.stderr().lines().filter(|line| line.contains("activity"));
-        told.map(str::to_owned).collect()
+        let complaints = out.stderr().lines().filter(|line| line.contains("activity"));
+        complaints.map(str::to_owned).collect()
     };
     let out = verify(&units).ok();
     assert_eq!(ours(&out), [""; 0], "{out}");

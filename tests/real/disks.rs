@@ -122,8 +122,8 @@ fn a_full_disk_is_read_though_nothing_is_left_beside_the_log() {
     for args in [&["list"] as &[_], &["show", "1"], &["actions"], &["verify"]] {
         sandbox.run_with_env(&db_variable(&db), args).ok().done();
     }
-    let told = sandbox.run_with_env(&db_variable(&db), ["list", "--json"]).ok();
-    assert!(told.stdout().contains("user.edit"), "{told}");
+    let listing = sandbox.run_with_env(&db_variable(&db), ["list", "--json"]).ok();
+    assert!(listing.stdout().contains("user.edit"), "{listing}");
 }
 
 #[test]

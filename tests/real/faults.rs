@@ -125,9 +125,9 @@ fn an_error_at_each_call_of_an_ingest() {
             positions += 1;
             let what = format!("{error} at {call} {nth}");
             // SQLite cannot tell a lack of locks from a lock: to try again is right for both.
-            let told = out.code == Some(74) || out.code == Some(75) && error == "ENOLCK";
-            assert!(told || out.code == Some(0), "{what}\n{out}");
-            if told {
+            let is_reported = out.code == Some(74) || out.code == Some(75) && error == "ENOLCK";
+            assert!(is_reported || out.code == Some(0), "{what}\n{out}");
+            if is_reported {
                 failed += 1;
                 assert!(out.stderr().starts_with("activity: "), "{what}\n{out}");
             } else {
@@ -147,7 +147,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
     if !tools::require_programs(&["strace"]) {
         return;
     }
-    let mut told = 0;
+    let mut unconfirmed = 0;
     for (call, error) in [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("fdatasync", "EIO")] {
         for nth in 1.. {
             let sandbox = prepare_sandbox(false, true);
@@ -166,7 +166,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
                 sandbox.assert_sound_with(PRIOR_EVENTS as u64);
                 continue;
             };
-            told += 1;
+            unconfirmed += 1;
             let id: String = id.chars().take(36).collect();
             uuid::Uuid::parse_str(&id).unwrap_or_else(|why| panic!("{why}: {id}\n{out}"));
             // Repeated with it, the event is there once, whichever way the first one went.
@@ -176,7 +176,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             sandbox.assert_sound_with(PRIOR_EVENTS as u64 + 1);
         }
     }
-    assert!(told >= 3, "an unconfirmed write was told {told} times");
+    assert!(unconfirmed >= 3, "an unconfirmed write was told {unconfirmed} times");
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) fn inject(
         options.extend(paths.iter().flat_map(|path| ["-P", path.as_str()]));
     }
     let out = sandbox.run_command(command(sandbox, &options, args));
-    let told = std::fs::read_to_string(&trace).unwrap_or_default();
-    let injected = out.signal == Some(9) || told.contains("(INJECTED)");
+    let calls = std::fs::read_to_string(&trace).unwrap_or_default();
+    let injected = out.signal == Some(9) || calls.contains("(INJECTED)");
     (out, injected)
 }

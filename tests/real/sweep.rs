@@ -67,17 +67,17 @@ enum RemovalState {
 fn assert_verified(sandbox: &Sandbox, db: &Path, what: &str) {
     let out = sandbox.run_with_env(&db_variable(db), ["verify", "--json"]);
     assert_eq!(out.code, Some(0), "{what}\n{out}");
-    let told = out.json();
+    let report = out.json();
     let log = Log::open(db);
     let left: i64 = log.query_value(COUNT_UNREMOVED);
     assert_eq!(
-        told["events"],
+        report["events"],
         log.query_value::<i64>("SELECT count(*) FROM event") - left,
         "{what}"
     );
     let unfinished = |note: &Value| note.as_str().unwrap().starts_with("an unfinished removal: ");
-    let told = told["notes"].as_array().unwrap().iter().any(unfinished);
-    assert_eq!(told, left > 0, "{what}: {left} are left");
+    let is_noted = report["notes"].as_array().unwrap().iter().any(unfinished);
+    assert_eq!(is_noted, left > 0, "{what}: {left} are left");
 }
 
 /// How many events are vouched for and still there.
@@ -113,9 +113,9 @@ fn inspect_state(sandbox: &Sandbox, what: &str) -> RemovalState {
 fn complete_sweep(sandbox: &Sandbox, state: RemovalState, what: &str) {
     let out = sandbox.run(["sweep", "--json"]);
     assert_eq!(out.code, Some(0), "{what}\n{out}");
-    let told = out.json();
+    let report = out.json();
     if state != RemovalState::Before {
-        assert_eq!(told["count"], 0, "{what}: nothing is counted twice");
+        assert_eq!(report["count"], 0, "{what}: nothing is counted twice");
     }
     assert_eq!(inspect_state(sandbox, what), RemovalState::After, "{what}");
     let log = sandbox.log();
@@ -258,8 +258,8 @@ fn a_full_disk_is_swept_by_means_of_the_reserve() {
     let reserve = mount.path().join("log.db.reserve");
     assert_eq!(reserve.metadata().unwrap().len(), 8 << 20);
 
-    let told = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
-    assert_eq!(told["count"], stored);
+    let report = run(&["sweep", "--keep", "365d", "--json"]).ok().no_stderr().json();
+    assert_eq!(report["count"], stored);
     Log::open(&db).assert_sound();
     assert_verified(&sandbox, &db, "after a full disk");
     assert_eq!(reserve.metadata().unwrap().len(), 8 << 20, "the reserve is back");
@@ -296,8 +296,8 @@ fn ingests_a_sweep_and_an_export_at_once() {
     loop {
         let over = ingests.iter_mut().all(|ingest| ingest.try_wait().unwrap().is_some());
         let export = start(&["export", "-o", "out.jsonl"]);
-        let told = sandbox.run(["sweep", "--keep", "365d", "--json"]).ok().json();
-        sweeps += i64::from(told["count"].as_i64().unwrap() > 0);
+        let report = sandbox.run(["sweep", "--keep", "365d", "--json"]).ok().json();
+        sweeps += i64::from(report["count"].as_i64().unwrap() > 0);
         sandbox.wait_with_output(export).ok().done();
         let rows = sandbox.read("out.jsonl").iter().filter(|byte| **byte == b'\n').count();
         let log = sandbox.log();
@@ -324,10 +324,10 @@ fn ingests_a_sweep_and_an_export_at_once() {
     let log = sandbox.log();
     log.assert_sound();
     assert_verified(&sandbox, &sandbox.db(), "in the end");
-    let told: i64 = log.query_value(
+    let removed: i64 = log.query_value(
         "SELECT sum(json_extract(payload, '$.count')) FROM events WHERE action = 'retention.sweep'",
     );
-    assert_eq!(told, files * EACH / 5 * 4, "each event that was too old went once");
+    assert_eq!(removed, files * EACH / 5 * 4, "each event that was too old went once");
     let wrong = log.query_texts(
         "SELECT event_id FROM events WHERE action = 'a.b' \
          AND actor_label <> replace(event_id, '-', ' ')",
@@ -355,9 +355,9 @@ fn a_clock_that_is_far_ahead_sweeps_nothing() {
     sandbox.assert_sound_with(1);
     // The next event lifts it.
     at("+31 days", &["ingest", "--quiet", "--action", "a.b"]).ok().done();
-    let told = at("+31 days", &["sweep", "--keep", "7d", "--json"]).ok().json();
-    assert_eq!(told["count"], 1);
-    let told = at("+99 days", &["sweep", "--keep", "7d", "--json", "--force"]).ok().json();
-    assert_eq!(told["count"], 1);
+    let report = at("+31 days", &["sweep", "--keep", "7d", "--json"]).ok().json();
+    assert_eq!(report["count"], 1);
+    let report = at("+99 days", &["sweep", "--keep", "7d", "--json", "--force"]).ok().json();
+    assert_eq!(report["count"], 1);
     sandbox.assert_sound_with(2);
 }

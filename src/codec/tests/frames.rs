@@ -17,8 +17,8 @@ use crate::codec::tests::events;
 use crate::codec::tests::outcomes;
 use crate::codec::tests::outcomes_as;
 
-fn owned(told: &[(u64, &str)]) -> Vec<(u64, String)> {
-    told.iter().map(|(line, what)| (*line, (*what).to_owned())).collect()
+fn owned(steps: &[(u64, &str)]) -> Vec<(u64, String)> {
+    steps.iter().map(|(line, what)| (*line, (*what).to_owned())).collect()
 }
 
 #[test]
@@ -39,13 +39,13 @@ fn lines_are_counted_and_blank_ones_passed_over() {
 fn blank_lines_before_the_first_are_counted_and_not_kept() {
     let blanks = "\n \r\n".repeat(1 << 17);
     for rest in ["{\"action\":\"a\"}\n", "[{\"action\":\"a\"}]", "action\na"] {
-        let told = describe_steps(decode_all(
+        let steps = describe_steps(decode_all(
             (blanks.clone() + rest).as_bytes(),
             DecodeOptions::default(),
             1 << 16,
         ));
         let line = (1 << 18) + 1 + u64::from(rest.starts_with("action"));
-        assert_eq!(told, owned(&[(line, "a")]));
+        assert_eq!(steps, owned(&[(line, "a")]));
     }
     let mut framer = Framer::new(blanks.as_bytes());
     framer.fill().unwrap();
@@ -120,9 +120,9 @@ fn an_unterminated_line_is_taken_when_whole() {
             "torn: action is missing",
         ),
     ] {
-        let told = outcomes(input, DecodeOptions::default());
-        assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!(told[1], (2 + u64::from(input.starts_with(b"action")), last.to_owned()));
+        let steps = outcomes(input, DecodeOptions::default());
+        assert_eq!(steps.len(), 2, "{steps:?}");
+        assert_eq!(steps[1], (2 + u64::from(input.starts_with(b"action")), last.to_owned()));
     }
 }
 
@@ -143,8 +143,8 @@ fn a_header_must_name_actions_and_nothing_twice() {
         (b"action,title,action\nx,y,z\n", "column \"action\" stands in the header twice"),
         (b"action,\"title", "a quote begins here and does not end"),
     ] {
-        let told = outcomes_as(input, EventFormat::Csv);
-        assert_eq!(told, owned(&[(1, &format!("unreadable: {reason}"))]));
+        let steps = outcomes_as(input, EventFormat::Csv);
+        assert_eq!(steps, owned(&[(1, &format!("unreadable: {reason}"))]));
         // Nothing is lost: a file of rejects has the whole record.
         let bytes: Vec<u8> = decode_all(
             input,
@@ -192,7 +192,7 @@ fn cells_mean_what_the_columns_say() {
 
 #[test]
 fn an_array_must_be_one() {
-    for (input, told) in [
+    for (input, expected) in [
         (&b"[]"[..], vec![]),
         (b" [ ] \n", vec![]),
         (b"", vec![]),
@@ -220,7 +220,12 @@ fn an_array_must_be_one() {
             ],
         ),
     ] {
-        assert_eq!(outcomes_as(input, EventFormat::Json), owned(&told), "{}", input.escape_ascii());
+        assert_eq!(
+            outcomes_as(input, EventFormat::Json),
+            owned(&expected),
+            "{}",
+            input.escape_ascii()
+        );
     }
 }
 

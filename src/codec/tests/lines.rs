@@ -175,10 +175,10 @@ fn what_is_no_line_of_this_kind_is_told() {
         [2023-07-05T20:19:15Z] s.INFO: m []\n[2023-07-05T20:19:15Z] s.INFO: m {\"Code\":1,\"Code\":2}\n\
         [2023-07-05T20:19:15] s.INFO: m {\"Code\":1}\n";
     let head = "rejected: does not begin with [TIME] IDENTIFIER.SEVERITY: MESSAGE";
-    let told: Vec<String> =
+    let messages: Vec<String> =
         outcomes_as(input, EventFormat::Mirror).into_iter().map(|(_, what)| what).collect();
     assert_eq!(
-        told,
+        messages,
         [
             "wsal.1",
             head,

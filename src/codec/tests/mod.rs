@@ -85,13 +85,13 @@ fn events(input: &[u8], reading: DecodeOptions) -> Vec<NewEvent> {
 
 /// Returns the line of each outcome of an input, with the action or the reason.
 fn outcomes(input: &[u8], reading: DecodeOptions) -> Vec<(u64, String)> {
-    let told = decode_all(input, reading, 1 << 20);
+    let steps = decode_all(input, reading, 1 << 20);
     for step in [1, 7] {
         if input.len() < 1 << 16 {
-            assert_eq!(decode_all(input, reading, step), told, "{step} bytes at a time");
+            assert_eq!(decode_all(input, reading, step), steps, "{step} bytes at a time");
         }
     }
-    describe_steps(told)
+    describe_steps(steps)
 }
 
 fn describe_steps(seen: Vec<OwnedStep>) -> Vec<(u64, String)> {

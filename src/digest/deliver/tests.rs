@@ -221,7 +221,7 @@ mod sendgrid {
             {{"message":"second"}}]}}"#
         );
         let field = r#"{"errors":[{"message":"too big","field":"content.0.value"}]}"#;
-        for (status, body, told) in [
+        for (status, body, message) in [
             ("401 Unauthorized", echo.as_str(), r"401: no grant for [secret]\e[2J"),
             ("400 Bad Request", field, "400: too big (content.0.value)"),
             ("403 Forbidden", r#"{"errors":["bare"]}"#, "403: bare"),
@@ -235,7 +235,7 @@ mod sendgrid {
             let (result, waits) = send(&transport, &retry_policy());
             let failed = result.unwrap_err();
             assert_eq!(failed.exit, Exit::Unavailable, "{status}");
-            assert_eq!(failed.to_string(), format!("SendGrid answered {told}"));
+            assert_eq!(failed.to_string(), format!("SendGrid answered {message}"));
             assert_eq!(failed.status.as_deref(), status.get(..3));
             assert_eq!((failed.attempts, failed.maybe_sent), (1, false));
             assert_eq!((waits, server.requests().len()), (vec![], 1), "{status}");
@@ -416,8 +416,8 @@ mod sendgrid {
             .envs(["all_proxy", "ALL_PROXY"].map(|name| (name, dead)))
             .output()
             .unwrap();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
     }
 
     #[test]
@@ -529,14 +529,14 @@ mod smtp {
             SmtpScript { message: text("552 5.3.4 too\x1b[2J big\r\n"), ..greeted.clone() };
         let letter = SmtpScript { greeting: SmtpScript::default().greeting, ..letter };
         let nobody = SmtpScript { rcpt: |_| "550 5.1.1 no such user\r\n", ..SmtpScript::default() };
-        for (dialogue, told) in [
+        for (dialogue, message) in [
             (greeted, "127.0.0.1 answered 554: 5.7.1 go away"),
             (letter, r"127.0.0.1 answered 552: 5.3.4 too\e[2J big"),
             (nobody, "ops@example.org: 127.0.0.1 answered 550: 5.1.1 no such user"),
         ] {
             let (_server, transport) = serve(vec![dialogue]);
             let (result, waits) = send(&transport, &retry_policy());
-            assert_eq!(failed(result), (Exit::Unavailable, told.to_owned()));
+            assert_eq!(failed(result), (Exit::Unavailable, message.to_owned()));
             assert!(waits.is_empty());
         }
     }
@@ -625,8 +625,8 @@ mod smtp {
         let (result, waits) =
             send(&relay(&format!("smtp://127.0.0.1:{port}"), None), &retry_policy());
         assert_eq!(waits.len(), 3);
-        let told = "127.0.0.1: Connection refused (4 tries)".to_owned();
-        assert_eq!(failed(result), (Exit::TryAgain, told));
+        let message = "127.0.0.1: Connection refused (4 tries)".to_owned();
+        assert_eq!(failed(result), (Exit::TryAgain, message));
     }
 
     #[test]
@@ -638,10 +638,10 @@ mod smtp {
         let refused = SmtpScript { auth: echo, ..open.clone() };
         let server = FakeSmtpServer::start(vec![refused, open, SmtpScript::default()]);
         let transport = relay(&format!("smtp://user%40x@{}", server.address), Some(PASSWORD));
-        let told = "127.0.0.1 answered 535: 5.7.8 [secret] [secret] [secret] bad";
+        let message = "127.0.0.1 answered 535: 5.7.8 [secret] [secret] [secret] bad";
         assert_eq!(
             failed(send(&transport, &retry_policy()).0),
-            (Exit::Unavailable, told.to_owned())
+            (Exit::Unavailable, message.to_owned())
         );
         assert_eq!(send(&transport, &retry_policy()).0.unwrap().attempts, 1);
         assert_eq!(server.sessions()[1].commands[1], "AUTH PLAIN AHVzZXJAeABvcGVuIHNlc2FtZQ==");
@@ -742,16 +742,16 @@ mod sendmail {
         assert_eq!(seconds(&waits), [2, 4]);
         fs::remove_file(script.folder.path().join("count")).unwrap();
         let result = send(&script.transport, &RetryPolicy { attempts: 2, ..retry_policy() }).0;
-        let told = "/bin/sh exited with 75: queue full (2 tries)".to_owned();
-        assert_eq!(failed(result), (Exit::TryAgain, told));
+        let message = "/bin/sh exited with 75: queue full (2 tries)".to_owned();
+        assert_eq!(failed(result), (Exit::TryAgain, message));
 
-        for (script, told) in [
+        for (script, message) in [
             (r"printf '\nno \033[2Juser\nsecond\n' >&2; exit 67", r"exited with 67: no \e[2Juser"),
             ("exit 1", "exited with 1"),
             ("kill -9 $$", "was killed by signal 9"),
         ] {
             let (result, waits) = send(&SendmailScript::new(script).transport, &retry_policy());
-            assert_eq!(failed(result), (Exit::Unavailable, format!("/bin/sh {told}")));
+            assert_eq!(failed(result), (Exit::Unavailable, format!("/bin/sh {message}")));
             assert!(waits.is_empty());
         }
     }
@@ -760,8 +760,9 @@ mod sendmail {
     fn a_command_that_is_not_there_fails_as_one_that_refuses() {
         let command = ["/nonexistent/send\nmail".to_owned()];
         let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
-        let told = r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
-        assert_eq!(failed(send(&transport, &retry_policy()).0), (Exit::Unavailable, told));
+        let message =
+            r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
+        assert_eq!(failed(send(&transport, &retry_policy()).0), (Exit::Unavailable, message));
         for empty in [&[][..], &[String::new()]] {
             assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
         }

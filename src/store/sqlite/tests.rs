@@ -51,19 +51,19 @@ impl Sqlite {
         self.inspect(|log| {
             let head = log.head().unwrap();
             let mut walk = Verifier::new(&log.uuid().unwrap());
-            let mut told = Ok(());
+            let mut result = Ok(());
             let walked = log.walk(EventId(i64::MIN), Some(head.newest_sweep), &mut |step| {
-                told = match step {
+                result = match step {
                     EventOrGap::Event(InspectedEvent { link: sealed, flaw: Some(_), .. }) => {
                         Err(ChainBreak::Altered(sealed.id))
                     }
                     EventOrGap::Event(reading) => walk.verify_event(&reading.link),
                     EventOrGap::Gap(run) => walk.verify_gap(run.first, run.last, run.hash),
                 };
-                if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
             walked.unwrap();
-            Ok(told.and_then(|()| walk.finish(head.id)).and_then(|()| {
+            Ok(result.and_then(|()| walk.finish(head.id)).and_then(|()| {
                 let same = walk.head().1 == head.hash;
                 if same { Ok(()) } else { Err(ChainBreak::Altered(head.id)) }
             }))
@@ -202,8 +202,8 @@ fn the_chain_tells_who_was_there() {
         ("UPDATE head SET id = 4", Ok(())),
         ("DELETE FROM event WHERE id = 2", Err(ChainBreak::Removed(id(2)))),
     ];
-    for (sql, told) in cases {
-        assert_eq!(broken_by(sql), told, "{sql}");
+    for (sql, message) in cases {
+        assert_eq!(broken_by(sql), message, "{sql}");
     }
 }
 
@@ -268,9 +268,10 @@ fn dump(hand: &Connection) -> Vec<String> {
                 .map(|n| Ok(format!("{:?}", row.get_ref(n)?)))
                 .collect::<rusqlite::Result<_>>()
         };
-        let told = statement.query_map([], row).unwrap();
+        let table_rows = statement.query_map([], row).unwrap();
         rows.extend(
-            told.map(|values: rusqlite::Result<Vec<_>>| format!("{table} {:?}", values.unwrap())),
+            table_rows
+                .map(|values: rusqlite::Result<Vec<_>>| format!("{table} {:?}", values.unwrap())),
         );
     }
     rows
@@ -379,21 +380,21 @@ fn what_is_no_log_is_told_at_once() {
         (&path("socket"), "a socket"),
         (Path::new("/dev/null"), "a device"),
     ] {
-        let told = (no_log, format!("{} is {kind}, not an activity log", path.display()));
-        assert_eq!(open_to_read_failure(path), told);
-        assert_eq!(open_to_write_failure(path), told);
+        let refusal = (no_log, format!("{} is {kind}, not an activity log", path.display()));
+        assert_eq!(open_to_read_failure(path), refusal);
+        assert_eq!(open_to_write_failure(path), refusal);
     }
 
     fs::write(path("empty"), "").unwrap();
-    let told = (
+    let refusal = (
         Exit::Io,
         format!(
             "the log {} is empty, refusing to start a new log in its place",
             path("empty").display()
         ),
     );
-    assert_eq!(open_to_read_failure(&path("empty")), told);
-    assert_eq!(open_to_write_failure(&path("empty")), told);
+    assert_eq!(open_to_read_failure(&path("empty")), refusal);
+    assert_eq!(open_to_write_failure(&path("empty")), refusal);
 
     fs::write(path("text"), "who did what\n".repeat(1000)).unwrap();
     create_foreign_database(&path("other"), "CREATE TABLE event (id)");
@@ -402,12 +403,12 @@ fn what_is_no_log_is_told_at_once() {
         "CREATE TABLE a (x); CREATE VIEW event AS SELECT x FROM a; PRAGMA application_id = 0x61637476; PRAGMA user_version = 1;",
     );
     for name in ["text", "other"] {
-        let told = (no_log, format!("{} is not an activity log", path(name).display()));
-        assert_eq!(open_to_read_failure(&path(name)), told);
-        assert_eq!(open_to_write_failure(&path(name)), told);
+        let refusal = (no_log, format!("{} is not an activity log", path(name).display()));
+        assert_eq!(open_to_read_failure(&path(name)), refusal);
+        assert_eq!(open_to_write_failure(&path(name)), refusal);
     }
-    let told = (no_log, format!("{} is not an activity log", path("view").display()));
-    assert_eq!(open_to_read_failure(&path("view")), told);
+    let refusal = (no_log, format!("{} is not an activity log", path("view").display()));
+    assert_eq!(open_to_read_failure(&path("view")), refusal);
     assert_eq!(open_to_write_failure(&path("view")).0, Exit::Io, "its schema is not ours");
 }
 
@@ -451,8 +452,8 @@ fn a_trigger_that_somebody_planted_is_named() {
         path.display()
     );
     assert_eq!(open_to_write_failure(&path), (Exit::Io, what.clone()));
-    let (exit, told, _) = failure(log.begin());
-    assert_eq!((exit, told), (Exit::Io, what), "by one who has it open, too");
+    let (exit, message, _) = failure(log.begin());
+    assert_eq!((exit, message), (Exit::Io, what), "by one who has it open, too");
     assert!(Sqlite::open_to_read(&path).is_ok(), "a reader reads");
 }
 
@@ -462,14 +463,14 @@ fn an_insert_that_was_swallowed_is_no_duplicate() {
     // The trigger is planted after the check, on the connection that writes.
     append(&mut log, &[minimal_event("a.b")]);
     let event = NewEvent { event_id: some_text("e"), ..minimal_event("a.b") };
-    for told in ["IGNORE", "ABORT, 'no'"] {
+    for action in ["IGNORE", "ABORT, 'no'"] {
         let mut batch = log.begin().unwrap();
         let planted = format!(
-            "CREATE TEMP TRIGGER quiet BEFORE INSERT ON main.event BEGIN SELECT RAISE({told}); END"
+            "CREATE TEMP TRIGGER quiet BEFORE INSERT ON main.event BEGIN SELECT RAISE({action}); END"
         );
         batch.connection().execute_batch(&planted).unwrap();
         let (exit, ..) = failure(batch.append(&event, &STAMP));
-        assert_eq!(exit, Exit::Io, "{told}");
+        assert_eq!(exit, Exit::Io, "{action}");
         failure(batch.append(&event, &STAMP));
         failure(batch.commit());
     }

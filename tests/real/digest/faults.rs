@@ -74,13 +74,13 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
             let mail = server.received().pop().unwrap();
             assert_eq!(mail["errors"], json!([]));
             let subject = mail["body"]["subject"].as_str().unwrap();
-            let (told, named) = match (kept.len(), begun) {
+            let (events, named) = match (kept.len(), begun) {
                 (1, 1) => (0, "s2l.online: no activity on "),
                 (0, 1) => (3, "[after an unrecorded digest] s2l.online: 3 events on "),
                 (0, 0) => (3, "s2l.online: 3 events on "),
                 other => panic!("{call} {nth}: records and beginnings: {other:?}"),
             };
-            assert_eq!(payload["events"], told, "{call} {nth}");
+            assert_eq!(payload["events"], events, "{call} {nth}");
             assert!(subject.starts_with(named), "{call} {nth}: {subject}");
             sandbox.assert_sound_with(if kept.is_empty() { 4 } else { 5 });
         }
@@ -151,10 +151,10 @@ impl FullDisk {
         let said = format!("the digest was sent (message id {id}) and cannot be recorded");
         assert!(out.stderr().contains(&said), "{out}");
         let (top, _) = text_body(&letters[0]).split_once("AT A GLANCE").unwrap();
-        let told = top.split_whitespace().collect::<Vec<_>>().join(" ");
+        let message = top.split_whitespace().collect::<Vec<_>>().join(" ");
         let cannot =
             "NEEDS A LOOK This mail may go unrecorded, and then the next digest has its events";
-        assert!(told.contains(cannot) && told.contains(why), "{top}");
+        assert!(message.contains(cannot) && message.contains(why), "{top}");
         assert!(text_body(&letters[0]).contains("SIGN-INS (2)"));
         assert!(!text_body(&letters[0]).contains("Keep this mail"), "no head is promised");
         Log::open(&self.mount.db()).assert_sound();

@@ -150,8 +150,8 @@ fn in_a_month_of_digests_every_event_is_told_once() {
     }
     let after = sent_rows.iter().find(|row| row["id"].as_i64() > failed_rows[0]["id"].as_i64());
     assert_eq!(after.unwrap()["since"], failed_rows[0]["since"]);
-    let told: u64 = sent_rows.iter().map(|row| row["events"].as_u64().unwrap()).sum();
-    assert_eq!(told, known.len() as u64);
+    let reported: u64 = sent_rows.iter().map(|row| row["events"].as_u64().unwrap()).sum();
+    assert_eq!(reported, known.len() as u64);
 
     // In the mails: each event is in the first one sent after it was recorded and had occurred.
     let letters = elsewhen.letters();
@@ -297,14 +297,14 @@ fn twenty_thousand_events_are_counted_and_some_are_listed() {
     };
     sandbox.write("events.jsonl", join_lines((0..EVENTS).map(event)));
     sandbox.run(["ingest", "--quiet", "events.jsonl"]).ok().done();
-    let told = sandbox.run(["digest", "--json"]).ok().json();
-    assert_eq!(told["total"], EVENTS);
-    let kinds = told["kinds"].as_array().unwrap();
+    let report = sandbox.run(["digest", "--json"]).ok().json();
+    assert_eq!(report["total"], EVENTS);
+    let kinds = report["kinds"].as_array().unwrap();
     let counted: u64 = kinds.iter().map(|kind| kind["count"].as_u64().unwrap()).sum();
     assert_eq!(counted, EVENTS);
     let named = |name: &str| kinds.iter().find(|kind| kind["name"] == name).unwrap();
     assert_eq!(named("Sign-ins")["count"], EVENTS * 9 / 20);
-    assert_eq!(told["failures"]["count"], EVENTS / 20);
+    assert_eq!(report["failures"]["count"], EVENTS / 20);
     let listed: usize = kinds.iter().map(|kind| kind["events"].as_array().unwrap().len()).sum();
     assert!((100..=300).contains(&listed), "{listed}");
 

@@ -48,8 +48,8 @@ impl SendGridFixture {
     #[track_caller]
     fn assert_digest_ends(&self, exit: i32, action: &str, remembered: &Value) -> Output {
         let out = assert_no_secret(self.digest().exits(exit), &[SENDGRID_KEY]);
-        let (told, payload) = digest_outcomes(&self.sandbox).pop().unwrap();
-        assert_eq!(told, action, "{payload}");
+        let (recorded, payload) = digest_outcomes(&self.sandbox).pop().unwrap();
+        assert_eq!(recorded, action, "{payload}");
         for (key, value) in remembered.as_object().unwrap() {
             assert_eq!(payload.get(key).unwrap_or(&Value::Null), value, "{key} of {payload}");
         }
@@ -83,8 +83,8 @@ fn reply_with_status(status: u16) -> Value {
 #[test]
 fn taken() {
     let Some(account) = SendGridFixture::new(&[reply_with_status(202)]) else { return };
-    let told = json!({"status": 202, "message_id": "14c5d75ce93", "maybe_duplicate": null});
-    let out = account.assert_digest_ends(0, "digest.sent", &told).no_stderr();
+    let expected = json!({"status": 202, "message_id": "14c5d75ce93", "maybe_duplicate": null});
+    let out = account.assert_digest_ends(0, "digest.sent", &expected).no_stderr();
     assert!(out.stdout().ends_with(" sendgrid 202 id 14c5d75ce93\n"), "{out}");
     let body = &account.server.received()[0]["body"];
     let to = &body["personalizations"][0]["to"];
@@ -131,8 +131,8 @@ fn busy_and_says_for_how_long() {
         let value = if name == "Retry-After" { "2" } else { "+2" };
         let busy = json!({"status": 429, "headers": {name: value}});
         let Some(account) = SendGridFixture::new(&[busy, reply_with_status(202)]) else { return };
-        let told = json!({"status": 202, "attempts": 2, "maybe_duplicate": null});
-        account.assert_digest_ends(0, "digest.sent", &told).done();
+        let expected = json!({"status": 202, "attempts": 2, "maybe_duplicate": null});
+        account.assert_digest_ends(0, "digest.sent", &expected).done();
         // A time is told in whole seconds, of which the first has begun.
         assert!(account.seconds_between(0) >= 0.9, "{name}: {}", account.seconds_between(0));
     }
@@ -150,9 +150,9 @@ fn down_for_a_while_or_longer() {
     assert!(account.seconds_between(0) >= 0.9, "{}", account.seconds_between(0));
 
     let account = SendGridFixture::new(&[reply_with_status(503)]).unwrap();
-    let told = json!({"status": 503, "attempts": 3, "message_id": null});
+    let expected = json!({"status": 503, "attempts": 3, "message_id": null});
     account
-        .assert_digest_ends(75, "digest.failed", &told)
+        .assert_digest_ends(75, "digest.failed", &expected)
         .stderr_is_one_error()
         .stderr_has("503 (3 tries)")
         .done();
@@ -177,8 +177,8 @@ fn an_answer_that_is_lost_or_none() {
         let Some(account) = SendGridFixture::new(&[json!(lost), reply_with_status(202)]) else {
             return;
         };
-        let told = json!({"status": 202, "attempts": 2, "maybe_duplicate": true});
-        let out = account.assert_digest_ends(0, "digest.sent", &told);
+        let expected = json!({"status": 202, "attempts": 2, "maybe_duplicate": true});
+        let out = account.assert_digest_ends(0, "digest.sent", &expected);
         assert!(out.stdout().ends_with(" attempts 2 maybe sent twice\n"), "{lost}\n{out}");
         let history = account.sandbox.run(["digest", "--history"]).ok();
         assert!(history.stdout().ends_with(" attempts 2 maybe sent twice\n"), "{history}");
@@ -188,10 +188,10 @@ fn an_answer_that_is_lost_or_none() {
 #[test]
 fn a_tarpit_is_left_after_its_minute() {
     let Some(account) = SendGridFixture::new(&[json!("hang")]) else { return };
-    let told = std::fs::read_to_string(account.sandbox.path("config.toml")).unwrap();
-    account.sandbox.write("config.toml", told.replace("attempts = 3", "attempts = 1"));
-    let told = json!({"status": null, "attempts": 1, "maybe_duplicate": true});
-    let out = account.assert_digest_ends(75, "digest.failed", &told).stderr_is_one_error();
+    let config = std::fs::read_to_string(account.sandbox.path("config.toml")).unwrap();
+    account.sandbox.write("config.toml", config.replace("attempts = 3", "attempts = 1"));
+    let expected = json!({"status": null, "attempts": 1, "maybe_duplicate": true});
+    let out = account.assert_digest_ends(75, "digest.failed", &expected).stderr_is_one_error();
     out.stderr_has("no answer, timed out; a try without an answer may have sent it").done();
     let id = digest_outcomes(&account.sandbox)[0].1["message_id"].clone();
     assert!(id.as_str().unwrap().ends_with("@example.org>"), "{id}");
