@@ -90,29 +90,39 @@ impl Caller {
         self.real == *user || self.sudo.as_ref() == Some(user)
     }
 
-    /// Returns whether the caller may write the reserved actions of the log: only root itself may, not
-    /// through `sudo`.
-    pub(crate) fn may_write_reserved(&self) -> bool {
+    /// Whether the caller is root itself, not somebody who became root by `sudo`.
+    pub(crate) fn is_root(&self) -> bool {
         self.person().uid == 0
+    }
+
+    /// Returns how the caller came to rights that are not theirs.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] for a set-user-ID program: it could not give up its user for its children.
+    pub(crate) fn elevation(&self) -> Result<Elevation, Failure> {
+        if process::geteuid() != process::getuid() {
+            let message = "installed setuid, which it does not support";
+            let hint = "take the bit off (`chmod u-s`); setgid or sudo let users call it";
+            return Err(Failure::new(Exit::Config, message).hint(hint));
+        }
+        Ok(if process::getegid() != process::getgid() {
+            Elevation::Setgid
+        } else if self.sudo.is_some() && !self.is_root() {
+            Elevation::Sudo
+        } else {
+            Elevation::None
+        })
     }
 }
 
-/// Refuses to run with more rights than the caller's: a set-group-ID program relies on the roles of
-/// `[access]` to guard the log, and without them it would open the log to everybody.
-///
-/// # Errors
-/// [`Exit::Config`].
-pub(crate) fn refuse_setuid_or_setgid() -> Result<(), Failure> {
-    let is_privileged =
-        process::getegid() != process::getgid() || process::geteuid() != process::getuid();
-    if is_privileged {
-        return Err(Failure::new(
-            Exit::Config,
-            "installed setgid or setuid, which needs [access] in /etc/activity/config.toml",
-        )
-        .hint("take the bit off (`chmod g-s,u-s`), or let users call it through sudo"));
-    }
-    Ok(())
+/// How a caller came to rights that are not theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Elevation {
+    /// They have their own rights.
+    None,
+    Sudo,
+    /// The program has the group of the log.
+    Setgid,
 }
 
 /// Returns the name of a user of this host, else the number.
@@ -170,9 +180,9 @@ mod tests {
     #[test]
     fn sudo_counts_only_for_root() {
         let caller = Caller::from_ids(1000, Some("0"), None, USERS);
-        assert_eq!((caller.recorded_by().as_str(), caller.may_write_reserved()), ("alice", false));
-        assert!(!Caller::from_ids(0, Some("1000"), None, USERS).may_write_reserved());
-        assert!(Caller::from_ids(0, None, Some(1000), USERS).may_write_reserved());
-        assert!(Caller::from_ids(0, Some("0"), None, USERS).may_write_reserved());
+        assert_eq!((caller.recorded_by().as_str(), caller.is_root()), ("alice", false));
+        assert!(!Caller::from_ids(0, Some("1000"), None, USERS).is_root());
+        assert!(Caller::from_ids(0, None, Some(1000), USERS).is_root());
+        assert!(Caller::from_ids(0, Some("0"), None, USERS).is_root());
     }
 }

@@ -1,5 +1,6 @@
 //! `activity` answers who did what, when, and against which record.
 
+mod access;
 mod args;
 mod atomic_file;
 mod backup;

@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use rustix::fs::{Access, AtFlags, CWD};
 
+use crate::access::AccessPolicy;
+use crate::access::Permissions;
+use crate::access::Person;
+use crate::caller::Caller;
+use crate::caller::Elevation;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
 use crate::time::Zone;
@@ -137,6 +142,13 @@ pub(crate) struct Settings {
     /// The config that was read, if there is one.
     pub config_file: Option<Sourced<PathBuf>>,
     pub config: Config,
+    /// Who may do what; absent where whoever can open the log may do everything.
+    pub policy: Option<AccessPolicy>,
+    /// What the caller may do.
+    pub permissions: Permissions,
+    /// Whether the caller has rights that are not theirs, under roles that the system's config gives:
+    /// no other log than that one's is theirs to read.
+    pub has_lent_rights: bool,
     db: Option<PathBuf>,
     tz: Option<String>,
 }
@@ -147,12 +159,60 @@ impl Settings {
         Self::new(flags, environment, None, Config::default())
     }
 
-    /// Finds and reads the config, and keeps the flags and the environment.
+    /// Finds and reads the config, and keeps the flags and the environment. Where the caller has
+    /// rights that are not theirs, the system's config alone says who may do what.
     ///
     /// # Errors
     /// Those of [`Config::read`]. A missing config is an error only where a flag or a variable
-    /// names it.
-    pub(crate) fn resolve(flags: Overrides, environment: Environment) -> Result<Self> {
+    /// names it. [`Exit::NoPermission`] if a caller with lent rights names a log or a config, and
+    /// [`Exit::Config`] if no roles guard a set-group-ID program.
+    pub(crate) fn resolve(
+        flags: Overrides,
+        environment: Environment,
+        caller: &Caller,
+    ) -> Result<Self> {
+        Self::resolve_at(flags, environment, caller, Path::new(SYSTEM_CONFIG))
+    }
+
+    fn resolve_at(
+        flags: Overrides,
+        environment: Environment,
+        caller: &Caller,
+        system: &Path,
+    ) -> Result<Self> {
+        let elevation = caller.elevation()?;
+        let person = Person { name: &caller.person().name, is_root: caller.is_root() };
+        if elevation != Elevation::None {
+            let roles = match system.symlink_metadata() {
+                Err(error) if is_absent(&error) => None,
+                _ => Config::read(system)?.access,
+            };
+            if let Some(policy) = roles {
+                let permissions = policy.permissions(&person);
+                if !permissions.is_administrator() {
+                    refuse_named_files(&flags, &environment, system)?;
+                }
+                let settings = Self::read_config(flags, environment, system)?;
+                let policy = Some(policy);
+                return Ok(Self { policy, permissions, has_lent_rights: true, ..settings });
+            }
+            if elevation == Elevation::Setgid {
+                let message =
+                    format!("installed setgid, which needs [access] in {}", system.display());
+                return Err(Failure::new(Exit::Config, message)
+                    .hint("take the bit off (`chmod g-s`), or say there who may do what")
+                    .into());
+            }
+        }
+        let mut settings = Self::read_config(flags, environment, system)?;
+        settings.policy = settings.config.access.take();
+        if let Some(policy) = &settings.policy {
+            settings.permissions = policy.permissions(&person);
+        }
+        Ok(settings)
+    }
+
+    fn read_config(flags: Overrides, environment: Environment, system: &Path) -> Result<Self> {
         let named = flag_or_variable(
             flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
@@ -162,7 +222,7 @@ impl Settings {
                 let config = Config::read(&file.value)?;
                 (Some(file), config)
             }
-            None => match default_config(&environment, Path::new(SYSTEM_CONFIG))? {
+            None => match default_config(&environment, system)? {
                 Some((path, config)) => {
                     (Some(Sourced { value: path, origin: Origin::Default }), config)
                 }
@@ -185,6 +245,9 @@ impl Settings {
             no_pager: flags.no_pager,
             config_file,
             config,
+            policy: None,
+            permissions: Permissions::unrestricted(),
+            has_lent_rights: false,
             db: flags.db,
             tz: flags.tz,
         }
@@ -211,7 +274,7 @@ impl Settings {
         match named.or_else(configured) {
             Some(db) => Ok(db),
             None => {
-                let root = rustix::process::geteuid().is_root();
+                let root = rustix::process::geteuid().is_root() || self.has_lent_rights;
                 let value = default_log(&self.environment, Path::new(SYSTEM_LOG), root)?;
                 Ok(Sourced { value, origin: Origin::Default })
             }
@@ -270,6 +333,29 @@ impl Settings {
     /// The text in the place of an actor, for a system event without one.
     pub(crate) fn system_label(&self) -> &str {
         self.config.system_label.as_deref().unwrap_or("(system)")
+    }
+}
+
+/// Refuses flags and variables that name another log or config than the system's.
+fn refuse_named_files(
+    flags: &Overrides,
+    environment: &Environment,
+    system: &Path,
+) -> Result<(), Failure> {
+    let named = [
+        (flags.db.is_some(), "--db"),
+        (flags.config.is_some(), "--config"),
+        (environment.get("ACTIVITY_DB").is_some(), "ACTIVITY_DB"),
+        (environment.get("ACTIVITY_CONFIG").is_some(), "ACTIVITY_CONFIG"),
+    ];
+    match named.into_iter().find(|(is_named, _)| *is_named) {
+        None => Ok(()),
+        Some((_, what)) => {
+            let message = format!("{what} is not for callers with rights that are not their own");
+            let hint =
+                format!("{} names the log, and administrators may name another", system.display());
+            Err(Failure::new(Exit::NoPermission, message).hint(hint))
+        }
     }
 }
 
@@ -349,7 +435,7 @@ mod tests {
         let path = folder.path().join("config.toml");
         fs::write(&path, config).unwrap();
         let flags = Overrides { config: Some(path), ..flags };
-        Settings::resolve(flags, environment(variables)).unwrap()
+        Settings::resolve(flags, environment(variables), &Caller::detect(None)).unwrap()
     }
 
     #[test]
@@ -439,7 +525,7 @@ mod tests {
         let system = folder.path().join("config.toml");
         assert_eq!(default_config(&environment(&[]), &system).unwrap(), None);
         let flags = Overrides { config: Some(system), ..Overrides::default() };
-        let error = Settings::resolve(flags, environment(&[])).unwrap_err();
+        let error = Settings::resolve(flags, environment(&[]), &Caller::detect(None)).unwrap_err();
         assert_eq!(error.downcast_ref::<Failure>().unwrap().exit, Exit::NoInput);
     }
 
@@ -463,7 +549,7 @@ mod tests {
         let environment =
             Environment { variables: vec![("ACTIVITY_DB", odd.clone()), ("TZ", odd.clone())] };
         let flags = Overrides { config: Some("/dev/null".into()), ..Overrides::default() };
-        let settings = Settings::resolve(flags, environment).unwrap();
+        let settings = Settings::resolve(flags, environment, &Caller::detect(None)).unwrap();
         assert_eq!(settings.db().unwrap().value.into_os_string(), odd);
         settings.zone().unwrap();
     }

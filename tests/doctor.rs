@@ -198,7 +198,7 @@ fn a_broken_config_is_reported_and_the_log_that_it_may_guard_is_not_read() {
     let sandbox = configured_sandbox();
     for (config, why) in [
         ("tz = 'Mars'\n", "tz: "),
-        ("[access]\ndefault_role = 'viewer'\n", "access: roles"),
+        ("[access]\ndefault_role = 'vewer'\n", "access.default_role: "),
         ("tz =\n", "config.toml:1: "),
     ] {
         sandbox.write("config.toml", config);

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 32] = [
     "text",
     "failure",
     "atomic_file",
@@ -19,6 +19,7 @@ const LAYERS: [&str; 31] = [
     "retention",
     "codec",
     "chain",
+    "access",
     "config",
     "caller",
     "settings",

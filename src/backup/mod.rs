@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::atomic_file::AtomicFile;
 use crate::atomic_file::resolve_links;
 use crate::event::EventId;
@@ -84,7 +85,7 @@ pub(crate) fn run(
         })?;
     let temporary = replacement.temporary_path().map(Path::to_owned).unwrap_or_default();
     let mut size = 0;
-    log.copy_to(&temporary, &name, &mut |bytes, of| {
+    log.copy_to(PlatformWork::Backup, &temporary, &name, &mut |bytes, of| {
         size = of;
         reached(BackupProgress::Copied { bytes, of });
     })?;

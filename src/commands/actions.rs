@@ -1,6 +1,7 @@
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 
+use crate::access::Reading;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::digest::quiet::ActionActivity;
@@ -41,7 +42,8 @@ impl RunCommand for ActionsArgs {
         let zone = context.zone()?;
         let day = |day: i32| zone.start_of_day_from(context.now, day);
         let days: Vec<_> = (1 - RHYTHM_DAYS..=1).map(day).collect();
-        let mut actions = context.log().open_reader()?.activity_by_action(&days, context.now)?;
+        let mut actions =
+            context.log().open_reader(Reading::List)?.activity_by_action(&days, context.now)?;
         if self.stale {
             actions.retain(|action| action.quiet.is_some());
             if actions.is_empty() {

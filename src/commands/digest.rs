@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::args::filter::FilterArgs;
 use crate::codec::jsonl;
 use crate::commands::Invocation;
@@ -88,7 +89,7 @@ impl DigestArgs {
             return Err(Failure::new(Exit::Usage, message).into());
         }
         let mut lines = String::new();
-        for outcome in context.log().open_reader()?.digests()? {
+        for outcome in context.log().open_reader(Reading::Digest)?.digests()? {
             lines.push_str(&match self.json {
                 true => outcome.to_json(),
                 false => outcome.history_line(zone),
@@ -113,7 +114,7 @@ impl DigestArgs {
                 "--preview - goes with neither --json nor --dry-run: all print to standard output";
             return Err(Failure::new(Exit::Usage, message).into());
         }
-        let reader = context.log().open_reader()?;
+        let reader = context.log().open_reader(Reading::Digest)?;
         let report = reader.report(coverage, context.now, &options.report_options())?;
         if self.json {
             let line = report.to_json(mail_context.site, jsonl::encode);

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::args::filter::FilterArgs;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
@@ -10,7 +11,6 @@ use crate::export;
 use crate::export::ExportFormat;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::store::Create;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,10 +46,11 @@ pub(crate) struct ExportArgs {
 impl RunCommand for ExportArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
+        context.log().ensure_may_read(Reading::Export)?;
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.log().open_writer(Create::Never)?.export(&query, format, self.file())?;
+        context.log().open_exporter()?.export(&query, format, self.file())?;
         Ok(Exit::Success)
     }
 }

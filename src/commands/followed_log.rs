@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::context::LogAccess;
 use crate::context::LogReader;
 use crate::context::Output;
@@ -26,7 +27,7 @@ pub(super) struct FollowedLog<'a> {
 impl<'a> FollowedLog<'a> {
     /// Opens the log. The events that it has count as read.
     pub(super) fn open(access: LogAccess<'a>, output: &'a Output) -> Result<Self> {
-        let reader = access.open_reader()?;
+        let reader = access.open_reader(Reading::List)?;
         let last_id = reader.head()?;
         Ok(Self { access, output, reader, last_id, is_waiting: false })
     }
@@ -68,7 +69,7 @@ impl<'a> FollowedLog<'a> {
     /// Opens the log anew, and goes on behind the last event that both logs have. The log that was
     /// open before stays in use while no other can be opened.
     fn reopen(&mut self) {
-        let opened = self.access.open_reader().and_then(|reader| {
+        let opened = self.access.open_reader(Reading::List).and_then(|reader| {
             let head = reader.head()?;
             // Where the old log cannot be compared any more, only what is to come is new.
             let common = reader.last_common_id(&self.reader, self.last_id).unwrap_or(head);

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::args::command_line;
 use crate::args::output::OutputArgs;
 use crate::args::output::OutputFormat;
@@ -31,10 +32,10 @@ use crate::query::Query;
 use crate::render::EventTable;
 use crate::render::Footer;
 use crate::render::Printer;
+use crate::render::SearchSubject;
 use crate::render::SearchSummary;
 use crate::render::TableColumns;
 use crate::render::TimeDisplay;
-use crate::store::Create;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
@@ -45,6 +46,8 @@ use crate::time::Zone;
 
 /// The footer gives the total when it is at most this, because counting so few takes no time.
 const COUNT_LIMIT: u64 = 100_000;
+/// The most events that a listing shows to those who may not export.
+const MAX_UNEXPORTED_EVENTS: usize = 10_000;
 /// The number of events that `--follow` begins with.
 const FOLLOW_LIMIT: u64 = 10;
 /// The number of events that `--around` shows on either side.
@@ -79,9 +82,18 @@ impl ListingRequest<'_> {
     /// # Errors
     /// Those of the flags, of the log and of standard output.
     pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
+        let reading = match self.search.as_ref().map(|search| search.subject) {
+            None => Reading::List,
+            Some(SearchSubject::Actor) => Reading::SearchActor,
+            Some(SearchSubject::Target) => Reading::SearchTarget,
+        };
+        context.log().ensure_may_read(reading)?;
         let (page, next_page) = self.page.page()?;
         let columns = self.output.columns()?;
         let format = self.output.format();
+        if format == OutputFormat::Csv || page.limit > MAX_UNEXPORTED_EVENTS {
+            context.log().ensure_may_read(Reading::Export)?;
+        }
         if self.mode == ListingMode::Follow && format == OutputFormat::Csv {
             let message = "--follow has no end, so it cannot be exported as CSV";
             return Err(Failure::new(Exit::Usage, message).hint("--json").into());
@@ -101,7 +113,7 @@ impl ListingRequest<'_> {
             columns: &columns,
             format,
             log: context.log(),
-            reader: context.log().open_reader()?,
+            reader: context.log().open_reader(reading)?,
             printer: context.printer(zone, time_display),
             output: &context.output,
             arguments: &context.arguments,
@@ -241,7 +253,7 @@ impl Listing<'_> {
     }
 
     fn export_csv(&self, events: &[Event]) -> Result<()> {
-        self.log.open_writer(Create::Never)?.export_page(self.query, events)
+        self.log.open_exporter()?.export_page(self.query, events)
     }
 
     /// Writes a table and its footer: on a terminal below the table, elsewhere to standard error.

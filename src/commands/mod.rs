@@ -64,6 +64,11 @@ impl Invocation {
         Context::new(self.overrides, self.arguments)
     }
 
+    /// Like [`Invocation::into_context`], but for a caller who may do nothing too.
+    fn into_context_of_anybody(self) -> Result<Context> {
+        Context::for_anybody(self.overrides, self.arguments)
+    }
+
     /// Like [`Invocation::into_context`], but returns the error of a broken config beside the context.
     fn into_context_despite_config(self) -> Result<(Context, Option<anyhow::Error>)> {
         Context::new_despite_config(self.overrides, self.arguments)

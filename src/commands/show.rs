@@ -1,5 +1,6 @@
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::args::command_line;
 use crate::codec;
 use crate::commands::Invocation;
@@ -60,7 +61,7 @@ impl RunCommand for ShowArgs {
 impl ShowArgs {
     fn find_event(&self, context: &Context) -> Result<Event> {
         let name = self.event.as_str();
-        let reader = context.log().open_reader()?;
+        let reader = context.log().open_reader(Reading::Show)?;
         let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
         let found = if is_number {
             // No event has an id beyond the range of ids.

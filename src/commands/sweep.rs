@@ -1,5 +1,6 @@
 use anyhow::Result;
 
+use crate::access::Reading;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::context::Context;
@@ -84,7 +85,7 @@ impl RunCommand for SweepArgs {
 impl SweepArgs {
     /// Prints the events that would be removed.
     fn print_preview(&self, context: &Context, retention: &RetentionPolicy) -> Result<Exit> {
-        let reader = context.log().open_reader()?;
+        let reader = context.log().open_reader(Reading::Sweep)?;
         if let Some(why) = reader.clock_ahead_reason(context.now)? {
             context.output.note(&format!("a sweep would be refused without --force: {why}"));
         }

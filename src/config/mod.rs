@@ -4,16 +4,18 @@
 //! command accepts. `settings` combines the values with flags and variables; the digest
 //! reads its own part.
 
+mod access;
 mod entries;
 pub(crate) mod mirror;
 mod schema;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::access::AccessPolicy;
 use crate::config::mirror::AlertConfig;
 use crate::config::mirror::MirrorConfig;
 use crate::failure::{Exit, Failure};
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub retention: RetentionConfig,
     pub mirrors: Vec<MirrorConfig>,
     pub alerts: Vec<AlertConfig>,
+    /// Who may do what; absent where whoever can open the log may do everything.
+    pub access: Option<AccessPolicy>,
     /// The table as it was read, for commands that show its keys.
     table: Table,
 }
@@ -129,7 +133,7 @@ impl Config {
     /// [`Exit::Config`] for an error in its text; [`Exit::NoInput`] where there is none, and
     /// [`Exit::NoPermission`] where it cannot be read: the rules in it would be passed over.
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = read_text(path).map_err(|error| {
+        let (text, metadata) = read_text(path).map_err(|error| {
             let exit = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => Exit::NoInput,
                 io::ErrorKind::PermissionDenied => Exit::NoPermission,
@@ -139,15 +143,19 @@ impl Config {
             let what = format!("cannot read the config {}", path.display());
             anyhow::Error::new(error).context(Failure::new(exit, what))
         })?;
-        // A path in it is relative to the config, wherever the program is called.
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder)
-            .map_err(|why| Failure::new(Exit::Config, format!("{}{why}", path.display())).into())
+        let config = Self::parse(&text, path)
+            .map_err(|why| Failure::new(Exit::Config, format!("{}{why}", path.display())))?;
+        if config.access.is_some() {
+            access::refuse_untrusted(path, &metadata)?;
+        }
+        Ok(config)
     }
 
-    /// Checks and reads the text of a config that lies in `folder`. The error begins with the place
-    /// in the file: `: KEY: …` or `:LINE: …`.
-    fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+    /// Checks and reads the text of the config at `path`. The error begins with the place in the
+    /// file: `: KEY: …` or `:LINE: …`.
+    fn parse(text: &str, path: &Path) -> Result<Self, String> {
+        // A path in it is relative to the config, wherever the program is called.
+        let folder = path.parent().unwrap_or(Path::new(""));
         let table: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
         schema::check(&table).map_err(|why| format!(": {why}"))?;
         let string = |key: &str| table.get(key).and_then(Value::as_str);
@@ -169,6 +177,7 @@ impl Config {
                 .map_or_else(RetentionConfig::default, RetentionConfig::from_table),
             mirrors: MirrorConfig::read_all(&table, folder),
             alerts: AlertConfig::read_all(&table),
+            access: access::read_policy(&table, text, path).map_err(|why| format!(": {why}"))?,
             table,
         })
     }
@@ -179,13 +188,16 @@ impl Config {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
+/// Reads the text of the file and what the system knows about it, both by one descriptor.
+fn read_text(path: &Path) -> io::Result<(String, fs::Metadata)> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_SIZE + 1).read_to_string(&mut text)?;
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    file.take(MAX_SIZE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_SIZE {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than 1 MiB"));
     }
-    Ok(text)
+    Ok((text, metadata))
 }
 
 /// The line at which the text is no TOML, and the reason.
@@ -210,7 +222,7 @@ mod tests {
     use crate::config::mirror::WebhookConfig;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, Path::new("/etc/activity"))
+        Config::parse(text, Path::new("/etc/activity/config.toml"))
     }
 
     fn refused(text: &str) -> String {
@@ -402,11 +414,58 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_never_passed_over() {
+    fn what_is_wrong_about_roles_is_named() {
+        let wrong = |text: &str| refused(&format!("[access]\n{text}"));
         assert_eq!(
-            refused("[access]\ndefault_role = 'viewer'"),
-            ": access: roles are not supported by this version, so nothing may be read or written"
+            wrong("default_role = 'vewer'"),
+            ": access.default_role: \"vewer\" is no role, did you mean viewer?"
         );
+        assert_eq!(
+            wrong("users = { bob = 'bookkeeper' }"),
+            ": access.users.\"bob\": \"bookkeeper\" is no role"
+        );
+        assert_eq!(
+            wrong("users = { bob = { role = 'viewer', id = '17' } }"),
+            ": access.users.\"bob\".id: unknown key"
+        );
+        assert_eq!(
+            wrong("users = { bob = { actor_id = '17' } }"),
+            ": access.users.\"bob\": role is missing"
+        );
+        assert_eq!(
+            wrong("users = { bob = { role = 'viewer', only = 'days:3' } }"),
+            ": access.users.\"bob\".only: \"days:3\" has since, until or days, which a query in the \
+             config has not"
+        );
+        assert_eq!(
+            wrong("roles = { auditor = ['list-all', 'exprt'] }"),
+            ": access.roles.\"auditor\": \"exprt\" is no capability, did you mean export?"
+        );
+        assert_eq!(
+            wrong("roles = { auditor = { only = 'tenant:a' } }"),
+            ": access.roles.\"auditor\": capabilities is missing"
+        );
+        assert_eq!(wrong("users = ['bob']"), ": access.users: must be a table, not a list");
+        assert_eq!(
+            wrong("ingest = { as_other = true }"),
+            ": access.ingest.as_other: unknown key, did you mean as_others?"
+        );
+    }
+
+    #[test]
+    fn a_user_is_found_with_the_line_that_names_them() {
+        let config = parse(
+            "db = 'x'\n[access]\ndefault_role = 'viewer'\n[access.users]\n\n\
+             alice = 'administrator'\n[access.users.bob]\nrole = 'editor'\nactor_id = '17'\n",
+        );
+        let policy = config.unwrap().access.unwrap();
+        assert_eq!(policy.default_role, Some(("viewer".to_owned(), 3)));
+        let members: Vec<_> = policy
+            .members
+            .iter()
+            .map(|member| (member.user.as_str(), member.actor_id.as_deref(), member.line))
+            .collect();
+        assert_eq!(members, [("alice", None, 6), ("bob", Some("17"), 7)]);
     }
 
     #[test]

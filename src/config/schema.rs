@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
+use crate::config::access;
 use crate::config::mirror::FileRotation;
 use crate::query::Clock;
 use crate::query::Query;
@@ -13,7 +14,7 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The kind of value that a key must have.
-enum ConfigValueKind {
+pub(super) enum ConfigValueKind {
     Text,
     TextList,
     Boolean,
@@ -34,11 +35,15 @@ enum ConfigValueKind {
     TextMap,
     /// A table of queries under names that the user chooses.
     QueryMap,
-    /// A key that this version knows but cannot obey, with the reason.
-    Unsupported(&'static str),
+    /// The users of `[access]`, by name.
+    Members,
+    /// The roles of `[access]`, by name.
+    Roles,
+    /// A list of capabilities.
+    Capabilities,
 }
 
-type KeySpec = (&'static str, ConfigValueKind);
+pub(super) type KeySpec = (&'static str, ConfigValueKind);
 
 const ROOT_KEYS: &[KeySpec] = &[
     ("db", ConfigValueKind::Text),
@@ -48,12 +53,7 @@ const ROOT_KEYS: &[KeySpec] = &[
     ("space_left", ConfigValueKind::Size),
     ("digest", ConfigValueKind::Section(DIGEST_KEYS)),
     ("retention", ConfigValueKind::Section(RETENTION_KEYS)),
-    (
-        "access",
-        ConfigValueKind::Unsupported(
-            "roles are not supported by this version, so nothing may be read or written",
-        ),
-    ),
+    ("access", ConfigValueKind::Section(access::ACCESS_KEYS)),
     ("mirror", ConfigValueKind::SectionList(MIRROR_KEYS, &["name", "type"])),
     ("alert", ConfigValueKind::SectionList(ALERT_KEYS, &["name"])),
 ];
@@ -202,7 +202,11 @@ pub(super) fn check(config: &Table) -> Result<(), String> {
     })
 }
 
-fn check_section(table: &Table, keys: &'static [KeySpec], path: &str) -> Result<(), String> {
+pub(super) fn check_section(
+    table: &Table,
+    keys: &'static [KeySpec],
+    path: &str,
+) -> Result<(), String> {
     for (name, value) in table {
         let path = format!("{path}{name}");
         match keys.iter().find(|(key, _)| key == name) {
@@ -217,7 +221,11 @@ fn check_section(table: &Table, keys: &'static [KeySpec], path: &str) -> Result<
     Ok(())
 }
 
-fn check_value(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Result<(), String> {
+pub(super) fn check_value(
+    value: &Value,
+    kind: &'static ConfigValueKind,
+    path: &str,
+) -> Result<(), String> {
     let fault = match kind {
         ConfigValueKind::Text => as_text(value).map(drop),
         ConfigValueKind::TextList => check_text_list(value),
@@ -234,7 +242,9 @@ fn check_value(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Res
             as_text(value).and_then(|text| FileRotation::parse(text).map(drop))
         }
         ConfigValueKind::Query => as_text(value).and_then(check_query),
-        ConfigValueKind::Unsupported(why) => Err((*why).to_owned()),
+        ConfigValueKind::Capabilities => access::check_capabilities(value),
+        ConfigValueKind::Members => return access::check_members(value, path),
+        ConfigValueKind::Roles => return access::check_roles(value, path),
         ConfigValueKind::Section(keys) => match value {
             Value::Table(table) => return check_section(table, keys, &format!("{path}.")),
             _ => Err(type_mismatch("a table", value)),
@@ -261,11 +271,21 @@ fn check_sections(
         };
         let path = entry_path(path, table, place);
         check_section(table, keys, &format!("{path}."))?;
-        if let Some(key) = needed.iter().find(|key| !table.contains_key(**key)) {
-            return Err(format!("{path}: {key} is missing"));
-        }
+        require_keys(table, needed, &path)?;
     }
     Ok(())
+}
+
+/// Refuses a table that lacks one of these keys.
+pub(super) fn require_keys(table: &Table, needed: &[&str], path: &str) -> Result<(), String> {
+    match needed.iter().find(|key| !table.contains_key(**key)) {
+        Some(key) => Err(format!("{path}: {key} is missing")),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn as_table<'a>(value: &'a Value, path: &str) -> Result<&'a Table, String> {
+    value.as_table().ok_or_else(|| format!("{path}: {}", type_mismatch("a table", value)))
 }
 
 /// The path of a table in a list: its name where it has one, else its number, counted from 1.
@@ -277,10 +297,9 @@ fn entry_path(path: &str, table: &Table, place: usize) -> String {
 }
 
 fn check_map(value: &Value, kind: &'static ConfigValueKind, path: &str) -> Result<(), String> {
-    let Value::Table(table) = value else {
-        return Err(format!("{path}: {}", type_mismatch("a table", value)));
-    };
-    table.iter().try_for_each(|(name, value)| check_value(value, kind, &format!("{path}.{name:?}")))
+    as_table(value, path)?
+        .iter()
+        .try_for_each(|(name, value)| check_value(value, kind, &format!("{path}.{name:?}")))
 }
 
 /// Refuses a key that the mirror's type does not use, and that would have no effect; and a mirror

@@ -27,6 +27,7 @@ impl Context {
     /// # Errors
     /// As [`Context::mail_settings`] and [`MailSettings::send`](crate::digest::mail_settings::MailSettings::send); a recipient that was refused.
     pub(crate) fn send_test_mail(&self, to: &str) -> Result<String, Failure> {
+        self.settings.permissions.require_administrator("doctor")?;
         Mailbox::parse(to).map_err(|failure| Failure {
             exit: Exit::Usage,
             message: format!("--mail: {}", failure.message),
@@ -65,6 +66,7 @@ impl LogAccess<'_> {
     /// Examines whether this host is set up. `config_error` says why the config was left out.
     pub(crate) fn diagnose(self, config_error: Option<&anyhow::Error>) -> Result<Diagnosis> {
         let context = self.context;
+        context.settings.permissions.require_administrator("doctor")?;
         let zone = context.zone()?;
         let site = context.settings.site();
         let db = context.settings.db();

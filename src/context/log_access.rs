@@ -4,11 +4,16 @@
 //! caller's scope to every query, so no command can forget it, and [`LogAccess::open_writer`] returns
 //! a [`LogWriter`] that stamps every event with the user who runs the program.
 
+use std::path::PathBuf;
 use std::thread;
 
 use anyhow::Result;
 
+use crate::access;
+use crate::access::Capability;
+use crate::access::Reading;
 use crate::context::Context;
+use crate::context::LogExporter;
 use crate::context::LogReader;
 use crate::context::LogWriter;
 use crate::digest;
@@ -20,7 +25,6 @@ use crate::digest::run::DigestOptions;
 use crate::digest::run::DigestRequest;
 use crate::digest::run::DigestRunSummary;
 use crate::interrupt::Interrupt;
-use crate::query::Query;
 use crate::retention::RetentionPolicy;
 use crate::store::Create;
 use crate::store::LocalLog;
@@ -37,27 +41,54 @@ pub(crate) struct LogAccess<'a> {
 }
 
 impl<'a> LogAccess<'a> {
-    /// Opens the log to read the events that the caller may see.
+    /// Refuses a caller who may not read for this purpose, before anything is read.
     ///
     /// # Errors
-    /// As [`Log::open_to_read`].
-    pub(crate) fn open_reader(self) -> Result<LogReader> {
-        let log = Log::open_to_read(&self.context.settings.db()?.value)?;
-        Ok(LogReader { log, scope: Query::default() })
+    /// As [`access::scope`].
+    pub(crate) fn ensure_may_read(self, reading: Reading) -> Result<()> {
+        access::scope(&self.context.settings.permissions, reading)?;
+        Ok(())
     }
 
-    /// Opens the log to write. Its warnings go to standard error.
+    /// Opens the log to read the events that the caller may see for a purpose.
     ///
     /// # Errors
-    /// As [`LocalLog::open_to_write`].
+    /// As [`access::scope`] and [`Log::open_to_read`].
+    pub(crate) fn open_reader(self, reading: Reading) -> Result<LogReader> {
+        let scope = access::scope(&self.context.settings.permissions, reading)?;
+        let log = Log::open_to_read(&self.context.settings.db()?.value)?;
+        Ok(LogReader { log, scope })
+    }
+
+    /// Opens the log to record events. Its warnings go to standard error.
+    ///
+    /// # Errors
+    /// As [`LocalLog::open_to_write`]; [`Exit::NoPermission`] for a caller who may record nothing.
     pub(crate) fn open_writer(self, create: Create) -> Result<LogWriter<'a>> {
         let context = self.context;
-        let path = context.settings.db()?.value;
+        context.settings.permissions.require(Capability::Ingest)?;
+        let (log, path) = self.open_to_write(create)?;
+        Ok(LogWriter { log, path, context })
+    }
+
+    /// Opens the log to take out what the caller may see, which is recorded in it.
+    ///
+    /// # Errors
+    /// As [`access::scope`] and [`LocalLog::open_to_write`].
+    pub(crate) fn open_exporter(self) -> Result<LogExporter<'a>> {
+        let context = self.context;
+        let scope = access::scope(&context.settings.permissions, Reading::Export)?;
+        let (log, path) = self.open_to_write(Create::Never)?;
+        Ok(LogExporter { log, path, scope, context })
+    }
+
+    fn open_to_write(self, create: Create) -> Result<(LocalLog, PathBuf)> {
+        let path = self.context.settings.db()?.value;
         let log = LocalLog::open_to_write(&path, create)?;
         for warning in log.warnings() {
-            context.output.warn(warning);
+            self.context.output.warn(warning);
         }
-        Ok(LogWriter { log, path, scope: Query::default(), context })
+        Ok((log, path))
     }
 
     /// Composes the digest of the log, sends it and records it.
@@ -73,6 +104,7 @@ impl<'a> LogAccess<'a> {
         one_off: bool,
     ) -> Result<DigestRunSummary> {
         let context = self.context;
+        context.settings.permissions.require(Capability::Digest)?;
         let recorded_by = context.caller.recorded_by();
         let request = DigestRequest {
             options,
@@ -102,6 +134,7 @@ impl<'a> LogAccess<'a> {
         interrupt: &Interrupt,
     ) -> Result<sweep::SweepEnd> {
         let context = self.context;
+        context.settings.permissions.require(Capability::Sweep)?;
         let mut log = LocalLog::open_to_sweep(&context.settings.db()?.value)?;
         for warning in log.warnings() {
             context.output.warn(warning);

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::caller;
 use crate::caller::Caller;
+use crate::caller::Elevation;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailCredentials;
@@ -41,6 +41,7 @@ pub(crate) use crate::context::output::Output;
 pub(crate) use crate::context::reader::LogReader;
 pub(crate) use crate::context::verification::read_anchors;
 pub(crate) use crate::context::writer::InputOptions;
+pub(crate) use crate::context::writer::LogExporter;
 pub(crate) use crate::context::writer::LogWriter;
 
 /// The surroundings of one run of the program.
@@ -58,33 +59,53 @@ impl Context {
     /// Reads settings and caller of this run.
     ///
     /// # Errors
-    /// Those of the config; a set-user-ID or set-group-ID program.
+    /// Those of [`Settings::resolve`]; a caller whom nothing names.
     pub(crate) fn new(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
-        caller::refuse_setuid_or_setgid()?;
-        Ok(Self::with_settings(Settings::resolve(flags, Environment::read())?, arguments))
+        let context = Self::for_anybody(flags, arguments)?;
+        context.settings.permissions.ensure_known()?;
+        Ok(context)
+    }
+
+    /// Like [`Context::new`], but for a caller whom nothing names too. They may do nothing.
+    ///
+    /// # Errors
+    /// Those of [`Settings::resolve`].
+    pub(crate) fn for_anybody(flags: Overrides, arguments: Vec<OsString>) -> Result<Self> {
+        let environment = Environment::read();
+        let caller = Caller::detect(environment.text("SUDO_UID"));
+        let settings = Settings::resolve(flags, environment, &caller)?;
+        Ok(Self::with_settings(settings, caller, arguments))
     }
 
     /// Like [`Context::new`], but leaves out a config that cannot be read, and returns its error too.
     ///
     /// # Errors
-    /// A set-user-ID or set-group-ID program.
+    /// A caller whom nothing names; a broken config, if the caller has rights that are not theirs.
     pub(crate) fn new_despite_config(
         flags: Overrides,
         arguments: Vec<OsString>,
     ) -> Result<(Self, Option<anyhow::Error>)> {
-        caller::refuse_setuid_or_setgid()?;
         let environment = Environment::read();
-        let (settings, config_error) = match Settings::resolve(flags.clone(), environment.clone()) {
+        let caller = Caller::detect(environment.text("SUDO_UID"));
+        let resolved = Settings::resolve(flags.clone(), environment.clone(), &caller);
+        let (settings, config_error) = match resolved {
             Ok(settings) => (settings, None),
+            Err(error) if caller.elevation()? != Elevation::None => return Err(error),
             Err(error) => (Settings::without_config(flags, environment), Some(error)),
         };
-        Ok((Self::with_settings(settings, arguments), config_error))
+        settings.permissions.ensure_known()?;
+        Ok((Self::with_settings(settings, caller, arguments), config_error))
     }
 
-    fn with_settings(settings: Settings, arguments: Vec<OsString>) -> Self {
-        let caller = Caller::detect(settings.environment.text("SUDO_UID"));
+    fn with_settings(settings: Settings, caller: Caller, arguments: Vec<OsString>) -> Self {
         let output = Output::new(&settings);
         Self { settings, caller, output, now: Timestamp::now(), arguments }
+    }
+
+    /// Whether the caller may write the reserved actions of the log: only root itself, and
+    /// administrators.
+    pub(crate) fn may_write_reserved(&self) -> bool {
+        self.caller.is_root() || self.settings.permissions.is_administrator()
     }
 
     /// Returns the access to the log.

@@ -2,6 +2,8 @@
 
 use anyhow::{Context as _, Result};
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest;
 use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet;
@@ -36,17 +38,13 @@ pub(crate) struct SweepPreview {
 /// The log as the caller may read it.
 pub(crate) struct LogReader {
     pub(super) log: Log,
-    /// Matches the events that the caller may see; joined to every query.
-    pub(super) scope: Query,
+    /// The events that the caller may see.
+    pub(super) scope: Scope,
 }
 
 impl LogReader {
-    fn scoped(&self, query: &Query) -> Query {
-        query.clone().and(self.scope.clone())
-    }
-
     pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
-        self.log.page(&self.scoped(query), page)
+        self.log.page(&self.scope, query, page)
     }
 
     pub(crate) fn recorded_after(
@@ -55,7 +53,7 @@ impl LogReader {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.log.recorded_after(&self.scoped(query), after, limit)
+        self.log.recorded_after(&self.scope, query, after, limit)
     }
 
     /// Returns the matching events around an event, oldest first; `None` if the caller may not see it or
@@ -67,17 +65,17 @@ impl LogReader {
         each: usize,
     ) -> Result<Option<Vec<Event>>> {
         let Some(center) = self.event(id)? else { return Ok(None) };
-        self.log.around(&self.scoped(query), &center, each).map(Some)
+        self.log.around(&self.scope, query, &center, each).map(Some)
     }
 
     /// Returns the number of matching events if it is at most `limit`.
     pub(crate) fn count(&self, query: &Query, limit: u64) -> Result<Option<u64>> {
-        let count = self.log.count(&self.scoped(query), limit.saturating_add(1))?;
+        let count = self.log.count(&self.scope, query, limit.saturating_add(1))?;
         Ok(Some(count).filter(|count| *count <= limit))
     }
 
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
-        self.log.summary(&self.scoped(query), edges)
+        self.log.summary(&self.scope, query, edges)
     }
 
     /// Returns the actions of the log, and which of them have gone quiet.
@@ -86,7 +84,7 @@ impl LogReader {
         days: &[Timestamp],
         now: Timestamp,
     ) -> Result<Vec<ActionActivity>> {
-        quiet::activity_by_action(&self.log, &self.scope, days, now)
+        quiet::activity_by_action(&self.log, &self.scope, &Query::default(), days, now)
     }
 
     /// Reads the content of a digest.
@@ -148,8 +146,9 @@ impl LogReader {
     /// before; at most `up_to`. Two logs that agree on an event agree on all before it, because its
     /// hash stands for them.
     pub(crate) fn last_common_id(&self, before: &Self, up_to: EventId) -> Result<EventId> {
+        let scope = Scope::of(PlatformWork::Comparison);
         let next = |log: &Log, after: i64| -> Result<_> {
-            let event = log.recorded_after(&Query::default(), EventId(after), 1)?.pop();
+            let event = log.recorded_after(&scope, &Query::default(), EventId(after), 1)?.pop();
             Ok(event.map(|event| (event.id.0, event.hash)))
         };
         let (mut common, mut end) = (0, up_to.0);
@@ -175,27 +174,11 @@ impl LogReader {
     }
 
     pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        Ok(self.log.event(id)?.filter(|event| self.scope.matches(event)))
+        self.log.event(&self.scope, id)
     }
 
     pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
-        Ok(match self.log.find_by_event_id(event_id)? {
-            EventIdMatch::One(event) if self.scope.matches(&event) => EventIdMatch::One(event),
-            EventIdMatch::One(_) | EventIdMatch::None => EventIdMatch::None,
-            EventIdMatch::Several(ids) => {
-                let mut visible = Vec::with_capacity(ids.len());
-                for id in ids {
-                    visible.extend(self.event(id)?);
-                }
-                match <[Event; 1]>::try_from(visible) {
-                    Ok([event]) => EventIdMatch::One(Box::new(event)),
-                    Err(events) if events.is_empty() => EventIdMatch::None,
-                    Err(events) => {
-                        EventIdMatch::Several(events.iter().map(|event| event.id).collect())
-                    }
-                }
-            }
-        })
+        self.log.find_by_event_id(&self.scope, event_id)
     }
 
     /// Returns labels for the actors for whom these events give only an id.

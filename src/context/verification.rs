@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use crate::access::Capability;
 use crate::backup;
 use crate::backup::BackupSummary;
 use crate::context::LogAccess;
@@ -32,6 +33,7 @@ impl LogAccess<'_> {
     /// # Errors
     /// As [`verify::run`].
     pub(crate) fn verify(self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
+        self.context.settings.permissions.require_administrator("verify")?;
         let log = Log::open_to_read(&self.context.settings.db()?.value)?;
         let mut progress = PhaseProgress::new(&self.context.output);
         let report = verify::run(&log, request, &mut |update| {
@@ -46,6 +48,7 @@ impl LogAccess<'_> {
     /// # Errors
     /// As [`backup::run`].
     pub(crate) fn back_up(self, file: &Path) -> Result<BackupSummary> {
+        self.context.settings.permissions.require(Capability::Backup)?;
         let path = self.context.settings.db()?.value;
         let log = LocalLog::open_to_read(&path)?;
         let mut progress = PhaseProgress::new(&self.context.output);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::access::Scope;
 use crate::codec::DecodeOptions;
 use crate::context::Context;
 use crate::context::Output;
@@ -39,7 +40,6 @@ pub(crate) struct InputOptions<'a> {
 pub(crate) struct LogWriter<'a> {
     pub(super) log: LocalLog,
     pub(super) path: PathBuf,
-    pub(super) scope: Query,
     pub(super) context: &'a Context,
 }
 
@@ -49,7 +49,7 @@ impl LogWriter<'_> {
     /// # Errors
     /// As [`LocalLog::append`]; [`Exit::NoPermission`] for a reserved action from a caller who may not write it.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
-        if own_events::is_reserved(&event.action) && !self.context.caller.may_write_reserved() {
+        if own_events::is_reserved(&event.action) && !self.context.may_write_reserved() {
             let message = format!("the action {} is the log's own", event.action);
             return Err(Failure::new(Exit::NoPermission, message)
                 .hint("root may record it, not through sudo")
@@ -80,7 +80,7 @@ impl LogWriter<'_> {
             decode_options: input_options.decode_options,
             strict: input_options.strict,
             reread_files: input_options.reread_files,
-            accept_reserved: context.caller.may_write_reserved(),
+            accept_reserved: context.may_write_reserved(),
             recorded_by: &recorded_by,
             clock: &Timestamp::now,
             // The file system of the log needs the room for these events anyway.
@@ -121,7 +121,17 @@ impl LogWriter<'_> {
             self.context.output.warn(&format!("only {left} MiB are left for the log {log}"));
         }
     }
+}
 
+/// The log as the caller may take events out of it.
+pub(crate) struct LogExporter<'a> {
+    pub(super) log: LocalLog,
+    pub(super) path: PathBuf,
+    pub(super) scope: Scope,
+    pub(super) context: &'a Context,
+}
+
+impl LogExporter<'_> {
     /// Exports the matching events that the caller may see, to a file or standard output.
     ///
     /// # Errors
@@ -132,8 +142,7 @@ impl LogWriter<'_> {
         format: export::ExportFormat,
         output: Option<&Path>,
     ) -> Result<()> {
-        let query = query.clone().and(self.scope.clone());
-        self.export_with(&query, format, output, export::run)
+        self.export_with(query, format, output, export::run)
     }
 
     /// Exports the events of a listing as CSV to standard output.
@@ -163,11 +172,16 @@ impl LogWriter<'_> {
         };
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();
+        let name_of_caller = &caller.person().name;
         let request = export::ExportRequest {
+            scope: &self.scope,
             query,
             format,
             output: name.as_deref(),
-            exporter: &caller.person().name,
+            exporter: export::Exporter {
+                id: self.context.settings.permissions.own_id().unwrap_or(name_of_caller),
+                name: name_of_caller,
+            },
             stamp: Stamp { clock: &Timestamp::now, recorded_by: &recorded_by },
         };
         run(self.log, &self.path, &request, destination)

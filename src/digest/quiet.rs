@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::kinds::Heading;
 use crate::digest::rhythm;
@@ -46,7 +48,7 @@ pub(super) fn find_quiet(
 ) -> Result<Vec<QuietActivity>> {
     let mut by_kind: BTreeMap<usize, DailyTotals> = BTreeMap::new();
     let mut by_action: BTreeMap<String, (DailyTotals, Vec<usize>)> = BTreeMap::new();
-    for counts in log.daily_counts(until, rhythm::OBSERVED_DAYS)? {
+    for counts in log.daily_counts(PlatformWork::Digest, until, rhythm::OBSERVED_DAYS)? {
         let slug = counts.action.slug.clone();
         let (action, its_kinds) = by_action.entry(slug).or_default();
         if let Heading::Kind(kind) = kinds.heading_of_action(&counts.action, counts.failed) {
@@ -58,7 +60,7 @@ pub(super) fn find_quiet(
     let mut quiet: BTreeMap<Heading, (Frequency, Timestamp)> = BTreeMap::new();
     for (index, kind) in kinds.all().iter().enumerate().filter(|(_, kind)| !kind.decided_by_action)
     {
-        let found = query_gone_quiet(log, &kind.query, until)?;
+        let found = query_gone_quiet(log, &Scope::of(PlatformWork::Digest), &kind.query, until)?;
         quiet.extend(found.map(|found| (Heading::Kind(index), found)));
     }
     for (kind, counts) in by_kind {
@@ -77,13 +79,14 @@ pub(super) fn find_quiet(
     Ok(activities.collect())
 }
 
-/// Returns the usage of the actions that a query matches, and which of them have gone quiet at
+/// Returns the usage of the actions of the events that a query matches within a scope, and which of them have gone quiet at
 /// `until`. `days` are as in [`Log::action_usage`]. The log's own actions never go quiet.
 ///
 /// # Errors
 /// The log cannot be read.
 pub(crate) fn activity_by_action(
     log: &Log,
+    scope: &Scope,
     query: &Query,
     days: &[Timestamp],
     until: Timestamp,
@@ -100,7 +103,7 @@ pub(crate) fn activity_by_action(
         };
         edges.windows(2).map(|pair| within(pair[0], pair[1])).collect()
     };
-    let usage = log.action_usage(query, &boundaries)?.into_iter();
+    let usage = log.action_usage(scope, query, &boundaries)?.into_iter();
     usage
         .map(|mut usage| {
             let frequency = rhythm::gone_quiet(&counted(&usage.histogram, &edges));
@@ -109,7 +112,7 @@ pub(crate) fn activity_by_action(
                 // The last event is dated ahead of the clock, so the last before `until` is searched.
                 Some(_) => {
                     let of_action = query.clone().and(Query::for_action(&usage.action));
-                    query_gone_quiet(log, &of_action, until)?
+                    query_gone_quiet(log, scope, &of_action, until)?
                 }
                 None => None,
             };
@@ -138,7 +141,7 @@ impl DailyTotals {
         let Some(frequency) = rhythm::gone_quiet(&self.daily) else { return Ok(None) };
         let mut last = None;
         for (action, failed) in &self.actions {
-            last = last.max(log.last_occurrence(action, *failed, until)?);
+            last = last.max(log.last_occurrence(PlatformWork::Digest, action, *failed, until)?);
         }
         Ok(last.map(|last| (frequency, last)))
     }
@@ -147,11 +150,13 @@ impl DailyTotals {
 /// Returns the former frequency and the last time of the events of a query that have gone quiet.
 fn query_gone_quiet(
     log: &Log,
+    scope: &Scope,
     query: &Query,
     until: Timestamp,
 ) -> Result<Option<(Frequency, Timestamp)>> {
     let edges = rhythm::day_boundaries(until);
-    let usage = log.action_usage(&query.clone().with_time_range(edges[0], until), &edges)?;
+    let recent = query.clone().with_time_range(edges[0], until);
+    let usage = log.action_usage(scope, &recent, &edges)?;
     let mut daily = [0; rhythm::OBSERVED_DAYS];
     let mut last = None;
     for action in usage.iter().filter(|usage| !own_events::is_reserved(&usage.action)) {

@@ -11,6 +11,8 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest::kinds::Classifier;
 use crate::digest::kinds::Heading;
 use crate::digest::list_command;
@@ -102,15 +104,15 @@ pub(crate) fn read_report(
 /// # Errors
 /// The log cannot be read.
 pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
-    let mut events = log.own_events(outcome::SENT_ACTION)?;
-    events.extend(log.own_events(outcome::FAILED_ACTION)?);
+    let mut events = log.own_events(PlatformWork::Digest, outcome::SENT_ACTION)?;
+    events.extend(log.own_events(PlatformWork::Digest, outcome::FAILED_ACTION)?);
     events.sort_by_key(|event| event.id);
     Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
 }
 
 /// Returns the digests that were begun, in the order of the heads that they read.
 fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
-    let published = log.published_heads(ANCHOR_PLACE)?;
+    let published = log.published_heads(PlatformWork::Digest, ANCHOR_PLACE)?;
     Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
 }
 
@@ -165,7 +167,11 @@ impl<'a> ReportReader<'a> {
         let (previous_total, previous_failures) = self.count_previous(&window)?;
         let late = self.list_late(&window, &mut own)?;
         let ahead_count = self.count_ahead(&window)?;
-        let last_event = if total == 0 { self.log.last_activity(window.until)? } else { None };
+        let last_event = if total == 0 {
+            self.log.last_activity(PlatformWork::Digest, window.until)?
+        } else {
+            None
+        };
         let gone_quiet = self.find_quiet(&window)?;
         let ReportGroups { groups, omitted_groups, empty_kinds } = self.take_groups()?;
         let (most_active, people_count) = people.people(self.options.top);
@@ -236,7 +242,8 @@ impl<'a> ReportReader<'a> {
                 after: window.covered_through,
                 ..range_up_to(window, Timestamp::from_nanos(i64::MIN), window.since)
             };
-            self.log.each_in_recorded_order(&range, DetailLevel::Outline, &mut |event| {
+            let work = PlatformWork::Digest;
+            self.log.each_in_recorded_order(work, &range, DetailLevel::Outline, &mut |event| {
                 if event.own { own.add(event.id) } else { late.add(event.id) }
             })?;
         }
@@ -249,7 +256,12 @@ impl<'a> ReportReader<'a> {
             return Ok(0);
         }
         let range = range_up_to(window, window.until, Timestamp::from_nanos(i64::MAX));
-        Ok(self.log.action_counts(&range)?.iter().map(|tally| tally.count).sum())
+        Ok(self
+            .log
+            .action_counts(PlatformWork::Digest, &range)?
+            .iter()
+            .map(|tally| tally.count)
+            .sum())
     }
 
     /// Finds what has gone quiet. A query with terms has a part of the log, which has no rhythm of its
@@ -270,7 +282,8 @@ impl<'a> ReportReader<'a> {
         const PAGE: usize = 2_000;
         let (log, detail) = (self.log, self.detail_level());
         let Some(query) = self.query else {
-            return log.each_newest_first(range, detail, &mut |event| visit(self, event));
+            let work = PlatformWork::Digest;
+            return log.each_newest_first(work, range, detail, &mut |event| visit(self, event));
         };
         let query = query.clone().with_time_range(range.since, range.until);
         let up_to = Some(range.through);
@@ -278,7 +291,7 @@ impl<'a> ReportReader<'a> {
         loop {
             let page =
                 PageRequest { order: Order::NewestFirst, after, skip: 0, limit: PAGE, up_to };
-            let events = log.page(&query, &page)?;
+            let events = log.page(&Scope::of(PlatformWork::Digest), &query, &page)?;
             let Some(last) = events.last() else { return Ok(()) };
             after = Some(Cursor::from_event(last));
             events.into_iter().for_each(|event| visit(self, event));
@@ -300,7 +313,7 @@ impl<'a> ReportReader<'a> {
         let range = range_up_to(window, window.previous_since(), window.since);
         let (mut total, mut failures) = (0, 0);
         if self.detail_level() == DetailLevel::Outline {
-            for tally in self.log.action_counts(&range)? {
+            for tally in self.log.action_counts(PlatformWork::Digest, &range)? {
                 total += tally.count;
                 failures += if tally.failed { tally.count } else { 0 };
                 let heading = self.options.kinds.heading_of_action(&tally.action, tally.failed);
@@ -384,7 +397,7 @@ impl<'a> ReportReader<'a> {
 
     /// Returns the events with these ids, in their order.
     fn fetch_events(&self, ids: &[EventId]) -> Result<Vec<Event>> {
-        let events = self.log.events_by_ids(ids)?;
+        let events = self.log.events_by_ids(PlatformWork::Digest, ids)?;
         let mut events: HashMap<EventId, Event> =
             events.into_iter().map(|event| (event.id, event)).collect();
         Ok(ids.iter().filter_map(|id| events.remove(id)).collect())

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::access::PlatformWork;
 use crate::digest::kinds::ActivityKinds;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
@@ -449,7 +450,7 @@ fn a_rhythm_counts_what_failed_apart() {
     add("2026-11-20T04:00:00Z", "auth.login", None);
     let mut rhythms: Vec<_> = sample
         .log
-        .daily_counts(time(NOW), 2)
+        .daily_counts(PlatformWork::Digest, time(NOW), 2)
         .unwrap()
         .into_iter()
         .map(|rhythm| (rhythm.action.slug.clone(), rhythm.failed, rhythm.counts))
@@ -466,7 +467,7 @@ fn a_rhythm_counts_what_failed_apart() {
     );
     let last = |slug: &str, failed| {
         let action = Action { slug: slug.to_owned(), module: None };
-        sample.log.last_occurrence(&action, failed, time(NOW)).unwrap()
+        sample.log.last_occurrence(PlatformWork::Digest, &action, failed, time(NOW)).unwrap()
     };
     assert_eq!(last("auth.login", false), Some(time("2026-11-19T05:00:00Z")));
     assert_eq!(last("auth.login", true), Some(time("2026-11-19T03:00:00Z")));

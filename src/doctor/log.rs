@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest;
 use crate::digest::outcome::RecordedOutcome;
 use crate::digest::phrases::format_bytes;
@@ -112,6 +114,7 @@ fn read_failure(error: &anyhow::Error) -> ReadOutcome {
 impl LogContents {
     pub(super) fn read(log: &LocalLog) -> Result<Self> {
         log.with_snapshot(|| {
+            let scope = Scope::of(PlatformWork::Examination);
             let head = log.head()?;
             let page = PageRequest {
                 order: Order::NewestFirst,
@@ -124,10 +127,10 @@ impl LogContents {
                 schema: log.schema_version()?,
                 warnings: log.warnings().to_vec(),
                 head,
-                last_recorded: log.event(head.0)?,
-                last_occurred: log.page(&Query::default(), &page)?.pop(),
+                last_recorded: log.event(&scope, head.0)?,
+                last_occurred: log.page(&scope, &Query::default(), &page)?.pop(),
                 digests: digest::reader::history(log)?,
-                last_sweep: log.own_events("retention.sweep")?.pop(),
+                last_sweep: log.own_events(PlatformWork::Examination, "retention.sweep")?.pop(),
             })
         })
     }

@@ -22,6 +22,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 
+use crate::access::Scope;
 use crate::codec;
 use crate::event::Event;
 use crate::event::EventId;
@@ -93,13 +94,24 @@ impl ExportFormat {
 
 /// One export: the events, the format, and the caller in whose name it is recorded.
 pub(crate) struct ExportRequest<'a> {
+    /// The part of the log that the caller may see. The event has the rows of that part and the
+    /// query alone.
+    pub scope: &'a Scope,
     pub query: &'a Query,
     pub format: ExportFormat,
     /// The path of the file, for the event.
     pub output: Option<&'a str>,
-    /// The user name of the person who exports.
-    pub exporter: &'a str,
+    pub exporter: Exporter<'a>,
     pub stamp: Stamp<'a>,
+}
+
+/// The person who exports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Exporter<'a> {
+    /// Who they are in the log.
+    pub id: &'a str,
+    /// Their user name.
+    pub name: &'a str,
 }
 
 /// Exports everything that the query matches from the log at `path`, oldest first.
@@ -114,7 +126,7 @@ pub(crate) fn run(
 ) -> Result<()> {
     let sweep_hold = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
-    let rows = count_up_to(&log, request.query, head)?;
+    let rows = count_up_to(&log, request, head)?;
     record_export(&mut log, request, rows, head)?;
     // A writer has a large page cache, which one pass through the log does not need.
     drop(log);
@@ -152,11 +164,11 @@ pub(crate) fn export_page(
 }
 
 /// Returns the number of matching events up to an id.
-fn count_up_to(log: &Log, query: &Query, head: EventId) -> Result<u64> {
+fn count_up_to(log: &Log, request: &ExportRequest<'_>, head: EventId) -> Result<u64> {
     if head.0 == 0 {
         return Ok(0);
     }
-    log.count(&query.clone().and(Query::up_to(head)), u64::MAX)
+    log.count(request.scope, &request.query.clone().and(Query::up_to(head)), u64::MAX)
 }
 
 /// Records in the log who exports what.
@@ -174,8 +186,8 @@ fn record_export(
         last_id: head.0,
         output: request.output,
     };
-    let name = request.exporter.to_owned();
-    let event = own_events::export_event(&payload, name.clone(), name);
+    let Exporter { id, name } = request.exporter;
+    let event = own_events::export_event(&payload, id.to_owned(), name.to_owned());
     log.append(&[event], &request.stamp)
         .context("cannot record the export, so nothing is exported")?;
     Ok(())
@@ -212,7 +224,7 @@ fn stream(
             Ok(written)
         });
         let writer = writer.context("cannot start a thread")?;
-        let read = send_batches(log, request.query, head, &sender);
+        let read = send_batches(log, request, head, &sender);
         drop(sender);
         let written = writer.join().expect("a panic ends the program");
         read.and(written)
@@ -230,13 +242,13 @@ enum ExportBatch {
 /// returns its own.
 fn send_batches(
     log: &Log,
-    query: &Query,
+    request: &ExportRequest<'_>,
     head: EventId,
     sender: &SyncSender<ExportBatch>,
 ) -> Result<()> {
     let mut events = Vec::with_capacity(BATCH_SIZE);
     let mut has_receiver = true;
-    log.each(query, head, &mut |event| {
+    log.each(request.scope, request.query, head, &mut |event| {
         events.push(event);
         if events.len() == BATCH_SIZE {
             let full = std::mem::replace(&mut events, Vec::with_capacity(BATCH_SIZE));

@@ -15,6 +15,8 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
 use crate::event::Event;
@@ -154,7 +156,11 @@ impl IngestSandbox {
     fn events(&self) -> Vec<Event> {
         let log = self.log();
         let (head, _) = log.head().unwrap();
-        (1..=head.0).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect()
+        (1..=head.0)
+            .map(|id| {
+                log.event(&Scope::of(PlatformWork::Comparison), EventId(id)).unwrap().unwrap()
+            })
+            .collect()
     }
 
     fn actions(&self) -> Vec<String> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::config::mirror::DeliveryPace;
 use crate::event::Event;
 use crate::event::EventId;
@@ -95,7 +97,7 @@ impl Feed {
         up_to: EventId,
     ) -> Result<NextBatch> {
         let bounds = BatchBounds { after, up_to, events: self.batch, bytes: MAX_BATCH_BYTES };
-        let events = log.events_within(query, &bounds)?;
+        let events = log.events_within(&Scope::of(PlatformWork::Mirror), query, &bounds)?;
         let bytes: usize = events.iter().map(text_bytes).sum();
         // A full batch may have left some behind.
         let is_full = events.len() >= self.batch || bytes >= MAX_BATCH_BYTES;
@@ -108,7 +110,7 @@ impl Feed {
     pub(super) fn prepare(&self, log: &Log, events: Vec<Event>) -> Result<Vec<OutgoingEvent>> {
         let seals = if self.sink.wants_seals() {
             let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
-            log.seals(&ids)?.into_iter().map(Some).collect()
+            log.seals(PlatformWork::Mirror, &ids)?.into_iter().map(Some).collect()
         } else {
             vec![None; events.len()]
         };

@@ -16,6 +16,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::own_events;
@@ -411,7 +413,8 @@ pub(super) fn sleep(wait: Duration, interrupt: &Interrupt) -> bool {
 
 /// Counts the events behind a cursor that a query matches, up to [`MAX_COUNTED`].
 pub(super) fn count_waiting(log: &Log, query: &Query, cursor: EventId) -> Result<u64> {
-    log.count(&query.clone().and(Query::recorded_after(cursor)), MAX_COUNTED)
+    let behind = query.clone().and(Query::recorded_after(cursor));
+    log.count(&Scope::of(PlatformWork::Mirror), &behind, MAX_COUNTED)
 }
 
 /// Returns an error with the status of the service, if it has one.

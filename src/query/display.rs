@@ -83,6 +83,11 @@ impl Display for Predicate {
                 write_values(f, "impersonator", names.iter().map(|name| &name.id))
             }
             Self::Person(names) => write_values(f, "person", names.iter().map(|name| &name.id)),
+            Self::NotSystemOr(names) => {
+                f.write_str("(-is:system OR ")?;
+                write_values(f, "person", names.iter().map(|name| &name.id))?;
+                f.write_str(")")
+            }
             Self::Target(records) => {
                 write_values(f, "target", records.iter().map(|record| &record.name.id))
             }

@@ -37,6 +37,11 @@ impl Predicate {
             Self::Person(names) => {
                 matches_party(names, actor) || matches_party(names, impersonator)
             }
+            Self::NotSystemOr(names) => {
+                !event.source.is_system()
+                    || matches_party(names, actor)
+                    || matches_party(names, impersonator)
+            }
             Self::Target(records) => event.target.as_deref().is_some_and(|target| {
                 let (kind, id) = (target.kind.as_deref(), target.id.as_deref());
                 records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
@@ -82,6 +87,7 @@ impl Predicate {
             Self::Actor(_)
             | Self::Impersonator(_)
             | Self::Person(_)
+            | Self::NotSystemOr(_)
             | Self::Target(_)
             | Self::Id(_)
             | Self::Source(_)

@@ -94,6 +94,9 @@ pub(crate) enum Predicate {
     Status(Vec<ValueRange<u16>>),
     Ip(Vec<AddressSet>),
     Is(Vec<EventProperty>),
+    /// Not of the system, or the actor or the impersonator is one of these. No query that is typed
+    /// has it: it is what roles let see.
+    NotSystemOr(Vec<NamePattern>),
     /// A folded pattern that occurs in the folded actor label, target label or title.
     Phrase(Pattern),
 }
@@ -220,6 +223,17 @@ impl Query {
         Self::from_predicate(Predicate::Person(vec![NamePattern::new(Pattern::glob(text))]))
     }
 
+    /// Matches the events of one person, as the actor or as an impersonator, named by their exact id
+    /// alone: a label is no proof of who somebody is.
+    pub(crate) fn own_events(id: &str) -> Self {
+        Self::from_predicate(Predicate::Person(vec![NamePattern::of_id(id)]))
+    }
+
+    /// Matches the events of [`Self::own_events`], and all that are not of the system.
+    pub(crate) fn own_or_of_people(id: &str) -> Self {
+        Self::from_predicate(Predicate::NotSystemOr(vec![NamePattern::of_id(id)]))
+    }
+
     /// Matches the events of one record, named by id, label or `TYPE/ID`. `*` stands for any text.
     pub(crate) fn for_target(text: &str) -> Self {
         Self::from_predicate(Predicate::Target(vec![TargetPattern::new(Pattern::glob(text))]))
@@ -340,8 +354,15 @@ impl Predicate {
         }
         // Every variant has its arm, so that the compiler asks for that of a new one.
         match self {
-            Self::Actor(all) | Self::Impersonator(all) | Self::Person(all) => {
-                if let Self::Actor(more) | Self::Impersonator(more) | Self::Person(more) = other {
+            Self::Actor(all)
+            | Self::Impersonator(all)
+            | Self::Person(all)
+            | Self::NotSystemOr(all) => {
+                if let Self::Actor(more)
+                | Self::Impersonator(more)
+                | Self::Person(more)
+                | Self::NotSystemOr(more) = other
+                {
                     join(all, more);
                 }
             }

@@ -160,6 +160,11 @@ impl NamePattern {
         Self { label: pattern.folded(), id: pattern }
     }
 
+    /// Matches this very id, and no label: no label is empty.
+    pub(super) fn of_id(id: &str) -> Self {
+        Self { id: Pattern::literal(id), label: Pattern::literal("") }
+    }
+
     /// Whether the id or the label matches. An absent one does not.
     pub(crate) fn matches(&self, id: Option<&str>, label: Option<&str>) -> bool {
         id.is_some_and(|id| self.id.matches(id))

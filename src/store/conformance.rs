@@ -7,6 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
@@ -97,16 +99,16 @@ fn what_is_appended_is_read_back() {
     let appended = log.append(&[full_event(), minimal_event("cron.run")], &STAMP).unwrap();
     assert_eq!(appended.iter().map(stored_id).collect::<Vec<_>>(), [EventId(1), EventId(2)]);
 
-    let event = log.event(EventId(1)).unwrap().unwrap();
+    let event = log.event(&Scope::of(PlatformWork::Comparison), EventId(1)).unwrap().unwrap();
     assert_eq!(format_fields(&event), FULL_EVENT_FIELDS);
     assert!(!event.own);
 
-    let event = log.event(EventId(2)).unwrap().unwrap();
+    let event = log.event(&Scope::of(PlatformWork::Comparison), EventId(2)).unwrap().unwrap();
     assert_eq!(event.occurred_at, (STAMP.clock)(), "now, when absent");
     assert_eq!((event.source, event.severity), (Source::System, Severity::Info));
     assert_eq!(event.event_id.as_bytes()[14], b'7', "a UUID v7: {}", event.event_id);
     assert_eq!(log.head().unwrap(), (EventId(2), event.hash));
-    assert_eq!(log.event(EventId(3)).unwrap(), None);
+    assert_eq!(log.event(&Scope::of(PlatformWork::Comparison), EventId(3)).unwrap(), None);
 }
 
 /// The values of [`full_event`] by field, without the hash.
@@ -251,7 +253,10 @@ fn an_event_id_is_known_within_its_tenant() {
     assert_eq!(appended[..3].iter().map(stored_id).count(), 3);
     assert!(matches!(appended[3], AppendOutcome::Duplicate { id: EventId(2), .. }));
     let all = [1, 2, 3].map(EventId).to_vec();
-    assert_eq!(log.find_by_event_id("e-1").unwrap(), EventIdMatch::Several(all));
+    assert_eq!(
+        log.find_by_event_id(&Scope::of(PlatformWork::Comparison), "e-1").unwrap(),
+        EventIdMatch::Several(all)
+    );
 }
 
 #[test]
@@ -267,7 +272,7 @@ fn what_is_not_committed_was_never_there() {
     // The dimension rows made for the batch are gone too, so the writer must forget them.
     let appended = log.append(&[minimal_event("c.d"), full_event()], &STAMP).unwrap();
     assert_eq!(appended.iter().map(stored_id).collect::<Vec<_>>(), [EventId(2), EventId(3)]);
-    let event = log.event(EventId(3)).unwrap().unwrap();
+    let event = log.event(&Scope::of(PlatformWork::Comparison), EventId(3)).unwrap().unwrap();
     assert_eq!(format_fields(&event), FULL_EVENT_FIELDS.replace("id 1\n", "id 3\n"));
 }
 
@@ -287,7 +292,8 @@ fn two_writers_take_turns() {
     }
     assert_eq!(one.head().unwrap(), other.head().unwrap());
     assert_eq!(one.head().unwrap().0, EventId(20));
-    assert_eq!(one.event(EventId(20)).unwrap(), other.event(EventId(20)).unwrap());
+    let scope = Scope::of(PlatformWork::Comparison);
+    assert_eq!(one.event(&scope, EventId(20)).unwrap(), other.event(&scope, EventId(20)).unwrap());
 }
 
 #[test]
@@ -302,7 +308,10 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
         "ffffffff-ffff-4fff-bfff-ffffffffffff",
     ];
     log.append(&ids.map(event_with_id), &STAMP).unwrap();
-    let found = |beginning: &str| match log.find_by_event_id(beginning).unwrap() {
+    let found = |beginning: &str| match log
+        .find_by_event_id(&Scope::of(PlatformWork::Comparison), beginning)
+        .unwrap()
+    {
         EventIdMatch::One(event) => vec![event.id.0],
         EventIdMatch::Several(ids) => ids.iter().map(|id| id.0).collect(),
         EventIdMatch::None => vec![],
@@ -322,7 +331,7 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
     let many: Vec<_> = (0..9).map(|n| event_with_id(&format!("many-{n}"))).collect();
     log.append(&many, &STAMP).unwrap();
     assert!(
-        matches!(log.find_by_event_id("many").unwrap(), EventIdMatch::Several(ids) if ids.len() == 5)
+        matches!(log.find_by_event_id(&Scope::of(PlatformWork::Comparison), "many").unwrap(), EventIdMatch::Several(ids) if ids.len() == 5)
     );
 }
 
@@ -400,18 +409,24 @@ fn what_is_swept_is_gone_and_vouched_for() {
         log.sweep_state().unwrap(),
         SweptRanges { event_count: 4, gaps: vec![], unfinished: false }
     );
-    let second = log.event(EventId(2)).unwrap().unwrap();
+    let second = log.event(&Scope::of(PlatformWork::Comparison), EventId(2)).unwrap().unwrap();
 
     assert_eq!(sweep_events(&mut log, &[2, 3], true), 1);
     let swept = SweptRanges { event_count: 3, gaps: vec![(2, 3)], unfinished: false };
     assert_eq!(log.sweep_state().unwrap(), swept);
-    assert_eq!(log.event(EventId(2)).unwrap(), None);
-    assert_eq!(log.find_by_event_id("e-2").unwrap(), EventIdMatch::None);
+    assert_eq!(log.event(&Scope::of(PlatformWork::Comparison), EventId(2)).unwrap(), None);
+    assert_eq!(
+        log.find_by_event_id(&Scope::of(PlatformWork::Comparison), "e-2").unwrap(),
+        EventIdMatch::None
+    );
     // The id of the emitter is free again, its place in the log is not.
     let again = log.append(&[event_with_id("e-2"), event_with_id("e-1")], &STAMP).unwrap();
     assert_eq!(stored_id(&again[0]), EventId(6));
     assert!(matches!(again[1], AppendOutcome::Duplicate { id: EventId(1), .. }));
-    assert_ne!(log.event(EventId(6)).unwrap().unwrap().hash, second.hash);
+    assert_ne!(
+        log.event(&Scope::of(PlatformWork::Comparison), EventId(6)).unwrap().unwrap().hash,
+        second.hash
+    );
 
     // Adjacent runs are joined; all but the event that vouches may go.
     assert_eq!(sweep_events(&mut log, &[1, 4, 5, 6], true), 2);
@@ -438,7 +453,7 @@ fn a_sweep_that_stopped_is_finished_by_the_next() {
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     assert!(log.remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| true).unwrap());
     assert!(!log.sweep_state().unwrap().unfinished);
-    assert_eq!(log.event(EventId(1)).unwrap(), None);
+    assert_eq!(log.event(&Scope::of(PlatformWork::Comparison), EventId(1)).unwrap(), None);
     assert_eq!(log.head().unwrap().0, EventId(4), "no other event for it");
 }
 
@@ -500,7 +515,7 @@ proptest! {
         let appended = log.append(&events, &STAMP).unwrap();
         for (given, appended) in events.iter().zip(appended) {
             let AppendOutcome::Stored { id, event_id } = appended else { continue };
-            let event = log.event(id).unwrap().unwrap();
+            let event = log.event(&Scope::of(PlatformWork::Comparison), id).unwrap().unwrap();
             prop_assert_eq!(super::conflicting_field(given, &event), None);
             prop_assert_eq!(&event.event_id, &event_id);
             prop_assert_eq!(event.own, given.own);

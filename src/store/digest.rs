@@ -5,11 +5,17 @@
 //!
 //! Counts come from indexes alone. Events are visited one by one, so a digest of a million events
 //! takes no more memory than a digest of ten.
+//!
+//! ## Scope
+//!
+//! These reads know no scope, because what they read is for no single reader. Each demands the
+//! [`PlatformWork`] that it serves.
 
 use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
@@ -66,6 +72,7 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn each_newest_first(
         &self,
+        _: PlatformWork,
         extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
@@ -80,6 +87,7 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn each_in_recorded_order(
         &self,
+        _: PlatformWork,
         extent: &DigestRange,
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
@@ -91,7 +99,11 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn action_counts(&self, extent: &DigestRange) -> Result<Vec<ActionCount>> {
+    pub(crate) fn action_counts(
+        &self,
+        _: PlatformWork,
+        extent: &DigestRange,
+    ) -> Result<Vec<ActionCount>> {
         self.engine.action_counts(extent)
     }
 
@@ -100,7 +112,12 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn daily_counts(&self, until: Timestamp, days: usize) -> Result<Vec<DailyCounts>> {
+    pub(crate) fn daily_counts(
+        &self,
+        _: PlatformWork,
+        until: Timestamp,
+        days: usize,
+    ) -> Result<Vec<DailyCounts>> {
         self.engine.daily_counts(until, days)
     }
 
@@ -111,6 +128,7 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn last_occurrence(
         &self,
+        _: PlatformWork,
         action: &Action,
         failed: bool,
         until: Timestamp,
@@ -123,7 +141,7 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn events_by_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+    pub(crate) fn events_by_ids(&self, _: PlatformWork, ids: &[EventId]) -> Result<Vec<Event>> {
         self.engine.events_by_ids(ids)
     }
 
@@ -132,7 +150,11 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn published_heads(&self, place: &str) -> Result<Vec<(EventId, Timestamp)>> {
+    pub(crate) fn published_heads(
+        &self,
+        _: PlatformWork,
+        place: &str,
+    ) -> Result<Vec<(EventId, Timestamp)>> {
         self.engine.published_heads(place)
     }
 
@@ -141,7 +163,7 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn own_events(&self, action: &str) -> Result<Vec<Event>> {
+    pub(crate) fn own_events(&self, _: PlatformWork, action: &str) -> Result<Vec<Event>> {
         self.engine.own_events(action)
     }
 
@@ -149,7 +171,7 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn last_activity(&self, until: Timestamp) -> Result<Option<Event>> {
+    pub(crate) fn last_activity(&self, _: PlatformWork, until: Timestamp) -> Result<Option<Event>> {
         self.engine.last_activity(until)
     }
 }

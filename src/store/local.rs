@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
@@ -229,6 +230,7 @@ impl LocalLog {
     /// Those of the log, and of the file.
     pub(crate) fn copy_to(
         &self,
+        _: PlatformWork,
         file: &Path,
         name: &str,
         progress: &mut dyn FnMut(u64, u64),

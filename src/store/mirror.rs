@@ -10,6 +10,8 @@ use std::fs::File;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::chain::Seal;
 use crate::event::Event;
 use crate::event::EventId;
@@ -109,15 +111,20 @@ impl Log {
     ///
     /// # Errors
     /// The log cannot be read.
-    pub(crate) fn events_within(&self, query: &Query, bounds: &BatchBounds) -> Result<Vec<Event>> {
-        self.engine.events_within(query, bounds)
+    pub(crate) fn events_within(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        bounds: &BatchBounds,
+    ) -> Result<Vec<Event>> {
+        self.engine.events_within(&scope.narrow(query), bounds)
     }
 
     /// Returns the seals of events that are there, in the order of `ids`.
     ///
     /// # Errors
     /// The log cannot be read; one of them is not there.
-    pub(crate) fn seals(&self, ids: &[EventId]) -> Result<Vec<Seal>> {
+    pub(crate) fn seals(&self, _: PlatformWork, ids: &[EventId]) -> Result<Vec<Seal>> {
         self.engine.seals(ids)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::access::Scope;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
@@ -194,37 +195,50 @@ impl Log {
         self.engine.head()
     }
 
-    pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        self.engine.event(id)
+    /// Returns an event, if there is one within the scope.
+    pub(crate) fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>> {
+        Ok(self.engine.event(id)?.filter(|event| scope.admits(event)))
     }
 
-    /// Finds an event by its `event_id`, or by the beginning of one, in every tenant.
-    pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {
-        self.engine.find(event_id)
+    /// Finds an event within the scope by its `event_id`, or by the beginning of one, in every tenant.
+    pub(crate) fn find_by_event_id(&self, scope: &Scope, event_id: &str) -> Result<EventIdMatch> {
+        self.engine.find(&scope.narrow(&Query::default()), event_id)
     }
 
-    /// Returns a page of the events that a query matches.
+    /// Returns a page of the events within the scope that a query matches.
     ///
     /// # Errors
     /// The class and the reason; usage, if the log cannot be sorted in that order.
-    pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
-        self.engine.page(query, page)
+    pub(crate) fn page(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        page: &PageRequest,
+    ) -> Result<Vec<Event>> {
+        self.engine.page(&scope.narrow(query), page)
     }
 
     /// Returns events that match and were recorded after another one, in the order of recording.
     pub(crate) fn recorded_after(
         &self,
+        scope: &Scope,
         query: &Query,
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.engine.recorded_after(query, after, limit)
+        self.engine.recorded_after(&scope.narrow(query), after, limit)
     }
 
     /// Returns the events that match around another one, the oldest first: up to `each` before it
     /// and after it, and that one itself if it matches.
-    pub(crate) fn around(&self, query: &Query, center: &Event, each: usize) -> Result<Vec<Event>> {
-        self.engine.around(query, center, each)
+    pub(crate) fn around(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        center: &Event,
+        each: usize,
+    ) -> Result<Vec<Event>> {
+        self.engine.around(&scope.narrow(query), center, each)
     }
 
     /// Visits all events that match, up to an id, the oldest first. It reads in short steps and
@@ -235,52 +249,59 @@ impl Log {
     /// The class and the reason; the errors of `visit`.
     pub(crate) fn each(
         &self,
+        scope: &Scope,
         query: &Query,
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        self.engine.each(query, up_to, visit)
+        self.engine.each(&scope.narrow(query), up_to, visit)
     }
 
     /// Counts the events that match, up to `at_most`.
-    pub(crate) fn count(&self, query: &Query, at_most: u64) -> Result<u64> {
-        self.engine.count(query, at_most)
+    pub(crate) fn count(&self, scope: &Scope, query: &Query, at_most: u64) -> Result<u64> {
+        self.engine.count(&scope.narrow(query), at_most)
     }
 
     /// Summarises the events that match. `edges` are ascending times, and the events between each
     /// two of them are counted.
-    pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
-        self.engine.summary(query, edges)
+    pub(crate) fn summary(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        edges: &[Timestamp],
+    ) -> Result<EventSummary> {
+        self.engine.summary(&scope.narrow(query), edges)
     }
 
     /// Returns the actions of the events that match, by name, with those that are reserved for the
     /// log. `edges` are as in [`Log::summary`].
     pub(crate) fn action_usage(
         &self,
+        scope: &Scope,
         query: &Query,
         edges: &[Timestamp],
     ) -> Result<Vec<ActionUsage>> {
-        self.engine.action_usage(query, edges)
+        self.engine.action_usage(&scope.narrow(query), edges)
     }
 
-    /// Returns a label for each tenant and actor id: that of the newest event within `scope` that
+    /// Returns a label for each tenant and actor id: that of the newest event within the scope that
     /// has one.
     pub(crate) fn actor_labels(
         &self,
-        scope: &Query,
+        scope: &Scope,
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
-        self.engine.actor_labels(scope, actors)
+        self.engine.actor_labels(&scope.narrow(&Query::default()), actors)
     }
 
-    /// Returns the few actors or targets within `scope` whose id or label is most like a word.
+    /// Returns the few actors or targets within the scope whose id or label is most like a word.
     pub(crate) fn suggestions(
         &self,
-        scope: &Query,
+        scope: &Scope,
         side: SuggestionKind,
         word: &str,
     ) -> Result<Vec<Suggestion>> {
-        self.engine.suggestions(scope, side, word)
+        self.engine.suggestions(&scope.narrow(&Query::default()), side, word)
     }
 
     /// Returns what sweeps have left.

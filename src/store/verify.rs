@@ -7,6 +7,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::chain::ChainLink;
 use crate::chain::Sha256Digest;
 use crate::event::EventId;
@@ -96,7 +97,11 @@ impl Log {
     ///
     /// # Errors
     /// Nothing can be read at all; the errors of `look`.
-    pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Snapshot<'_>) -> Result<T>) -> Result<T> {
+    pub(crate) fn inspect<T>(
+        &self,
+        _: PlatformWork,
+        look: impl FnOnce(&Snapshot<'_>) -> Result<T>,
+    ) -> Result<T> {
         self.engine.inspect(|engine| look(&Snapshot { engine }))
     }
 }

@@ -24,6 +24,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -129,7 +131,7 @@ pub(crate) fn run(
 /// The log cannot be read.
 pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<String>> {
     let (head, _) = log.head()?;
-    let newest = log.event(head)?.map(|event| event.recorded_at);
+    let newest = log.event(&Scope::of(PlatformWork::Sweep), head)?.map(|event| event.recorded_at);
     Ok(newest.filter(|newest| now > newest.saturating_add(MAX_CLOCK_LEAD)).map(|newest| {
         format!(
             "the clock says {now}, and the newest event was recorded {newest}, over 30 days before"

@@ -6,6 +6,8 @@ use std::fmt;
 use anyhow::Result;
 use anyhow::anyhow;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest::outcome;
 use crate::digest::outcome::RecordedOutcome;
 use crate::event::Event;
@@ -66,21 +68,22 @@ impl SweepPlan {
             event_count: swept.event_count,
         };
         for horizon in retention.horizons(now) {
-            let read = log.each(&horizon.query, head, &mut |event| {
-                if !go_on() {
-                    return Err(anyhow!(PlanInterrupted));
-                }
-                let gone = swept.is_swept(event.id) || kept.contains(&event.id);
-                if gone || retention.decider(&event) != Some(horizon.decider) {
-                    return Ok(());
-                }
-                if retention.is_undelivered(&event) {
-                    plan.held += 1;
-                } else {
-                    plan.add(&event, &horizon);
-                }
-                Ok(())
-            });
+            let read =
+                log.each(&Scope::of(PlatformWork::Sweep), &horizon.query, head, &mut |event| {
+                    if !go_on() {
+                        return Err(anyhow!(PlanInterrupted));
+                    }
+                    let gone = swept.is_swept(event.id) || kept.contains(&event.id);
+                    if gone || retention.decider(&event) != Some(horizon.decider) {
+                        return Ok(());
+                    }
+                    if retention.is_undelivered(&event) {
+                        plan.held += 1;
+                    } else {
+                        plan.add(&event, &horizon);
+                    }
+                    Ok(())
+                });
             match read {
                 Err(why) if why.is::<PlanInterrupted>() => return Ok(None),
                 read => read?,
@@ -110,16 +113,20 @@ impl SweepPlan {
 /// that is missing; the newest digests that were sent, because the next one begins where the last
 /// one ended; and the digests that failed since then.
 fn protected_ids(log: &Log) -> Result<Vec<EventId>> {
-    let mut kept: Vec<EventId> =
-        log.own_events(SWEEP_ACTION)?.last().map(|event| event.id).into_iter().collect();
-    let sent = log.own_events(outcome::SENT_ACTION)?;
+    let mut kept: Vec<EventId> = log
+        .own_events(PlatformWork::Sweep, SWEEP_ACTION)?
+        .last()
+        .map(|event| event.id)
+        .into_iter()
+        .collect();
+    let sent = log.own_events(PlatformWork::Sweep, outcome::SENT_ACTION)?;
     kept.extend(sent.last().map(|event| event.id));
     let regular = sent.iter().rev().find(|event| {
         RecordedOutcome::from_event(event).is_some_and(|recorded| !recorded.outcome.one_off)
     });
     let since = regular.map_or(EventId(0), |event| event.id);
     kept.extend(regular.map(|event| event.id));
-    let failed = log.own_events(outcome::FAILED_ACTION)?;
+    let failed = log.own_events(PlatformWork::Sweep, outcome::FAILED_ACTION)?;
     kept.extend(failed.iter().map(|event| event.id).filter(|id| *id > since));
     Ok(kept)
 }

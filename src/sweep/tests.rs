@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::digest::outcome::DigestOutcome;
 use crate::digest::outcome::tests::outcome;
 use crate::event::NewEvent;
@@ -80,7 +82,14 @@ impl Fixture {
             left.push(event.id.0);
             Ok(())
         };
-        self.log.each(&crate::query::Query::default(), head, visit).unwrap();
+        self.log
+            .each(
+                &Scope::of(PlatformWork::Comparison),
+                &crate::query::Query::default(),
+                head,
+                visit,
+            )
+            .unwrap();
         left.sort_unstable();
         left
     }
@@ -204,7 +213,7 @@ fn many_actions_leave_the_event_small() {
     fixture.add_event("often", 20);
     fixture.add_event("often", 20);
     assert_eq!(swept_count(fixture.sweep(10, false)), 1_202);
-    let event = fixture.log.own_events(SWEEP_ACTION).unwrap().pop().unwrap();
+    let event = fixture.log.own_events(PlatformWork::Sweep, SWEEP_ACTION).unwrap().pop().unwrap();
     let payload = event.payload.unwrap();
     assert!(payload.as_str().len() < 200_000, "{}", payload.as_str().len());
     let payload: serde_json::Value = serde_json::from_str(payload.as_str()).unwrap();

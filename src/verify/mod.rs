@@ -24,6 +24,7 @@ mod walk;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::chain;
 use crate::event::EventId;
 use crate::event::Hash;
@@ -74,7 +75,7 @@ pub(crate) fn run(
     request: &VerifyOptions<'_>,
     reached: &mut dyn FnMut(VerifyProgress),
 ) -> Result<VerifyReport> {
-    log.inspect(|log| {
+    log.inspect(PlatformWork::Verification, |log| {
         let mut report = VerifyReport { quick: request.quick, ..VerifyReport::default() };
         check_schema(log, &mut report)?;
         if request.quick {
@@ -129,7 +130,7 @@ pub(crate) fn run(
 /// # Errors
 /// The log cannot be read.
 pub(crate) fn check_gaps(log: &Log) -> Result<Option<String>> {
-    log.inspect(|log| {
+    log.inspect(PlatformWork::Verification, |log| {
         let mut report = VerifyReport::default();
         let head =
             or_violation(log.head(), &mut report, ViolationKind::Head, "its head cannot be read")?;

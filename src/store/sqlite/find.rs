@@ -2,18 +2,20 @@
 
 use anyhow::Result;
 use rusqlite::Connection;
-use rusqlite::Params;
 
 use crate::event::Event;
 use crate::event::EventId;
+use crate::query::Query;
 use crate::query::pattern;
 use crate::store::EventIdMatch;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::layout;
+use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::rows;
+use crate::store::sqlite::sql::Sql;
 
 /// How many events are named that the beginning of an `event_id` may stand for.
-const MAX_CANDIDATES: u8 = 5;
+const MAX_CANDIDATES: usize = 5;
 
 impl Sqlite {
     pub(in crate::store) fn event(&self, id: EventId) -> Result<Option<Event>> {
@@ -21,9 +23,13 @@ impl Sqlite {
         Ok(self.select_events(sql, [id.0])?.pop())
     }
 
-    pub(in crate::store) fn find(&self, event_id: &str) -> Result<EventIdMatch> {
-        let exact = self.ids_by_event_id(event_id)?;
-        let mut ids = if exact.is_empty() { self.ids_by_prefix(event_id)? } else { exact };
+    /// Finds an event by its `event_id` or its beginning among those that `scope` matches.
+    pub(in crate::store) fn find(&self, scope: &Query, event_id: &str) -> Result<EventIdMatch> {
+        let mut ids = self.read_in_snapshot(|connection| {
+            let plan = self.plan(connection, scope)?;
+            let exact = ids_by_event_id(connection, &plan, event_id)?;
+            if exact.is_empty() { ids_by_prefix(connection, &plan, event_id) } else { Ok(exact) }
+        })?;
         if ids.len() > 1 {
             ids.sort_unstable();
             return Ok(EventIdMatch::Several(ids));
@@ -31,51 +37,65 @@ impl Sqlite {
         let event = ids.pop().map(|id| self.event(id)).transpose()?.flatten();
         Ok(event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event))))
     }
-
-    fn ids_by_event_id(&self, event_id: &str) -> Result<Vec<EventId>> {
-        const SQL: &str = "SELECT event.id FROM tenant \
-            CROSS JOIN event ON event.tenant = tenant.key AND event.event_id = ?1 LIMIT ?2";
-        let key = rows::StoredEventId::from_event_id(event_id);
-        self.read_in_snapshot(|connection| select_ids(connection, SQL, (&key, MAX_CANDIDATES)))
-    }
-
-    /// UUIDs are stored as bytes and other ids as text. Both are in the order of their bytes, so
-    /// the ids with one beginning are a range.
-    fn ids_by_prefix(&self, prefix: &str) -> Result<Vec<EventId>> {
-        const SQL: &str = "SELECT event.id FROM tenant \
-            CROSS JOIN event ON event.tenant = tenant.key \
-              AND event.event_id >= ?1 AND event.event_id < ?2 LIMIT ?3";
-        if prefix.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.read_in_snapshot(|connection| {
-            // A BLOB is greater than any text: after the last text there are only UUIDs.
-            let after = pattern::prefix_upper_bound(prefix);
-            let mut found = match after {
-                Some(after) => select_ids(connection, SQL, (prefix, after, MAX_CANDIDATES))?,
-                None => select_ids(connection, SQL, (prefix, &b""[..], MAX_CANDIDATES))?,
-            };
-            if let Some((first, last)) = rows::uuid_range(prefix) {
-                const UUIDS: &str = "SELECT event.id FROM tenant \
-                    CROSS JOIN event ON event.tenant = tenant.key \
-                      AND event.event_id BETWEEN ?1 AND ?2 LIMIT ?3";
-                found.extend(select_ids(
-                    connection,
-                    UUIDS,
-                    (&first[..], &last[..], MAX_CANDIDATES),
-                )?);
-            }
-            found.truncate(MAX_CANDIDATES.into());
-            Ok(found)
-        })
-    }
 }
 
+fn ids_by_event_id(
+    connection: &Connection,
+    plan: &QueryPlan,
+    event_id: &str,
+) -> rusqlite::Result<Vec<EventId>> {
+    let mut among = Sql::default();
+    match rows::StoredEventId::from_event_id(event_id) {
+        rows::StoredEventId::Uuid(bytes) => among.bind("event.event_id = ?", bytes.to_vec()),
+        rows::StoredEventId::Text(text) => among.bind("event.event_id = ?", text.to_owned()),
+    };
+    select_ids(connection, plan, &among)
+}
+
+/// UUIDs are stored as bytes and other ids as text. Both are in the order of their bytes, so
+/// the ids with one beginning are a range.
+fn ids_by_prefix(
+    connection: &Connection,
+    plan: &QueryPlan,
+    prefix: &str,
+) -> rusqlite::Result<Vec<EventId>> {
+    if prefix.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut texts = Sql::default();
+    texts.bind("event.event_id >= ?", prefix.to_owned());
+    match pattern::prefix_upper_bound(prefix) {
+        Some(after) => texts.bind(" AND event.event_id < ?", after),
+        // A BLOB is greater than any text: after the last text there are only UUIDs.
+        None => texts.add(" AND event.event_id < x''"),
+    };
+    let mut found = select_ids(connection, plan, &texts)?;
+    if let Some((first, last)) = rows::uuid_range(prefix) {
+        let mut uuids = Sql::default();
+        uuids.bind("event.event_id BETWEEN ?", first.to_vec()).bind(" AND ?", last.to_vec());
+        found.extend(select_ids(connection, plan, &uuids)?);
+    }
+    found.truncate(MAX_CANDIDATES);
+    Ok(found)
+}
+
+/// Returns the first few events of a range of the index on `event_id` that a plan's query matches.
 fn select_ids(
     connection: &Connection,
-    sql: &str,
-    params: impl Params,
+    plan: &QueryPlan,
+    among: &Sql,
 ) -> rusqlite::Result<Vec<EventId>> {
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map(params, |row| row.get(0).map(EventId))?.collect()
+    if plan.matches_nothing {
+        return Ok(Vec::new());
+    }
+    let mut sql = Sql::new(
+        "SELECT event.id FROM tenant CROSS JOIN event INDEXED BY event_event_id \
+            ON event.tenant = tenant.key AND ",
+    );
+    sql.append(among).add(" WHERE TRUE");
+    plan.window.add_condition(&mut sql);
+    plan.add_filters(&mut sql, None);
+    sql.bind(" LIMIT ?", i64::try_from(MAX_CANDIDATES).unwrap_or(i64::MAX));
+    let mut statement = connection.prepare_cached(sql.text())?;
+    statement.query_map(sql.params(), |row| row.get(0).map(EventId))?.collect()
 }

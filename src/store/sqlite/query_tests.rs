@@ -7,6 +7,8 @@ use proptest::prelude::*;
 use rusqlite::trace::TraceEvent;
 use rusqlite::trace::TraceEventCodes;
 
+use crate::access::PlatformWork;
+use crate::access::Scope;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
@@ -79,7 +81,9 @@ fn log_of(events: &[Event]) -> (tempfile::TempDir, LocalLog, Vec<Event>) {
     }
     batch.commit().unwrap();
     let ids = 1..=i64::try_from(events.len()).unwrap();
-    let stored = ids.map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    let stored = ids
+        .map(|id| log.event(&Scope::of(PlatformWork::Comparison), EventId(id)).unwrap().unwrap())
+        .collect();
     (folder, log, stored)
 }
 
@@ -113,7 +117,11 @@ fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBoun
     let order = if slice.newest_first { Order::NewestFirst } else { Order::OldestFirst };
     let PageBounds { after, skip, limit, up_to, .. } = slice;
     let page = PageRequest { order, after, skip, limit, up_to };
-    assert_eq!(ids(&log.page(tested, &page).unwrap()), expected, "{tested} by {page:?}");
+    assert_eq!(
+        ids(&log.page(&Scope::of(PlatformWork::Comparison), tested, &page).unwrap()),
+        expected,
+        "{tested} by {page:?}"
+    );
     let engine = &log.engine;
     let plan = QueryPlan::new(&engine.connection, tested).unwrap();
     let Some(window) = plan.window_of(slice) else {
@@ -147,10 +155,18 @@ fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
     }
     let expected = expected(events, tested, PageBounds { newest_first: false, ..all });
     let count = u64::try_from(expected.len()).unwrap();
-    assert_eq!(log.count(tested, u64::MAX).unwrap(), count, "{tested}");
-    assert_eq!(log.count(tested, 2).unwrap(), count.min(2), "{tested}");
+    assert_eq!(
+        log.count(&Scope::of(PlatformWork::Comparison), tested, u64::MAX).unwrap(),
+        count,
+        "{tested}"
+    );
+    assert_eq!(
+        log.count(&Scope::of(PlatformWork::Comparison), tested, 2).unwrap(),
+        count.min(2),
+        "{tested}"
+    );
     let mut streamed = Vec::new();
-    log.each(tested, EventId(i64::MAX), &mut |event| {
+    log.each(&Scope::of(PlatformWork::Comparison), tested, EventId(i64::MAX), &mut |event| {
         streamed.push(event.id.0);
         Ok(())
     })
@@ -158,12 +174,18 @@ fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
     assert_eq!(streamed, expected, "{tested}");
     let mut arrived: Vec<i64> = expected.iter().copied().filter(|id| *id > 3).collect();
     arrived.sort_unstable();
-    assert_eq!(ids(&log.recorded_after(tested, EventId(3), 1_000).unwrap()), arrived, "{tested}");
-    let summary = log.summary(tested, &[]).unwrap();
+    assert_eq!(
+        ids(&log
+            .recorded_after(&Scope::of(PlatformWork::Comparison), tested, EventId(3), 1_000)
+            .unwrap()),
+        arrived,
+        "{tested}"
+    );
+    let summary = log.summary(&Scope::of(PlatformWork::Comparison), tested, &[]).unwrap();
     assert_eq!(summary.events, count, "{tested}");
     let with_actor: u64 = summary.actors.iter().map(|actor| actor.count).sum();
     assert_eq!(with_actor + summary.system + summary.anonymous, count, "{tested}");
-    let usages = log.action_usage(tested, &[]).unwrap();
+    let usages = log.action_usage(&Scope::of(PlatformWork::Comparison), tested, &[]).unwrap();
     assert_eq!(usages.iter().map(|usage| usage.count).sum::<u64>(), count, "{tested}");
 }
 
@@ -205,7 +227,9 @@ fn every_kind_of_term_is_asked_in_sql() {
     let mut log = open_log(&folder.path().join("log.db"));
     let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
-    let stored: Vec<_> = (1..=12).map(|id| log.event(EventId(id)).unwrap().unwrap()).collect();
+    let stored: Vec<_> = (1..=12)
+        .map(|id| log.event(&Scope::of(PlatformWork::Comparison), EventId(id)).unwrap().unwrap())
+        .collect();
     for text in [
         "ada",
         "person:ada,3",
@@ -222,9 +246,15 @@ fn every_kind_of_term_is_asked_in_sql() {
         check_query(&log, &stored, &query(text));
     }
     let center = &stored[5];
-    let around = log.around(&Query::default(), center, 2).unwrap();
+    let around =
+        log.around(&Scope::of(PlatformWork::Comparison), &Query::default(), center, 2).unwrap();
     assert_eq!(ids(&around), [4, 5, 6, 7, 8]);
-    assert_eq!(ids(&log.around(&query("actor:ada"), center, 2).unwrap()), [1, 4, 7, 10]);
+    assert_eq!(
+        ids(&log
+            .around(&Scope::of(PlatformWork::Comparison), &query("actor:ada"), center, 2)
+            .unwrap()),
+        [1, 4, 7, 10]
+    );
 }
 
 #[test]
@@ -247,7 +277,7 @@ fn a_listing_is_sorted_by_any_field() {
     log.append(&events, &stamp).unwrap();
     let by = |field, ascending, tested: &str| {
         let page = PageRequest { order: Order::ByField { field, ascending }, ..FIRST_PAGE };
-        ids(&log.page(&query(tested), &page).unwrap())
+        ids(&log.page(&Scope::of(PlatformWork::Comparison), &query(tested), &page).unwrap())
     };
     assert_eq!(by("actor", true, ""), [3, 1, 4, 2]);
     assert_eq!(by("actor", false, ""), [4, 1, 3, 2]);
@@ -258,7 +288,8 @@ fn a_listing_is_sorted_by_any_field() {
     }
     let page =
         PageRequest { order: Order::ByField { field: "actr", ascending: true }, ..FIRST_PAGE };
-    let error = log.page(&Query::default(), &page).unwrap_err();
+    let error =
+        log.page(&Scope::of(PlatformWork::Comparison), &Query::default(), &page).unwrap_err();
     assert_eq!(error.to_string(), "cannot sort by actr");
 }
 
@@ -341,7 +372,12 @@ fn a_page_asks_each_dimension_once() {
         }
     };
     log.log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
-    assert_eq!(log.page(&Query::default(), &FIRST_PAGE).unwrap().len(), 50);
+    assert_eq!(
+        log.page(&Scope::of(PlatformWork::Comparison), &Query::default(), &FIRST_PAGE)
+            .unwrap()
+            .len(),
+        50
+    );
     let tested = tested.lock().unwrap();
     for table in ["event", "recorder", "tenant", "action", "actor", "target", "title", "agent"] {
         let from = format!(" FROM {table} ");
@@ -353,7 +389,9 @@ fn a_page_asks_each_dimension_once() {
 #[test]
 fn a_name_that_is_not_there_has_others_like_it() {
     let (_folder, log) = large_log();
-    let like = |side, word: &str, scope: &str| log.suggestions(&query(scope), side, word).unwrap();
+    let like = |side, word: &str, scope: &str| {
+        log.suggestions(&Scope::matching(query(scope)), side, word).unwrap()
+    };
     let actor = |id: &str| Suggestion {
         id: Some(id.to_owned()),
         label: Some(format!("Actor {id}")),
@@ -387,7 +425,7 @@ fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
     let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
     log.append(&events, &stamp).unwrap();
     let wanted = [(None, "17"), (Some("t"), "17"), (Some("u"), "17"), (None, "18")];
-    let labels = |scope: &str| log.actor_labels(&query(scope), &wanted).unwrap();
+    let labels = |scope: &str| log.actor_labels(&Scope::matching(query(scope)), &wanted).unwrap();
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(labels(""), [some("Jim"), some("Other"), None, None]);
     assert_eq!(labels("tenant:t"), [None, some("Other"), None, None]);
@@ -399,7 +437,13 @@ fn a_label_is_filled_in_from_the_newest_of_its_tenant_and_scope() {
 fn a_summary_tells_what_was_seen_most_first() {
     let (_folder, log) = large_log();
     let edges = [0, 1_000, 1_500, 5_000].map(Timestamp::from_nanos);
-    let summary = log.summary(&query("action:user.* until:1970-01-02"), &edges).unwrap();
+    let summary = log
+        .summary(
+            &Scope::of(PlatformWork::Comparison),
+            &query("action:user.* until:1970-01-02"),
+            &edges,
+        )
+        .unwrap();
     assert_eq!(summary.events, 2_000);
     assert_eq!(summary.first, Some(Timestamp::from_nanos(0)));
     assert_eq!(summary.last, Some(Timestamp::from_nanos(2_998)));
@@ -409,7 +453,8 @@ fn a_summary_tells_what_was_seen_most_first() {
         (summary.actions[0].value.slug.as_str(), summary.actions[0].count),
         ("user.view", 1_000)
     );
-    let usages = log.action_usage(&Query::default(), &edges).unwrap();
+    let usages =
+        log.action_usage(&Scope::of(PlatformWork::Comparison), &Query::default(), &edges).unwrap();
     let names: Vec<_> = usages.iter().map(|usage| usage.action.as_str()).collect();
     assert_eq!(names, ["auth.login", "user.edit", "user.view"]);
     assert_eq!(usages[1].histogram, [334, 166, 500]);

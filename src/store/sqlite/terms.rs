@@ -133,6 +133,13 @@ pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<
                 (&IMPERSONATOR, Some(&BY_IMPERSONATOR), found),
             ])
         }
+        Predicate::NotSystemOr(names) => {
+            let found = lookup::actors(connection, names)?;
+            let own = [(&ACTOR, &found), (&IMPERSONATOR, &found)];
+            let own = own.map(|(column, keys)| key_condition(column, keys));
+            let people = Sql::new("event.source NOT IN (1, 3)");
+            plain(Sql::any_of(std::iter::once(people).chain(own)))
+        }
         Predicate::Target(records) => {
             keyed(vec![(&TARGET, Some(&BY_TARGET), lookup::targets(connection, records)?)])
         }
