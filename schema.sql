@@ -5,7 +5,8 @@
 -- Absent text is NULL in `event`, and '' in a dimension, where two NULLs would count as distinct.
 
 -- `uuid` is the UUID of the log, 16 bytes, from which the chain begins. `swept` is the number of the
--- newest sweep that has removed all that it vouches for; it is absent if there is none.
+-- newest sweep that has removed all that it vouches for, and the dimension rows of it; it is absent if
+-- there is none.
 CREATE TABLE meta (
   key   TEXT PRIMARY KEY,
   value ANY NOT NULL
@@ -136,14 +137,26 @@ CREATE INDEX event_title ON event (title) WHERE title IS NOT NULL;
 CREATE INDEX event_failed ON event (action, occurred_at) WHERE status >= 400;
 
 -- The runs of events that sweeps removed. `hash` is the hash of `last`, so that the chain can be
--- verified across the run. A row counts while sweep <= head.sweep < until.
+-- verified across the run. `sweep` is the number of the sweep that recorded the run.
 CREATE TABLE gap (
-  first INTEGER NOT NULL,
+  first INTEGER PRIMARY KEY,
   last  INTEGER NOT NULL CHECK (last >= first),
   hash  BLOB    NOT NULL CHECK (length(hash) = 32),
-  sweep INTEGER NOT NULL,
-  until INTEGER NOT NULL DEFAULT 9223372036854775807,
-  PRIMARY KEY (first, sweep)
+  sweep INTEGER NOT NULL
+) STRICT;
+
+-- The runs of events that a sweep is about to remove, or is removing. They count once head.sweep is
+-- their number, in place of the gaps within them, and become gaps when their events are gone. A run
+-- ends in an event. `removed_to` is the last event of it that is gone, with its hash; first - 1 and
+-- NULL if none is.
+CREATE TABLE removal (
+  sweep        INTEGER NOT NULL,
+  first        INTEGER NOT NULL,
+  last         INTEGER NOT NULL CHECK (last >= first),
+  hash         BLOB    NOT NULL CHECK (length(hash) = 32),
+  removed_to   INTEGER NOT NULL CHECK (removed_to >= first - 1 AND removed_to < last),
+  removed_hash BLOB    CHECK (length(removed_hash) = 32),
+  PRIMARY KEY (sweep, first)
 ) STRICT, WITHOUT ROWID;
 
 -- Heads of the chain that were published outside the log. Gaps are cut at them.
@@ -236,13 +249,12 @@ BEGIN SELECT RAISE(ROLLBACK, 'an event gets the next id of the log'); END;
 CREATE TRIGGER event_update BEFORE UPDATE ON event
 BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 
--- Gaps that count never overlap, so only the last one that begins before the event can contain it.
+-- Runs never overlap, so only the last one that begins before the event can contain it.
 CREATE TRIGGER event_delete BEFORE DELETE ON event
-WHEN (OLD.id <= (
-  SELECT last FROM gap
-  WHERE first <= OLD.id AND sweep <= (SELECT sweep FROM head) AND (SELECT sweep FROM head) < until
-  ORDER BY first DESC LIMIT 1
-)) IS NOT TRUE
+WHEN (OLD.id <= (SELECT last FROM gap WHERE first <= OLD.id ORDER BY first DESC LIMIT 1)) IS NOT TRUE
+  AND (OLD.id <= (
+    SELECT last FROM removal WHERE sweep = (SELECT sweep FROM head) AND first <= OLD.id
+    ORDER BY first DESC LIMIT 1)) IS NOT TRUE
 BEGIN SELECT RAISE(ABORT, 'events are only removed by a sweep'); END;
 
 CREATE TRIGGER actor_insert BEFORE INSERT ON actor
@@ -310,7 +322,8 @@ CREATE TRIGGER recorder_delete BEFORE DELETE ON recorder
 WHEN NOT EXISTS (SELECT 1 FROM unused WHERE kind = 'recorder' AND key = OLD.key)
 BEGIN SELECT RAISE(ABORT, 'events refer to it'); END;
 
--- The events with the field names of the command line, for people at a `sqlite3` prompt.
+-- The events with the field names of the command line, for people at a `sqlite3` prompt. Rows within a
+-- run that a sweep vouches for are gone here too.
 CREATE VIEW events AS
 SELECT
   event.id AS id,
@@ -360,6 +373,10 @@ LEFT JOIN title ON title.key = event.title
 LEFT JOIN actor ON actor.key = event.actor
 LEFT JOIN actor AS impersonator ON impersonator.key = event.impersonator
 LEFT JOIN target ON target.key = event.target
-LEFT JOIN agent ON agent.key = event.agent;
+LEFT JOIN agent ON agent.key = event.agent
+WHERE (event.id <= (SELECT last FROM gap WHERE first <= event.id ORDER BY first DESC LIMIT 1)) IS NOT TRUE
+  AND (event.id <= (
+    SELECT last FROM removal WHERE sweep = (SELECT sweep FROM head) AND first <= event.id
+    ORDER BY first DESC LIMIT 1)) IS NOT TRUE;
 
 INSERT INTO tenant (key, text) VALUES (0, '');

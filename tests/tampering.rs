@@ -414,15 +414,11 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
         ("UPDATE gap SET hash = zeroblob(32) WHERE first = 5", other),
         ("UPDATE gap SET last = 4 WHERE first = 2; DELETE FROM event WHERE id = 4", other),
         (
-            "INSERT INTO gap SELECT 7, 7, hash, 1, 9 FROM event WHERE id = 7; DELETE FROM event WHERE id = 7",
+            "INSERT INTO gap SELECT 7, 7, hash, 1 FROM event WHERE id = 7; DELETE FROM event WHERE id = 7",
             &other.replace("2 swept", "3 swept"),
         ),
         (
             "DELETE FROM gap WHERE first = 5",
-            "broken at event 5: removed, and no sweep vouches for it",
-        ),
-        (
-            "UPDATE gap SET until = 1 WHERE first = 5",
             "broken at event 5: removed, and no sweep vouches for it",
         ),
         ("UPDATE head SET sweep = 2", "broken: no event vouches for sweep 2"),
@@ -439,7 +435,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
         // Put in where others were.
         (
             "INSERT INTO event SELECT 5, 'e5', occurred_at, recorded_at, recorder, tenant, source, severity, action, actor, impersonator, target, title, agent, status, method, endpoint, ip, session_id, description, diff, payload, own, salt, hash FROM event WHERE id = 6",
-            "broken at event 5: altered: a sweep has yet to remove it, but it is not what was hashed",
+            "broken at event 5: put in: a sweep has removed the event with this id",
         ),
     ] {
         let sandbox = swept_sandbox();
@@ -458,8 +454,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
     tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
     sandbox.ingest(r#"{"action":"news"}"#);
     tamper::without_triggers(&sandbox.db(), |sql| {
-        sql.execute_batch("INSERT INTO gap SELECT 9, 9, hash, 1, 99 FROM event WHERE id = 9")
-            .unwrap();
+        sql.execute_batch("INSERT INTO gap SELECT 9, 9, hash, 1 FROM event WHERE id = 9").unwrap();
         let payload =
             json!({"sweep": 1, "count": 2, "total": 2, "gaps": 2, "by_action": {"a.b": 2},
             "rules": [], "late": 0, "cutoff": "2026-01-01T00:00:00Z",
@@ -539,6 +534,111 @@ fn a_forged_sweep_cannot_hide_what_it_took() {
     for _ in 0..3 {
         sandbox.run(["sweep", "--keep", "365d", "--quiet"]).ok().done();
         sandbox.run(["verify", "--quiet"]).ok().done();
+    }
+}
+
+/// The columns of event 6, for a row with another id.
+const FORGED_ROW: &str = "'forged', occurred_at, recorded_at, recorder, tenant, source, severity, action, \
+    actor, impersonator, target, title, agent, status, method, endpoint, ip, session_id, description, \
+    diff, payload, own, salt, hash FROM event WHERE id = 6";
+
+/// Rows in a range that a sweep vouches for are gone for every reader, whoever put them there.
+#[test]
+fn forged_rows_within_a_swept_range_are_read_by_nobody() {
+    for (ranges, id) in [(&[(1, 3)][..], 2), (&[(2, 3), (5, 5)], 3), (&[(2, 3), (5, 5)], 5)] {
+        let sandbox = Sandbox::with_events();
+        let sweep = ForgedSweep { ranges, ..ForgedSweep::default() };
+        tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
+        let commands: [&[&str]; 11] = [
+            &["list", "--json"],
+            &["list", "--json", "--sort", "id"],
+            &["list", "--json", "action:auth.*"],
+            &["list", "--json", "tenant:other.example"],
+            &["list", "--json", "is:failed", "since:2025-01-01"],
+            &["list", "--json", "status:401"],
+            &["search-actor", "--json", "17"],
+            &["search-actor", "17", "--tz", "UTC"],
+            &["search-target", "user/17"],
+            &["actions"],
+            &["digest", "--dry-run", "--since", "2025-01-01", "--until", "2026-01-01"],
+        ];
+        let read = || commands.map(|args| sandbox.run(args).ok().stdout().to_owned());
+        sandbox.write("config.toml", "[digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\n");
+        let before = read();
+        assert!(before[2].contains("auth.login_failed"), "{}", before[2]);
+        sandbox.tamper(&format!(
+            "DELETE FROM meta WHERE key = 'swept'; INSERT INTO event SELECT {id}, {FORGED_ROW}"
+        ));
+        for (args, (now, before)) in commands.iter().zip(read().iter().zip(&before)) {
+            assert_eq!(now, before, "{args:?}");
+        }
+        for name in [&id.to_string(), "forged", "forg"] {
+            sandbox.run(["show", name]).exits(1).no_stdout().done();
+        }
+        let seen = "SELECT count(*) FROM events WHERE event_id = 'forged'";
+        assert_eq!(sandbox.log().query_value::<i64>(seen), 0, "in the view neither");
+        let out = sandbox.run(["verify", "--quick", "--quiet"]).exits(1);
+        let line =
+            format!("broken at event {id}: put in: a sweep has removed the event with this id");
+        assert_broken(&out, &line);
+        let out = sandbox.run(["export", "--jsonl"]).ok();
+        assert!(!out.stdout().contains("forged"), "{out}");
+        assert_eq!(out.stdout().lines().count(), before[0].lines().count());
+    }
+}
+
+/// Of a removal that was interrupted, only those events may be left that lead from what it has removed
+/// to the end of the range.
+#[test]
+fn what_is_left_of_a_removal_must_lead_to_the_end_of_its_range() {
+    let altered = "altered: a sweep has yet to remove it, but it is not what was hashed";
+    let put_in = "put in: a sweep has removed the event with this id";
+    let forge = |id: i64| format!("INSERT INTO event SELECT {id}, {FORGED_ROW}");
+    for (hand, line) in [
+        (String::new(), None),
+        ("DELETE FROM meta WHERE key = 'swept'".to_owned(), None),
+        // All of it may be gone, for a sweep vouches for that.
+        ("DELETE FROM event WHERE id IN (4, 5)".to_owned(), None),
+        ("UPDATE event SET payload = '{}' WHERE id = 4".to_owned(), Some((4, altered))),
+        ("UPDATE event SET payload = '{}' WHERE id = 5".to_owned(), Some((5, altered))),
+        ("DELETE FROM event WHERE id = 4".to_owned(), Some((5, altered))),
+        ("DELETE FROM event WHERE id = 5".to_owned(), Some((4, put_in))),
+        // With the hash of the range, and other content.
+        (
+            format!(
+                "DELETE FROM event WHERE id IN (4, 5); {}; \
+                 UPDATE event SET hash = (SELECT hash FROM removal) WHERE id = 5",
+                forge(5)
+            ),
+            Some((5, altered)),
+        ),
+        (forge(2), Some((2, put_in))),
+        (forge(3), Some((3, put_in))),
+        // The note on what was removed cannot be moved.
+        (
+            format!("UPDATE removal SET removed_to = 1, removed_hash = NULL; {}", forge(2)),
+            Some((2, altered)),
+        ),
+        ("UPDATE removal SET removed_hash = zeroblob(32)".to_owned(), Some((4, altered))),
+        ("UPDATE removal SET removed_to = 4".to_owned(), Some((4, put_in))),
+    ] {
+        let sandbox = Sandbox::with_events();
+        let sweep = ForgedSweep { ranges: &[(2, 5)], removed_up_to: 3, ..ForgedSweep::default() };
+        tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
+        sandbox.tamper(&hand);
+        let out = sandbox.run(["verify", "--quick"]);
+        match line {
+            None => {
+                out.ok().done();
+                let listed = sandbox.run(["list", "--json"]).ok();
+                assert_eq!(listed.stdout().lines().count(), 5, "{hand}: {listed}");
+            }
+            Some((id, why)) => {
+                let out = out.exits(1);
+                assert_broken(&out, &format!("broken at event {id}: {why}"));
+                assert!(chain::verify_chain(&sandbox.log().sql).is_err(), "{hand}");
+            }
+        }
     }
 }
 

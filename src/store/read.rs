@@ -162,14 +162,6 @@ pub(crate) struct SweptRanges {
     pub unfinished: bool,
 }
 
-impl SweptRanges {
-    /// Whether an id is in a run that was swept.
-    pub(crate) fn is_swept(&self, id: EventId) -> bool {
-        let after = self.gaps.partition_point(|(first, _)| *first <= id.0);
-        after > 0 && id.0 <= self.gaps[after - 1].1
-    }
-}
-
 impl Log {
     /// Opens the log in a file of this host.
     ///
@@ -310,17 +302,5 @@ impl Log {
     /// The log cannot be read.
     pub(crate) fn sweep_state(&self) -> Result<SweptRanges> {
         self.engine.sweep_state()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_in_a_run_is_gone() {
-        let swept = SweptRanges { event_count: 5, gaps: vec![(2, 3), (7, 7)], unfinished: false };
-        let gone: Vec<i64> = (0..10).filter(|id| swept.is_swept(EventId(*id))).collect();
-        assert_eq!(gone, [2, 3, 7]);
     }
 }

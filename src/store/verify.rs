@@ -32,8 +32,6 @@ pub(crate) struct LogHead {
     pub hash: Hash,
     /// The number of the newest sweep that took effect; 0 if there is none.
     pub newest_sweep: i64,
-    /// Whether that sweep has recorded that it removed all that it vouches for.
-    pub sweep_finished: bool,
 }
 
 /// A run of ids that a sweep removed. `hash` is the hash of its last event.
@@ -60,6 +58,14 @@ pub(crate) struct InspectedEvent {
 pub(crate) enum EventOrGap {
     Event(InspectedEvent),
     Gap(SweepGap),
+    /// A run whose events the newest sweep has yet to remove, all or those behind the id. The hash is
+    /// that of the event with the id, if one is removed. What is left of the run follows, with the gaps
+    /// of earlier sweeps.
+    Removal {
+        run: SweepGap,
+        removed_to: EventId,
+        removed_hash: Option<Hash>,
+    },
 }
 
 /// A head of the chain that was published.

@@ -73,8 +73,8 @@ impl SweepPlan {
                     if !go_on() {
                         return Err(anyhow!(PlanInterrupted));
                     }
-                    let gone = swept.is_swept(event.id) || kept.contains(&event.id);
-                    if gone || retention.decider(&event) != Some(horizon.decider) {
+                    let is_kept = kept.contains(&event.id);
+                    if is_kept || retention.decider(&event) != Some(horizon.decider) {
                         return Ok(());
                     }
                     if retention.is_undelivered(&event) {

@@ -34,10 +34,10 @@ const MAX_ID_SHIFT: i64 = 1_024;
 pub(super) struct ChainWalk {
     verifier: Verifier,
     noted_head: Option<LogHead>,
-    /// The last swept run that was reached, and the state of the chain before it.
-    last_gap: Option<(SweepGap, Verifier)>,
-    /// The last event within that run that is still there.
-    last_in_gap: Option<ChainLink>,
+    /// The last swept run that was reached.
+    last_gap: Option<SweepGap>,
+    /// What is left of that run.
+    remainder: Option<Remainder>,
     found_break: Option<FoundBreak>,
     is_unreadable: bool,
     pub events: u64,
@@ -52,6 +52,15 @@ pub(super) struct ChainWalk {
     pub late: Option<LateRemovals>,
     /// An id that was asked for, and whether it is within a run.
     watched: Option<(EventId, bool)>,
+}
+
+/// What a sweep has yet to remove of a run: the events behind the last one that it removed, and gaps
+/// of earlier sweeps between them, which lead to the end of the run.
+struct Remainder {
+    verifier: Verifier,
+    removed_to: EventId,
+    /// The last event that is there.
+    last_event: Option<InspectedEvent>,
 }
 
 /// Counts the swept events that come after an event recorded later than `after`.
@@ -72,13 +81,25 @@ struct FoundBreak {
     gap: Option<SweepGap>,
 }
 
+impl FoundBreak {
+    /// A run that does not fit.
+    fn at_run(kind: ChainBreak, run: SweepGap) -> Self {
+        Self { kind, event: None, next_id: Some(run.first), gap: Some(run) }
+    }
+
+    /// An event within a run.
+    fn within_run(kind: ChainBreak, event: InspectedEvent, run: SweepGap) -> Self {
+        Self { kind, event: Some(event), next_id: None, gap: Some(run) }
+    }
+}
+
 impl ChainWalk {
     pub(super) fn new(uuid: &[u8; 16], head: Option<&LogHead>) -> Self {
         Self {
             verifier: Verifier::new(uuid),
             noted_head: head.copied(),
             last_gap: None,
-            last_in_gap: None,
+            remainder: None,
             found_break: None,
             is_unreadable: false,
             events: 0,
@@ -130,8 +151,15 @@ impl ChainWalk {
                 reached(VerifyProgress::Event { id, of, events: self.events });
             }
             self.found_break = match step {
-                EventOrGap::Gap(run) => self.take_gap(run),
-                EventOrGap::Event(reading) => self.take_event(reading),
+                EventOrGap::Gap(run) => {
+                    self.end_remainder(run.first).or_else(|| self.take_gap(run))
+                }
+                EventOrGap::Removal { run, removed_to, removed_hash } => self
+                    .end_remainder(run.first)
+                    .or_else(|| self.take_removal(run, removed_to, removed_hash)),
+                EventOrGap::Event(reading) => {
+                    self.end_remainder(reading.link.id).or_else(|| self.take_event(reading))
+                }
             };
             if self.found_break.is_none() {
                 ControlFlow::Continue(())
@@ -152,6 +180,9 @@ impl ChainWalk {
             }
             Err(ReadError::Failed(error)) => return Err(error),
         }
+        if self.found_break.is_none() {
+            self.found_break = self.end_remainder(EventId(i64::MAX));
+        }
         if self.found_break.is_none()
             && let Some(head) = self.noted_head
             && let Err(broken) = self.verifier.finish(head.id)
@@ -166,6 +197,12 @@ impl ChainWalk {
     }
 
     fn take_gap(&mut self, run: SweepGap) -> Option<FoundBreak> {
+        if let Some(remainder) = &mut self.remainder {
+            // The gap of an earlier sweep. It goes when the events before it have gone.
+            let broken = run.last > remainder.removed_to
+                && remainder.verifier.verify_gap(run.first, run.last, run.hash).is_err();
+            return broken.then(|| FoundBreak::at_run(ChainBreak::Inserted(run.first), run));
+        }
         let before = self.verifier;
         let past = self.noted_head.is_some_and(|head| run.last > head.id);
         let stepped = self.verifier.verify_gap(run.first, run.last, run.hash);
@@ -175,15 +212,10 @@ impl ChainWalk {
                 Err(ChainBreak::Removed(id)) => ChainBreak::Removed(id),
                 _ => ChainBreak::Inserted(run.first),
             };
-            return Some(FoundBreak {
-                kind: broken,
-                event: None,
-                next_id: Some(run.first),
-                gap: Some(run),
-            });
+            return Some(FoundBreak::at_run(broken, run));
         }
         let touches =
-            self.last_gap.is_some_and(|(last, _)| last.last.0.saturating_add(1) == run.first.0);
+            self.last_gap.is_some_and(|last| last.last.0.saturating_add(1) == run.first.0);
         let events = run.last.0.abs_diff(run.first.0) + 1;
         self.swept.events += events;
         self.swept.ranges += u64::from(!touches);
@@ -195,15 +227,46 @@ impl ChainWalk {
         if let Some((id, within)) = &mut self.watched {
             *within |= run.first <= *id && *id <= run.last;
         }
-        self.last_gap = Some((run, before));
-        self.last_in_gap = None;
+        self.last_gap = Some(run);
         None
+    }
+
+    /// Takes a run that a sweep has yet to remove.
+    fn take_removal(
+        &mut self,
+        run: SweepGap,
+        removed_to: EventId,
+        removed_hash: Option<Hash>,
+    ) -> Option<FoundBreak> {
+        let mut verifier = self.verifier;
+        let found = self.take_gap(run);
+        if found.is_some() {
+            return found;
+        }
+        let removed = removed_hash.is_none_or(|hash| {
+            removed_to < run.last && verifier.verify_gap(run.first, removed_to, hash).is_ok()
+        });
+        if !removed || removed_hash.is_none() && removed_to >= run.first {
+            return Some(FoundBreak::at_run(ChainBreak::Inserted(run.first), run));
+        }
+        self.remainder = Some(Remainder { verifier, removed_to, last_event: None });
+        None
+    }
+
+    /// Ends what is left of a run, if the next entry lies behind it. A sweep removes events in the order
+    /// of ids, so the last event of a run goes last: what is left without it was put in.
+    fn end_remainder(&mut self, next: EventId) -> Option<FoundBreak> {
+        let run = self.last_gap.filter(|run| run.last < next)?;
+        let remainder = self.remainder.take()?;
+        let event = remainder.last_event?;
+        let ends = remainder.verifier.head() == (run.last, run.hash);
+        (!ends).then(|| FoundBreak::within_run(ChainBreak::Inserted(event.link.id), event, run))
     }
 
     fn take_event(&mut self, reading: InspectedEvent) -> Option<FoundBreak> {
         let event = reading.link;
-        if let Some((run, before)) = self.last_gap.filter(|(run, _)| event.id <= run.last) {
-            return self.take_unremoved(reading, &run, &before);
+        if let Some(run) = self.last_gap.filter(|run| event.id <= run.last) {
+            return self.take_unremoved(reading, run);
         }
         let beyond = self.noted_head.is_some_and(|head| event.id > head.id);
         let taken = match &reading.flaw {
@@ -233,43 +296,19 @@ impl ChainWalk {
         None
     }
 
-    /// Takes an event that a sweep has vouched for and not removed yet. Its values must be possible
-    /// and its hash must fit as far as they are known: otherwise events could be added where others
-    /// were.
-    fn take_unremoved(
-        &mut self,
-        reading: InspectedEvent,
-        run: &SweepGap,
-        before: &Verifier,
-    ) -> Option<FoundBreak> {
+    /// Takes an event that a sweep has vouched for and not removed yet. It must link to what was removed
+    /// before it: otherwise events could be added where others were.
+    fn take_unremoved(&mut self, reading: InspectedEvent, run: SweepGap) -> Option<FoundBreak> {
         let event = reading.link;
-        if self.noted_head.is_some_and(|head| head.sweep_finished) {
-            let broken = ChainBreak::Inserted(event.id);
-            return Some(FoundBreak {
-                kind: broken,
-                event: Some(reading),
-                next_id: None,
-                gap: Some(*run),
-            });
-        }
-        let follows = match self.last_in_gap {
-            Some(last) if last.id.0.saturating_add(1) == event.id.0 => {
-                chain::link_hash(&last.hash, event.id, &event.content) == event.hash
-            }
-            _ => event.id != run.first || before.is_next(&event),
+        let remainder = self.remainder.as_mut().filter(|left| event.id > left.removed_to);
+        let Some(remainder) = remainder else {
+            return Some(FoundBreak::within_run(ChainBreak::Inserted(event.id), reading, run));
         };
-        let ends = event.id != run.last || event.hash == run.hash;
-        if reading.flaw.is_some() || !follows || !ends {
-            let broken = ChainBreak::Altered(event.id);
-            return Some(FoundBreak {
-                kind: broken,
-                event: Some(reading),
-                next_id: None,
-                gap: Some(*run),
-            });
+        if reading.flaw.is_some() || remainder.verifier.verify_event(&event).is_err() {
+            return Some(FoundBreak::within_run(ChainBreak::Altered(event.id), reading, run));
         }
         self.unremoved += 1;
-        self.last_in_gap = Some(event);
+        remainder.last_event = Some(reading);
         None
     }
 

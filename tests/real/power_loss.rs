@@ -368,8 +368,9 @@ fn check_log(db: &Path, promised: &BTreeSet<&str>) -> Result<(), String> {
     // `e0` is the event 1: the walk has found that the runs are vouched for.
     let swept = |event_id: &str| {
         let id = 1 + event_id[1..].parse::<i64>().unwrap();
-        const RUN: &str = "SELECT count(*) FROM gap, head \
-            WHERE ?1 BETWEEN first AND last AND gap.sweep <= head.sweep AND head.sweep < until";
+        const RUN: &str = "SELECT (SELECT count(*) FROM gap WHERE ?1 BETWEEN first AND last) \
+            + (SELECT count(*) FROM removal, head \
+               WHERE ?1 BETWEEN first AND last AND removal.sweep = head.sweep)";
         sql.query_row(RUN, [id], |row| row.get::<_, i64>(0)).is_ok_and(|runs| runs > 0)
     };
     let lost: Vec<_> = promised.iter().filter(|id| !stored.contains(**id) && !swept(id)).collect();

@@ -3,7 +3,8 @@
 //!
 //! It reads the tables as any program could, computes every commitment and link anew, and compares
 //! them with what is stored, up to the head. Where events are missing it goes on from the hash that
-//! a sweep left, and compares all such runs with the newest sweep's event.
+//! a sweep left, and compares all such runs with the newest sweep's event. Of a removal that is under way
+//! it takes what is left only if that leads to the end of the run.
 
 use ring::digest::SHA256;
 use ring::digest::digest;
@@ -45,26 +46,27 @@ pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
     let mut gaps = vouched_gaps(sql)?.into_iter().peekable();
     let mut statement = sql.prepare(EVENTS).unwrap();
     let mut rows = statement.query([]).unwrap();
+    let mut left: Option<Remainder> = None;
     while let Some(row) = rows.next().map_err(|why| why.to_string())? {
         let mut columns = RowCursor { row, index: 0 };
         let id = columns.integer();
-        // Events in a run that still exist count as removed.
         while let Some(gap) = gaps.next_if(|gap| gap.first == last + 1 && gap.first <= id) {
+            Remainder::end(left.take())?;
+            left = Remainder::of(sql, &gap, &hash);
             (last, hash) = (gap.last, gap.hash);
         }
         if id <= last {
+            let Some(left) = &mut left else { return Err(format!("event {id} was swept")) };
+            left.next(sql, id, &mut columns)?;
             continue;
         }
         if id != last + 1 {
             return Err(format!("event {} is missing", last + 1));
         }
-        let content = content_hash(&mut columns).map_err(|why| format!("event {id}: {why}"))?;
-        hash = sha256(&[b"activity-link-v1\0", &hash, &id.to_be_bytes(), &content]);
-        if columns.blob().as_deref() != Some(&hash) {
-            return Err(format!("event {id}: its hash is another"));
-        }
+        hash = next_hash(&hash, id, &mut columns)?;
         last = id;
     }
+    Remainder::end(left)?;
     if let Some(gap) = gaps.next() {
         return Err(format!("the run from {} is nowhere", gap.first));
     }
@@ -73,6 +75,82 @@ pub(crate) fn verify_chain(sql: &Connection) -> Result<(), String> {
         .map_err(|why| format!("no head: {why}"))?;
     if head == (last, hash) { Ok(()) } else { Err(format!("the head is {}, not {last}", head.0)) }
 }
+
+/// Returns the hash of the next event, which must be the stored one.
+fn next_hash(hash: &[u8], id: i64, columns: &mut RowCursor<'_>) -> Result<Vec<u8>, String> {
+    let content = content_hash(columns).map_err(|why| format!("event {id}: {why}"))?;
+    let hash = sha256(&[b"activity-link-v1\0", hash, &id.to_be_bytes(), &content]);
+    if columns.blob().as_deref() != Some(&hash) {
+        return Err(format!("event {id}: its hash is another"));
+    }
+    Ok(hash)
+}
+
+/// What is left of a run that a sweep is removing.
+struct Remainder {
+    last: i64,
+    hash: Vec<u8>,
+    any: bool,
+    end: (i64, Vec<u8>),
+}
+
+impl Remainder {
+    /// That of a run, if it is being removed; `before` is the hash before the run.
+    fn of(sql: &Connection, run: &Gap, before: &[u8]) -> Option<Self> {
+        const SQL: &str = "SELECT removed_to, removed_hash FROM removal, head \
+            WHERE removal.sweep = head.sweep AND first = ?1";
+        sql.query_row(SQL, [run.first], |row| {
+            let hash: Option<Vec<u8>> = row.get(1)?;
+            Ok(Self {
+                last: row.get(0)?,
+                hash: hash.unwrap_or_else(|| before.to_vec()),
+                any: false,
+                end: (run.last, run.hash.clone()),
+            })
+        })
+        .ok()
+    }
+
+    /// Takes an event, after the gaps of earlier sweeps that lie before it.
+    fn next(
+        &mut self,
+        sql: &Connection,
+        id: i64,
+        columns: &mut RowCursor<'_>,
+    ) -> Result<(), String> {
+        let gap = |first: i64| {
+            sql.query_row("SELECT last, hash FROM gap WHERE first = ?1", [first], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+        };
+        while self.last + 1 < id
+            && let Ok(passed) = gap(self.last + 1)
+        {
+            (self.last, self.hash) = passed;
+        }
+        if id != self.last + 1 {
+            return Err(format!("event {id} does not follow what a sweep removed"));
+        }
+        self.hash = next_hash(&self.hash, id, columns)?;
+        (self.last, self.any) = (id, true);
+        Ok(())
+    }
+
+    fn end(left: Option<Self>) -> Result<(), String> {
+        match left {
+            Some(left) if left.any && (left.last, &left.hash) != (left.end.0, &left.end.1) => {
+                Err(format!("event {} leads to no end of a run", left.last))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The runs that count once a sweep is the newest: what it removes, in place of the gaps within.
+const RUNS: &str = "SELECT first, last, hash, sweep FROM gap WHERE NOT EXISTS ( \
+      SELECT 1 FROM removal \
+      WHERE removal.sweep = ?1 AND gap.first BETWEEN removal.first AND removal.last) \
+    UNION ALL SELECT first, last, hash, sweep FROM removal WHERE sweep = ?1 ORDER BY first";
 
 /// A run of events that sweeps removed.
 struct Gap {
@@ -83,11 +161,10 @@ struct Gap {
 
 /// The runs that count, which must be those that the newest sweep vouches for.
 fn vouched_gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
-    const CURRENT_GAPS: &str = "SELECT gap.first, gap.last, gap.hash, gap.sweep, head.sweep \
-        FROM gap, head WHERE gap.sweep <= head.sweep AND head.sweep < gap.until ORDER BY gap.first";
     let mut bytes = b"activity-gaps-v1\0".to_vec();
-    let mut statement = sql.prepare(CURRENT_GAPS).unwrap();
-    let gaps = statement.query_map([], |row| {
+    let sweep: i64 = sql.query_row("SELECT sweep FROM head", [], |row| row.get(0)).unwrap();
+    let mut statement = sql.prepare(RUNS).unwrap();
+    let gaps = statement.query_map([sweep], |row| {
         let gap = Gap { first: row.get(0)?, last: row.get(1)?, hash: row.get(2)? };
         bytes.extend(gap.first.to_be_bytes());
         bytes.extend(gap.last.to_be_bytes());
@@ -97,7 +174,6 @@ fn vouched_gaps(sql: &Connection) -> Result<Vec<Gap>, String> {
     });
     let gaps: Vec<Gap> = gaps.unwrap().collect::<Result<_, _>>().map_err(|why| why.to_string())?;
     let hex: String = sha256(&[&bytes]).iter().map(|byte| format!("{byte:02x}")).collect();
-    let sweep: i64 = sql.query_row("SELECT sweep FROM head", [], |row| row.get(0)).unwrap();
     if sweep == 0 {
         return if gaps.is_empty() { Ok(gaps) } else { Err("runs without a sweep".to_owned()) };
     }
@@ -249,10 +325,8 @@ pub(crate) fn rehash(sql: &Connection, from: i64) {
 
 /// The digest over the runs that count, as a sweep vouches for it, in hex.
 pub(crate) fn gaps_sha256(sql: &Connection, sweep: i64) -> String {
-    const GAPS: &str = "SELECT first, last, hash, sweep FROM gap \
-        WHERE sweep <= ?1 AND ?1 < until ORDER BY first";
     let mut bytes = b"activity-gaps-v1\0".to_vec();
-    let mut statement = sql.prepare(GAPS).unwrap();
+    let mut statement = sql.prepare(RUNS).unwrap();
     let mut rows = statement.query([sweep]).unwrap();
     while let Some(row) = rows.next().unwrap() {
         let number = |column| row.get::<_, i64>(column).unwrap().to_be_bytes();

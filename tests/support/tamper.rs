@@ -63,10 +63,24 @@ impl ForgedSweep<'_> {
     /// Forges it with an event of that id.
     pub(crate) fn forge_as(&self, sql: &Connection, event_id: &str) {
         let number = self.number;
+        // With all events of a run gone it is a gap, else it is being removed.
+        let is_gone = |last: i64| last <= self.removed_up_to;
         for (first, last) in self.ranges {
-            let gap = "INSERT INTO gap (first, last, hash, sweep) \
-                SELECT ?1, ?2, hash, ?3 FROM event WHERE id = ?2";
-            assert_eq!(sql.execute(gap, (first, last, number)).unwrap(), 1);
+            let run = if is_gone(*last) {
+                "INSERT INTO gap (first, last, hash, sweep) \
+                 SELECT ?1, ?2, hash, ?3 FROM event WHERE id = ?2"
+            } else {
+                "INSERT INTO removal (first, last, hash, sweep, removed_to, removed_hash) \
+                 SELECT ?1, ?2, hash, ?3, max(?1 - 1, ?4), \
+                   (SELECT hash FROM event WHERE id = ?4 AND id >= ?1) FROM event WHERE id = ?2"
+            };
+            let mut run = sql.prepare(run).unwrap();
+            let inserted = if is_gone(*last) {
+                run.execute((first, last, number))
+            } else {
+                run.execute((first, last, number, self.removed_up_to))
+            };
+            assert_eq!(inserted.unwrap(), 1);
         }
         let payload = self.payload(sql);
         sql.execute_batch(
@@ -109,8 +123,8 @@ impl ForgedSweep<'_> {
         }
         let (gaps, total): (i64, i64) = sql
             .query_row(
-                "SELECT count(*), coalesce(sum(last - first + 1), 0) FROM gap \
-                 WHERE sweep <= ?1 AND ?1 < until",
+                "SELECT count(*), coalesce(sum(last - first + 1), 0) FROM (SELECT first, last FROM gap \
+                 UNION ALL SELECT first, last FROM removal WHERE sweep = ?1)",
                 [number],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )

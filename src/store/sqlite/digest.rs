@@ -19,6 +19,7 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::layout;
+use crate::store::sqlite::swept::not_swept;
 use crate::time::Timestamp;
 
 /// The number of events that are read at a time.
@@ -33,8 +34,9 @@ macro_rules! newest_first_sql {
             $columns,
             " FROM event INDEXED BY event_occurred_at \
              WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 \
-               AND (occurred_at, id) < (?5, ?6) \
-             ORDER BY occurred_at DESC, id DESC LIMIT ?7"
+               AND (occurred_at, id) < (?5, ?6) AND ",
+            not_swept!(),
+            " ORDER BY occurred_at DESC, id DESC LIMIT ?7"
         )
     };
 }
@@ -46,8 +48,9 @@ macro_rules! recorded_order_sql {
         concat!(
             "SELECT ",
             $columns,
-            " FROM event WHERE id > ?1 AND id <= ?2 AND +occurred_at >= ?3 AND +occurred_at < ?4 \
-             ORDER BY id LIMIT ?5"
+            " FROM event WHERE id > ?1 AND id <= ?2 AND +occurred_at >= ?3 AND +occurred_at < ?4 AND ",
+            not_swept!(),
+            " ORDER BY id LIMIT ?5"
         )
     };
 }
@@ -110,10 +113,13 @@ impl Sqlite {
     }
 
     pub(in crate::store) fn action_counts(&self, extent: &DigestRange) -> Result<Vec<ActionCount>> {
-        const SQL: &str = "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
-            FROM event INDEXED BY event_occurred_at \
-            WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 \
-            GROUP BY action, failed";
+        const SQL: &str = concat!(
+            "SELECT action, ifnull(status >= 400, 0) AS failed, count(*) \
+             FROM event INDEXED BY event_occurred_at \
+             WHERE occurred_at >= ?3 AND occurred_at < ?4 AND id > ?1 AND id <= ?2 AND own = 0 AND ",
+            not_swept!(),
+            " GROUP BY action, failed"
+        );
         let DigestRange { after, through, since, until } = *extent;
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
@@ -139,14 +145,20 @@ impl Sqlite {
     ) -> Result<Vec<DailyCounts>> {
         // The statements read nothing but their index. Rows are counted here, because SQLite's grouping
         // costs more: it does not know that days ascend with times.
-        const ALL: &str = "SELECT action.key, event.occurred_at \
-            FROM action CROSS JOIN event INDEXED BY event_action \
-              ON event.action = action.key \
-              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
-        const FAILED: &str = "SELECT action.key, event.occurred_at \
-            FROM action CROSS JOIN event INDEXED BY event_failed \
-              ON event.action = action.key AND event.status >= 400 \
-              AND event.occurred_at >= ?1 AND event.occurred_at < ?2";
+        const ALL: &str = concat!(
+            "SELECT action.key, event.occurred_at \
+             FROM action CROSS JOIN event INDEXED BY event_action \
+               ON event.action = action.key \
+               AND event.occurred_at >= ?1 AND event.occurred_at < ?2 WHERE ",
+            not_swept!()
+        );
+        const FAILED: &str = concat!(
+            "SELECT action.key, event.occurred_at \
+             FROM action CROSS JOIN event INDEXED BY event_failed \
+               ON event.action = action.key AND event.status >= 400 \
+               AND event.occurred_at >= ?1 AND event.occurred_at < ?2 WHERE ",
+            not_swept!()
+        );
         let period = Days::before(until, days);
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
@@ -178,10 +190,13 @@ impl Sqlite {
         until: Timestamp,
     ) -> Result<Option<Timestamp>> {
         // One of the two states of a status; both, where the name of the action says that it failed.
-        const SQL: &str = "SELECT max(event.occurred_at) FROM action \
-            CROSS JOIN event ON event.action = action.key AND event.occurred_at < ?3 \
-              AND ifnull(event.status >= 400, 0) BETWEEN ?4 AND ?5 \
-            WHERE action.slug = ?1 AND action.module = ?2";
+        const SQL: &str = concat!(
+            "SELECT max(event.occurred_at) FROM action \
+             CROSS JOIN event ON event.action = action.key AND event.occurred_at < ?3 \
+               AND ifnull(event.status >= 400, 0) BETWEEN ?4 AND ?5 \
+             WHERE action.slug = ?1 AND action.module = ?2 AND ",
+            not_swept!()
+        );
         let module = action.module.as_deref().unwrap_or_default();
         let (from, to) =
             if event::is_failure_action(&action.slug) { (false, true) } else { (failed, failed) };
@@ -199,7 +214,8 @@ impl Sqlite {
         let sql = concat!(
             "SELECT ",
             layout::columns!(),
-            " FROM event WHERE id IN (SELECT value FROM json_each(?1))"
+            " FROM event WHERE id IN (SELECT value FROM json_each(?1)) AND ",
+            not_swept!()
         );
         self.select_events(sql, [format!("[{}]", ids.join(","))])
     }
@@ -209,7 +225,9 @@ impl Sqlite {
             "SELECT ",
             layout::columns!(),
             " FROM action CROSS JOIN event ON event.action = action.key AND event.own = 1 \
-             WHERE action.slug = ?1 ORDER BY event.id"
+             WHERE action.slug = ?1 AND ",
+            not_swept!(),
+            " ORDER BY event.id"
         );
         self.select_events(sql, [action])
     }
@@ -218,8 +236,12 @@ impl Sqlite {
         &self,
         place: &str,
     ) -> Result<Vec<(EventId, Timestamp)>> {
-        const SQL: &str = "SELECT id, at FROM anchor WHERE place = ?1 \
-            AND EXISTS (SELECT 1 FROM event WHERE event.id = anchor.id) ORDER BY id";
+        const SQL: &str = concat!(
+            "SELECT id, at FROM anchor WHERE place = ?1 \
+             AND EXISTS (SELECT 1 FROM event WHERE event.id = anchor.id AND ",
+            not_swept!(),
+            ") ORDER BY id"
+        );
         self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare_cached(SQL)?;
             let rows = statement.query_map([place], |row| {
@@ -233,8 +255,9 @@ impl Sqlite {
         let sql = concat!(
             "SELECT ",
             layout::outline_columns!(),
-            " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 \
-             ORDER BY occurred_at DESC, id DESC LIMIT 1"
+            " FROM event INDEXED BY event_occurred_at WHERE occurred_at < ?1 AND own = 0 AND ",
+            not_swept!(),
+            " ORDER BY occurred_at DESC, id DESC LIMIT 1"
         );
         Ok(self.select_events(sql, [until.as_nanos()])?.pop())
     }

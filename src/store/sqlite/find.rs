@@ -13,13 +13,15 @@ use crate::store::sqlite::layout;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
+use crate::store::sqlite::swept::not_swept;
 
 /// How many events are named that the beginning of an `event_id` may stand for.
 const MAX_CANDIDATES: usize = 5;
 
 impl Sqlite {
     pub(in crate::store) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        let sql = concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1");
+        let sql =
+            concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1 AND ", not_swept!());
         Ok(self.select_events(sql, [id.0])?.pop())
     }
 

@@ -55,7 +55,9 @@ pub(super) fn is_in_place(path: &Path, files: &OpenFiles, head: (EventId, Hash))
 fn has_event(path: &Path, (id, hash): (EventId, Hash)) -> bool {
     const SQL: &str = "SELECT 1 FROM event WHERE id = ?1 AND hash = ?2 \
         UNION ALL SELECT 1 FROM head WHERE id = ?1 AND hash = ?2 \
-        UNION ALL SELECT 1 FROM gap WHERE ?1 BETWEEN first AND last";
+        UNION ALL SELECT 1 FROM gap WHERE ?1 BETWEEN first AND last \
+        UNION ALL SELECT 1 FROM removal, head WHERE removal.sweep = head.sweep \
+          AND ?1 BETWEEN first AND last";
     let Ok(connection) = open::connect_to_read(path) else {
         return false;
     };

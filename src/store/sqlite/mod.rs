@@ -46,6 +46,7 @@ mod sort;
 mod sql;
 mod summary;
 mod sweep;
+mod swept;
 mod terms;
 #[cfg(test)]
 mod tests;

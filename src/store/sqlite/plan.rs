@@ -17,6 +17,7 @@ use crate::query::TimeBounds;
 use crate::query::value::EventProperty;
 use crate::store::sqlite::lookup;
 use crate::store::sqlite::sql::Sql;
+use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::terms;
 use crate::store::sqlite::terms::BY_ACTION;
 use crate::store::sqlite::terms::BY_FAILURE;
@@ -175,7 +176,8 @@ impl QueryPlan {
         }
     }
 
-    /// Adds every condition except that of the term that the access path covers.
+    /// Adds every condition except that of the term that the access path covers, and that the event was
+    /// not swept.
     pub(super) fn add_filters(&self, sql: &mut Sql, covered: Option<&AccessPath>) {
         let is_needed =
             |filter: &&TermFilter| covered.is_none_or(|path| path.term_index != filter.term_index);
@@ -184,6 +186,7 @@ impl QueryPlan {
         if !conditions.is_empty() {
             sql.add(" AND ").append_joined(" AND ", &conditions);
         }
+        sql.add(concat!(" AND ", not_swept!()));
     }
 
     /// Chooses the fastest way to find a page.

@@ -58,7 +58,9 @@ impl Sqlite {
                         Err(ChainBreak::Altered(sealed.id))
                     }
                     EventOrGap::Event(reading) => walk.verify_event(&reading.link),
-                    EventOrGap::Gap(run) => walk.verify_gap(run.first, run.last, run.hash),
+                    EventOrGap::Gap(run) | EventOrGap::Removal { run, .. } => {
+                        walk.verify_gap(run.first, run.last, run.hash)
+                    }
                 };
                 if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });

@@ -21,10 +21,8 @@ use std::time::Instant;
 use anyhow::Result;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension;
-use rusqlite::Row;
 use rusqlite::Transaction;
 use rusqlite::TransactionBehavior;
-use rusqlite::params;
 
 use crate::chain::GapHasher;
 use crate::event::EventId;
@@ -35,9 +33,10 @@ use crate::store::SweptRanges;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
-use crate::store::sqlite::sweep::gaps::GapRow;
-use crate::store::sqlite::sweep::gaps::NewGap;
+use crate::store::sqlite::sweep::gaps::IdRange;
+use crate::store::sqlite::sweep::remove::next_removal;
 use crate::store::sqlite::sweep::reserve::SweepLock;
+use crate::store::sqlite::swept::SELECT_RUNS;
 use crate::store::sqlite::wal;
 use crate::store::sweep::IdSet;
 use crate::store::sweep::PlannedSweep;
@@ -49,6 +48,10 @@ const MIN_PAUSE: Duration = Duration::from_millis(12);
 /// The number of small rows that are written in one batch.
 const ROWS_PER_BATCH: usize = 400;
 
+/// The number of pages after which a batch that frees pages is committed: 1 MiB. Free pages are
+/// overwritten, so each goes through the write-ahead log, and on a full disk that has only the reserve.
+const MAX_FREED_PAGES: i64 = 256;
+
 /// The number of frames in the write-ahead log, held there by readers, above which the sweep waits:
 /// 64 MiB.
 const MAX_WAL_FRAMES: i64 = 16_384;
@@ -58,24 +61,18 @@ const READER_WAIT: Duration = Duration::from_secs(5);
 /// The number of attempts to truncate the write-ahead log, which still contains removed events.
 const TRUNCATE_ATTEMPTS: u32 = 20;
 
-/// The gaps that are in effect when sweep ?1 is the newest, in the order of ids.
-const EFFECTIVE_GAPS: &str = "SELECT gap.first, gap.last, gap.sweep, gap.hash FROM gap \
-    WHERE gap.sweep <= ?1 AND ?1 < gap.until ORDER BY gap.first";
-
 impl Sqlite {
     pub(in crate::store) fn sweep_state(&self) -> Result<SweptRanges> {
         self.read_in_snapshot(|connection| {
             let (sweep, done) = sweep_numbers(connection)?;
             let head: i64 = connection.query_row("SELECT id FROM head", [], |row| row.get(0))?;
-            let gaps: Vec<(i64, i64)> = effective_gaps(connection, sweep)?
-                .iter()
-                .map(|gap| (gap.first, gap.last))
-                .collect();
+            let gaps = runs_that_count(connection, sweep)?;
             let gone = gaps.iter().fold(0_i64, |gone, (first, last)| {
                 gone.saturating_add(last.saturating_sub(*first).saturating_add(1))
             });
             let events = u64::try_from(head.saturating_sub(gone)).unwrap_or(0);
-            Ok(SweptRanges { event_count: events, gaps, unfinished: done < sweep })
+            let unfinished = done < sweep || next_removal(connection, sweep)?.is_some();
+            Ok(SweptRanges { event_count: events, gaps, unfinished })
         })
     }
 
@@ -90,18 +87,11 @@ impl Sqlite {
             let (sweep, _) = sweep_numbers(connection)?;
             let used_up = || error::damage("its newest sweep has the last number that there is");
             let next = sweep.checked_add(1).ok_or_else(used_up)?;
-            Ok((next, effective_gaps(connection, sweep)?, anchor_ids(connection)?))
+            Ok((next, runs_that_count(connection, sweep)?, anchor_ids(connection)?))
         })?;
         let mut gaps = gaps::merge_gaps(removals.ranges(), &old, &anchors);
         loop {
-            let mut batch: Vec<NewGap> = Vec::new();
-            let mut rows = 0;
-            while rows < ROWS_PER_BATCH
-                && let Some(gap) = gaps.next()
-            {
-                rows += 1 + gap.replaces.len();
-                batch.push(gap);
-            }
+            let batch: Vec<IdRange> = gaps.by_ref().take(ROWS_PER_BATCH).collect();
             if batch.is_empty() {
                 break;
             }
@@ -109,17 +99,17 @@ impl Sqlite {
                 return Ok(None);
             }
             self.run_batch(lock, |connection| {
-                batch.iter().try_for_each(|gap| insert_gap(connection, gap, number))
+                batch.iter().try_for_each(|run| insert_removal(connection, *run, number))
             })?;
         }
         self.read_in_snapshot(|connection| {
             let mut digest = GapHasher::new();
             let (mut gaps, mut total) = (0, 0_u64);
-            let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
+            let mut statement = connection.prepare(SELECT_RUNS)?;
             let mut rows = statement.query([number])?;
             while let Some(row) = rows.next()? {
-                let GapRow { first, last, sweep } = read_gap(row)?;
-                digest.update(EventId(first), EventId(last), &Hash(row.get(3)?), sweep);
+                let (first, last): IdRange = (row.get(0)?, row.get(1)?);
+                digest.update(EventId(first), EventId(last), &Hash(row.get(2)?), row.get(3)?);
                 gaps += 1;
                 total = total.saturating_add(last.abs_diff(first).saturating_add(1));
             }
@@ -134,45 +124,17 @@ impl Sqlite {
         })
     }
 
-    /// Removes the plan of a sweep that never took effect.
+    /// Removes the plans of sweeps that never took effect.
     fn delete_unvouched_plans(&mut self, lock: &mut SweepLock) -> Result<()> {
-        const PLANNED: &str = "SELECT first, last, sweep FROM gap \
-            WHERE (sweep > (SELECT sweep FROM head) \
-                   OR until > (SELECT sweep FROM head) AND until < 9223372036854775807) \
-              AND (first, sweep) > (?1, ?2) ORDER BY first, sweep LIMIT ?3";
-        const DROP: &str = "DELETE FROM gap WHERE first = ?1 AND sweep = ?2 \
-            AND sweep > (SELECT sweep FROM head)";
-        const UNMARK: &str = "UPDATE gap SET until = 9223372036854775807 \
-            WHERE first = ?1 AND sweep = ?2 AND until > (SELECT sweep FROM head)";
-        self.each_gap(lock, PLANNED, |connection, row| {
-            let key = [row.first, row.sweep];
-            if connection.prepare_cached(DROP)?.execute(key)? == 0 {
-                connection.prepare_cached(UNMARK)?.execute(key)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Works on each gap that a statement selects behind (first, sweep), in batches.
-    fn each_gap(
-        &self,
-        lock: &mut SweepLock,
-        select: &str,
-        work: impl Fn(&Connection, &GapRow) -> rusqlite::Result<()>,
-    ) -> Result<()> {
-        let mut after = (i64::MIN, i64::MIN);
+        const DELETE: &str = "DELETE FROM removal WHERE (sweep, first) IN (SELECT sweep, first \
+            FROM removal WHERE sweep <> (SELECT sweep FROM head) LIMIT ?1)";
         loop {
-            let rows = self.read_in_snapshot(|connection| {
-                let mut statement = connection.prepare_cached(select)?;
-                let rows =
-                    statement.query_map((after.0, after.1, sql_limit(ROWS_PER_BATCH)), read_gap)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+            let (deleted, _) = self.run_batch(lock, |connection| {
+                connection.prepare_cached(DELETE)?.execute([sql_limit(ROWS_PER_BATCH)])
             })?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = (last.first, last.sweep);
-            self.run_batch(lock, |connection| {
-                rows.iter().try_for_each(|row| work(connection, row))
-            })?;
+            if deleted < ROWS_PER_BATCH {
+                return Ok(());
+            }
         }
     }
 
@@ -223,7 +185,7 @@ impl Sqlite {
         while should_continue(0) {
             let slice = format!("PRAGMA incremental_vacuum({})", pages.size);
             let (freed, elapsed) = self.run_batch(lock, |connection| {
-                if number(connection, "PRAGMA freelist_count")? == 0 {
+                if free_pages(connection)? == 0 {
                     return Ok(0);
                 }
                 let before = number(connection, "PRAGMA page_count")?;
@@ -326,6 +288,27 @@ impl Sqlite {
     }
 }
 
+/// Counts the pages that a batch frees.
+struct FreedPages<'a> {
+    connection: &'a Connection,
+    before: i64,
+}
+
+impl<'a> FreedPages<'a> {
+    fn new(connection: &'a Connection) -> rusqlite::Result<Self> {
+        Ok(Self { connection, before: free_pages(connection)? })
+    }
+
+    /// Whether the batch should end.
+    fn are_enough(&self) -> rusqlite::Result<bool> {
+        Ok(free_pages(self.connection)?.saturating_sub(self.before) >= MAX_FREED_PAGES)
+    }
+}
+
+fn free_pages(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA freelist_count")?.query_row([], |row| row.get(0))
+}
+
 /// Finds the size of a batch that holds the lock for about 16 ms.
 struct BatchSizer {
     size: u32,
@@ -358,10 +341,10 @@ fn sweep_numbers(connection: &Connection) -> rusqlite::Result<(i64, i64)> {
     Ok((sweep, done.unwrap_or(0)))
 }
 
-/// Returns the gaps that are in effect when this sweep is the newest.
-fn effective_gaps(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<GapRow>> {
-    let mut statement = connection.prepare(EFFECTIVE_GAPS)?;
-    statement.query_map([sweep], read_gap)?.collect()
+/// Returns the runs that count when this sweep is the newest.
+fn runs_that_count(connection: &Connection, sweep: i64) -> rusqlite::Result<Vec<IdRange>> {
+    let mut statement = connection.prepare(SELECT_RUNS)?;
+    statement.query_map([sweep], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
 /// Returns the ids whose hashes were published outside the log, ascending.
@@ -370,28 +353,15 @@ fn anchor_ids(connection: &Connection) -> rusqlite::Result<Vec<i64>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Records a gap under the number of a sweep that is not in effect yet.
-fn insert_gap(connection: &Connection, gap: &NewGap, number: i64) -> rusqlite::Result<()> {
-    const HASH: &str = "SELECT hash FROM event WHERE id = ?1";
-    const GAP_HASH: &str = "SELECT hash FROM gap WHERE first = ?1 AND sweep = ?2";
-    const INSERT: &str = "INSERT INTO gap (first, last, hash, sweep) VALUES (?1, ?2, ?3, ?4)";
-    const MARK: &str = "UPDATE gap SET until = ?3 WHERE first = ?1 AND sweep = ?2";
-    let hash: [u8; 32] = match gap.replaces.last().filter(|_| !gap.ends_in_event) {
-        Some(old) => connection
-            .prepare_cached(GAP_HASH)?
-            .query_row([old.first, old.sweep], |row| row.get(0))?,
-        None => connection.prepare_cached(HASH)?.query_row([gap.last], |row| row.get(0))?,
-    };
-    connection.prepare_cached(INSERT)?.execute(params![gap.first, gap.last, hash, number])?;
-    let mut mark = connection.prepare_cached(MARK)?;
-    for old in &gap.replaces {
-        mark.execute([old.first, old.sweep, number])?;
-    }
-    Ok(())
-}
-
-fn read_gap(row: &Row<'_>) -> rusqlite::Result<GapRow> {
-    Ok(GapRow { first: row.get(0)?, last: row.get(1)?, sweep: row.get(2)? })
+/// Plans the removal of a run under the number of a sweep that is not in effect yet.
+fn insert_removal(
+    connection: &Connection,
+    (first, last): IdRange,
+    number: i64,
+) -> rusqlite::Result<()> {
+    const INSERT: &str = "INSERT INTO removal (sweep, first, last, hash, removed_to) \
+        VALUES (?1, ?2, ?3, (SELECT hash FROM event WHERE id = ?3), ?2 - 1)";
+    connection.prepare_cached(INSERT)?.execute([number, first, last]).map(drop)
 }
 
 /// Converts a number of rows for SQL.

@@ -15,6 +15,7 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::UsageCheck;
 use crate::store::sqlite::lookup::KeySet;
+use crate::store::sqlite::sweep::FreedPages;
 use crate::store::sqlite::sweep::ROWS_PER_BATCH;
 use crate::store::sqlite::sweep::reserve::SweepLock;
 use crate::store::sqlite::sweep::sql_limit;
@@ -118,14 +119,12 @@ impl Sqlite {
             let mut statement = connection.prepare_cached(select_unused)?;
             statement.query_map([keys.to_json()], |row| row.get(0))?.collect()
         })?;
-        if unused.is_empty() {
-            return Ok(());
+        let mut left = unused.as_slice();
+        while !left.is_empty() {
+            (left, _) =
+                self.run_batch(lock, |connection| delete_rows(connection, delete_unused, left))?;
+            self.clear_caches();
         }
-        self.run_batch(lock, |connection| {
-            let mut delete = connection.prepare_cached(delete_unused)?;
-            unused.iter().try_for_each(|key| delete.execute([key]).map(drop))
-        })?;
-        self.clear_caches();
         Ok(())
     }
 
@@ -167,10 +166,10 @@ impl Sqlite {
                 }
             }
             let next = candidates.next_batch();
-            let (removed, _) =
+            let (done, _) =
                 self.run_batch(lock, |connection| delete_unreferenced(connection, known, &next))?;
-            if removed {
-                candidates.exclude_all(&next);
+            if let Some(done) = done {
+                candidates.exclude_all(&done);
                 self.clear_caches();
             }
         }
@@ -231,32 +230,58 @@ impl CandidateKeys {
     }
 }
 
-/// Deletes the candidates to which no event behind `known` refers. Returns `false`, and deletes nothing,
-/// if there are too many new events to look at.
+/// Deletes rows until enough pages are free. Returns the keys of those that are left.
+fn delete_rows<'a>(
+    connection: &Connection,
+    delete: &'static str,
+    mut keys: &'a [i64],
+) -> rusqlite::Result<&'a [i64]> {
+    let freed = FreedPages::new(connection)?;
+    let mut delete = connection.prepare_cached(delete)?;
+    while let Some((key, left)) = keys.split_first() {
+        delete.execute([key])?;
+        keys = left;
+        if freed.are_enough()? {
+            break;
+        }
+    }
+    Ok(keys)
+}
+
+/// Deletes the candidates to which no event behind `known` refers, until enough pages are free. Returns
+/// those that it came to; `None`, and deletes nothing, if there are too many new events to look at.
 fn delete_unreferenced(
     connection: &Connection,
     known: i64,
     candidates: &CandidateKeys,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Option<CandidateKeys>> {
     const INSERT: &str = "INSERT INTO unused (kind, key) VALUES (?1, ?2)";
     let newer = read_unindexed_keys(connection, NEWER_REFERENCES, known, MAX_NEW_EVENTS + 1)?;
     if newer.len() > MAX_NEW_EVENTS {
-        return Ok(false);
+        return Ok(None);
     }
     let used_agents: Vec<i64> = newer.iter().filter_map(|reference| reference.agent).collect();
     let used_recorders: Vec<i64> = newer.iter().map(|reference| reference.recorder).collect();
-    for (dimension, ids, used) in [
-        (Dimension::Agent, &candidates.agents, used_agents),
-        (Dimension::Recorder, &candidates.recorders, used_recorders),
+    let freed = FreedPages::new(connection)?;
+    let mut done = CandidateKeys::default();
+    for (dimension, ids, used, came_to) in [
+        (Dimension::Agent, &candidates.agents, used_agents, &mut done.agents),
+        (Dimension::Recorder, &candidates.recorders, used_recorders, &mut done.recorders),
     ] {
         let statements = dimension.statements();
         let mut insert = connection.prepare_cached(INSERT)?;
         let mut delete = connection.prepare_cached(statements.delete)?;
-        for key in ids.iter().filter(|key| !used.contains(key)) {
-            insert.execute((statements.table, key))?;
-            delete.execute([key])?;
+        for key in ids.iter() {
+            if freed.are_enough()? {
+                break;
+            }
+            if !used.contains(&key) {
+                insert.execute((statements.table, key))?;
+                delete.execute([key])?;
+            }
+            came_to.insert(key);
         }
     }
     connection.execute("DELETE FROM unused", [])?;
-    Ok(true)
+    Ok(Some(done))
 }

@@ -24,6 +24,8 @@ use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
+use crate::store::sqlite::swept::SELECT_RUNS;
+use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::verify::events::CheckedDimensions;
 use crate::store::sqlite::verify::events::RowStatements;
 use crate::store::sqlite::verify::events::inspect_event;
@@ -72,12 +74,19 @@ impl Sqlite {
     }
 }
 
-/// Selects the gaps in effect; the first parameter is the number of the newest sweep.
-macro_rules! select_gaps_sql {
-    ($rest:literal) => {
-        concat!("SELECT first, last, hash, sweep FROM gap WHERE sweep <= ?1 AND ?1 < until ", $rest)
-    };
-}
+/// Selects all runs that end at ?2 or later, with those that sweep ?1 has yet to remove. Such a run
+/// comes before the gaps within it.
+const RUNS: &str = "SELECT first, last, hash, sweep, NULL, NULL, 1 FROM gap \
+      WHERE last >= ?2 AND ?1 > 0 \
+    UNION ALL SELECT first, last, hash, sweep, removed_to, removed_hash, 0 FROM removal \
+      WHERE sweep = ?1 AND last >= ?2 ORDER BY 1, 7";
+
+/// Select the last run that begins at ?2 or before, of those that sweep ?1 has yet to remove, and of the
+/// gaps.
+const REMOVAL_AT: &str = "SELECT first, last, hash, sweep FROM removal \
+    WHERE sweep = ?1 AND first <= ?2 ORDER BY first DESC LIMIT 1";
+const GAP_AT: &str = "SELECT first, last, hash, sweep FROM gap \
+    WHERE first <= ?2 AND ?1 > 0 ORDER BY first DESC LIMIT 1";
 
 impl SqliteSnapshot<'_> {
     fn to_read_error(&self, error: &rusqlite::Error) -> ReadError {
@@ -132,12 +141,11 @@ impl SqliteSnapshot<'_> {
     }
 
     pub(in crate::store) fn head(&self) -> SnapshotResult<LogHead> {
-        const SQL: &str = "SELECT id, hash, sweep, \
-            EXISTS (SELECT 1 FROM meta WHERE key = 'swept' AND value = head.sweep) FROM head";
+        const SQL: &str = "SELECT id, hash, sweep FROM head";
         self.read(|connection| {
             connection.query_row(SQL, [], |row| {
                 let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
-                Ok(LogHead { id, hash, newest_sweep: row.get(2)?, sweep_finished: row.get(3)? })
+                Ok(LogHead { id, hash, newest_sweep: row.get(2)? })
             })
         })
     }
@@ -148,7 +156,7 @@ impl SqliteSnapshot<'_> {
         visit: &mut dyn FnMut(SweepGap),
     ) -> SnapshotResult<()> {
         self.read(|connection| {
-            let mut statement = connection.prepare(select_gaps_sql!("ORDER BY first, sweep"))?;
+            let mut statement = connection.prepare(SELECT_RUNS)?;
             let mut rows = statement.query([sweep])?;
             while let Some(row) = rows.next()? {
                 visit(read_gap(row)?);
@@ -161,12 +169,13 @@ impl SqliteSnapshot<'_> {
         &self,
         visit: &mut dyn FnMut(SweepEvent),
     ) -> SnapshotResult<()> {
-        const SQL: &str = "SELECT id, payload, recorded_at, id <= ( \
-              SELECT last FROM gap WHERE first <= event.id AND sweep <= head.sweep \
-              AND head.sweep < until ORDER BY first DESC LIMIT 1) \
-            FROM event, (SELECT sweep FROM head) AS head WHERE own = 1 \
-            AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
-            ORDER BY id DESC";
+        const SQL: &str = concat!(
+            "SELECT id, payload, recorded_at, NOT ",
+            not_swept!(),
+            " FROM event WHERE own = 1 \
+              AND action IN (SELECT key FROM action WHERE slug = 'retention.sweep') \
+              ORDER BY id DESC"
+        );
         self.read(|connection| {
             let mut statement = connection.prepare(SQL)?;
             let mut rows = statement.query([])?;
@@ -175,7 +184,7 @@ impl SqliteSnapshot<'_> {
                     id: EventId(row.get(0)?),
                     payload: row.get::<_, Option<String>>(1)?.unwrap_or_default(),
                     recorded_at: Timestamp::from_nanos(row.get(2)?),
-                    is_swept: row.get::<_, Option<bool>>(3)?.unwrap_or(false),
+                    is_swept: row.get(3)?,
                 });
             }
             Ok(())
@@ -195,41 +204,32 @@ impl SqliteSnapshot<'_> {
             " FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id"
         );
         self.read(|connection| {
-            let mut gaps = sweep
-                .map(|_| {
-                    connection.prepare(select_gaps_sql!("AND last >= ?2 ORDER BY first, sweep"))
-                })
-                .transpose()?;
-            let mut gaps = match (&mut gaps, sweep) {
-                (Some(gaps), Some(sweep)) => Some(gaps.query([sweep, from.0])?),
-                _ => None,
-            };
-            let mut next_gap_row = || -> rusqlite::Result<Option<SweepGap>> {
-                gaps.as_mut().map(next_gap).transpose().map(Option::flatten)
-            };
-            let mut next = next_gap_row()?;
+            let mut runs = connection.prepare(RUNS)?;
+            // Without a sweep no run counts.
+            let mut runs = runs.query([sweep.unwrap_or(0), from.0])?;
+            let mut next = next_run(&mut runs)?;
             let mut lookup = RowStatements::new(connection)?;
             let mut dimensions = self.dimensions.borrow_mut();
             let mut events = connection.prepare(EVENTS)?;
             let mut events = events.query([from.0])?;
             while let Some(row) = events.next()? {
                 let id = row.get(Column::id.position())?;
-                while let Some(gap) = next.filter(|gap| gap.first.0 <= id) {
-                    if visit(EventOrGap::Gap(gap)).is_break() {
+                while let Some((_, run)) = next.take_if(|(first, _)| *first <= id) {
+                    if visit(run).is_break() {
                         return Ok(());
                     }
-                    next = next_gap_row()?;
+                    next = next_run(&mut runs)?;
                 }
                 let event = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
                 if visit(EventOrGap::Event(event)).is_break() {
                     return Ok(());
                 }
             }
-            while let Some(gap) = next {
-                if visit(EventOrGap::Gap(gap)).is_break() {
+            while let Some((_, run)) = next {
+                if visit(run).is_break() {
                     return Ok(());
                 }
-                next = next_gap_row()?;
+                next = next_run(&mut runs)?;
             }
             Ok(())
         })
@@ -257,17 +257,18 @@ impl SqliteSnapshot<'_> {
 
     pub(in crate::store) fn hash_at(&self, id: EventId, sweep: i64) -> SnapshotResult<HashLookup> {
         self.read(|connection| {
-            let gap = connection
-                .prepare_cached(select_gaps_sql!("AND first <= ?2 ORDER BY first DESC LIMIT 1"))?
-                .query_row([sweep, id.0], read_gap)
-                .optional()?;
-            if let Some(gap) = gap.filter(|gap| gap.last >= id) {
-                let end = gap.last == id;
-                return Ok(if end {
-                    HashLookup::Known(gap.hash)
-                } else {
-                    HashLookup::Swept(gap.first, gap.last)
-                });
+            for sql in [REMOVAL_AT, GAP_AT] {
+                let run = connection
+                    .prepare_cached(sql)?
+                    .query_row([sweep, id.0], read_gap)
+                    .optional()?;
+                if let Some(run) = run.filter(|run| run.last >= id) {
+                    return Ok(if run.last == id {
+                        HashLookup::Known(run.hash)
+                    } else {
+                        HashLookup::Swept(run.first, run.last)
+                    });
+                }
             }
             let hash = connection
                 .prepare_cached("SELECT hash FROM event WHERE id = ?1")?
@@ -287,8 +288,20 @@ fn read_gap(row: &Row<'_>) -> rusqlite::Result<SweepGap> {
     })
 }
 
-fn next_gap(rows: &mut Rows<'_>) -> rusqlite::Result<Option<SweepGap>> {
-    rows.next()?.map(read_gap).transpose()
+/// Returns the next row of [`RUNS`], with its first id.
+fn next_run(rows: &mut Rows<'_>) -> rusqlite::Result<Option<(i64, EventOrGap)>> {
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let run = read_gap(row)?;
+    let removed_to: Option<i64> = row.get(4)?;
+    let found = match removed_to {
+        Some(removed_to) => EventOrGap::Removal {
+            run,
+            removed_to: EventId(removed_to),
+            removed_hash: row.get::<_, Option<_>>(5)?.map(Hash),
+        },
+        None => EventOrGap::Gap(run),
+    };
+    Ok(Some((run.first.0, found)))
 }
 
 /// Returns a difference between the log's schema and ours. The schema of an older log is copied without
