@@ -642,6 +642,51 @@ fn what_is_left_of_a_removal_must_lead_to_the_end_of_its_range() {
     }
 }
 
+/// SQLite reads the write-ahead log up to the first frame that does not hold, and says nothing.
+#[test]
+fn a_byte_that_was_flipped_in_the_write_ahead_log_is_damage() {
+    const FRAME: usize = 24 + 4_096;
+    let sandbox = Sandbox::new();
+    for n in 0..8 {
+        sandbox.ingest(format!(r#"{{"action":"a.b","event_id":"e{n}"}}"#));
+    }
+    let wal = sandbox.path("log.db-wal");
+    let sound = fs::read(&wal).unwrap();
+    // The mark of a frame that ends a transaction is the size of the log behind it.
+    let frames = sound[32..].chunks_exact(FRAME);
+    let ends: Vec<usize> =
+        (1..).zip(frames).filter(|(_, frame)| frame[4..8] != [0; 4]).map(|(n, _)| n).collect();
+    assert!(ends.len() > 5, "{ends:?}");
+    sandbox.run(["verify"]).ok().no_stderr().done();
+    for (place, what) in [
+        (
+            32 + (ends[1] - 1) * FRAME + 2_000,
+            format!("frame {} of its -wal is damaged, and ", ends[1]),
+        ),
+        (
+            32 + ends[1] * FRAME + 2_000,
+            format!("frame {} of its -wal is damaged, and ", ends[1] + 1),
+        ),
+        (20, "the header of its -wal is damaged, and ".to_owned()),
+    ] {
+        let mut bytes = sound.clone();
+        bytes[place] ^= 1;
+        fs::write(&wal, &bytes).unwrap();
+        let listed = sandbox.run(["list", "--json"]);
+        assert!(listed.stdout().lines().count() < 6, "SQLite passes over it: {listed}");
+        drop(listed);
+        for args in [&["verify"] as &[_], &["verify", "--quick"]] {
+            let out = sandbox.run(args).exits(1);
+            assert!(out.stdout().contains(&format!("broken: {what}")), "{out}");
+            assert!(!out.stdout().contains("holds:"), "{out}");
+        }
+        let out = sandbox.run(["doctor"]).exits(1);
+        assert!(out.stdout().contains(&what), "{out}");
+        fs::write(&wal, &sound).unwrap();
+        sandbox.run(["verify"]).ok().no_stderr().done();
+    }
+}
+
 #[test]
 fn a_page_that_is_gone_is_named_by_the_event() {
     let sandbox = Sandbox::new();

@@ -28,6 +28,8 @@ use crate::store::LocalLog;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::RESERVE_SIZE;
+use crate::store::verify::PendingWrites;
+use crate::store::verify::ReadError;
 
 /// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for
 /// long.
@@ -68,6 +70,7 @@ pub(super) struct LogContents {
     pub last_occurred: Option<Event>,
     pub digests: Vec<RecordedOutcome>,
     pub last_sweep: Option<Event>,
+    pub pending_writes: PendingWrites,
 }
 
 impl LogInspection {
@@ -113,6 +116,12 @@ fn read_failure(error: &anyhow::Error) -> ReadOutcome {
 
 impl LogContents {
     pub(super) fn read(log: &LocalLog) -> Result<Self> {
+        let pending_writes =
+            log.inspect(PlatformWork::Examination, |log| match log.pending_writes() {
+                Ok(pending) => Ok(pending),
+                Err(ReadError::Damage(what)) => Ok(PendingWrites::Damaged(what)),
+                Err(ReadError::Failed(error)) => Err(error),
+            })?;
         log.with_snapshot(|| {
             let scope = Scope::of(PlatformWork::Examination);
             let head = log.head()?;
@@ -131,6 +140,7 @@ impl LogContents {
                 last_occurred: log.page(&scope, &Query::default(), &page)?.pop(),
                 digests: digest::reader::history(log)?,
                 last_sweep: log.own_events(PlatformWork::Examination, "retention.sweep")?.pop(),
+                pending_writes,
             })
         })
     }
@@ -152,6 +162,7 @@ pub(super) fn evaluate(found: &LogInspection, subject: &CheckInputs<'_>) -> Vec<
             contents.warnings.iter().map(|warning| check("place", status, warning.clone())),
         );
         checks.extend(check_end(contents, subject));
+        checks.extend(check_pending_writes(&contents.pending_writes));
     }
     if found.file.is_none() {
         return checks;
@@ -209,6 +220,20 @@ fn check_file(found: &LogInspection) -> Check {
         }
     };
     Check { origin: found.origin, ..checked }
+}
+
+/// Checks what is not yet copied into the file of the log.
+fn check_pending_writes(pending: &PendingWrites) -> Option<Check> {
+    let check = |status, value: &str| Check::new(Area::Log, "wal", status, value.to_owned());
+    match pending {
+        PendingWrites::Sound => None,
+        PendingWrites::CutShort(what) => Some(
+            check(Status::Note, what).with_advice("a power cut has ended a write there, or damage"),
+        ),
+        PendingWrites::Damaged(what) => Some(check(Status::Bad, what).with_advice(
+            "acknowledged events are gone: `activity export` what is there, and restore a backup",
+        )),
+    }
 }
 
 /// Checks the newest event and the head.

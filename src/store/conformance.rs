@@ -451,9 +451,10 @@ fn a_sweep_that_stopped_is_finished_by_the_next() {
     );
     assert_eq!(swept.gaps, [(1, 2)]);
     // It is gone for readers at once.
-    assert_eq!(log.event(EventId(1)).unwrap(), None);
-    assert_eq!(log.find_by_event_id("e-1").unwrap(), EventIdMatch::None);
-    assert_eq!(log.event(EventId(3)).unwrap().unwrap().event_id, "e-3");
+    let scope = Scope::of(PlatformWork::Comparison);
+    assert_eq!(log.event(&scope, EventId(1)).unwrap(), None);
+    assert_eq!(log.find_by_event_id(&scope, "e-1").unwrap(), EventIdMatch::None);
+    assert_eq!(log.event(&scope, EventId(3)).unwrap().unwrap().event_id, "e-3");
     let mut sweeping = log.try_lock_sweep().unwrap().unwrap();
     assert!(log.remove_swept(&mut sweeping, CleanupScope::AllRows, &mut |_| true).unwrap());
     assert!(!log.sweep_state().unwrap().unfinished);

@@ -98,6 +98,18 @@ pub(crate) struct SweepEvent {
     pub is_swept: bool,
 }
 
+/// The state of the newest writes, which the engine has yet to copy into the file of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum PendingWrites {
+    /// Each of them can be read.
+    Sound,
+    /// The last one cannot be read; the text says what. A power cut may have ended it before it was
+    /// acknowledged.
+    CutShort(String),
+    /// Acknowledged ones cannot be read; the text says what.
+    Damaged(String),
+}
+
 impl Log {
     /// Runs reads on a snapshot of the log.
     ///
@@ -128,6 +140,11 @@ impl Snapshot<'_> {
     /// Returns what the engine's own check of its storage finds.
     pub(crate) fn integrity_findings(&self) -> ReadResult<Vec<String>> {
         self.engine.integrity_findings()
+    }
+
+    /// Returns the state of the newest writes.
+    pub(crate) fn pending_writes(&self) -> ReadResult<PendingWrites> {
+        self.engine.pending_writes()
     }
 
     /// Returns the UUID of the log, from which its chain begins.

@@ -1,6 +1,6 @@
 //! Verifies a log against its own hashes, and against heads that were noted outside it.
 //!
-//! One snapshot is read, in this order: the text of the schema, the integrity check of the engine,
+//! One snapshot is read, in this order: the text of the schema, the newest writes, the integrity check of the engine,
 //! the events of sweeps, every event and every swept run in the order of ids, the head, the published
 //! heads. The walk ends at the first event that does not hold, because nothing after it is certain.
 //! Anything else that is wrong is reported, and the verification continues.
@@ -31,6 +31,7 @@ use crate::event::Hash;
 use crate::store::Log;
 use crate::store::verify::HashLookup;
 use crate::store::verify::LogHead;
+use crate::store::verify::PendingWrites;
 use crate::store::verify::PublishedHead;
 use crate::store::verify::ReadError;
 use crate::store::verify::Snapshot;
@@ -78,6 +79,7 @@ pub(crate) fn run(
     log.inspect(PlatformWork::Verification, |log| {
         let mut report = VerifyReport { quick: request.quick, ..VerifyReport::default() };
         check_schema(log, &mut report)?;
+        check_pending_writes(log, &mut report)?;
         if request.quick {
             report.notes.push("--quick left the integrity check out".to_owned());
         } else {
@@ -173,6 +175,20 @@ fn check_schema(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
             ViolationKind::Schema,
             format!("its schema was changed: {difference}"),
         ));
+    }
+    Ok(())
+}
+
+/// Checks what the engine has yet to copy into the file of the log.
+fn check_pending_writes(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
+    const READ: &str = "its newest writes cannot be read";
+    let kind = ViolationKind::Integrity;
+    match or_violation(log.pending_writes(), report, kind, READ)? {
+        Some(PendingWrites::Damaged(what)) => report.violations.push(Violation::new(kind, what)),
+        Some(PendingWrites::CutShort(what)) => {
+            report.notes.push(format!("{what}: a power cut has ended a write there, or damage"));
+        }
+        Some(PendingWrites::Sound) | None => {}
     }
     Ok(())
 }

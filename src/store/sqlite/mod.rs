@@ -52,6 +52,7 @@ mod terms;
 mod tests;
 mod verify;
 mod wal;
+mod wal_frames;
 
 pub(super) use crate::store::sqlite::append::SqliteBatch;
 pub(super) use crate::store::sqlite::engine::Sqlite;

@@ -17,9 +17,12 @@ use rusqlite::Rows;
 
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
+use crate::store::sqlite::files::companions::Companion;
 use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::migrate;
@@ -29,13 +32,16 @@ use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::verify::events::CheckedDimensions;
 use crate::store::sqlite::verify::events::RowStatements;
 use crate::store::sqlite::verify::events::inspect_event;
+use crate::store::sqlite::wal_frames;
 use crate::store::verify::EventOrGap;
 use crate::store::verify::HashLookup;
 use crate::store::verify::LogHead;
+use crate::store::verify::PendingWrites;
 use crate::store::verify::PublishedHead;
 use crate::store::verify::ReadError;
 use crate::store::verify::SweepEvent;
 use crate::store::verify::SweepGap;
+use crate::text;
 use crate::time::Timestamp;
 
 type SnapshotResult<T> = StdResult<T, ReadError>;
@@ -133,6 +139,27 @@ impl SqliteSnapshot<'_> {
         let lines = found.iter().flat_map(|finding| finding.lines());
         let heading = |line: &&str| *line == "ok" || line.starts_with("*** ");
         Ok(lines.filter(|line| !heading(line)).map(str::to_owned).collect())
+    }
+
+    pub(in crate::store) fn pending_writes(&self) -> SnapshotResult<PendingWrites> {
+        let wal = Companion::WriteAheadLog.path(self.path);
+        let hidden = wal_frames::find_hidden(&wal).map_err(|why| {
+            let message = format!("cannot read {}", wal.display());
+            ReadError::Failed(anyhow::Error::new(why).context(Failure::new(Exit::Io, message)))
+        })?;
+        let Some(hidden) = hidden else { return Ok(PendingWrites::Sound) };
+        let what = match hidden.bad_frame {
+            0 => "the header of its -wal is damaged".to_owned(),
+            number => format!("frame {number} of its -wal is damaged"),
+        };
+        let frames = text::plural(hidden.following, "sound frame");
+        let transactions = text::plural(hidden.transactions, "transaction");
+        let what = format!("{what}, and {frames} with {transactions} behind it are not read");
+        Ok(if hidden.are_damage() {
+            PendingWrites::Damaged(what)
+        } else {
+            PendingWrites::CutShort(what)
+        })
     }
 
     pub(in crate::store) fn uuid(&self) -> SnapshotResult<[u8; 16]> {
