@@ -10,6 +10,7 @@ use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::is_running_as_root;
 use crate::support::join_lines;
+use crate::support::log::Log;
 
 // One event by flags.
 
@@ -248,6 +249,20 @@ fn strict_lands_nothing_if_one_line_is_bad() {
     sandbox.write("mixed.jsonl", join_lines([other, other, other]));
     sandbox.run(["ingest", "--strict", "--json", "mixed.jsonl"]).ok().done();
     sandbox.assert_sound_with(5);
+}
+
+/// While it checks, a strict run holds no lock and needs none.
+#[test]
+fn a_strict_run_finds_a_conflict_while_the_log_is_locked() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(r#"{"action":"a","event_id":"e1"}"#);
+    let lock = Log::open_to_write(&sandbox.db());
+    lock.sql.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let input = join_lines([r#"{"action":"b"}"#, r#"{"action":"b","event_id":"e1"}"#]);
+    let out = sandbox.run_with_input(["ingest", "--strict"], input).exits(65);
+    assert!(out.stderr().contains("standard input:2: its event_id is that of event 1"), "{out}");
+    lock.sql.execute_batch("COMMIT").unwrap();
+    sandbox.assert_sound_with(1);
 }
 
 #[test]

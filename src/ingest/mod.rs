@@ -17,6 +17,7 @@
 mod known_file;
 mod parser;
 mod rejects;
+mod seen_ids;
 mod spool;
 mod strict;
 mod writer;

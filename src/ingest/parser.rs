@@ -166,6 +166,8 @@ pub(super) struct ParseOptions {
 pub(super) enum ParserInput {
     /// A regular file, and the place where an earlier run stopped.
     File(File, Option<InputPosition>),
+    /// The first bytes of such a file, as many as another pass has read.
+    FileUpTo(File, Option<InputPosition>, u64),
     Stream(Box<dyn Read + Send>),
 }
 
@@ -229,19 +231,27 @@ type InputReader = Box<dyn Read + Send>;
 fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder<InputReader>> {
     match from {
         ParserInput::Stream(stream) => Ok(Decoder::new(stream, reading)),
-        ParserInput::File(mut file, left) => {
-            file.seek(SeekFrom::Start(0))?;
-            let mut again = file.try_clone()?;
-            let mut decoder: Decoder<InputReader> = Decoder::of_growing(Box::new(file), reading);
-            if let Some(place) = left {
-                decoder.continue_with(place, |start| {
-                    again.seek(SeekFrom::Start(start))?;
-                    Ok(Box::new(again))
-                })?;
-            }
-            Ok(decoder)
-        }
+        ParserInput::File(file, left) => open_file(file, left, u64::MAX, reading),
+        ParserInput::FileUpTo(file, left, end) => open_file(file, left, end, reading),
     }
+}
+
+fn open_file(
+    mut file: File,
+    left: Option<InputPosition>,
+    end: u64,
+    reading: DecodeOptions,
+) -> io::Result<Decoder<InputReader>> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut again = file.try_clone()?;
+    let mut decoder: Decoder<InputReader> = Decoder::of_growing(Box::new(file.take(end)), reading);
+    if let Some(place) = left {
+        decoder.continue_with(place, |start| {
+            again.seek(SeekFrom::Start(start))?;
+            Ok(Box::new(again.take(end.saturating_sub(start))))
+        })?;
+    }
+    Ok(decoder)
 }
 
 /// Parses to the end; `None` when nobody receives any more.

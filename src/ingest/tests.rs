@@ -21,6 +21,7 @@ use crate::codec::DecodeOptions;
 use crate::codec::EventFormat;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::NewEvent;
 use crate::failure::Exit;
 use crate::ingest::IngestCounts;
 use crate::ingest::IngestEnd;
@@ -35,6 +36,7 @@ use crate::ingest::writer::IngestWriter;
 use crate::interrupt::Interrupt;
 use crate::store::Create;
 use crate::store::LocalLog;
+use crate::store::Stamp;
 use crate::time::Timestamp;
 
 /// A log, a folder for inputs, and how to run.
@@ -453,6 +455,72 @@ fn strictly_all_lands_or_nothing() {
         .filter(|name| !name.starts_with("log.db"))
         .collect();
     assert_eq!(left.len(), 2, "a spooled stream was left behind: {left:?}");
+}
+
+#[test]
+fn a_conflict_at_the_very_end_lands_nothing_strictly() {
+    let mut sandbox = IngestSandbox::new();
+    sandbox.stream(b"{\"action\":\"a\",\"event_id\":\"1\"}\n").assert(1, 0, 0, 0);
+    sandbox.strict = true;
+    let conflict = r#"{"action":"b","event_id":"1"}"#;
+    sandbox.write("with the log", format!("{}{conflict}\n", lines(0..3_000)));
+    let run = sandbox.ingest(&["with the log"]);
+    run.assert(0, 0, 1, 0);
+    let why = "with the log:3001: its event_id is that of event 1, whose action differs";
+    assert_eq!(run.messages, [why]);
+    assert_eq!(run.rejects, format!("{conflict}\n").into_bytes());
+    let two = "{\"action\":\"a\",\"event_id\":\"2\"}\n{\"action\":\"b\",\"event_id\":\"2\"}\n";
+    sandbox.write("within", lines(0..3_000) + two);
+    let run = sandbox.ingest(&["within"]);
+    run.assert(0, 0, 1, 0);
+    assert!(run.messages[0].starts_with("within:3002: its event_id is that of"), "{run:?}");
+    assert_eq!(sandbox.events().len(), 1);
+    // One that says less contradicts nothing.
+    let less = "{\"action\":\"a\",\"event_id\":\"2\",\"title\":\"t\"}\n{\"action\":\"a\",\"event_id\":\"2\"}\n";
+    sandbox.write("less", less);
+    sandbox.ingest(&["less"]).assert(1, 1, 0, 0);
+}
+
+#[test]
+fn a_strict_run_that_was_killed_is_completed_by_the_same_call() {
+    const LINES: usize = 5_000;
+    let mut parts = 0;
+    for killed_at in [0, 1_000, 2_500, 4_000, LINES] {
+        let mut sandbox = IngestSandbox::new();
+        sandbox.strict = true;
+        sandbox.write("in", lines(0..LINES));
+        sandbox.killed_at = killed_at;
+        let run = std::panic::catch_unwind(AssertUnwindSafe(|| sandbox.ingest(&["in"])));
+        assert!(run.is_err(), "it was not killed");
+        let landed = sandbox.events().len() as u64;
+        parts += usize::from(landed > 0);
+        sandbox.killed_at = usize::MAX;
+        sandbox.ingest(&["in"]).assert(LINES as u64 - landed, 0, 0, landed);
+        assert_eq!(sandbox.actions(), expected(0..LINES));
+    }
+    assert!(parts > 0, "no run was killed between two transactions");
+}
+
+#[test]
+fn another_event_lands_while_a_strict_run_stores_its_own() {
+    const LINES: usize = 12_000;
+    let mut sandbox = IngestSandbox::new();
+    sandbox.strict = true;
+    sandbox.batch = 2_000;
+    sandbox.write("in", lines(0..LINES));
+    drop(sandbox.log());
+    let path = sandbox.path("log.db");
+    let appended = std::thread::spawn(move || {
+        wait_for(&path, 1);
+        let mut other = LocalLog::open_to_write(&path, Create::Never).unwrap();
+        let stamp = Stamp { clock: &|| Timestamp::from_nanos(0), recorded_by: "root" };
+        let event = NewEvent { action: "other".to_owned(), ..NewEvent::default() };
+        other.append(&[event], &stamp).unwrap();
+    });
+    sandbox.ingest(&["in"]).assert(LINES as u64, 0, 0, 0);
+    appended.join().unwrap();
+    let place = sandbox.actions().iter().position(|action| action == "other").unwrap();
+    assert!(place < LINES, "it waited for the whole run");
 }
 
 /// A stream that is open as long as its sender, and whose end is waited for.

@@ -1,11 +1,13 @@
 //! The writing side: stores events in the log, and reports and keeps bad records.
 
+use std::fs::File;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::event::EventId;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::IngestCounts;
@@ -27,6 +29,7 @@ use crate::ingest::parser::ParserInput;
 use crate::ingest::parser::ParserOutput;
 use crate::ingest::parser::ParserThread;
 use crate::ingest::read_failure;
+use crate::ingest::seen_ids::SeenIds;
 use crate::store::AppendOutcome;
 use crate::store::Batch;
 use crate::store::LocalLog;
@@ -100,7 +103,7 @@ impl OpenInput<'_> {
     }
 
     /// Whether another run has read the same file further since it was looked up.
-    fn is_overtaken(
+    pub(super) fn is_overtaken(
         &self,
         batch: &mut Batch<'_>,
         first: &ParsedChunk,
@@ -161,19 +164,24 @@ impl<'a> IngestWriter<'a> {
     pub(super) fn run(&mut self, log: &mut LocalLog, inputs: &[Input<'_>]) -> Result<()> {
         for input in inputs {
             let source = (input.open)()?;
-            let mut current = self.open_input(log, &input.name, source)?;
-            self.tally.already_ingested += current.accepted();
-            let before = *self.tally;
-            while let Some(chunk) = self.next(&mut current)? {
-                match self.write_transaction(log, &mut current, &chunk)? {
-                    TransactionEnd::More => {}
-                    TransactionEnd::InputEnded => break,
-                    TransactionEnd::Overtaken => current = self.reopen(log, current)?,
-                }
-            }
-            self.close_input(log, &mut current, before)?;
+            let current = self.open_input(log, &input.name, source)?;
+            self.store(log, current)?;
         }
         Ok(())
+    }
+
+    /// Stores an input in transactions of its own.
+    pub(super) fn store(&mut self, log: &mut LocalLog, mut current: OpenInput<'_>) -> Result<()> {
+        self.tally.already_ingested += current.accepted();
+        let before = *self.tally;
+        while let Some(chunk) = self.next(&mut current)? {
+            match self.write_transaction(log, &mut current, &chunk)? {
+                TransactionEnd::More => {}
+                TransactionEnd::InputEnded => break,
+                TransactionEnd::Overtaken => current = self.reopen(log, current)?,
+            }
+        }
+        self.close_input(log, &mut current, before)
     }
 
     /// Continues behind the place that another run of the same file has reached meanwhile.
@@ -182,7 +190,7 @@ impl<'a> IngestWriter<'a> {
         let OpenInput { name, file, parser, .. } = current;
         parser.stop();
         let file = file.context("a stream was overtaken")?;
-        let again = self.open_input(log, name, InputSource::File(file.file))?;
+        let again = self.open_file(log, name, file.file, Some(file.size))?;
         self.tally.already_ingested += again.accepted().saturating_sub(accepted);
         Ok(again)
     }
@@ -240,31 +248,49 @@ impl<'a> IngestWriter<'a> {
         name: &'n str,
         source: InputSource,
     ) -> Result<OpenInput<'n>> {
-        let (from, file) = match source {
-            InputSource::File(file) if is_regular(&file) => {
-                let clone = file.try_clone().with_context(|| read_failure(name))?;
-                let known = if self.options.reread_files {
-                    KnownFile::new(clone).with_context(|| read_failure(name))?
-                } else {
-                    KnownFile::look_up(log, clone, name)?
-                };
-                if let (true, Some(file)) = (known.was_replaced, known.identity()) {
-                    let mut batch = log.begin()?;
-                    batch.forget_file(file)?;
-                    batch.commit()?;
-                }
-                (ParserInput::File(file, known.resume_point()), Some(known))
-            }
+        match source {
+            InputSource::File(file) if is_regular(&file) => self.open_file(log, name, file, None),
             InputSource::File(file) => {
                 if file.metadata().is_ok_and(|metadata| metadata.is_dir()) {
                     let what = format!("cannot read {}: it is a directory", text::escape(name));
                     return Err(Failure::new(Exit::NoInput, what).into());
                 }
-                (ParserInput::Stream(Box::new(file)), None)
+                self.start_parsing(name, ParserInput::Stream(Box::new(file)), None)
             }
-            InputSource::Stream(stream) => (ParserInput::Stream(stream), None),
+            InputSource::Stream(stream) => {
+                self.start_parsing(name, ParserInput::Stream(stream), None)
+            }
+        }
+    }
+
+    /// Starts to read a regular file. A strict run reads as much of it as there is now, or was when it
+    /// was checked: what comes later was not checked.
+    fn open_file<'n>(
+        &self,
+        log: &mut LocalLog,
+        name: &'n str,
+        file: File,
+        checked_size: Option<u64>,
+    ) -> Result<OpenInput<'n>> {
+        let clone = file.try_clone().with_context(|| read_failure(name))?;
+        let mut known = if self.options.reread_files {
+            KnownFile::new(clone).with_context(|| read_failure(name))?
+        } else {
+            KnownFile::look_up(log, clone, name)?
         };
-        self.start_parsing(name, from, file)
+        if let (true, Some(file)) = (known.was_replaced, known.identity()) {
+            let mut batch = log.begin()?;
+            batch.forget_file(file)?;
+            batch.commit()?;
+        }
+        let resume = known.resume_point();
+        let from = if self.options.strict {
+            known.size = checked_size.unwrap_or(known.size);
+            ParserInput::FileUpTo(file, resume, known.size)
+        } else {
+            ParserInput::File(file, resume)
+        };
+        self.start_parsing(name, from, Some(known))
     }
 
     pub(super) fn start_parsing<'n>(
@@ -380,8 +406,7 @@ impl<'a> IngestWriter<'a> {
                     batched.tally.duplicates += 1;
                 }
                 AppendOutcome::Conflict { id, field } => {
-                    let why = format!("its event_id is that of event {id}, whose {field} differs");
-                    self.reject(current, item.line, &why, chunk.raw(item))?;
+                    self.reject_conflict(current, chunk, item, (id, field))?;
                     self.keep_place_of_reject(current, item);
                     batched.tally.rejected += 1;
                 }
@@ -392,19 +417,29 @@ impl<'a> IngestWriter<'a> {
         Ok(())
     }
 
-    /// Reports the bad records of a chunk, and stores nothing.
+    /// Reports the bad records of a chunk, those that contradict the log too, and stores nothing.
     pub(super) fn check(
         &mut self,
+        log: &LocalLog,
         current: &mut OpenInput<'_>,
         chunk: &ParsedChunk,
+        seen: &mut SeenIds,
         bad: &mut IngestCounts,
     ) -> Result<()> {
         self.prepare_rejects(current, chunk)?;
         for item in &chunk.items {
-            if !current.skip_known(item) {
-                self.reject_item(current, chunk, item, bad)?;
-                current.accept(item);
+            if current.skip_known(item) {
+                continue;
             }
+            if let ParseOutcome::Event(event) = &item.outcome {
+                seen.insert(event);
+                if let Some((id, field)) = log.find_conflict(event)? {
+                    self.reject_conflict(current, chunk, item, (id, field))?;
+                    bad.rejected += 1;
+                }
+            }
+            self.reject_item(current, chunk, item, bad)?;
+            current.accept(item);
         }
         self.note_progress(current, chunk, IngestCounts::default());
         Ok(())
@@ -468,6 +503,17 @@ impl<'a> IngestWriter<'a> {
         }
         tally.rejected += 1;
         Ok(())
+    }
+
+    fn reject_conflict(
+        &mut self,
+        current: &OpenInput<'_>,
+        chunk: &ParsedChunk,
+        item: &ParsedItem,
+        (id, field): (EventId, &str),
+    ) -> Result<()> {
+        let why = format!("its event_id is that of event {id}, whose {field} differs");
+        self.reject(current, item.line, &why, chunk.raw(item))
     }
 
     fn reject(&mut self, current: &OpenInput<'_>, line: u64, why: &str, raw: &[u8]) -> Result<()> {

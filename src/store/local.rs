@@ -174,6 +174,18 @@ impl LocalLog {
         Ok(appended)
     }
 
+    /// Returns the event that an event contradicts, and the field in which; `None` if it could be
+    /// appended, or repeats what is there.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn find_conflict(
+        &self,
+        event: &NewEvent,
+    ) -> Result<Option<(EventId, &'static str)>> {
+        self.log.engine.find_conflict(event)
+    }
+
     /// Begins a transaction, which is the only writer until it ends. Some 50,000 events are a good
     /// size.
     ///

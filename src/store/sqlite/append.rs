@@ -39,6 +39,7 @@ use crate::store::sqlite::engine::WriterState;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::files::open_files::OpenFiles;
+use crate::store::sqlite::find::ID_BY_EVENT_ID;
 use crate::store::sqlite::in_place;
 use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::InsertedRow;
@@ -331,11 +332,9 @@ impl SqliteBatch<'_> {
         tenant: Option<&str>,
         event_id: &str,
     ) -> rusqlite::Result<Option<EventId>> {
-        const SQL: &str = "SELECT id FROM event WHERE event_id = ?1 \
-            AND tenant = (SELECT key FROM tenant WHERE text = ?2)";
         let find = match &mut self.find_statement {
             Some(find) => find,
-            None => self.find_statement.insert(self.connection.prepare_cached(SQL)?),
+            None => self.find_statement.insert(self.connection.prepare_cached(ID_BY_EVENT_ID)?),
         };
         let key = StoredEventId::from_event_id(event_id);
         find.query_row(params![key, tenant.unwrap_or("")], |row| row.get(0).map(EventId)).optional()

@@ -2,11 +2,15 @@
 
 use anyhow::Result;
 use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::params;
 
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::NewEvent;
 use crate::query::Query;
 use crate::query::pattern;
+use crate::store;
 use crate::store::EventIdMatch;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::layout;
@@ -18,7 +22,34 @@ use crate::store::sqlite::swept::not_swept;
 /// How many events are named that the beginning of an `event_id` may stand for.
 const MAX_CANDIDATES: usize = 5;
 
+/// Selects the event with an `event_id` ?1 in a tenant ?2, as the log allows one.
+pub(super) const ID_BY_EVENT_ID: &str = "SELECT id FROM event WHERE event_id = ?1 \
+    AND tenant = (SELECT key FROM tenant WHERE text = ?2)";
+
 impl Sqlite {
+    /// Compares as an append does: also with an event that a sweep has yet to remove.
+    pub(in crate::store) fn find_conflict(
+        &self,
+        event: &NewEvent,
+    ) -> Result<Option<(EventId, &'static str)>> {
+        const SQL: &str = concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1");
+        let Some(event_id) = event.event_id.as_deref().filter(|id| !id.is_empty()) else {
+            return Ok(None);
+        };
+        let key = rows::StoredEventId::from_event_id(event_id);
+        self.read_in_snapshot(|connection| {
+            let tenant = event.tenant.as_deref().unwrap_or("");
+            let id: Option<i64> = connection
+                .prepare_cached(ID_BY_EVENT_ID)?
+                .query_row(params![key, tenant], |row| row.get(0))
+                .optional()?;
+            let Some(id) = id else { return Ok(None) };
+            let existing = rows::select_events(connection, &self.dimension_cache, SQL, [id])?.pop();
+            let existing = existing.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+            Ok(store::conflicting_field(event, &existing).map(|field| (existing.id, field)))
+        })
+    }
+
     pub(in crate::store) fn event(&self, id: EventId) -> Result<Option<Event>> {
         let sql =
             concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1 AND ", not_swept!());
