@@ -4,13 +4,12 @@
 //! The first rule whose query matches an event decides on it, otherwise the general `keep`. If
 //! there is neither, the event is kept for ever. The time is an argument.
 //!
-//! An event that an enabled mirror has yet to deliver is held, however old it is. This version
-//! delivers nothing, so such a mirror holds every event that it wants. A mirror with `start =
-//! "now"` begins with the events recorded after its first run, and no mirror has run yet, so it
-//! holds nothing. Alerts begin with the events of the hour before, and a later delivery is not
-//! worth keeping the log for: they hold nothing.
+//! An event that an enabled mirror has yet to deliver is held, however old it is. A mirror that has
+//! not run yet holds what it will deliver: every event that it wants, or none with `start = "now"`.
+//! Alerts hold nothing: nobody wants to be told of what happened before their oldest event expired.
 
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::own_events;
 use crate::query::Clock;
 use crate::query::Query;
@@ -25,8 +24,16 @@ pub(crate) struct RetentionPolicy {
     /// For events that no rule matches; `None` keeps them for ever.
     keep: Option<Span>,
     rules: Vec<RetentionRule>,
-    /// The events that each mirror has yet to deliver.
-    undelivered: Vec<Query>,
+    mirrors: Vec<MirrorHold>,
+}
+
+/// A mirror whose events are held until it has delivered them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MirrorHold {
+    pub name: String,
+    query: Query,
+    /// Whether it will deliver what is there already when it first runs.
+    wants_existing_events: bool,
 }
 
 /// A rule of the config.
@@ -69,31 +76,36 @@ impl RetentionPolicy {
             let query = parse_query(text).map_err(|why| (place, why))?;
             Ok(RetentionRule { query, text: text.clone(), keep: *keep })
         });
-        Ok(Self { keep, rules: rules.collect::<Result<_, _>>()?, undelivered: Vec::new() })
+        Ok(Self { keep, rules: rules.collect::<Result<_, _>>()?, mirrors: Vec::new() })
     }
 
-    /// Returns the policy with mirrors: it holds events that they have yet to deliver.
+    /// Returns the policy with mirrors: it holds events that they have yet to deliver. Each has its
+    /// name, its query, and whether it will deliver what is there already when it first runs.
     ///
     /// # Errors
     /// The place of the first query that does not parse, and the reason.
     pub(crate) fn with_mirrors<'a>(
         self,
-        mirrors: impl Iterator<Item = &'a str>,
+        mirrors: impl Iterator<Item = (&'a str, &'a str, bool)>,
     ) -> Result<Self, (usize, QueryError)> {
-        let mirrors = mirrors.enumerate();
-        let queries = mirrors.map(|(place, text)| parse_query(text).map_err(|why| (place, why)));
-        Ok(Self { undelivered: queries.collect::<Result<_, _>>()?, ..self })
+        let mirrors = mirrors.enumerate().map(|(place, (name, text, wants_existing_events))| {
+            let query = mirror_query(text).map_err(|why| (place, why))?;
+            Ok(MirrorHold { name: name.to_owned(), query, wants_existing_events })
+        });
+        Ok(Self { mirrors: mirrors.collect::<Result<_, _>>()?, ..self })
     }
 
-    /// Whether a mirror has yet to deliver an event.
-    pub(crate) fn is_undelivered(&self, event: &Event) -> bool {
-        // A mirror gets events about mirrors only if it names their action: a failing mirror must
-        // not feed itself.
-        let fed = |query: &Query| {
-            !event.action.slug.starts_with(own_events::MIRROR_PREFIX)
-                || query.names_actions_with_prefix(own_events::MIRROR_PREFIX)
-        };
-        self.undelivered.iter().any(|query| fed(query) && query.matches(event))
+    pub(crate) fn mirrors(&self) -> &[MirrorHold] {
+        &self.mirrors
+    }
+
+    /// Whether a mirror has yet to deliver an event. `cursors` has, for each of
+    /// [mirrors](Self::mirrors), the last event that needs no more work; `None` where it has not run.
+    pub(crate) fn is_undelivered(&self, event: &Event, cursors: &[Option<EventId>]) -> bool {
+        self.mirrors.iter().zip(cursors).any(|(mirror, cursor)| {
+            let is_ahead = cursor.map_or(mirror.wants_existing_events, |cursor| event.id > cursor);
+            is_ahead && mirror.query.matches(event)
+        })
     }
 
     /// Whether everything is kept for ever.
@@ -128,6 +140,20 @@ impl RetentionPolicy {
         let keep = self.keep.map(|keep| horizon(Decider::Keep, Query::default(), keep));
         rules.chain(keep).collect()
     }
+}
+
+/// Parses the query of a mirror or alert. Events about mirrors are only for a query that names their
+/// actions: a mirror that fails must not feed itself.
+///
+/// # Errors
+/// The text is no query.
+pub(crate) fn mirror_query(text: &str) -> Result<Query, QueryError> {
+    let query = parse_query(text)?;
+    if query.names_actions_with_prefix(own_events::MIRROR_PREFIX) {
+        return Ok(query);
+    }
+    let others = parse_query(&format!("-action:{}*", own_events::MIRROR_PREFIX))?;
+    Ok(query.and(others))
 }
 
 /// Parses a query of the config. Such a query has no times, so the clock does not matter.
@@ -174,8 +200,9 @@ mod tests {
             Event { action: action.into(), ..samples::full_event() }
         };
         let holds = |queries: &[&str], slug: &str| {
-            let retention = retention(Some(9), &[]).with_mirrors(queries.iter().copied()).unwrap();
-            retention.is_undelivered(&event(slug))
+            let mirrors = queries.iter().map(|query| ("m", *query, true));
+            let retention = retention(Some(9), &[]).with_mirrors(mirrors).unwrap();
+            retention.is_undelivered(&event(slug), &vec![None; queries.len()])
         };
         assert!(!holds(&[], "user.edit"));
         assert!(holds(&[""], "user.edit"));
@@ -187,8 +214,22 @@ mod tests {
         for silent in ["", "action:*", "action:m*", "is:failed", "-action:mirror.failing"] {
             assert!(!holds(&[silent], "mirror.dead"), "{silent}");
         }
-        let wrong = retention(None, &[]).with_mirrors(["", "severity:purple"].into_iter());
-        assert_eq!(wrong.unwrap_err().0, 1);
+        let wrong = ["", "severity:purple"].map(|query| ("m", query, true));
+        assert_eq!(retention(None, &[]).with_mirrors(wrong.into_iter()).unwrap_err().0, 1);
+    }
+
+    #[test]
+    fn what_a_mirror_has_delivered_is_not_held() {
+        let event = samples::full_event();
+        let holds = |wants_existing, cursor| {
+            let mirror = [("m", "", wants_existing)];
+            let retention = retention(Some(9), &[]).with_mirrors(mirror.into_iter()).unwrap();
+            retention.is_undelivered(&event, &[cursor])
+        };
+        let before = EventId(event.id.0 - 1);
+        assert!(holds(true, None) && !holds(false, None));
+        assert!(holds(true, Some(before)) && holds(false, Some(before)));
+        assert!(!holds(true, Some(event.id)) && !holds(false, Some(event.id)));
     }
 
     #[test]

@@ -52,6 +52,7 @@ fn the_commands_have_their_promised_names() {
             "search-target",
             "export",
             "digest",
+            "mirror",
             "sweep",
             "verify",
             "backup",
@@ -100,11 +101,12 @@ fn the_two_examples_of_every_help_run() {
             json!({"action":"auth.login_failed","occurred_at":time,"actor_id":"3","ip":"::1","status_code":401})
                 .to_string()
         })));
-        // For the commands that send a mail.
+        // For the commands that send a mail, and for the mirrors.
         sandbox.write(
             "config.toml",
             "[digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\ntransport = 'sendmail'\n\
-             [digest.sendmail]\ncommand = ['/bin/true']\n",
+             [digest.sendmail]\ncommand = ['/bin/true']\n\
+             [[mirror]]\nname = 'archive'\ntype = 'file'\npath = 'archive.log'\n",
         );
         let examples = examples(&help_of(&sandbox, Some(&command)));
         assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");

@@ -32,6 +32,7 @@ mod hostile_output;
 mod ingest;
 mod layers;
 mod list;
+mod mirror;
 mod names;
 mod not_a_log;
 mod query;

@@ -321,6 +321,21 @@ fn what_a_mirror_has_yet_to_deliver_is_held() {
 }
 
 #[test]
+fn what_a_mirror_has_delivered_is_swept() {
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400), ("a.b", 399)]);
+    let mirror = "[[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\n";
+    sandbox.write("config.toml", format!("{}{mirror}", retention_config("365d", &[])));
+    assert_eq!(run_sweep(&sandbox, &[])["held"], 2);
+    sandbox.run(["mirror"]).ok().done();
+    let late = event_days_ago("late", "a.b", 398);
+    sandbox.ingest(late);
+    let swept = run_sweep(&sandbox, &[]);
+    assert_eq!((&swept["count"], &swept["held"]), (&json!(2), &json!(1)));
+    assert_eq!(remaining_ids(&sandbox), ["late"]);
+    assert_sound(&sandbox);
+}
+
+#[test]
 fn holes_close_as_their_neighbours_age() {
     let events: Vec<(&str, i64)> =
         (0..40).map(|n| (if n % 2 == 0 { "cron.run" } else { "user.edit" }, 100 - n)).collect();

@@ -136,6 +136,7 @@ impl IngestArgs {
         let outcome = context.log().open_writer(Create::IfMissing)?.append(event)?;
         match &outcome {
             AppendOutcome::Stored { id, event_id } => {
+                context.log().run_direct_mirrors();
                 let stored = Some((id.0, event_id.as_str()));
                 self.report(
                     context,
@@ -248,6 +249,9 @@ impl IngestArgs {
             .open_writer(Create::IfMissing)
             .and_then(|mut writer| writer.ingest(&inputs, &options, rejects, &mut counts));
         let IngestCounts { ingested, duplicates, rejected, already_ingested: known, .. } = counts;
+        if ingested > 0 {
+            context.log().run_direct_mirrors();
+        }
         let summary = IngestSummary { ingested, duplicates, rejected, known, single_event: None };
         match end {
             Ok(IngestEnd::Completed) => self.report(context, &summary)?,

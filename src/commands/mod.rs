@@ -14,6 +14,7 @@ mod ingest;
 mod list;
 mod listing;
 mod man;
+mod mirror;
 mod rejects_file;
 mod search;
 mod search_summary;
@@ -94,7 +95,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 15] = [
+const COMMANDS: [CommandEntry; 16] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
@@ -102,6 +103,7 @@ const COMMANDS: [CommandEntry; 15] = [
     command_entry::<search::SearchTargetArgs>("search-target"),
     command_entry::<export::ExportArgs>("export"),
     command_entry::<digest::DigestArgs>("digest"),
+    command_entry::<mirror::MirrorArgs>("mirror"),
     command_entry::<sweep::SweepArgs>("sweep"),
     command_entry::<verify::VerifyArgs>("verify"),
     command_entry::<backup::BackupArgs>("backup"),

@@ -28,9 +28,9 @@ Examples:
 /// space. If it is interrupted, the next sweep finishes it.
 ///
 /// Never removed: the newest `retention.sweep`, the newest `digest.sent` and the failed digests after
-/// it; and the events that a `[[mirror]]` of the config has not delivered yet. This version delivers
-/// nothing, so these are all events that match the mirror's query, unless the mirror says
-/// `enabled = false` or `start = "now"`. An `[[alert]]` keeps nothing.
+/// it; and the events that a `[[mirror]]` of the config has yet to deliver, whose number it says. A
+/// mirror with `enabled = false` keeps nothing, nor does one with `start = "now"` before its first run,
+/// nor an `[[alert]]`.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct SweepArgs {

@@ -155,11 +155,6 @@ pub(crate) struct CentralConfig {
 }
 
 impl MirrorConfig {
-    /// Whether it delivers events that were recorded before its first run.
-    pub(crate) fn wants_existing_events(&self) -> bool {
-        self.pace.enabled && !self.from_now
-    }
-
     /// Reads the mirrors of a config that was checked; paths in it are relative to `folder`.
     pub(super) fn read_all(config: &Table, folder: &Path) -> Vec<Self> {
         let mirror = |keys: Keys<'_>| {

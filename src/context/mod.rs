@@ -5,6 +5,7 @@
 
 mod health;
 mod log_access;
+mod mirrors;
 mod output;
 mod reader;
 mod verification;
@@ -37,6 +38,7 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 pub(crate) use crate::context::log_access::LogAccess;
+pub(crate) use crate::context::mirrors::RunLength;
 pub(crate) use crate::context::output::Output;
 pub(crate) use crate::context::reader::LogReader;
 pub(crate) use crate::context::verification::read_anchors;
@@ -165,11 +167,10 @@ impl Context {
             Failure::new(Exit::Config, message)
         })?;
         let mirrors = &self.settings.config.mirrors;
-        let existing: Vec<_> =
-            mirrors.iter().filter(|mirror| mirror.wants_existing_events()).collect();
-        let retention = retention.with_mirrors(existing.iter().map(|mirror| mirror.query.as_str()));
-        let retention = retention.map_err(|(index, why)| {
-            let name = text::escape(&existing[index].name);
+        let enabled: Vec<_> = mirrors.iter().filter(|mirror| mirror.pace.enabled).collect();
+        let holds = enabled.iter().map(|mirror| (&*mirror.name, &*mirror.query, !mirror.from_now));
+        let retention = retention.with_mirrors(holds).map_err(|(index, why)| {
+            let name = text::escape(&enabled[index].name);
             Failure::new(Exit::Config, format!("config: mirror.{name}.query: {why}"))
         })?;
         if retention.keeps_all() {

@@ -2,31 +2,35 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Result;
 
 use crate::access::PlatformWork;
 use crate::access::Scope;
+use crate::config::mirror::AlertConfig;
 use crate::config::mirror::DeliveryPace;
+use crate::config::mirror::MirrorConfig;
 use crate::event::Event;
 use crate::event::EventId;
-use crate::event::own_events;
+use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::Sink;
-use crate::query::Clock;
+use crate::mirror::sink::SinkContext;
+use crate::mirror::sinks;
 use crate::query::Query;
+use crate::retention;
 use crate::store::Log;
 use crate::store::mirror::BatchBounds;
 use crate::text;
 use crate::time::Span;
 use crate::time::Timestamp;
-use crate::time::Zone;
 
-pub(super) const DEFAULT_ATTEMPTS: u32 = 3;
-pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(2);
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_ATTEMPTS: u32 = 3;
+const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes of text that one batch holds at most, unless one event alone has more.
 const MAX_BATCH_BYTES: usize = 8 << 20;
@@ -48,21 +52,29 @@ pub(super) struct MessagePace {
     pub every: Option<Span>,
 }
 
-/// A mirror or alert, ready to run.
-pub(crate) struct Feed {
+/// What a mirror or alert reads from the log.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Selection {
     pub(super) name: String,
     pub(super) query: Query,
+    pub(super) start: Start,
+}
+
+/// A mirror or alert, ready to run.
+pub(crate) struct Feed {
+    pub(super) selection: Selection,
     /// The name that the config gives the log.
     pub(super) identifier: Option<Arc<str>>,
-    /// The name of a log of events without a tenant.
-    pub(super) default_identifier: Arc<str>,
-    pub(super) start: Start,
+    /// The name of the log for events without a tenant.
+    pub(super) site: Arc<str>,
     /// Present for an alert.
     pub(super) messages: Option<MessagePace>,
     pub(super) batch: usize,
     pub(super) attempts: u32,
     pub(super) first_wait: Duration,
     pub(super) timeout: Duration,
+    /// When the sink last took note of the head.
+    pub(super) reported_at: Option<Instant>,
     pub(super) sink: Box<dyn Sink>,
 }
 
@@ -73,7 +85,28 @@ pub(super) struct NextBatch {
     pub through: EventId,
 }
 
-impl Feed {
+impl Selection {
+    /// # Errors
+    /// [`Exit::Config`] with the key.
+    pub(super) fn of_mirror(config: &MirrorConfig) -> Result<Self, Failure> {
+        let start = if config.from_now { Start::Now } else { Start::Oldest };
+        Self::new("mirror", &config.name, &config.query, start)
+    }
+
+    /// # Errors
+    /// [`Exit::Config`] with the key.
+    pub(super) fn of_alert(config: &AlertConfig) -> Result<Self, Failure> {
+        Self::new("alert", &config.name, &config.query, Start::LastHour)
+    }
+
+    fn new(list: &str, name: &str, query: &str, start: Start) -> Result<Self, Failure> {
+        let query = retention::mirror_query(query).map_err(|why| {
+            let name = text::escape(name);
+            Failure::new(Exit::Config, format!("config: {list}.{name}.query: {why}"))
+        })?;
+        Ok(Self { name: name.to_owned(), query, start })
+    }
+
     /// Returns where it begins in a log where it has not run.
     pub(super) fn first_cursor(&self, log: &Log, now: Timestamp) -> Result<EventId> {
         match self.start {
@@ -82,10 +115,53 @@ impl Feed {
             Start::LastHour => log.newest_recorded_before(now.saturating_sub(ALERT_LOOKBACK)),
         }
     }
+}
+
+impl Feed {
+    /// Makes the feed of a mirror.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] with the key.
+    pub(crate) fn of_mirror(
+        config: &MirrorConfig,
+        site: &str,
+        context: SinkContext<'_>,
+    ) -> Result<Self> {
+        let timeout = duration_or(config.pace.timeout, DEFAULT_TIMEOUT);
+        let sink = sinks::open(&config.destination, SinkContext { timeout, ..context })
+            .map_err(|error| with_name("mirror", &config.name, error))?;
+        Ok(Self {
+            selection: Selection::of_mirror(config)?,
+            identifier: config.identifier.as_deref().map(Arc::from),
+            ..Self::new(&config.pace, site, timeout, sink)
+        })
+    }
+
+    /// Returns the feed of a sink, without what it selects.
+    fn new(pace: &DeliveryPace, site: &str, timeout: Duration, sink: Box<dyn Sink>) -> Self {
+        let nothing =
+            Selection { name: String::new(), query: Query::default(), start: Start::Oldest };
+        Self {
+            selection: nothing,
+            identifier: None,
+            site: Arc::from(site),
+            messages: None,
+            batch: pace.batch.unwrap_or_else(|| sink.default_batch()),
+            attempts: pace.attempts.unwrap_or(DEFAULT_ATTEMPTS),
+            first_wait: duration_or(pace.wait, DEFAULT_WAIT),
+            timeout,
+            reported_at: None,
+            sink,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.selection.name
+    }
 
     /// Reads the next events behind `after`, up to `up_to`.
     pub(super) fn read(&self, log: &Log, after: EventId, up_to: EventId) -> Result<NextBatch> {
-        self.read_matching(log, &self.query, after, up_to)
+        self.read_matching(log, &self.selection.query, after, up_to)
     }
 
     /// As [`Feed::read`], with another query.
@@ -120,9 +196,9 @@ impl Feed {
             .collect())
     }
 
-    fn identify(&self, event: &Event) -> Arc<str> {
+    pub(super) fn identify(&self, event: &Event) -> Arc<str> {
         let own = self.identifier.as_ref().or(event.tenant.as_ref());
-        Arc::clone(own.unwrap_or(&self.default_identifier))
+        Arc::clone(own.unwrap_or(&self.site))
     }
 }
 
@@ -135,34 +211,13 @@ fn text_bytes(event: &Event) -> usize {
     json.chain(texts).sum::<usize>() + size_of_val(&event.status_code)
 }
 
-/// Returns the tries of one run and the waits of a mirror, with defaults for what is not set.
-pub(super) fn pace_or_default(pace: &DeliveryPace) -> (u32, Duration, Duration) {
-    let duration = |span: Option<Span>, default| {
-        span.map_or(default, |span| Duration::from_secs(span.as_seconds()))
-    };
-    (
-        pace.attempts.unwrap_or(DEFAULT_ATTEMPTS),
-        duration(pace.wait, DEFAULT_WAIT),
-        duration(pace.timeout, DEFAULT_TIMEOUT),
-    )
+fn duration_or(span: Option<Span>, default: Duration) -> Duration {
+    span.map_or(default, |span| Duration::from_secs(span.as_seconds()))
 }
 
-/// Parses the query of a mirror or alert. Events about mirrors are only for a query that names their
-/// actions: a mirror that fails must not feed itself.
-///
-/// # Errors
-/// [`Exit::Config`] with the key.
-pub(super) fn parse_query(list: &str, name: &str, text: &str) -> Result<Query, Failure> {
-    let parse = |text: &str| {
-        // A query of the config has no times, so the clock does not matter.
-        Query::parse(text, &Clock { now: Timestamp::from_nanos(0), zone: &Zone::utc() })
-    };
-    let query = parse(text).map_err(|why| {
-        Failure::new(Exit::Config, format!("config: {list}.{}.query: {why}", text::escape(name)))
-    })?;
-    if query.names_actions_with_prefix(own_events::MIRROR_PREFIX) {
-        return Ok(query);
-    }
-    let others = parse(&format!("-action:{}*", own_events::MIRROR_PREFIX));
-    Ok(query.and(others.expect("the text is a query")))
+/// Puts the place in the config in front of an error.
+fn with_name(list: &str, name: &str, error: anyhow::Error) -> anyhow::Error {
+    let exit = error.downcast_ref::<Failure>().map_or(Exit::Config, |failure| failure.exit);
+    let (name, why) = (text::escape(name), failure::describe(&error));
+    Failure::new(exit, format!("config: {list}.{name}: {why}")).into()
 }

@@ -26,6 +26,7 @@ use crate::mirror::delivery;
 use crate::mirror::delivery::BatchOutcome;
 use crate::mirror::feed::Feed;
 use crate::mirror::feed::NextBatch;
+use crate::mirror::run::RunContext;
 use crate::mirror::sink::LogHeartbeat;
 use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::SinkFailure;
@@ -49,20 +50,14 @@ const OUTAGE: Span = Span::from_seconds(60);
 /// The rate after an outage.
 const EVENTS_PER_SECOND_AFTER_OUTAGE: u32 = 1_000;
 
+/// The time between two reports of the head to a sink.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How far events that wait are counted.
 pub(super) const MAX_COUNTED: u64 = 1_000_000;
 
 /// The longest time without a look at a signal.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
-
-/// What the runs of all mirrors have in common.
-#[derive(Clone, Copy)]
-pub(super) struct RunContext<'a> {
-    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
-    pub recorded_by: &'a str,
-    pub host: &'a str,
-    pub interrupt: &'a Interrupt,
-}
 
 /// How persistent one run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +97,7 @@ pub(crate) enum MirrorRunEnd {
 pub(super) struct Runner<'a> {
     log: &'a mut LocalLog,
     feed: &'a mut Feed,
-    context: RunContext<'a>,
+    context: &'a RunContext,
     state: MirrorState,
     delivered: u64,
     dead: u64,
@@ -117,10 +112,10 @@ pub(super) struct Runner<'a> {
 pub(super) fn run(
     log: &mut LocalLog,
     feed: &mut Feed,
-    context: RunContext<'_>,
+    context: &RunContext,
     persistence: Persistence,
 ) -> Result<MirrorRun> {
-    let name = feed.name.clone();
+    let name = feed.selection.name.clone();
     let Some(_lock) = log.try_lock_mirror(&name)? else {
         return Ok(MirrorRun { name, delivered: 0, dead: 0, end: MirrorRunEnd::Busy });
     };
@@ -136,7 +131,7 @@ pub(super) fn run(
 
 /// Notes where a mirror begins, so that `start = "now"` means the first run.
 fn begin(log: &mut LocalLog, feed: &Feed, now: Timestamp) -> Result<MirrorState> {
-    let state = MirrorState::new(&feed.name, feed.first_cursor(log, now)?);
+    let state = MirrorState::new(feed.name(), feed.selection.first_cursor(log, now)?);
     let mut batch = log.begin()?;
     batch.save_mirror(&state)?;
     batch.commit()?;
@@ -150,9 +145,8 @@ impl Runner<'_> {
             return Ok(end);
         }
         let mut tries = 0;
-        let mut reported = false;
         loop {
-            let failure = match self.report_head(&mut reported)? {
+            let failure = match self.report_head()? {
                 Some(failure) => Some(failure),
                 None => match self.deliver_next(until)? {
                     Step::Done => return Ok(MirrorRunEnd::CaughtUp),
@@ -210,14 +204,17 @@ impl Runner<'_> {
         }
     }
 
-    fn report_head(&mut self, reported: &mut bool) -> Result<Option<SinkFailure>> {
-        if *reported {
+    /// Tells the sink the head of the log, at the beginning of a run and then once a minute.
+    fn report_head(&mut self) -> Result<Option<SinkFailure>> {
+        if self.feed.reported_at.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
             return Ok(None);
         }
         let (uuid, (head, hash)) = (self.log.uuid()?, self.log.head()?);
-        let (host, at) = (self.context.host.to_owned(), (self.context.clock)());
+        let (host, at) = (self.context.host.clone(), (self.context.clock)());
         let taken = self.feed.sink.report_head(&LogHeartbeat { uuid, host, head, hash, at });
-        *reported = taken.is_ok();
+        if taken.is_ok() {
+            self.feed.reported_at = Some(Instant::now());
+        }
         Ok(taken.err())
     }
 
@@ -352,7 +349,7 @@ impl Runner<'_> {
                 &serde_json::json!({
                     "mirror": self.state.name,
                     "error": describe_error(&failure.reason, failure.status),
-                    "waiting": count_waiting(self.log, &self.feed.query, self.state.cursor)?,
+                    "waiting": count_waiting(self.log, &self.feed.selection.query, self.state.cursor)?,
                 }),
             ));
         }
@@ -361,7 +358,7 @@ impl Runner<'_> {
     }
 
     fn save(&mut self, events: &[NewEvent], dead: Vec<DeadLetter>) -> Result<()> {
-        let stamp = Stamp { clock: self.context.clock, recorded_by: self.context.recorded_by };
+        let stamp = Stamp { clock: &self.context.clock, recorded_by: &self.context.recorded_by };
         let mut batch = self.log.begin()?;
         batch.save_mirror(&self.state)?;
         for letter in &dead {
@@ -380,13 +377,13 @@ impl Runner<'_> {
             // Only the heartbeat failed. The next run brings it.
             return Ok(MirrorRunEnd::Waiting { error, waiting: 0 });
         }
-        let waiting = count_waiting(self.log, &self.feed.query, self.state.cursor)?;
+        let waiting = count_waiting(self.log, &self.feed.selection.query, self.state.cursor)?;
         Ok(MirrorRunEnd::Waiting { error, waiting })
     }
 
     /// Sleeps; returns whether no signal came.
     fn sleep(&self, wait: Duration) -> bool {
-        sleep(wait, self.context.interrupt)
+        sleep(wait, &self.context.interrupt)
     }
 }
 

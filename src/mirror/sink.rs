@@ -152,7 +152,7 @@ pub(crate) struct SinkContext<'a> {
     pub host: &'a str,
     /// The log, which no sink may overwrite.
     pub log: &'a Path,
-    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    pub clock: fn() -> Timestamp,
     /// How long one try may take.
     pub timeout: Duration,
 }

@@ -60,6 +60,12 @@ impl SweepPlan {
         let (head, _) = log.head()?;
         let swept = log.sweep_state()?;
         let kept = protected_ids(log)?;
+        // A mirror that delivers meanwhile only holds less than is read here.
+        let cursors = retention
+            .mirrors()
+            .iter()
+            .map(|mirror| Ok(log.mirror_state(&mirror.name)?.map(|state| state.cursor)));
+        let cursors: Vec<_> = cursors.collect::<Result<_>>()?;
         let mut plan = Self {
             ids: IdSet::default(),
             counts: BTreeMap::new(),
@@ -77,7 +83,7 @@ impl SweepPlan {
                     if is_kept || retention.decider(&event) != Some(horizon.decider) {
                         return Ok(());
                     }
-                    if retention.is_undelivered(&event) {
+                    if retention.is_undelivered(&event, &cursors) {
                         plan.held += 1;
                     } else {
                         plan.add(&event, &horizon);

@@ -1,5 +1,7 @@
 //! The kinds of destinations, one file each.
 
+mod file;
+
 use anyhow::Result;
 
 use crate::config::mirror::DestinationConfig;
@@ -17,10 +19,9 @@ pub(crate) fn open(
     destination: &DestinationConfig,
     context: SinkContext<'_>,
 ) -> Result<Box<dyn Sink>> {
-    let _ = context;
     match destination {
-        DestinationConfig::File(_)
-        | DestinationConfig::Syslog(_)
+        DestinationConfig::File(config) => Ok(Box::new(file::FileSink::new(config, &context))),
+        DestinationConfig::Syslog(_)
         | DestinationConfig::Http(_)
         | DestinationConfig::Loggly(_)
         | DestinationConfig::Slack(_)

@@ -1,0 +1,211 @@
+//! The mirrors and alerts of the config, run on behalf of the caller.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::access::Capability;
+use crate::config::mirror::MirrorConfig;
+use crate::context::Context;
+use crate::context::LogAccess;
+use crate::event::Action;
+use crate::event::Event;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::mirror::feed::Feed;
+use crate::mirror::resend;
+use crate::mirror::resend::ResendSummary;
+use crate::mirror::run;
+use crate::mirror::run::MirrorResult;
+use crate::mirror::run::RunContext;
+use crate::mirror::sink::SinkContext;
+use crate::mirror::status;
+use crate::mirror::status::MirrorStatus;
+use crate::query::Query;
+use crate::store::Create;
+use crate::store::LocalLog;
+use crate::store::Log;
+use crate::text;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The action of the event that tests a destination. It is not in the log.
+const TEST_ACTION: &str = "mirror.test";
+
+/// How long a run of all mirrors goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunLength {
+    /// Until what is there is delivered.
+    Once,
+    /// Until a signal comes.
+    Endless,
+}
+
+impl LogAccess<'_> {
+    /// Delivers what is new to every enabled mirror and alert. Those that cannot be made are told as
+    /// errors, and do not keep the others from running.
+    ///
+    /// # Errors
+    /// The log cannot be opened; the zone is wrong.
+    pub(crate) fn run_mirrors(
+        self,
+        length: RunLength,
+        interrupt: &Interrupt,
+        report: &mut dyn FnMut(MirrorResult),
+    ) -> Result<()> {
+        let context = self.context;
+        context.settings.permissions.require(Capability::Mirror)?;
+        let run_context = self.run_context(interrupt)?;
+        // Errors of the log are told once, and not by each mirror.
+        for warning in LocalLog::open_to_write(&run_context.log, Create::Never)?.warnings() {
+            context.output.warn(warning);
+        }
+        let zone = context.zone()?;
+        let made = context.feeds(&run_context, &zone);
+        let (feeds, errors): (Vec<_>, Vec<_>) = made.into_iter().partition(Result::is_ok);
+        errors.into_iter().filter_map(Result::err).for_each(|error| report(Err(error)));
+        let feeds = feeds.into_iter().filter_map(Result::ok).collect();
+        match length {
+            RunLength::Once => run::run_once(feeds, &run_context, report),
+            RunLength::Endless => run::follow(feeds, &run_context, report),
+        }
+        Ok(())
+    }
+
+    /// Delivers to the mirrors that are to get events right after an ingest, and waits for each no
+    /// longer than its time-out. What cannot be delivered is left to the next run.
+    pub(crate) fn run_direct_mirrors(self) {
+        let context = self.context;
+        let mirrors = &context.settings.config.mirrors;
+        if !mirrors.iter().any(is_direct) {
+            return;
+        }
+        let made = || -> Result<_> {
+            let run_context = self.run_context(&Interrupt::default())?;
+            let zone = context.zone()?;
+            let site = context.settings.site();
+            let sinks = context.sink_context(&run_context, &zone);
+            let feeds = mirrors.iter().filter(|mirror| is_direct(mirror));
+            // The events are in the log, and a config that is wrong is told by the next run.
+            let feeds = feeds.filter_map(|mirror| Feed::of_mirror(mirror, &site, sinks).ok());
+            Ok((feeds.collect::<Vec<_>>(), run_context))
+        };
+        if let Ok((feeds, run_context)) = made() {
+            run::deliver_directly(feeds, &run_context);
+        }
+    }
+
+    /// Returns how each mirror and alert fares.
+    ///
+    /// # Errors
+    /// The log cannot be read; a query of the config is wrong.
+    pub(crate) fn mirror_statuses(self) -> Result<Vec<MirrorStatus>> {
+        let context = self.context;
+        context.settings.permissions.require_administrator("mirror status")?;
+        let log = Log::open_to_read(&context.settings.db()?.value)?;
+        status::read(&log, &context.settings.config, context.now)
+    }
+
+    /// Finds out whether the destination of a mirror would take an event.
+    ///
+    /// # Errors
+    /// As [`resend::test`]; there is no mirror of that name.
+    pub(crate) fn test_mirror(self, name: &str) -> Result<()> {
+        let context = self.context;
+        let mut probe =
+            Event::minimal(Arc::new(Action { slug: TEST_ACTION.to_owned(), module: None }));
+        probe.event_id = format!("test-{}", context.now.as_nanos());
+        (probe.occurred_at, probe.recorded_at) = (context.now, context.now);
+        probe.recorded_by = Arc::from(context.caller.recorded_by());
+        probe.title = Some(Arc::from("Test of a mirror"));
+        self.with_mirror(name, |feed, run_context| resend::test(feed, probe, run_context))
+    }
+
+    /// Delivers the dead letters of a mirror again.
+    ///
+    /// # Errors
+    /// As [`resend::retry`]; there is no mirror of that name.
+    pub(crate) fn retry_mirror(self, name: &str) -> Result<ResendSummary> {
+        self.with_mirror(name, resend::retry)
+    }
+
+    /// Delivers again what a mirror was sent and a further query matches.
+    ///
+    /// # Errors
+    /// As [`resend::replay`]; there is no mirror of that name.
+    pub(crate) fn replay_mirror(self, name: &str, narrowed: &Query) -> Result<ResendSummary> {
+        self.with_mirror(name, |feed, run_context| resend::replay(feed, run_context, narrowed))
+    }
+
+    fn with_mirror<T>(
+        self,
+        name: &str,
+        work: impl FnOnce(&mut Feed, &RunContext) -> Result<T>,
+    ) -> Result<T> {
+        let context = self.context;
+        context.settings.permissions.require(Capability::Mirror)?;
+        let mirrors = &context.settings.config.mirrors;
+        let Some(mirror) = mirrors.iter().find(|mirror| mirror.name == name) else {
+            let names = mirrors.iter().map(|mirror| mirror.name.as_str());
+            return Err(unknown_name("mirror", name, names).into());
+        };
+        let run_context = self.run_context(&Interrupt::listen()?)?;
+        let zone = context.zone()?;
+        let sinks = context.sink_context(&run_context, &zone);
+        let mut feed = Feed::of_mirror(mirror, &context.settings.site(), sinks)?;
+        work(&mut feed, &run_context)
+    }
+
+    fn run_context(self, interrupt: &Interrupt) -> Result<RunContext> {
+        Ok(RunContext {
+            log: self.context.settings.db()?.value,
+            clock: Timestamp::now,
+            recorded_by: self.context.caller.recorded_by(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            interrupt: interrupt.clone(),
+        })
+    }
+}
+
+impl Context {
+    /// Makes the enabled mirrors and alerts of the config.
+    fn feeds(&self, run_context: &RunContext, zone: &Zone) -> Vec<Result<Feed>> {
+        let config = &self.settings.config;
+        let site = self.settings.site();
+        let sinks = self.sink_context(run_context, zone);
+        let mirrors = config.mirrors.iter().filter(|mirror| mirror.pace.enabled);
+        mirrors.map(|mirror| Feed::of_mirror(mirror, &site, sinks)).collect()
+    }
+
+    fn sink_context<'a>(&'a self, run_context: &'a RunContext, zone: &'a Zone) -> SinkContext<'a> {
+        SinkContext {
+            environment: &self.settings.environment,
+            trusted_uid: self.caller.real.uid,
+            zone,
+            host: &run_context.host,
+            log: &run_context.log,
+            clock: Timestamp::now,
+            timeout: std::time::Duration::ZERO,
+        }
+    }
+}
+
+fn is_direct(mirror: &MirrorConfig) -> bool {
+    mirror.direct && mirror.pace.enabled
+}
+
+/// The error for a name that the config does not have.
+pub(super) fn unknown_name<'a>(
+    list: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Failure {
+    let known: Vec<&str> = known.collect();
+    let message = format!("the config has no {list} \"{}\"", text::escape(name));
+    let failure = Failure::new(Exit::Usage, message);
+    match known[..] {
+        [] => failure,
+        _ => failure.hint(format!("it has {}", text::escape(&known.join(", ")))),
+    }
+}
