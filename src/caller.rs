@@ -11,11 +11,15 @@ use rustix::process;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::CallerIds;
+use crate::lent_rights::FileRights;
 
 /// The content of `/proc/self/loginuid` in a session without a login.
 const UNSET_LOGINUID: u32 = u32::MAX;
 const PASSWD_FILE: &str = "/etc/passwd";
 const GROUP_FILE: &str = "/etc/group";
+/// The group of a caller who is in no table.
+const NO_GROUP: u32 = 65_534;
 const LOGINUID_FILE: &str = "/proc/self/loginuid";
 
 /// A user of this host.
@@ -115,6 +119,44 @@ impl Caller {
     }
 }
 
+impl Caller {
+    /// Returns the rights that the caller has by themselves.
+    pub(crate) fn own_rights(&self) -> FileRights {
+        let person = self.person();
+        if self.real == *person {
+            let ids = CallerIds { uid: person.uid, gid: self.gid, groups: self.groups.clone() };
+            return FileRights::Caller(ids);
+        }
+        let passwd = fs::read(PASSWD_FILE).unwrap_or_default();
+        let gid = group_of_user(&passwd, person.uid).unwrap_or(NO_GROUP);
+        let mut groups = groups_of_member(&fs::read(GROUP_FILE).unwrap_or_default(), &person.name);
+        groups.push(gid);
+        FileRights::Caller(CallerIds { uid: person.uid, gid, groups })
+    }
+}
+
+/// Returns the group of a user in the text of `/etc/passwd`.
+fn group_of_user(passwd: &[u8], uid: u32) -> Option<u32> {
+    let mut lines = passwd.split(|byte| *byte == b'\n');
+    lines.find_map(|line| {
+        let fields: Vec<&str> = str::from_utf8(line).ok()?.split(':').collect();
+        let number: u32 = fields.get(2)?.parse().ok()?;
+        if number == uid { fields.get(3)?.parse().ok() } else { None }
+    })
+}
+
+/// Returns the groups that list a user in the text of `/etc/group`.
+fn groups_of_member(groups: &[u8], name: &str) -> Vec<u32> {
+    let lines = groups.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    lines
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            let is_member = fields.get(3)?.split(',').any(|member| member == name);
+            if is_member { fields.get(2)?.parse().ok() } else { None }
+        })
+        .collect()
+}
+
 /// How a caller came to rights that are not theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Elevation {
@@ -175,6 +217,15 @@ mod tests {
     #[test]
     fn a_user_without_a_name_keeps_their_number() {
         assert_eq!(stamp(4711, None, Some(4712)), "4711 login:4712");
+    }
+
+    #[test]
+    fn the_groups_are_those_of_the_tables() {
+        assert_eq!(group_of_user(USERS, 1001), Some(1001));
+        assert_eq!(group_of_user(USERS, 7), None);
+        let groups = b"root:x:0:\nadm:x:4:syslog,alice\nusers:x:100:alice,bob\nbroken\n";
+        assert_eq!(groups_of_member(groups, "alice"), [4, 100]);
+        assert_eq!(groups_of_member(groups, "ali"), [0; 0]);
     }
 
     #[test]

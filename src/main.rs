@@ -18,6 +18,7 @@ mod failure;
 mod http;
 mod ingest;
 mod interrupt;
+mod lent_rights;
 mod mirror;
 mod query;
 mod render;

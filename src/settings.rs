@@ -13,12 +13,15 @@ use anyhow::Result;
 use rustix::fs::{Access, AtFlags, CWD};
 
 use crate::access::AccessPolicy;
+use crate::access::GrantSource;
 use crate::access::Permissions;
 use crate::access::Person;
 use crate::caller::Caller;
 use crate::caller::Elevation;
 use crate::config::Config;
 use crate::failure::{Exit, Failure};
+use crate::lent_rights::FileRights;
+use crate::text;
 use crate::time::Zone;
 
 const SYSTEM_LOG: &str = "/var/lib/activity/activity.db";
@@ -44,6 +47,30 @@ pub(crate) struct Overrides {
     pub colour: Colour,
     pub quiet: bool,
     pub no_pager: bool,
+    /// A role that the call itself gives, on behalf of somebody who may do less.
+    pub role: Option<CallRole>,
+}
+
+/// A role that the call itself gives.
+#[derive(Clone, Debug)]
+pub(crate) struct CallRole {
+    pub name: String,
+    /// Who has it, in the log; absent where the caller has.
+    pub own_id: Option<String>,
+}
+
+impl Overrides {
+    /// Returns these flags, and those of the other where these say nothing. The other can name no
+    /// file.
+    #[must_use]
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self {
+            tz: other.tz.or(self.tz),
+            colour: other.colour,
+            quiet: self.quiet || other.quiet,
+            ..self
+        }
+    }
 }
 
 /// The variables that the program knows.
@@ -53,7 +80,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    const KNOWN: [&'static str; 19] = [
+    const KNOWN: [&'static str; 20] = [
         "ACTIVITY_CONFIG",
         "ACTIVITY_DB",
         "ACTIVITY_PAGER",
@@ -68,6 +95,7 @@ impl Environment {
         "NO_COLOR",
         "PAGER",
         "SENDGRID_API_KEY",
+        "SSH_ORIGINAL_COMMAND",
         "SUDO_UID",
         "TERM",
         "TZ",
@@ -146,9 +174,11 @@ pub(crate) struct Settings {
     pub policy: Option<AccessPolicy>,
     /// What the caller may do.
     pub permissions: Permissions,
-    /// Whether the caller has rights that are not theirs, under roles that the system's config gives:
-    /// no other log than that one's is theirs to read.
-    pub has_lent_rights: bool,
+    /// The rights with which files are opened that the caller names.
+    pub rights: FileRights,
+    /// Whether the system's config gives the caller rights that are not theirs: then no other log than
+    /// that one's is theirs to read.
+    is_bound_to_system: bool,
     db: Option<PathBuf>,
     tz: Option<String>,
 }
@@ -171,7 +201,19 @@ impl Settings {
         environment: Environment,
         caller: &Caller,
     ) -> Result<Self> {
-        Self::resolve_at(flags, environment, caller, Path::new(SYSTEM_CONFIG))
+        let role = flags.role.clone();
+        let mut settings = Self::resolve_at(flags, environment, caller, Path::new(SYSTEM_CONFIG))?;
+        if let Some(CallRole { name, own_id }) = role {
+            let policy = settings.policy.clone().unwrap_or_default();
+            if !policy.has_role(&name) {
+                let message = format!("--as: {} is no role", text::escape(&name));
+                let hint = policy.role_names().collect::<Vec<_>>().join(", ");
+                return Err(Failure::new(Exit::Usage, message).hint(hint).into());
+            }
+            let own_id = own_id.unwrap_or_else(|| caller.person().name.clone());
+            settings.permissions.narrow(policy.grant(&name, &own_id, GrantSource::Call));
+        }
+        Ok(settings)
     }
 
     fn resolve_at(
@@ -192,9 +234,20 @@ impl Settings {
                 if !permissions.is_administrator() {
                     refuse_named_files(&flags, &environment, system)?;
                 }
-                let settings = Self::read_config(flags, environment, system)?;
+                let rights = caller.own_rights();
+                if elevation == Elevation::Setgid {
+                    // The files beside the log are for everybody who has its group.
+                    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
+                }
+                let settings = Self::read_config(flags, environment, &rights, system)?;
                 let policy = Some(policy);
-                return Ok(Self { policy, permissions, has_lent_rights: true, ..settings });
+                return Ok(Self {
+                    policy,
+                    permissions,
+                    rights,
+                    is_bound_to_system: true,
+                    ..settings
+                });
             }
             if elevation == Elevation::Setgid {
                 let message =
@@ -204,22 +257,32 @@ impl Settings {
                     .into());
             }
         }
-        let mut settings = Self::read_config(flags, environment, system)?;
+        let mut settings = Self::read_config(flags, environment, &FileRights::Program, system)?;
         settings.policy = settings.config.access.take();
         if let Some(policy) = &settings.policy {
             settings.permissions = policy.permissions(&person);
+            if elevation != Elevation::None {
+                settings.rights = caller.own_rights();
+            }
         }
         Ok(settings)
     }
 
-    fn read_config(flags: Overrides, environment: Environment, system: &Path) -> Result<Self> {
+    fn read_config(
+        flags: Overrides,
+        environment: Environment,
+        rights: &FileRights,
+        system: &Path,
+    ) -> Result<Self> {
         let named = flag_or_variable(
             flags.config.clone().map(|path| (path, Origin::Flag("--config"))),
             environment.get("ACTIVITY_CONFIG").map(|path| (path.into(), "ACTIVITY_CONFIG")),
         );
         let (config_file, config) = match named {
             Some(file) => {
+                let assumed = rights.assume()?;
                 let config = Config::read(&file.value)?;
+                drop(assumed);
                 (Some(file), config)
             }
             None => match default_config(&environment, system)? {
@@ -247,7 +310,8 @@ impl Settings {
             config,
             policy: None,
             permissions: Permissions::unrestricted(),
-            has_lent_rights: false,
+            rights: FileRights::Program,
+            is_bound_to_system: false,
             db: flags.db,
             tz: flags.tz,
         }
@@ -274,7 +338,7 @@ impl Settings {
         match named.or_else(configured) {
             Some(db) => Ok(db),
             None => {
-                let root = rustix::process::geteuid().is_root() || self.has_lent_rights;
+                let root = rustix::process::geteuid().is_root() || self.is_bound_to_system;
                 let value = default_log(&self.environment, Path::new(SYSTEM_LOG), root)?;
                 Ok(Sourced { value, origin: Origin::Default })
             }

@@ -59,6 +59,7 @@ fn the_commands_have_their_promised_names() {
             "actions",
             "doctor",
             "whoami",
+            "gate",
             "completions",
             "man"
         ]

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 33] = [
     "text",
     "failure",
+    "lent_rights",
     "atomic_file",
     "retry",
     "secret",

@@ -13,6 +13,7 @@
 
 mod support;
 
+mod access;
 mod actions;
 mod backup;
 mod concurrency;

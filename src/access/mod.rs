@@ -7,18 +7,21 @@
 //! Without a policy, whoever can open the log may do everything.
 
 mod capability;
+mod ingest_rights;
 mod permissions;
 mod policy;
 mod scope;
 #[cfg(test)]
 mod tests;
 
+use crate::access::permissions::Grant;
 use crate::failure::Failure;
 use crate::query::Query;
 
 pub(crate) use crate::access::capability::Capability;
 pub(crate) use crate::access::capability::CapabilitySet;
-pub(crate) use crate::access::permissions::Grant;
+pub(crate) use crate::access::ingest_rights::IngestRights;
+pub(crate) use crate::access::ingest_rights::OwnNames;
 pub(crate) use crate::access::permissions::GrantSource;
 pub(crate) use crate::access::permissions::Permissions;
 pub(crate) use crate::access::policy::AccessPolicy;
@@ -30,13 +33,13 @@ pub(crate) use crate::access::scope::Scope;
 
 /// What a caller reads the log for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum Reading<'a> {
     /// A listing, its counts and summaries, and the vocabulary.
     List,
     /// Single events.
     Show,
-    /// All that one person did.
-    SearchActor,
+    /// All that one person did, named as it was typed.
+    SearchActor(&'a str),
     /// The history of one record.
     SearchTarget,
     /// Rows that leave the log.
@@ -51,11 +54,11 @@ pub(crate) enum Reading {
 ///
 /// # Errors
 /// [`Exit::NoPermission`](crate::failure::Exit::NoPermission), with the capability that is missing.
-pub(crate) fn scope(permissions: &Permissions, reading: Reading) -> Result<Scope, Failure> {
+pub(crate) fn scope(permissions: &Permissions, reading: Reading<'_>) -> Result<Scope, Failure> {
     let (own, all) = match reading {
         Reading::List => (Capability::ListOwn, Capability::ListAll),
         Reading::Show => (Capability::ShowOwn, Capability::ShowAny),
-        Reading::SearchActor => (Capability::SearchActorOwn, Capability::SearchActorAny),
+        Reading::SearchActor(_) => (Capability::SearchActorOwn, Capability::SearchActorAny),
         Reading::SearchTarget => (Capability::SearchTarget, Capability::ListAll),
         Reading::Export => (Capability::Export, Capability::ListAll),
         Reading::Digest => {
@@ -68,6 +71,11 @@ pub(crate) fn scope(permissions: &Permissions, reading: Reading) -> Result<Scope
         }
     };
     permissions.require(own)?;
-    let parts = permissions.grants().map(|grant| grant.visible(all));
-    Ok(Scope::of_caller(parts.fold(Query::default(), Query::and)))
+    let visible = |grant: &Grant| {
+        // Who may search for themselves alone finds nobody else, not even in their own events.
+        let is_other = matches!(reading, Reading::SearchActor(name) if name != grant.own_id);
+        let finds_nobody = is_other && !grant.capabilities.contains(all);
+        if finds_nobody { Query::nothing() } else { grant.visible(all) }
+    };
+    Ok(Scope::of_caller(permissions.grants().map(visible).fold(Query::default(), Query::and)))
 }

@@ -109,6 +109,11 @@ impl Permissions {
         Self { policy: Some(PolicyResult { user, file, grant, as_others }), narrowing: None }
     }
 
+    /// Takes away what another grant does not permit.
+    pub(crate) fn narrow(&mut self, grant: Grant) {
+        self.narrowing = Some(grant);
+    }
+
     /// Returns the grants, of which each narrows the others.
     pub(crate) fn grants(&self) -> impl Iterator<Item = &Grant> {
         let granted = self.policy.as_ref().and_then(|policy| policy.grant.as_ref());

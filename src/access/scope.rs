@@ -58,6 +58,11 @@ impl Scope {
         }
     }
 
+    /// Whether it is the whole log.
+    pub(crate) const fn is_whole(&self) -> bool {
+        self.visible.is_none()
+    }
+
     /// Whether an event is visible.
     pub(crate) fn admits(&self, event: &Event) -> bool {
         self.visible.as_ref().is_none_or(|visible| visible.matches(event))

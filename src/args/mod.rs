@@ -52,6 +52,7 @@ impl GlobalArgs {
             colour: self.color.unwrap_or_default(),
             quiet: self.quiet,
             no_pager: self.no_pager,
+            role: None,
         }
     }
 }

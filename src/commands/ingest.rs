@@ -162,9 +162,11 @@ impl IngestArgs {
             }
             AppendOutcome::Conflict { id, field } => {
                 self.report(context, &IngestSummary { rejected: 1, ..IngestSummary::default() })?;
-                let message =
-                    format!("rejected: event {id} has the same event_id and another {field}");
-                Err(Failure::new(Exit::Data, message).hint(format!("activity show {id}")).into())
+                let rights = context.ingest_rights();
+                let message = format!("rejected: {}", rights.describe_conflict(*id, field));
+                let failure = Failure::new(Exit::Data, message);
+                let hint = format!("activity show {id}");
+                Err(if rights.may_see_all { failure.hint(hint) } else { failure }.into())
             }
         }
     }
@@ -229,11 +231,17 @@ impl IngestArgs {
         let decode_options =
             DecodeOptions { format: self.format, raw_cells: self.raw, zone, lenient: self.lenient };
         let mut rejects_file = match &self.rejects {
-            Some(path) => Some(RejectsFile::open(path, &log, &self.files, decode_options)?),
+            Some(path) => {
+                let _assumed = context.settings.rights.assume()?;
+                Some(RejectsFile::open(path, &log, &self.files, decode_options)?)
+            }
             None => None,
         };
         let rejects = match &mut rejects_file {
-            Some(file) => Some(file.receiver(&self.files, decode_options)?),
+            Some(file) => {
+                let _assumed = context.settings.rights.assume()?;
+                Some(file.receiver(&self.files, decode_options)?)
+            }
             None => None,
         };
         let interrupt = Interrupt::listen()?;
@@ -274,7 +282,8 @@ impl IngestArgs {
 
     /// Returns the named inputs, or standard input if none is named. Checks that each can be read before
     /// anything is recorded and before a log is created.
-    fn inputs<'a>(&'a self, context: &Context, log: &Path) -> Result<Vec<Input<'a>>> {
+    fn inputs<'a>(&'a self, context: &'a Context, log: &Path) -> Result<Vec<Input<'a>>> {
+        let rights = &context.settings.rights;
         if self.files.is_empty() {
             return Ok(vec![standard_input(context, log)?]);
         }
@@ -285,8 +294,10 @@ impl IngestArgs {
                 continue;
             }
             export::refuse_log(path, log)?;
+            let assumed = rights.assume()?;
             check_readable(path)?;
-            let open = move || match File::open(path) {
+            drop(assumed);
+            let open = move || match rights.assume().and_then(|_assumed| File::open(path)) {
                 Ok(file) => Ok(InputSource::File(file)),
                 Err(error) => Err(cannot_read(path, error)),
             };

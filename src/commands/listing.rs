@@ -82,10 +82,12 @@ impl ListingRequest<'_> {
     /// # Errors
     /// Those of the flags, of the log and of standard output.
     pub(super) fn run(&self, context: &Context, zone: &Zone) -> Result<Exit> {
-        let reading = match self.search.as_ref().map(|search| search.subject) {
+        let reading = match &self.search {
             None => Reading::List,
-            Some(SearchSubject::Actor) => Reading::SearchActor,
-            Some(SearchSubject::Target) => Reading::SearchTarget,
+            Some(SubjectSearch { subject: SearchSubject::Actor, search_term, .. }) => {
+                Reading::SearchActor(search_term.trim())
+            }
+            Some(SubjectSearch { subject: SearchSubject::Target, .. }) => Reading::SearchTarget,
         };
         context.log().ensure_may_read(reading)?;
         let (page, next_page) = self.page.page()?;

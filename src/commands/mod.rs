@@ -10,6 +10,7 @@ mod digest;
 mod doctor;
 mod export;
 mod followed_log;
+mod gate;
 mod ingest;
 mod list;
 mod listing;
@@ -29,6 +30,7 @@ use std::io;
 use std::io::Write;
 
 use anyhow::Result;
+use clap::parser::ValueSource;
 use clap::{Args, FromArgMatches};
 
 use crate::args;
@@ -76,6 +78,14 @@ impl Invocation {
     }
 }
 
+/// The limits of a command line that came from elsewhere.
+struct CallLimits {
+    /// What holds whatever the command line says.
+    overrides: Overrides,
+    /// Whether it may use a flag, by its long name.
+    is_allowed: fn(&str) -> bool,
+}
+
 /// A command as the command line knows it.
 struct CommandEntry {
     name: &'static str,
@@ -95,7 +105,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 16] = [
+const COMMANDS: [CommandEntry; 17] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
@@ -110,6 +120,7 @@ const COMMANDS: [CommandEntry; 16] = [
     command_entry::<actions::ActionsArgs>("actions"),
     command_entry::<doctor::DoctorArgs>("doctor"),
     command_entry::<whoami::WhoamiArgs>("whoami"),
+    command_entry::<gate::GateArgs>("gate"),
     command_entry::<completions::CompletionsArgs>("completions"),
     command_entry::<man::ManArgs>("man"),
 ];
@@ -119,7 +130,11 @@ const COMMANDS: [CommandEntry; 16] = [
 /// # Errors
 /// Any failure that ends the program with a message.
 pub(crate) fn run() -> Result<Exit> {
-    let arguments: Vec<OsString> = env::args_os().collect();
+    run_within(env::args_os().collect(), None)
+}
+
+/// Runs a command line, within the limits that another command sets.
+fn run_within(arguments: Vec<OsString>, limits: Option<CallLimits>) -> Result<Exit> {
     let name = command_line::command_name(&arguments);
     let called = COMMANDS.iter().find(|entry| Some(entry.name) == name);
     let prepared = command_line::move_negated_terms_last(arguments.clone(), |flag| {
@@ -134,8 +149,29 @@ pub(crate) fn run() -> Result<Exit> {
         Err(error) => return handle_parse_error(&error, &arguments),
     };
     let (name, matches) = matches.subcommand().expect("clap requires a command");
+    let overrides = match limits {
+        Some(limits) => {
+            let mut typed = typed_flags(name, matches).into_iter();
+            if let Some(flag) = typed.find(|flag| !(limits.is_allowed)(flag)) {
+                let message = format!("--{flag} is not for this caller");
+                return Err(Failure::new(Exit::NoPermission, message).into());
+            }
+            limits.overrides.or(overrides)
+        }
+        None => overrides,
+    };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only these");
     (entry.run)(matches, Invocation { overrides, arguments })
+}
+
+/// Returns the long names of the flags that stand on a command line.
+fn typed_flags(command: &str, matches: &clap::ArgMatches) -> Vec<String> {
+    let mut cli = definition(None);
+    cli.build();
+    let command = cli.find_subcommand(command).expect("clap knows only these");
+    let is_typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let typed = command.get_arguments().filter(|argument| is_typed(argument.get_id().as_str()));
+    typed.filter_map(clap::Arg::get_long).map(str::to_owned).collect()
 }
 
 /// Returns the definition of the command line. With `only` it leaves out the flags of all other

@@ -46,7 +46,7 @@ impl RunCommand for VerifyArgs {
         let context = &call.into_context()?;
         let mut anchors = self.anchor;
         for file in &self.anchors {
-            anchors.extend(read_anchors(file)?);
+            anchors.extend(read_anchors(file, &context.settings.rights)?);
         }
         let report =
             context.log().verify(&VerifyOptions { quick: self.quick, anchors: &anchors })?;

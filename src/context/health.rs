@@ -18,6 +18,7 @@ use crate::doctor::Diagnosis;
 use crate::doctor::Host;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::store::LocalLog;
 use crate::text;
 
@@ -81,7 +82,7 @@ impl LogAccess<'_> {
             root: Path::new("/"),
             home,
             is_root,
-            own_crontab: if is_root { None } else { own_crontab() },
+            own_crontab: if is_root { None } else { own_crontab(&context.settings.rights) },
         };
         Ok(doctor::examine(&CheckInputs {
             settings: &context.settings,
@@ -97,13 +98,10 @@ impl LogAccess<'_> {
 }
 
 /// Returns the caller's crontab, which only `crontab` may read on their behalf.
-fn own_crontab() -> Option<String> {
-    let output = Command::new("/usr/bin/crontab")
-        .arg("-l")
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
+fn own_crontab(rights: &FileRights) -> Option<String> {
+    let mut crontab = Command::new("/usr/bin/crontab");
+    crontab.arg("-l").env_clear().stdin(Stdio::null());
+    let child = rights.spawn(crontab.stdout(Stdio::piped()).stderr(Stdio::null())).ok()?;
+    let output = child.wait_with_output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -45,7 +45,7 @@ impl<'a> LogAccess<'a> {
     ///
     /// # Errors
     /// As [`access::scope`].
-    pub(crate) fn ensure_may_read(self, reading: Reading) -> Result<()> {
+    pub(crate) fn ensure_may_read(self, reading: Reading<'_>) -> Result<()> {
         access::scope(&self.context.settings.permissions, reading)?;
         Ok(())
     }
@@ -54,7 +54,7 @@ impl<'a> LogAccess<'a> {
     ///
     /// # Errors
     /// As [`access::scope`] and [`Log::open_to_read`].
-    pub(crate) fn open_reader(self, reading: Reading) -> Result<LogReader> {
+    pub(crate) fn open_reader(self, reading: Reading<'_>) -> Result<LogReader> {
         let scope = access::scope(&self.context.settings.permissions, reading)?;
         let log = Log::open_to_read(&self.context.settings.db()?.value)?;
         Ok(LogReader { log, scope })

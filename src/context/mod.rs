@@ -16,6 +16,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use crate::access;
+use crate::access::IngestRights;
+use crate::access::OwnNames;
+use crate::access::Reading;
 use crate::caller::Caller;
 use crate::caller::Elevation;
 use crate::digest::mail_context::LowDiskSpace;
@@ -110,6 +114,22 @@ impl Context {
         self.caller.is_root() || self.settings.permissions.is_administrator()
     }
 
+    /// Returns what the caller may say in the events that they record.
+    pub(crate) fn ingest_rights(&self) -> IngestRights {
+        let permissions = &self.settings.permissions;
+        let user = &self.caller.person().name;
+        let own_names = || OwnNames {
+            id: permissions.own_id().unwrap_or(user).to_owned(),
+            user: user.to_owned(),
+        };
+        let scope = access::scope(permissions, Reading::Show);
+        IngestRights {
+            may_use_reserved: self.may_write_reserved(),
+            only_as: (!permissions.may_record_others()).then(own_names),
+            may_see_all: scope.is_ok_and(|scope| scope.is_whole()),
+        }
+    }
+
     /// Returns the access to the log.
     pub(crate) fn log(&self) -> LogAccess<'_> {
         LogAccess { context: self }
@@ -152,6 +172,7 @@ impl Context {
             sendgrid_api_key: environment.text("SENDGRID_API_KEY"),
             smtp_password: environment.text("ACTIVITY_SMTP_PASSWORD"),
             trusted_uid: self.caller.real.uid,
+            rights: &self.settings.rights,
         }
     }
 
@@ -214,7 +235,8 @@ impl Context {
         if export::is_stdout(path) {
             return self.output.print(bytes);
         }
-        let mut destination = export::Destination::file(path, &self.settings.db()?.value)?;
+        let mut destination =
+            export::Destination::file(path, &self.settings.db()?.value, &self.settings.rights)?;
         destination.write_all(bytes)?;
         destination.finish()
     }

@@ -1,12 +1,14 @@
 //! Standard output and standard error, as the commands use them.
 
 use std::cell::RefCell;
+use std::ffi::OsString;
 use std::io;
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use crate::settings::Environment;
 use crate::settings::Settings;
 use crate::terminal::DisplayOptions;
 use crate::terminal::ProgressLine;
@@ -19,11 +21,17 @@ use crate::terminal::is_utf8_locale;
 pub(crate) struct Output {
     /// One thread writes; the cell lets a progress line and a warning share the terminal.
     terminal: RefCell<Terminal>,
+    /// The environment of a pager that runs with rights of its own; absent where it inherits that of
+    /// the program.
+    clean_environment: Option<Vec<(&'static str, OsString)>>,
 }
 
 impl Output {
     pub(super) fn new(settings: &Settings) -> Self {
-        Self { terminal: RefCell::new(Terminal::new(terminal_settings(settings))) }
+        let clean_environment =
+            settings.rights.are_lent().then(|| clean_environment(&settings.environment));
+        let terminal = RefCell::new(Terminal::new(terminal_settings(settings)));
+        Self { terminal, clean_environment }
     }
 
     /// Returns whether a person reads standard output.
@@ -42,7 +50,11 @@ impl Output {
     /// Those of standard output.
     pub(crate) fn show(&self, draw: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         let mut terminal = self.terminal.borrow_mut();
-        terminal.start_pager(|_| {})?;
+        terminal.start_pager(|pager| {
+            if let Some(variables) = &self.clean_environment {
+                pager.env_clear().envs(variables.iter().map(|(name, value)| (*name, value)));
+            }
+        })?;
         draw(terminal.output())?;
         Ok(terminal.finish()?)
     }
@@ -83,6 +95,13 @@ impl Output {
     }
 }
 
+/// Returns the environment of a child of a caller who has lent rights.
+fn clean_environment(environment: &Environment) -> Vec<(&'static str, OsString)> {
+    let kept = ["TERM", "LANG", "LC_ALL", "LC_CTYPE"];
+    let kept = kept.into_iter().filter_map(|name| Some((name, environment.get(name)?.to_owned())));
+    kept.chain([("PATH", "/usr/bin:/bin".into())]).collect()
+}
+
 /// The flags and environment variables that concern the terminal.
 fn terminal_settings(settings: &Settings) -> TerminalSettings {
     let environment = &settings.environment;
@@ -101,5 +120,6 @@ fn terminal_settings(settings: &Settings) -> TerminalSettings {
         no_pager: settings.no_pager,
         quiet: settings.quiet,
         utf8: is_utf8_locale(locale[0], locale[1], locale[2]),
+        rights: settings.rights.clone(),
     }
 }

@@ -14,6 +14,7 @@ use crate::context::LogAccess;
 use crate::context::Output;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::store::LocalLog;
 use crate::store::Log;
 use crate::terminal::ProgressLine;
@@ -52,22 +53,26 @@ impl LogAccess<'_> {
         let path = self.context.settings.db()?.value;
         let log = LocalLog::open_to_read(&path)?;
         let mut progress = PhaseProgress::new(&self.context.output);
+        // Everything of the log is open by now; the copy is the caller's file.
+        let assumed = self.context.settings.rights.assume()?;
         let copied = backup::run(&log, &path, file, &mut |update| match update {
             backup::BackupProgress::Copied { bytes, of } => {
                 progress.phase("copy", ProgressTotal::Bytes(of)).update(bytes, 0);
             }
             backup::BackupProgress::Verified(update) => progress.show_verification(update),
         });
+        drop(assumed);
         progress.clear();
         copied
     }
 }
 
-/// Reads the anchors in a file, a text or a saved mail; `-` is standard input.
+/// Reads the anchors in a file, a text or a saved mail, of somebody with these rights; `-` is standard
+/// input.
 ///
 /// # Errors
 /// [`Exit::NoInput`] if it cannot be read, [`Exit::Data`] if it has none.
-pub(crate) fn read_anchors(file: &Path) -> Result<Vec<Anchor>> {
+pub(crate) fn read_anchors(file: &Path, rights: &FileRights) -> Result<Vec<Anchor>> {
     let name = if file == Path::new("-") {
         "standard input".to_owned()
     } else {
@@ -77,6 +82,7 @@ pub(crate) fn read_anchors(file: &Path) -> Result<Vec<Anchor>> {
     let source: io::Result<Box<dyn Read>> = if file == Path::new("-") {
         Ok(Box::new(io::stdin()))
     } else {
+        let _assumed = rights.assume()?;
         File::open(file).map(|file| Box::new(file) as Box<dyn Read>)
     };
     source

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
@@ -12,7 +13,6 @@ use crate::context::Output;
 use crate::context::free_space;
 use crate::event::Event;
 use crate::event::NewEvent;
-use crate::event::own_events;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -47,12 +47,11 @@ impl LogWriter<'_> {
     /// Appends one event.
     ///
     /// # Errors
-    /// As [`LocalLog::append`]; [`Exit::NoPermission`] for a reserved action from a caller who may not write it.
+    /// As [`LocalLog::append`]; [`Exit::NoPermission`] for what the caller may not record.
     pub(crate) fn append(&mut self, event: NewEvent) -> Result<AppendOutcome> {
-        if own_events::is_reserved(&event.action) && !self.context.may_write_reserved() {
-            let message = format!("the action {} is the log's own", event.action);
-            return Err(Failure::new(Exit::NoPermission, message)
-                .hint("root may record it, not through sudo")
+        if let Some(why) = self.context.ingest_rights().refusal(&event) {
+            return Err(Failure::new(Exit::NoPermission, why)
+                .hint("root itself may record it, and who may else is in [access] of the config")
                 .into());
         }
         let recorded_by = self.context.caller.recorded_by();
@@ -80,7 +79,7 @@ impl LogWriter<'_> {
             decode_options: input_options.decode_options,
             strict: input_options.strict,
             reread_files: input_options.reread_files,
-            accept_reserved: context.may_write_reserved(),
+            rights: Arc::new(context.ingest_rights()),
             recorded_by: &recorded_by,
             clock: &Timestamp::now,
             // The file system of the log needs the room for these events anyway.
@@ -167,7 +166,9 @@ impl LogExporter<'_> {
         let name = output.map(std::path::absolute).transpose()?;
         let name = name.as_deref().map(Path::to_string_lossy);
         let destination = match output {
-            Some(path) => export::Destination::file(path, &self.path)?,
+            Some(path) => {
+                export::Destination::file(path, &self.path, &self.context.settings.rights)?
+            }
             None => export::Destination::stdout(Box::new(UnbufferedStdout), &self.path)?,
         };
         let caller = &self.context.caller;

@@ -20,6 +20,7 @@ use crate::digest::deliver::Transport;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::secret::Secret;
 use crate::time::Timestamp;
 
@@ -34,6 +35,8 @@ pub(crate) struct MailCredentials<'a> {
     /// `ACTIVITY_SMTP_PASSWORD`.
     pub smtp_password: Option<&'a str>,
     pub trusted_uid: u32,
+    /// The rights of a command that sends for the caller.
+    pub rights: &'a FileRights,
 }
 
 /// Everything that a mail needs besides its contents.
@@ -153,7 +156,7 @@ fn read_transport(
         Some("sendmail") => {
             let default = || SENDMAIL_COMMAND.map(str::to_owned).to_vec();
             let command = config.sendmail_command.clone().unwrap_or_else(default);
-            let sendmail = Sendmail::new(&command);
+            let sendmail = Sendmail::new(&command, credentials.rights.clone());
             Ok(Transport::Sendmail(
                 sendmail.map_err(|failure| with_key("sendmail.command", failure))?,
             ))
@@ -179,8 +182,12 @@ fn with_key(key: &str, failure: Failure) -> Failure {
 mod tests {
     use super::*;
 
-    const NO_CREDENTIALS: MailCredentials<'_> =
-        MailCredentials { sendgrid_api_key: None, smtp_password: None, trusted_uid: 0 };
+    const NO_CREDENTIALS: MailCredentials<'_> = MailCredentials {
+        sendgrid_api_key: None,
+        smtp_password: None,
+        trusted_uid: 0,
+        rights: &FileRights::Program,
+    };
 
     fn complete(transport: &str) -> config::DigestConfig {
         config::DigestConfig {

@@ -13,6 +13,7 @@ use crate::atomic_file::parent_folder;
 use crate::atomic_file::resolve_links;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::store::Companion;
 
 /// The receiver of the bytes of an export.
@@ -20,6 +21,8 @@ pub(crate) struct Destination {
     kind: DestinationKind,
     /// The path, for messages; absent for standard output.
     name: Option<String>,
+    /// Whose file it is.
+    rights: FileRights,
 }
 
 enum DestinationKind {
@@ -39,21 +42,24 @@ impl Destination {
         if file.ok().is_some_and(|file| device_and_inode(log) == Some(file)) {
             return Err(overwrite_failure("standard output", log).into());
         }
-        Ok(Self { kind: DestinationKind::Stdout(stdout), name: None })
+        let rights = FileRights::Program;
+        Ok(Self { kind: DestinationKind::Stdout(stdout), name: None, rights })
     }
 
-    /// Prepares to write a file.
+    /// Prepares to write a file of somebody with these rights.
     ///
     /// # Errors
     /// [`Exit::CantCreate`]; [`Exit::Usage`] if that would overwrite the log.
-    pub(crate) fn file(path: &Path, log: &Path) -> Result<Self> {
+    pub(crate) fn file(path: &Path, log: &Path, rights: &FileRights) -> Result<Self> {
         refuse_log(path, log)?;
+        let assumed = rights.assume()?;
         let name = path.display().to_string();
         let kind = open(path).map_err(|error| {
             let failure = Failure::new(Exit::CantCreate, format!("cannot create {name}"));
             anyhow::Error::new(error).context(failure)
         })?;
-        Ok(Self { kind, name: Some(name) })
+        drop(assumed);
+        Ok(Self { kind, name: Some(name), rights: rights.clone() })
     }
 
     pub(crate) fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
@@ -67,11 +73,13 @@ impl Destination {
 
     /// Flushes all bytes and gives a file its name.
     pub(crate) fn finish(mut self) -> Result<()> {
+        let assumed = self.rights.assume()?;
         let finished = match &mut self.kind {
             DestinationKind::Stdout(stdout) => stdout.flush(),
             DestinationKind::SpecialFile(file) => file.flush(),
             DestinationKind::AtomicFile(replacement) => replacement.persist(),
         };
+        drop(assumed);
         self.add_context(finished)
     }
 
@@ -82,6 +90,15 @@ impl Destination {
             }
             // The error of standard output already says so.
             None => Ok(result?),
+        }
+    }
+}
+
+impl Drop for Destination {
+    /// Removes an unfinished file with the rights with which it was made.
+    fn drop(&mut self) {
+        if let (DestinationKind::AtomicFile(_), Ok(_assumed)) = (&self.kind, self.rights.assume()) {
+            self.kind = DestinationKind::Stdout(Box::new(io::sink()));
         }
     }
 }
@@ -170,7 +187,8 @@ mod tests {
     fn a_file_appears_whole_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
-        let mut destination = Destination::file(&path, &folder.path().join("log.db")).unwrap();
+        let mut destination =
+            Destination::file(&path, &folder.path().join("log.db"), &FileRights::Program).unwrap();
         destination.write_all(b"row").unwrap();
         assert!(!path.exists());
         destination.finish().unwrap();
@@ -185,12 +203,16 @@ mod tests {
         let path = folder.path().join("out.csv");
         fs::write(&path, "old").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let mut destination = Destination::file(&path, Path::new("log.db")).unwrap();
+        let mut destination =
+            Destination::file(&path, Path::new("log.db"), &FileRights::Program).unwrap();
         destination.write_all(b"new").unwrap();
         drop(destination);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["out.csv"]);
-        Destination::file(&path, Path::new("log.db")).unwrap().finish().unwrap();
+        Destination::file(&path, Path::new("log.db"), &FileRights::Program)
+            .unwrap()
+            .finish()
+            .unwrap();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
     }
 
@@ -200,8 +222,8 @@ mod tests {
         let path = folder.path().join("out.csv");
         fs::write(folder.path().join(".out.csv.abc234"), "left").unwrap();
         fs::write(folder.path().join(".out.csv.notours"), "kept").unwrap();
-        let running = Destination::file(&path, Path::new("log.db")).unwrap();
-        let second = Destination::file(&path, Path::new("log.db")).unwrap();
+        let running = Destination::file(&path, Path::new("log.db"), &FileRights::Program).unwrap();
+        let second = Destination::file(&path, Path::new("log.db"), &FileRights::Program).unwrap();
         let left = names(folder.path());
         assert!(left.contains(&".out.csv.notours".to_owned()), "{left:?}");
         assert!(!left.contains(&".out.csv.abc234".to_owned()));
@@ -217,7 +239,8 @@ mod tests {
         let link = folder.path().join("link.csv");
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        let mut destination = Destination::file(&link, Path::new("log.db")).unwrap();
+        let mut destination =
+            Destination::file(&link, Path::new("log.db"), &FileRights::Program).unwrap();
         destination.write_all(b"new").unwrap();
         destination.finish().unwrap();
         assert!(link.is_symlink());
@@ -248,7 +271,10 @@ mod tests {
     fn a_file_that_cannot_be_created_is_an_error_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("none/out.csv"), "".into()] {
-            let Err(error) = Destination::file(&path, Path::new("log.db")) else { panic!("made") };
+            let Err(error) = Destination::file(&path, Path::new("log.db"), &FileRights::Program)
+            else {
+                panic!("made")
+            };
             let failure = error.downcast_ref::<Failure>().unwrap();
             assert_eq!(failure.exit, Exit::CantCreate, "{}", path.display());
         }

@@ -29,9 +29,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::access::IngestRights;
 use crate::codec::DecodeOptions;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -65,8 +67,8 @@ pub(crate) struct IngestOptions<'a> {
     pub strict: bool,
     /// Read files from their beginning, even those that an earlier run read.
     pub reread_files: bool,
-    /// Accept the log's own actions too: the caller is the log itself or root.
-    pub accept_reserved: bool,
+    /// What the caller may say in events.
+    pub rights: Arc<IngestRights>,
     /// The user who runs the program, as each event records them.
     pub recorded_by: &'a str,
     pub clock: &'a dyn Fn() -> Timestamp,
@@ -83,15 +85,15 @@ pub(crate) struct IngestCounts {
     pub rejected: u64,
     /// Records of files that an earlier run stored.
     pub already_ingested: u64,
-    /// The rejected records with an action that only the log itself may use.
-    pub reserved: u64,
+    /// The rejected records that the caller may not record.
+    pub not_permitted: u64,
 }
 
 impl IngestCounts {
     /// Returns the exit of a run with these counts.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self { reserved: 1.., .. } => Exit::NoPermission,
+            Self { not_permitted: 1.., .. } => Exit::NoPermission,
             Self { rejected: 1.., .. } => Exit::Data,
             _ => Exit::Success,
         }
@@ -102,7 +104,7 @@ impl IngestCounts {
         self.duplicates += other.duplicates;
         self.rejected += other.rejected;
         self.already_ingested += other.already_ingested;
-        self.reserved += other.reserved;
+        self.not_permitted += other.not_permitted;
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
@@ -14,6 +15,7 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::access::IngestRights;
 use crate::codec::DecodeOptions;
 use crate::codec::DecodeOutcome;
 use crate::codec::DecodeStep;
@@ -21,7 +23,6 @@ use crate::codec::DecodedRecord;
 use crate::codec::Decoder;
 use crate::codec::InputPosition;
 use crate::event::NewEvent;
-use crate::event::own_events;
 use crate::ingest::known_file::Fingerprint;
 
 /// The number of chunks that may wait for the writer.
@@ -59,7 +60,7 @@ pub(super) enum ParseOutcome {
     Event(Box<NewEvent>),
     Rejected(String),
     /// An event with an action that only the log itself may use.
-    Reserved(String),
+    NotPermitted(String),
     /// A record whose end is missing.
     Truncated(String),
     /// The input cannot be parsed after this place.
@@ -72,7 +73,9 @@ impl ParsedItem {
     /// Whether it is a record with its end, so that the place behind it counts as read.
     pub(super) fn is_complete(&self) -> bool {
         match self.outcome {
-            ParseOutcome::Event(_) | ParseOutcome::Rejected(_) | ParseOutcome::Reserved(_) => true,
+            ParseOutcome::Event(_) | ParseOutcome::Rejected(_) | ParseOutcome::NotPermitted(_) => {
+                true
+            }
             ParseOutcome::Truncated(_) | ParseOutcome::Unreadable(_) | ParseOutcome::Excess => {
                 false
             }
@@ -83,7 +86,7 @@ impl ParsedItem {
         match &self.outcome {
             ParseOutcome::Event(event) => Some(event),
             ParseOutcome::Rejected(_)
-            | ParseOutcome::Reserved(_)
+            | ParseOutcome::NotPermitted(_)
             | ParseOutcome::Truncated(_)
             | ParseOutcome::Unreadable(_)
             | ParseOutcome::Excess => None,
@@ -153,10 +156,10 @@ pub(super) enum ParserOutput {
 }
 
 /// The options of the parser.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct ParseOptions {
     pub(super) decode_options: DecodeOptions,
-    pub(super) accept_reserved: bool,
+    pub(super) rights: Arc<IngestRights>,
     pub(super) keep_raw: bool,
     /// Whether the input is a file, which may be recognised later.
     pub(super) fingerprints: bool,
@@ -287,7 +290,7 @@ fn parse_to_end(
             }
             DecodeStep::NeedsInput => {
                 // The next bytes may take long to arrive.
-                identify(&mut chunk, &decoder, parsing);
+                identify(&mut chunk, &decoder, &parsing);
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -303,7 +306,7 @@ fn parse_to_end(
             header_sent = true;
         }
         if ended || chunk.bytes >= CHUNK_BYTES {
-            identify(&mut chunk, &decoder, parsing);
+            identify(&mut chunk, &decoder, &parsing);
             if !send_chunk(&mut chunk, sender) {
                 return None;
             }
@@ -322,13 +325,10 @@ fn push_record(
     keep: RawForm,
 ) -> bool {
     let (found, keep) = match record.outcome {
-        DecodeOutcome::Event(event) => {
-            if !parsing.accept_reserved && own_events::is_reserved(&event.action) {
-                (ParseOutcome::Reserved(event.action), keep)
-            } else {
-                (ParseOutcome::Event(event), keep)
-            }
-        }
+        DecodeOutcome::Event(event) => match parsing.rights.refusal(&event) {
+            Some(why) => (ParseOutcome::NotPermitted(why), keep),
+            None => (ParseOutcome::Event(event), keep),
+        },
         DecodeOutcome::Rejected(why) => (ParseOutcome::Rejected(why), keep),
         DecodeOutcome::Truncated(why) => (ParseOutcome::Truncated(why), keep),
         DecodeOutcome::Unreadable(why) => (ParseOutcome::Unreadable(why), RawForm::Discarded),
@@ -342,7 +342,7 @@ fn push_record(
 }
 
 /// Notes what the file is recognised by at the end of a chunk.
-fn identify(chunk: &mut ParsedChunk, decoder: &Decoder<InputReader>, parsing: ParseOptions) {
+fn identify(chunk: &mut ParsedChunk, decoder: &Decoder<InputReader>, parsing: &ParseOptions) {
     if let (Some(place), true) = (chunk.end_position, parsing.fingerprints) {
         let (head, tail) = decoder.identify(place);
         chunk.fingerprint = Some(Fingerprint::new(head, tail));

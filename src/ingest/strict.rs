@@ -115,7 +115,7 @@ fn discard(writer: &mut IngestWriter<'_>, bad: IngestCounts) -> Result<()> {
     writer.flush()?;
     writer.tally.already_ingested += bad.already_ingested;
     writer.tally.rejected += bad.rejected;
-    writer.tally.reserved += bad.reserved;
+    writer.tally.not_permitted += bad.not_permitted;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
+use crate::access::IngestRights;
 use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::codec::DecodeOptions;
@@ -133,7 +135,11 @@ impl IngestSandbox {
             decode_options: self.reading,
             strict: self.strict,
             reread_files: self.again,
-            accept_reserved: self.reserved,
+            rights: Arc::new(IngestRights {
+                may_use_reserved: self.reserved,
+                only_as: None,
+                may_see_all: true,
+            }),
             recorded_by: "root",
             clock: &clock,
             spool_folder: self.folder.path(),

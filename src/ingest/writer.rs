@@ -1,6 +1,7 @@
 //! The writing side: stores events in the log, and reports and keeps bad records.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -301,7 +302,7 @@ impl<'a> IngestWriter<'a> {
     ) -> Result<OpenInput<'n>> {
         let parsing = ParseOptions {
             decode_options: self.options.decode_options,
-            accept_reserved: self.options.accept_reserved,
+            rights: Arc::clone(&self.options.rights),
             keep_raw: self.rejects.is_some(),
             fingerprints: file.is_some(),
         };
@@ -382,7 +383,7 @@ impl<'a> IngestWriter<'a> {
                     continue;
                 }
                 ParseOutcome::Rejected(_)
-                | ParseOutcome::Reserved(_)
+                | ParseOutcome::NotPermitted(_)
                 | ParseOutcome::Truncated(_)
                 | ParseOutcome::Unreadable(_)
                 | ParseOutcome::Excess => {
@@ -495,10 +496,9 @@ impl<'a> IngestWriter<'a> {
             | ParseOutcome::Unreadable(why) => {
                 self.reject(current, item.line, why, raw)?;
             }
-            ParseOutcome::Reserved(action) => {
-                let why = format!("action {action} is the log's own");
-                self.reject(current, item.line, &why, raw)?;
-                tally.reserved += 1;
+            ParseOutcome::NotPermitted(why) => {
+                self.reject(current, item.line, why, raw)?;
+                tally.not_permitted += 1;
             }
         }
         tally.rejected += 1;
@@ -512,7 +512,7 @@ impl<'a> IngestWriter<'a> {
         item: &ParsedItem,
         (id, field): (EventId, &str),
     ) -> Result<()> {
-        let why = format!("its event_id is that of event {id}, whose {field} differs");
+        let why = self.options.rights.describe_conflict(id, field);
         self.reject(current, item.line, &why, chunk.raw(item))
     }
 

@@ -223,6 +223,11 @@ impl Query {
         Self::from_predicate(Predicate::Person(vec![NamePattern::new(Pattern::glob(text))]))
     }
 
+    /// Matches no event.
+    pub(crate) fn nothing() -> Self {
+        Self::from_predicate(Predicate::Id(Vec::new()))
+    }
+
     /// Matches the events of one person, as the actor or as an impersonator, named by their exact id
     /// alone: a label is no proof of who somebody is.
     pub(crate) fn own_events(id: &str) -> Self {

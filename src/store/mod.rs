@@ -34,6 +34,8 @@ pub(crate) mod digest;
 mod local;
 pub(crate) mod mirror;
 mod read;
+#[cfg(test)]
+mod scope_tests;
 mod sqlite;
 pub(crate) mod sweep;
 pub(crate) mod verify;

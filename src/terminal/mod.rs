@@ -23,6 +23,7 @@ use rustix::event::Timespec;
 use rustix::io::Errno;
 use rustix::termios;
 
+use crate::lent_rights::FileRights;
 use crate::settings::Colour;
 use crate::terminal::pager::Pager;
 use crate::text;
@@ -51,6 +52,8 @@ pub(crate) struct TerminalSettings {
     pub quiet: bool,
     /// Whether the locale is a UTF-8 one.
     pub utf8: bool,
+    /// The rights of the pager, which is the caller's.
+    pub rights: FileRights,
 }
 
 /// Standard output, with or without a pager, and standard error.
@@ -122,7 +125,9 @@ impl Terminal {
         let TerminalOutput::Stdout(stdout) = &mut self.output else { return Ok(()) };
         if is_wanted {
             stdout.flush()?;
-            if let Ok(pager) = Pager::start(command, prepare, UnbufferedStdout) {
+            if let Ok(pager) =
+                Pager::start(command, &self.settings.rights, prepare, UnbufferedStdout)
+            {
                 self.output = TerminalOutput::Pager(BufWriter::new(pager));
             }
         }

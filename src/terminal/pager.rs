@@ -8,6 +8,7 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 
+use crate::lent_rights::FileRights;
 use crate::terminal::stdout_error;
 
 /// The most bytes that are kept to write again if the pager never ran: more than the default capacity
@@ -28,12 +29,13 @@ pub(super) struct Pager {
 }
 
 impl Pager {
-    /// Starts the command, through a shell if it contains more than plain words.
+    /// Starts the command with these rights, through a shell if it contains more than plain words.
     ///
     /// # Errors
     /// Those of the system, if a command without a shell cannot be run.
     pub(super) fn start(
         command: &str,
+        rights: &FileRights,
         prepare: impl FnOnce(&mut Command),
         fallback: impl Write + 'static,
     ) -> io::Result<Self> {
@@ -48,7 +50,7 @@ impl Pager {
             plain
         };
         prepare(&mut pager);
-        let mut child = pager.stdin(Stdio::piped()).spawn()?;
+        let mut child = rights.spawn(pager.stdin(Stdio::piped()))?;
         let input = child.stdin.take();
         Ok(Self {
             child,
@@ -154,7 +156,8 @@ mod tests {
         let file = folder.path().join("a page");
         let command = format!("tr a-z A-Z > '{}'", file.display());
         let screen = Screen::default();
-        let mut pager = Pager::start(&command, |_| {}, screen.clone()).unwrap();
+        let mut pager =
+            Pager::start(&command, &FileRights::Program, |_| {}, screen.clone()).unwrap();
         pager.write_all(b"one\n").unwrap();
         pager.finish().unwrap();
         assert_eq!(fs::read_to_string(file).unwrap(), "ONE\n", "it is waited for");
@@ -163,11 +166,15 @@ mod tests {
 
     #[test]
     fn a_pager_that_cannot_run_leaves_the_page_to_the_terminal() {
-        assert!(Pager::start("no-such-pager-here -R", |_| {}, io::sink()).is_err());
+        assert!(
+            Pager::start("no-such-pager-here -R", &FileRights::Program, |_| {}, io::sink())
+                .is_err()
+        );
         // A shell is there and takes the page, or the beginning of it; the pager is not.
         for command in ["no-such-pager-here 2>&-", "exec 0<&-; no-such-pager-here 2>&-"] {
             let screen = Screen::default();
-            let mut pager = Pager::start(command, |_| {}, screen.clone()).unwrap();
+            let mut pager =
+                Pager::start(command, &FileRights::Program, |_| {}, screen.clone()).unwrap();
             let page = "a line\n".repeat(30_000);
             for line in page.lines() {
                 pager.write_all(line.as_bytes()).unwrap();
@@ -181,7 +188,9 @@ mod tests {
     #[test]
     fn a_reader_who_closes_the_pager_early_ends_the_page() {
         let screen = Screen::default();
-        let mut pager = Pager::start("head -n 1 > /dev/null", |_| {}, screen.clone()).unwrap();
+        let mut pager =
+            Pager::start("head -n 1 > /dev/null", &FileRights::Program, |_| {}, screen.clone())
+                .unwrap();
         let page = "a line\n".repeat(1_000_000);
         let error = pager.write_all(page.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
@@ -195,7 +204,8 @@ mod tests {
         let prepare = |command: &mut Command| {
             command.env("INTO", &file);
         };
-        let mut pager = Pager::start("cat > \"$INTO\"", prepare, io::sink()).unwrap();
+        let mut pager =
+            Pager::start("cat > \"$INTO\"", &FileRights::Program, prepare, io::sink()).unwrap();
         pager.write_all(b"one\n").unwrap();
         pager.finish().unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"one\n");

@@ -39,6 +39,7 @@ use crate::digest::deliver::sanitize;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::text;
 
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
@@ -52,6 +53,7 @@ const MAX_STDERR_BYTES: u64 = 4096;
 pub(crate) struct Sendmail {
     program: String,
     arguments: Vec<String>,
+    rights: FileRights,
 }
 
 /// The end of a command.
@@ -61,14 +63,14 @@ enum CommandEnd {
 }
 
 impl Sendmail {
-    /// Returns the transport that runs a command.
+    /// Returns the transport that runs a command with these rights.
     ///
     /// # Errors
     /// [`Exit::Config`]: the command is empty.
-    pub(crate) fn new(command: &[String]) -> Result<Self, Failure> {
+    pub(crate) fn new(command: &[String], rights: FileRights) -> Result<Self, Failure> {
         match command.split_first() {
             Some((program, arguments)) if !program.is_empty() => {
-                Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
+                Ok(Self { program: program.clone(), arguments: arguments.to_vec(), rights })
             }
             _ => Err(Failure::new(Exit::Config, "the sendmail command is empty")),
         }
@@ -154,7 +156,7 @@ impl Sendmail {
             .stdout(Stdio::null())
             .stderr(Stdio::from(errors.try_clone()?))
             .process_group(0);
-        let mut child = command.spawn()?;
+        let mut child = self.rights.spawn(&mut command)?;
         let ended = match wait_for_exit(&child, limit) {
             Ok(true) => CommandEnd::Exited(child.wait()?),
             waited => {

@@ -14,6 +14,7 @@ use crate::digest::deliver::fake_servers::FakeSmtpServer;
 use crate::digest::deliver::fake_servers::RecordedRequest;
 use crate::digest::deliver::fake_servers::SmtpScript;
 use crate::digest::deliver::*;
+use crate::lent_rights::FileRights;
 use crate::secret::Secret;
 
 const KEY: &str = "SG.hush-hush.0123456789";
@@ -705,7 +706,8 @@ mod sendmail {
             fs::write(&path, format!("D={}\n{script}", folder.path().display())).unwrap();
             // Read by the shell, not executed: a file that was just written may be busy.
             let command = ["/bin/sh", path.to_str().unwrap(), "-t", "-i"].map(str::to_owned);
-            let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
+            let transport =
+                Transport::Sendmail(Sendmail::new(&command, FileRights::Program).unwrap());
             Self { folder, transport }
         }
 
@@ -759,12 +761,12 @@ mod sendmail {
     #[test]
     fn a_command_that_is_not_there_fails_as_one_that_refuses() {
         let command = ["/nonexistent/send\nmail".to_owned()];
-        let transport = Transport::Sendmail(Sendmail::new(&command).unwrap());
+        let transport = Transport::Sendmail(Sendmail::new(&command, FileRights::Program).unwrap());
         let message =
             r"/nonexistent/send\nmail cannot be run: no such file or directory".to_owned();
         assert_eq!(failed(send(&transport, &retry_policy()).0), (Exit::Unavailable, message));
         for empty in [&[][..], &[String::new()]] {
-            assert_eq!(Sendmail::new(empty).unwrap_err().exit, Exit::Config);
+            assert_eq!(Sendmail::new(empty, FileRights::Program).unwrap_err().exit, Exit::Config);
         }
     }
 
