@@ -248,6 +248,7 @@ mod tests {
     const PAGE: usize = 4_096;
     const FRAME: usize = PAGE + FRAME_HEADER_BYTES;
 
+    #[expect(clippy::disallowed_methods, reason = "any database has a write-ahead log")]
     fn new_log() -> (TempDir, Connection, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log.db");
