@@ -374,8 +374,8 @@ impl Bench {
         };
         let rest = run_interleaved(200, &[&hook]);
         // The generated history is in the past; the hooks record events of today.
-        let mut sweep =
-            self.activity_command("all.db", &["sweep", "--keep", "1h", "--force", "--quiet"]);
+        let mut sweep = self
+            .activity_command("all.db", &["sweep", "--keep", "1h", "--force", "--yes", "--quiet"]);
         let mut sweep = sweep.stdout(Stdio::null()).spawn().unwrap();
         let mut beside = Vec::new();
         while sweep.try_wait().unwrap().is_none() {

@@ -1,6 +1,8 @@
-//! `activity sweep`: what goes and what stays, what vouches for it, and what is told.
+//! `activity sweep`: what goes and what stays, what vouches for it, and what is report.
 
 use std::fs::File;
+use std::io::Write;
+use std::process::Stdio;
 
 use rustix::fs::FlockOperation;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use crate::support::clock;
 use crate::support::is_running_as_root;
 use crate::support::join_lines;
 use crate::support::log::Log;
+use crate::support::terminal::PseudoTerminal;
 
 const DAY_SECONDS: i64 = 86_400;
 
@@ -39,7 +42,7 @@ fn retention_config(keep: &str, rules: &[(&str, &str)]) -> String {
     format!("[retention]\n{keep}{}", rules.collect::<String>())
 }
 
-/// Sweeps, checks the log by other means, and gives what was told.
+/// Sweeps, checks the log by other means, and gives what was report.
 #[track_caller]
 fn run_sweep(sandbox: &Sandbox, args: &[&str]) -> Value {
     let args = ["sweep", "--json"].iter().chain(args);
@@ -94,6 +97,7 @@ fn what_is_older_goes_and_one_event_vouches_for_it() {
             "count",
             "by_action",
             "cutoff",
+            "keep",
             "rules",
             "late",
             "held",
@@ -229,6 +233,61 @@ fn a_dry_run_counts_and_moves_nothing() {
 }
 
 #[test]
+fn a_keep_under_a_day_needs_force() {
+    let sandbox = sandbox_with_aged_events(&[("a.b", 400)]);
+    let out = sandbox.run(["sweep", "--keep", "12h"]).exits(2).no_stdout();
+    assert!(out.stderr().contains("--keep 12h") && out.stderr().contains("--force"), "{out}");
+    sandbox.assert_sound_with(1);
+    sandbox.run(["sweep", "--keep", "12h", "--dry-run"]).ok().no_stderr().done();
+    assert_eq!(run_sweep(&sandbox, &["--keep", "12h", "--force"])["count"], 1);
+}
+
+/// A log of which nearly all is old.
+fn sandbox_with_much_that_is_old() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(join_lines(
+        (0..1_200)
+            .map(|n| event_days_ago(&format!("e{n}"), "a.b", if n < 1_100 { 400 } else { 1 })),
+    ));
+    sandbox
+}
+
+#[test]
+fn the_first_removal_of_most_of_a_log_is_confirmed() {
+    let sandbox = sandbox_with_much_that_is_old();
+    let out = sandbox.run(["sweep", "--keep", "365d"]).exits(75).no_stdout();
+    let report = out.stderr();
+    assert!(report.contains("1,100 of 1,200 events would go") && report.contains("--yes"), "{out}");
+    sandbox.run(["sweep", "--keep", "365d", "--force"]).exits(75).done();
+    sandbox.run(["sweep", "--keep", "365d", "--dry-run"]).ok().stderr_has("without --yes").done();
+    sandbox.assert_sound_with(1_200);
+    assert_eq!(run_sweep(&sandbox, &["--keep", "365d", "--yes"])["count"], 1_100);
+    // From then on it runs by itself.
+    sandbox.ingest(join_lines((0..1_200).map(|n| event_days_ago(&format!("f{n}"), "a.b", 400))));
+    sandbox.run(["sweep", "--keep", "364d"]).exits(75).done();
+    assert_eq!(run_sweep(&sandbox, &["--keep", "365d"])["count"], 1_200);
+}
+
+#[test]
+fn a_person_on_a_terminal_is_asked() {
+    let sandbox = sandbox_with_much_that_is_old();
+    for (answer, code) in [("n\n", 75), ("\n", 75), ("y\n", 0)] {
+        let mut terminal = PseudoTerminal::new(80);
+        terminal.master.write_all(answer.as_bytes()).unwrap();
+        let mut command = sandbox.command(["sweep", "--keep", "365d"]);
+        command.stdin(terminal.child_stdio()).stdout(Stdio::null()).stderr(terminal.child_stdio());
+        let child = command.spawn().unwrap();
+        // The command holds the terminal too, and would keep it open.
+        drop(command);
+        let shown = terminal.read_to_end();
+        sandbox.wait_with_output(child).exits(code).done();
+        assert!(shown.contains("1,100 of 1,200 events would go"), "{shown}");
+        assert!(shown.contains("Sweep all the same? [y/N]"), "{shown}");
+    }
+    sandbox.assert_sound_with(101);
+}
+
+#[test]
 fn one_line_tells_it() {
     let sandbox = sandbox_with_aged_events(&[("cron.run", 40), ("user.edit", 400), ("a.b", 0)]);
     sandbox.write(
@@ -250,8 +309,8 @@ fn what_the_log_stands_on_is_never_taken() {
     run_sweep(&sandbox, &["--keep", "1d"]);
     assert_eq!(remaining_ids(&sandbox), [""; 0]);
     // With no time to keep them at all, the newest sweep stays, and the one that is recorded now.
-    run_sweep(&sandbox, &["--keep", "0s"]);
-    run_sweep(&sandbox, &["--keep", "0s"]);
+    run_sweep(&sandbox, &["--keep", "0s", "--force"]);
+    run_sweep(&sandbox, &["--keep", "0s", "--force"]);
     let numbers: Vec<_> =
         sweep_payloads(&sandbox).iter().map(|payload| payload["sweep"].clone()).collect();
     assert_eq!(numbers, [2, 3]);
@@ -417,7 +476,7 @@ fn space_is_given_back() {
     run_sweep(&sandbox, &["--keep", "500d"]);
     let size = |sandbox: &Sandbox| sandbox.path("log.db").metadata().unwrap().len();
     let before = size(&sandbox);
-    let report = run_sweep(&sandbox, &["--keep", "365d"]);
+    let report = run_sweep(&sandbox, &["--keep", "365d", "--yes"]);
     let after = size(&sandbox);
     assert_eq!(report["given_back"], before - after);
     assert!(after * 5 < before, "{after} of {before}");

@@ -34,6 +34,15 @@ use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
 use crate::time::Timestamp;
 
+/// What the caller has said against the safeguards of a sweep.
+#[derive(Clone, Copy)]
+pub(crate) struct SweepOverrides {
+    /// The clock is right.
+    pub force: bool,
+    /// Most of the log may go.
+    pub yes: bool,
+}
+
 /// Opens the log on behalf of the caller. Progress and warnings go to the context's output.
 #[derive(Clone, Copy)]
 pub(crate) struct LogAccess<'a> {
@@ -130,7 +139,7 @@ impl<'a> LogAccess<'a> {
     pub(crate) fn sweep(
         self,
         retention: &RetentionPolicy,
-        force: bool,
+        overrides: SweepOverrides,
         interrupt: &Interrupt,
     ) -> Result<sweep::SweepEnd> {
         let context = self.context;
@@ -142,7 +151,10 @@ impl<'a> LogAccess<'a> {
         let recorded_by = context.caller.recorded_by();
         let options = sweep::SweepOptions {
             retention,
-            force,
+            force: overrides.force,
+            confirm: &|why| {
+                Ok(overrides.yes || context.output.ask(&format!("{why}. Sweep all the same?"))?)
+            },
             now: context.now,
             clock: &Timestamp::now,
             recorded_by: &recorded_by,

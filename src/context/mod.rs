@@ -42,6 +42,7 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 pub(crate) use crate::context::log_access::LogAccess;
+pub(crate) use crate::context::log_access::SweepOverrides;
 pub(crate) use crate::context::mirrors::RunLength;
 pub(crate) use crate::context::output::Output;
 pub(crate) use crate::context::reader::LogReader;

@@ -89,6 +89,15 @@ impl Output {
         self.terminal.borrow().warn(message);
     }
 
+    /// Asks a person a question on the terminal, and returns whether they said yes. Nobody is asked, and
+    /// the answer is no, where standard input or standard error is no terminal.
+    ///
+    /// # Errors
+    /// Those of standard input.
+    pub(crate) fn ask(&self, question: &str) -> Result<bool> {
+        Ok(self.terminal.borrow().ask(question)?)
+    }
+
     /// Starts a line on standard error that shows a person how far the work is.
     pub(super) fn start_progress(&self, name: &str, total: ProgressTotal) -> ProgressLine {
         self.terminal.borrow_mut().start_progress(name, total)

@@ -33,6 +33,8 @@ pub(crate) struct SweepPreview {
     pub rows: Vec<SweepPreviewRow>,
     /// The number of events in the log.
     pub events: u64,
+    /// Why somebody has to confirm the removal, if that is so.
+    pub size_doubt: Option<String>,
 }
 
 /// The log as the caller may read it.
@@ -115,12 +117,13 @@ impl LogReader {
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         let summary = sweep::SweepSummary::from_plan(&plan, retention, now);
-        Ok(SweepPreview { summary, rows, events: plan.event_count })
+        let size_doubt = sweep::size_doubt(&self.log, &plan, retention)?;
+        Ok(SweepPreview { summary, rows, events: plan.event_count, size_doubt })
     }
 
     /// Returns why a sweep would be refused, if the clock may be wrong.
-    pub(crate) fn clock_ahead_reason(&self, now: Timestamp) -> Result<Option<String>> {
-        sweep::clock_ahead_reason(&self.log, now)
+    pub(crate) fn clock_doubt(&self, now: Timestamp) -> Result<Option<String>> {
+        sweep::clock_doubt(&self.log, now)
     }
 
     /// Returns the outcomes of the digests that the log records, oldest first.

@@ -63,6 +63,7 @@ pub(crate) use crate::store::read::EventSummary;
 pub(crate) use crate::store::read::Occurrences;
 pub(crate) use crate::store::read::Order;
 pub(crate) use crate::store::read::PageRequest;
+pub(crate) use crate::store::read::RecentClock;
 pub(crate) use crate::store::read::Suggestion;
 pub(crate) use crate::store::read::SuggestionKind;
 pub(crate) use crate::store::read::SweptRanges;

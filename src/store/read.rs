@@ -17,6 +17,7 @@ use crate::query::Query;
 use crate::store::LocalLog;
 use crate::store::Log;
 use crate::text;
+use crate::time::Span;
 use crate::time::Timestamp;
 
 /// The order of a listing. Events of the same time are in the order of their ids.
@@ -162,6 +163,15 @@ pub(crate) struct SweptRanges {
     pub unfinished: bool,
 }
 
+/// When the newest events were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecentClock {
+    /// The time of the newest event.
+    pub newest: Timestamp,
+    /// The two times of the last long jump forward, if not enough was recorded since.
+    pub jump: Option<(Timestamp, Timestamp)>,
+}
+
 impl Log {
     /// Opens the log in a file of this host.
     ///
@@ -294,6 +304,20 @@ impl Log {
         word: &str,
     ) -> Result<Vec<Suggestion>> {
         self.engine.suggestions(&scope.narrow(&Query::default()), side, word)
+    }
+
+    /// Returns when the newest event was recorded, and whether the times of recording jump by more than
+    /// `longest_pause` within the last `probation` of the log; `None` where it has no events.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn recent_clock(
+        &self,
+        _: PlatformWork,
+        longest_pause: Span,
+        probation: Span,
+    ) -> Result<Option<RecentClock>> {
+        self.engine.recent_clock(longest_pause, probation)
     }
 
     /// Returns what sweeps have left.

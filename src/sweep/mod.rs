@@ -14,6 +14,7 @@
 //! Other processes ingest at the same time. The sweep waits for exports and keeps them out, but
 //! only while it removes events.
 
+mod guard;
 mod plan;
 mod summary;
 #[cfg(test)]
@@ -24,8 +25,6 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use crate::access::PlatformWork;
-use crate::access::Scope;
 use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -33,15 +32,15 @@ use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::ExportLock;
 use crate::store::LocalLog;
-use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
 use crate::store::sweep::SweepLock;
-use crate::time::Span;
 use crate::time::Timestamp;
 use crate::verify;
 
+pub(crate) use guard::clock_doubt;
+pub(crate) use guard::size_doubt;
 pub(crate) use plan::SweepPlan;
 pub(crate) use summary::SweepSummary;
 pub(crate) use summary::decider_label;
@@ -52,14 +51,13 @@ pub(crate) const SWEEP_ACTION: &str = "retention.sweep";
 /// How long a sweep waits for exports that are at work.
 pub(crate) const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
-/// If the clock is further than this past the newest event, it may be wrong.
-const MAX_CLOCK_LEAD: Span = Span::from_seconds(30 * 86_400);
-
 /// The settings of a sweep.
 pub(crate) struct SweepOptions<'a> {
     pub retention: &'a RetentionPolicy,
-    /// Sweeps even if the clock is far ahead of the log.
+    /// Sweeps even if the clock may be wrong.
     pub force: bool,
+    /// Whether to go on with a removal that is unusually large; it gets the reason to doubt it.
+    pub confirm: &'a dyn Fn(&str) -> Result<bool>,
     pub now: Timestamp,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
@@ -91,7 +89,8 @@ pub(crate) enum SweepUpdate<'a> {
 /// Sweeps a log.
 ///
 /// # Errors
-/// [`Exit::TryAgain`] if another sweep or an export is at work, or the clock is far ahead;
+/// [`Exit::TryAgain`] if another sweep or an export is at work, the clock may be wrong, or a large
+/// removal is not confirmed;
 /// [`Exit::Io`] if somebody has changed what earlier sweeps vouch for; the errors of the log, after
 /// which the next sweep finishes this one.
 pub(crate) fn run(
@@ -103,7 +102,7 @@ pub(crate) fn run(
         return Err(Failure::new(Exit::TryAgain, "another sweep of this log is at work").into());
     };
     if !options.force
-        && let Some(why) = clock_ahead_reason(log, options.now)?
+        && let Some(why) = clock_doubt(log, options.now)?
     {
         return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
             .hint("set the clock, or say --force if it is right")
@@ -123,20 +122,6 @@ pub(crate) fn run(
         report(SweepUpdate::Warning(&why));
     }
     end
-}
-
-/// Returns why the clock may be wrong, if it is far past the newest event.
-///
-/// # Errors
-/// The log cannot be read.
-pub(crate) fn clock_ahead_reason(log: &Log, now: Timestamp) -> Result<Option<String>> {
-    let (head, _) = log.head()?;
-    let newest = log.event(&Scope::of(PlatformWork::Sweep), head)?.map(|event| event.recorded_at);
-    Ok(newest.filter(|newest| now > newest.saturating_add(MAX_CLOCK_LEAD)).map(|newest| {
-        format!(
-            "the clock says {now}, and the newest event was recorded {newest}, over 30 days before"
-        )
-    }))
 }
 
 struct SweepRun<'a> {
@@ -163,6 +148,16 @@ impl SweepRun<'_> {
         let plan =
             SweepPlan::read(self.log, self.options.retention, self.options.now, &mut || go_on(0))?;
         let Some(plan) = plan else { return Ok(self.interrupted(false)) };
+        if let Some(why) = size_doubt(self.log, &plan, self.options.retention)?
+            && !(self.options.confirm)(&why)?
+        {
+            if !go_on(0) {
+                return Ok(self.interrupted(false));
+            }
+            return Err(Failure::new(Exit::TryAgain, format!("nothing is swept: {why}"))
+                .hint("`activity sweep --dry-run` shows what would go; --yes if that is right")
+                .into());
+        }
         let (export_lock, swept) = loop {
             let planned = self.log.plan_sweep(self.lock, &plan.ids, go_on)?;
             let Some(planned) = planned else { return Ok(self.interrupted(false)) };

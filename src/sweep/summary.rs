@@ -134,6 +134,9 @@ impl SweepSummary {
         if let Some(cutoff) = self.cutoff {
             add("cutoff", cutoff.to_string().into());
         }
+        if let Some(keep) = &self.keep {
+            add("keep", keep.clone().into());
+        }
         add("rules", self.rules.clone().into());
         add("late", self.late.into());
         add("held", self.held.into());

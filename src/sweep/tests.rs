@@ -37,6 +37,8 @@ struct Fixture {
     _folder: TempDir,
     log: LocalLog,
     interrupt: Interrupt,
+    /// The answer where a large removal is to be confirmed.
+    confirms: bool,
 }
 
 impl Fixture {
@@ -44,7 +46,7 @@ impl Fixture {
         let folder = tempfile::tempdir().unwrap();
         let log =
             LocalLog::open_to_write(&folder.path().join("log.db"), Create::IfMissing).unwrap();
-        Self { _folder: folder, log, interrupt: Interrupt::default() }
+        Self { _folder: folder, log, interrupt: Interrupt::default(), confirms: false }
     }
 
     /// Records an event so many days ago.
@@ -62,6 +64,7 @@ impl Fixture {
         let options = SweepOptions {
             retention: &retention,
             force,
+            confirm: &|_| Ok(self.confirms),
             now: NOW,
             clock: &|| NOW,
             recorded_by: "root",
@@ -121,6 +124,102 @@ fn a_clock_that_is_far_ahead_of_the_log_sweeps_nothing() {
     fixture.add_event("a.b", 40);
     fixture.add_event("a.b", 30);
     assert_eq!(swept_count(fixture.sweep(35, false)), 1);
+}
+
+fn refusal(end: anyhow::Result<SweepEnd>) -> String {
+    let error = end.unwrap_err();
+    let failure = error.downcast_ref::<Failure>().unwrap();
+    assert_eq!(failure.exit, Exit::TryAgain, "{failure}");
+    failure.message.clone()
+}
+
+#[test]
+fn a_jump_of_the_clock_is_trusted_after_a_day_of_it() {
+    // One hook ran under a clock that was a year ahead, which is the clock of the sweep too.
+    let mut fixture = Fixture::new();
+    fixture.add_event("a.b", 400);
+    fixture.add_event("a.b", 399);
+    fixture.add_event("from.the.future", 0);
+    let message = refusal(fixture.sweep(365, false));
+    assert!(message.contains("jump from ") && message.contains("less than a day"), "{message}");
+    assert_eq!(fixture.remaining_ids(), [1, 2, 3], "nothing is recorded");
+    assert_eq!(swept_count(fixture.sweep(365, true)), 2);
+
+    // Other hooks ran with the right clock in between.
+    let mut fixture = Fixture::new();
+    for recorded in [400, 0, 399, 0] {
+        fixture.add_event("a.b", recorded);
+    }
+    refusal(fixture.sweep(365, false));
+
+    // Another hook ran under a clock that was further ahead.
+    let mut fixture = Fixture::new();
+    fixture.add_event("a.b", 400);
+    fixture.add_event("a.b", 0);
+    let stamp = Stamp { clock: &|| NOW.saturating_add(days(400)), recorded_by: "root" };
+    fixture
+        .log
+        .append(&[NewEvent { action: "a.b".into(), ..NewEvent::default() }], &stamp)
+        .unwrap();
+    fixture.add_event("a.b", 0);
+    refusal(fixture.sweep(365, false));
+
+    // A day of the new clock was recorded, without a hole or with one.
+    let mut fixture = Fixture::new();
+    for recorded in [400, 399, 2, 1, 0] {
+        fixture.add_event("a.b", recorded);
+    }
+    assert_eq!(swept_count(fixture.sweep(365, false)), 2);
+    let mut fixture = Fixture::new();
+    for recorded in [400, 1, 0] {
+        fixture.add_event("a.b", recorded);
+    }
+    assert_eq!(swept_count(fixture.sweep(365, false)), 1);
+
+    // The clock is right again: nothing goes that should stay.
+    let mut fixture = Fixture::new();
+    fixture.add_event("a.b", 40);
+    fixture.add_event("a.b", 20);
+    let stamp = Stamp { clock: &|| NOW.saturating_add(days(400)), recorded_by: "root" };
+    fixture
+        .log
+        .append(&[NewEvent { action: "a.b".into(), ..NewEvent::default() }], &stamp)
+        .unwrap();
+    fixture.add_event("a.b", 0);
+    assert_eq!(swept_count(fixture.sweep(30, false)), 1);
+}
+
+#[test]
+fn the_removal_of_most_of_a_log_is_confirmed_once() {
+    let mut fixture = Fixture::new();
+    let event = NewEvent { action: "a.b".to_owned(), ..NewEvent::default() };
+    let stamp = |recorded| move || days_ago(recorded);
+    let (old, new) = (stamp(20), stamp(1));
+    let add = |fixture: &mut Fixture, many: usize, clock: &dyn Fn() -> Timestamp| {
+        let stamp = Stamp { clock, recorded_by: "root" };
+        fixture.log.append(&vec![event.clone(); many], &stamp).unwrap();
+    };
+    add(&mut fixture, 1_001, &old);
+    add(&mut fixture, 900, &new);
+    let message = refusal(fixture.sweep(10, false));
+    assert!(message.contains("1,001 of 1,901 events would go"), "{message}");
+    refusal(fixture.sweep(10, true));
+    assert_eq!(fixture.remaining_ids().len(), 1_901, "nothing is recorded");
+    fixture.confirms = true;
+    assert_eq!(swept_count(fixture.sweep(10, false)), 1_001);
+    // The same retention was confirmed before, another one was not.
+    fixture.confirms = false;
+    add(&mut fixture, 2_000, &old);
+    refusal(fixture.sweep(11, false));
+    assert_eq!(swept_count(fixture.sweep(10, false)), 2_000);
+    // Half of the log, and up to 1,000 events of any log, go without a question.
+    let mut fixture = Fixture::new();
+    add(&mut fixture, 1_001, &old);
+    add(&mut fixture, 1_001, &new);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 1_001);
+    let mut fixture = Fixture::new();
+    add(&mut fixture, 1_000, &old);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 1_000);
 }
 
 #[test]
@@ -186,6 +285,7 @@ fn a_signal_before_it_is_vouched_for_sweeps_nothing_and_after_it_leaves_the_rest
     let options = SweepOptions {
         retention: &retention,
         force: false,
+        confirm: &|_| Ok(false),
         now: NOW,
         clock: &|| NOW,
         recorded_by: "root",
@@ -213,6 +313,7 @@ fn many_actions_leave_the_event_small() {
     fixture.log.append(&events, &stamp).unwrap();
     fixture.add_event("often", 20);
     fixture.add_event("often", 20);
+    fixture.confirms = true;
     assert_eq!(swept_count(fixture.sweep(10, false)), 1_202);
     let event = fixture.log.own_events(PlatformWork::Sweep, SWEEP_ACTION).unwrap().pop().unwrap();
     let payload = event.payload.unwrap();

@@ -184,6 +184,32 @@ impl Terminal {
         self.write_message(message, ("", ""));
     }
 
+    /// Asks a question that is answered with yes or no, and returns whether the answer is yes. A signal
+    /// answers no. Nobody is asked, and the answer is no, where standard input or standard error is no
+    /// terminal.
+    ///
+    /// # Errors
+    /// Those of standard input.
+    pub(crate) fn ask(&self, question: &str) -> io::Result<bool> {
+        let stdin = io::stdin();
+        if !self.is_stderr_tty || !termios::isatty(stdin.as_fd()) {
+            return Ok(false);
+        }
+        let question = format!("{} [y/N] ", text::escape_lines(question));
+        io::stderr().write_all(question.as_bytes())?;
+        // `read` would go on after a signal, `poll` does not. A terminal gives whole lines.
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        match event::poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => return Ok(false),
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut answer = [0; 16];
+        let length = rustix::io::read(stdin.as_fd(), &mut answer)?;
+        let answer = answer[..length].trim_ascii().to_ascii_lowercase();
+        Ok(matches!(answer.as_slice(), b"y" | b"yes"))
+    }
+
     /// Starts a line on standard error that shows how far the work is; hidden unless a person reads it.
     pub(crate) fn start_progress(&mut self, name: &str, total: ProgressTotal) -> ProgressLine {
         let is_shown =

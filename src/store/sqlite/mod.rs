@@ -41,6 +41,7 @@ mod progress;
 #[cfg(test)]
 mod query_tests;
 mod ranges;
+mod recorded;
 mod rows;
 mod sort;
 mod sql;
