@@ -109,6 +109,19 @@ pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) 
         }
         _ => check("host", Status::Ok, local),
     };
+    // The newest event is of a right clock again.
+    let ran_ahead = contents.last_occurred.as_ref().filter(|event| {
+        event.recorded_at > now
+            && contents.last_recorded.as_ref().is_some_and(|last| last.recorded_at <= now)
+    });
+    let ran_ahead = ran_ahead.map(|event| {
+        let at = describe_time(event.recorded_at, now, zone);
+        let value = format!("event {} ({}) was recorded {at}", event.id, event.action.slug);
+        check("recorded", Status::Note, value).with_advice(format!(
+            "something ran under a clock that was ahead: activity show {}; see that it is synchronised",
+            event.id
+        ))
+    });
     let ahead = contents.last_occurred.as_ref().filter(|event| {
         event.occurred_at > now.saturating_add(CLOCK_TOLERANCE)
             && event.occurred_at > event.recorded_at.saturating_add(CLOCK_TOLERANCE)
@@ -123,5 +136,5 @@ pub(super) fn check_clocks(contents: &LogContents, now: Timestamp, zone: &Zone) 
             event.id
         ))
     });
-    [host].into_iter().chain(emitters).collect()
+    [host].into_iter().chain(ran_ahead).chain(emitters).collect()
 }

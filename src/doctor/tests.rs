@@ -341,6 +341,12 @@ fn a_clock_behind_the_log_and_one_ahead_of_it_are_reported() {
     assert_eq!(statuses(&[(before, before, "a")]), [named("host", Status::Ok)]);
     let set_back = ("2026-11-20T12:00:01Z", before, "a");
     assert_eq!(statuses(&[set_back]), [named("host", Status::Bad)]);
+    // One hook ran under a clock that was ahead, and the newest event is of the right one again.
+    let ahead = "2028-01-01T00:00:00Z";
+    assert_eq!(
+        statuses(&[(before, before, "a"), (ahead, ahead, "b"), (before, before, "a")]),
+        [named("host", Status::Ok), named("recorded", Status::Note)]
+    );
     // A little ahead is what clocks are.
     assert_eq!(statuses(&[(before, "2026-11-20T12:00:50Z", "a")]), [named("host", Status::Ok)]);
     let ahead = (before, "2026-11-20T13:00:00Z", "a");
