@@ -303,7 +303,7 @@ fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
     );
     assert_eq!(find_check(&found, "mail", "transport").get("advice"), None, "the way is known");
     sandbox.write("sendmail", "#!/bin/sh\nexit 69\n");
-    sandbox.run(["digest"]).exits(69).done();
+    sandbox.run(["digest", "--now"]).exits(69).done();
     assert_check(
         find_check(&run_doctor(&sandbox, &[]), "last_runs", "digest"),
         "bad",

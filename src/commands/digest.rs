@@ -12,6 +12,7 @@ use crate::digest::mail_context::MailContext;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestOptions;
+use crate::digest::run::DigestPurpose;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -29,7 +30,8 @@ Examples:
 ///
 /// Every event is in exactly one regular digest: each covers the events recorded since the one before.
 /// A query or a time makes an extra digest, which changes nothing for the regular ones. If the log
-/// cannot be read, a plain mail says so. `[digest]` in the config names sender, recipients and
+/// cannot be read, a plain mail says so. A run within a minute of the last digest, with nothing new,
+/// sends none. `[digest]` in the config names sender, recipients and
 /// transport; the SendGrid key is read from a file or from SENDGRID_API_KEY, the SMTP password from
 /// ACTIVITY_SMTP_PASSWORD.
 #[derive(clap::Args)]
@@ -47,8 +49,11 @@ pub(crate) struct DigestArgs {
     /// Send an extra digest to ADDRESS instead of the config's recipients [can be repeated]
     #[arg(long, value_name = "ADDRESS", help_heading = "Digest")]
     to: Vec<String>,
+    /// Send the next digest even if the last one was sent within a minute and nothing is new
+    #[arg(long, conflicts_with_all = ["dry_run", "preview", "json", "to"], help_heading = "Digest")]
+    now: bool,
     /// List the digests that were sent and those that failed
-    #[arg(long, conflicts_with_all = ["dry_run", "preview", "to"], help_heading = "Digest")]
+    #[arg(long, conflicts_with_all = ["dry_run", "preview", "to", "now"], help_heading = "Digest")]
     history: bool,
     #[command(flatten)]
     filter: FilterArgs,
@@ -74,9 +79,13 @@ impl RunCommand for DigestArgs {
             return self.print_report(context, coverage, &options, &mail_context);
         }
         let mail_settings = context.mail_settings(&self.to)?;
-        let one_off = !self.to.is_empty();
+        let purpose = match (self.to.is_empty(), self.now) {
+            (false, _) => DigestPurpose::Copy,
+            (true, true) => DigestPurpose::RegularNow,
+            (true, false) => DigestPurpose::Regular,
+        };
         let summary =
-            context.log().send_digest(&options, &mail_settings, mail_context, coverage, one_off)?;
+            context.log().send_digest(&options, &mail_settings, mail_context, coverage, purpose)?;
         context.output.print(format!("{}\n", summary.line).as_bytes())?;
         summary.error.map_or(Ok(Exit::Success), Err)
     }

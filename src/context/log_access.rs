@@ -22,6 +22,7 @@ use crate::digest::mail_settings::MailSettings;
 use crate::digest::report::Coverage;
 use crate::digest::run::DigestLogOpener;
 use crate::digest::run::DigestOptions;
+use crate::digest::run::DigestPurpose;
 use crate::digest::run::DigestRequest;
 use crate::digest::run::DigestRunSummary;
 use crate::interrupt::Interrupt;
@@ -110,7 +111,7 @@ impl<'a> LogAccess<'a> {
         mail_settings: &MailSettings,
         mail_context: MailContext<'_>,
         coverage: Coverage<'_>,
-        one_off: bool,
+        purpose: DigestPurpose,
     ) -> Result<DigestRunSummary> {
         let context = self.context;
         context.settings.permissions.require(Capability::Digest)?;
@@ -120,7 +121,7 @@ impl<'a> LogAccess<'a> {
             mail_settings,
             mail_context,
             coverage,
-            one_off,
+            purpose,
             now: context.now,
             clock: &Timestamp::now,
             recorded_by: &recorded_by,

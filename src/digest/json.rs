@@ -27,6 +27,7 @@ impl DigestReport {
             "until": window.until.to_string(),
             "through": window.through.0,
             "covers_gap": gap.is_some(),
+            "clock_was_ahead_until": window.ahead_until.map(|until| until.to_string()),
             "failed_windows": gap.map(|gap| gap.failed.iter().map(|failed| {
                 failed.outcome.until.to_string()
             }).collect::<Vec<_>>()),

@@ -28,6 +28,7 @@ use crate::digest::tally::PeopleTally;
 use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
 use crate::digest::window::USUAL_LENGTH;
+use crate::digest::window::WindowPart;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
@@ -212,8 +213,7 @@ impl<'a> ReportReader<'a> {
         let mut people = PeopleTally::default();
         let mut total = 0;
         let per_kind = self.options.per_kind;
-        let range = range_up_to(window, window.since, window.until);
-        self.visit_events(&range, &mut |reader, event| {
+        let visit = &mut |reader: &mut Self, event: Event| {
             if event.own {
                 return own.add(event.id);
             }
@@ -230,7 +230,10 @@ impl<'a> ReportReader<'a> {
                 None => drop(count.actions.insert(event.action.slug.clone(), failed)),
             }
             people.add(&event);
-        })?;
+        };
+        for part in window.parts(window.since, window.until) {
+            self.visit_events(&range_of_part(window, part), visit)?;
+        }
         Ok((total, people))
     }
 
@@ -255,13 +258,12 @@ impl<'a> ReportReader<'a> {
         if self.query.is_some() {
             return Ok(0);
         }
-        let range = range_up_to(window, window.until, Timestamp::from_nanos(i64::MAX));
-        Ok(self
-            .log
-            .action_counts(PlatformWork::Digest, &range)?
-            .iter()
-            .map(|tally| tally.count)
-            .sum())
+        let mut count = 0;
+        for part in window.parts(window.until, Timestamp::from_nanos(i64::MAX)) {
+            let tallies = self.log.action_counts(PlatformWork::Digest, &range_of_part(window, part))?;
+            count += tallies.iter().map(|tally| tally.count).sum::<u64>();
+        }
+        Ok(count)
     }
 
     /// Finds what has gone quiet. A query with terms has a part of the log, which has no rhythm of its
@@ -407,6 +409,12 @@ impl<'a> ReportReader<'a> {
 /// Returns the range of the events of a window's snapshot that occurred in a span of time.
 fn range_up_to(window: &DigestWindow, since: Timestamp, until: Timestamp) -> DigestRange {
     DigestRange { after: EventId(0), through: window.through, since, until }
+}
+
+/// Returns the range of the events of a part that no earlier digest covers.
+fn range_of_part(window: &DigestWindow, part: WindowPart) -> DigestRange {
+    let after = part.covered_through;
+    DigestRange { after, ..range_up_to(window, part.since, part.until) }
 }
 
 /// Returns the most events that each group may list so that all groups together list no more than

@@ -21,6 +21,7 @@ use crate::digest::kinds::ActivityKinds;
 use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::outcome::DigestOutcome;
+use crate::digest::outcome::RecordedOutcome;
 use crate::digest::reader;
 use crate::digest::reader::ANCHOR_PLACE;
 use crate::digest::rendered_mail::RenderedMail;
@@ -36,6 +37,7 @@ use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::text;
+use crate::time::Span;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -77,15 +79,28 @@ impl DigestOptions {
     }
 }
 
+/// A run so soon after the last digest, with nothing new, was started twice by mistake.
+const REPEAT_WINDOW: Span = Span::from_seconds(60);
+
+/// What a digest is sent for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DigestPurpose {
+    /// It is the next one. A run right after the last one, with nothing new, sends none.
+    Regular,
+    /// It is the next one, whenever the last one was sent.
+    RegularNow,
+    /// It goes to somebody else. The next window begins where it would without this digest.
+    Copy,
+}
+
 /// A digest to be sent.
 pub(crate) struct DigestRequest<'a> {
     pub options: &'a DigestOptions,
     pub mail_settings: &'a MailSettings,
     pub mail_context: MailContext<'a>,
     pub coverage: Coverage<'a>,
-    /// Whether the next window begins where it would without this digest. A digest of a query is
-    /// always one-off.
-    pub one_off: bool,
+    /// A digest of a query is always one-off.
+    pub purpose: DigestPurpose,
     pub now: Timestamp,
     pub clock: &'a dyn Fn() -> Timestamp,
     pub recorded_by: &'a str,
@@ -93,7 +108,7 @@ pub(crate) struct DigestRequest<'a> {
 
 impl DigestRequest<'_> {
     fn is_one_off(&self) -> bool {
-        self.one_off || matches!(self.coverage, Coverage::OneOff(_))
+        self.purpose == DigestPurpose::Copy || matches!(self.coverage, Coverage::OneOff(_))
     }
 }
 
@@ -122,13 +137,30 @@ pub(crate) fn send(
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
     match prepare(opener, request) {
-        Ok(Some(digest)) => Ok(digest.send_and_record(request, pause)),
-        Ok(None) => {
+        Ok(Preparation::Ready(digest)) => Ok(digest.send_and_record(request, pause)),
+        Ok(Preparation::NothingNew(last)) => {
+            let [at, sent_at] = [request.now, last.at]
+                .map(|at| Zone::utc().format(at.truncate_to_second(), TimeFormat::Rfc3339));
+            let line = format!(
+                "{at} digest not sent: nothing is new since the one sent {sent_at}; --now sends one"
+            );
+            Ok(DigestRunSummary { line, error: None })
+        }
+        Ok(Preparation::Busy) => {
             let message = "another digest of this log is being made";
             Err(Failure::new(Exit::TryAgain, message).into())
         }
         Err(error) => Ok(send_fallback_mail(error, request, pause)),
     }
+}
+
+/// How the preparation of a digest ended.
+enum Preparation {
+    Ready(Box<PreparedDigest>),
+    /// The digest that was sent a moment ago has everything.
+    NothingNew(RecordedOutcome),
+    /// Another run holds the digest lock.
+    Busy,
 }
 
 /// A report that is ready to be sent.
@@ -142,12 +174,11 @@ struct PreparedDigest {
     write_error: Option<anyhow::Error>,
 }
 
-/// Reads the report and records the head that the mail will carry. Returns `None` where another run
-/// holds the digest lock.
+/// Reads the report and records the head that the mail will carry.
 fn prepare(
     opener: DigestLogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
     request: &DigestRequest<'_>,
-) -> Result<Option<PreparedDigest>> {
+) -> Result<Preparation> {
     let options = request.options.report_options();
     let read = |log: &Log| reader::read_report(log, request.coverage, request.now, &options);
     let mut log = match (opener.open_to_write)() {
@@ -157,14 +188,21 @@ fn prepare(
             let Ok(log) = (opener.open_to_read)() else { return Err(error) };
             let report = read(&log)?;
             let write_error = Some(error);
-            return Ok(Some(PreparedDigest { log: None, lock: None, report, write_error }));
+            let digest = PreparedDigest { log: None, lock: None, report, write_error };
+            return Ok(Preparation::Ready(Box::new(digest)));
         }
     };
     let (lock, mut write_error) = match log.try_lock_digest() {
         Ok(Some(lock)) => (Some(lock), None),
-        Ok(None) => return Ok(None),
+        Ok(None) => return Ok(Preparation::Busy),
         Err(error) => (None, Some(error)),
     };
+    if !request.is_one_off()
+        && request.purpose == DigestPurpose::Regular
+        && let Some(last) = just_sent(&log, request.now)?
+    {
+        return Ok(Preparation::NothingNew(last));
+    }
     let report = read(&log)?;
     // An empty log has no head.
     if report.head.0.0 > 0
@@ -172,7 +210,21 @@ fn prepare(
     {
         write_error.get_or_insert(error);
     }
-    Ok(Some(PreparedDigest { log: Some(log), lock, report, write_error }))
+    let digest = PreparedDigest { log: Some(log), lock, report, write_error };
+    Ok(Preparation::Ready(Box::new(digest)))
+}
+
+/// Returns the last digest, if it was sent a moment ago and nothing was recorded since.
+fn just_sent(log: &Log, now: Timestamp) -> Result<Option<RecordedOutcome>> {
+    let (head, _) = log.head()?;
+    let last = reader::history(log)?.pop();
+    Ok(last.filter(|last| {
+        last.id == head
+            && last.outcome.sent
+            && !last.outcome.one_off
+            && last.at <= now.saturating_add(REPEAT_WINDOW)
+            && now <= last.at.saturating_add(REPEAT_WINDOW)
+    }))
 }
 
 /// Records that the head of a report is about to be known outside the log.

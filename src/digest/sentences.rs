@@ -157,8 +157,15 @@ pub(super) fn needs_a_look(
 }
 
 fn gap_sentences(window: &DigestWindow, zone: &Zone) -> Vec<String> {
-    let Some(gap) = &window.gap else { return Vec::new() };
     let mut sentences = Vec::new();
+    sentences.extend(window.ahead_until.map(|ahead| {
+        format!(
+            "The clock had run ahead when the last digest was made: its window ends at {}. This one has \
+             what that one did not cover.",
+            zone.format(ahead, TimeFormat::DateTimeMinute)
+        )
+    }));
+    let Some(gap) = &window.gap else { return sentences };
     if gap.longer_than_a_day {
         sentences.push(format!(
             "No digest was sent since {}: this one covers {}.",

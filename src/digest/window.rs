@@ -9,12 +9,16 @@
 //!   `through`.
 //!
 //! An event that is committed while a digest is read has a later id, so the next digest covers it. An
-//! event that is dated ahead of the clock waits for its time. `until` never moves back, so a clock that
-//! does leaves an empty window, and no event is covered twice.
+//! event that is dated ahead of the clock waits for its time.
+//!
+//! `until` is the time of the clock. If the clock had run ahead when a digest was made, the next window
+//! begins before the end of the last one. What any sent digest covered stays covered, so each part of a
+//! window leaves out the ids that earlier digests cover in it, and no event is covered twice.
 //!
 //! Everything here is pure. The only state is in the log's own events (see
 //! [`outcome`](super::outcome)).
 
+use crate::digest::outcome::DigestOutcome;
 use crate::digest::outcome::RecordedOutcome;
 use crate::event::EventId;
 use crate::time::Span;
@@ -35,7 +39,28 @@ pub(crate) struct DigestWindow {
     pub through: EventId,
     /// Earlier digests cover the events before `since` up to this id.
     pub covered_through: EventId,
+    /// What sent digests cover after `since`, because the clock had run ahead. Usually nothing.
+    covered_ahead: Vec<CoveredEvents>,
+    /// The end of the last window, if it lies after this one: the clock had run ahead.
+    pub ahead_until: Option<Timestamp>,
     pub gap: Option<DigestGap>,
+}
+
+/// The events that a sent digest and those before it cover: those up to an id that occurred before a
+/// time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CoveredEvents {
+    until: Timestamp,
+    through: EventId,
+}
+
+/// A part of a span of time, in which earlier digests cover the same ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowPart {
+    pub since: Timestamp,
+    pub until: Timestamp,
+    /// Earlier digests cover the events of this part up to this id.
+    pub covered_through: EventId,
 }
 
 /// A digest that was begun: its head is recorded, its outcome perhaps not.
@@ -102,21 +127,58 @@ impl DigestWindow {
             unrecorded.first().map(|begun| (begun.through, begun.at.saturating_sub(USUAL_LENGTH)));
         let (since, covered_through) =
             match (sent, first_failed.into_iter().chain(first_unrecorded).min()) {
-                (Some(sent), _) => (sent.outcome.until, sent.outcome.through),
-                (None, Some((through, since))) => (since, through),
+                (Some(sent), _) => (last_end(history, now), sent.outcome.through),
+                (None, Some((through, since))) => (since.min(now), through),
                 (None, None) => (now.saturating_sub(USUAL_LENGTH), head),
             };
-        let until = now.max(since);
+        let until = now;
+        let covered_ahead = sent_digests(history)
+            .map(|sent| CoveredEvents { until: sent.until, through: sent.through })
+            .filter(|covered| covered.until > since)
+            .collect();
+        let ahead_until = sent.map(|sent| sent.outcome.until).filter(|end| *end > until);
         let longer_than_a_day = until > since.saturating_add(LONGEST_WITHOUT_GAP);
         let unrecorded: Vec<_> = unrecorded.iter().map(|begun| begun.at).collect();
         let gap = (longer_than_a_day || !failed.is_empty() || !unrecorded.is_empty())
             .then_some(DigestGap { failed, unrecorded, longer_than_a_day });
-        Self { since, until, through: head, covered_through, gap }
+        Self { since, until, through: head, covered_through, covered_ahead, ahead_until, gap }
     }
 
     /// Returns the window of a one-off digest. No event in it arrives late.
     pub(crate) fn one_off(since: Timestamp, until: Timestamp, head: EventId) -> Self {
-        Self { since, until: until.max(since), through: head, covered_through: head, gap: None }
+        Self {
+            since,
+            until: until.max(since),
+            through: head,
+            covered_through: head,
+            covered_ahead: Vec::new(),
+            ahead_until: None,
+            gap: None,
+        }
+    }
+
+    /// Returns the parts of a span of time that begins at `since` or later, the latest first, each with
+    /// what earlier digests cover in it.
+    pub(crate) fn parts(&self, since: Timestamp, until: Timestamp) -> Vec<WindowPart> {
+        let mut edges: Vec<Timestamp> = self.covered_ahead.iter().map(|each| each.until).collect();
+        edges.retain(|edge| since < *edge && *edge < until);
+        edges.extend([since, until]);
+        edges.sort_unstable();
+        edges.dedup();
+        let spans = edges.iter().zip(edges.iter().skip(1)).rev();
+        spans
+            .map(|(since, until)| WindowPart {
+                since: *since,
+                until: *until,
+                covered_through: self.covered_at(*since),
+            })
+            .collect()
+    }
+
+    /// Earlier digests cover the events up to this id that occurred at a time after `since`.
+    fn covered_at(&self, occurred_at: Timestamp) -> EventId {
+        let covering = self.covered_ahead.iter().filter(|each| each.until > occurred_at);
+        covering.map(|each| each.through).max().unwrap_or(EventId(0))
     }
 
     /// Returns the id of the window. Both copies of a mail that came twice carry it.
@@ -141,13 +203,33 @@ impl DigestWindow {
         } else if occurred_at >= self.until {
             WindowPlacement::Ahead
         } else if occurred_at >= self.since {
-            WindowPlacement::Within
+            let part = self
+                .parts(self.since, self.until)
+                .into_iter()
+                .find(|part| part.since <= occurred_at && occurred_at < part.until);
+            match part {
+                Some(part) if id > part.covered_through => WindowPlacement::Within,
+                Some(_) | None => WindowPlacement::Elsewhere,
+            }
         } else if id > self.covered_through {
             WindowPlacement::Late
         } else {
             WindowPlacement::Elsewhere
         }
     }
+}
+
+/// Returns the outcomes of the sent digests that windows depend on.
+fn sent_digests(history: &[RecordedOutcome]) -> impl Iterator<Item = &DigestOutcome> {
+    history.iter().map(|recorded| &recorded.outcome).filter(|each| each.sent && !each.one_off)
+}
+
+/// Returns the latest end of a sent window that the clock has reached; where it has reached none, the
+/// beginning of a usual window.
+fn last_end(history: &[RecordedOutcome], now: Timestamp) -> Timestamp {
+    let last = sent_digests(history).last().map(|last| last.until);
+    let reached = sent_digests(history).map(|sent| sent.until).filter(|until| *until <= now);
+    last.filter(|until| *until <= now).or(reached.max()).unwrap_or(now.saturating_sub(USUAL_LENGTH))
 }
 
 #[cfg(test)]
@@ -157,7 +239,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::outcome::DigestOutcome;
     use crate::digest::outcome::tests::outcome;
     use crate::digest::outcome::tests::time;
 
@@ -280,6 +361,53 @@ mod tests {
     }
 
     #[test]
+    fn after_a_clock_that_ran_ahead_the_next_window_is_todays() {
+        let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
+        let mut history = vec![recorded(11, &first, true)];
+        // A day later the clock says 2028 for one digest.
+        let ahead = DigestWindow::next(&history, &[], time("2028-01-01T00:00:00Z"), EventId(20));
+        history.push(recorded(21, &ahead, true));
+        let next = DigestWindow::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(30));
+        assert_eq!((next.since, next.until), (first.until, time("2026-11-21T04:00:00Z")));
+        assert_eq!(next.ahead_until, Some(ahead.until));
+        // What the one of 2028 covered is not told again, what came since is.
+        let noon = time("2026-11-20T12:00:00Z");
+        assert_eq!(next.placement_of(EventId(20), noon), WindowPlacement::Elsewhere);
+        assert_eq!(next.placement_of(EventId(22), noon), WindowPlacement::Within);
+        let before = time("2026-11-20T03:00:00Z");
+        assert_eq!(next.placement_of(EventId(20), before), WindowPlacement::Elsewhere);
+        assert_eq!(next.placement_of(EventId(22), before), WindowPlacement::Late);
+        history.push(recorded(31, &next, true));
+        let after = DigestWindow::next(&history, &[], time("2026-11-22T04:00:00Z"), EventId(40));
+        assert_eq!((after.since, after.ahead_until), (next.until, None));
+        // It was dated ahead, and the digest of 2028 had it.
+        let dated = time("2026-11-21T12:00:00Z");
+        assert_eq!(after.placement_of(EventId(20), dated), WindowPlacement::Elsewhere);
+        assert_eq!(after.placement_of(EventId(30), dated), WindowPlacement::Within);
+        // In 2028 all of that is past.
+        history.push(recorded(41, &after, true));
+        let late = DigestWindow::next(&history, &[], time("2028-01-02T00:00:00Z"), EventId(50));
+        let parts: Vec<_> = late
+            .parts(late.since, late.until)
+            .into_iter()
+            .map(|part| (part.since, part.covered_through))
+            .collect();
+        assert_eq!(parts, [(ahead.until, EventId(0)), (after.until, EventId(20))]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_at_the_first_digest_is_made_up_for() {
+        let ahead = DigestWindow::next(&[], &[], time("2028-01-01T00:00:00Z"), EventId(10));
+        let history = [recorded(11, &ahead, true)];
+        let next = DigestWindow::next(&history, &[], time("2026-11-21T04:00:00Z"), EventId(20));
+        assert_eq!(next.since, time("2026-11-20T04:00:00Z"));
+        let noon = time("2026-11-20T12:00:00Z");
+        assert_eq!(next.placement_of(EventId(10), noon), WindowPlacement::Elsewhere);
+        assert_eq!(next.placement_of(EventId(12), noon), WindowPlacement::Within);
+        assert_eq!(next.placement_of(EventId(12), ahead.until), WindowPlacement::Ahead);
+    }
+
+    #[test]
     fn a_one_off_moves_nothing() {
         let first = DigestWindow::next(&[], &[], time("2026-11-20T04:00:00Z"), EventId(10));
         let mut one_off = recorded(12, &first, true);
@@ -340,8 +468,8 @@ mod tests {
                     WindowStep::Digest { meanwhile, sent, one_off, killed } => {
                         let clock = Timestamp::from_nanos(now);
                         let window = DigestWindow::next(&history, &begun, clock, EventId(head));
-                        let last = history.iter().rev().find(|last| last.outcome.sent && !last.outcome.one_off);
-                        prop_assert!(last.is_none_or(|last| window.until >= last.outcome.until));
+                        prop_assert_eq!(window.until, clock);
+                        prop_assert!(window.since <= clock);
                         for _ in 0..meanwhile {
                             head += 1;
                             events.insert(EventId(head), Timestamp::from_nanos(now - HOUR));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::event::Action;
 use crate::event::Event;

@@ -68,7 +68,7 @@ fn killed_at_each_call_that_writes_the_log_it_is_made_up_for() {
                 (1, 1) => recorded += 1,
                 other => panic!("{call} {nth}: mails and records: {other:?}"),
             }
-            sandbox.run(["digest"]).ok().no_stderr().done();
+            sandbox.run(["digest", "--now"]).ok().no_stderr().done();
             let (action, payload) = digest_outcomes(&sandbox).pop().unwrap();
             assert_eq!(action, "digest.sent");
             let mail = server.received().pop().unwrap();
