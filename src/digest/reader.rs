@@ -33,10 +33,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::query::Query;
-use crate::store::Cursor;
 use crate::store::Log;
-use crate::store::Order;
-use crate::store::PageRequest;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::DigestRange;
 use crate::time::Timestamp;
@@ -260,7 +257,8 @@ impl<'a> ReportReader<'a> {
         }
         let mut count = 0;
         for part in window.parts(window.until, Timestamp::from_nanos(i64::MAX)) {
-            let tallies = self.log.action_counts(PlatformWork::Digest, &range_of_part(window, part))?;
+            let tallies =
+                self.log.action_counts(PlatformWork::Digest, &range_of_part(window, part))?;
             count += tallies.iter().map(|tally| tally.count).sum::<u64>();
         }
         Ok(count)
@@ -281,23 +279,15 @@ impl<'a> ReportReader<'a> {
         range: &DigestRange,
         visit: &mut dyn FnMut(&mut Self, Event),
     ) -> Result<()> {
-        const PAGE: usize = 2_000;
         let (log, detail) = (self.log, self.detail_level());
         let Some(query) = self.query else {
             let work = PlatformWork::Digest;
             return log.each_newest_first(work, range, detail, &mut |event| visit(self, event));
         };
         let query = query.clone().with_time_range(range.since, range.until);
-        let up_to = Some(range.through);
-        let mut after = None;
-        loop {
-            let page =
-                PageRequest { order: Order::NewestFirst, after, skip: 0, limit: PAGE, up_to };
-            let events = log.page(&Scope::of(PlatformWork::Digest), &query, &page)?;
-            let Some(last) = events.last() else { return Ok(()) };
-            after = Some(Cursor::from_event(last));
-            events.into_iter().for_each(|event| visit(self, event));
-        }
+        let scope = Scope::of(PlatformWork::Digest);
+        let visit = &mut |event| visit(self, event);
+        log.each_matching_newest_first(&scope, &query, range.through, visit)
     }
 
     /// Returns the detail that the classifier needs.
@@ -397,11 +387,18 @@ impl<'a> ReportReader<'a> {
         list_command::narrow_query(&text, self.query)
     }
 
-    /// Returns the events with these ids, in their order.
+    /// Returns the events with these ids, in their order, without what a line about an event does not
+    /// show and what may be long.
     fn fetch_events(&self, ids: &[EventId]) -> Result<Vec<Event>> {
-        let events = self.log.events_by_ids(PlatformWork::Digest, ids)?;
-        let mut events: HashMap<EventId, Event> =
-            events.into_iter().map(|event| (event.id, event)).collect();
+        const EVENTS_AT_A_TIME: usize = 8;
+        let mut events: HashMap<EventId, Event> = HashMap::new();
+        for ids in ids.chunks(EVENTS_AT_A_TIME) {
+            for event in self.log.events_by_ids(PlatformWork::Digest, ids)? {
+                let payload = event.payload.filter(|_| event.own);
+                let outline = Event { payload, diff: None, description: None, ..event };
+                events.insert(outline.id, outline);
+            }
+        }
         Ok(ids.iter().filter_map(|id| events.remove(id)).collect())
     }
 }

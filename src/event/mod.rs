@@ -198,6 +198,18 @@ pub(crate) struct Event {
 }
 
 impl Event {
+    /// Returns the number of bytes that it takes in memory, nearly. Texts that it may share with other
+    /// events are counted where they can be long.
+    pub(crate) fn memory_size(&self) -> usize {
+        let objects = [&self.diff, &self.payload].into_iter().flatten();
+        let objects: usize = objects.map(|object| object.as_str().len()).sum();
+        let texts = [&self.description, &self.session_id, &self.endpoint].into_iter().flatten();
+        let texts: usize = texts.map(String::len).sum();
+        let shared = [&self.title, &self.user_agent].into_iter().flatten();
+        let shared: usize = shared.map(|text| text.len()).sum();
+        size_of::<Self>() + objects + texts + shared
+    }
+
     /// An event with its action and nothing else: every value that can be absent is absent.
     pub(crate) fn minimal(action: Arc<Action>) -> Self {
         Self {

@@ -39,9 +39,11 @@ pub(crate) use destination::is_same_file;
 pub(crate) use destination::is_stdout;
 pub(crate) use destination::refuse_log;
 
-/// The number of events that are read at a time.
+/// The most events of a batch.
 const BATCH_SIZE: usize = 1_000;
-/// The number of batches that may wait for the writer; it bounds the memory.
+/// The bytes of events with which a batch is full. An event may have 1 MiB.
+const BATCH_BYTES: usize = 1 << 20;
+/// The number of batches that may wait for the writer; with their bytes it bounds the memory.
 const QUEUED_BATCHES: usize = 4;
 
 /// The format of an export.
@@ -247,10 +249,13 @@ fn send_batches(
     sender: &SyncSender<ExportBatch>,
 ) -> Result<()> {
     let mut events = Vec::with_capacity(BATCH_SIZE);
+    let mut bytes = 0;
     let mut has_receiver = true;
     log.each(request.scope, request.query, head, &mut |event| {
+        bytes += event.memory_size();
         events.push(event);
-        if events.len() == BATCH_SIZE {
+        if events.len() == BATCH_SIZE || bytes >= BATCH_BYTES {
+            bytes = 0;
             let full = std::mem::replace(&mut events, Vec::with_capacity(BATCH_SIZE));
             has_receiver = sender.send(ExportBatch::Events(full)).is_ok();
         }

@@ -257,7 +257,25 @@ impl Log {
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        self.engine.each(&scope.narrow(query), up_to, visit)
+        self.engine.each(&scope.narrow(query), false, up_to, visit)
+    }
+
+    /// Visits all events that match, up to an id, the newest first. It needs as little memory as
+    /// [`Self::each`].
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn each_matching_newest_first(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        up_to: EventId,
+        visit: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        self.engine.each(&scope.narrow(query), true, up_to, &mut |event| {
+            visit(event);
+            Ok(())
+        })
     }
 
     /// Counts the events that match, up to `at_most`.

@@ -22,6 +22,7 @@ mod digest;
 mod disks;
 mod examples;
 mod faults;
+mod memory;
 mod power_loss;
 mod sqlite_shell;
 mod stalled_readers;

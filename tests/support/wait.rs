@@ -112,9 +112,14 @@ pub(crate) fn send_signal(child: &Child, signal: Signal) {
 
 /// The most memory that a running child has ever held, in KiB.
 pub(crate) fn peak_memory_kib(child: &Child) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("a running process");
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    peak_memory_kib_if_running(child).expect("a running process")
+}
+
+/// The most memory that a child has ever held, in KiB; `None` once it has ended.
+pub(crate) fn peak_memory_kib_if_running(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// The number of bytes that a running child has read so far.

@@ -19,10 +19,11 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::layout;
+use crate::store::sqlite::page::STREAM_CHUNK_BYTES;
 use crate::store::sqlite::swept::not_swept;
 use crate::time::Timestamp;
 
-/// The number of events that are read at a time.
+/// The number of events that are read at a time, unless they are long.
 const ROWS_PER_PAGE: i64 = 2_000;
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
@@ -82,10 +83,9 @@ impl Sqlite {
         let mut place = (until, EventId(i64::MAX));
         loop {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
-            let page = self.select_events(
-                sql,
-                (span.0, span.1, span.2, span.3, place.0.as_nanos(), place.1.0, ROWS_PER_PAGE),
-            )?;
+            let behind = (place.0.as_nanos(), place.1.0);
+            let params = (span.0, span.1, span.2, span.3, behind.0, behind.1, ROWS_PER_PAGE);
+            let page = self.select_events_within(sql, params, STREAM_CHUNK_BYTES)?.events;
             let Some(last) = page.last() else { return Ok(()) };
             place = (last.occurred_at, last.id);
             page.into_iter().for_each(&mut *visit);
@@ -105,7 +105,7 @@ impl Sqlite {
         let DigestRange { mut after, through, since, until } = *extent;
         loop {
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
-            let page = self.select_events(sql, params)?;
+            let page = self.select_events_within(sql, params, STREAM_CHUNK_BYTES)?.events;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
             page.into_iter().for_each(&mut *visit);

@@ -20,6 +20,7 @@ use crate::store::sqlite::files::open_files::OpenFiles;
 use crate::store::sqlite::plan::PlanCache;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::DimensionCache;
+use crate::store::sqlite::rows::SelectedEvents;
 use crate::store::sqlite::wal;
 
 /// An open log, with what its connection remembers.
@@ -101,6 +102,18 @@ impl Sqlite {
     pub(super) fn select_events(&self, sql: &str, params: impl Params) -> Result<Vec<Event>> {
         self.read_in_snapshot(|connection| {
             rows::select_events(connection, &self.dimension_cache, sql, params)
+        })
+    }
+
+    /// Returns the first events that a statement selects, up to so many bytes of them.
+    pub(super) fn select_events_within(
+        &self,
+        sql: &str,
+        params: impl Params,
+        max_bytes: usize,
+    ) -> Result<SelectedEvents> {
+        self.read_in_snapshot(|connection| {
+            rows::select_events_within(connection, &self.dimension_cache, sql, params, max_bytes)
         })
     }
 

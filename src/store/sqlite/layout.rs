@@ -344,8 +344,9 @@ macro_rules! dimensions {
                         $(", ", placeholder!($digest),)? ")"
                     ),
                     select_by_keys: concat!(
-                        "SELECT key, ", stringify!($first), $(", ", stringify!($text),)* " FROM ",
-                        stringify!($table), " WHERE key IN (SELECT value FROM json_each(?1))"
+                        "SELECT d.key, d.", stringify!($first), $(", d.", stringify!($text),)*
+                        " FROM json_each(?1) AS k CROSS JOIN ", stringify!($table),
+                        " AS d ON d.key = k.value"
                     ),
                     select_row: concat!(
                         "SELECT ", stringify!($first), $(", ", stringify!($text),)*

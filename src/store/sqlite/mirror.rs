@@ -54,13 +54,10 @@ impl Sqlite {
             plan.add_filters(&mut sql, None);
             let limit = i64::try_from(bounds.events).unwrap_or(i64::MAX);
             sql.bind(" ORDER BY event.id LIMIT ?", limit);
-            rows::select_events_within(
-                connection,
-                &self.dimension_cache,
-                sql.text(),
-                sql.params(),
-                bounds.bytes,
-            )
+            let (text, params) = (sql.text(), sql.params());
+            let cache = &self.dimension_cache;
+            rows::select_events_within(connection, cache, text, params, bounds.bytes)
+                .map(|selected| selected.events)
         })
     }
 

@@ -25,11 +25,14 @@ use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
 use crate::store::sqlite::plan::TimeWindow;
 use crate::store::sqlite::rows;
+use crate::store::sqlite::rows::SelectedEvents;
 use crate::store::sqlite::sort;
 use crate::store::sqlite::sql::Sql;
 
 /// The number of events that a stream reads at once.
 const STREAM_CHUNK: usize = 4_096;
+/// The bytes of events behind which a stream stops reading for the moment. An event may have 1 MiB.
+pub(super) const STREAM_CHUNK_BYTES: usize = 4 << 20;
 
 const SELECT_EVENT: &str = concat!("SELECT ", layout::columns!());
 const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
@@ -116,11 +119,12 @@ impl Sqlite {
         })
     }
 
-    /// Streams events, the oldest first. One plan serves all chunks: the keys in it cover all events
-    /// up to `up_to`.
+    /// Streams events in the order of time. One plan serves all chunks: the keys in it cover all
+    /// events up to `up_to`.
     pub(in crate::store) fn each(
         &self,
         query: &Query,
+        newest_first: bool,
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
@@ -128,19 +132,20 @@ impl Sqlite {
         let mut after = None;
         loop {
             let slice = PageBounds {
-                newest_first: false,
+                newest_first,
                 after,
                 skip: 0,
                 limit: STREAM_CHUNK,
                 up_to: Some(up_to),
             };
-            let events =
-                self.read_in_snapshot(|connection| self.read_slice(connection, &plan, slice))?;
+            let SelectedEvents { events, is_complete } = self.read_in_snapshot(|connection| {
+                self.read_slice_within(connection, &plan, slice, STREAM_CHUNK_BYTES)
+            })?;
             let Some(last) = events.last() else {
                 return Ok(());
             };
             after = Some(Cursor { occurred_at: last.occurred_at, id: last.id });
-            let is_last = events.len() < STREAM_CHUNK;
+            let is_last = is_complete && events.len() < STREAM_CHUNK;
             events.into_iter().try_for_each(&mut *visit)?;
             if is_last {
                 return Ok(());
@@ -187,11 +192,22 @@ impl Sqlite {
         plan: &QueryPlan,
         slice: PageBounds,
     ) -> rusqlite::Result<Vec<Event>> {
+        Ok(self.read_slice_within(connection, plan, slice, usize::MAX)?.events)
+    }
+
+    /// Reads a slice up to the event with which it has so many bytes.
+    fn read_slice_within(
+        &self,
+        connection: &Connection,
+        plan: &QueryPlan,
+        slice: PageBounds,
+        max_bytes: usize,
+    ) -> rusqlite::Result<SelectedEvents> {
         let Some(window) = plan.window_of(slice) else {
-            return Ok(Vec::new());
+            return Ok(SelectedEvents { events: Vec::new(), is_complete: true });
         };
         let strategy = plan.choose_strategy(connection, window)?;
-        self.read_slice_by(connection, plan, &strategy, slice, window)
+        self.read_slice_by(connection, plan, &strategy, slice, window, max_bytes)
     }
 
     /// Reads a slice by a given strategy. All strategies find the same events.
@@ -202,48 +218,27 @@ impl Sqlite {
         strategy: &ReadStrategy<'_>,
         slice: PageBounds,
         window: TimeWindow,
-    ) -> rusqlite::Result<Vec<Event>> {
+        max_bytes: usize,
+    ) -> rusqlite::Result<SelectedEvents> {
         let sql = match strategy {
             ReadStrategy::TimeOrder => plan.time_order_statement(slice, window),
             ReadStrategy::Merge(path) => plan.merge_statement(path, slice, window),
             ReadStrategy::Gather(path) => {
-                return self.read_gathered(connection, plan, path, slice, window);
+                let ids = gather_ids(connection, plan, path, slice, window)?;
+                return self.select_by_ids(connection, &ids, max_bytes);
             }
         };
-        rows::select_events(connection, &self.dimension_cache, sql.text(), sql.params())
-    }
-
-    /// Collects the positions of all matching events, and sorts them.
-    fn read_gathered(
-        &self,
-        connection: &Connection,
-        plan: &QueryPlan,
-        path: &AccessPath,
-        slice: PageBounds,
-        window: TimeWindow,
-    ) -> rusqlite::Result<Vec<Event>> {
-        let mut places: Vec<(i64, i64)> = Vec::new();
-        for mut sql in path.scan_statements(SELECT_POSITION) {
-            window.add_condition(&mut sql);
-            slice.add_bounds(&mut sql);
-            plan.add_filters(&mut sql, Some(path));
-            let mut statement = connection.prepare_cached(sql.text())?;
-            for place in statement.query_map(sql.params(), |row| Ok((row.get(0)?, row.get(1)?)))? {
-                places.push(place?);
-            }
-        }
-        places.sort_unstable();
-        if slice.newest_first {
-            places.reverse();
-        }
-        let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
-        let ids: Vec<i64> =
-            places.into_iter().skip(skip).take(slice.limit).map(|(_, id)| id).collect();
-        self.select_by_ids(connection, &ids)
+        let (text, params) = (sql.text(), sql.params());
+        rows::select_events_within(connection, &self.dimension_cache, text, params, max_bytes)
     }
 
     /// Returns the events with these ids, in this order.
-    fn select_by_ids(&self, connection: &Connection, ids: &[i64]) -> rusqlite::Result<Vec<Event>> {
+    fn select_by_ids(
+        &self,
+        connection: &Connection,
+        ids: &[i64],
+        max_bytes: usize,
+    ) -> rusqlite::Result<SelectedEvents> {
         const SQL: &str = concat!(
             "SELECT ",
             layout::columns!(),
@@ -251,7 +246,7 @@ impl Sqlite {
         );
         let list: Vec<String> = ids.iter().map(i64::to_string).collect();
         let list = format!("[{}]", list.join(","));
-        rows::select_events(connection, &self.dimension_cache, SQL, [list])
+        rows::select_events_within(connection, &self.dimension_cache, SQL, [list], max_bytes)
     }
 
     /// Reads a page in the order of a field, for which there is no index. It sorts ids alone, because
@@ -289,10 +284,36 @@ impl Sqlite {
         let ids: Vec<i64> = statement
             .query_map(sql.params(), |row| row.get(0))?
             .collect::<rusqlite::Result<_>>()?;
-        let events = self.select_by_ids(connection, &ids)?;
+        let events = self.select_by_ids(connection, &ids, usize::MAX)?.events;
         debug_assert!(events.iter().map(|event| event.id.0).eq(ids), "in the order asked for");
         Ok(events)
     }
+}
+
+/// Collects the positions of all matching events, sorts them, and returns the ids of a slice.
+fn gather_ids(
+    connection: &Connection,
+    plan: &QueryPlan,
+    path: &AccessPath,
+    slice: PageBounds,
+    window: TimeWindow,
+) -> rusqlite::Result<Vec<i64>> {
+    let mut places: Vec<(i64, i64)> = Vec::new();
+    for mut sql in path.scan_statements(SELECT_POSITION) {
+        window.add_condition(&mut sql);
+        slice.add_bounds(&mut sql);
+        plan.add_filters(&mut sql, Some(path));
+        let mut statement = connection.prepare_cached(sql.text())?;
+        for place in statement.query_map(sql.params(), |row| Ok((row.get(0)?, row.get(1)?)))? {
+            places.push(place?);
+        }
+    }
+    places.sort_unstable();
+    if slice.newest_first {
+        places.reverse();
+    }
+    let skip = usize::try_from(slice.skip).unwrap_or(usize::MAX);
+    Ok(places.into_iter().skip(skip).take(slice.limit).map(|(_, id)| id).collect())
 }
 
 impl QueryPlan {

@@ -128,8 +128,10 @@ fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBoun
         return;
     };
     for strategy in plan.strategies() {
-        let found =
-            engine.read_slice_by(&engine.connection, &plan, &strategy, slice, window).unwrap();
+        let found = engine
+            .read_slice_by(&engine.connection, &plan, &strategy, slice, window, usize::MAX)
+            .unwrap()
+            .events;
         let name = match strategy {
             ReadStrategy::TimeOrder => "time",
             ReadStrategy::Merge(_) => "merge",
@@ -171,6 +173,12 @@ fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
         Ok(())
     })
     .unwrap();
+    assert_eq!(streamed, expected, "{tested}");
+    let mut streamed = Vec::new();
+    let scope = Scope::of(PlatformWork::Comparison);
+    let visit = &mut |event: Event| streamed.push(event.id.0);
+    log.each_matching_newest_first(&scope, tested, EventId(i64::MAX), visit).unwrap();
+    streamed.reverse();
     assert_eq!(streamed, expected, "{tested}");
     let mut arrived: Vec<i64> = expected.iter().copied().filter(|id| *id > 3).collect();
     arrived.sort_unstable();

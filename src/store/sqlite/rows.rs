@@ -2,8 +2,9 @@
 //! keys.
 //!
 //! ## Cost
-//! A call reads each dimension table at most once, however many events it reads, and remembers the
-//! rows. Memory is bounded: a full cache is cleared.
+//! A call reads each dimension table at most once or twice, however many events it reads, and remembers
+//! the rows. Memory is bounded: a full cache is cleared, and a call with a limit of bytes reads no more
+//! events, and no more texts of theirs, than that and one event.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -36,11 +37,12 @@ use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::ReadValues;
 use crate::store::sqlite::layout::ReferencedKeys;
-use crate::store::sqlite::lookup::KeySet;
 use crate::time::Timestamp;
 
 /// The number of rows of one dimension that are remembered: more than a page of any export needs.
 const MAX_CACHED_ROWS: usize = 1 << 15;
+/// The bytes of the rows of one dimension that are remembered. Titles and user agents may be long.
+const MAX_CACHED_BYTES: usize = 4 << 20;
 
 /// The dimension rows that were read. They hold until another connection writes: a sweep may remove a
 /// row to which nothing refers, and its key may be given to another row.
@@ -85,34 +87,61 @@ pub(super) fn select_events(
     sql: &str,
     params: impl Params,
 ) -> Result<Vec<Event>> {
-    select_events_within(connection, cache, sql, params, usize::MAX)
+    let selected = select_events_within(connection, cache, sql, params, usize::MAX)?;
+    Ok(selected.events)
 }
 
-/// As [`select_events`], but reads no further event once those read have so many bytes of text.
+/// The first events that a statement selects.
+pub(super) struct SelectedEvents {
+    pub events: Vec<Event>,
+    /// Whether the statement selects no others.
+    pub is_complete: bool,
+}
+
+/// Returns the events that a statement selects, up to the one with which their rows have so many bytes.
+/// Otherwise as [`select_events`].
 pub(super) fn select_events_within(
     connection: &Connection,
     cache: &RefCell<DimensionCache>,
     sql: &str,
     params: impl Params,
     max_bytes: usize,
-) -> Result<Vec<Event>> {
+) -> Result<SelectedEvents> {
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params)?;
-    let (mut events, mut bytes) = (Vec::new(), 0_usize);
-    while bytes < max_bytes
-        && let Some(row) = rows.next()?
-    {
+    let mut events = Vec::new();
+    let mut bytes = 0;
+    let mut is_complete = true;
+    while let Some(row) = rows.next()? {
         let event = RawEvent::from_row(row)?;
-        bytes = bytes.saturating_add(event.values.size());
+        bytes += event.size();
         events.push(event);
+        if bytes >= max_bytes {
+            is_complete = false;
+            break;
+        }
     }
+    drop(rows);
     if events.is_empty() {
-        return Ok(Vec::new());
+        return Ok(SelectedEvents { events: Vec::new(), is_complete });
     }
     let mut cache = cache.borrow_mut();
     cache.clear_if_stale(connection)?;
-    cache.load_dimensions(connection, &events)?;
-    events.into_iter().map(|event| cache.resolve(event)).collect()
+    cache.make_room();
+    let mut room = max_bytes;
+    if max_bytes < usize::MAX {
+        // The first event is read in any case; the others, as far as there is room for their texts.
+        let mut unlimited = usize::MAX;
+        cache.load_dimensions(connection, &events[..1], &mut unlimited)?;
+    }
+    cache.load_dimensions(connection, &events, &mut room)?;
+    if room == 0 {
+        let known = events.iter().take_while(|event| cache.has_all(&event.keys)).count().max(1);
+        is_complete &= known == events.len();
+        events.truncate(known);
+    }
+    let events = events.into_iter().map(|event| cache.resolve(event)).collect::<Result<_>>()?;
+    Ok(SelectedEvents { events, is_complete })
 }
 
 /// A row of `event`, with keys for the rows that it refers to.
@@ -135,6 +164,11 @@ fn invalid_value(event: EventId, name: &str) -> Error {
 }
 
 impl RawEvent {
+    /// Returns the number of bytes that it takes in memory, nearly.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.event_id.len() + self.values.size()
+    }
+
     fn from_row(row: &Row<'_>) -> Result<Self> {
         let id = EventId(row.get(Column::id.position())?);
         let invalid = |name: &str| invalid_value(id, name);
@@ -185,61 +219,120 @@ fn read_json(row: &Row<'_>, position: usize) -> std::result::Result<Option<JsonO
 }
 
 /// The rows of one dimension by key.
-type RowsByKey<T> = HashMap<i64, Arc<T>>;
+struct RowsByKey<T: ?Sized> {
+    rows: HashMap<i64, Arc<T>>,
+    /// The bytes of their texts.
+    bytes: usize,
+}
+
+impl<T: ?Sized> Default for RowsByKey<T> {
+    fn default() -> Self {
+        Self { rows: HashMap::new(), bytes: 0 }
+    }
+}
+
+impl<T: ?Sized> RowsByKey<T> {
+    fn make_room(&mut self) {
+        if self.rows.len() > MAX_CACHED_ROWS || self.bytes > MAX_CACHED_BYTES {
+            *self = Self::default();
+        }
+    }
+
+    fn has(&self, key: Option<i64>) -> bool {
+        key.is_none_or(|key| self.rows.contains_key(&key))
+    }
+
+    /// Reads the rows with these keys that are not in the cache, in the order of the keys, until there is
+    /// no more room for their texts.
+    fn load_missing(
+        &mut self,
+        connection: &Connection,
+        dimension: Dimension,
+        keys: impl Iterator<Item = i64>,
+        room: &mut usize,
+        read: impl Fn(&Row<'_>) -> Result<(Arc<T>, usize)>,
+    ) -> Result<()> {
+        let mut seen = HashSet::new();
+        let missing: Vec<String> = keys
+            .filter(|key| !self.rows.contains_key(key) && seen.insert(*key))
+            .map(|key| key.to_string())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
+        let mut rows = statement.query([format!("[{}]", missing.join(","))])?;
+        while *room > 0
+            && let Some(row) = rows.next()?
+        {
+            let (value, size) = read(row)?;
+            self.rows.insert(row.get("key")?, value);
+            self.bytes += size;
+            *room = room.saturating_sub(size);
+        }
+        Ok(())
+    }
+}
 
 impl DimensionCache {
-    /// Reads the rows that these events refer to and that are not in the cache yet.
-    fn load_dimensions(&mut self, connection: &Connection, events: &[RawEvent]) -> Result<()> {
+    /// Forgets what is too much to remember.
+    fn make_room(&mut self) {
+        self.recorders.make_room();
+        self.tenants.make_room();
+        self.actions.make_room();
+        self.actors.make_room();
+        self.targets.make_room();
+        self.titles.make_room();
+        self.agents.make_room();
+    }
+
+    /// Whether all rows are in the cache to which an event refers.
+    fn has_all(&self, keys: &ReferencedKeys) -> bool {
+        self.recorders.has(Some(keys.recorder))
+            && self.tenants.has(Some(keys.tenant))
+            && self.actions.has(Some(keys.action))
+            && self.actors.has(keys.actor)
+            && self.actors.has(keys.impersonator)
+            && self.targets.has(keys.target)
+            && self.titles.has(keys.title)
+            && self.agents.has(keys.agent)
+    }
+
+    /// Reads the rows that these events refer to and that are not in the cache yet, up to so many bytes
+    /// of text. With no room left, some rows may not have been read.
+    fn load_dimensions(
+        &mut self,
+        connection: &Connection,
+        events: &[RawEvent],
+        room: &mut usize,
+    ) -> Result<()> {
         let keys = || events.iter().map(|event| &event.keys);
-        load_missing(
-            connection,
-            Dimension::Recorder,
-            &mut self.recorders,
-            keys().map(|keys| keys.recorder),
-            |row| row.get("text"),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Tenant,
-            &mut self.tenants,
-            keys().map(|keys| keys.tenant),
-            |row| row.get("text"),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Action,
-            &mut self.actions,
-            keys().map(|keys| keys.action),
-            |row| read_action(row).map(Arc::new),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Actor,
-            &mut self.actors,
-            keys().flat_map(|keys| [keys.actor, keys.impersonator]).flatten(),
-            |row| read_party(row).map(Arc::new),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Target,
-            &mut self.targets,
-            keys().filter_map(|keys| keys.target),
-            |row| read_target(row).map(Arc::new),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Title,
-            &mut self.titles,
-            keys().filter_map(|keys| keys.title),
-            |row| row.get("text"),
-        )?;
-        load_missing(
-            connection,
-            Dimension::Agent,
-            &mut self.agents,
-            keys().filter_map(|keys| keys.agent),
-            |row| row.get("text"),
-        )
+        let recorders = keys().map(|keys| keys.recorder);
+        self.recorders.load_missing(connection, Dimension::Recorder, recorders, room, read_text)?;
+        let tenants = keys().map(|keys| keys.tenant);
+        self.tenants.load_missing(connection, Dimension::Tenant, tenants, room, read_text)?;
+        let actions = keys().map(|keys| keys.action);
+        self.actions.load_missing(connection, Dimension::Action, actions, room, |row| {
+            let action = read_action(row)?;
+            let size = action.slug.len() + action.module.as_ref().map_or(0, String::len);
+            Ok((Arc::new(action), size))
+        })?;
+        let actors = keys().flat_map(|keys| [keys.actor, keys.impersonator]).flatten();
+        self.actors.load_missing(connection, Dimension::Actor, actors, room, |row| {
+            let Party { id, label } = read_party(row)?;
+            let size = texts_length([&id, &label]);
+            Ok((Arc::new(Party { id, label }), size))
+        })?;
+        let targets = keys().filter_map(|keys| keys.target);
+        self.targets.load_missing(connection, Dimension::Target, targets, room, |row| {
+            let Target { kind, id, label } = read_target(row)?;
+            let size = texts_length([&kind, &id, &label]);
+            Ok((Arc::new(Target { kind, id, label }), size))
+        })?;
+        let titles = keys().filter_map(|keys| keys.title);
+        self.titles.load_missing(connection, Dimension::Title, titles, room, read_text)?;
+        let agents = keys().filter_map(|keys| keys.agent);
+        self.agents.load_missing(connection, Dimension::Agent, agents, room, read_text)
     }
 
     /// Turns a row into an event. The rows that it refers to must be in the cache.
@@ -297,32 +390,20 @@ pub(super) fn optional_text(row: &Row<'_>, column: &'static str) -> Result<Optio
     row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Reads the rows with these keys that are not in the cache.
-fn load_missing<T: ?Sized>(
-    connection: &Connection,
-    dimension: Dimension,
-    cached: &mut RowsByKey<T>,
-    keys: impl Iterator<Item = i64>,
-    read: impl Fn(&Row<'_>) -> Result<Arc<T>>,
-) -> Result<()> {
-    let keys: HashSet<i64> = keys.collect();
-    if cached.len() + keys.len() > MAX_CACHED_ROWS {
-        cached.clear();
-    }
-    let missing: KeySet = keys.into_iter().filter(|key| !cached.contains_key(key)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
-    let mut rows = statement.query([missing.to_json()])?;
-    while let Some(row) = rows.next()? {
-        cached.insert(row.get("key")?, read(row)?);
-    }
-    Ok(())
+/// Reads the text of a dimension that has nothing else, and its length.
+fn read_text(row: &Row<'_>) -> Result<(Arc<str>, usize)> {
+    let text: Arc<str> = row.get("text")?;
+    let length = text.len();
+    Ok((text, length))
+}
+
+fn texts_length<const N: usize>(texts: [&Option<String>; N]) -> usize {
+    texts.into_iter().flatten().map(String::len).sum()
 }
 
 fn get_row<T: ?Sized>(cached: &RowsByKey<T>, key: i64, event: EventId) -> Result<Arc<T>> {
     cached
+        .rows
         .get(&key)
         .cloned()
         .ok_or_else(|| damage(format!("event {event} refers to a row that is not there")))
