@@ -170,7 +170,9 @@ fn remove_leftovers(folder: &Path, prefix: &[u8]) {
             continue;
         }
         let path = entry.path();
-        let is_left = File::open(&path).is_ok_and(|file| {
+        // Whoever owns the folder may have put something else in its place meanwhile.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let is_left = rustix::fs::open(&path, flags, Mode::empty()).is_ok_and(|file| {
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
         });
         if is_left {

@@ -16,6 +16,7 @@ mod support;
 mod access;
 mod actions;
 mod backup;
+mod companions;
 mod concurrency;
 mod config;
 mod crash;

@@ -39,7 +39,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Sqlite {
     pub(in crate::store) fn hold_off_sweeps(&self) -> Result<ExportLock> {
-        lock_shared(&Companion::Lock.path(&self.path), LOCK_TIMEOUT)
+        lock_shared(&self.path, LOCK_TIMEOUT)
     }
 
     pub(in crate::store) fn lock_out_exports(
@@ -47,24 +47,25 @@ impl Sqlite {
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        lock_exclusive(&Companion::Lock.path(&self.path), patience, go_on)
+        lock_exclusive(&self.path, patience, go_on)
     }
 
     /// A lock of the process (`fcntl`), not one by `flock`: a digest waits for its mail service,
     /// and exports and sweeps must not wait for that.
     pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
         let path = Companion::Lock.path(&self.path);
-        let file = open_or_create(&path).map_err(|why| lock_failure(&path, why))?;
+        let failed = |why| lock_failure(&path, why);
+        let file = open_or_create(&self.path, &path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(DigestLock { _lock: file })),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
-            Err(why) => Err(lock_failure(&path, why.into())),
+            Err(why) => Err(failed(why.into())),
         }
     }
 
     pub(in crate::store) fn try_lock_mirror(&self, name: &str) -> Result<Option<MirrorLock>> {
         let path = mirror_lock_path(&self.path, name);
-        let file = open_or_create(&path).map_err(|why| lock_failure(&path, why))?;
+        let file = open_or_create(&self.path, &path).map_err(|why| lock_failure(&path, why))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(MirrorLock { _lock: file })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
@@ -90,11 +91,13 @@ fn mirror_lock_path(log: &Path, name: &str) -> PathBuf {
 
 /// Keeps those out who [share](lock_shared) the lock; `None` if `go_on` ended the wait.
 fn lock_exclusive(
-    path: &Path,
+    log: &Path,
     patience: Duration,
     go_on: ShouldContinue<'_>,
 ) -> Result<Option<ExportLock>> {
-    let file = open_or_create(path).map_err(|why| lock_failure(path, why))?;
+    let path = Companion::Lock.path(log);
+    let failed = |why| lock_failure(&path, why);
+    let file = open_or_create(log, &path).map_err(failed)?;
     let began = Instant::now();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -107,14 +110,16 @@ fn lock_exclusive(
                 let message = "an export of the log is at work, and was waited for in vain";
                 return Err(Failure::new(Exit::TryAgain, message).into());
             }
-            Err(why) => return Err(lock_failure(path, why.into())),
+            Err(why) => return Err(failed(why.into())),
         }
     }
 }
 
 /// Shares the lock; it is not taken where the file is missing and cannot be made.
-pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock> {
-    let Some(file) = open_if_possible(path).map_err(|why| lock_failure(path, why))? else {
+pub(super) fn lock_shared(log: &Path, patience: Duration) -> Result<ExportLock> {
+    let path = Companion::Lock.path(log);
+    let failed = |why| lock_failure(&path, why);
+    let Some(file) = open_if_possible(log, &path).map_err(failed)? else {
         return Ok(ExportLock { _lock: None });
     };
     let began = Instant::now();
@@ -127,12 +132,16 @@ pub(super) fn lock_shared(path: &Path, patience: Duration) -> Result<ExportLock>
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(Failure::new(Exit::TryAgain, "a sweep is at work on the log").into());
             }
-            Err(why) => return Err(lock_failure(path, why.into())),
+            Err(why) => return Err(failed(why.into())),
         }
     }
 }
 
 fn lock_failure(path: &Path, why: io::Error) -> anyhow::Error {
+    let exit = match why.kind() {
+        io::ErrorKind::PermissionDenied => Exit::NoPermission,
+        _ => Exit::Io,
+    };
     let message = format!("cannot lock {}", path.display());
-    anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
+    anyhow::Error::new(why).context(Failure::new(exit, message))
 }

@@ -64,6 +64,7 @@ impl Sqlite {
     /// Returns `None` if the log was replaced in the meantime.
     fn try_open_to_read(path: &Path) -> Result<Option<Self>> {
         let metadata = check::check_file(path)?.ok_or_else(|| check::missing_log(path))?;
+        check::check_companions(path, &metadata)?;
         let mut warnings = Vec::new();
         warnings.extend(check::find_hard_link(path, &metadata).map(check::HardLink::warning));
         warnings.extend(check::network_warning(path));
@@ -97,6 +98,7 @@ impl Sqlite {
                 check::check_file(path)?.ok_or_else(|| check::missing_log(path))?
             }
         };
+        check::check_companions(path, &metadata)?;
         let mut warnings = Vec::new();
         match check::find_hard_link(path, &metadata) {
             Some(check::HardLink::SameFolder(other)) => {

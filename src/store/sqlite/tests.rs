@@ -559,7 +559,7 @@ fn one_who_reads_long_keeps_sweeps_out() {
     assert!(!sweep());
     drop(two);
     assert!(sweep());
-    let busy = super::lock::lock_shared(&folder.path().join("log.db.lock"), Duration::ZERO);
+    let busy = super::lock::lock_shared(&folder.path().join("log.db"), Duration::ZERO);
     assert_eq!(failure(busy).0, Exit::TryAgain);
 }
 

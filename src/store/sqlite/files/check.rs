@@ -76,6 +76,15 @@ pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadat
     Ok(Some(metadata))
 }
 
+/// Checks the companions that a log has, before SQLite opens them.
+pub(in crate::store::sqlite) fn check_companions(path: &Path, metadata: &Metadata) -> Result<()> {
+    companions::check_companions(path, metadata).map_err(|(companion, why)| {
+        let message = format!("cannot use {} of the log", companion.display());
+        let failure = with_owner_hint(Failure::new(Exit::NoPermission, message), &companion);
+        anyhow::Error::new(why).context(failure)
+    })
+}
+
 /// Another name of the same file. SQLite finds the write-ahead log by name, so two writers that use
 /// two names ruin the log without noticing each other.
 pub(in crate::store::sqlite) enum HardLink {

@@ -1,15 +1,21 @@
 //! The companions of a log, which are the files beside it: their names, and how they are opened and
 //! made.
+//!
+//! The folder of a log may be a user's who is not the one that runs the program. So no link is followed
+//! that somebody has put in the place of a companion, and a companion is a regular file of the log's owner
+//! or of root; in a folder that belongs to a group, also of another member.
 
 use std::fs;
 use std::fs::File;
-use std::fs::OpenOptions;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
 use rustix::fs::AtFlags;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 
@@ -79,6 +85,60 @@ pub(crate) fn resolve_links(log: &Path) -> PathBuf {
     fs::canonicalize(log).unwrap_or_else(|_| log.to_owned())
 }
 
+/// Checks the companions that a log has, before SQLite opens them by name. `log` is the metadata of the
+/// log at `path`.
+///
+/// # Errors
+/// The path of the first that may not be used, and the reason.
+pub(in crate::store::sqlite) fn check_companions(
+    path: &Path,
+    log: &Metadata,
+) -> Result<(), (PathBuf, io::Error)> {
+    Companion::ALL.into_iter().map(|companion| companion.path(path)).try_for_each(|companion| {
+        match fs::symlink_metadata(&companion) {
+            Ok(metadata) => check_companion(&metadata, log).map_err(|why| (companion, why)),
+            // Who opens it tells what is wrong.
+            Err(_) => Ok(()),
+        }
+    })
+}
+
+/// # Errors
+/// It is no regular file, or somebody's who has no business with the log.
+fn check_companion(companion: &Metadata, log: &Metadata) -> io::Result<()> {
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    let (owner, log_owner) = (companion.uid(), log.uid());
+    // With a second name a file of root's may be any file, which a user has linked here.
+    let is_roots = owner == 0 && companion.nlink() < 2;
+    // In a folder of a group each member makes companions, with the group of the log.
+    let is_group_member = companion.gid() == log.gid() && log.mode() & 0o020 != 0;
+    if companion.is_symlink() {
+        refuse("it is a symbolic link")
+    } else if !companion.is_file() {
+        refuse("it is no regular file")
+    } else if owner == log_owner || is_roots || is_group_member {
+        Ok(())
+    } else {
+        refuse("it is not of the log's owner")
+    }
+}
+
+/// Opens a companion that is there, and checks it.
+fn open_checked(log: &Path, path: &Path, access: OFlags) -> io::Result<File> {
+    // A pipe would be waited for.
+    let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::LOOP) => {
+            let why = "it is a symbolic link";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Err(why) => return Err(why.into()),
+    };
+    check_companion(&file.metadata()?, &fs::metadata(log)?)?;
+    Ok(file)
+}
+
 /// Makes an empty file beside the log, with the permissions of a log, unless there is one.
 pub(in crate::store::sqlite) fn ensure_companion(path: &Path) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::NotFound)?;
@@ -88,25 +148,34 @@ pub(in crate::store::sqlite) fn ensure_companion(path: &Path) -> io::Result<()> 
     }
 }
 
-/// Opens a companion to write it, and makes it if it is missing.
-pub(in crate::store::sqlite) fn open_or_create(path: &Path) -> io::Result<File> {
-    let open = || OpenOptions::new().read(true).write(true).open(path);
+/// Opens a companion of a log to write it, and makes it if it is missing.
+pub(in crate::store::sqlite) fn open_or_create(log: &Path, path: &Path) -> io::Result<File> {
+    let open = || open_checked(log, path, OFlags::RDWR);
     open().or_else(|why| match why.kind() {
         io::ErrorKind::NotFound => ensure_companion(path).and_then(|()| open()),
         _ => Err(why),
     })
 }
 
+/// Opens a companion of a log to write it, if it is there.
+pub(in crate::store::sqlite) fn open_existing(log: &Path, path: &Path) -> io::Result<File> {
+    open_checked(log, path, OFlags::RDWR)
+}
+
 /// Opens a companion to read it. It was made with the log, so a reader needs no right to write.
 /// `None` if somebody removed it and it cannot be made: reading works without it.
-pub(in crate::store::sqlite) fn open_if_possible(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
+pub(in crate::store::sqlite) fn open_if_possible(
+    log: &Path,
+    path: &Path,
+) -> io::Result<Option<File>> {
+    let open = || open_checked(log, path, OFlags::RDONLY);
+    match open() {
         Ok(file) => return Ok(Some(file)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => {}
         Err(why) => return Err(why),
     }
     match ensure_companion(path) {
-        Ok(()) => File::open(path).map(Some),
+        Ok(()) => open().map(Some),
         Err(why)
             if matches!(
                 why.kind(),

@@ -17,8 +17,7 @@ pub(crate) const RESERVE_SIZE: u64 = 8 << 20;
 
 /// Makes the reserve of a new log.
 pub(in crate::store::sqlite) fn create_reserve(log: &Path) -> io::Result<()> {
-    let path = Companion::Reserve.path(log);
-    allocate(&open_or_create(&path)?)
+    allocate(&open_or_create(log, &Companion::Reserve.path(log))?)
 }
 
 /// Reserves the space for the file on the disk. If that fails, the file is left empty.

@@ -10,7 +10,6 @@
 //! processes could lock two files under the same name.
 
 use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -27,6 +26,7 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::files::check::with_owner_hint;
 use crate::store::sqlite::files::companions::Companion;
+use crate::store::sqlite::files::companions::open_existing;
 use crate::store::sqlite::files::companions::open_or_create;
 use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 use crate::store::sqlite::files::reserve::allocate;
@@ -37,7 +37,7 @@ const LOW_DISK_SPACE: u64 = 2 * RESERVE_SIZE;
 /// Gives the reserve up before the log is open, unless a sweep is at work. Returns whether it did.
 fn release_if_unlocked(log: &Path) -> bool {
     let path = Companion::Reserve.path(log);
-    OpenOptions::new().write(true).open(&path).is_ok_and(|file| {
+    open_existing(log, &path).is_ok_and(|file| {
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
             && SweepLock { file, path }.release_reserve()
     })
@@ -73,7 +73,7 @@ impl Sqlite {
             }
             anyhow::Error::new(why).context(Failure::new(Exit::Io, message))
         };
-        let file = open_or_create(&path).map_err(failed)?;
+        let file = open_or_create(&self.path, &path).map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
