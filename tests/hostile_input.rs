@@ -264,13 +264,9 @@ fn compressed_and_binary_input_is_rejected_and_ends() {
 #[test]
 fn a_compressed_file_is_named_as_such_and_never_known() {
     let sandbox = Sandbox::new();
-    for (magic, tool) in [
-        (&b"\x1f\x8b\x08\x00"[..], "gzip -dc"),
-        (b"\x28\xb5\x2f\xfd", "zstd -dc"),
-        (b"\xfd7zXZ\x00", "xz -dc"),
-        (b"BZh9", "bzip2 -dc"),
-        (b"PK\x03\x04", "unzip -p"),
-    ] {
+    for (magic, tool) in
+        [(&b"\xfd7zXZ\x00"[..], "xz -dc"), (b"BZh9", "bzip2 -dc"), (b"PK\x03\x04", "unzip -p")]
+    {
         sandbox.write("packed", [magic, b"some\nlines\nof it\n"].concat());
         for _ in 0..2 {
             let out = sandbox.run(["ingest", "packed", "--json"]).exits(65);

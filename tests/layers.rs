@@ -44,7 +44,7 @@ const LAYERS: [&str; 33] = [
 ];
 
 /// The modules that may name each crate; an empty list means all.
-const CRATE_PLACES: [(&str, &[&str]); 30] = [
+const CRATE_PLACES: [(&str, &[&str]); 32] = [
     ("anyhow", &[]),
     ("base64", &["verify", "digest"]),
     ("chrono", &["time"]),
@@ -54,6 +54,7 @@ const CRATE_PLACES: [(&str, &[&str]); 30] = [
     ("clap_mangen", &["commands"]),
     ("comfy_table", &["render"]),
     ("csv", &["codec"]),
+    ("flate2", &["codec"]),
     ("httpdate", &["retry"]),
     ("indicatif", &["terminal"]),
     ("lettre", &["digest"]),
@@ -66,6 +67,7 @@ const CRATE_PLACES: [(&str, &[&str]); 30] = [
     ("rusqlite", &["store"]),
     ("rustix", &[]),
     ("rustls_native_certs", &["http"]),
+    ("ruzstd", &["codec"]),
     ("serde", &["event", "codec", "config", "render", "digest"]),
     ("serde_json", &[]),
     ("signal_hook", &["main", "interrupt"]),

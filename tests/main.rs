@@ -37,6 +37,7 @@ mod list;
 mod mirror;
 mod names;
 mod not_a_log;
+mod packed;
 mod query;
 mod real_data;
 mod replaced_log;

@@ -1,7 +1,7 @@
 //! The formats of events: JSON Lines, a JSON array, CSV and mirror lines.
 //!
 //! Each format is encoded and decoded in one file. This module splits an input into records and
-//! decodes each of them. [`crate::event::builder`] checks the values, and the caller decides what
+//! decodes each of them; `packed` unpacks compressed inputs. [`crate::event::builder`] checks the values, and the caller decides what
 //! happens to events and to bad records.
 //!
 //! ## Cost
@@ -11,6 +11,7 @@ pub(crate) mod csv;
 mod frame;
 pub(crate) mod jsonl;
 pub(crate) mod mirror_line;
+pub(crate) mod packed;
 mod wsal;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::codec::frame::Framer;
 pub(crate) use crate::codec::frame::InputPosition;
 use crate::codec::frame::InputSlice;
 use crate::codec::frame::Splitter;
+use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
 use crate::event::builder::IntakeOptions;
 use crate::event::leniency;
@@ -42,7 +44,8 @@ const MAX_SNIFFED_BYTES: usize = 64 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// The first bytes of compressed files, and the command that prints what is in one.
+/// The first bytes of compressed files, and the command that prints what is in one. gzip and Zstandard
+/// stand here only where they are in a compressed input themselves.
 const COMPRESSED_FORMATS: [(&[u8], &str); 5] = [
     (b"\x1F\x8B", "gzip -dc"),
     (b"\x28\xB5\x2F\xFD", "zstd -dc"),
@@ -140,12 +143,17 @@ pub(crate) const MAX_HEADER_BYTES: u64 = 1 << 20;
 /// # Errors
 /// The source cannot be read.
 pub(crate) fn read_csv_header(
-    source: impl Read,
+    source: impl Read + Send,
     options: DecodeOptions,
 ) -> io::Result<Option<Vec<u8>>> {
-    let mut decoder = Decoder::new(source.take(MAX_HEADER_BYTES), options);
+    let contents = packed::unpack_if_packed(source)?;
+    let mut decoder = Decoder::new(contents.take(MAX_HEADER_BYTES), options);
     while let Ok(false) = decoder.read_preamble() {
-        decoder.fill()?;
+        match decoder.fill() {
+            // What can be unpacked is read for the same reason later, and told then.
+            Err(error) if UnpackError::reason(&error).is_some() => return Ok(None),
+            filled => filled?,
+        }
     }
     Ok(decoder.header().map(<[u8]>::to_vec))
 }
@@ -232,6 +240,11 @@ impl<R: Read> Decoder<R> {
     /// [`Decoder::new`].
     pub(crate) fn of_growing(source: R, options: DecodeOptions) -> Self {
         Self { may_grow: true, ..Self::new(source, options) }
+    }
+
+    /// Returns the number of the line that is read next.
+    pub(crate) fn next_line(&self) -> u64 {
+        self.framer.position().lines + 1
     }
 
     /// Reads from the source once.

@@ -46,7 +46,7 @@ Examples:
 /// Record events from files, standard input or flags
 ///
 /// Reads JSON Lines, a JSON array, CSV with the header that export writes, or mirror lines, and detects
-/// which by the first line. With --action it records one event from flags. It creates the log if there
+/// which by the first line. Input that is compressed by gzip or Zstandard is unpacked. With --action it records one event from flags. It creates the log if there
 /// is none. Events that are reported as ingested are on the disk.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use anyhow::Context;
@@ -14,7 +15,10 @@ use rustix::fs::AtFlags;
 use rustix::fs::StatxFlags;
 
 use crate::codec::InputPosition;
+use crate::codec::packed::Packing;
+use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
+use crate::ingest::parser::ParserInput;
 use crate::ingest::read_failure;
 use crate::store::Batch;
 use crate::store::FileIdentity;
@@ -53,9 +57,43 @@ impl Fingerprint {
     }
 }
 
+/// Reads a file from its beginning up to an end, wherever others who share the open file have read to.
+pub(super) struct PositionedFile {
+    file: File,
+    offset: u64,
+    end: u64,
+}
+
+impl PositionedFile {
+    fn new(file: File, end: u64) -> Self {
+        Self { file, offset: 0, end }
+    }
+
+    /// Returns another reader of the file, at its beginning.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self::new(self.file.try_clone()?, self.end))
+    }
+}
+
+impl Read for PositionedFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.offset).unwrap_or(usize::MAX);
+        let length = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..length], self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
 /// A regular file that is being read.
 pub(super) struct KnownFile {
     pub(super) file: File,
+    /// How it is compressed. All places are places in its contents.
+    packing: Option<Packing>,
+    /// The size of the file, packed or not.
     pub(super) size: u64,
     identity: Option<FileIdentity>,
     /// What was taken of this file; at offset 0 where nothing was.
@@ -81,8 +119,10 @@ impl KnownFile {
     /// Those of the log and of reading the file.
     pub(super) fn look_up(log: &LocalLog, file: File, name: &str) -> Result<Self> {
         let mut known = Self::new(file).with_context(|| read_failure(name))?;
-        let head = known.read(0, known.size.min(HEAD_BYTES)).with_context(|| read_failure(name))?;
-        let candidates = log.find_progress(known.size, |length| Ok(hash_of_head(&head, length)))?;
+        let head = known.read_head().with_context(|| read_failure(name))?;
+        let candidates = log.find_progress(known.longest_content(known.size), |length| {
+            Ok(hash_of_head(&head, length))
+        })?;
         let (taken, copied) = known.select(candidates).with_context(|| read_failure(name))?;
         if let Some(identity) = known.identity
             && taken.as_ref().is_none_or(|taken| taken.file != Some(identity))
@@ -111,8 +151,11 @@ impl KnownFile {
     /// Those of the system.
     pub(super) fn new(file: File) -> io::Result<Self> {
         let size = file.metadata()?.len();
+        let mut beginning = [0; 4];
+        let length = file.read_at(&mut beginning, 0)?;
         Ok(Self {
             identity: identity(&file),
+            packing: Packing::detect(&beginning[..length]),
             size,
             file,
             taken: FileProgress {
@@ -138,6 +181,24 @@ impl KnownFile {
         })
     }
 
+    /// Returns the input for a parser, which goes on where an earlier run stopped. `file` is this file;
+    /// bytes of it behind `end` are not read.
+    pub(super) fn parser_input(&self, file: File, end: Option<u64>) -> ParserInput {
+        match (self.packing, end) {
+            (None, None) => ParserInput::File(file, self.resume_point()),
+            (None, Some(end)) => ParserInput::FileUpTo(file, self.resume_point(), end),
+            (Some(packing), end) => {
+                let file = PositionedFile::new(file, end.unwrap_or(u64::MAX));
+                ParserInput::Packed(file, packing, self.resume_point())
+            }
+        }
+    }
+
+    /// The number of bytes to read, where it is known without reading them.
+    pub(super) fn content_size(&self) -> Option<u64> {
+        self.packing.is_none().then_some(self.size)
+    }
+
     /// The place where reading begins, if it is not the beginning.
     pub(super) fn resume_point(&self) -> Option<InputPosition> {
         (self.cursor.offset > 0).then_some(self.cursor)
@@ -150,7 +211,7 @@ impl KnownFile {
 
     /// Whether an earlier run read this file when it was shorter.
     pub(super) fn has_grown(&self) -> bool {
-        self.taken.offset > 0 && self.size > self.taken.size
+        self.packing.is_none() && self.taken.offset > 0 && self.size > self.taken.size
     }
 
     /// Returns what was taken for certain, and what of a file that only has the same content.
@@ -160,7 +221,7 @@ impl KnownFile {
     ) -> io::Result<(Option<FileProgress>, Option<FileProgress>)> {
         let mut copied = None;
         for found in candidates.into_iter().filter(|found| found.head_length <= HEAD_BYTES) {
-            if self.hash_before(found.offset, found.tail_length)? != found.tail_hash {
+            if self.hash_before(found.offset, found.tail_length)? != Some(found.tail_hash) {
                 continue;
             }
             let is_this = found.file.is_some() && found.file == self.identity;
@@ -184,16 +245,23 @@ impl KnownFile {
         fingerprint: Fingerprint,
     ) -> Result<bool> {
         let size = self.file.metadata()?.len();
-        let head = self.read(0, size.min(HEAD_BYTES))?;
-        let candidates = batch.find_progress(size, |length| Ok(hash_of_head(&head, length)))?;
+        let head = self.read_head()?;
+        let longest = self.longest_content(size);
+        let candidates = batch.find_progress(longest, |length| Ok(hash_of_head(&head, length)))?;
+        let is_further = |taken: &FileProgress| {
+            taken.offset > self.taken.offset
+                || taken.offset == self.taken.offset
+                    && taken.rejected.len() < self.taken.rejected.len()
+        };
+        // What follows unpacks a compressed file up to each place.
+        if !candidates.iter().any(is_further) {
+            return Ok(false);
+        }
         let (Some(taken), _) = self.select(candidates)? else {
             return Ok(false);
         };
-        let is_further = taken.offset > self.taken.offset
-            || taken.offset == self.taken.offset
-                && taken.rejected.len() < self.taken.rejected.len();
         // Where the file has changed since, its new content cannot stand for the one that was parsed.
-        Ok(is_further && size >= end.offset && {
+        Ok(is_further(&taken) && longest >= end.offset && {
             let head = self.read(0, fingerprint.head_length)?;
             let tail = self.read(end.tail_start(), end.offset - end.tail_start())?;
             Fingerprint::new(&head, &tail) == fingerprint
@@ -271,7 +339,8 @@ impl KnownFile {
             taken.offset = cursor.offset;
             taken.lines = cursor.lines;
         }
-        taken.size = self.size;
+        // The contents of a compressed file may also stand in a file that is not.
+        taken.size = if self.packing.is_none() { self.size } else { cursor.offset };
         taken.file = self.identity;
         self.stored_cursor = cursor.offset;
         self.touched(now)
@@ -295,15 +364,39 @@ impl KnownFile {
         self.identity
     }
 
-    fn hash_before(&self, end: u64, length: u64) -> io::Result<[u8; 32]> {
-        let length = length.min(TAIL_BYTES);
-        Ok(sha256(&self.read(end.saturating_sub(length), length)?))
+    /// The most bytes that the contents may have, in a file of this size.
+    fn longest_content(&self, size: u64) -> u64 {
+        if self.packing.is_none() { size } else { u64::MAX }
     }
 
+    /// Returns the hash of the bytes before a place; `None` where compressed contents do not reach it.
+    fn hash_before(&self, end: u64, length: u64) -> io::Result<Option<[u8; 32]>> {
+        let length = length.min(TAIL_BYTES);
+        let bytes = self.read(end.saturating_sub(length), length)?;
+        Ok((bytes.len() as u64 == length).then(|| sha256(&bytes)))
+    }
+
+    fn read_head(&self) -> io::Result<Vec<u8>> {
+        let size = self.file.metadata()?.len();
+        self.read(0, self.longest_content(size).min(HEAD_BYTES))
+    }
+
+    /// Reads a part of the contents. What a compressed file has less of is left out.
     fn read(&self, start: u64, length: u64) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-        self.file.read_exact_at(&mut bytes, start)?;
-        Ok(bytes)
+        let Some(packing) = self.packing else {
+            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+            self.file.read_exact_at(&mut bytes, start)?;
+            return Ok(bytes);
+        };
+        let mut contents = packing.unpack(PositionedFile::new(self.file.try_clone()?, u64::MAX));
+        let mut bytes = Vec::new();
+        let read = io::copy(&mut contents.by_ref().take(start), &mut io::sink())
+            .and_then(|_| contents.take(length).read_to_end(&mut bytes));
+        match read {
+            // The parser tells it, at its line.
+            Err(error) if UnpackError::reason(&error).is_some() => Ok(bytes),
+            read => read.map(|_| bytes),
+        }
     }
 }
 

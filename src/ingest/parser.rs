@@ -22,8 +22,12 @@ use crate::codec::DecodeStep;
 use crate::codec::DecodedRecord;
 use crate::codec::Decoder;
 use crate::codec::InputPosition;
+use crate::codec::packed;
+use crate::codec::packed::Packing;
+use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
 use crate::ingest::known_file::Fingerprint;
+use crate::ingest::known_file::PositionedFile;
 
 /// The number of chunks that may wait for the writer.
 const MAX_QUEUED_CHUNKS: usize = 3;
@@ -171,6 +175,8 @@ pub(super) enum ParserInput {
     File(File, Option<InputPosition>),
     /// The first bytes of such a file, as many as another pass has read.
     FileUpTo(File, Option<InputPosition>, u64),
+    /// A regular file that is compressed; the place is one in its contents.
+    Packed(PositionedFile, Packing, Option<InputPosition>),
     Stream(Box<dyn Read + Send>),
 }
 
@@ -233,7 +239,20 @@ type InputReader = Box<dyn Read + Send>;
 
 fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder<InputReader>> {
     match from {
-        ParserInput::Stream(stream) => Ok(Decoder::new(stream, reading)),
+        ParserInput::Stream(stream) => Ok(Decoder::new(packed::unpack_if_packed(stream)?, reading)),
+        ParserInput::Packed(file, packing, left) => {
+            let again = file.try_clone()?;
+            // Nobody writes a last row of a compressed file that was read to its end.
+            let mut decoder = Decoder::new(packing.unpack(file), reading);
+            if let Some(place) = left {
+                decoder.continue_with(place, |start| {
+                    let mut contents = packing.unpack(again);
+                    io::copy(&mut contents.by_ref().take(start), &mut io::sink())?;
+                    Ok(contents)
+                })?;
+            }
+            Ok(decoder)
+        }
         ParserInput::File(file, left) => open_file(file, left, u64::MAX, reading),
         ParserInput::FileUpTo(file, left, end) => open_file(file, left, end, reading),
     }
@@ -294,10 +313,19 @@ fn parse_to_end(
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
-                if let Err(error) = decoder.fill() {
-                    return Some(ParserMessage::Failed(error));
+                match decoder.fill() {
+                    Ok(()) => false,
+                    Err(error) => match UnpackError::reason(&error) {
+                        Some(reason) => {
+                            let outcome = ParseOutcome::Unreadable(reason.to_owned());
+                            let place = InputPosition::default();
+                            let line = decoder.next_line();
+                            chunk.push(line, place, outcome, &[], RawForm::Discarded);
+                            true
+                        }
+                        None => return Some(ParserMessage::Failed(error)),
+                    },
                 }
-                false
             }
             DecodeStep::End => true,
         };

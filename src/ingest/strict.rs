@@ -157,7 +157,7 @@ fn open_second_pass<'n>(
         SecondPass::File(known) => *known,
     };
     let file = known.file.try_clone().with_context(|| read_failure(&input.name))?;
-    let from = ParserInput::FileUpTo(file, known.resume_point(), known.size);
+    let from = known.parser_input(file, Some(known.size));
     writer.start_parsing(&input.name, from, Some(known))
 }
 

@@ -284,13 +284,12 @@ impl<'a> IngestWriter<'a> {
             batch.forget_file(file)?;
             batch.commit()?;
         }
-        let resume = known.resume_point();
-        let from = if self.options.strict {
+        let mut end = None;
+        if self.options.strict {
             known.size = checked_size.unwrap_or(known.size);
-            ParserInput::FileUpTo(file, resume, known.size)
-        } else {
-            ParserInput::File(file, resume)
-        };
+            end = Some(known.size);
+        }
+        let from = known.parser_input(file, end);
         self.start_parsing(name, from, Some(known))
     }
 
@@ -459,7 +458,7 @@ impl<'a> IngestWriter<'a> {
         (self.on_update)(IngestUpdate::Progress(InputProgress {
             input: current.name,
             bytes: current.bytes,
-            total_bytes: current.file.as_ref().map(|file| file.size),
+            total_bytes: current.file.as_ref().and_then(KnownFile::content_size),
             events: done(self.tally) + done(&pending),
         }));
     }

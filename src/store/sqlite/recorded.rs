@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::store::RecentClock;
 use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::swept::not_swept;
 use crate::time::Span;
 use crate::time::Timestamp;
 
@@ -16,7 +17,8 @@ impl Sqlite {
         longest_pause: Span,
         probation: Span,
     ) -> Result<Option<RecentClock>> {
-        const NEWEST_FIRST: &str = "SELECT recorded_at FROM event ORDER BY id DESC";
+        const NEWEST_FIRST: &str =
+            concat!("SELECT recorded_at FROM event WHERE ", not_swept!(), " ORDER BY id DESC");
         self.read_in_snapshot(|connection| {
             let mut statement = connection.prepare(NEWEST_FIRST)?;
             let mut times = statement.query_map([], |row| row.get(0).map(Timestamp::from_nanos))?;
