@@ -180,6 +180,40 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
 }
 
 #[test]
+fn threads_and_random_numbers_that_the_system_refuses_are_74() {
+    if !tools::require_programs(&["strace"]) {
+        return;
+    }
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("clone3", "EAGAIN", &["ingest", "events.jsonl"]),
+        ("clone3", "EAGAIN", &["ingest", "--strict", "events.jsonl"]),
+        ("clone3", "EAGAIN", &["export", "--jsonl", "-o", "out.jsonl"]),
+        ("getrandom", "EIO", &["ingest", "events.jsonl"]),
+    ];
+    for (call, error, args) in cases {
+        let mut refused = 0;
+        for nth in 1.. {
+            let sandbox = prepare_sandbox(false, true);
+            let fault = format!("error={error}");
+            let (out, injected) = strace::inject(&sandbox, call, &fault, nth, false, args);
+            if !injected {
+                assert_eq!(out.code, Some(0), "{out}");
+                break;
+            }
+            let what = format!("{error} at {call} {nth} of {args:?}");
+            if out.code != Some(0) {
+                refused += 1;
+                assert_eq!(out.code, Some(74), "{what}\n{out}");
+                let out = out.stderr_is_one_error();
+                drop(out);
+            }
+            assert_sound_then_complete(&sandbox, true, &what);
+        }
+        assert!(refused > 0, "{error} at {call} of {args:?} never mattered");
+    }
+}
+
+#[test]
 fn an_error_while_reading_is_74_and_never_a_shorter_list() {
     if !tools::require_programs(&["strace"]) {
         return;
