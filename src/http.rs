@@ -66,6 +66,20 @@ impl Endpoint {
         self.0.query().is_some() || self.0.fragment().is_some()
     }
 
+    /// Returns the parts of the path and of the query, any of which may be a token.
+    pub(crate) fn path_parts(&self) -> impl Iterator<Item = &str> {
+        let query = self.0.query().unwrap_or_default();
+        self.0.path().split('/').chain(query.split(['&', '=']))
+    }
+
+    /// Returns the host with its port, as a header `Host` has it.
+    pub(crate) fn authority(&self) -> String {
+        match self.0.port() {
+            Some(port) => format!("{}:{port}", self.host()),
+            None => self.host().to_owned(),
+        }
+    }
+
     /// Returns the name of the host, for messages.
     pub(crate) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
@@ -88,9 +102,19 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(endpoint: Endpoint, timeouts: Timeouts) -> Self {
+        Self::with_authorities(endpoint, timeouts, None)
+    }
+
+    /// Makes a client that trusts these authorities instead of those of the host, as certificates in
+    /// DER.
+    pub(crate) fn with_authorities(
+        endpoint: Endpoint,
+        timeouts: Timeouts,
+        authorities: Option<&[Vec<u8>]>,
+    ) -> Self {
         let mut tls = TlsConfig::builder();
         if endpoint.0.scheme() == "https" {
-            tls = tls.root_certs(trusted_roots());
+            tls = tls.root_certs(authorities.map_or_else(trusted_roots, specific_roots));
         }
         let agent = Agent::config_builder()
             .tls_config(tls.build())
@@ -118,8 +142,25 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<Response, RequestError> {
+        self.post_with_query(&[], headers, body)
+    }
+
+    /// Posts a body, with further parameters in the query of the address.
+    ///
+    /// # Errors
+    /// No response came.
+    pub(crate) fn post_with_query(
+        &self,
+        query: &[(&str, &str)],
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Response, RequestError> {
         let mut request_body = RequestBody { unsent: body };
-        let mut request = self.agent.post(self.endpoint.0.as_str());
+        let mut url = self.endpoint.0.clone();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.agent.post(url.as_str());
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -249,9 +290,12 @@ fn trusted_roots() -> RootCerts {
     if found.is_empty() {
         return RootCerts::WebPki;
     }
-    RootCerts::Specific(Arc::new(
-        found.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect(),
-    ))
+    specific_roots(&found)
+}
+
+fn specific_roots(certificates: &[Vec<u8>]) -> RootCerts {
+    let owned = |certificate: &Vec<u8>| Certificate::from_der(certificate).to_owned();
+    RootCerts::Specific(Arc::new(certificates.iter().map(owned).collect()))
 }
 
 fn describe_error(error: &ureq::Error) -> String {

@@ -31,6 +31,7 @@ mod sweep;
 mod terminal;
 mod text;
 mod time;
+mod tls;
 mod verify;
 
 use std::io;

@@ -62,46 +62,8 @@ impl Secret {
     /// [`Exit::Config`], or [`Exit::NoPermission`] where this user may not open the file. The message
     /// names the file and quotes nothing from it.
     pub(crate) fn read(path: &Path, uid: u32) -> Result<Self, Failure> {
-        let name = text::escape_bytes(path.as_os_str().as_encoded_bytes());
-        let failed = |error: &io::Error| {
-            let exit = match error.kind() {
-                io::ErrorKind::PermissionDenied => Exit::NoPermission,
-                _ => Exit::Config,
-            };
-            Failure::new(
-                exit,
-                format!("cannot read the key file {name}: {}", failure::os_error_message(error)),
-            )
-        };
-        // The checks use the descriptor, because the name may mean another file a moment later.
-        // NONBLOCK keeps the opening of a FIFO from waiting for a writer.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)
-            .map_err(|error| failed(&error))?;
-        let metadata = file.metadata().map_err(|error| failed(&error))?;
-        let refused =
-            |reason: String| Failure::new(Exit::Config, format!("the key file {name} {reason}"));
-        if !metadata.is_file() {
-            return Err(refused("is no regular file".to_owned()));
-        }
-        let mode = metadata.mode() & MODE_MASK;
-        if mode & REFUSED_MODE_BITS != 0 {
-            return Err(refused(format!("has mode {mode:04o}, others may read or change it"))
-                .hint(format!("chmod 0600 {name}")));
-        }
-        if metadata.uid() != 0 && metadata.uid() != uid {
-            let owner = metadata.uid();
-            return Err(refused(format!("belongs to user {owner}, neither to root nor to you")));
-        }
-        if metadata.len() > MAX_KEY_FILE_BYTES {
-            return Err(refused(format!(
-                "is longer than {MAX_KEY_FILE_BYTES} bytes, so it holds no key"
-            )));
-        }
-        let key = read_text(file).map_err(|error| failed(&error))?;
-        Self::new(&key, &format!("the key file {name}"))
+        let key = read_private_file(path, uid)?;
+        Self::new(&key, &format!("the key file {}", escaped_name(path)))
     }
 
     /// Returns the secret in clear text. Pass it only to its service.
@@ -122,6 +84,58 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(REDACTED)
     }
+}
+
+/// Reads a private file of one key or several, under the rule of [`Secret::read`].
+///
+/// # Errors
+/// Those of [`Secret::read`].
+pub(crate) fn read_private_file(path: &Path, uid: u32) -> Result<String, Failure> {
+    let name = escaped_name(path);
+    let failed = |error: &io::Error| {
+        let exit = match error.kind() {
+            io::ErrorKind::PermissionDenied => Exit::NoPermission,
+            _ => Exit::Config,
+        };
+        Failure::new(
+            exit,
+            format!("cannot read the key file {name}: {}", failure::os_error_message(error)),
+        )
+    };
+    // The checks use the descriptor, because the name may mean another file a moment later.
+    // NONBLOCK keeps the opening of a FIFO from waiting for a writer.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(|error| failed(&error))?;
+    let metadata = file.metadata().map_err(|error| failed(&error))?;
+    let refused =
+        |reason: String| Failure::new(Exit::Config, format!("the key file {name} {reason}"));
+    if !metadata.is_file() {
+        return Err(refused("is no regular file".to_owned()));
+    }
+    let mode = metadata.mode() & MODE_MASK;
+    if mode & REFUSED_MODE_BITS != 0 {
+        return Err(refused(format!("has mode {mode:04o}, others may read or change it"))
+            .hint(format!("chmod 0600 {name}")));
+    }
+    if metadata.uid() != 0 && metadata.uid() != uid {
+        let owner = metadata.uid();
+        return Err(refused(format!("belongs to user {owner}, neither to root nor to you")));
+    }
+    if metadata.len() > MAX_KEY_FILE_BYTES {
+        return Err(refused(format!(
+            "is longer than {MAX_KEY_FILE_BYTES} bytes, so it holds no key"
+        )));
+    }
+    // This cannot fail with these arguments.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    read_text(file).map_err(|error| failed(&error))
+}
+
+fn escaped_name(path: &Path) -> String {
+    text::escape_bytes(path.as_os_str().as_encoded_bytes())
 }
 
 fn read_text(file: File) -> io::Result<String> {

@@ -80,12 +80,22 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    const KNOWN: [&'static str; 20] = [
+    const KNOWN: [&'static str; 32] = [
         "ACTIVITY_CONFIG",
         "ACTIVITY_DB",
         "ACTIVITY_PAGER",
         "ACTIVITY_SMTP_PASSWORD",
         "ACTIVITY_TZ",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_CONFIG_FILE",
+        "AWS_DEFAULT_REGION",
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "CLICKHOUSE_PASSWORD",
+        "CLICKHOUSE_USER",
         "CLICOLOR_FORCE",
         "COLUMNS",
         "HOME",
@@ -94,6 +104,8 @@ impl Environment {
         "LC_CTYPE",
         "NO_COLOR",
         "PAGER",
+        "PGPASSFILE",
+        "PGPASSWORD",
         "SENDGRID_API_KEY",
         "SSH_ORIGINAL_COMMAND",
         "SUDO_UID",
@@ -108,6 +120,12 @@ impl Environment {
     pub(crate) fn read() -> Self {
         let variable = |name| Some((name, env::var_os(name)?));
         Self { variables: Self::KNOWN.into_iter().filter_map(variable).collect() }
+    }
+
+    /// An environment of these variables alone.
+    #[cfg(test)]
+    pub(crate) fn with(variables: &[(&'static str, &str)]) -> Self {
+        Self { variables: variables.iter().map(|(name, value)| (*name, value.into())).collect() }
     }
 
     /// The variable of that name; an empty one counts as absent.

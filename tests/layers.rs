@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 33] = [
+const LAYERS: [&str; 34] = [
     "text",
     "failure",
     "lent_rights",
@@ -27,6 +27,7 @@ const LAYERS: [&str; 33] = [
     "terminal",
     "interrupt",
     "http",
+    "tls",
     "store",
     "render",
     "ingest",
@@ -44,9 +45,9 @@ const LAYERS: [&str; 33] = [
 ];
 
 /// The modules that may name each crate; an empty list means all.
-const CRATE_PLACES: [(&str, &[&str]); 32] = [
+const CRATE_PLACES: [(&str, &[&str]); 37] = [
     ("anyhow", &[]),
-    ("base64", &["verify", "digest"]),
+    ("base64", &["verify", "digest", "mirror"]),
     ("chrono", &["time"]),
     ("chrono_tz", &["time"]),
     ("clap", &["args", "commands", "main"]),
@@ -54,7 +55,7 @@ const CRATE_PLACES: [(&str, &[&str]); 32] = [
     ("clap_mangen", &["commands"]),
     ("comfy_table", &["render"]),
     ("csv", &["codec"]),
-    ("flate2", &["codec"]),
+    ("flate2", &["codec", "mirror"]),
     ("httpdate", &["retry"]),
     ("indicatif", &["terminal"]),
     ("lettre", &["digest"]),
@@ -63,20 +64,25 @@ const CRATE_PLACES: [(&str, &[&str]); 32] = [
     ("minijinja", &["digest"]),
     ("percent_encoding", &["digest"]),
     ("quoted_printable", &["verify"]),
-    ("ring", &["chain", "store", "ingest"]),
+    ("ring", &["chain", "store", "ingest", "tls", "mirror"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),
+    ("rustls", &["tls"]),
     ("rustls_native_certs", &["http"]),
     ("ruzstd", &["codec"]),
-    ("serde", &["event", "codec", "config", "render", "digest"]),
+    ("serde", &["event", "codec", "config", "render", "digest", "mirror"]),
     ("serde_json", &[]),
     ("signal_hook", &["main", "interrupt"]),
+    ("tokio", &["mirror"]),
+    ("tokio_postgres", &["mirror"]),
+    ("tokio_postgres_rustls", &["mirror"]),
     ("toml", &["config"]),
     ("unicode_segmentation", &["text", "render"]),
     ("unicode_width", &["text"]),
     ("ureq", &["http"]),
-    ("url", &["http", "digest"]),
+    ("url", &["http", "digest", "mirror"]),
     ("uuid", &["chain", "store"]),
+    ("webpki_roots", &["tls"]),
 ];
 
 #[test]
