@@ -21,6 +21,11 @@ pub(crate) fn encode(event: &Event, identifier: &str, out: &mut String) {
     out.push('[');
     write_time(event.occurred_at, out);
     out.push_str("] ");
+    encode_message(event, identifier, out);
+}
+
+/// Appends what stands behind the time: identifier, severity, title, and the event.
+pub(crate) fn encode_message(event: &Event, identifier: &str, out: &mut String) {
     out.push_str(&text::escape(truncate_header_text(identifier)));
     out.push('.');
     out.push_str(event.severity.name());

@@ -69,12 +69,12 @@ pub(crate) enum AlertChannel {
 pub(crate) enum DestinationConfig {
     File(FileConfig),
     Syslog(SyslogConfig),
-    Http(WebhookConfig),
+    Http(HttpConfig),
     Loggly(WebhookConfig),
     Slack(WebhookConfig),
     CloudWatch(CloudWatchConfig),
     Postgres(CentralConfig),
-    ClickHouse(CentralConfig),
+    ClickHouse(ClickHouseConfig),
 }
 
 /// The keys of `type = "file"`.
@@ -128,9 +128,26 @@ pub(crate) struct SyslogConfig {
     pub facility: Option<String>,
     pub app: Option<String>,
     pub sd: Option<String>,
+    /// Authorities that are trusted instead of the host's, in PEM.
+    pub ca_file: Option<PathBuf>,
 }
 
-/// The keys of the types that post to an address: `http`, `loggly`, `slack`.
+/// The keys of `type = "http"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HttpConfig {
+    pub webhook: WebhookConfig,
+    /// Authorities that are trusted instead of the host's, in PEM.
+    pub ca_file: Option<PathBuf>,
+    pub user: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub token_file: Option<PathBuf>,
+    /// The key of the signature of each body.
+    pub signature_key_file: Option<PathBuf>,
+    /// Whether bodies are compressed.
+    pub gzip: bool,
+}
+
+/// The keys that all types have that post to an address: `http`, `loggly`, `slack`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WebhookConfig {
     pub url: String,
@@ -147,11 +164,21 @@ pub(crate) struct CloudWatchConfig {
     pub endpoint: Option<String>,
 }
 
-/// The keys of the central stores: `postgres` and `clickhouse`.
+/// The keys that both kinds of central store have: `postgres` and `clickhouse`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CentralConfig {
     pub url: String,
     pub table: Option<String>,
+    pub password_file: Option<PathBuf>,
+    /// Authorities that are trusted instead of the host's, in PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// The keys of `type = "clickhouse"`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ClickHouseConfig {
+    pub central: CentralConfig,
+    pub user: Option<String>,
 }
 
 impl MirrorConfig {
@@ -225,8 +252,17 @@ impl DestinationConfig {
                 facility: keys.text("facility"),
                 app: keys.text("app"),
                 sd: keys.text("sd"),
+                ca_file: keys.file("ca_file", folder),
             }),
-            "http" => Self::Http(WebhookConfig::read(keys)?),
+            "http" => Self::Http(HttpConfig {
+                webhook: WebhookConfig::read(keys)?,
+                ca_file: keys.file("ca_file", folder),
+                user: keys.text("user"),
+                password_file: keys.file("password_file", folder),
+                token_file: keys.file("token_file", folder),
+                signature_key_file: keys.file("signature_key_file", folder),
+                gzip: keys.flag("gzip").unwrap_or(false),
+            }),
             "loggly" => Self::Loggly(WebhookConfig::read(keys)?),
             "slack" => Self::Slack(WebhookConfig::read(keys)?),
             "cloudwatch" => Self::CloudWatch(CloudWatchConfig {
@@ -235,8 +271,11 @@ impl DestinationConfig {
                 stream: keys.text("stream"),
                 endpoint: keys.text("endpoint"),
             }),
-            "postgres" => Self::Postgres(CentralConfig::read(keys)?),
-            "clickhouse" => Self::ClickHouse(CentralConfig::read(keys)?),
+            "postgres" => Self::Postgres(CentralConfig::read(keys, folder)?),
+            "clickhouse" => Self::ClickHouse(ClickHouseConfig {
+                central: CentralConfig::read(keys, folder)?,
+                user: keys.text("user"),
+            }),
             _ => return None,
         })
     }
@@ -249,8 +288,13 @@ impl WebhookConfig {
 }
 
 impl CentralConfig {
-    fn read(keys: Keys<'_>) -> Option<Self> {
-        Some(Self { url: keys.text("url")?, table: keys.text("table") })
+    fn read(keys: Keys<'_>, folder: &Path) -> Option<Self> {
+        Some(Self {
+            url: keys.text("url")?,
+            table: keys.text("table"),
+            password_file: keys.file("password_file", folder),
+            ca_file: keys.file("ca_file", folder),
+        })
     }
 }
 
@@ -266,6 +310,11 @@ impl<'a> Keys<'a> {
 
     fn text(self, key: &str) -> Option<String> {
         self.0.get(key)?.as_str().map(str::to_owned)
+    }
+
+    /// A path, which is relative to `folder`.
+    fn file(self, key: &str, folder: &Path) -> Option<PathBuf> {
+        self.text(key).map(|path| folder.join(path))
     }
 
     fn texts(self, key: &str) -> Option<Vec<String>> {

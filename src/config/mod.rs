@@ -218,6 +218,7 @@ mod tests {
     use crate::config::mirror::FileConfig;
     use crate::config::mirror::FileFormat;
     use crate::config::mirror::FileRotation;
+    use crate::config::mirror::HttpConfig;
     use crate::config::mirror::SyslogConfig;
     use crate::config::mirror::WebhookConfig;
 
@@ -259,6 +260,7 @@ mod tests {
                 facility: text("authpriv"),
                 app: text("activity"),
                 sd: text("TOKEN@41058"),
+                ca_file: Some(PathBuf::from("/etc/activity/logs-ca.pem")),
             }),
         };
         let bucket = MirrorConfig {
@@ -274,9 +276,17 @@ mod tests {
                 wait: Some(Span::from_seconds(1)),
                 timeout: Some(Span::from_seconds(10)),
             },
-            destination: DestinationConfig::Http(WebhookConfig {
-                url: "https://example.org/events".to_owned(),
-                headers: vec![("Authorization".to_owned(), "Bearer x".to_owned())],
+            destination: DestinationConfig::Http(HttpConfig {
+                webhook: WebhookConfig {
+                    url: "https://example.org/events".to_owned(),
+                    headers: vec![("Authorization".to_owned(), "Bearer x".to_owned())],
+                },
+                ca_file: Some(PathBuf::from("/etc/activity/bucket-ca.pem")),
+                user: text("audit"),
+                password_file: Some(PathBuf::from("/etc/activity/bucket.password")),
+                token_file: Some(PathBuf::from("/etc/activity/bucket.token")),
+                signature_key_file: Some(PathBuf::from("/etc/activity/bucket.key")),
+                gzip: true,
             }),
         };
         let archive = MirrorConfig {

@@ -123,6 +123,12 @@ const MIRROR_KEYS: &[KeySpec] = &[
     ("sd", ConfigValueKind::Text),
     ("url", ConfigValueKind::Text),
     ("headers", ConfigValueKind::TextMap),
+    ("ca_file", ConfigValueKind::Text),
+    ("user", ConfigValueKind::Text),
+    ("password_file", ConfigValueKind::Text),
+    ("token_file", ConfigValueKind::Text),
+    ("signature_key_file", ConfigValueKind::Text),
+    ("gzip", ConfigValueKind::Boolean),
     ("region", ConfigValueKind::Text),
     ("group", ConfigValueKind::Text),
     ("stream", ConfigValueKind::Text),
@@ -150,13 +156,26 @@ type MirrorType = (&'static str, &'static [&'static str], &'static [&'static str
 
 const MIRROR_TYPES: [MirrorType; 8] = [
     ("file", &["path", "format", "rotate"], &["path"]),
-    ("syslog", &["address", "framing", "facility", "app", "sd"], &["address"]),
-    ("http", &["url", "headers"], &["url"]),
+    ("syslog", &["address", "framing", "facility", "app", "sd", "ca_file"], &["address"]),
+    (
+        "http",
+        &[
+            "url",
+            "headers",
+            "ca_file",
+            "user",
+            "password_file",
+            "token_file",
+            "signature_key_file",
+            "gzip",
+        ],
+        &["url"],
+    ),
     ("loggly", &["url", "headers"], &["url"]),
     ("slack", &["url", "headers"], &["url"]),
     ("cloudwatch", &["region", "group", "stream", "endpoint"], &["group"]),
-    ("postgres", &["url", "table"], &["url"]),
-    ("clickhouse", &["url", "table"], &["url"]),
+    ("postgres", &["url", "table", "password_file", "ca_file"], &["url"]),
+    ("clickhouse", &["url", "table", "user", "password_file", "ca_file"], &["url"]),
 ];
 
 const MIRROR_TYPE_NAMES: [&str; 8] =

@@ -14,6 +14,7 @@
 
 mod delivery;
 pub(crate) mod feed;
+mod hmac;
 pub(crate) mod resend;
 pub(crate) mod run;
 pub(crate) mod runner;

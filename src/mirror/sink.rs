@@ -137,6 +137,16 @@ impl SinkFailure {
         Self::new(FailureKind::Refused, reason.into())
     }
 
+    /// Adds what was confirmed before it; `refused` has the events of the batch that were refused for
+    /// good so far.
+    #[must_use]
+    pub(crate) fn after(mut self, confirmed: usize, refused: &[RefusedEvent]) -> Self {
+        self.confirmed = confirmed;
+        self.refused =
+            refused.iter().filter(|refused| refused.index < confirmed).cloned().collect();
+        self
+    }
+
     fn new(kind: FailureKind, reason: String) -> Self {
         Self { kind, reason, status: None, retry_after: None, confirmed: 0, refused: Vec::new() }
     }
