@@ -1,6 +1,7 @@
 //! The kinds of destinations, one file each.
 
 mod file;
+mod syslog;
 
 use anyhow::Result;
 
@@ -9,26 +10,29 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
+use crate::mirror::sinks::file::FileSink;
+use crate::mirror::sinks::syslog::SyslogSink;
 
 /// Makes the sink of a destination. It does not connect yet, so that an absent service is no error
 /// of the config.
 ///
 /// # Errors
-/// [`Exit::Config`] for a value that cannot be, a key file that is missing or not private.
+/// [`Exit::Config`](crate::failure::Exit::Config) for a value that cannot be, a key file that is
+/// missing or not private.
 pub(crate) fn open(
     destination: &DestinationConfig,
     context: SinkContext<'_>,
 ) -> Result<Box<dyn Sink>> {
-    match destination {
-        DestinationConfig::File(config) => Ok(Box::new(file::FileSink::new(config, &context))),
-        DestinationConfig::Syslog(_)
-        | DestinationConfig::Http(_)
+    Ok(match destination {
+        DestinationConfig::File(config) => Box::new(FileSink::new(config, &context)),
+        DestinationConfig::Syslog(config) => Box::new(SyslogSink::new(config, context)?),
+        DestinationConfig::Http(_)
         | DestinationConfig::Loggly(_)
         | DestinationConfig::Slack(_)
         | DestinationConfig::CloudWatch(_)
         | DestinationConfig::Postgres(_)
         | DestinationConfig::ClickHouse(_) => {
-            Err(Failure::new(Exit::Config, "this type of mirror is not built yet").into())
+            return Err(Failure::new(Exit::Config, "this type of mirror is not built yet").into());
         }
-    }
+    })
 }
