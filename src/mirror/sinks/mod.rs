@@ -1,7 +1,12 @@
 //! The kinds of destinations, one file each.
 
 mod file;
+mod http;
+mod service;
 mod syslog;
+
+#[cfg(test)]
+mod fake_service;
 
 use anyhow::Result;
 
@@ -11,6 +16,7 @@ use crate::failure::Failure;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
 use crate::mirror::sinks::file::FileSink;
+use crate::mirror::sinks::http::HttpSink;
 use crate::mirror::sinks::syslog::SyslogSink;
 
 /// Makes the sink of a destination. It does not connect yet, so that an absent service is no error
@@ -26,8 +32,8 @@ pub(crate) fn open(
     Ok(match destination {
         DestinationConfig::File(config) => Box::new(FileSink::new(config, &context)),
         DestinationConfig::Syslog(config) => Box::new(SyslogSink::new(config, context)?),
-        DestinationConfig::Http(_)
-        | DestinationConfig::Loggly(_)
+        DestinationConfig::Http(config) => Box::new(HttpSink::new(config, context)?),
+        DestinationConfig::Loggly(_)
         | DestinationConfig::Slack(_)
         | DestinationConfig::CloudWatch(_)
         | DestinationConfig::Postgres(_)
