@@ -2,7 +2,9 @@
 
 mod file;
 mod http;
+mod loggly;
 mod service;
+mod slack;
 mod syslog;
 
 #[cfg(test)]
@@ -17,6 +19,8 @@ use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
 use crate::mirror::sinks::file::FileSink;
 use crate::mirror::sinks::http::HttpSink;
+use crate::mirror::sinks::loggly::LogglySink;
+use crate::mirror::sinks::slack::SlackSink;
 use crate::mirror::sinks::syslog::SyslogSink;
 
 /// Makes the sink of a destination. It does not connect yet, so that an absent service is no error
@@ -33,9 +37,9 @@ pub(crate) fn open(
         DestinationConfig::File(config) => Box::new(FileSink::new(config, &context)),
         DestinationConfig::Syslog(config) => Box::new(SyslogSink::new(config, context)?),
         DestinationConfig::Http(config) => Box::new(HttpSink::new(config, context)?),
-        DestinationConfig::Loggly(_)
-        | DestinationConfig::Slack(_)
-        | DestinationConfig::CloudWatch(_)
+        DestinationConfig::Loggly(config) => Box::new(LogglySink::new(config, context)?),
+        DestinationConfig::Slack(config) => Box::new(SlackSink::new(config, context)?),
+        DestinationConfig::CloudWatch(_)
         | DestinationConfig::Postgres(_)
         | DestinationConfig::ClickHouse(_) => {
             return Err(Failure::new(Exit::Config, "this type of mirror is not built yet").into());
