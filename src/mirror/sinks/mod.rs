@@ -1,5 +1,6 @@
 //! The kinds of destinations, one file each.
 
+mod cloudwatch;
 mod file;
 mod http;
 mod loggly;
@@ -17,6 +18,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
+use crate::mirror::sinks::cloudwatch::CloudWatchSink;
 use crate::mirror::sinks::file::FileSink;
 use crate::mirror::sinks::http::HttpSink;
 use crate::mirror::sinks::loggly::LogglySink;
@@ -39,9 +41,8 @@ pub(crate) fn open(
         DestinationConfig::Http(config) => Box::new(HttpSink::new(config, context)?),
         DestinationConfig::Loggly(config) => Box::new(LogglySink::new(config, context)?),
         DestinationConfig::Slack(config) => Box::new(SlackSink::new(config, context)?),
-        DestinationConfig::CloudWatch(_)
-        | DestinationConfig::Postgres(_)
-        | DestinationConfig::ClickHouse(_) => {
+        DestinationConfig::CloudWatch(config) => Box::new(CloudWatchSink::new(config, context)?),
+        DestinationConfig::Postgres(_) | DestinationConfig::ClickHouse(_) => {
             return Err(Failure::new(Exit::Config, "this type of mirror is not built yet").into());
         }
     })
