@@ -1,5 +1,6 @@
 //! The kinds of destinations, one file each.
 
+mod central;
 mod cloudwatch;
 mod file;
 mod http;
@@ -14,10 +15,15 @@ mod fake_service;
 use anyhow::Result;
 
 use crate::config::mirror::DestinationConfig;
+#[cfg(not(feature = "central"))]
 use crate::failure::Exit;
+#[cfg(not(feature = "central"))]
 use crate::failure::Failure;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
+use crate::mirror::sinks::central::ClickHouseSink;
+#[cfg(feature = "central")]
+use crate::mirror::sinks::central::PostgresSink;
 use crate::mirror::sinks::cloudwatch::CloudWatchSink;
 use crate::mirror::sinks::file::FileSink;
 use crate::mirror::sinks::http::HttpSink;
@@ -42,8 +48,12 @@ pub(crate) fn open(
         DestinationConfig::Loggly(config) => Box::new(LogglySink::new(config, context)?),
         DestinationConfig::Slack(config) => Box::new(SlackSink::new(config, context)?),
         DestinationConfig::CloudWatch(config) => Box::new(CloudWatchSink::new(config, context)?),
-        DestinationConfig::Postgres(_) | DestinationConfig::ClickHouse(_) => {
-            return Err(Failure::new(Exit::Config, "this type of mirror is not built yet").into());
+        #[cfg(feature = "central")]
+        DestinationConfig::Postgres(config) => Box::new(PostgresSink::new(config, context)?),
+        #[cfg(not(feature = "central"))]
+        DestinationConfig::Postgres(_) => {
+            return Err(Failure::new(Exit::Config, "this build has no central store").into());
         }
+        DestinationConfig::ClickHouse(config) => Box::new(ClickHouseSink::new(config, context)?),
     })
 }

@@ -1,0 +1,131 @@
+//! The tables of the central store in PostgreSQL. The mirror makes them where its role may.
+
+use crate::mirror::sinks::central::TableNames;
+use crate::time::TimeFormat;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The version of the tables, in the comment of the table of logs.
+pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION_COMMENT: &str = "activity central store, version ";
+
+/// Returns the statements that make the tables. Times are nanoseconds since 1970, because `timestamptz`
+/// has microseconds only. Texts of JSON are `text`: the chain hashes the text, and `jsonb` reorders it.
+pub(super) fn create_tables(names: &TableNames) -> String {
+    let TableNames { event, origin } = names;
+    format!(
+        "CREATE TABLE {origin} (
+  log int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  uuid uuid NOT NULL UNIQUE,
+  host text NOT NULL,
+  -- The newest event of the log at the last run of its mirror, and the time of that run.
+  head_id bigint,
+  head_hash bytea,
+  head_at bigint
+);
+COMMENT ON TABLE {origin} IS '{VERSION_COMMENT}{VERSION}';
+CREATE TABLE {event} (
+  log int NOT NULL,
+  id bigint NOT NULL,
+  occurred_at bigint NOT NULL,
+  recorded_at bigint NOT NULL,
+  -- One of the two.
+  event_uuid uuid,
+  event_text text COLLATE \"C\",
+  tenant text COLLATE \"C\" NOT NULL DEFAULT '',
+  -- operator 0, system 1, api 2, cron 3
+  source smallint NOT NULL,
+  -- info 0, low 1, medium 2, high 3, critical 4
+  severity smallint NOT NULL,
+  own boolean NOT NULL,
+  module text COLLATE \"C\",
+  action text COLLATE \"C\" NOT NULL,
+  title text,
+  description text,
+  actor_id text COLLATE \"C\",
+  actor_label text,
+  impersonator_id text COLLATE \"C\",
+  impersonator_label text,
+  target_type text COLLATE \"C\",
+  target_id text COLLATE \"C\",
+  target_label text,
+  diff text,
+  payload text,
+  ip text,
+  user_agent text,
+  session_id text COLLATE \"C\",
+  method text COLLATE \"C\",
+  endpoint text COLLATE \"C\",
+  status_code smallint,
+  recorded_by text NOT NULL,
+  seal bytea NOT NULL,
+  hash bytea NOT NULL,
+  -- The labels and the title, folded, each on a line.
+  words text COLLATE \"C\",
+  PRIMARY KEY (log, id, occurred_at)
+) PARTITION BY RANGE (occurred_at);
+-- What no month takes: times of wrong clocks, old imports.
+CREATE TABLE {event}_other PARTITION OF {event} DEFAULT;
+CREATE INDEX ON {event} (occurred_at, id, log);
+CREATE INDEX ON {event} (event_uuid) WHERE event_uuid IS NOT NULL;
+CREATE INDEX ON {event} (event_text) WHERE event_text IS NOT NULL;
+CREATE INDEX ON {event} (actor_id, occurred_at) WHERE actor_id IS NOT NULL;
+CREATE INDEX ON {event} (impersonator_id, occurred_at) WHERE impersonator_id IS NOT NULL;
+CREATE INDEX ON {event} (target_id, occurred_at) WHERE target_id IS NOT NULL;
+CREATE INDEX ON {event} (action, occurred_at);
+CREATE INDEX ON {event} (action, occurred_at) WHERE status_code >= 400;"
+    )
+}
+
+/// A month of the table of events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Month {
+    start: Timestamp,
+    end: Timestamp,
+}
+
+impl Month {
+    /// Returns the months in UTC from the one that `first` is in to the one that `last` is in.
+    pub(super) fn between(first: Timestamp, last: Timestamp) -> Vec<Self> {
+        let starts = Zone::utc().month_starts(first, last);
+        starts.windows(2).map(|pair| Self { start: pair[0], end: pair[1] }).collect()
+    }
+
+    pub(super) fn contains(&self, at: Timestamp) -> bool {
+        (self.start..self.end).contains(&at)
+    }
+
+    /// Returns the statement that makes the partition: `event_202611`.
+    pub(super) fn create(&self, names: &TableNames) -> String {
+        let event = &names.event;
+        let date = Zone::utc().format(self.start, TimeFormat::Date);
+        let month: String = date.chars().filter(char::is_ascii_digit).take(6).collect();
+        let (start, end) = (self.start.as_nanos(), self.end.as_nanos());
+        format!(
+            "CREATE TABLE IF NOT EXISTS {event}_{month} PARTITION OF {event} \
+             FOR VALUES FROM ({start}) TO ({end})"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_are_those_of_utc_without_holes() {
+        let time = |text| Timestamp::parse_rfc3339(text).unwrap();
+        let months =
+            Month::between(time("2026-11-30T23:59:59.999999999Z"), time("2027-02-01T00:00:00Z"));
+        assert_eq!(months.len(), 4);
+        assert!(months.windows(2).all(|pair| pair[0].end == pair[1].start));
+        assert!(months[0].contains(time("2026-11-01T00:00:00Z")));
+        assert!(!months[0].contains(time("2026-12-01T00:00:00Z")));
+        let names = TableNames::parse(Some("audit.event")).unwrap();
+        assert_eq!(
+            months[1].create(&names),
+            "CREATE TABLE IF NOT EXISTS audit.event_202612 PARTITION OF audit.event \
+             FOR VALUES FROM (1796083200000000000) TO (1798761600000000000)"
+        );
+    }
+}
