@@ -3,6 +3,7 @@
 //! The proleptic Gregorian calendar, days of 86,400 seconds. [`super::zone`]
 //! decides which offset a local time has.
 
+use super::quoted;
 use super::timestamp::Timestamp;
 
 pub(super) const SECONDS_PER_DAY: i64 = 86_400;
@@ -53,6 +54,12 @@ impl CivilDateTime {
 
     /// Appends `2026-11-20T14:28:09.551`, the fraction without trailing zeros.
     pub(super) fn write_into(&self, out: &mut String, separator: u8) {
+        let zeros = (0..9).find(|zeros| !self.nanos.is_multiple_of(10_u32.pow(zeros + 1)));
+        self.write_exactly_into(out, separator, 9 - zeros.unwrap_or(9) as usize);
+    }
+
+    /// Appends the time with so many digits of its fraction, at most nine; the rest is cut off.
+    pub(super) fn write_exactly_into(&self, out: &mut String, separator: u8, fraction: usize) {
         const LONGEST: usize = "2026-11-20T14:28:09.123456789".len();
         let mut buffer = *b"0000-00-00T00:00:00.000000000";
         write_digits(&mut buffer[0..4], self.year);
@@ -62,14 +69,8 @@ impl CivilDateTime {
         write_digits(&mut buffer[11..13], self.hour);
         write_digits(&mut buffer[14..16], self.minute);
         write_digits(&mut buffer[17..19], self.second);
-        let mut end = 19;
-        if self.nanos > 0 {
-            write_digits(&mut buffer[20..LONGEST], self.nanos);
-            end = LONGEST;
-            while buffer[end - 1] == b'0' {
-                end -= 1;
-            }
-        }
+        write_digits(&mut buffer[20..LONGEST], self.nanos);
+        let end = if fraction == 0 { 19 } else { LONGEST.min(20 + fraction) };
         out.push_str(str::from_utf8(&buffer[..end]).expect("digits are ASCII"));
     }
 }
@@ -86,6 +87,29 @@ fn to_u32(number: i64) -> u32 {
     u32::try_from(number).expect("64 bits of nanoseconds begin in 1677 and end in 2262")
 }
 
+/// Returns the year, month and day of a day by its number. It is one that a timestamp can be in.
+pub(super) fn date_of_day(day: i64) -> (i64, i64, i64) {
+    let civil = CivilDateTime::new(Timestamp::from_nanos(0), day * SECONDS_PER_DAY);
+    (civil.year.into(), civil.month.into(), civil.day.into())
+}
+
+/// Returns how many days after Monday a day is.
+pub(super) fn weekday_from_monday(day: i64) -> i64 {
+    // 1970-01-01 was a Thursday.
+    (day + 3).rem_euclid(7)
+}
+
+/// Returns the number of a day, if the calendar has it.
+pub(super) fn checked_day(year: i64, month: i64, day: i64) -> Result<i64, TimeParseError> {
+    if !(1..=12).contains(&month) {
+        return invalid(format!("there is no month {month:02}"));
+    }
+    if !(1..=days_in_month(year, month)).contains(&day) {
+        return invalid(format!("there is no {year:04}-{month:02}-{day:02}"));
+    }
+    Ok(day_number(year, month, day))
+}
+
 /// Returns the day's number, 1970-01-01 being 0.
 fn day_number(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
@@ -94,7 +118,7 @@ fn day_number(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
-fn days_in_month(year: i64, month: i64) -> i64 {
+pub(super) fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
         2 => 28,
@@ -132,9 +156,32 @@ pub(super) enum TimeParseError {
     Invalid(String),
 }
 
+impl TimeParseError {
+    /// Returns one line about a text that is no time; `syntax` says what is understood.
+    pub(super) fn describe(&self, text: &str, syntax: impl FnOnce() -> String) -> String {
+        match self {
+            Self::Syntax => format!("{} {}", quoted(text), syntax()),
+            Self::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
+        }
+    }
+}
+
+impl TimeOfDay {
+    /// Reads `14:30` and `14:30:05`.
+    pub(super) fn parse(text: &str) -> Result<Self, TimeParseError> {
+        let mut rest = DateTimeParser(text.as_bytes());
+        let clock = rest.time_of_day()?;
+        if clock.leap {
+            return invalid("there is no second 60".to_owned());
+        }
+        if rest.0.is_empty() { Ok(clock) } else { Err(TimeParseError::Syntax) }
+    }
+}
+
 impl ParsedDateTime {
     /// Reads `2026-11-20`, `2026-11-20T14:30`, `2026-11-20 14:30:05.123456789`, each with a time
-    /// perhaps followed by `Z` or `+02:00`.
+    /// perhaps followed by `Z`, `+02:00`, `+0200`, `+02` or `UTC`, with or without a blank before it.
+    /// A comma may stand for the point.
     pub(super) fn parse(text: &str) -> Result<Self, TimeParseError> {
         let mut rest = DateTimeParser(text.as_bytes());
         let year = rest.number(4)?;
@@ -142,21 +189,14 @@ impl ParsedDateTime {
         let month = rest.number(2)?;
         rest.expect_one_of(b"-")?;
         let day = rest.number(2)?;
-        let written_date = &text[..10];
-        let mut written =
-            Self { day: day_number(year, month, day), time_of_day: None, offset: None };
+        let mut written = Self { day: 0, time_of_day: None, offset: None };
         if !rest.0.is_empty() {
             rest.expect_one_of(b"Tt ")?;
             written.time_of_day = Some(rest.time_of_day()?);
             written.offset = rest.offset()?;
         }
         // The form is right to the end, so an error from here on is one of the values.
-        if !(1..=12).contains(&month) {
-            return invalid(format!("there is no month {month:02}"));
-        }
-        if !(1..=days_in_month(year, month)).contains(&day) {
-            return invalid(format!("there is no {written_date}"));
-        }
+        written.day = checked_day(year, month, day)?;
         if let Some(clock) = written.time_of_day
             && clock.leap
         {
@@ -216,7 +256,7 @@ impl DateTimeParser<'_> {
         let to_the_second = self.expect_one_of(b":").is_ok();
         let second = if to_the_second { self.number(2)? } else { 0 };
         let mut nanos = 0;
-        if to_the_second && self.expect_one_of(b".").is_ok() {
+        if to_the_second && self.expect_one_of(b".,").is_ok() {
             let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
             if digits == 0 {
                 return Err(TimeParseError::Syntax);
@@ -241,14 +281,15 @@ impl DateTimeParser<'_> {
         if self.0.is_empty() {
             return Ok(None);
         }
-        let sign = match self.expect_one_of(b"Zz+-")? {
-            b'+' => 1,
-            b'-' => -1,
-            _ => return if self.0.is_empty() { Ok(Some(0)) } else { Err(TimeParseError::Syntax) },
-        };
+        self.0 = self.0.trim_ascii_start();
+        if self.0.eq_ignore_ascii_case(b"utc") || self.0.eq_ignore_ascii_case(b"z") {
+            return Ok(Some(0));
+        }
+        let sign = if self.expect_one_of(b"+-")? == b'+' { 1 } else { -1 };
         let hours = self.number(2)?;
-        self.expect_one_of(b":")?;
-        let minutes = self.number(2)?;
+        // `+02:00`, `+0200` and `+02`.
+        let has_colon = self.expect_one_of(b":").is_ok();
+        let minutes = if has_colon || !self.0.is_empty() { self.number(2)? } else { 0 };
         if !self.0.is_empty() {
             return Err(TimeParseError::Syntax);
         }

@@ -1,14 +1,14 @@
 //! Times as programs write them: RFC 3339, Unix time, and local time where a zone was given.
 
 use super::civil::{OUT_OF_RANGE, ParsedDateTime, TimeParseError};
-use super::quoted;
 use super::timestamp::Timestamp;
 use super::zone::{WindowEdge, Zone};
 
 /// Reads the time that an emitter wrote.
 ///
-/// RFC 3339; a number of Unix seconds, or milliseconds from 10^11 up, exactly; and, only with a
-/// `zone` to read it in, a local time or a date.
+/// RFC 3339 with an offset in any spelling; a number of Unix seconds, of milliseconds from 10^11 up, of
+/// microseconds from 10^14 up or of nanoseconds from 10^17 up, exactly; and, only with a `zone` to read
+/// it in, a local time or a date.
 ///
 /// # Errors
 ///
@@ -24,12 +24,19 @@ pub(crate) fn parse_emitted(text: &str, zone: Option<&Zone>) -> Result<Timestamp
             )),
         }),
     };
-    read.map_err(|refused| match refused {
-        TimeParseError::Syntax => {
-            format!("{} is not a time like 2026-11-20T04:00:00Z or 1700000000", quoted(text))
-        }
-        TimeParseError::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
+    read.map_err(|refused| {
+        refused
+            .describe(text, || "is not a time like 2026-11-20T04:00:00Z or 1700000000".to_owned())
     })
+}
+
+/// Whether a text is a date with a time of day, or a number of Unix time since 2001.
+pub(crate) fn resembles_emitted(text: &str) -> bool {
+    match Decimal::parse(text) {
+        // 10^9 seconds were over in September 2001.
+        Some(number) => number.point_position() >= 10 && number.to_timestamp().is_ok(),
+        None => ParsedDateTime::parse(text).is_ok_and(|written| written.time_of_day.is_some()),
+    }
 }
 
 /// A number as JSON writes it, every digit of it.
@@ -63,8 +70,13 @@ impl<'a> Decimal<'a> {
     }
 
     fn to_timestamp(&self) -> Result<Timestamp, TimeParseError> {
-        // From 10^11 up: twelve digits before the point.
-        self.to_timestamp_scaled(if self.point_position() >= 12 { 6 } else { 9 })
+        // 10^11 has twelve digits before the point.
+        self.to_timestamp_scaled(match self.point_position() {
+            ..12 => 9,
+            12..15 => 6,
+            15..18 => 3,
+            18.. => 0,
+        })
     }
 
     fn significant_digits(&self) -> impl Iterator<Item = u8> + Clone {

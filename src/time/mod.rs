@@ -15,8 +15,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use emitted::parse_emitted;
-pub(crate) use human::{format_ago, format_relative, parse_human};
+pub(crate) use emitted::{parse_emitted, resembles_emitted};
+pub(crate) use human::{format_ago, format_relative, parse_human, parse_human_span};
 pub(crate) use span::Span;
 pub(crate) use timestamp::Timestamp;
 pub(crate) use zone::{TimeFormat, WindowEdge, Zone};

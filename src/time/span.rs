@@ -31,15 +31,8 @@ impl Span {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            "w" => 7 * 86_400,
-            "y" => SECONDS_PER_YEAR,
-            _ => 0,
-        };
+        let seconds = Some(unit).filter(|unit| unit.len() == 1).and_then(Self::unit_seconds);
+        let seconds = seconds.unwrap_or(0);
         if number.is_empty() || seconds == 0 {
             return Err(format!(
                 "{} is not a duration like 90d, 12h or 30m (s m h d w y)",
@@ -51,13 +44,21 @@ impl Span {
     }
 
     /// Returns `number` times the unit of so many seconds, if that fits.
-    pub(super) fn from_units(number: &str, unit: u64) -> Option<Self> {
+    fn from_units(number: &str, unit: u64) -> Option<Self> {
         number.parse::<u64>().ok()?.checked_mul(unit).map(Self)
     }
 
-    /// Returns the seconds of a unit written out or as our own screens write it.
+    /// Returns the seconds of a unit: one of `s m h d w y`, or written out, or as our own screens write
+    /// it.
     pub(super) fn unit_seconds(word: &str) -> Option<u64> {
-        Some(match word.strip_suffix('s').unwrap_or(word) {
+        let long = word.to_ascii_lowercase();
+        Some(match long.strip_suffix('s').unwrap_or(&long) {
+            _ if word == "s" => 1,
+            _ if word == "m" => 60,
+            _ if word == "h" => 3_600,
+            _ if word == "d" => 86_400,
+            _ if word == "w" => 7 * 86_400,
+            _ if word == "y" => SECONDS_PER_YEAR,
             "second" | "sec" => 1,
             "minute" | "min" => 60,
             "hour" | "hr" => 3_600,

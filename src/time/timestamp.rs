@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::civil::{CivilDateTime, NANOS_PER_SECOND, OUT_OF_RANGE, ParsedDateTime, TimeParseError};
-use super::quoted;
 use super::span::Span;
 
 /// Nanoseconds since 1970-01-01T00:00:00Z: from 1677-09-21 to 2262-04-11.
@@ -54,11 +53,8 @@ impl Timestamp {
                 _ => Err(TimeParseError::Syntax),
             }
         });
-        read.map_err(|refused| match refused {
-            TimeParseError::Syntax => {
-                format!("{} is not a time like 2026-11-20T04:00:00Z", quoted(text))
-            }
-            TimeParseError::Invalid(why) => format!("{} is not a time: {why}", quoted(text)),
+        read.map_err(|refused| {
+            refused.describe(text, || "is not a time like 2026-11-20T04:00:00Z".to_owned())
         })
     }
 
@@ -66,6 +62,19 @@ impl Timestamp {
     pub(crate) fn write_into(self, out: &mut String) {
         CivilDateTime::new(self, 0).write_into(out, b'T');
         out.push('Z');
+    }
+
+    /// Appends RFC 3339 in UTC with nine digits of the fraction, so that times sort as text.
+    pub(crate) fn write_sortable_into(self, out: &mut String) {
+        CivilDateTime::new(self, 0).write_exactly_into(out, b'T', 9);
+        out.push('Z');
+    }
+
+    /// Returns what [`Timestamp::write_sortable_into`] writes.
+    pub(crate) fn to_sortable(self) -> String {
+        let mut text = String::with_capacity(30);
+        self.write_sortable_into(&mut text);
+        text
     }
 
     #[must_use]

@@ -48,6 +48,8 @@ pub(crate) enum WindowEdge {
 pub(crate) enum TimeFormat {
     /// `2026-11-20T14:28:09.551+02:00`, `Z` for UTC; exact.
     Rfc3339,
+    /// RFC 3339 with three digits of the fraction, so that all are of one width.
+    Rfc3339Millis,
     /// `2026-11-20T14:28+02:00`.
     Rfc3339Minute,
     /// `2026-11-20 14:28:09.551 SAST`.
@@ -56,14 +58,22 @@ pub(crate) enum TimeFormat {
     DateTimeMinute,
     /// `2026-11-20`.
     Date,
-    /// `12 Nov`.
-    DayMonth,
+    /// `12 Nov 06:00`.
+    DayMonthClock,
+    /// `Thu 06:00`.
+    WeekdayClock,
     /// `12 Nov 2025`.
     DayMonthYear,
     /// `06:00`.
     TimeOfDay,
     /// `Thu 19 Nov 06:00`.
     WeekdayTime,
+    /// `Thu 19 Nov 2026 06:00`.
+    WeekdayTimeYear,
+    /// `19 Nov`.
+    DayMonth,
+    /// `2026`.
+    Year,
 }
 
 impl Zone {
@@ -236,6 +246,12 @@ impl Zone {
                 self.write_rfc3339_into(at, &mut out);
                 return out;
             }
+            TimeFormat::Rfc3339Millis => {
+                let offset = self.offset_in_whole_minutes(at);
+                CivilDateTime::new(at, offset).write_exactly_into(&mut out, b'T', 3);
+                push_rfc3339_offset(&mut out, self.0, offset);
+                return out;
+            }
             TimeFormat::Rfc3339Minute => {
                 let offset = self.offset_in_whole_minutes(at);
                 CivilDateTime { second: 0, nanos: 0, ..CivilDateTime::new(at, offset) }
@@ -253,9 +269,21 @@ impl Zone {
                 write!(out, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} {zone}")
             }
             TimeFormat::Date => write!(out, "{year:04}-{month:02}-{day:02}"),
-            TimeFormat::DayMonth => write!(out, "{day} {month_name}"),
+            TimeFormat::DayMonthClock => {
+                write!(out, "{day} {month_name} {hour:02}:{minute:02}")
+            }
+            TimeFormat::WeekdayClock => {
+                let weekday = WEEKDAYS[civil.weekday as usize];
+                write!(out, "{weekday} {hour:02}:{minute:02}")
+            }
             TimeFormat::DayMonthYear => write!(out, "{day} {month_name} {year}"),
             TimeFormat::TimeOfDay => write!(out, "{hour:02}:{minute:02}"),
+            TimeFormat::WeekdayTimeYear => {
+                let weekday = WEEKDAYS[civil.weekday as usize];
+                write!(out, "{weekday} {day} {month_name} {year} {hour:02}:{minute:02}")
+            }
+            TimeFormat::DayMonth => write!(out, "{day} {month_name}"),
+            TimeFormat::Year => write!(out, "{year:04}"),
             TimeFormat::WeekdayTime => {
                 let weekday = WEEKDAYS[civil.weekday as usize];
                 write!(out, "{weekday} {day} {month_name} {hour:02}:{minute:02}")
