@@ -333,12 +333,13 @@ SELECT
       substr(hex(event.event_id), 13, 4) || '-' || substr(hex(event.event_id), 17, 4) || '-' ||
       substr(hex(event.event_id), 21))
     ELSE event.event_id END AS event_id,
-  -- Division rounds towards zero, so a negative fraction takes one more second off. Trailing zeros go.
+  -- Division rounds towards zero, so a negative fraction takes one more second off. Always nine digits,
+  -- so that times sort as text.
   strftime('%Y-%m-%dT%H:%M:%S', event.occurred_at / 1000000000 - (event.occurred_at % 1000000000 < 0), 'unixepoch')
-    || rtrim(rtrim(printf('.%09d', event.occurred_at % 1000000000 + 1000000000 * (event.occurred_at % 1000000000 < 0)), '0'), '.')
+    || printf('.%09d', event.occurred_at % 1000000000 + 1000000000 * (event.occurred_at % 1000000000 < 0))
     || 'Z' AS occurred_at,
   strftime('%Y-%m-%dT%H:%M:%S', event.recorded_at / 1000000000 - (event.recorded_at % 1000000000 < 0), 'unixepoch')
-    || rtrim(rtrim(printf('.%09d', event.recorded_at % 1000000000 + 1000000000 * (event.recorded_at % 1000000000 < 0)), '0'), '.')
+    || printf('.%09d', event.recorded_at % 1000000000 + 1000000000 * (event.recorded_at % 1000000000 < 0))
     || 'Z' AS recorded_at,
   recorder.text AS recorded_by,
   nullif(tenant.text, '') AS tenant,

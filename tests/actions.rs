@@ -17,9 +17,9 @@ fn actions_are_listed_with_their_count_and_last_time() {
         r#"{"action":"auth.login","occurred_at":"2025-01-04T00:00:00Z"}"#,
     ]));
     insta::assert_snapshot!(sandbox.run(["actions"]), @"
-    ACTION      EVENTS  LAST SEEN             RHYTHM
-    auth.login       1  2025-01-04T00:00:00Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
-    user.edit        3  2025-01-03T00:00:00Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    ACTION      EVENTS  LAST SEEN                 RHYTHM
+    auth.login       1  2025-01-04T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    user.edit        3  2025-01-03T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
     [exit status: 0]
     ");
     let rows = sandbox.run(["actions", "--json"]).ok().no_stderr().json_lines();

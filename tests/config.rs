@@ -36,15 +36,15 @@ fn the_zone_comes_from_flag_environment_config_or_host() {
             sandbox.run_with_env(variables, [&["list", "--columns", "when"], args].concat()).ok();
         out.stdout().lines().nth(1).unwrap().trim().to_owned()
     };
-    assert_eq!(hour(&[], &[]), "2025-01-01T00:00:00Z");
-    assert_eq!(hour(&[("TZ", "America/New_York")], &[]), "2024-12-31T19:00:00-05:00");
-    assert_eq!(hour(&[("TZ", ":Asia/Kolkata")], &[]), "2025-01-01T05:30:00+05:30");
+    assert_eq!(hour(&[], &[]), "2025-01-01T00:00:00.000Z");
+    assert_eq!(hour(&[("TZ", "America/New_York")], &[]), "2024-12-31T19:00:00.000-05:00");
+    assert_eq!(hour(&[("TZ", ":Asia/Kolkata")], &[]), "2025-01-01T05:30:00.000+05:30");
     sandbox.write("config.toml", "tz = \"Asia/Tokyo\"\n");
-    assert_eq!(hour(&[("TZ", "America/New_York")], &[]), "2025-01-01T09:00:00+09:00");
-    assert_eq!(hour(&[("ACTIVITY_TZ", "Europe/Paris")], &[]), "2025-01-01T01:00:00+01:00");
+    assert_eq!(hour(&[("TZ", "America/New_York")], &[]), "2025-01-01T09:00:00.000+09:00");
+    assert_eq!(hour(&[("ACTIVITY_TZ", "Europe/Paris")], &[]), "2025-01-01T01:00:00.000+01:00");
     assert_eq!(
         hour(&[("ACTIVITY_TZ", "Europe/Paris")], &["--tz", "Africa/Johannesburg"]),
-        "2025-01-01T02:00:00+02:00"
+        "2025-01-01T02:00:00.000+02:00"
     );
 }
 

@@ -51,7 +51,7 @@ fn csv_has_the_fields_in_their_order_all_quoted() {
     let rows: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 8);
     let last = &rows[7];
-    assert_eq!(&last[2], "2025-03-05T14:28:09.551Z");
+    assert_eq!(&last[2], "2025-03-05T14:28:09.551000000Z");
     assert_eq!(&last[20], r#"{"request_id":"0d9e","via":"admin"}"#);
     assert!(
         text.lines().skip(1).all(|line| line.starts_with('"') && line.ends_with('"')),

@@ -4,6 +4,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::support::Sandbox;
+use crate::support::clock;
 
 /// Takes one event in and gives it back as it is kept, less what this log stamped on it.
 #[track_caller]
@@ -96,15 +97,155 @@ fn other_names_are_taken_in() {
     assert_eq!(
         ingest_and_read(&event.replace('\n', " ")),
         json!({
-            "event_id":"e1","occurred_at":"2025-01-01T00:00:00Z","tenant":"s2l",
+            "event_id":"e1","occurred_at":"2025-01-01T00:00:00.000000000Z","tenant":"s2l",
             "source":"operator","severity":"info","action":"a","actor_id":"3",
             "actor_label":"Jerome","impersonator_id":"9","target_type":"user","target_id":"17",
             "diff":{"a":{"before":1,"after":2}},"payload":{"k":1},"ip":"10.0.0.1"
         })
     );
-    for name in ["created_at", "timestamp", "time"] {
+    for name in [
+        "created_at",
+        "timestamp",
+        "@timestamp",
+        "time",
+        "ts",
+        "date",
+        "datetime",
+        "event_time",
+        "createdAt",
+        "Occurred-At",
+        "TimeStamp",
+    ] {
         let event = format!(r#"{{"action":"a","{name}":"2025-01-01T00:00:00Z"}}"#);
-        assert_eq!(stored_field("occurred_at", &event), "2025-01-01T00:00:00Z", "{name}");
+        let kept = stored_field("occurred_at", &event);
+        assert_eq!(kept, "2025-01-01T00:00:00.000000000Z", "{name}");
+    }
+    for (given, field, kept) in [
+        (r#""actorId":5"#, "actor_id", "5"),
+        (r#""ClientIP":"10.0.0.1""#, "ip", "10.0.0.1"),
+        (r#""remote_addr":"10.0.0.1:4711""#, "ip", "10.0.0.1"),
+        (r#""source_ip":"[2001:DB8::1]:443""#, "ip", "2001:db8::1"),
+        (r#""level":"WARNING""#, "severity", "medium"),
+        (r#""actor":"Jerome""#, "actor_label", "Jerome"),
+        (r#""user_name":"Jerome""#, "actor_label", "Jerome"),
+        (r#""resource":"Spring launch""#, "target_label", "Spring launch"),
+        (r#""impersonator":"Maria""#, "impersonator_label", "Maria"),
+    ] {
+        let event = format!(r#"{{"action":"a",{given}}}"#);
+        assert_eq!(stored_field(field, &event), kept, "{given}");
+    }
+    assert_eq!(stored_field("status_code", r#"{"action":"a","status":404}"#), 404);
+}
+
+#[test]
+fn what_is_no_value_of_a_field_goes_into_the_payload_where_the_name_means_much_else() {
+    for given in [
+        r#""status":"ok""#,
+        r#""level":"five""#,
+        r#""ip":"-""#,
+        r#""client_ip":"localhost""#,
+        r#""ip":"10.0.0.1, 10.0.0.2""#,
+    ] {
+        let kept = ingest_and_read(&format!(r#"{{"action":"a",{given}}}"#));
+        let payload: Value = serde_json::from_str(&format!("{{{given}}}")).unwrap();
+        assert_eq!(kept["payload"], payload);
+    }
+    let why = rejection_reason(r#"{"action":"a","client_ip":"10.0.0.300"}"#);
+    assert_eq!(why, "client_ip: \"10.0.0.300\" is not an address");
+}
+
+#[test]
+fn parties_may_be_objects() {
+    let event = r#"{"action":"a","actor":{"id":3,"displayName":"Jerome","email":"j@example.org"},
+        "user":"James","target":{"type":"user","id":"17","name":"James Compton","plan":{"a":1}},
+        "impersonated_as":{"email":"m@example.org"}}"#;
+    let kept = ingest_and_read(&event.replace('\n', " "));
+    assert_eq!(kept["actor_id"], "3");
+    assert_eq!(kept["actor_label"], "Jerome");
+    assert_eq!(kept["target_type"], "user");
+    assert_eq!(kept["target_id"], "17");
+    assert_eq!(kept["target_label"], "James Compton");
+    assert_eq!(kept["impersonator_label"], "m@example.org");
+    assert_eq!(
+        kept["payload"],
+        json!({"user":"James","actor":{"email":"j@example.org"},"target":{"plan":{"a":1}}})
+    );
+    let kept = ingest_and_read(r#"{"action":"a","actor_id":"own","actor":{"id":1,"name":"J"}}"#);
+    assert_eq!((&kept["actor_id"], &kept["actor_label"]), (&json!("own"), &json!("J")));
+    assert_eq!(kept["payload"], json!({"actor":{"id":1}}));
+}
+
+#[test]
+fn a_time_under_an_unknown_key_is_not_dated_now() {
+    let why = rejection_reason(r#"{"action":"a","eventAt":"2025-01-01T00:00:00Z"}"#);
+    assert!(why.starts_with("eventAt: "), "{why}");
+    assert!(why.contains("--map occurred_at=eventAt") && why.contains("--now"), "{why}");
+    rejection_reason(r#"{"action":"a","log_ts":1700000000}"#);
+    // A number of milliseconds that something took, a day, and a time beside the event's own are no trouble.
+    for event in [
+        r#"{"action":"a","response_time":250}"#,
+        r#"{"action":"a","birth_date":"1980-01-01"}"#,
+        r#"{"action":"a","time":1,"expires_at":"2030-01-01T00:00:00Z"}"#,
+    ] {
+        ingest_and_read(event);
+    }
+    let event = r#"{"action":"a","eventAt":"2025-01-01T00:00:00Z"}"#;
+    let sandbox = Sandbox::new();
+    sandbox.run_with_input(["ingest", "--map", "occurred_at=eventAt"], event).ok().done();
+    assert_eq!(sandbox.only_event()["occurred_at"], "2025-01-01T00:00:00.000000000Z");
+    let sandbox = Sandbox::new();
+    sandbox.run_with_input(["ingest", "--now"], event).ok().done();
+    assert_eq!(sandbox.only_event()["payload"], json!({"eventAt":"2025-01-01T00:00:00Z"}));
+    let sandbox = Sandbox::new();
+    sandbox.run_with_input(["ingest", "--lenient"], event).ok().done();
+    assert_eq!(sandbox.only_event()["payload"]["_lenient"][0]["field"], "eventAt");
+}
+
+#[test]
+fn keys_are_mapped_to_fields() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events.csv", "what,usr,action\nuser.edit,Jerome,x\n");
+    let map = ["--map", "action=what", "--map", "actor_label=usr", "--format", "csv"];
+    sandbox.run([&["ingest", "events.csv"], &map[..]].concat()).ok().done();
+    let event = sandbox.only_event();
+    assert_eq!((&event["action"], &event["actor_label"]), (&json!("user.edit"), &json!("Jerome")));
+    assert_eq!(event["payload"], json!({"action":"x"}));
+    for (bad, said) in [
+        ("usr", "FIELD=KEY"),
+        ("actor_lable=usr", "did you mean actor_label?"),
+        ("hash=x", "not a field"),
+    ] {
+        let out = sandbox.run(["ingest", "events.csv", "--map", bad]).exits(2).no_stdout();
+        assert!(out.stderr().contains(said), "{out}");
+    }
+}
+
+#[test]
+fn a_key_that_was_meant_to_be_a_field_is_noted_once() {
+    let sandbox = Sandbox::new();
+    let lines = r#"{"action":"a","usr":"x","occured_at":"soon"}"#.to_owned() + "\n";
+    let out = sandbox.run_with_input(["ingest"], lines.repeat(3)).ok();
+    let said = out.stderr();
+    assert!(
+        said.contains(
+            "note: 3 lines: \"usr\" went into the payload; --map actor_label=usr takes it"
+        ),
+        "{out}"
+    );
+    assert!(said.contains("--map occurred_at=occured_at takes it"), "{out}");
+    let known = r#"{"action":"a","actor_id":"1","usr":"x","colour":"red"}"#;
+    let out = sandbox.run_with_input(["ingest"], known).ok();
+    assert!(!out.stderr().contains("note:"), "{out}");
+    let out = sandbox.run_with_input(["ingest", "--quiet"], lines.as_str()).ok();
+    out.no_stderr().done();
+}
+
+#[test]
+fn an_actor_from_a_variable_that_is_not_set_is_refused() {
+    for flag in ["--actor", "--actor-id"] {
+        let sandbox = Sandbox::new();
+        let out = sandbox.run(["ingest", "--action", "a", flag, ""]).exits(2).no_stdout();
+        assert!(out.stderr().contains("is empty"), "{out}");
     }
 }
 
@@ -190,7 +331,7 @@ fn a_key_given_twice_at_the_top_is_an_error_and_deeper_is_kept() {
 }
 
 #[test]
-fn times_are_taken_with_any_offset_and_as_unix_seconds_or_milliseconds() {
+fn times_are_taken_with_any_offset_and_as_unix_time_of_four_scales() {
     for (given, kept) in [
         (r#""2025-03-05T14:28:09Z""#, "2025-03-05T14:28:09Z"),
         (r#""2025-03-05T14:28:09.551Z""#, "2025-03-05T14:28:09.551Z"),
@@ -208,12 +349,18 @@ fn times_are_taken_with_any_offset_and_as_unix_seconds_or_milliseconds() {
         ("1700000000123", "2023-11-14T22:13:20.123Z"),
         ("1700000000123.456789", "2023-11-14T22:13:20.123456789Z"),
         ("100000000000", "1973-03-03T09:46:40Z"),
+        ("1700000000123456", "2023-11-14T22:13:20.123456Z"),
+        ("1700000000123456789", "2023-11-14T22:13:20.123456789Z"),
+        (r#""2025-03-05T14:28:09+0200""#, "2025-03-05T12:28:09Z"),
+        (r#""2025-03-05 14:28:09+02""#, "2025-03-05T12:28:09Z"),
+        (r#""2025-03-05 14:28:09 UTC""#, "2025-03-05T14:28:09Z"),
+        (r#""2025-03-05T14:28:09,5Z""#, "2025-03-05T14:28:09.5Z"),
         ("9223372036", "2262-04-11T23:47:16Z"),
         (r#""2262-04-11T23:47:16.854775807Z""#, "2262-04-11T23:47:16.854775807Z"),
         (r#""1677-09-21T00:12:43.145224193Z""#, "1677-09-21T00:12:43.145224193Z"),
     ] {
         let event = format!(r#"{{"action":"a","occurred_at":{given}}}"#);
-        assert_eq!(stored_field("occurred_at", &event), kept, "{given}");
+        assert_eq!(stored_field("occurred_at", &event), clock::normal_form(kept), "{given}");
     }
     for bad in [
         r#""yesterday""#,
@@ -245,13 +392,13 @@ fn a_time_without_offset_needs_an_input_zone() {
     ] {
         let sandbox = Sandbox::new();
         sandbox.run_with_input(["ingest", "--input-tz", zone], event).ok().done();
-        assert_eq!(sandbox.only_event()["occurred_at"], time, "{zone}");
+        assert_eq!(sandbox.only_event()["occurred_at"], clock::normal_form(time), "{zone}");
     }
     // An offset that is there is not overridden.
     let sandbox = Sandbox::new();
     let event = r#"{"action":"a","occurred_at":"2025-03-05T14:28:09Z"}"#;
     sandbox.run_with_input(["ingest", "--input-tz", "Asia/Tokyo"], event).ok().done();
-    assert_eq!(sandbox.only_event()["occurred_at"], "2025-03-05T14:28:09Z");
+    assert_eq!(sandbox.only_event()["occurred_at"], "2025-03-05T14:28:09.000000000Z");
 
     let sandbox = Sandbox::new();
     let out = sandbox.run_with_input(["ingest", "--input-tz", "Mars/Olympus"], event);
@@ -337,7 +484,7 @@ fn addresses_are_kept_in_one_form() {
         let event = json!({"action":"a","ip":given}).to_string();
         assert_eq!(stored_field("ip", &event), kept, "{given}");
     }
-    for bad in ["10.0.0.300", "10.0.0", "010.0.0.1", "fe80::1%eth0", "example.org", "10.0.0.1:80"] {
+    for bad in ["10.0.0.300", "10.0.0", "010.0.0.1", "1:2:3"] {
         assert!(
             rejection_reason(&json!({"action":"a","ip":bad}).to_string()).contains("ip"),
             "{bad}"

@@ -60,7 +60,7 @@ fn every_field_has_a_flag() {
     let sandbox = Sandbox::new();
     let fields = [
         ("event_id", "E-1"),
-        ("occurred_at", "2025-03-05T14:28:09.5Z"),
+        ("occurred_at", "2025-03-05T14:28:09.500000000Z"),
         ("tenant", "s2l"),
         ("source", "cron"),
         ("severity", "high"),
@@ -521,7 +521,7 @@ fn lenient_flags_always_land() {
     let long = "ä".repeat(5_000);
     let broken = OsStr::from_bytes(b"site/caf\xe9\\n");
     let mut command = sandbox.command(["ingest", "--lenient", "--quiet", "--action", "git push!"]);
-    command.args(["--ip", "UNKNOWN", "--actor-id", &long, "--event-id", &"e".repeat(513)]);
+    command.args(["--ip", "10.0.0.300", "--actor-id", &long, "--event-id", &"e".repeat(513)]);
     command.args(["--payload", "{\"commits\":}", "--occurred-at", "soon", "--status-code", "1"]);
     command.args(["--diff", "{\"a\":1}", "--before", "{x", "--module", "git"]);
     command.arg("--target-id").arg(broken);
@@ -554,8 +554,8 @@ fn lenient_flags_always_land() {
         ]
     );
     let note = |name| notes.iter().find(|(field, _)| *field == name).unwrap().1;
-    assert_eq!(note("ip")["value"], "UNKNOWN");
-    assert_eq!(note("ip")["reason"], "\"UNKNOWN\" is not an address");
+    assert_eq!(note("ip")["value"], "10.0.0.300");
+    assert_eq!(note("ip")["reason"], "\"10.0.0.300\" is not an address");
     assert_eq!(note("actor_id")["cut_from_bytes"], 10_000);
     assert_eq!(note("target_id")["escaped"], true);
     sandbox.assert_sound_with(1);
@@ -566,7 +566,7 @@ fn lenient_lines_land_with_what_fits() {
     let sandbox = Sandbox::new();
     let deep = format!("{}1{}", "[".repeat(70), "]".repeat(70));
     let lines: Vec<Vec<u8>> = vec![
-        b"{\"action\":\"a\",\"title\":\"caf\xe9 \\\"x\\\"\",\"ip\":\"UNKNOWN\"}\n".to_vec(),
+        b"{\"action\":\"a\",\"title\":\"caf\xe9 \\\"x\\\"\",\"ip\":\"10.0.0.300\"}\n".to_vec(),
         b"{\"title\":\"no action\"}\n".to_vec(),
         b"{\"action\":\"c\",\"title\":\"\\ud800\",\"action\":\"d\",\"tenant\":7.5,\"module\":[1]}\n".to_vec(),
         format!("{{\"action\":\"e\",\"deep\":{deep},\"payload\":{{\"_lenient\":1}}}}\n").into(),
@@ -591,7 +591,7 @@ fn lenient_lines_land_with_what_fits() {
     assert_eq!(events[4]["title"].as_str().unwrap().len(), 64 << 10);
     assert_eq!(fields(4), ["title", "payload"]);
 
-    let csv = b"action,title,ip\nb,caf\xe9,localhost\n";
+    let csv = b"action,title,ip\nb,caf\xe9,10.0.0.300\n";
     sandbox.run_with_input(["ingest", "--lenient"], csv).ok().done();
     let events = sandbox.stored_events();
     assert_eq!(events[5]["title"], "caf\\xe9");
@@ -599,4 +599,32 @@ fn lenient_lines_land_with_what_fits() {
     // Without the flag nothing changes.
     sandbox.run_with_input(["ingest"], csv).exits(65).done();
     sandbox.assert_sound_with(6);
+}
+
+#[test]
+fn a_dry_run_shows_what_would_be_stored_and_stores_nothing() {
+    let sandbox = Sandbox::new();
+    let lines = "{\"action\":\"a\",\"event_id\":\"1\",\"actor\":\"Ann\",\"colour\":\"red\"}\n\
+                 {\"action\":\"a\",\"event_id\":\"1\",\"actor\":\"Ann\"}\n\
+                 {\"action\":\"b\",\"event_id\":\"1\"}\n\
+                 {\"ip\":\"::1\"}\n\
+                 {\"action\":\"c\"}\n";
+    sandbox.write("in.jsonl", lines);
+    let out = sandbox.run(["ingest", "--dry-run", "in.jsonl"]).exits(65);
+    let said = out.stdout();
+    assert!(said.contains("  new 2 · known 0 · duplicates 1 · rejected 2\n"), "{out}");
+    assert!(said.contains("into the payload: colour (1)"), "{out}");
+    assert!(said.contains("not stored") && said.contains("Ann"), "{out}");
+    assert!(out.stderr().contains("in.jsonl:4: action is missing"), "{out}");
+    assert!(!sandbox.db().exists(), "no log is made");
+
+    sandbox.run(["ingest", "in.jsonl"]).exits(65).done();
+    let before = std::fs::read(sandbox.db()).unwrap();
+    let out = sandbox.run(["ingest", "--dry-run", "--again", "--json", "in.jsonl"]).exits(65);
+    let report = out.json();
+    assert_eq!((&report["new"], &report["duplicates"]), (&1.into(), &2.into()), "{out}");
+    assert_eq!(std::fs::read(sandbox.db()).unwrap(), before);
+    let out = sandbox.run(["ingest", "--dry-run", "--action", "x.y", "--actor", "Ann"]).ok();
+    assert!(out.stdout().starts_with("1 event, "), "{out}");
+    sandbox.assert_sound_with(2);
 }

@@ -81,6 +81,29 @@ fn every_qualifier_finds_what_it_names() {
             ("payload.tries:3", &[6]),
             ("payload.via:adm*", &[1]),
             ("payload.nothing:x", &[]),
+            ("title:\"PROFILE update\"", &[1]),
+            ("title:*quiz*", &[7]),
+            ("agent:mozilla*", &[1]),
+            ("event:e3,e4", &[3, 4]),
+            ("type:user", &[1, 6]),
+            ("has:diff", &[1, 4]),
+            ("has:impersonator", &[5]),
+            ("has:user_agent", &[1]),
+            ("-has:target", &[]),
+            ("changed:phone", &[1]),
+            ("changed:site_*", &[4]),
+            ("on:2025-03-04", &[5, 6]),
+            ("on:2025-03-04,2025-02-28", &[5, 6, 8]),
+            ("-on:2025-03", &[8]),
+            ("on:2025", &[1, 2, 3, 4, 5, 6, 7, 8]),
+            ("occurred_at:>=2025-03-05T14:00:00Z", &[1, 2]),
+            ("actor_id:17", &[5, 6]),
+            ("actor_label:\"jim COMPTON\"", &[6]),
+            ("user:17", &[5, 6]),
+            ("target_id:17", &[1, 6]),
+            ("status_code:401", &[6]),
+            ("resource_type:page", &[5]),
+            ("recorded_at:2020", &[]),
             ("is:impersonated", &[5]),
             ("is:failed", &[6]),
             ("is:system", &[2, 8]),
@@ -445,6 +468,7 @@ fn a_query_that_does_not_parse_is_shown_with_a_caret() {
     activity: cannot read the query: "acton" is not a qualifier; did you mean actor: ?
       acton:user.*
       ^^^^^
+    hint: text with a colon in it needs quotes; the qualifiers are actor target action id source method module tenant session endpoint by severity status ip impersonator person payload.KEY title agent event type has changed is on since until days actor_id actor_label impersonator_id impersonator_label target_id target_label description recorded_at hash
     [exit status: 2]
     "#);
     insta::assert_snapshot!(query_error(&["actor:"]), @"
@@ -475,11 +499,11 @@ fn a_query_that_does_not_parse_is_shown_with_a_caret() {
            ^^^^^^^^^^
     [exit status: 2]
     "#);
-    insta::assert_snapshot!(query_error(&["--since", "last month"]), @r#"
+    insta::assert_snapshot!(query_error(&["--since", "last monday"]), @r#"
     ------- stderr -------
-    activity: cannot read --since: "last month" is not a time like 2026-11-20, "2026-11-20 14:30", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, "3 days ago" or @1700000000
-      --since last month
-              ^^^^^^^^^^
+    activity: cannot read --since: "last monday" is not a time like 2026-11-20, "2026-11-20 14:30", 2026-11, "3 Nov", monday, today, yesterday, 14:30, now, 2h, "3 days ago", "last week" or @1700000000
+      --since last monday
+              ^^^^^^^^^^^
     [exit status: 2]
     "#);
 }
@@ -612,7 +636,7 @@ fn a_zone_is_read_in_the_same_ways_everywhere() {
         sandbox.run_with_input(["ingest", "--input-tz", tz], &line).ok().done();
         let show = |out: Output| out.ok().stdout().to_owned();
         let by_flag = show(sandbox.run(["list", "--tz", tz]));
-        assert!(by_flag.contains("2026-07-01T12:00:00+02:00"), "{tz}: {by_flag}");
+        assert!(by_flag.contains("2026-07-01T12:00:00.000+02:00"), "{tz}: {by_flag}");
         let args = || ["list"];
         assert_eq!(show(sandbox.run_with_env(&[("ACTIVITY_TZ", tz)], args())), by_flag, "{tz}");
         assert_eq!(show(sandbox.run_with_env(&[("TZ", tz)], args())), by_flag, "{tz}");
@@ -630,4 +654,67 @@ fn a_zone_is_read_in_the_same_ways_everywhere() {
     }
     sandbox.write("config.toml", "tz = 'CET-1CEST'\n");
     sandbox.run(["list"]).exits(78).stderr_has("tz: \"CET-1CEST\"").done();
+}
+
+#[test]
+fn other_languages_are_told_the_right_spelling() {
+    insta::assert_snapshot!(query_error(&["action:user.edit OR action:user.delete"]), @"
+    ------- stderr -------
+    activity: cannot read the query: OR is not needed: a comma or the same qualifier again means or
+      action:user.edit OR action:user.delete
+                       ^^
+    hint: action:user.edit,user.delete
+    [exit status: 2]
+    ");
+    insta::assert_snapshot!(query_error(&["status>=500"]), @r#"
+    ------- stderr -------
+    activity: cannot read the query: "status>=" is not a term: a colon follows a qualifier
+      status>=500
+      ^^^^^^^^^^^
+    hint: status:>=500
+    [exit status: 2]
+    "#);
+    let out = query_error(&["colour:red"]);
+    assert!(out.stderr().contains("the qualifiers are actor target action id "), "{out}");
+}
+
+#[test]
+fn an_option_that_is_not_known_is_told_with_the_nearest() {
+    let sandbox = Sandbox::with_events();
+    for (option, hint) in [
+        ("--actr=x", "did you mean --actor?"),
+        ("--status_code=404", "did you mean --status?"),
+        ("--title=x", "it is a qualifier of the query: title:TEXT"),
+    ] {
+        let out = sandbox.run(["list", option]).exits(2).no_stdout();
+        assert!(out.stderr().contains(hint), "{out}");
+        assert!(!out.stderr().contains("-- "), "{out}");
+    }
+}
+
+#[test]
+fn what_finds_nothing_could_have_been_meant_otherwise() {
+    let sandbox = Sandbox::with_events();
+    let said = |args: &[&str]| {
+        let out = sandbox.run([&["list"], args].concat()).ok().no_stdout();
+        out.stderr().trim_end().to_owned()
+    };
+    assert_eq!(
+        said(&["user.edit"]),
+        "no events have \"user.edit\" in a name or title · action:user.edit finds 1"
+    );
+    for (args, hint) in [
+        (&["actor:Jerome Cruz"][..], "actor:\"Jerome Cruz\" finds 2"),
+        (&["102.65.14.9"], "ip:102.65.14.9 finds 1"),
+        (&["actor:(system)"], "is:system finds 2"),
+        (&["actor:jerome"], "did you mean Jerome Cruz (3, 2 events)?"),
+        (&["action:user.edti"], "did you mean user.edit (1 event)?"),
+        (&["target:old-pricin"], "did you mean Old pricing"),
+        (&["user.edit", "--actor", "3"], "action:user.edit finds 1"),
+    ] {
+        let found = said(args);
+        assert!(found.contains(hint), "{args:?}: {found}");
+    }
+    // A name that is there is no question.
+    assert!(!said(&["actor:3", "status:599"]).contains("did you mean"));
 }

@@ -49,17 +49,19 @@ fn names_are_taken_literally() {
 fn a_summary_of_the_person_stands_above_the_table() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(sandbox.run(["search-actor", "17"]), @"
-    17  James Compton
-      labels     James Compton since 2025-03-04T16:00:00Z, before that Jim Compton
-      events     2 from 2025-03-04T08:00:00Z to 2025-03-04T16:00:00Z on 2 records:
-                 Jim Compton 1, Old pricing 1
+    17
+      people     17 s2l.online James Compton, 1 event: person:17 tenant:s2l.online
+                 17 other.example Jim Compton, 1 event: person:17
+                 tenant:other.example
+      events     2 from 2025-03-04T08:00:00.000Z to 2025-03-04T16:00:00.000Z on 2
+                 records: Jim Compton 1, Old pricing 1
       types      page 1 · user 1
       kinds      auth.login_failed 1 · page.delete 1
       activity   █ by month
 
-    WHEN                  ACTOR                     ACTION               TARGET
-    2025-03-04T16:00:00Z  James Compton (by Jerom…  page.delete          Old pricing
-    2025-03-04T08:00:00Z  Jim Compton               ✗ auth.login_failed  Jim Compton
+    WHEN                      ACTOR                 ACTION               TARGET
+    2025-03-04T16:00:00.000Z  (by Jerome Cruz)      page.delete          Old pricing
+    2025-03-04T08:00:00.000Z  Jim Compton           ✗ auth.login_failed  Jim Compton
     ------- stderr -------
     2 events · activity show 5 for the newest in full · --help for filters
     [exit status: 0]
@@ -67,7 +69,8 @@ fn a_summary_of_the_person_stands_above_the_table() {
     insta::assert_snapshot!(sandbox.run(["search-actor", "jerome cruz"]), @"
     jerome cruz  Jerome Cruz
       labels     Jerome Cruz
-      events     3 from 2025-03-04T16:00:00Z to 2025-03-05T14:28:09.551Z on 3
+      id         3
+      events     3 from 2025-03-04T16:00:00.000Z to 2025-03-05T14:28:09.551Z on 3
                  records: General settings 1, James Compton 1, Old pricing 1
       types      page 1 · setting 1 · user 1
       kinds      page.delete 1 · settings.write 1 · user.edit 1
@@ -75,8 +78,8 @@ fn a_summary_of_the_person_stands_above_the_table() {
 
     WHEN                      ACTOR               ACTION          TARGET
     2025-03-05T14:28:09.551Z  Jerome Cruz         user.edit       James Compton
-    2025-03-05T11:30:00Z      Jerome Cruz         settings.write  General settings…
-    2025-03-04T16:00:00Z      James Compton (by…  page.delete     Old pricing
+    2025-03-05T11:30:00.000Z  Jerome Cruz         settings.write  General settings…
+    2025-03-04T16:00:00.000Z  (by Jerome Cruz)    page.delete     Old pricing
     ------- stderr -------
     3 events · activity show 1 for the newest in full · --help for filters
     [exit status: 0]
@@ -87,17 +90,19 @@ fn a_summary_of_the_person_stands_above_the_table() {
 fn a_summary_of_the_record_stands_above_the_table() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(sandbox.run(["search-target", "user/17"]), @"
-    user/17  James Compton
-      labels     James Compton since 2025-03-05T14:28:09.551Z, before that Jim
-                 Compton
-      events     2 from 2025-03-04T08:00:00Z to 2025-03-05T14:28:09.551Z by 2
+    user/17
+      records    user/17 s2l.online James Compton, 1 event: type:user target_id:17
+                 tenant:s2l.online
+                 user/17 other.example Jim Compton, 1 event: type:user target_id:17
+                 tenant:other.example
+      events     2 from 2025-03-04T08:00:00.000Z to 2025-03-05T14:28:09.551Z by 2
                  people: Jerome Cruz 1, Jim Compton 1
       kinds      auth.login_failed 1 · user.edit 1
       activity   █ by month
 
     WHEN                      ACTOR        ACTION               TARGET
     2025-03-05T14:28:09.551Z  Jerome Cruz  user.edit            James Compton
-    2025-03-04T08:00:00Z      Jim Compton  ✗ auth.login_failed  Jim Compton
+    2025-03-04T08:00:00.000Z  Jim Compton  ✗ auth.login_failed  Jim Compton
     ------- stderr -------
     2 events · activity show 1 for the newest in full · --help for filters
     [exit status: 0]
@@ -170,4 +175,26 @@ fn they_need_a_name_and_a_log() {
     sandbox.run(["search-target"]).exits(2).done();
     sandbox.run(["search-actor", "x"]).exits(66).no_stdout().stderr_is_one_error().done();
     sandbox.run(["search-target", "x"]).exits(66).no_stdout().stderr_is_one_error().done();
+}
+
+#[test]
+fn two_records_of_one_id_and_two_people_of_one_name_are_told_apart() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(
+        "{\"action\":\"a\",\"actor_id\":\"3\",\"actor_label\":\"Ann\",\"target_type\":\"user\",\"target_id\":\"17\",\"target_label\":\"Jim\"}\n\
+         {\"action\":\"a\",\"actor_id\":\"4\",\"actor_label\":\"Ann\",\"target_type\":\"page\",\"target_id\":\"17\",\"target_label\":\"About us\"}\n\
+         {\"action\":\"b\",\"actor_id\":\"4\",\"actor_label\":\"Ann\",\"tenant\":\"t\"}\n",
+    );
+    let out = sandbox.run(["search-target", "17"]).ok();
+    let said = out.stdout();
+    assert!(said.contains("user/17 Jim, 1 event: type:user target_id:17"), "{out}");
+    assert!(said.contains("page/17 About us, 1 event: type:page target_id:17"), "{out}");
+    assert!(!said.contains("before that"), "{out}");
+    let out = sandbox.run(["search-actor", "ann"]).ok();
+    for line in ["3 Ann, 1 event: person:3 -has:tenant", "4 t Ann, 1 event: person:4 tenant:t"] {
+        assert!(out.stdout().contains(line), "{out}");
+    }
+    for query in ["person:3 -has:tenant", "person:4 tenant:t", "type:user target_id:17"] {
+        assert_eq!(sandbox.run(["list", "--json", query]).ok().ids().len(), 1, "{query}");
+    }
 }

@@ -69,7 +69,7 @@ fn show_prints_who_really_acted() {
     insta::assert_snapshot!(show_event(&sandbox, "5"), @"
     page.delete  James Compton (by Jerome Cruz) deleted Old pricing          event 5
       really: Jerome Cruz (3), as James Compton (17)
-      2025-03-04T16:00:00Z · [recorded]
+      2025-03-04T16:00:00.000Z · [recorded]
 
       actor         James Compton (17)
       target        page/old-pricing Old pricing
@@ -88,7 +88,7 @@ fn show_prints_http_fields() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "6"), @r#"
     ✗ auth.login_failed  Sign-in refused                                     event 6
-      2025-03-04T08:00:00Z · [recorded]
+      2025-03-04T08:00:00.000Z · [recorded]
 
       actor         Jim Compton (17)
       target        user/17 Jim Compton
@@ -114,7 +114,7 @@ fn show_prints_an_event_with_few_fields() {
     let sandbox = Sandbox::with_events();
     insta::assert_snapshot!(show_event(&sandbox, "8"), @"
     cache.purge  (system) purged all surfaces                                event 8
-      2025-02-28T08:00:00Z · [recorded]
+      2025-02-28T08:00:00.000Z · [recorded]
 
       target        all surfaces
       source        system            severity  critical
@@ -142,7 +142,7 @@ fn every_value_of_the_record_is_shown() {
     let out = sandbox.run(["show", "1"]).ok();
     for value in [
         "E-1",
-        "2025-01-01T00:00:00Z",
+        "2025-01-01T00:00:00.000",
         "T-enant",
         "cron",
         "high",
@@ -273,4 +273,26 @@ fn an_unknown_event_is_exit_1() {
 fn there_is_no_log_to_show_from() {
     let sandbox = Sandbox::new();
     sandbox.run(["show", "1"]).exits(66).no_stdout().stderr_is_one_error().done();
+}
+
+#[test]
+fn several_events_are_shown_one_after_the_other() {
+    let sandbox = Sandbox::with_events();
+    assert_eq!(sandbox.run(["show", "4", "e2", "--json"]).ok().ids(), [4, 2]);
+    let out = sandbox.run(["show", "4", "99", "1"]).exits(1);
+    assert!(out.stdout().contains("settings.write") && out.stdout().contains("user.edit"), "{out}");
+    assert!(out.stderr().contains("there is no event 99"), "{out}");
+}
+
+#[test]
+fn a_missing_label_is_filled_in_and_escapes_of_letters_are_undone() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(
+        "{\"action\":\"a\",\"actor_id\":\"3\",\"actor_label\":\"Jerome\"}\n\
+         {\"action\":\"b\",\"actor_id\":\"3\",\"payload\":{\"place\":[\"caf\\u00e9\"]}}\n",
+    );
+    let out = sandbox.run(["show", "2"]).ok();
+    assert!(out.stdout().contains("~Jerome (3)") && out.stdout().contains("café"), "{out}");
+    let out = sandbox.run(["list", "--json", "payload.place:*café*"]).ok();
+    assert_eq!(out.ids(), [2]);
 }

@@ -14,6 +14,7 @@ use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::field::FieldKind;
+use crate::event::leniency::Leniency;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::text;
@@ -42,6 +43,14 @@ impl EventArgs {
     /// # Errors
     /// [`Exit::Data`], with the name of the flag and the reason that an input file would get.
     pub(crate) fn event(&self, options: IntakeOptions<'_>) -> Result<NewEvent, Failure> {
+        for (name, value) in &self.values {
+            let is_strict = options.leniency == Leniency::Strict;
+            if is_strict && ["actor_id", "actor_label"].contains(name) && value.is_empty() {
+                let message = format!("--{} is empty", flag_name(name));
+                return Err(Failure::new(Exit::Usage, message)
+                    .hint("the variable that it comes from may not be set; leave the flag out"));
+            }
+        }
         let mut builder = NewEventBuilder::new(options);
         for (name, value) in &self.values {
             add_flag(&mut builder, name, value)
@@ -197,7 +206,11 @@ mod tests {
     #[test]
     fn a_rejected_value_names_its_flag() {
         let rejection = |line: &[&str]| event(line).unwrap_err();
-        assert_eq!(rejection(&["--action=a", "--ip=x"]), "--ip: \"x\" is not an address");
+        assert_eq!(
+            rejection(&["--action=a", "--ip=10.0.0.300"]),
+            "--ip: \"10.0.0.300\" is not an address"
+        );
+        assert_eq!(rejection(&["--action=a", "--actor="]), "--actor-label is empty");
         assert_eq!(
             rejection(&["--action=a", "--status-code=1"]),
             "--status-code: \"1\" is not a status from 100 to 599"

@@ -41,10 +41,28 @@ impl FilterArgs {
     /// # Errors
     /// [`Exit::Usage`] with a mark under the place of the error.
     pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
-        let usage = |error: QueryError| Failure::new(Exit::Usage, error.to_string());
-        let mut query = Query::parse(&self.words.join(" "), clock).map_err(usage)?;
+        let usage = |error: QueryError| {
+            let mut failure = Failure::new(Exit::Usage, error.to_string());
+            failure.hint = error.hint;
+            failure
+        };
+        Ok(self.query_with(&self.words.join(" "), clock).map_err(usage)?)
+    }
+
+    /// Returns what the words may have been meant to be: the term that differs, with the whole query.
+    pub(crate) fn other_readings(&self, clock: &Clock<'_>) -> Vec<(String, Query)> {
+        let readings = query::other_readings(&self.words.join(" ")).into_iter();
+        let with_flags = readings.filter_map(|reading| {
+            Some((reading.term, self.query_with(&reading.query, clock).ok()?))
+        });
+        with_flags.collect()
+    }
+
+    /// Returns the query of some words together with the flags.
+    fn query_with(&self, words: &str, clock: &Clock<'_>) -> Result<Query, QueryError> {
+        let mut query = Query::parse(words, clock)?;
         for (name, value) in &self.flags {
-            query.add_flag(name, value, clock).map_err(usage)?;
+            query.add_flag(name, value, clock)?;
         }
         for phrase in &self.phrases {
             query.add_phrase(phrase);

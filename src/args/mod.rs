@@ -12,10 +12,13 @@ pub(crate) mod page;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
+use clap::error::ContextKind;
+use clap::error::ContextValue;
 use clap::error::ErrorKind;
 
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::query;
 use crate::settings::Colour;
 use crate::settings::Overrides;
 
@@ -97,12 +100,41 @@ pub(crate) fn classify_clap_error(error: &clap::Error, command: Option<&str>) ->
             let failure = Failure::new(Exit::Usage, first_paragraph(&text));
             failure.hint(tip(&text).unwrap_or("activity --help").to_owned())
         }
+        ErrorKind::UnknownArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::String(option)) if option.starts_with('-') => {
+                let message = format!("there is no option {option}");
+                let suggested = error.get(ContextKind::SuggestedArg);
+                Failure::new(Exit::Usage, message)
+                    .hint(nearest_option(option, suggested).unwrap_or_else(help))
+            }
+            _ => Failure::new(Exit::Usage, first_paragraph(&text)).hint(help()),
+        },
         _ => {
             let failure = Failure::new(Exit::Usage, first_paragraph(&text));
             failure.hint(tip(&text).map_or_else(help, str::to_owned))
         }
     };
     CommandLineError::Invalid(failure)
+}
+
+/// Returns the qualifier or the flag that an unknown option was probably meant to be.
+fn nearest_option(option: &str, suggested: Option<&ContextValue>) -> Option<String> {
+    let name = option.trim_start_matches('-');
+    if name.len() > 1
+        && let Some(qualifier) = query::find_qualifier(name)
+    {
+        return Some(match qualifier.flag {
+            Some(flag) => format!("did you mean --{flag}?"),
+            None => {
+                let (name, value) = (qualifier.name, qualifier.value_name);
+                format!("it is a qualifier of the query: {name}:{value}")
+            }
+        });
+    }
+    match suggested {
+        Some(ContextValue::String(flag)) => Some(format!("did you mean {flag}?")),
+        Some(_) | None => None,
+    }
 }
 
 /// Returns a text from a table with a capital, as the help of a flag begins.

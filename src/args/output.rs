@@ -4,6 +4,9 @@ use anyhow::Result;
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
+use crate::event::field::FIELDS;
+use crate::event::field::Field;
+use crate::render;
 use crate::render::TableColumns;
 use crate::render::TableView;
 use crate::render::TimeDisplay;
@@ -24,6 +27,9 @@ pub(crate) struct OutputArgs {
     /// Print JSON Lines, the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
+    /// Print the number of matching events alone
+    #[arg(long, conflicts_with_all = ["output", "json", "columns", "view"])]
+    count: bool,
     /// Show times relative, local or utc [default: relative on a terminal, else exact]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     time: Option<TimeDisplayArg>,
@@ -51,6 +57,11 @@ impl OutputArgs {
         if self.json { OutputFormat::Json } else { self.output.unwrap_or_default() }
     }
 
+    /// Whether only the number of events is asked for.
+    pub(crate) fn is_count(&self) -> bool {
+        self.count
+    }
+
     /// Returns the columns of the table.
     ///
     /// # Errors
@@ -60,6 +71,17 @@ impl OutputArgs {
         match &self.columns {
             Some(names) => TableColumns::parse(names, view),
             None => Ok(TableColumns::from_view(view)),
+        }
+    }
+
+    /// Returns the fields of JSON and CSV: those of the columns that a flag names, else all.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`](crate::failure::Exit::Usage): an unknown column.
+    pub(crate) fn fields(&self) -> Result<Vec<&'static Field>> {
+        match &self.columns {
+            Some(names) => render::selected_fields(names),
+            None => Ok(FIELDS.iter().collect()),
         }
     }
 

@@ -18,7 +18,7 @@ const DEFAULT_LIMIT: u64 = 50;
 #[command(next_help_heading = "Paging")]
 pub(crate) struct PageArgs {
     /// Show at most N events [default: 50]
-    #[arg(long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N")]
     limit: Option<NonZeroU64>,
     /// Show the Nth page
     #[arg(long, value_name = "N", conflicts_with = "after")]
@@ -29,6 +29,9 @@ pub(crate) struct PageArgs {
     /// Sort by a field or a column, in descending order unless FIELD:asc
     #[arg(long, value_name = "FIELD")]
     sort: Option<String>,
+    /// Show the rows in the opposite order
+    #[arg(short, long)]
+    reverse: bool,
 }
 
 /// The way to the next page.
@@ -80,7 +83,7 @@ impl PageArgs {
     }
 
     fn order(&self) -> Result<Order> {
-        let Some(sort) = self.sort.as_deref() else { return Ok(Order::NewestFirst) };
+        let sort = self.sort.as_deref().unwrap_or("occurred_at");
         let (name, direction) = sort.split_once(':').unwrap_or((sort, "desc"));
         let ascending = match direction.to_ascii_lowercase().as_str() {
             "asc" => true,
@@ -90,7 +93,7 @@ impl PageArgs {
                 return Err(Failure::new(Exit::Usage, message).into());
             }
         };
-        Ok(match (render::sort_field(name)?, ascending) {
+        Ok(match (render::sort_field(name)?, ascending != self.reverse) {
             ("occurred_at", true) => Order::OldestFirst,
             ("occurred_at", false) => Order::NewestFirst,
             (field, ascending) => Order::ByField { field, ascending },

@@ -12,34 +12,36 @@ use std::io::Read;
 use csv::StringRecord;
 use memchr::memchr;
 
+use crate::codec::DecodeOptions;
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
 use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
-use crate::event::field::FIELDS;
+use crate::event::field;
+use crate::event::field::Field;
 use crate::event::field::FieldValue;
 use crate::event::quoted;
 
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
 
-/// Appends the header: the name of every field, in the order of [`FIELDS`].
-pub(crate) fn encode_header(out: &mut Vec<u8>) {
-    encode_row(out, FIELDS.iter().map(|field| Cow::Borrowed(field.name)));
+/// Appends the header: the names of the fields.
+pub(crate) fn encode_header(fields: &[&'static Field], out: &mut Vec<u8>) {
+    encode_row(out, fields.iter().map(|field| Cow::Borrowed(field.name)));
 }
 
-/// Appends an event as one row. Cells are not guarded where `raw` is set.
-pub(crate) fn encode(event: &Event, raw: bool, out: &mut Vec<u8>) {
+/// Appends some fields of an event as one row. Cells are not guarded where `raw` is set.
+pub(crate) fn encode(event: &Event, fields: &[&'static Field], raw: bool, out: &mut Vec<u8>) {
     encode_row(
         out,
-        FIELDS.iter().map(|field| {
+        fields.iter().map(|field| {
             let text = match (field.get)(event) {
                 None => Cow::Borrowed(""),
                 Some(FieldValue::Text(text)) => Cow::Borrowed(text),
                 Some(FieldValue::Json(json)) => Cow::Borrowed(json.as_str()),
                 Some(FieldValue::Integer(number)) => Cow::Owned(number.to_string()),
-                Some(FieldValue::Time(at)) => Cow::Owned(at.to_string()),
+                Some(FieldValue::Time(at)) => Cow::Owned(at.to_sortable()),
                 Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
             };
             if raw || !needs_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
@@ -103,7 +105,7 @@ impl CsvDecoder {
     ///
     /// # Errors
     /// The reason: no column is `action`, or two columns have the same name.
-    pub(super) fn new(header: &str, raw_cells: bool) -> Result<Self, String> {
+    pub(super) fn new(header: &str, options: &DecodeOptions) -> Result<Self, String> {
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -111,7 +113,7 @@ impl CsvDecoder {
         let mut table = Self {
             header: format!("{header}\n").into_bytes(),
             columns: Vec::new(),
-            raw_cells,
+            raw_cells: options.raw_cells,
             reader,
             row: StringRecord::new(),
         };
@@ -128,7 +130,11 @@ impl CsvDecoder {
         if let Some(duplicate) = table.columns.iter().find(|name| !names.insert(name.as_str())) {
             return Err(format!("column {} stands in the header twice", quoted(duplicate)));
         }
-        if !names.contains(REQUIRED_COLUMN) {
+        let is_action = |name: &&str| {
+            options.key_map.is_some_and(|map| map.maps_to(name, REQUIRED_COLUMN))
+                || field::lookup(name).is_some_and(|known| known.name() == REQUIRED_COLUMN)
+        };
+        if !names.iter().any(is_action) {
             return Err(format!("no column of the header is {REQUIRED_COLUMN}"));
         }
         Ok(table)

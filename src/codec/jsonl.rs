@@ -7,6 +7,7 @@ use crate::event::NewEvent;
 use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field::FIELDS;
+use crate::event::field::Field;
 use crate::event::field::FieldValue;
 use crate::event::json;
 use crate::text;
@@ -15,8 +16,17 @@ use crate::text;
 /// absent fields are left out, times are in UTC, and characters that a terminal would not show as
 /// they are written as `\uXXXX`.
 pub(crate) fn encode(event: &Event, out: &mut String) {
+    encode_fields(event, FIELDS.iter(), out);
+}
+
+/// Appends some fields of an event as [`encode`] does, in the order given.
+pub(crate) fn encode_fields(
+    event: &Event,
+    fields: impl Iterator<Item = &'static Field>,
+    out: &mut String,
+) {
     let mut separator = '{';
-    for field in &FIELDS {
+    for field in fields {
         let Some(value) = (field.get)(event) else {
             continue;
         };
@@ -30,7 +40,7 @@ pub(crate) fn encode(event: &Event, out: &mut String) {
             FieldValue::Text(text) => text::json_string_into(out, text),
             FieldValue::Time(at) => {
                 out.push('"');
-                at.write_into(out);
+                at.write_sortable_into(out);
                 out.push('"');
             }
             FieldValue::Json(json) => text::json_escape_into(out, json.as_str()),
@@ -40,6 +50,9 @@ pub(crate) fn encode(event: &Event, out: &mut String) {
                 out.push('"');
             }
         }
+    }
+    if separator == '{' {
+        out.push('{');
     }
     out.push('}');
 }

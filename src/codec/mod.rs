@@ -11,12 +11,14 @@ pub(crate) mod csv;
 mod frame;
 pub(crate) mod jsonl;
 pub(crate) mod mirror_line;
+mod options;
 pub(crate) mod packed;
 mod wsal;
 
 #[cfg(test)]
 mod tests;
 
+use std::cell::RefCell;
 use std::io;
 use std::io::Read;
 
@@ -26,12 +28,14 @@ use crate::codec::frame::Framer;
 pub(crate) use crate::codec::frame::InputPosition;
 use crate::codec::frame::InputSlice;
 use crate::codec::frame::Splitter;
+use crate::codec::options::DecodeContext;
+pub(crate) use crate::codec::options::DecodeOptions;
 use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
 use crate::event::builder::IntakeOptions;
+use crate::event::intake::IntakeNotes;
 use crate::event::leniency;
 use crate::event::leniency::Leniency;
-use crate::time::Zone;
 
 /// The reason why a record longer than an event may be is rejected.
 const TOO_LONG: &str = "longer than 1 MiB";
@@ -88,25 +92,6 @@ impl EventFormat {
             _ if csv::is_header(line) => Self::Csv,
             _ => Self::JsonLines,
         }
-    }
-}
-
-/// The options for reading an input.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct DecodeOptions {
-    /// Absent where the first line decides.
-    pub format: Option<EventFormat>,
-    /// Whether the cells of CSV were written without a guard.
-    pub raw_cells: bool,
-    /// The zone of times without an offset. Without a zone such times are refused.
-    pub zone: Option<Zone>,
-    /// Whether values that do not fit their field are repaired.
-    pub lenient: bool,
-}
-
-impl DecodeOptions {
-    fn intake(&self, leniency: Leniency) -> IntakeOptions<'_> {
-        IntakeOptions { zone: self.zone.as_ref(), leniency }
     }
 }
 
@@ -177,6 +162,8 @@ pub(crate) struct Decoder<R> {
     dialect: Option<Dialect>,
     /// More bytes may be added to the input later.
     may_grow: bool,
+    /// The keys that went into the payload.
+    notes: RefCell<IntakeNotes>,
 }
 
 /// The format of an input, as its beginning decides it.
@@ -189,9 +176,9 @@ enum Dialect {
 }
 
 impl Dialect {
-    fn decode(&mut self, text: &str, options: &DecodeOptions) -> Result<NewEvent, String> {
-        let leniency = if options.lenient { Leniency::Lenient } else { Leniency::Strict };
-        self.decode_with(text, options.intake(leniency))
+    fn decode(&mut self, text: &str, context: DecodeContext<'_>) -> Result<NewEvent, String> {
+        let leniency = if context.options.lenient { Leniency::Lenient } else { Leniency::Strict };
+        self.decode_with(text, context.intake(leniency))
     }
 
     fn decode_with(&mut self, text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
@@ -204,15 +191,19 @@ impl Dialect {
     }
 
     /// Decodes a whole record from its bytes.
-    fn decode_bytes(&mut self, bytes: &[u8], options: &DecodeOptions) -> Result<NewEvent, String> {
+    fn decode_bytes(
+        &mut self,
+        bytes: &[u8],
+        context: DecodeContext<'_>,
+    ) -> Result<NewEvent, String> {
         match record_text(bytes, self) {
-            Ok(text) => self.decode(text, options),
-            Err(_) if options.lenient => {
+            Ok(text) => self.decode(text, context),
+            Err(_) if context.options.lenient => {
                 // In JSON a backslash is written twice.
                 let backslash = if matches!(self, Self::Csv(_)) { "\\" } else { "\\\\" };
                 let text = leniency::escape_invalid_utf8(bytes, backslash);
                 let text = record_text(text.as_bytes(), self)?;
-                self.decode_with(text, options.intake(Leniency::LenientEscaped))
+                self.decode_with(text, context.intake(Leniency::LenientEscaped))
             }
             Err(reason) => Err(reason),
         }
@@ -233,7 +224,18 @@ impl Dialect {
 impl<R: Read> Decoder<R> {
     /// Returns a decoder of an input. `source` must be at the beginning of it.
     pub(crate) fn new(source: R, options: DecodeOptions) -> Self {
-        Self { framer: Framer::new(source), options, dialect: None, may_grow: false }
+        Self {
+            framer: Framer::new(source),
+            options,
+            dialect: None,
+            may_grow: false,
+            notes: RefCell::default(),
+        }
+    }
+
+    /// Returns which keys went into the payload since the last call.
+    pub(crate) fn take_notes(&mut self) -> IntakeNotes {
+        self.notes.take()
     }
 
     /// Returns a decoder of a file, which may be read while somebody writes its last row. Otherwise as
@@ -314,13 +316,13 @@ impl<R: Read> Decoder<R> {
             }
         }
         let dialect = self.dialect.get_or_insert(Dialect::JsonLines);
-        let options = &self.options;
+        let context = DecodeContext { options: &self.options, notes: &self.notes };
         match self.framer.next() {
             Frame::NeedsInput => DecodeStep::NeedsInput,
             Frame::End => DecodeStep::End,
             Frame::Excess(bytes) => DecodeStep::Excess(bytes),
             Frame::Record(slice) => {
-                let decoded = dialect.decode_bytes(slice.bytes, options);
+                let decoded = dialect.decode_bytes(slice.bytes, context);
                 DecodeStep::Record(to_record(
                     slice,
                     decoded.map_or_else(DecodeOutcome::Rejected, |event| {
@@ -330,7 +332,7 @@ impl<R: Read> Decoder<R> {
             }
             Frame::Tail { last, unclosed } => DecodeStep::Record(to_record(
                 last,
-                decode_tail(last.bytes, unclosed, dialect, options, self.may_grow),
+                decode_tail(last.bytes, unclosed, dialect, context, self.may_grow),
             )),
             Frame::TooLong { last, ended: true } => {
                 DecodeStep::Record(to_record(last, DecodeOutcome::Rejected(TOO_LONG.to_owned())))
@@ -365,7 +367,7 @@ impl<R: Read> Decoder<R> {
                 lines: row.line - 1,
             };
             let header = record_text(row.bytes, &Dialect::Csv(None))?;
-            CsvDecoder::new(header, self.options.raw_cells)
+            CsvDecoder::new(header, &self.options)
         };
         let parsed = match self.framer.next() {
             Frame::NeedsInput => return Ok(false),
@@ -455,7 +457,7 @@ fn decode_tail(
     bytes: &[u8],
     unclosed: bool,
     dialect: &mut Dialect,
-    options: &DecodeOptions,
+    context: DecodeContext<'_>,
     may_grow: bool,
 ) -> DecodeOutcome {
     match dialect {
@@ -476,13 +478,13 @@ fn decode_tail(
         Err(reason) if ends_in_character => return DecodeOutcome::Truncated(reason),
         Err(_) => {
             return dialect
-                .decode_bytes(bytes, options)
+                .decode_bytes(bytes, context)
                 .map_or_else(DecodeOutcome::Rejected, |event| {
                     DecodeOutcome::Event(Box::new(event))
                 });
         }
     };
-    let decoded = dialect.decode(text, options);
+    let decoded = dialect.decode(text, context);
     let may_be_truncated = dialect.is_truncated(text, decoded.is_ok());
     match decoded {
         Err(reason) if may_be_truncated => DecodeOutcome::Truncated(reason),

@@ -7,10 +7,12 @@ use crate::access::Reading;
 use crate::args::filter::FilterArgs;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::event::field::FIELDS;
 use crate::export;
 use crate::export::ExportFormat;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::render;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +41,9 @@ pub(crate) struct ExportArgs {
     /// Leave cells unchanged that a spreadsheet would run as formulas
     #[arg(long, conflicts_with = "jsonl", help_heading = "Output")]
     raw: bool,
+    /// Write these fields or columns alone, in this order
+    #[arg(long, value_name = "NAMES", help_heading = "Output")]
+    columns: Option<String>,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -50,7 +55,12 @@ impl RunCommand for ExportArgs {
         let format = self.format()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone))?;
-        context.log().open_exporter()?.export(&query, format, self.file())?;
+        let fields = match &self.columns {
+            Some(names) => render::selected_fields(names)?,
+            None => FIELDS.iter().collect(),
+        };
+        let exporter = context.log().open_exporter()?;
+        exporter.export(&query, (format, &fields), self.file())?;
         Ok(Exit::Success)
     }
 }

@@ -20,16 +20,20 @@ use crate::context::InputOptions;
 use crate::context::Output;
 use crate::event::NewEvent;
 use crate::event::builder::IntakeOptions;
+use crate::event::intake::KeyMap;
+use crate::event::intake::Undated;
 use crate::event::leniency::Leniency;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::IngestCounts;
 use crate::ingest::IngestEnd;
+use crate::ingest::IngestPreview;
 use crate::ingest::Input;
 use crate::ingest::InputSource;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
+use crate::render;
 use crate::store::AppendOutcome;
 use crate::store::Create;
 use crate::text;
@@ -82,6 +86,17 @@ pub(crate) struct IngestArgs {
     /// Read CSV that was exported with --raw
     #[arg(long, help_heading = "Input")]
     raw: bool,
+    /// Take FIELD from the key KEY of the input (can be repeated)
+    #[arg(long, value_name = "FIELD=KEY", help_heading = "Input")]
+    map: Vec<String>,
+    /// Take an event without a time as of now, although a key of it seems to have one
+    ///
+    /// Without this it is rejected, because a wrong time cannot be mended later.
+    #[arg(long, help_heading = "Input")]
+    now: bool,
+    /// Record nothing, and show what would be recorded
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["strict", "rejects"])]
+    dry_run: bool,
     /// Print the summary as JSON on standard output
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -126,8 +141,12 @@ impl RunCommand for IngestArgs {
             return Err(Failure::new(Exit::Usage, message).hint("activity ingest --help").into());
         }
         let leniency = if self.lenient { Leniency::Lenient } else { Leniency::Strict };
-        let options = IntakeOptions { zone: zone.as_ref(), leniency };
-        self.ingest_event(context, self.event.event(options)?)
+        let options = IntakeOptions { zone: zone.as_ref(), leniency, ..IntakeOptions::default() };
+        let event = self.event.event(options)?;
+        if self.dry_run {
+            return self.preview(context, Some(&event), &[], DecodeOptions::default());
+        }
+        self.ingest_event(context, event)
     }
 }
 
@@ -207,9 +226,23 @@ impl IngestArgs {
             (self.strict, "--strict"),
             (self.again, "--again"),
             (self.raw, "--raw"),
+            (!self.map.is_empty(), "--map"),
+            (self.now, "--now"),
         ]
         .into_iter()
         .find_map(|(given, flag)| given.then_some(flag))
+    }
+
+    /// Returns what `--map` says. It lives as long as the process, so that threads can share it.
+    fn key_map(&self) -> Result<Option<&'static KeyMap>, Failure> {
+        if self.map.is_empty() {
+            return Ok(None);
+        }
+        let mut map = KeyMap::default();
+        for entry in &self.map {
+            map.add(entry).map_err(|why| Failure::new(Exit::Usage, format!("--map: {why}")))?;
+        }
+        Ok(Some(Box::leak(Box::new(map))))
     }
 
     fn input_zone(&self) -> Result<Option<Zone>, Failure> {
@@ -228,8 +261,17 @@ impl IngestArgs {
             let message = "--rejects - does not go with --json: both print to standard output";
             return Err(Failure::new(Exit::Usage, message).into());
         }
-        let decode_options =
-            DecodeOptions { format: self.format, raw_cells: self.raw, zone, lenient: self.lenient };
+        let decode_options = DecodeOptions {
+            format: self.format,
+            raw_cells: self.raw,
+            zone,
+            lenient: self.lenient,
+            key_map: self.key_map()?,
+            undated: if self.now { Undated::TakenAsNow } else { Undated::Refused },
+        };
+        if self.dry_run {
+            return self.preview(context, None, &inputs, decode_options);
+        }
         let mut rejects_file = match &self.rejects {
             Some(path) => {
                 let _assumed = context.settings.rights.assume()?;
@@ -280,6 +322,51 @@ impl IngestArgs {
         Ok(counts.exit())
     }
 
+    /// Shows what would be recorded.
+    fn preview(
+        &self,
+        context: &Context,
+        event: Option<&NewEvent>,
+        inputs: &[Input<'_>],
+        decode_options: DecodeOptions,
+    ) -> Result<Exit> {
+        let interrupt = Interrupt::listen()?;
+        let options = InputOptions {
+            decode_options,
+            strict: false,
+            reread_files: self.again,
+            interrupt: &interrupt,
+        };
+        let preview = context.log().preview_ingest(event, inputs, &options)?;
+        if self.json {
+            let keys = preview.notes.payload_keys();
+            let keys: Map<String, Value> =
+                keys.into_iter().map(|(key, count)| (key.to_owned(), count.into())).collect();
+            let IngestCounts { ingested, duplicates, rejected, already_ingested, .. } =
+                preview.counts;
+            let report = serde_json::json!({
+                "dry_run": true,
+                "new": ingested,
+                "duplicates": duplicates,
+                "rejected": rejected,
+                "known": already_ingested,
+                "payload_keys": keys,
+            });
+            let mut line = String::new();
+            text::json_escape_into(&mut line, &report.to_string());
+            line.push('\n');
+            context.output.print(line.as_bytes())?;
+        } else {
+            let zone = context.zone()?;
+            let printer = context.printer(&zone, None);
+            context.output.show(|out| printer.write_preview(&preview_page(&preview), out))?;
+        }
+        for remark in preview.notes.remarks() {
+            context.output.note(&format!("note: {remark}"));
+        }
+        Ok(preview.counts.exit())
+    }
+
     /// Returns the named inputs, or standard input if none is named. Checks that each can be read before
     /// anything is recorded and before a log is created.
     fn inputs<'a>(&'a self, context: &'a Context, log: &Path) -> Result<Vec<Input<'a>>> {
@@ -305,6 +392,19 @@ impl IngestArgs {
             inputs.push(Input { name, open: Box::new(open) });
         }
         Ok(inputs)
+    }
+}
+
+fn preview_page(preview: &IngestPreview) -> render::IntakePreview<'_> {
+    let IngestCounts { ingested, duplicates, rejected, already_ingested, .. } = preview.counts;
+    render::IntakePreview {
+        new: ingested,
+        known: already_ingested,
+        duplicates,
+        rejected,
+        span: preview.span,
+        payload_keys: preview.notes.payload_keys(),
+        first: &preview.first,
     }
 }
 

@@ -33,14 +33,19 @@ pub(crate) struct ListArgs {
     #[command(flatten)]
     page: PageArgs,
     /// Show the newest 10 events, then each new event when it is recorded
-    #[arg(long, help_heading = "Paging", conflicts_with_all = ["page", "after", "sort", "around"])]
+    #[arg(
+        short,
+        long,
+        help_heading = "Paging",
+        conflicts_with_all = ["page", "after", "sort", "around", "reverse", "count"]
+    )]
     follow: bool,
     /// Show the events around an event, oldest first: 5 before and 5 after, or --limit on each side
     #[arg(
         long,
         value_name = "ID",
         help_heading = "Paging",
-        conflicts_with_all = ["page", "after", "sort"]
+        conflicts_with_all = ["page", "after", "sort", "reverse", "count"]
     )]
     around: Option<NonZeroU64>,
 }
@@ -55,7 +60,14 @@ impl RunCommand for ListArgs {
             Some(id) => ListingMode::Around(id),
             None => ListingMode::Page,
         };
-        ListingRequest { query, search: None, mode, output: &self.output, page: &self.page }
-            .run(context, &zone)
+        ListingRequest {
+            query,
+            filter: &self.filter,
+            search: None,
+            mode,
+            output: &self.output,
+            page: &self.page,
+        }
+        .run(context, &zone)
     }
 }

@@ -13,12 +13,15 @@ use anyhow::Result;
 
 use crate::access::Reading;
 use crate::args::command_line;
+use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::output::OutputFormat;
 use crate::args::page::NextPage;
 use crate::args::page::PageArgs;
 use crate::codec;
 use crate::commands::followed_log::FollowedLog;
+use crate::commands::nothing_found;
+use crate::commands::nothing_found::did_you_mean;
 use crate::commands::search_summary::SubjectSearch;
 use crate::context::Context;
 use crate::context::LogAccess;
@@ -26,8 +29,10 @@ use crate::context::LogReader;
 use crate::context::Output;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::field::Field;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::query::Clock;
 use crate::query::Query;
 use crate::render::EventTable;
 use crate::render::Footer;
@@ -69,6 +74,8 @@ pub(super) enum ListingMode {
 /// A listing as it was typed.
 pub(super) struct ListingRequest<'a> {
     pub query: Query,
+    /// The filter as it was typed.
+    pub filter: &'a FilterArgs,
     /// Absent for `list`.
     pub search: Option<SubjectSearch<'a>>,
     pub mode: ListingMode,
@@ -92,6 +99,7 @@ impl ListingRequest<'_> {
         context.log().ensure_may_read(reading)?;
         let (page, next_page) = self.page.page()?;
         let columns = self.output.columns()?;
+        let fields = self.output.fields()?;
         let format = self.output.format();
         if format == OutputFormat::Csv || page.limit > MAX_UNEXPORTED_EVENTS {
             context.log().ensure_may_read(Reading::Export)?;
@@ -111,8 +119,10 @@ impl ListingRequest<'_> {
         };
         let listing = Listing {
             query: &self.query,
+            filter: self.filter,
             search: self.search.as_ref(),
             columns: &columns,
+            fields: &fields,
             format,
             log: context.log(),
             reader: context.log().open_reader(reading)?,
@@ -121,6 +131,7 @@ impl ListingRequest<'_> {
             arguments: &context.arguments,
         };
         match self.mode {
+            _ if self.output.is_count() => listing.print_count(),
             ListingMode::Page => listing.show_page(&page, next_page),
             ListingMode::Around(id) => listing.show_around(id, self.page.limit(AROUND_LIMIT)),
             ListingMode::Follow => listing.follow(self.page.limit(FOLLOW_LIMIT)),
@@ -131,8 +142,11 @@ impl ListingRequest<'_> {
 /// A listing with all that it works with.
 struct Listing<'a> {
     query: &'a Query,
+    filter: &'a FilterArgs,
     search: Option<&'a SubjectSearch<'a>>,
     columns: &'a TableColumns,
+    /// The fields of JSON and CSV.
+    fields: &'a [&'static Field],
     format: OutputFormat,
     /// Only CSV needs it: the log records who exports.
     log: LogAccess<'a>,
@@ -170,6 +184,7 @@ impl Listing<'_> {
                         None
                     },
                     newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
+                    command: command_line::command_prefix(self.arguments),
                 };
                 let summary = match self.search {
                     Some(search) if is_first => {
@@ -177,9 +192,15 @@ impl Listing<'_> {
                     }
                     Some(_) | None => None,
                 };
-                self.print_table(&events, summary.as_ref(), &footer)?;
+                self.print_table(&events, summary.as_ref(), None, &footer)?;
             }
         }
+        Ok(Exit::Success)
+    }
+
+    fn print_count(&self) -> Result<Exit> {
+        let count = self.reader.count(self.query, u64::MAX)?.unwrap_or(u64::MAX);
+        self.output.print(format!("{count}\n").as_bytes())?;
         Ok(Exit::Success)
     }
 
@@ -194,7 +215,7 @@ impl Listing<'_> {
             OutputFormat::Csv => self.export_csv(&events)?,
             OutputFormat::Table => {
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
-                self.print_table(&events, None, &footer)?;
+                self.print_table(&events, None, Some(event_id), &footer)?;
             }
         }
         Ok(Exit::Success)
@@ -248,14 +269,14 @@ impl Listing<'_> {
     fn print_json(&self, events: &[Event]) -> Result<()> {
         let mut lines = String::new();
         for event in events {
-            codec::jsonl::encode(event, &mut lines);
+            codec::jsonl::encode_fields(event, self.fields.iter().copied(), &mut lines);
             lines.push('\n');
         }
         self.output.print(lines.as_bytes())
     }
 
     fn export_csv(&self, events: &[Event]) -> Result<()> {
-        self.log.open_exporter()?.export_page(self.query, events)
+        self.log.open_exporter()?.export_page(self.query, self.fields, events)
     }
 
     /// Writes a table and its footer: on a terminal below the table, elsewhere to standard error.
@@ -263,6 +284,7 @@ impl Listing<'_> {
         &self,
         events: &[Event],
         summary: Option<&SearchSummary>,
+        marked: Option<EventId>,
         footer: &Footer,
     ) -> Result<()> {
         let printer = &self.printer;
@@ -271,7 +293,12 @@ impl Listing<'_> {
             if let Some(summary) = summary {
                 printer.write_summary(summary, out)?;
             }
-            EventTable::new(self.columns).write(printer, events, &labels, out)
+            let table = EventTable::new(self.columns);
+            let mut table = match marked {
+                Some(event) => table.with_mark(event),
+                None => table,
+            };
+            table.write(printer, events, &labels, out)
         };
         if self.output.is_interactive() {
             return self.output.show(|out| {
@@ -288,24 +315,32 @@ impl Listing<'_> {
         Ok(())
     }
 
-    /// Says on standard error what was searched for, and suggests similar names.
+    /// Says on standard error what was searched for, and what else could have been meant.
     fn note_nothing_found(&self, is_first_page: bool) -> Result<()> {
-        let mut suggestions = Vec::new();
+        let mut hints = Vec::new();
         let description = match self.search {
             _ if !is_first_page => "behind that place".to_owned(),
             Some(search) if !search.has_filter => {
-                suggestions = search.suggestions(&self.reader)?;
+                hints.extend(did_you_mean(&search.suggestions(&self.reader)?));
                 search.describe()
             }
             Some(_) | None if *self.query == Query::default() => String::new(),
             Some(_) | None => {
+                hints = nothing_found::hints(&self.reader, self.query, self.filter, self.clock())?;
                 let zone = self.printer.zone;
                 let format_time = |at| zone.format(at, TimeFormat::DateTimeMinute);
-                format!("match {}", self.query.describe(format_time))
+                match self.query.as_phrases() {
+                    Some(phrases) => format!("have {phrases} in a name or title"),
+                    None => format!("match {}", self.query.describe(format_time)),
+                }
             }
         };
-        self.output.note(&self.printer.nothing_found(&description, &suggestions));
+        self.output.note(&self.printer.nothing_found(&description, &hints));
         Ok(())
+    }
+
+    fn clock(&self) -> Clock<'_> {
+        Clock { now: self.printer.now, zone: self.printer.zone }
     }
 
     /// The words of the command that shows the next page.

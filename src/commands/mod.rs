@@ -16,6 +16,7 @@ mod list;
 mod listing;
 mod man;
 mod mirror;
+mod nothing_found;
 mod rejects_file;
 mod search;
 mod search_summary;

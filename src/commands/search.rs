@@ -91,6 +91,7 @@ impl SearchArgs {
         let filter = self.filter.query(&context.clock(&zone))?;
         ListingRequest {
             query: subject_query.clone().and(filter),
+            filter: &self.filter,
             search: Some(SubjectSearch {
                 subject,
                 search_term,

@@ -2,14 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use anyhow::Result;
 
+use crate::commands::nothing_found::describe_suggestions;
 use crate::context::LogReader;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Predicate;
 use crate::query::Query;
+use crate::query::pattern::Pattern;
 use crate::render;
 use crate::render::SearchSubject;
 use crate::store::Cursor;
@@ -17,9 +20,7 @@ use crate::store::EventSummary;
 use crate::store::Occurrences;
 use crate::store::Order;
 use crate::store::PageRequest;
-use crate::store::Suggestion;
 use crate::store::SuggestionKind;
-use crate::text;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -49,16 +50,7 @@ impl SubjectSearch<'_> {
             SearchSubject::Actor => SuggestionKind::Actors,
             SearchSubject::Target => SuggestionKind::Targets,
         };
-        let describe = |Suggestion { id, label, events }: Suggestion| {
-            let noun = if events == 1 { "event" } else { "events" };
-            let events = format!("{} {noun}", text::format_thousands(events));
-            match (label, id) {
-                (Some(label), Some(id)) => format!("{label} ({id}, {events})"),
-                (Some(name), None) | (None, Some(name)) => format!("{name} ({events})"),
-                (None, None) => events,
-            }
-        };
-        Ok(reader.suggestions(kind, self.search_term)?.into_iter().map(describe).collect())
+        Ok(describe_suggestions(&reader.suggestions(kind, self.search_term)?))
     }
 
     /// Returns the counts and times of the events that the query matches.
@@ -77,17 +69,32 @@ impl SubjectSearch<'_> {
         let months =
             first.zip(last).map_or_else(Vec::new, |(first, last)| zone.month_starts(first, last));
         let summary = reader.summary(query, &months)?;
-        let (labels, ids) = match self.subject {
+        let uses: Vec<SubjectUse<'_>> = match self.subject {
             SearchSubject::Actor => {
                 let parties = summary.actors.iter().chain(&summary.impersonators);
-                let names = parties.map(|row| (None, &row.value.id, &row.value.label, row.first));
-                self.labels_and_ids(names)
+                let uses = parties.map(|row| SubjectUse {
+                    kind: None,
+                    id: row.value.id.as_deref(),
+                    label: row.value.label.as_deref(),
+                    tenant: row.tenant.as_deref(),
+                    first: row.first,
+                    count: row.count,
+                });
+                uses.collect()
             }
-            SearchSubject::Target => self.labels_and_ids(summary.targets.iter().map(|row| {
-                let Target { kind, id, label } = &*row.value;
-                (kind.as_deref(), id, label, row.first)
-            })),
+            SearchSubject::Target => {
+                let uses = summary.targets.iter().map(|row| SubjectUse {
+                    kind: row.value.kind.as_deref(),
+                    id: row.value.id.as_deref(),
+                    label: row.value.label.as_deref(),
+                    tenant: row.tenant.as_deref(),
+                    first: row.first,
+                    count: row.count,
+                });
+                uses.collect()
+            }
         };
+        let subjects = self.subjects(&uses);
         let others = match self.subject {
             SearchSubject::Actor => {
                 sum_by_key(summary.targets.iter().map(|row| (target_key(&row.value), row)))
@@ -102,38 +109,88 @@ impl SubjectSearch<'_> {
             events: summary.events,
             first: first.unwrap_or(Timestamp::from_nanos(0)),
             last: last.unwrap_or(Timestamp::from_nanos(0)),
-            labels,
-            ids,
+            subjects,
             types: sum_by_name(types),
             actions: sum_by_name(summary.actions.iter().map(|row| (&*row.value.slug, row.count))),
+            people: match self.subject {
+                SearchSubject::Actor => 0,
+                SearchSubject::Target => others.len() as u64 - unnamed_actors(&summary),
+            },
             others_total: others.len() as u64,
             others,
             monthly: summary.histogram,
         })
     }
 
-    /// Returns the labels of the subject, each with the time of its first event, newest first; and its
-    /// ids, most frequent first. Leaves out other actors and targets of the same events.
-    fn labels_and_ids<'a>(
-        &self,
-        rows: impl Iterator<Item = (Option<&'a str>, &'a Option<String>, &'a Option<String>, Timestamp)>,
-    ) -> (Vec<(String, Timestamp)>, Vec<String>) {
-        let (mut labels, mut ids) = (Vec::<(String, Timestamp)>::new(), Vec::new());
-        for (kind, id, label, first) in rows {
-            if !self.is_subject(kind, id.as_deref(), label.as_deref()) {
-                continue;
+    /// Returns the people or records of the search, most events first. The same id in another tenant or of
+    /// another type is another one; so is the same name with another id.
+    fn subjects(&self, uses: &[SubjectUse<'_>]) -> Vec<render::FoundSubject> {
+        let mut groups: Vec<(SubjectKey<'_>, Vec<&SubjectUse<'_>>)> = Vec::new();
+        for found in uses.iter().filter(|found| self.is_subject(found.kind, found.id, found.label))
+        {
+            let key = (found.tenant, found.kind, found.id.or(found.label));
+            match groups.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, group)) => group.push(found),
+                None => groups.push((key, vec![found])),
             }
-            if let Some(label) = label {
-                match labels.iter_mut().find(|(known, _)| known == label) {
-                    Some((_, since)) => *since = first.min(*since),
-                    None => labels.push((label.clone(), first)),
-                }
-            }
-            let id = id.as_ref().map(|id| with_type(kind, id));
-            ids.extend(id.filter(|id| !ids.contains(id)));
         }
-        labels.sort_by_key(|(_, since)| Reverse(*since));
-        (labels, ids)
+        let tenants: HashSet<Option<&str>> = uses.iter().map(|found| found.tenant).collect();
+        let has_tenants = tenants.len() > 1;
+        let mut subjects: Vec<render::FoundSubject> = groups
+            .iter()
+            .map(|((tenant, ..), group)| {
+                let found = group[0];
+                let mut labels: Vec<(String, Timestamp)> = Vec::new();
+                for used in group {
+                    let Some(label) = used.label else { continue };
+                    match labels.iter_mut().find(|(known, _)| known == label) {
+                        Some((_, since)) => *since = used.first.min(*since),
+                        None => labels.push((label.to_owned(), used.first)),
+                    }
+                }
+                labels.sort_by_key(|(_, since)| Reverse(*since));
+                render::FoundSubject {
+                    id: found.id.map(|id| with_type(found.kind, id)),
+                    tenant: tenant.filter(|_| has_tenants).map(str::to_owned),
+                    labels,
+                    events: group.iter().map(|used| used.count).sum(),
+                    query: self.query_for(found, has_tenants),
+                }
+            })
+            .collect();
+        subjects.sort_by_key(|subject| Reverse(subject.events));
+        subjects
+    }
+
+    /// Returns the query that picks one person or record among those of the search.
+    fn query_for(&self, found: &SubjectUse<'_>, has_tenants: bool) -> String {
+        let quoted = |text: &str| Pattern::literal(text).to_string();
+        let mut terms = match (self.subject, found.kind, found.id, found.label) {
+            (SearchSubject::Actor, _, Some(id), _) => format!("person:{}", quoted(id)),
+            (SearchSubject::Actor, _, None, label) => {
+                format!("actor_label:{} -has:actor_id", quoted(label.unwrap_or_default()))
+            }
+            (SearchSubject::Target, Some(kind), Some(id), _) => {
+                format!("type:{} target_id:{}", quoted(kind), quoted(id))
+            }
+            (SearchSubject::Target, None, Some(id), _) => {
+                format!("target_id:{} -has:target_type", quoted(id))
+            }
+            (SearchSubject::Target, kind, None, label) => {
+                let kind = kind.map(|kind| format!("type:{} ", quoted(kind))).unwrap_or_default();
+                let label = quoted(label.unwrap_or_default());
+                format!("{kind}target_label:{label} -has:target_id")
+            }
+        };
+        match found.tenant {
+            Some(tenant) if has_tenants => {
+                terms.push_str(" tenant:");
+                terms.push_str(&quoted(tenant));
+            }
+            None if has_tenants => terms.push_str(" -has:tenant"),
+            Some(_) | None => {}
+        }
+        terms
     }
 
     fn is_subject(&self, kind: Option<&str>, id: Option<&str>, label: Option<&str>) -> bool {
@@ -145,6 +202,19 @@ impl SubjectSearch<'_> {
             _ => false,
         })
     }
+}
+
+/// What tells people and records apart: tenant, type, and id or else label.
+type SubjectKey<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
+
+/// One use of a name, id and type within a tenant.
+struct SubjectUse<'a> {
+    kind: Option<&'a str>,
+    id: Option<&'a str>,
+    label: Option<&'a str>,
+    tenant: Option<&'a str>,
+    first: Timestamp,
+    count: u64,
 }
 
 /// Returns the actors with their numbers of events, most first. `None` is the system.
@@ -160,6 +230,11 @@ fn actor_counts(summary: &EventSummary) -> Vec<(Option<String>, u64)> {
     actors.extend(unnamed.into_iter().filter(|(_, count)| *count > 0));
     actors.sort_by_key(|(_, count)| Reverse(*count));
     actors
+}
+
+/// Returns how many of the actors are no people: the system, and nobody known.
+fn unnamed_actors(summary: &EventSummary) -> u64 {
+    u64::from(summary.system > 0) + u64::from(summary.anonymous > 0)
 }
 
 /// The identity of an actor or target, and the name to show for it.

@@ -6,6 +6,7 @@ use crate::codec;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::context::Context;
+use crate::context::LogReader;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure::Exit;
@@ -22,7 +23,7 @@ Examples:
   Its changes, for a script:
   $ activity show 1 --json | jq .diff";
 
-/// Show one event in full
+/// Show events in full
 ///
 /// Shows every field, each change as before → after, and the payload indented. An event is named by its
 /// id in the log, or by the event_id that its emitter gave it, of which the beginning is enough.
@@ -30,9 +31,9 @@ Examples:
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
     /// A number is an id; any other text is an event_id, or the beginning of exactly one
-    #[arg(value_name = "ID|EVENT_ID")]
-    event: String,
-    /// Print one JSON object
+    #[arg(value_name = "ID|EVENT_ID", required = true)]
+    events: Vec<String>,
+    /// Print a JSON object for each event
     #[arg(long)]
     json: bool,
 }
@@ -40,52 +41,73 @@ pub(crate) struct ShowArgs {
 impl RunCommand for ShowArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
-        let event = self.find_event(context)?;
-        if self.json {
-            let mut line = String::new();
-            codec::jsonl::encode(&event, &mut line);
-            line.push('\n');
-            context.output.print(line.as_bytes())?;
-            return Ok(Exit::Success);
+        let reader = context.log().open_reader(Reading::Show)?;
+        let mut events = Vec::with_capacity(self.events.len());
+        // What is found is shown, although another one is not there.
+        let mut missing = None;
+        for name in &self.events {
+            match find_event(&reader, name) {
+                Ok(event) => events.push(event),
+                Err(error) => missing = missing.or(Some(error)),
+            }
         }
-        let zone = context.zone()?;
-        let printer = context.printer(&zone, None);
-        let mut words = command_line::command_prefix(&context.arguments);
-        words.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
-        let nearby = render::shell_command(&words);
-        context.output.show(|out| printer.write_detail(&event, &nearby, out))?;
-        Ok(Exit::Success)
+        if self.json {
+            print_json(context, &events)?;
+        } else if !events.is_empty() {
+            print_pages(context, &reader, &events)?;
+        }
+        missing.map_or(Ok(Exit::Success), Err)
     }
 }
 
-impl ShowArgs {
-    fn find_event(&self, context: &Context) -> Result<Event> {
-        let name = self.event.as_str();
-        let reader = context.log().open_reader(Reading::Show)?;
-        let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-        let found = if is_number {
-            // No event has an id beyond the range of ids.
-            let id = name.parse().ok().map(EventId);
-            let event = id.map(|id| reader.event(id)).transpose()?.flatten();
-            event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
-        } else {
-            reader.find_by_event_id(name)?
-        };
-        let quoted = text::escape(name);
-        match found {
-            EventIdMatch::One(event) => Ok(*event),
-            EventIdMatch::None => {
-                let message = format!("there is no event {quoted}");
-                Err(Failure::new(Exit::Negative, message)
-                    .hint("activity list shows the newest")
-                    .into())
+fn print_json(context: &Context, events: &[Event]) -> Result<()> {
+    let mut lines = String::new();
+    for event in events {
+        codec::jsonl::encode(event, &mut lines);
+        lines.push('\n');
+    }
+    context.output.print(lines.as_bytes())
+}
+
+fn print_pages(context: &Context, reader: &LogReader, events: &[Event]) -> Result<()> {
+    let zone = context.zone()?;
+    let printer = context.printer(&zone, None);
+    let labels = reader.actor_labels(events)?;
+    context.output.show(|out| {
+        for (place, event) in events.iter().enumerate() {
+            if place > 0 {
+                out.write_all(b"\n")?;
             }
-            EventIdMatch::Several(ids) => {
-                let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
-                let message = format!("{quoted} is not just one event");
-                let hint = format!("it can be {}: activity show ID", ids.join(", "));
-                Err(Failure::new(Exit::Usage, message).hint(hint).into())
-            }
+            let mut words = command_line::command_prefix(&context.arguments);
+            words.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
+            printer.write_detail(event, &labels, &render::shell_command(&words), out)?;
+        }
+        Ok(())
+    })
+}
+
+fn find_event(reader: &LogReader, name: &str) -> Result<Event> {
+    let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    let found = if is_number {
+        // No event has an id beyond the range of ids.
+        let id = name.parse().ok().map(EventId);
+        let event = id.map(|id| reader.event(id)).transpose()?.flatten();
+        event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
+    } else {
+        reader.find_by_event_id(name)?
+    };
+    let quoted = text::escape(name);
+    match found {
+        EventIdMatch::One(event) => Ok(*event),
+        EventIdMatch::None => {
+            let message = format!("there is no event {quoted}");
+            Err(Failure::new(Exit::Negative, message).hint("activity list shows the newest").into())
+        }
+        EventIdMatch::Several(ids) => {
+            let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
+            let message = format!("{quoted} is not just one event");
+            let hint = format!("it can be {}: activity show ID", ids.join(", "));
+            Err(Failure::new(Exit::Usage, message).hint(hint).into())
         }
     }
 }

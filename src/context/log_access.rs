@@ -13,9 +13,11 @@ use crate::access;
 use crate::access::Capability;
 use crate::access::Reading;
 use crate::context::Context;
+use crate::context::InputOptions;
 use crate::context::LogExporter;
 use crate::context::LogReader;
 use crate::context::LogWriter;
+use crate::context::writer;
 use crate::digest;
 use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
@@ -25,6 +27,9 @@ use crate::digest::run::DigestOptions;
 use crate::digest::run::DigestPurpose;
 use crate::digest::run::DigestRequest;
 use crate::digest::run::DigestRunSummary;
+use crate::event::NewEvent;
+use crate::ingest::IngestPreview;
+use crate::ingest::Input;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
 use crate::store::Create;
@@ -79,6 +84,19 @@ impl<'a> LogAccess<'a> {
         context.settings.permissions.require(Capability::Ingest)?;
         let (log, path) = self.open_to_write(create)?;
         Ok(LogWriter { log, path, context })
+    }
+
+    /// Tells what an ingest of inputs, or of one event, would do, and stores nothing.
+    ///
+    /// # Errors
+    /// Those of the log and the inputs; [`Exit::NoPermission`] for a caller who may record nothing.
+    pub(crate) fn preview_ingest(
+        self,
+        event: Option<&NewEvent>,
+        inputs: &[Input<'_>],
+        options: &InputOptions<'_>,
+    ) -> Result<IngestPreview> {
+        writer::preview_ingest(self.context, event, inputs, options)
     }
 
     /// Opens the log to take out what the caller may see, which is recorded in it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 
+use crate::access::Capability;
 use crate::access::Scope;
 use crate::codec::DecodeOptions;
 use crate::context::Context;
@@ -13,6 +14,7 @@ use crate::context::Output;
 use crate::context::free_space;
 use crate::event::Event;
 use crate::event::NewEvent;
+use crate::event::field::Field;
 use crate::export;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -89,6 +91,7 @@ impl LogWriter<'_> {
         let mut shown_input: Option<(String, ProgressLine)> = None;
         let mut report = |report: ingest::IngestUpdate<'_>| match report {
             ingest::IngestUpdate::Message(line) => context.output.warn(line),
+            ingest::IngestUpdate::Note(line) => context.output.note(&format!("note: {line}")),
             ingest::IngestUpdate::Progress(reached) => {
                 let (name, progress) =
                     shown_input.get_or_insert_with(|| input_progress(&context.output, &reached));
@@ -138,19 +141,24 @@ impl LogExporter<'_> {
     pub(crate) fn export(
         self,
         query: &Query,
-        format: export::ExportFormat,
+        (format, fields): (export::ExportFormat, &[&'static Field]),
         output: Option<&Path>,
     ) -> Result<()> {
-        self.export_with(query, format, output, export::run)
+        self.export_with(query, (format, fields), output, export::run)
     }
 
     /// Exports the events of a listing as CSV to standard output.
     ///
     /// # Errors
     /// As [`export::export_page`].
-    pub(crate) fn export_page(self, query: &Query, events: &[Event]) -> Result<()> {
+    pub(crate) fn export_page(
+        self,
+        query: &Query,
+        fields: &[&'static Field],
+        events: &[Event],
+    ) -> Result<()> {
         let format = export::ExportFormat::Csv { raw: false };
-        self.export_with(query, format, None, |log, _, request, destination| {
+        self.export_with(query, (format, fields), None, |log, _, request, destination| {
             export::export_page(log, events, request, destination)
         })
     }
@@ -158,7 +166,7 @@ impl LogExporter<'_> {
     fn export_with(
         self,
         query: &Query,
-        format: export::ExportFormat,
+        (format, fields): (export::ExportFormat, &[&'static Field]),
         output: Option<&Path>,
         run: impl FnOnce(LocalLog, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
     ) -> Result<()> {
@@ -178,6 +186,7 @@ impl LogExporter<'_> {
             scope: &self.scope,
             query,
             format,
+            fields,
             output: name.as_deref(),
             exporter: export::Exporter {
                 id: self.context.settings.permissions.own_id().unwrap_or(name_of_caller),
@@ -187,6 +196,45 @@ impl LogExporter<'_> {
         };
         run(self.log, &self.path, &request, destination)
     }
+}
+
+/// Tells what an ingest would do, and stores nothing.
+///
+/// # Errors
+/// As [`ingest::preview`]; [`Exit::NoPermission`] for a caller who may record nothing.
+pub(super) fn preview_ingest(
+    context: &Context,
+    event: Option<&NewEvent>,
+    inputs: &[ingest::Input<'_>],
+    input_options: &InputOptions<'_>,
+) -> Result<ingest::IngestPreview> {
+    context.settings.permissions.require(Capability::Ingest)?;
+    let path = context.settings.db()?.value;
+    let log = if path.exists() { Some(LocalLog::open_to_read(&path)?) } else { None };
+    let recorded_by = context.caller.recorded_by();
+    let options = ingest::IngestOptions {
+        decode_options: input_options.decode_options,
+        strict: false,
+        reread_files: input_options.reread_files,
+        rights: Arc::new(context.ingest_rights()),
+        recorded_by: &recorded_by,
+        clock: &Timestamp::now,
+        spool_folder: Path::new("."),
+        interrupt: input_options.interrupt,
+    };
+    let mut report = |report: ingest::IngestUpdate<'_>| match report {
+        ingest::IngestUpdate::Message(line) => context.output.warn(line),
+        ingest::IngestUpdate::Note(line) => context.output.note(&format!("note: {line}")),
+        ingest::IngestUpdate::Progress(_) => {}
+    };
+    let Some(event) = event else {
+        return ingest::preview(log.as_ref(), inputs, &options, &mut report);
+    };
+    let (preview, why) = ingest::IngestPreview::of_event(log.as_ref(), event, &options)?;
+    if let Some(why) = why {
+        context.output.warn(&format!("rejected: {why}"));
+    }
+    Ok(preview)
 }
 
 /// The line that shows how far an input was read, with the input's name.

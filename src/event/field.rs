@@ -1,5 +1,8 @@
 //! The table of all fields. It drives parsing, JSON, the CSV header, `--columns`, `show` and help.
 
+use std::fmt;
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::LazyLock;
 
 use crate::event::Event;
@@ -13,6 +16,7 @@ use crate::event::Source;
 use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
 use crate::event::quoted;
+use crate::text;
 use crate::time::Timestamp;
 
 /// The value of a field.
@@ -51,7 +55,7 @@ pub(crate) enum FieldKind {
 pub(crate) struct Field {
     /// The canonical name.
     pub name: &'static str,
-    /// The names that other programs use, which are accepted too.
+    /// The names that other programs use, which are accepted too; the first of several wins.
     pub aliases: &'static [&'static str],
     pub kind: FieldKind,
     /// A description for help.
@@ -79,15 +83,14 @@ impl Field {
     /// caller knows how to read one without an offset.
     ///
     /// # Errors
-    /// The reason, beginning with the field's name.
+    /// The reason.
     pub(crate) fn set_from_text(
         &self,
         event: &mut NewEvent,
         text: String,
         time: impl FnOnce(&str) -> Result<Timestamp, String>,
     ) -> Result<(), String> {
-        let value =
-            self.normalize(text, time).map_err(|reason| format!("{}: {reason}", self.name))?;
+        let value = self.normalize(text, time)?;
         (self.set)(event, value);
         Ok(())
     }
@@ -145,11 +148,25 @@ fn normalize_action(mut text: String) -> Result<String, String> {
     }
 }
 
-/// An IP address in the form of RFC 5952.
+/// Returns an IP address in the form of RFC 5952, without the port that may stand behind it.
 fn normalize_ip(text: &str) -> Result<String, String> {
-    text.parse::<std::net::IpAddr>()
+    let plain = text.trim_ascii();
+    let bare = plain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(plain);
+    let address: Option<IpAddr> = bare
+        .parse()
+        .ok()
+        .or_else(|| plain.parse().ok().map(|with_port: SocketAddr| with_port.ip()));
+    address
         .map(|address| address.to_string())
-        .map_err(|_| format!("{} is not an address", quoted(text)))
+        .ok_or_else(|| format!("{} is not an address", quoted(text)))
+}
+
+/// Whether text that is no address was meant to be one: it consists of what addresses are made of.
+/// Anything else, like `-` or `localhost`, names something else.
+pub(crate) fn resembles_address(text: &str) -> bool {
+    let digits = text.bytes().filter(u8::is_ascii_hexdigit).count();
+    let marks = text.bytes().filter(|byte| b".:[]/".contains(byte)).count();
+    digits > 0 && marks > 1 && digits + marks == text.len()
 }
 
 /// An HTTP method in capitals: a token of RFC 9110, section 5.6.2.
@@ -170,46 +187,176 @@ fn parse_status(text: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("{} is not a status from 100 to 599", quoted(text)))
 }
 
-/// A name of a field.
-#[derive(Clone, Copy)]
-pub(crate) struct FieldName {
-    text: &'static str,
-    pub field: &'static Field,
-    /// Whether it is the canonical name, which wins over the aliases.
-    pub canonical: bool,
-    /// A bit of its own for each name.
-    pub name_bit: u64,
-    /// A bit of its own for each field.
+/// A party of an event whose values may come under one name: text, or an object with id and label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PartyRole {
+    Actor,
+    Impersonator,
+    Target,
+}
+
+impl PartyRole {
+    /// Every role, with the names under which it comes; the first of several wins.
+    const NAMES: [(Self, &[&str]); 3] = [
+        // Where there is an `actor`, the `user` is often the one acted upon.
+        (Self::Actor, &["actor", "username", "user_name", "user"]),
+        (Self::Impersonator, &["impersonated_as", "impersonator"]),
+        (Self::Target, &["target", "resource"]),
+    ];
+
+    /// The names of the fields for type, id and label.
+    pub(crate) fn field_names(self) -> [Option<&'static str>; 3] {
+        match self {
+            Self::Actor => [None, Some("actor_id"), Some("actor_label")],
+            Self::Impersonator => [None, Some("impersonator_id"), Some("impersonator_label")],
+            Self::Target => [Some("target_type"), Some("target_id"), Some("target_label")],
+        }
+    }
+}
+
+/// The state of a record before or after a change, from which the diff is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordState {
+    Before,
+    After,
+}
+
+impl RecordState {
+    const NAMES: [(Self, &[&str]); 2] = [
+        (Self::Before, &["before", "before_value", "old_values"]),
+        (Self::After, &["after", "after_value", "new_values"]),
+    ];
+}
+
+/// What a key of an input stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeyMeaning {
+    Field(&'static Field),
+    Party(PartyRole),
+    RecordState(RecordState),
+}
+
+/// A key that inputs may have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownKey {
+    pub text: &'static str,
+    pub meaning: KeyMeaning,
+    /// The place among the names of the same meaning: the least wins, 0 is the field's own name.
+    pub rank: u8,
+    /// A bit of its own for each key, 0 where it is spelt in another way.
+    pub key_bit: u128,
+    /// A bit of its own for each field; 0 if it is none.
     pub field_bit: u64,
 }
 
-/// Every name of every field, in the order of names.
-static NAMES: LazyLock<Vec<FieldName>> = LazyLock::new(|| {
-    let mut names = Vec::new();
-    for (field_number, field) in FIELDS.iter().enumerate() {
-        for (position, text) in std::iter::once(&field.name).chain(field.aliases).enumerate() {
-            names.push(FieldName {
-                text,
-                field,
-                canonical: position == 0,
-                name_bit: 1 << names.len(),
-                field_bit: 1 << field_number,
-            });
+impl KnownKey {
+    /// Returns the name that belongs to the meaning itself.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.meaning {
+            KeyMeaning::Field(field) => field.name,
+            KeyMeaning::Party(_) | KeyMeaning::RecordState(_) => self.text,
         }
     }
-    names.sort_unstable_by_key(|name| name.text);
-    names
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Every key, as it is written and as it is compared.
+struct KnownKeys {
+    /// In the order of their text.
+    exact: Vec<KnownKey>,
+    /// In the order of their text without `_`, each once.
+    folded: Vec<(String, KnownKey)>,
+}
+
+/// The length of the longest known key, more or less: a longer one is unknown.
+const MAX_KEY_BYTES: usize = 32;
+
+static KEYS: LazyLock<KnownKeys> = LazyLock::new(|| {
+    let mut exact: Vec<KnownKey> = Vec::new();
+    let mut add = |meaning, field_bit, names: &mut dyn Iterator<Item = &&'static str>| {
+        for (text, rank) in names.zip(0..) {
+            let key_bit = 1 << exact.len();
+            exact.push(KnownKey { text, meaning, rank, key_bit, field_bit });
+        }
+    };
+    for (number, field) in FIELDS.iter().enumerate() {
+        let mut names = std::iter::once(&field.name).chain(field.aliases);
+        add(KeyMeaning::Field(field), 1 << number, &mut names);
+    }
+    for (role, names) in PartyRole::NAMES {
+        add(KeyMeaning::Party(role), 0, &mut names.iter());
+    }
+    for (state, names) in RecordState::NAMES {
+        add(KeyMeaning::RecordState(state), 0, &mut names.iter());
+    }
+    let spelt_otherwise = |key: &KnownKey| KnownKey { key_bit: 0, ..*key };
+    let mut folded: Vec<_> =
+        exact.iter().map(|key| (key.text.replace('_', ""), spelt_otherwise(key))).collect();
+    folded.sort_by(|(a, _), (b, _)| a.cmp(b));
+    folded.dedup_by(|(a, _), (b, _)| a == b);
+    exact.sort_unstable_by_key(|key| key.text);
+    KnownKeys { exact, folded }
 });
 
-/// The field with this name or alias.
-pub(crate) fn lookup(name: &str) -> Option<FieldName> {
-    let position = NAMES.binary_search_by_key(&name, |name| name.text).ok()?;
-    NAMES.get(position).copied()
+/// Returns what is known of a key: `_`, `-` and letter case aside.
+pub(crate) fn lookup(key: &str) -> Option<KnownKey> {
+    let KnownKeys { exact, folded } = &*KEYS;
+    if let Ok(place) = exact.binary_search_by_key(&key, |known| known.text) {
+        return exact.get(place).copied();
+    }
+    if key.len() > MAX_KEY_BYTES {
+        return None;
+    }
+    let mut buffer = [0; MAX_KEY_BYTES];
+    let mut length = 0;
+    for (byte, place) in key.bytes().filter(|byte| !b"_-".contains(byte)).zip(&mut buffer) {
+        *place = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let wanted = &buffer[..length];
+    let place = folded.binary_search_by_key(&wanted, |(text, _)| text.as_bytes()).ok()?;
+    folded.get(place).map(|(_, known)| *known)
+}
+
+/// Returns what a key stands for, if it is known.
+pub(crate) fn meaning_of_key(key: &str) -> Option<KeyMeaning> {
+    lookup(key).map(|known| known.meaning)
 }
 
 /// The field with this canonical name.
 pub(crate) fn by_name(name: &str) -> Option<&'static Field> {
-    lookup(name).filter(|name| name.canonical).map(|name| name.field)
+    FIELDS.iter().find(|field| field.name == name)
+}
+
+/// Whether a key has a word that says that its value is a time: `event-time`, `doneAt`.
+pub(crate) fn names_a_time(key: &str) -> bool {
+    let mut word = String::new();
+    let mut follows_lower = false;
+    for c in key.chars().chain(['_']) {
+        let begins = !c.is_alphanumeric() || c.is_uppercase() && follows_lower;
+        if begins {
+            if ["time", "date", "ts", "at"].contains(&word.as_str()) {
+                return true;
+            }
+            word.clear();
+        }
+        if c.is_alphanumeric() {
+            word.extend(c.to_lowercase());
+        }
+        follows_lower = c.is_lowercase() || c.is_numeric();
+    }
+    false
+}
+
+/// Returns the field's own name or other name that is nearest to a key, if one is near enough.
+pub(crate) fn nearest_key(key: &str) -> Option<KnownKey> {
+    let names = KEYS.exact.iter().filter(|known| known.rank == 0).map(|known| known.text);
+    lookup(text::nearest(key, names)?)
 }
 
 macro_rules! text_field {
@@ -278,7 +425,16 @@ pub(crate) static FIELDS: [Field; 28] = [
     ),
     Field {
         name: "occurred_at",
-        aliases: &["created_at", "timestamp", "time"],
+        aliases: &[
+            "created_at",
+            "timestamp",
+            "@timestamp",
+            "time",
+            "ts",
+            "date",
+            "datetime",
+            "event_time",
+        ],
         kind: FieldKind::Time,
         about: "when the action committed",
         get: |event| Some(FieldValue::Time(event.occurred_at)),
@@ -307,7 +463,7 @@ pub(crate) static FIELDS: [Field; 28] = [
     },
     Field {
         name: "severity",
-        aliases: &[],
+        aliases: &["level"],
         kind: FieldKind::Severity,
         about: "how grave it is: critical, high, medium, low or info; syslog's names are taken too",
         get: |event| Some(FieldValue::Text(event.severity.name())),
@@ -340,13 +496,9 @@ pub(crate) static FIELDS: [Field; 28] = [
     text_field!(actor_id, ID_KIND, ["user_id"], "who did it: the id", |event| {
         event.actor.as_ref().and_then(|actor| actor.id.as_deref())
     }),
-    text_field!(
-        actor_label,
-        FieldKind::Label,
-        ["user"],
-        "who did it: the name it had then",
-        |event| { event.actor.as_ref().and_then(|actor| actor.label.as_deref()) }
-    ),
+    text_field!(actor_label, FieldKind::Label, [], "who did it: the name it had then", |event| {
+        event.actor.as_ref().and_then(|actor| actor.label.as_deref())
+    }),
     text_field!(
         impersonator_id,
         ID_KIND,
@@ -376,16 +528,20 @@ pub(crate) static FIELDS: [Field; 28] = [
     }),
     object_field!(diff, [], "changed fields, each with before and after"),
     object_field!(payload, ["metadata"], "anything else, a JSON object"),
-    text_field!(ip, FieldKind::IpAddress, ["ip_address"], "address, v4 or v6", |event| event
-        .ip
-        .as_deref()),
+    text_field!(
+        ip,
+        FieldKind::IpAddress,
+        ["ip_address", "client_ip", "remote_addr", "source_ip"],
+        "address, v4 or v6",
+        |event| event.ip.as_deref()
+    ),
     text_field!(user_agent, FieldKind::Text, [], "user agent", |event| event.user_agent.as_deref()),
     text_field!(session_id, ID_KIND, [], "session", |event| event.session_id.as_deref()),
     text_field!(method, FieldKind::HttpMethod, [], "HTTP method", |event| event.method.as_deref()),
     text_field!(endpoint, FieldKind::Text, [], "path", |event| event.endpoint.as_deref()),
     Field {
         name: "status_code",
-        aliases: &[],
+        aliases: &["status"],
         kind: FieldKind::Status,
         about: "HTTP status, 100 to 599",
         get: |event| event.status_code.map(|status| FieldValue::Integer(i64::from(status))),

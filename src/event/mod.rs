@@ -1,13 +1,14 @@
 //! The event, as an emitter sends it ([`NewEvent`]) and as the log keeps it ([`Event`]).
 //!
 //! All rules about values stand here and in the modules below: [`field`] has the one table of fields,
-//! [`builder`] turns named values into a `NewEvent`, [`diff`] compares before and after, [`json`] keeps
+//! [`builder`] turns named values into a `NewEvent` by what [`intake`] says of keys, [`diff`] compares before and after, [`json`] keeps
 //! JSON text as it came, [`own_events`] makes the events that the log writes about itself. Nothing here
 //! reads a clock, a file or the environment.
 
 pub(crate) mod builder;
 pub(crate) mod diff;
 pub(crate) mod field;
+pub(crate) mod intake;
 pub(crate) mod json;
 pub(crate) mod leniency;
 pub(crate) mod own_events;
@@ -241,17 +242,20 @@ impl Event {
     }
 
     /// Whether something failed, as in `is:failed`: the status is 400 or more, or the last part of the
-    /// action has `failed` or `denied` as a word.
+    /// action has a word like `failed` or `denied`.
     pub(crate) fn is_failed(&self) -> bool {
         self.status_code.is_some_and(|status| status >= 400) || is_failure_action(&self.action.slug)
     }
 }
 
-/// Whether the last part of an action (after its last dot) has `failed` or `denied` as a word.
+/// The words that say of an action that it failed.
+const FAILURE_WORDS: [&str; 7] =
+    ["failed", "failure", "denied", "refused", "rejected", "unauthorized", "forbidden"];
+
+/// Whether the last part of an action (after its last dot) has a word that says that it failed.
 pub(crate) fn is_failure_action(action: &str) -> bool {
     let last = action.rsplit('.').next().unwrap_or(action);
-    last.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| word == "failed" || word == "denied")
+    last.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| FAILURE_WORDS.contains(&word))
 }
 
 /// An event as an emitter sends it. A value that was not given is `None`, and the log fills in the
@@ -296,11 +300,17 @@ pub(crate) fn quoted(text: &str) -> String {
 }
 
 impl NewEvent {
-    /// The source that was given, else the one that the other fields imply: `operator` with an actor,
-    /// `api` with a method or endpoint, else `system`.
+    /// The source that was given, else the one that the other fields imply: `operator` with an actor or
+    /// an impersonator, `api` with a method or endpoint, else `system`.
     pub(crate) fn source_or_default(&self) -> Source {
         self.source.unwrap_or({
-            if self.actor_id.is_some() || self.actor_label.is_some() {
+            let parties = [
+                &self.actor_id,
+                &self.actor_label,
+                &self.impersonator_id,
+                &self.impersonator_label,
+            ];
+            if parties.into_iter().any(Option::is_some) {
                 Source::Operator
             } else if self.method.is_some() || self.endpoint.is_some() {
                 Source::Api
@@ -312,6 +322,45 @@ impl NewEvent {
 
     pub(crate) fn severity_or_default(&self) -> Severity {
         self.severity.unwrap_or(Severity::Info)
+    }
+
+    /// Returns the event as a log would keep it, without a number and a hash, for people to look at.
+    pub(crate) fn to_preview(&self, now: Timestamp, recorded_by: &Arc<str>) -> Event {
+        let shared = |text: &Option<String>| text.as_deref().map(Arc::from);
+        let party = |id: &Option<String>, label: &Option<String>| {
+            let party = Party { id: id.clone(), label: label.clone() };
+            (party != Party::default()).then(|| Arc::new(party))
+        };
+        let target = Target {
+            kind: self.target_type.clone(),
+            id: self.target_id.clone(),
+            label: self.target_label.clone(),
+        };
+        let action = Action { slug: self.action.clone(), module: self.module.clone() };
+        Event {
+            event_id: self.event_id.clone().unwrap_or_default(),
+            occurred_at: self.occurred_at.unwrap_or(now),
+            recorded_at: now,
+            recorded_by: Arc::clone(recorded_by),
+            tenant: shared(&self.tenant),
+            source: self.source_or_default(),
+            severity: self.severity_or_default(),
+            title: shared(&self.title),
+            description: self.description.clone(),
+            actor: party(&self.actor_id, &self.actor_label),
+            impersonator: party(&self.impersonator_id, &self.impersonator_label),
+            target: (target != Target::default()).then(|| Arc::new(target)),
+            diff: self.diff.clone(),
+            payload: self.payload.clone(),
+            ip: self.ip.clone(),
+            user_agent: shared(&self.user_agent),
+            session_id: self.session_id.clone(),
+            method: self.method.clone(),
+            endpoint: self.endpoint.clone(),
+            status_code: self.status_code,
+            own: self.own,
+            ..Event::minimal(Arc::new(action))
+        }
     }
 
     /// Checks the event as a whole: that it has an action, and that it is not too large.

@@ -1,8 +1,12 @@
 //! The events that the log writes about itself, and the actions that are reserved for them.
 
+use serde_json::Value;
+
+use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::Source;
 use crate::event::json::JsonObject;
+use crate::text;
 
 /// The prefixes of the actions that are reserved for the log.
 pub(crate) const RESERVED_PREFIXES: [&str; 4] = ["log.", "retention.", "digest.", MIRROR_PREFIX];
@@ -13,6 +17,37 @@ pub(crate) const MIRROR_PREFIX: &str = "mirror.";
 /// Whether only the log itself, the log itself or root may write this action.
 pub(crate) fn is_reserved(action: &str) -> bool {
     RESERVED_PREFIXES.iter().any(|family| action.starts_with(family))
+}
+
+/// Says in a few words what an event of the log's own did: `343 events swept`. `None` for any other.
+pub(crate) fn describe(event: &Event) -> Option<String> {
+    if !event.own {
+        return None;
+    }
+    let payload: Value = serde_json::from_str(event.payload.as_ref()?.as_str()).ok()?;
+    let counted = |key: &str, one: &str, several: &str| {
+        let count = payload[key].as_u64()?;
+        let noun = if count == 1 { one } else { several };
+        Some(format!("{} {noun}", text::format_thousands(count)))
+    };
+    let word = |key: &str| payload[key].as_str().map(str::to_owned);
+    let recipients = || match payload["recipients"].as_array().map_or(0, Vec::len) {
+        1 => "to 1 recipient".to_owned(),
+        many => format!("to {many} recipients"),
+    };
+    match event.action.slug.as_str() {
+        "retention.sweep" => counted("count", "event swept", "events swept"),
+        "log.export" => counted("rows", "row exported", "rows exported"),
+        "digest.sent" => {
+            Some(format!("{} {}", counted("events", "event", "events")?, recipients()))
+        }
+        "digest.failed" => Some(format!("not sent {}", recipients())),
+        "mirror.failing" => match (word("mirror"), word("error")) {
+            (Some(mirror), Some(error)) => Some(format!("{mirror}: {error}")),
+            (mirror, _) => mirror,
+        },
+        _ => word("mirror"),
+    }
 }
 
 /// The payload of a `log.export` event.
@@ -54,7 +89,7 @@ pub(crate) fn export_event(
 }
 
 /// An event that the log writes about itself, without an actor.
-pub(crate) fn system_event(action: &str, payload: &serde_json::Value) -> NewEvent {
+pub(crate) fn system_event(action: &str, payload: &Value) -> NewEvent {
     NewEvent {
         action: action.to_owned(),
         source: Some(Source::System),

@@ -88,9 +88,10 @@ fn the_own_name_wins_wherever_it_stands() {
         );
     }
     let event = accepted_event(r#""time":1,"timestamp":2,"actor_id":"","user_id":1"#);
-    assert_eq!(event.occurred_at, Some(Timestamp::from_nanos(1_000_000_000)));
+    // The order of the table decides, not that of the line.
+    assert_eq!(event.occurred_at, Some(Timestamp::from_nanos(2_000_000_000)));
     assert_eq!(event.actor_id.as_deref(), Some("1"));
-    assert_eq!(payload(&event), r#"{"timestamp":2}"#);
+    assert_eq!(payload(&event), r#"{"time":1}"#);
 }
 
 #[test]
@@ -327,7 +328,8 @@ fn values_have_one_form() {
 fn a_reason_names_the_field_and_quotes_the_value() {
     for (members, why) in [
         (r#""ip":"10.0.0.300""#, "ip: \"10.0.0.300\" is not an address"),
-        (r#""ip_address":"\u001b[1m""#, "ip: \"\\u{1b}[1m\" is not an address"),
+        (r#""Client-IP":"10.0.0""#, "Client-IP: \"10.0.0\" is not an address"),
+        (r#""actor\u001b_id":"a","user_id":true"#, "user_id: must be text, not a boolean"),
         (r#""status_code":99"#, "status_code: \"99\" is not a status from 100 to 599"),
         (r#""status_code":600"#, "status_code: \"600\" is not a status from 100 to 599"),
         (r#""method":"a b""#, "method: \"A B\" is not an HTTP method"),
@@ -351,7 +353,7 @@ fn a_reason_names_the_field_and_quotes_the_value() {
     for line in ["{}", r#"{"action":""}"#, r#"{"action":null,"title":"x"}"#] {
         assert_eq!(parse_line(line), Err("action is missing".to_owned()));
     }
-    let why = rejection(&format!(r#""ip":"{}""#, "é".repeat(10_000)));
+    let why = rejection(&format!(r#""ip":"{}""#, "1.".repeat(10_000)));
     assert!(why.len() < 200, "a reason repeats all of a long value: {why}");
 }
 
@@ -388,20 +390,33 @@ fn a_cell_says_everything_as_text() {
 
 #[test]
 fn every_name_is_found() {
-    let mut bits = (0_u64, 0_u64);
+    let mut bits = (0_u128, 0_u64);
     for field in &FIELDS {
         for name in std::iter::once(&field.name).chain(field.aliases) {
             let found = field::lookup(name).unwrap();
-            assert!(std::ptr::eq(found.field, field), "{name}");
-            assert_eq!(found.canonical, *name == field.name);
-            assert_eq!(bits.0 & found.name_bit, 0, "{name} shares its bit");
-            bits.0 |= found.name_bit;
+            assert_eq!(found.name(), field.name, "{name}");
+            assert_eq!(found.rank == 0, *name == field.name);
+            assert_eq!(bits.0 & found.key_bit, 0, "{name} shares its bit");
+            bits.0 |= found.key_bit;
             bits.1 |= found.field_bit;
         }
     }
     assert_eq!(bits.1.count_ones() as usize, FIELDS.len());
-    for name in ["", "Action", "action ", "before", "user_i"] {
+    for name in ["", "action ", "user_i", "a_very_long_key_that_no_program_would_write"] {
         assert!(field::lookup(name).is_none(), "{name:?}");
+    }
+    for (name, means) in [
+        ("Action", "action"),
+        ("actorId", "actor_id"),
+        ("client-ip", "ip"),
+        ("ClientIP", "ip"),
+        ("USER_AGENT", "user_agent"),
+        ("@Timestamp", "occurred_at"),
+        ("userName", "username"),
+        ("Before", "before"),
+    ] {
+        let found = field::lookup(name).unwrap();
+        assert_eq!((found.name(), found.key_bit), (means, 0), "{name}");
     }
     assert!(field::by_name("user_id").is_none());
     assert_eq!(field::by_name("ip").unwrap().name, "ip");

@@ -26,6 +26,7 @@ use crate::access::Scope;
 use crate::codec;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::field::Field;
 use crate::event::own_events;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -74,19 +75,25 @@ impl ExportFormat {
         }
     }
 
-    fn write_header(self, out: &mut Vec<u8>) {
+    fn write_header(self, fields: &[&'static Field], out: &mut Vec<u8>) {
         match self {
-            Self::Csv { .. } => codec::csv::encode_header(out),
+            Self::Csv { .. } => codec::csv::encode_header(fields, out),
             Self::JsonLines => {}
         }
     }
 
-    fn write_row(self, event: &Event, line: &mut String, out: &mut Vec<u8>) {
+    fn write_row(
+        self,
+        event: &Event,
+        fields: &[&'static Field],
+        line: &mut String,
+        out: &mut Vec<u8>,
+    ) {
         match self {
-            Self::Csv { raw } => codec::csv::encode(event, raw, out),
+            Self::Csv { raw } => codec::csv::encode(event, fields, raw, out),
             Self::JsonLines => {
                 line.clear();
-                codec::jsonl::encode(event, line);
+                codec::jsonl::encode_fields(event, fields.iter().copied(), line);
                 line.push('\n');
                 out.extend_from_slice(line.as_bytes());
             }
@@ -101,6 +108,8 @@ pub(crate) struct ExportRequest<'a> {
     pub scope: &'a Scope,
     pub query: &'a Query,
     pub format: ExportFormat,
+    /// The fields of each row, in their order.
+    pub fields: &'a [&'static Field],
     /// The path of the file, for the event.
     pub output: Option<&'a str>,
     pub exporter: Exporter<'a>,
@@ -157,9 +166,9 @@ pub(crate) fn export_page(
     record_export(&mut log, request, events.len() as u64, head)?;
     let mut out = Vec::new();
     let mut line = String::new();
-    request.format.write_header(&mut out);
+    request.format.write_header(request.fields, &mut out);
     for event in events {
-        request.format.write_row(event, &mut line, &mut out);
+        request.format.write_row(event, request.fields, &mut line, &mut out);
     }
     destination.write_all(&out)?;
     destination.finish()
@@ -202,14 +211,14 @@ fn stream(
     head: EventId,
     mut destination: Destination,
 ) -> Result<u64> {
-    let format = request.format;
+    let (format, fields) = (request.format, request.fields);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
         let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {
             let mut written = 0;
             let mut line = String::new();
             let mut out = Vec::with_capacity(1 << 20);
-            format.write_header(&mut out);
+            format.write_header(fields, &mut out);
             for batch in receiver {
                 let ExportBatch::Events(events) = batch else {
                     destination.write_all(&out)?;
@@ -217,7 +226,7 @@ fn stream(
                     break;
                 };
                 for event in &events {
-                    format.write_row(event, &mut line, &mut out);
+                    format.write_row(event, fields, &mut line, &mut out);
                 }
                 destination.write_all(&out)?;
                 out.clear();

@@ -16,6 +16,7 @@
 
 mod known_file;
 mod parser;
+mod preview;
 mod rejects;
 mod seen_ids;
 mod spool;
@@ -37,6 +38,8 @@ use crate::access::IngestRights;
 use crate::codec::DecodeOptions;
 use crate::failure::Exit;
 use crate::failure::Failure;
+pub(crate) use crate::ingest::preview::IngestPreview;
+pub(crate) use crate::ingest::preview::preview;
 pub(crate) use crate::ingest::rejects::Rejects;
 pub(crate) use crate::ingest::rejects::RejectsContents;
 use crate::ingest::writer::IngestWriter;
@@ -113,6 +116,8 @@ impl IngestCounts {
 pub(crate) enum IngestUpdate<'a> {
     /// One line about a record, escaped.
     Message(&'a str),
+    /// A remark on a run that went well.
+    Note(&'a str),
     Progress(InputProgress<'a>),
 }
 
@@ -163,6 +168,7 @@ fn run_with(
         writer.run(log, inputs)
     };
     writer.report_suppressed();
+    writer.report_notes();
     match result {
         Ok(()) => Ok(IngestEnd::Completed),
         Err(error) => match error.downcast_ref() {

@@ -26,6 +26,7 @@ use crate::codec::packed;
 use crate::codec::packed::Packing;
 use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
+use crate::event::intake::IntakeNotes;
 use crate::ingest::known_file::Fingerprint;
 use crate::ingest::known_file::PositionedFile;
 
@@ -49,6 +50,8 @@ pub(super) struct ParsedChunk {
     pub(super) header: Option<Vec<u8>>,
     /// Bytes of the records.
     pub(super) bytes: u64,
+    /// The keys that went into the payload.
+    pub(super) notes: Box<IntakeNotes>,
 }
 
 /// One record, or one stretch of bytes.
@@ -309,7 +312,7 @@ fn parse_to_end(
             }
             DecodeStep::NeedsInput => {
                 // The next bytes may take long to arrive.
-                identify(&mut chunk, &decoder, &parsing);
+                identify(&mut chunk, &mut decoder, &parsing);
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -334,7 +337,7 @@ fn parse_to_end(
             header_sent = true;
         }
         if ended || chunk.bytes >= CHUNK_BYTES {
-            identify(&mut chunk, &decoder, &parsing);
+            identify(&mut chunk, &mut decoder, &parsing);
             if !send_chunk(&mut chunk, sender) {
                 return None;
             }
@@ -369,8 +372,9 @@ fn push_record(
     is_unreadable
 }
 
-/// Notes what the file is recognised by at the end of a chunk.
-fn identify(chunk: &mut ParsedChunk, decoder: &Decoder<InputReader>, parsing: &ParseOptions) {
+/// Notes what the file is recognised by at the end of a chunk, and what is remarkable in it.
+fn identify(chunk: &mut ParsedChunk, decoder: &mut Decoder<InputReader>, parsing: &ParseOptions) {
+    *chunk.notes = decoder.take_notes();
     if let (Some(place), true) = (chunk.end_position, parsing.fingerprints) {
         let (head, tail) = decoder.identify(place);
         chunk.fingerprint = Some(Fingerprint::new(head, tail));

@@ -146,7 +146,9 @@ impl IngestSandbox {
             interrupt: &self.interrupt,
         };
         let mut report = |report: IngestUpdate<'_>| match report {
-            IngestUpdate::Message(line) => messages.push(line.to_owned()),
+            IngestUpdate::Message(line) | IngestUpdate::Note(line) => {
+                messages.push(line.to_owned());
+            }
             IngestUpdate::Progress(reached) => {
                 assert!(reached.total_bytes.is_none_or(|size| reached.bytes <= size));
             }

@@ -9,6 +9,7 @@ use anyhow::Context;
 use anyhow::Result;
 
 use crate::event::EventId;
+use crate::event::intake::IntakeNotes;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::ingest::IngestCounts;
@@ -63,6 +64,8 @@ pub(super) struct IngestWriter<'a> {
     pub(super) tally: &'a mut IngestCounts,
     reported: u64,
     suppressed: u64,
+    /// The keys that went into the payload.
+    pub(super) notes: IntakeNotes,
 }
 
 /// The input that is being read.
@@ -119,7 +122,7 @@ impl OpenInput<'_> {
     }
 
     /// Passes over an item that is in the log already; returns whether it is.
-    fn skip_known(&mut self, item: &ParsedItem) -> bool {
+    pub(super) fn skip_known(&mut self, item: &ParsedItem) -> bool {
         let is_known = item.is_complete()
             && self.file.as_ref().is_some_and(|file| file.is_known(item.end, item.event()));
         if is_known {
@@ -158,6 +161,7 @@ impl<'a> IngestWriter<'a> {
             tally,
             reported: 0,
             suppressed: 0,
+            notes: IntakeNotes::default(),
         }
     }
 
@@ -413,6 +417,7 @@ impl<'a> IngestWriter<'a> {
             }
         }
         batched.bytes += chunk.bytes;
+        self.notes.merge(&chunk.notes);
         self.note_progress(current, chunk, batched.tally);
         Ok(())
     }
@@ -474,7 +479,7 @@ impl<'a> IngestWriter<'a> {
     }
 
     /// Reports and keeps an item that is no event.
-    fn reject_item(
+    pub(super) fn reject_item(
         &mut self,
         current: &OpenInput<'_>,
         chunk: &ParsedChunk,
@@ -515,7 +520,13 @@ impl<'a> IngestWriter<'a> {
         self.reject(current, item.line, &why, chunk.raw(item))
     }
 
-    fn reject(&mut self, current: &OpenInput<'_>, line: u64, why: &str, raw: &[u8]) -> Result<()> {
+    pub(super) fn reject(
+        &mut self,
+        current: &OpenInput<'_>,
+        line: u64,
+        why: &str,
+        raw: &[u8],
+    ) -> Result<()> {
         if self.reported < MAX_REPORTED_REJECTS {
             self.reported += 1;
             self.report_line(current.name, line, why);
@@ -534,6 +545,13 @@ impl<'a> IngestWriter<'a> {
         if self.suppressed > 0 {
             let message = format!("and {} more", text::format_thousands(self.suppressed));
             (self.on_update)(IngestUpdate::Message(&message));
+        }
+    }
+
+    /// Reports the keys that were probably meant to be fields.
+    pub(super) fn report_notes(&mut self) {
+        for remark in self.notes.remarks() {
+            (self.on_update)(IngestUpdate::Note(&text::escape_lines(&remark)));
         }
     }
 

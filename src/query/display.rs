@@ -10,6 +10,7 @@ use crate::query::Query;
 use crate::query::Term;
 use crate::query::TermGroup;
 use crate::query::TextField;
+use crate::query::operators;
 use crate::query::pattern::Pattern;
 use crate::query::value::ValueRange;
 use crate::time::Timestamp;
@@ -30,7 +31,7 @@ impl Query {
     }
 
     fn render(&self, time: impl Fn(&str, Timestamp) -> String) -> String {
-        let bounds = self.bounds();
+        let bounds = self.window_bounds();
         let from = bounds.from.map(|at| time("since", at));
         let to = bounds.to.map(|at| time("until", at));
         let terms: Vec<String> = match self.merged_terms() {
@@ -105,6 +106,10 @@ impl Display for Predicate {
             Self::Status(ranges) => write_values(f, "status", ranges),
             Self::Ip(addresses) => write_values(f, "ip", addresses),
             Self::Is(all) => write_values(f, "is", all.iter().map(|is| is.name())),
+            Self::Has(fields) => write_values(f, "has", fields.iter().map(|field| field.name())),
+            Self::Changed(names) => write_values(f, "changed", names),
+            Self::Occurred(ranges) => write_values(f, "on", ranges),
+            Self::Recorded(ranges) => write_values(f, "recorded_at", ranges),
             Self::Phrase(pattern) => write_pattern(f, pattern, true),
         }
     }
@@ -120,6 +125,18 @@ impl TextField {
             Self::Endpoint => "endpoint",
             Self::Method => "method",
             Self::RecordedBy => "by",
+            Self::EventId => "event",
+            Self::Title => "title",
+            Self::Description => "description",
+            Self::UserAgent => "agent",
+            Self::ActorId => "actor_id",
+            Self::ActorLabel => "actor_label",
+            Self::ImpersonatorId => "impersonator_id",
+            Self::ImpersonatorLabel => "impersonator_label",
+            Self::TargetType => "type",
+            Self::TargetId => "target_id",
+            Self::TargetLabel => "target_label",
+            Self::Hash => "hash",
         }
     }
 }
@@ -154,7 +171,10 @@ fn write_pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_phrase: bool)
             f.write_str("*")?;
         }
         let minus_first = index == 0 && text.starts_with('-');
-        write_literal(f, text, |c| as_phrase && (c == ':' || minus_first))?;
+        let is_operator = as_phrase && operators::may_be_operator(text);
+        write_literal(f, text, |c| {
+            c == '|' || as_phrase && (c == ':' || minus_first || is_operator)
+        })?;
     }
     Ok(())
 }
@@ -169,16 +189,25 @@ fn write_literal(
         return f.write_str(text);
     }
     f.write_str("\"")?;
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        match (c, rest.peek()) {
-            ('"', _) => f.write_str("\\\"")?,
-            // Within quotes it would escape the quote after it.
-            ('\\', Some('"' | '\\') | None) => f.write_str("\"\\\"")?,
-            _ => write!(f, "{c}")?,
+    for c in text.chars() {
+        if c == '"' || c == '\\' {
+            f.write_str("\\")?;
         }
+        write!(f, "{c}")?;
     }
     f.write_str("\"")
+}
+
+/// Writes the span as it is parsed again; its end is excluded.
+impl Display for ValueRange<Timestamp> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after = || Timestamp::from_nanos(self.to.as_nanos().saturating_add(1));
+        match (self.from.as_nanos(), self.to.as_nanos()) {
+            (_, i64::MAX) => write!(f, ">={}", self.from),
+            (i64::MIN, _) => write!(f, "<{}", after()),
+            _ => write!(f, "{}/{}", self.from, after()),
+        }
+    }
 }
 
 impl Display for ValueRange<EventId> {

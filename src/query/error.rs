@@ -11,16 +11,23 @@ pub(super) struct ParseError {
     /// The bytes of the part.
     span: Range<usize>,
     reason: String,
+    hint: Option<String>,
 }
 
 impl ParseError {
     pub(super) fn new(span: Range<usize>, reason: impl Into<String>) -> Self {
-        Self { span, reason: reason.into() }
+        Self { span, reason: reason.into(), hint: None }
     }
 
     /// Puts the qualifier in front of the reason.
     pub(super) fn with_qualifier(mut self, qualifier: &str) -> Self {
         self.reason = format!("{}: {}", text::escape(qualifier), self.reason);
+        self
+    }
+
+    /// Adds what to write instead.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -43,6 +50,7 @@ impl ParseError {
             column: prefix.len() + text::width(&head),
             carets: text::width(&place).max(1),
             source: format!("{prefix}{head}{place}{tail}"),
+            hint: self.hint.clone(),
         }
     }
 }
@@ -55,11 +63,13 @@ pub(crate) struct QueryError {
     source: String,
     column: usize,
     carets: usize,
+    /// What to write instead.
+    pub hint: Option<String>,
 }
 
 impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, source, column, carets } = self;
+        let Self { message, source, column, carets, .. } = self;
         // The width of a format is at most 65,535, so it cannot pad a longer query.
         let (blanks, marks) = (" ".repeat(*column), "^".repeat(*carets));
         write!(f, "{message}\n  {source}\n  {blanks}{marks}")

@@ -34,6 +34,11 @@ impl Lexeme {
         Pattern::from_pieces(pieces)
     }
 
+    /// Whether a part of it stands in quotes.
+    pub(super) fn is_quoted(&self) -> bool {
+        self.quoted_until > 0 || self.text.is_empty() && !self.span.is_empty()
+    }
+
     /// Returns the bytes in the query of a part of `text`, or of the whole piece where quotes make the
     /// place uncertain.
     pub(super) fn span_of(&self, part: &str) -> Range<usize> {
@@ -175,13 +180,15 @@ impl Lexer<'_> {
         Ok(lexeme)
     }
 
-    /// Reads up to the closing quote. A backslash stands for itself, except before a quote.
+    /// Reads up to the closing quote. A backslash stands for itself, except before a quote or another
+    /// backslash.
     fn quoted_text(&mut self, into: &mut String) -> Result<(), ParseError> {
         let opening = self.position - 1;
         loop {
             match self.next() {
                 Some('"') => return Ok(()),
                 Some('\\') if self.consume('"') => into.push('"'),
+                Some('\\') if self.consume('\\') => into.push('\\'),
                 Some(c) => into.push(c),
                 None => {
                     return Err(ParseError::new(opening..opening + 1, "this quote is not closed"));

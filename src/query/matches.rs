@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::event::Event;
 use crate::event::Party;
+use crate::event::field;
 use crate::event::json;
 use crate::query::Predicate;
 use crate::query::Query;
@@ -12,6 +13,7 @@ use crate::query::TextField;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::value::EventProperty;
+use crate::query::value::PresentField;
 use crate::text;
 
 impl Query {
@@ -47,7 +49,7 @@ impl Predicate {
                 records.iter().any(|record| record.matches(kind, id, target.label.as_deref()))
             }),
             Self::Text(field, _) => {
-                field.value_of(event).is_some_and(|text| self.holds_for_text(text))
+                field.value_of(event).is_some_and(|text| self.holds_for_text(&text))
             }
             Self::Payload { .. } => {
                 event.payload.as_ref().is_some_and(|payload| self.holds_for_text(payload.as_str()))
@@ -60,6 +62,12 @@ impl Predicate {
                 .is_some_and(|status| ranges.iter().any(|range| range.contains(status))),
             Self::Ip(_) => event.ip.as_deref().is_some_and(|ip| self.holds_for_text(ip)),
             Self::Is(all) => all.iter().any(|is| is.holds(event)),
+            Self::Has(fields) => fields.iter().any(|field| field.holds(event)),
+            Self::Changed(_) => {
+                event.diff.as_ref().is_some_and(|diff| self.holds_for_text(diff.as_str()))
+            }
+            Self::Occurred(ranges) => ranges.iter().any(|range| range.contains(event.occurred_at)),
+            Self::Recorded(ranges) => ranges.iter().any(|range| range.contains(event.recorded_at)),
             Self::Phrase(pattern) => {
                 let texts = [
                     actor.and_then(|actor| actor.label.as_deref()),
@@ -74,10 +82,17 @@ impl Predicate {
 
 impl Predicate {
     /// Whether a predicate on a single text holds for it: on a text field, the address, or the whole
-    /// payload. Predicates on anything else never hold here.
+    /// payload or diff. Predicates on anything else never hold here.
     pub(crate) fn holds_for_text(&self, value: &str) -> bool {
         match self {
+            Self::Text(field, patterns) if field.is_in_any_case() => {
+                let folded = text::fold(value);
+                patterns.iter().any(|pattern| pattern.matches(&folded))
+            }
             Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
+            Self::Changed(names) => json::members(value).is_ok_and(|entries| {
+                entries.iter().any(|(entry, _)| names.iter().any(|name| name.matches(entry)))
+            }),
             Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contains(value)),
             Self::Payload { key, values } => {
                 may_contain(value, key, values)
@@ -94,6 +109,9 @@ impl Predicate {
             | Self::Severity(_)
             | Self::Status(_)
             | Self::Is(_)
+            | Self::Has(_)
+            | Self::Occurred(_)
+            | Self::Recorded(_)
             | Self::Phrase(_) => false,
         }
     }
@@ -110,17 +128,46 @@ impl EventProperty {
     }
 }
 
-impl TextField {
-    fn value_of(self, event: &Event) -> Option<&str> {
+impl PresentField {
+    fn holds(self, event: &Event) -> bool {
         match self {
-            Self::Action => Some(&event.action.slug),
+            Self::Actor => event.actor.is_some(),
+            Self::Impersonator => event.impersonator.is_some(),
+            Self::Target => event.target.is_some(),
+            Self::Field(name) => {
+                field::by_name(name).is_some_and(|field| (field.get)(event).is_some())
+            }
+        }
+    }
+}
+
+impl TextField {
+    fn value_of(self, event: &Event) -> Option<Cow<'_, str>> {
+        let actor = event.actor.as_deref();
+        let impersonator = event.impersonator.as_deref();
+        let target = event.target.as_deref();
+        let text = match self {
+            Self::Action => Some(event.action.slug.as_str()),
             Self::Module => event.action.module.as_deref(),
             Self::Tenant => event.tenant.as_deref(),
             Self::Session => event.session_id.as_deref(),
             Self::Endpoint => event.endpoint.as_deref(),
             Self::Method => event.method.as_deref(),
-            Self::RecordedBy => Some(&event.recorded_by),
-        }
+            Self::RecordedBy => Some(&*event.recorded_by),
+            Self::EventId => Some(event.event_id.as_str()),
+            Self::Title => event.title.as_deref(),
+            Self::Description => event.description.as_deref(),
+            Self::UserAgent => event.user_agent.as_deref(),
+            Self::ActorId => actor.and_then(|actor| actor.id.as_deref()),
+            Self::ActorLabel => actor.and_then(|actor| actor.label.as_deref()),
+            Self::ImpersonatorId => impersonator.and_then(|party| party.id.as_deref()),
+            Self::ImpersonatorLabel => impersonator.and_then(|party| party.label.as_deref()),
+            Self::TargetType => target.and_then(|target| target.kind.as_deref()),
+            Self::TargetId => target.and_then(|target| target.id.as_deref()),
+            Self::TargetLabel => target.and_then(|target| target.label.as_deref()),
+            Self::Hash => return Some(event.hash.to_string().into()),
+        };
+        text.map(Cow::Borrowed)
     }
 }
 
@@ -135,17 +182,26 @@ fn matches_party(names: &[NamePattern], party: Option<&Party>) -> bool {
 fn may_contain(payload: &str, key: &str, values: &[Pattern]) -> bool {
     let has = |piece: &String| payload.contains(piece.as_str());
     payload.contains('\\')
-        || (payload.contains(key) && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
+        || (key.split('.').all(|part| payload.contains(part))
+            && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
 }
 
-/// Returns the value of a top-level key of a payload as text: strings decoded, everything else as its
-/// JSON. `null` counts as absent. The last one of duplicate keys counts.
+/// Returns the value of a key of a payload as text: strings decoded, everything else as its JSON with
+/// the escapes of letters undone. A key with dots is one at the top, else a path into objects. `null`
+/// counts as absent. The last one of duplicate keys counts.
 fn payload_value<'a>(payload: &'a str, key: &str) -> Option<Cow<'a, str>> {
     let members = json::members(payload).ok()?;
-    let (_, raw) = members.into_iter().rev().find(|(name, _)| name == key)?;
-    match raw.as_bytes().first() {
-        Some(b'"') => json::parse_string(raw).ok(),
-        Some(b'n') => None,
-        _ => Some(Cow::Borrowed(raw)),
+    let member = |wanted: &str| members.iter().rev().find(|(name, _)| name == wanted);
+    if let Some((_, raw)) = member(key) {
+        return match raw.as_bytes().first() {
+            Some(b'"') => json::parse_string(raw).ok(),
+            Some(b'n') => None,
+            Some(b'{' | b'[') => Some(json::unescape_letters(raw)),
+            _ => Some(Cow::Borrowed(raw)),
+        };
     }
+    key.match_indices('.').find_map(|(dot, _)| {
+        let (_, raw) = member(&key[..dot])?;
+        payload_value(raw, &key[dot + 1..])
+    })
 }

@@ -12,9 +12,14 @@
 //! - `TYPE/*` is every record of the type, including those without an id.
 //! - `id:`, `status:` and `severity:` take `10-20`, `>=`, `>`, `<=` and `<`; `ip:` takes a range of
 //!   addresses. `ip:` and `status:` take stars.
+//! - `on:` and `recorded_at:` take `>=`, `>`, `<=` and `<` before any time, and `TIME/TIME` for a span,
+//!   the second time excluded.
+//! - Each field is a qualifier under its own name and those that emitters use for it: `status_code:`,
+//!   `user_id:`. Letter case, `_` and `-` in the name of a qualifier do not matter.
+//! - `payload.A.B:` is the key `A.B` at the top, else `B` within `A`.
 //! - An IPv4 address in IPv6 form is the same host as the IPv4 address.
 //! - Actions and methods may be written in any case, because the log keeps each of them in one case.
-//! - A backslash stands for itself, except before a quote within quotes.
+//! - A backslash stands for itself, except before a quote or another backslash within quotes.
 //! - A query has at most 2,000 terms. The values of one term are not limited.
 //! - An empty value or phrase does not parse; an empty `--search` matches everything.
 
@@ -22,8 +27,11 @@ mod display;
 mod error;
 mod lex;
 mod matches;
+mod operators;
 mod parse;
 pub(crate) mod pattern;
+mod qualifiers;
+mod readings;
 pub(crate) mod value;
 
 #[cfg(test)]
@@ -38,12 +46,15 @@ use crate::time::Timestamp;
 use crate::time::Zone;
 
 pub(crate) use crate::query::error::QueryError;
-pub(crate) use crate::query::parse::QUALIFIERS;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::pattern::TargetPattern;
+pub(crate) use crate::query::qualifiers::QUALIFIERS;
+pub(crate) use crate::query::qualifiers::find as find_qualifier;
+pub(crate) use crate::query::readings::other_readings;
 use crate::query::value::AddressSet;
 use crate::query::value::EventProperty;
+use crate::query::value::PresentField;
 use crate::query::value::ValueRange;
 
 /// A condition on events. The default matches all events.
@@ -97,6 +108,14 @@ pub(crate) enum Predicate {
     /// Not of the system, or the actor or the impersonator is one of these. No query that is typed
     /// has it: it is what roles let see.
     NotSystemOr(Vec<NamePattern>),
+    /// The event has a value in one of the fields.
+    Has(Vec<PresentField>),
+    /// The diff has an entry of one of the names.
+    Changed(Vec<Pattern>),
+    /// The time when it occurred.
+    Occurred(Vec<ValueRange<Timestamp>>),
+    /// The time when the log took it.
+    Recorded(Vec<ValueRange<Timestamp>>),
     /// A folded pattern that occurs in the folded actor label, target label or title.
     Phrase(Pattern),
 }
@@ -111,6 +130,46 @@ pub(crate) enum TextField {
     Endpoint,
     Method,
     RecordedBy,
+    EventId,
+    Title,
+    Description,
+    UserAgent,
+    ActorId,
+    ActorLabel,
+    ImpersonatorId,
+    ImpersonatorLabel,
+    TargetType,
+    TargetId,
+    TargetLabel,
+    Hash,
+}
+
+impl TextField {
+    /// Whether its values are compared in any case; the patterns are folded then.
+    pub(crate) fn is_in_any_case(self) -> bool {
+        match self {
+            Self::Title
+            | Self::Description
+            | Self::UserAgent
+            | Self::ActorLabel
+            | Self::ImpersonatorLabel
+            | Self::TargetLabel => true,
+            // The log keeps actions, methods and hashes in one case.
+            Self::Action
+            | Self::Module
+            | Self::Tenant
+            | Self::Session
+            | Self::Endpoint
+            | Self::Method
+            | Self::RecordedBy
+            | Self::EventId
+            | Self::ActorId
+            | Self::ImpersonatorId
+            | Self::TargetType
+            | Self::TargetId
+            | Self::Hash => false,
+        }
+    }
 }
 
 /// A span of time: from `from` on, before `to`. An absent bound is open.
@@ -277,7 +336,28 @@ impl Query {
 
     /// Whether the query has a term on time, which a query in the config must not have.
     pub(crate) fn has_time_terms(&self) -> bool {
-        self.bounds() != TimeBounds::default()
+        self.bounds() != TimeBounds::default() || self.terms().any(|term| term.predicate.is_time())
+    }
+
+    /// Returns its words and phrases, quoted for a message, if it consists of nothing else.
+    pub(crate) fn as_phrases(&self) -> Option<String> {
+        if self.bounds() != TimeBounds::default() || self.terms().next().is_none() {
+            return None;
+        }
+        let quoted = self.terms().map(|term| match &term.predicate {
+            Predicate::Phrase(pattern) if !term.negated => {
+                Some(format!("\"{}\"", pattern.pieces().join("*")))
+            }
+            _ => None,
+        });
+        Some(quoted.collect::<Option<Vec<_>>>()?.join(" and "))
+    }
+
+    /// Returns the query of one of its terms alone.
+    pub(crate) fn from_term(term: &Term) -> Self {
+        let mut query = Self::default();
+        query.base.add(term.clone());
+        query
     }
 
     /// Whether the query names actions with a prefix, as `action:mirror.dead` does. A query that only
@@ -296,6 +376,7 @@ impl Query {
     pub(crate) fn without_times(mut self) -> Self {
         for group in std::iter::once(&mut self.base).chain(&mut self.joined_groups) {
             group.times = TimeTerms::default();
+            group.terms.retain(|term| !term.predicate.is_time());
         }
         self.joined_groups.retain(|terms| *terms != TermGroup::default());
         self
@@ -314,6 +395,13 @@ impl Query {
 
     /// Returns the span of time in which matching events occurred.
     pub(crate) fn bounds(&self) -> TimeBounds {
+        let spans = self.terms().filter(|term| !term.negated);
+        let spans = spans.filter_map(|term| term.predicate.occurred_within());
+        spans.fold(self.window_bounds(), TimeBounds::intersection)
+    }
+
+    /// Returns the span of time that `since:`, `until:` and `days:` leave.
+    fn window_bounds(&self) -> TimeBounds {
         self.groups()
             .fold(TimeBounds::default(), |bounds, group| bounds.intersection(group.times.bounds()))
     }
@@ -338,6 +426,22 @@ impl TermGroup {
 }
 
 impl Predicate {
+    /// Whether it is about a time.
+    fn is_time(&self) -> bool {
+        matches!(self, Self::Occurred(_) | Self::Recorded(_))
+    }
+
+    /// Returns the span in which an event occurred for which it holds, if it is about that.
+    fn occurred_within(&self) -> Option<TimeBounds> {
+        let Self::Occurred(ranges) = self else { return None };
+        let first = ranges.iter().map(|range| range.from).min()?;
+        let last = ranges.iter().map(|range| range.to).max()?;
+        Some(TimeBounds {
+            from: Some(first),
+            to: last.as_nanos().checked_add(1).map(Timestamp::from_nanos),
+        })
+    }
+
     /// Whether both predicates have the same qualifier. Phrases are the same only where they are equal.
     fn same_qualifier(&self, other: &Self) -> bool {
         match (self, other) {
@@ -408,6 +512,21 @@ impl Predicate {
             }
             Self::Is(all) => {
                 if let Self::Is(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Has(all) => {
+                if let Self::Has(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Changed(all) => {
+                if let Self::Changed(more) = other {
+                    join(all, more);
+                }
+            }
+            Self::Occurred(all) | Self::Recorded(all) => {
+                if let Self::Occurred(more) | Self::Recorded(more) = other {
                     join(all, more);
                 }
             }

@@ -1,4 +1,4 @@
-//! Parses text to terms. One table of qualifiers drives the parser, the flags and the help.
+//! Parses text to terms.
 
 use std::ops::Range;
 
@@ -14,11 +14,15 @@ use crate::query::error::quoted;
 use crate::query::lex;
 use crate::query::lex::Lexeme;
 use crate::query::lex::Token;
+use crate::query::operators;
 use crate::query::pattern::NamePattern;
-use crate::query::pattern::TargetPattern;
+use crate::query::qualifiers;
+use crate::query::qualifiers::QUALIFIERS;
+use crate::query::qualifiers::QualifierKind;
 use crate::query::value;
 use crate::query::value::AddressSet;
 use crate::query::value::EventProperty;
+use crate::query::value::PresentField;
 use crate::query::value::ValueRange;
 use crate::text;
 use crate::time;
@@ -26,157 +30,9 @@ use crate::time::Span;
 use crate::time::Timestamp;
 use crate::time::WindowEdge;
 
-/// A qualifier of the language.
-pub(crate) struct Qualifier {
-    /// The text before the colon.
-    pub name: &'static str,
-    /// The long flag with the same meaning, if one exists.
-    pub flag: Option<&'static str>,
-    /// The name of its value in help.
-    pub value_name: &'static str,
-    /// The text of the help.
-    pub help: &'static str,
-    kind: QualifierKind,
-}
-
-/// The parser of the values after a qualifier.
-#[derive(Clone, Copy)]
-enum QualifierKind {
-    Predicate(fn(&Lexeme) -> Result<Predicate, ParseError>),
-    Time(TimeQualifier),
-    /// The qualifier contains the key.
-    Payload,
-}
-
-const fn with_flag(
-    name: &'static str,
-    value: &'static str,
-    kind: QualifierKind,
-    help: &'static str,
-) -> Qualifier {
-    Qualifier { name, flag: Some(name), value_name: value, help, kind }
-}
-
-/// Every qualifier, in the order of the help.
-pub(crate) static QUALIFIERS: [Qualifier; 21] = [
-    with_flag(
-        "actor",
-        "ACTOR",
-        QualifierKind::Predicate(|value| Ok(Predicate::Actor(parse_names(value)))),
-        "who did it: id exactly, or label in any case",
-    ),
-    with_flag(
-        "target",
-        "TARGET",
-        QualifierKind::Predicate(|value| {
-            Ok(Predicate::Target(vec![TargetPattern::new(value.to_pattern())]))
-        }),
-        "the record: id or slug exactly, label in any case, or TYPE/ID",
-    ),
-    with_flag(
-        "action",
-        "ACTION",
-        QualifierKind::Predicate(parse_action),
-        "what was done: user.edit, user.*",
-    ),
-    with_flag("id", "ID", QualifierKind::Predicate(parse_id), "place in the log: 17, 10-20"),
-    with_flag(
-        "source",
-        "SOURCE",
-        QualifierKind::Predicate(parse_source),
-        "where it came from: operator, system, api or cron",
-    ),
-    with_flag("method", "METHOD", QualifierKind::Predicate(parse_method), "HTTP method"),
-    with_flag(
-        "module",
-        "MODULE",
-        QualifierKind::Predicate(|value| parse_text(TextField::Module, value)),
-        "emitting service",
-    ),
-    with_flag(
-        "tenant",
-        "TENANT",
-        QualifierKind::Predicate(|value| parse_text(TextField::Tenant, value)),
-        "site or tenant",
-    ),
-    with_flag(
-        "session",
-        "SESSION",
-        QualifierKind::Predicate(|value| parse_text(TextField::Session, value)),
-        "session",
-    ),
-    with_flag(
-        "endpoint",
-        "PATH",
-        QualifierKind::Predicate(|value| parse_text(TextField::Endpoint, value)),
-        "HTTP path",
-    ),
-    with_flag(
-        "by",
-        "WHO",
-        QualifierKind::Predicate(|value| parse_text(TextField::RecordedBy, value)),
-        "who ran the program that recorded it",
-    ),
-    with_flag(
-        "severity",
-        "LEVEL",
-        QualifierKind::Predicate(parse_severity),
-        "that level and above",
-    ),
-    with_flag(
-        "status",
-        "STATUS",
-        QualifierKind::Predicate(parse_status),
-        "HTTP status: 404, 4xx, 500-599, >=400",
-    ),
-    with_flag(
-        "ip",
-        "ADDRESS",
-        QualifierKind::Predicate(parse_ip),
-        "address or network: 192.0.2.7, 192.0.2.0/24",
-    ),
-    with_flag(
-        "impersonator",
-        "ACTOR",
-        QualifierKind::Predicate(|value| Ok(Predicate::Impersonator(parse_names(value)))),
-        "who really acted, named like an actor",
-    ),
-    Qualifier {
-        name: "person",
-        flag: None,
-        value_name: "ACTOR",
-        help: "actor or impersonator, as search-actor finds them",
-        kind: QualifierKind::Predicate(|value| Ok(Predicate::Person(parse_names(value)))),
-    },
-    Qualifier {
-        name: PAYLOAD_QUALIFIER,
-        flag: None,
-        value_name: "VALUE",
-        help: "the value at the top of the payload, as text",
-        kind: QualifierKind::Payload,
-    },
-    with_flag(
-        "is",
-        "WHAT",
-        QualifierKind::Predicate(parse_is),
-        "what holds of it: impersonated, failed, system or edit",
-    ),
-    with_flag(
-        "since",
-        "TIME",
-        QualifierKind::Time(TimeQualifier::Since),
-        "from that time on: yesterday, 2h, 2026-11-20",
-    ),
-    with_flag("until", "TIME", QualifierKind::Time(TimeQualifier::Until), "before that time"),
-    with_flag("days", "N", QualifierKind::Time(TimeQualifier::Days), "the last N times 24 hours"),
-];
-
 /// The number of terms that a query may have. A store turns each into parameters of a statement, and
 /// their number is limited; the values of one term are not.
 const MAX_TERMS: usize = 2_000;
-
-/// The qualifier that takes a key of the payload after its dot.
-const PAYLOAD_QUALIFIER: &str = "payload.KEY";
 
 impl Query {
     /// Parses a query.
@@ -186,7 +42,10 @@ impl Query {
     pub(crate) fn parse(text: &str, clock: &Clock<'_>) -> Result<Self, QueryError> {
         let mut query = Self::default();
         lex::tokenize(text)
-            .and_then(|tokens| tokens.iter().try_for_each(|token| query.add_token(token, clock)))
+            .and_then(|tokens| {
+                operators::refuse(&tokens, text)?;
+                tokens.iter().try_for_each(|token| query.add_token(token, clock))
+            })
             .map_err(|error| error.to_error_in_query(text))?;
         Ok(query)
     }
@@ -217,12 +76,10 @@ impl Query {
             return self.add_phrases(token);
         };
         let name = qualifier.text.as_str();
-        let (kind, key) = match name.strip_prefix("payload.") {
-            Some(key) if !key.is_empty() => (QualifierKind::Payload, Some(key)),
-            _ => QUALIFIERS
-                .iter()
-                .find(|qualifier| qualifier.name == name && name != PAYLOAD_QUALIFIER)
-                .map(|qualifier| (qualifier.kind, None))
+        let (kind, key) = match qualifiers::payload_key(name) {
+            Some(key) => (QualifierKind::Payload, Some(key)),
+            None => qualifiers::find(name)
+                .map(|found| (found.kind, None))
                 .ok_or_else(|| unknown_qualifier(name, qualifier.span.clone()))?,
         };
         self.add_values(kind, key, token.negated, &token.values, clock)
@@ -254,6 +111,7 @@ impl Query {
             }
             let predicate = match kind {
                 QualifierKind::Predicate(read) => read(value)?,
+                QualifierKind::Span(predicate) => predicate(vec![parse_span(value, clock)?]),
                 QualifierKind::Payload => Predicate::Payload {
                     key: key.unwrap_or_default().to_owned(),
                     values: vec![value.to_pattern()],
@@ -284,12 +142,16 @@ fn unknown_qualifier(name: &str, span: Range<usize>) -> ParseError {
     if name == "payload" || name == "payload." {
         return ParseError::new(span, "payload needs a key: payload.KEY:VALUE");
     }
-    let names = QUALIFIERS.iter().map(|qualifier| qualifier.name);
-    let hint = match text::nearest(name, names.filter(|name| *name != PAYLOAD_QUALIFIER)) {
-        Some(near) => format!("did you mean {near}: ?"),
-        None => "text with a colon in it needs quotes".to_owned(),
-    };
-    ParseError::new(span, format!("{} is not a qualifier; {hint}", quoted(name)))
+    if name.starts_with('(') {
+        let reason = "there are no parentheses: different qualifiers narrow, a comma widens";
+        return ParseError::new(span, reason);
+    }
+    let near = qualifiers::nearest(name).map(|near| format!("; did you mean {near}: ?"));
+    let reason = format!("{} is not a qualifier{}", quoted(name), near.unwrap_or_default());
+    let names: Vec<&str> = QUALIFIERS.iter().map(|qualifier| qualifier.name).collect();
+    let all = names.join(" ");
+    let hint = format!("text with a colon in it needs quotes; the qualifiers are {all}");
+    ParseError::new(span, reason).hint(hint)
 }
 
 fn value_error(value: &Lexeme, reason: &str) -> ParseError {
@@ -319,38 +181,97 @@ fn days_ago(value: &Lexeme, now: Timestamp) -> Result<Timestamp, ParseError> {
         .ok_or_else(|| value_error(value, "is not a number of days, like 1 or 30"))
 }
 
-fn parse_names(value: &Lexeme) -> Vec<NamePattern> {
+/// Parses a span of time: a day, month or year, `>=TIME` and its like, or `TIME/TIME`.
+fn parse_span(value: &Lexeme, clock: &Clock<'_>) -> Result<ValueRange<Timestamp>, ParseError> {
+    let text = value.text.as_str();
+    let wrong = |reason| ParseError::new(value.span.clone(), reason);
+    let Clock { now, zone } = *clock;
+    let (least, greatest) = (Timestamp::from_nanos(i64::MIN), Timestamp::from_nanos(i64::MAX));
+    let before = |at: Timestamp| Timestamp::from_nanos(at.as_nanos().saturating_sub(1));
+    let edges = |typed: &str| match time::parse_human_span(typed, now, zone) {
+        Ok(span) => Ok(span),
+        Err(_) => time::parse_human(typed, now, zone, WindowEdge::Since)
+            .map(|at| (at, Timestamp::from_nanos(at.as_nanos().saturating_add(1))))
+            .map_err(wrong),
+    };
+    if let Some(typed) = text.strip_prefix(">=") {
+        return Ok(ValueRange { from: edges(typed)?.0, to: greatest });
+    }
+    if let Some(typed) = text.strip_prefix("<=") {
+        return Ok(ValueRange { from: least, to: before(edges(typed)?.1) });
+    }
+    if let Some(typed) = text.strip_prefix('>') {
+        return Ok(ValueRange { from: edges(typed)?.1, to: greatest });
+    }
+    if let Some(typed) = text.strip_prefix('<') {
+        return Ok(ValueRange { from: least, to: before(edges(typed)?.0) });
+    }
+    if let Some((from, to)) = text.split_once('/') {
+        let edge = |typed| Timestamp::parse_rfc3339(typed);
+        if let (Ok(from), Ok(to)) = (edge(from), edge(to)) {
+            return Ok(ValueRange { from, to: before(to) });
+        }
+    }
+    let (from, after) = time::parse_human_span(text, now, zone).map_err(wrong)?;
+    Ok(ValueRange { from, to: before(after) })
+}
+
+pub(super) fn parse_names(value: &Lexeme) -> Vec<NamePattern> {
     vec![NamePattern::new(value.to_pattern())]
 }
 
-fn parse_text(field: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
-    Ok(Predicate::Text(field, vec![value.to_pattern()]))
+pub(super) fn parse_text(field: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
+    let pattern = value.to_pattern();
+    let pattern = if field.is_in_any_case() { pattern.folded() } else { pattern };
+    Ok(Predicate::Text(field, vec![pattern]))
+}
+
+/// Parses a hash, or a pattern for one. The log writes hashes in lower case.
+pub(super) fn parse_hash(value: &Lexeme) -> Result<Predicate, ParseError> {
+    Ok(Predicate::Text(TextField::Hash, vec![value.to_pattern().folded()]))
+}
+
+pub(super) fn parse_changed(value: &Lexeme) -> Result<Predicate, ParseError> {
+    Ok(Predicate::Changed(vec![value.to_pattern()]))
+}
+
+/// Parses the name of a field, of a qualifier, or of one of the three parties.
+pub(super) fn parse_has(value: &Lexeme) -> Result<Predicate, ParseError> {
+    PresentField::parse(&value.text).map(|field| Predicate::Has(vec![field])).ok_or_else(|| {
+        let near = qualifiers::nearest(&value.text);
+        let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        value_error(value, &format!("is not a field of an event{hint}"))
+    })
 }
 
 /// Parses an action. The log keeps actions in lower case.
-fn parse_action(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_action(value: &Lexeme) -> Result<Predicate, ParseError> {
+    if !value.is_quoted() && value.text.contains('|') {
+        let hint = format!("action:{}", value.text.replace("||", ",").replace('|', ","));
+        return Err(ParseError::new(value.span.clone(), "a comma means or, not |").hint(hint));
+    }
     Ok(Predicate::Text(TextField::Action, vec![value.to_pattern().folded()]))
 }
 
 /// Parses a method. The log keeps methods in upper case.
-fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
     let upper_case = value.to_pattern().folded().map(str::to_ascii_uppercase);
     Ok(Predicate::Text(TextField::Method, vec![upper_case]))
 }
 
-fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_range(&value.text, |id| ValueRange { from: id, to: id })
         .map(|range| Predicate::Id(vec![range]))
         .map_err(|error| range_error(value, error))
 }
 
-fn parse_severity(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_severity(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_range(&value.text, value::at_least)
         .map(|range| Predicate::Severity(vec![range]))
         .map_err(|error| range_error(value, error))
 }
 
-fn parse_status(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_status(value: &Lexeme) -> Result<Predicate, ParseError> {
     value::parse_statuses(&value.text, &value.to_pattern())
         .map(Predicate::Status)
         .map_err(|error| range_error(value, error))
@@ -360,7 +281,7 @@ fn range_error(value: &Lexeme, (part, reason): value::RangeError<'_>) -> ParseEr
     ParseError::new(value.span_of(part), reason)
 }
 
-fn parse_source(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_source(value: &Lexeme) -> Result<Predicate, ParseError> {
     let sources = value::matching_sources(&value.to_pattern());
     if sources.is_empty() {
         return Err(value_error(value, "is none of operator, system, api and cron"));
@@ -368,7 +289,7 @@ fn parse_source(value: &Lexeme) -> Result<Predicate, ParseError> {
     Ok(Predicate::Source(sources))
 }
 
-fn parse_ip(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_ip(value: &Lexeme) -> Result<Predicate, ParseError> {
     AddressSet::parse(&value.text, &value.to_pattern())
         .map(|addresses| Predicate::Ip(vec![addresses]))
         .ok_or_else(|| {
@@ -376,7 +297,7 @@ fn parse_ip(value: &Lexeme) -> Result<Predicate, ParseError> {
         })
 }
 
-fn parse_is(value: &Lexeme) -> Result<Predicate, ParseError> {
+pub(super) fn parse_is(value: &Lexeme) -> Result<Predicate, ParseError> {
     EventProperty::parse(&value.text).map(|is| Predicate::Is(vec![is])).ok_or_else(|| {
         let near = text::nearest(&value.text, EventProperty::ALL.map(EventProperty::name));
         let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();

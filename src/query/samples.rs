@@ -53,6 +53,8 @@ pub(crate) fn full_event() -> Event {
             id: Some("a/b".to_owned()),
             label: Some("James Compton".to_owned()),
         })),
+        description: Some("In detail".to_owned()),
+        user_agent: some_text("curl/8.5"),
         diff: Some(JsonObject::from_trusted(r#"{"a":{"after":1}}"#.to_owned())),
         payload: Some(JsonObject::from_trusted(
             r#"{"token":"abc","n":1.10,"yes":true,"no":null,"o":{"a":[1]},"a b":"\u00e9,*","n":1.20}"#
@@ -123,7 +125,9 @@ const SLUGS: [&str; 9] = [
 ];
 const IPS: [&str; 6] =
     ["192.0.2.7", "192.0.3.7", "10.0.0.1", "::1", "2001:db8::5", "::ffff:192.0.2.7"];
-const PAYLOADS: [&str; 6] = [
+const PAYLOADS: [&str; 8] = [
+    r#"{"k":{"a":{"b":"a"},"a.b":17},"a b":["\u00e9"]}"#,
+    r#"{"k.a":"a","k":{"a":"b"}}"#,
     r#"{"k":"a"}"#,
     r#"{"k":17,"a b":true}"#,
     r#"{"k":null}"#,
@@ -131,6 +135,9 @@ const PAYLOADS: [&str; 6] = [
     r#"{"k":{"a":[1]},"a b":"a*b"}"#,
     "{}",
 ];
+
+const DIFFS: [&str; 3] =
+    [r#"{"a":{"after":1}}"#, r#"{"a b":{"before":1,"after":1},"Straße":{"before":null}}"#, "{}"];
 
 fn optional(texts: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
     prop::option::of(select(texts).prop_map(str::to_owned))
@@ -170,8 +177,7 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         optional(&IPS),
         optional(&TEXTS),
     );
-    let json =
-        (optional(&PAYLOADS), prop::option::weighted(0.3, Just(r#"{"a":{"after":1}}"#.to_owned())));
+    let json = (optional(&PAYLOADS), optional(&DIFFS), optional(&TEXTS), optional(&TEXTS));
     (who, what, kind, http, json).prop_map(|(who, what, kind, http, json)| Event {
         occurred_at: who.2,
         recorded_by: who.3,
@@ -190,6 +196,8 @@ pub(crate) fn any_event() -> impl Strategy<Value = Event> {
         session_id: http.4,
         payload: json.0.map(JsonObject::from_trusted),
         diff: json.1.map(JsonObject::from_trusted),
+        description: json.2,
+        user_agent: json.3.map(Arc::from),
         ..minimal_event()
     })
 }
@@ -222,6 +230,21 @@ fn any_term() -> impl Strategy<Value = String> {
             "by",
             "payload.k",
             "payload.\"a b\"",
+            "payload.k.a",
+            "payload.k.a.b",
+            "title",
+            "agent",
+            "description",
+            "event",
+            "type",
+            "changed",
+            "actor_id",
+            "actor_label",
+            "impersonator_id",
+            "impersonator_label",
+            "target_id",
+            "target_label",
+            "hash",
             "method",
             "action",
         ][..],
@@ -252,6 +275,26 @@ fn any_term() -> impl Strategy<Value = String> {
             "is:system",
             "is:impersonated",
             "is:failed,edit",
+            "has:actor",
+            "has:impersonator,target",
+            "has:actor_id",
+            "has:impersonator_label",
+            "has:target_type",
+            "has:title",
+            "has:tenant",
+            "has:module",
+            "has:user_agent,ip",
+            "has:diff",
+            "has:status_code",
+            "on:2026-11-20",
+            "on:2026-11,2025",
+            "on:yesterday,tomorrow",
+            "on:>=2026-11-20T14:00:00Z",
+            "on:<2026-11-20T12:00:00Z",
+            "on:<=now",
+            "on:2026-11-20T10:00:00Z/2026-11-20T14:00:00Z",
+            "recorded_at:1970",
+            "recorded_at:>now",
             "since:now",
             "until:now",
             "days:1",

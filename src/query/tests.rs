@@ -8,10 +8,12 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Party;
 use crate::event::Target;
+use crate::event::field::FIELDS;
 use crate::query::Clock;
 use crate::query::QUALIFIERS;
 use crate::query::Query;
 use crate::query::TimeBounds;
+use crate::query::other_readings;
 use crate::query::samples::HOUR;
 use crate::query::samples::NOW;
 use crate::query::samples::any_event;
@@ -145,12 +147,26 @@ fn a_term_matches_what_it_says() {
 #[test]
 fn an_absent_field_never_matches_and_is_always_excluded() {
     for qualifier in &QUALIFIERS {
-        let always = ["action", "by", "id", "source", "severity", "since", "until", "days"];
+        let always = [
+            "action",
+            "by",
+            "days",
+            "event",
+            "hash",
+            "id",
+            "on",
+            "recorded_at",
+            "severity",
+            "since",
+            "source",
+            "until",
+        ];
         if always.contains(&qualifier.name) {
             continue;
         }
         let value = match qualifier.name {
             "is" => "impersonated,failed,edit",
+            "has" => "actor,impersonator,target,title,ip,user_agent,diff,status_code",
             "ip" => "::/0,0.0.0.0/0,*",
             _ => "*",
         };
@@ -228,7 +244,7 @@ fn the_same_again_widens_and_others_narrow() {
             r#"actor:"a*b"*,"x,y" "w: 1" "-v" target:a:b"#,
             r#"actor:"a*b"*,"x,y" "w: 1" "-v" target:a:b"#,
         ),
-        (r#"actor:"a \"b\" c"\"#, r#"actor:"a \"b\" c"\"""#),
+        (r#"actor:"a \"b\" c"\"#, r#"actor:"a \"b\" c\\""#),
         ("Word a**b", "word a*b"),
     ] {
         assert_eq!(parse(text).to_string(), understood);
@@ -252,7 +268,7 @@ fn flags_mean_what_qualifiers_mean() {
     searched.add_phrase("");
     assert_eq!(searched, parse(r#""a \"b\" -c*""#));
     let flags: Vec<_> = QUALIFIERS.iter().filter_map(|qualifier| qualifier.flag).collect();
-    assert_eq!(flags.len(), 19);
+    assert_eq!(flags.len(), 20);
     assert!(flags.iter().all(|flag| {
         Query::default().add_flag(flag, "", &Clock { now: NOW, zone: &Zone::utc() }).is_err()
     }));
@@ -308,11 +324,12 @@ fn what_does_not_parse_is_told_with_its_place() {
                          ^^^",
         ),
         ("acion:x", "\"acion\" is not a qualifier; did you mean action: ?\n  acion:x\n  ^^^^^"),
+        ("see http://x", "\"http\" is not a qualifier\n  see http://x\n      ^^^^"),
+        (":x", "\"\" is not a qualifier\n  :x\n  ^"),
         (
-            "see http://x",
-            "\"http\" is not a qualifier; text with a colon in it needs quotes\n  see http://x\n      ^^^^",
+            "a (action:b)",
+            "there are no parentheses: different qualifiers narrow, a comma widens\n  a (action:b)\n    ^^^^^^^",
         ),
-        (":x", "\"\" is not a qualifier; text with a colon in it needs quotes\n  :x\n  ^"),
         ("actor:", "actor: a value is missing\n  actor:\n        ^"),
         ("actor:a,,b", "actor: a value is missing\n  actor:a,,b\n          ^"),
         ("actor:\"\"", "actor: a value is missing\n  actor:\"\"\n        ^^"),
@@ -358,7 +375,7 @@ fn what_does_not_parse_is_told_with_its_place() {
         ("days:+1", "days: \"+1\" is not a number of days, like 1 or 30\n  days:+1\n       ^^"),
         (
             "é\u{1b} since:x\u{202e}",
-            "since: \"x\\u{202e}\" is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11-20T14:30:00Z, today, yesterday, now, 2h, \"3 days ago\" or @1700000000\n  é\\e since:x\\u{202e}\n            ^^^^^^^^^",
+            "since: \"x\\u{202e}\" is not a time like 2026-11-20, \"2026-11-20 14:30\", 2026-11, \"3 Nov\", monday, today, yesterday, 14:30, now, 2h, \"3 days ago\", \"last week\" or @1700000000\n  é\\e since:x\\u{202e}\n            ^^^^^^^^^",
         ),
     ] {
         assert_eq!(try_parse(text), Err(format!("cannot read the query: {message}")));
@@ -371,6 +388,86 @@ fn what_does_not_parse_is_told_with_its_place() {
   --status 404, 4z
                 ^^"
     );
+}
+
+#[test]
+fn what_other_languages_have_is_told_with_the_right_spelling() {
+    for (text, place, hint) in [
+        ("action:a OR action:b,c", "OR", "action:a,b,c"),
+        ("action:a or action:b", "or", "action:a,b"),
+        ("x action:a | action:b", "|", "action:a,b"),
+        ("action:a || actor:b", "||", "one query after the other finds either"),
+        ("user.edit OR user.delete", "OR", "action:user.edit,user.delete"),
+        ("a OR b", "OR", "one query after the other finds either"),
+        ("action:a AND actor:b", "AND", "action:a actor:b"),
+        ("action:a && actor:b", "&&", "action:a actor:b"),
+        ("NOT actor:b", "NOT", "-actor:b"),
+        ("action:a ! actor:b", "!", "-actor:b"),
+        ("actor=17", "actor=17", "actor:17"),
+        ("actor!=17", "actor!=17", "-actor:17"),
+        ("status_code>=500", "status_code>=500", "status:>=500"),
+        ("status >= 500", ">=", "status:>=500"),
+        ("since>yesterday", "since>yesterday", "since:yesterday"),
+        ("payload.token=abc", "payload.token=abc", "payload.token:abc"),
+        ("action:a|b", "a|b", "action:a,b"),
+    ] {
+        let error = Query::parse(text, &Clock { now: NOW, zone: &Zone::utc() }).unwrap_err();
+        assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
+        let carets = error.to_string().lines().last().unwrap().trim().len();
+        assert_eq!(carets, place.len(), "{text}: {error}");
+    }
+    for text in
+        ["this or that", "OR", "R&D", "a=b", "\"OR\" x", "tom AND", "x \"actor=1\"", "<3 you"]
+    {
+        parse(text);
+    }
+}
+
+#[test]
+fn every_field_is_a_qualifier_under_each_of_its_names() {
+    for field in &FIELDS {
+        for name in std::iter::once(&field.name).chain(field.aliases) {
+            match field.name {
+                "payload" => parse(&format!("{name}.a.b:c")),
+                "diff" => parse(&format!("{name}:phone")),
+                "occurred_at" | "recorded_at" => parse(&format!("{name}:2026-11-20")),
+                "id" | "status_code" => parse(&format!("{name}:>=200")),
+                "source" => parse(&format!("{name}:api")),
+                "severity" => parse(&format!("{name}:high")),
+                "ip" => parse(&format!("{name}:::1")),
+                _ => parse(&format!("{name}:x")),
+            };
+        }
+    }
+    assert_eq!(parse("Status-Code:404 userName:x"), parse("status:404 actor:x"));
+}
+
+#[test]
+fn an_unknown_qualifier_names_the_nearest_and_all() {
+    let error = Query::parse("actr:x", &Clock { now: NOW, zone: &Zone::utc() }).unwrap_err();
+    assert!(error.to_string().contains("did you mean actor: ?"), "{error}");
+    let hint = error.hint.unwrap();
+    for qualifier in &QUALIFIERS {
+        assert!(hint.contains(qualifier.name), "{hint}");
+    }
+}
+
+#[test]
+fn a_query_has_other_readings() {
+    let readings = |text: &str| -> Vec<String> {
+        other_readings(text).into_iter().map(|reading| reading.query).collect()
+    };
+    assert!(
+        readings("user.edit since:yesterday")
+            .contains(&"action:user.edit since:yesterday".to_owned())
+    );
+    assert!(readings("192.0.2.7").contains(&"ip:192.0.2.7".to_owned()));
+    assert!(readings("10.0.0.0/8").contains(&"ip:10.0.0.0/8".to_owned()));
+    assert_eq!(readings("actor:Sipho Müller status:404")[0], "actor:\"Sipho Müller\" status:404");
+    assert_eq!(readings("actor:(system)"), ["is:system"]);
+    assert!(readings("x -failed").contains(&"x -is:failed".to_owned()));
+    assert_eq!(readings("actor:17"), [""; 0]);
+    assert_eq!(readings("\"user.edit\""), [""; 0]);
 }
 
 #[test]

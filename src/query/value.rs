@@ -11,6 +11,7 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::query::error;
 use crate::query::pattern::Pattern;
+use crate::query::qualifiers;
 use crate::text;
 
 /// A range of values, including both ends.
@@ -278,6 +279,37 @@ impl fmt::Display for AddressSet {
         } else {
             write!(f, "{}-{}", address(from), address(to))
         }
+    }
+}
+
+/// A field that an event may have, for `has:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PresentField {
+    /// The actor, by id or label.
+    Actor,
+    Impersonator,
+    /// The target, by type, id or label.
+    Target,
+    /// A field by its name.
+    Field(&'static str),
+}
+
+impl PresentField {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Actor => "actor",
+            Self::Impersonator => "impersonator",
+            Self::Target => "target",
+            Self::Field(name) => name,
+        }
+    }
+
+    /// Reads the name of a field, one of its other names, or that of a qualifier.
+    pub(super) fn parse(typed: &str) -> Option<Self> {
+        let lower = typed.to_ascii_lowercase();
+        let parties = [Self::Actor, Self::Impersonator, Self::Target];
+        let party = parties.into_iter().find(|party| party.name() == lower);
+        party.or_else(|| qualifiers::field_of(typed).map(Self::Field))
     }
 }
 

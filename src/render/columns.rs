@@ -7,11 +7,13 @@ use crate::event::field::FIELDS;
 use crate::event::field::Field;
 use crate::event::field::FieldKind;
 use crate::event::field::FieldValue;
+use crate::event::field::KeyMeaning;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::column_widths::Flexibility;
+use crate::render::column_widths::Shrinking;
 use crate::render::styled::StyledText;
 use crate::render::table::Alignment;
 use crate::render::theme::TextStyle;
@@ -46,7 +48,7 @@ struct NamedColumn {
     /// The field that `--sort` sorts by under this name.
     sort_field: &'static str,
     alignment: Alignment,
-    can_truncate: bool,
+    shrinking: Shrinking,
 }
 
 const fn fixed_column(
@@ -54,7 +56,13 @@ const fn fixed_column(
     content: ColumnContent,
     sort_field: &'static str,
 ) -> NamedColumn {
-    NamedColumn { name, content, sort_field, alignment: Alignment::Left, can_truncate: false }
+    NamedColumn {
+        name,
+        content,
+        sort_field,
+        alignment: Alignment::Left,
+        shrinking: Shrinking::Never,
+    }
 }
 
 const fn truncated_column(
@@ -62,7 +70,7 @@ const fn truncated_column(
     content: ColumnContent,
     sort_field: &'static str,
 ) -> NamedColumn {
-    NamedColumn { can_truncate: true, ..fixed_column(name, content, sort_field) }
+    NamedColumn { shrinking: Shrinking::Free, ..fixed_column(name, content, sort_field) }
 }
 
 const fn right_aligned_column(
@@ -77,7 +85,10 @@ const NAMED_COLUMNS: [NamedColumn; 12] = [
     right_aligned_column("id", ColumnContent::Field("id"), "id"),
     fixed_column("when", ColumnContent::When, "occurred_at"),
     truncated_column("actor", ColumnContent::Actor, "actor"),
-    fixed_column("action", ColumnContent::Action, "action"),
+    NamedColumn {
+        shrinking: Shrinking::Late,
+        ..fixed_column("action", ColumnContent::Action, "action")
+    },
     truncated_column("target", ColumnContent::Target, "target"),
     fixed_column("source", ColumnContent::Field("source"), "source"),
     truncated_column("title", ColumnContent::Title, "title"),
@@ -89,12 +100,13 @@ const NAMED_COLUMNS: [NamedColumn; 12] = [
 ];
 
 /// The columns of each view, with the rank in which they are left out on a narrow page.
-const ACTIVITY_COLUMNS: [(&str, Option<u8>); 5] = [
+const ACTIVITY_COLUMNS: [(&str, Option<u8>); 6] = [
     ("when", None),
     ("actor", Some(3)),
     ("action", None),
     ("target", Some(2)),
     ("source", Some(1)),
+    ("title", None),
 ];
 const HTTP_COLUMNS: [(&str, Option<u8>); 8] = [
     ("when", None),
@@ -129,6 +141,9 @@ impl TableColumns {
         let column = |(name, drop_rank): &(&str, Option<u8>)| {
             let mut column = TableColumn::find(name).expect("a view's columns have names");
             column.flexibility.drop_rank = *drop_rank;
+            if view == TableView::Activity && *name == "title" {
+                column.flexibility.shrinking = Shrinking::Remainder;
+            }
             column
         };
         Self(names.iter().map(column).collect())
@@ -162,6 +177,25 @@ impl TableColumns {
     }
 }
 
+/// Returns the fields of the columns that were asked for, in their order, each once. Columns added to a
+/// view leave all fields: formats other than tables have no view.
+///
+/// # Errors
+/// As [`TableColumns::parse`].
+pub(crate) fn selected_fields(spec: &str) -> anyhow::Result<Vec<&'static Field>> {
+    let TableColumns(columns) = TableColumns::parse(spec, TableView::Activity)?;
+    if spec.trim_start().starts_with('+') {
+        return Ok(FIELDS.iter().collect());
+    }
+    let mut fields: Vec<&'static Field> = Vec::new();
+    for field in columns.iter().flat_map(TableColumn::fields) {
+        if !fields.iter().any(|known| known.name == field.name) {
+            fields.push(field);
+        }
+    }
+    Ok(fields)
+}
+
 impl TableColumn {
     fn parse(name: &str) -> anyhow::Result<Self> {
         let name = name.trim();
@@ -169,10 +203,10 @@ impl TableColumn {
             .ok_or_else(|| unknown_name("--columns", "column", name).into())
     }
 
-    /// Returns the named column or the field of that name.
+    /// Returns the named column, or the field of that name or other name.
     fn find(name: &str) -> Option<Self> {
         if let Some(named) = NAMED_COLUMNS.iter().find(|named| named.name == name) {
-            let flexibility = Flexibility { can_truncate: named.can_truncate, drop_rank: None };
+            let flexibility = Flexibility { shrinking: named.shrinking, drop_rank: None };
             return Some(Self {
                 name: named.name,
                 content: named.content,
@@ -180,7 +214,7 @@ impl TableColumn {
                 flexibility,
             });
         }
-        let field = field::by_name(name)?;
+        let KeyMeaning::Field(field) = field::meaning_of_key(name)? else { return None };
         Some(Self {
             name: field.name,
             content: ColumnContent::Field(field.name),
@@ -189,8 +223,49 @@ impl TableColumn {
             } else {
                 Alignment::Left
             },
-            flexibility: Flexibility { can_truncate: may_be_long(field), drop_rank: None },
+            flexibility: Flexibility {
+                shrinking: if may_be_long(field) { Shrinking::Free } else { Shrinking::Never },
+                drop_rank: None,
+            },
         })
+    }
+
+    /// Returns the fields that the column shows, for formats that know fields alone.
+    fn fields(&self) -> Vec<&'static Field> {
+        let names: &[&'static str] = match self.content {
+            ColumnContent::When => &["occurred_at"],
+            ColumnContent::Actor => {
+                &["actor_id", "actor_label", "impersonator_id", "impersonator_label"]
+            }
+            ColumnContent::Action => &["action"],
+            ColumnContent::Target => &["target_type", "target_id", "target_label"],
+            ColumnContent::Title => &["title"],
+            ColumnContent::Method => &["method"],
+            ColumnContent::Status => &["status_code"],
+            ColumnContent::Field(name) => &[name],
+        };
+        names.iter().filter_map(|name| field::by_name(name)).collect()
+    }
+
+    /// Whether the title says no more than the other columns of a request, as `POST /v1/auth/login`.
+    pub(super) fn repeats_request(&self, event: &Event) -> bool {
+        let Some(title) = event.title.as_deref() else { return true };
+        let endpoint = event.endpoint.as_deref().unwrap_or_default();
+        let method = event.method.as_deref().unwrap_or_default();
+        title == event.action.slug || title == endpoint || title == format!("{method} {endpoint}")
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Whether nobody asked for the column by its name.
+    pub(super) fn is_optional(&self) -> bool {
+        self.flexibility.drop_rank.is_some() || self.flexibility.shrinking == Shrinking::Remainder
+    }
+
+    pub(super) fn is_title(&self) -> bool {
+        matches!(self.content, ColumnContent::Title)
     }
 
     pub(super) fn header(&self) -> StyledText {
@@ -229,9 +304,11 @@ pub(crate) fn sort_field(name: &str) -> anyhow::Result<&'static str> {
     let lower = name.to_ascii_lowercase();
     let column =
         NAMED_COLUMNS.iter().find(|column| column.name == lower).map(|column| column.sort_field);
-    column
-        .or_else(|| field::by_name(&lower).map(|field| field.name))
-        .ok_or_else(|| unknown_name("--sort", "field", name).into())
+    let field = || match field::meaning_of_key(&lower)? {
+        KeyMeaning::Field(field) => Some(field.name),
+        KeyMeaning::Party(_) | KeyMeaning::RecordState(_) => None,
+    };
+    column.or_else(field).ok_or_else(|| unknown_name("--sort", "field", name).into())
 }
 
 fn unknown_name(flag: &str, noun: &str, name: &str) -> Failure {
@@ -349,12 +426,12 @@ mod tests {
 
     #[test]
     fn a_plus_adds_to_the_view_and_an_id_comes_first() {
-        assert_eq!(names("+id"), ["id", "when", "actor", "action", "target", "source"]);
+        assert_eq!(names("+id"), ["id", "when", "actor", "action", "target", "source", "title"]);
         assert_eq!(
             names("+tenant,+id"),
-            ["id", "when", "actor", "action", "target", "source", "tenant"]
+            ["id", "when", "actor", "action", "target", "source", "title", "tenant"]
         );
-        assert_eq!(names("+when"), ["actor", "action", "target", "source", "when"]);
+        assert_eq!(names("+when"), ["actor", "action", "target", "source", "title", "when"]);
     }
 
     #[test]
@@ -372,6 +449,20 @@ mod tests {
     }
 
     #[test]
+    fn columns_stand_for_fields() {
+        let fields = |spec: &str| -> Vec<&str> {
+            selected_fields(spec).unwrap().iter().map(|field| field.name).collect()
+        };
+        assert_eq!(
+            fields("when,target,target_id"),
+            ["occurred_at", "target_type", "target_id", "target_label"]
+        );
+        assert_eq!(fields("status,client_ip"), ["status_code", "ip"]);
+        assert_eq!(fields("+ip").len(), FIELDS.len());
+        selected_fields("when,x").unwrap_err();
+    }
+
+    #[test]
     fn every_field_is_a_column_and_sorts() {
         for field in &FIELDS {
             assert!(TableColumn::find(field.name).is_some(), "{}", field.name);
@@ -380,6 +471,7 @@ mod tests {
         assert_eq!(sort_field("WHEN").unwrap(), "occurred_at");
         assert_eq!(sort_field("status").unwrap(), "status_code");
         assert_eq!(sort_field("user").unwrap(), "actor");
+        assert_eq!(sort_field("created_at").unwrap(), "occurred_at");
         assert!(sort_field("whence").is_err());
     }
 }

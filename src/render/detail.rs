@@ -4,9 +4,11 @@ use std::io;
 use std::io::Write;
 
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::Party;
 use crate::event::Target;
 use crate::event::field::FIELDS;
+use crate::event::json::unescape_letters;
 use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::TimeDisplay;
@@ -72,21 +74,25 @@ const LONG_AGO: u128 = 100 * DAY;
 type LabelledValue = (String, Cell);
 
 impl Printer<'_> {
-    /// Writes the whole event; `nearby` is the command that shows the events around it.
+    /// Writes the whole event; `nearby` is the command that shows the events around it, empty for an
+    /// event that is not stored.
     pub(crate) fn write_detail(
         &self,
         event: &Event,
+        labels: &Labels,
         nearby: &str,
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let page = self.display.width.map(|width| width.clamp(INDENT + 2 * LABEL_WIDTH, MAX_WIDTH));
         let inner = page.map(|page| page - INDENT);
-        let mut lines = self.headline(event, page);
+        let mut lines = self.headline(event, labels, page);
         let indent = |line: &StyledText| indented(line, INDENT, page);
-        lines.extend(self.impersonator_line(event).iter().flat_map(indent));
+        lines.extend(self.impersonator_line(event, labels).iter().flat_map(indent));
         lines.extend(indent(&self.times_line(event)));
         lines.push(StyledText::default());
-        lines.extend(labelled_lines(&self.field_lines(event, inner)).iter().map(page_indented));
+        lines.extend(
+            labelled_lines(&self.field_lines(event, labels, inner)).iter().map(page_indented),
+        );
         if let Some(diff) = &event.diff {
             lines.push(StyledText::default());
             lines.extend(self.change_lines(diff, inner).iter().map(page_indented));
@@ -94,34 +100,31 @@ impl Printer<'_> {
         lines.push(StyledText::default());
         if let Some(payload) = &event.payload {
             lines.push(page_indented(&StyledText::plain("payload")));
-            let body = json::pretty_lines(payload.as_str());
+            let body = json::pretty_lines(&unescape_letters(payload.as_str()));
             lines.extend(body.iter().flat_map(|line| indented(line, 2 * INDENT, page)));
         }
-        let hash = StyledText::plain(&event.hash.to_string());
-        let event_id = StyledText::foreign(TextStyle::Plain, &event.event_id);
-        let proof = [
-            ("event_id".to_owned(), wrap_value(&event_id, inner)),
-            ("hash".to_owned(), wrap_value(&hash, inner)),
-        ];
-        lines.extend(labelled_lines(&proof).iter().map(page_indented));
-        // A command must be copied in one piece, so it is not wrapped.
-        lines.push(page_indented(&StyledText::foreign(
-            TextStyle::Faint,
-            &format!("nearby: {nearby}"),
-        )));
+        lines.extend(labelled_lines(&proof_lines(event, inner)).iter().map(page_indented));
+        if !nearby.is_empty() {
+            // A command must be copied in one piece, so it is not wrapped.
+            let line = format!("nearby: {nearby}");
+            lines.push(page_indented(&StyledText::foreign(TextStyle::Faint, &line)));
+        }
         self.write_lines(&lines, out)
     }
 
     /// Returns the action, a sentence about the event, and its id.
-    fn headline(&self, event: &Event, page: Option<usize>) -> Vec<StyledText> {
+    fn headline(&self, event: &Event, labels: &Labels, page: Option<usize>) -> Vec<StyledText> {
         let mut line = StyledText::default();
         if event.is_failed() {
             line.push(TextStyle::Failed, self.display.failure_mark());
             line.push(TextStyle::Plain, " ");
         }
         line.push_foreign(TextStyle::Heading, &event.action.slug);
-        let sentence = self.sentence(event);
-        let number = format!("event {}", event.id);
+        let sentence = self.sentence(event, labels);
+        let number = match event.id {
+            EventId(0) => "not stored".to_owned(),
+            id => format!("event {id}"),
+        };
         let column = line.width() + GAP;
         let room = page.map(|page| page.saturating_sub(column + GAP + number.len()));
         let beside = room.is_none_or(|room| room >= sentence.width().min(2 * LABEL_WIDTH));
@@ -145,17 +148,16 @@ impl Printer<'_> {
     }
 
     /// Returns who really acted, if the event has an impersonator.
-    fn impersonator_line(&self, event: &Event) -> Option<StyledText> {
+    fn impersonator_line(&self, event: &Event, labels: &Labels) -> Option<StyledText> {
         let mut line = StyledText::plain("really: ");
-        line.append(&full_name(event.impersonator.as_deref()?));
+        line.append(&self.full_name(event.impersonator.as_deref()?, event, labels));
         line.push(TextStyle::Plain, ", as ");
         match &event.actor {
-            Some(actor) => line.append(&full_name(actor)),
+            Some(actor) => line.append(&self.full_name(actor, event, labels)),
             None => {
-                line.append(&self.styled_actor(
-                    &Event { impersonator: None, ..event.clone() },
-                    &Labels::default(),
-                ));
+                line.append(
+                    &self.styled_actor(&Event { impersonator: None, ..event.clone() }, labels),
+                );
             }
         }
         Some(line)
@@ -211,13 +213,33 @@ impl Printer<'_> {
         format!("{} {name}", nanos / unit)
     }
 
+    /// Returns `Jerome Cruz (3)`, or the label or the id alone. A missing label is filled in, marked.
+    fn full_name(&self, party: &Party, event: &Event, labels: &Labels) -> StyledText {
+        let known = || labels.get(event.tenant.as_deref(), party.id.as_deref()?);
+        match (&party.label, &party.id) {
+            (Some(label), Some(id)) if label != id => unstyled(&format!("{label} ({id})")),
+            (None, Some(id)) => match known() {
+                Some(label) => unstyled(&format!("~{label} ({id})")),
+                None => unstyled(id),
+            },
+            (Some(label), _) => unstyled(label),
+            (None, None) => StyledText::default(),
+        }
+    }
+
     /// Returns the fields that the event has, the most important first.
-    fn field_lines(&self, event: &Event, page: Option<usize>) -> Vec<LabelledValue> {
+    fn field_lines(
+        &self,
+        event: &Event,
+        labels: &Labels,
+        page: Option<usize>,
+    ) -> Vec<LabelledValue> {
         let mut lines: Vec<LabelledValue> = Vec::new();
         let mut add = |label: &str, value: Option<StyledText>| {
             lines.extend(value.map(|value| (label.to_owned(), wrap_value(&value, page))));
         };
-        add("actor", event.actor.as_deref().map(full_name));
+        let actor = event.actor.as_deref();
+        add("actor", actor.map(|actor| self.full_name(actor, event, labels)));
         add("target", event.target.as_deref().map(full_target));
         for (label, value) in classification(event, page) {
             add(label, Some(value));
@@ -247,12 +269,17 @@ fn unstyled(text: &str) -> StyledText {
     StyledText::foreign(TextStyle::Plain, text)
 }
 
-/// Returns `Jerome Cruz (3)`, or the label or the id alone.
-fn full_name(party: &Party) -> StyledText {
-    match (&party.label, &party.id) {
-        (Some(label), Some(id)) => unstyled(&format!("{label} ({id})")),
-        (label, id) => unstyled(label.as_deref().or(id.as_deref()).unwrap_or_default()),
+/// Returns what identifies an event; one that is not stored has no hash, and perhaps no id.
+fn proof_lines(event: &Event, page: Option<usize>) -> Vec<LabelledValue> {
+    let mut lines = Vec::new();
+    if !event.event_id.is_empty() {
+        lines.push(("event_id".to_owned(), wrap_value(&unstyled(&event.event_id), page)));
     }
+    if event.id != EventId(0) {
+        let hash = StyledText::plain(&event.hash.to_string());
+        lines.push(("hash".to_owned(), wrap_value(&hash, page)));
+    }
+    lines
 }
 
 /// Returns `user/17 James Compton`, or the parts that exist.

@@ -20,6 +20,8 @@ pub(crate) struct Footer {
     pub next_page: Option<Vec<String>>,
     /// The newest event of the page.
     pub newest: Option<EventId>,
+    /// The words of a command about the same log: `activity` with the flags that name it.
+    pub command: Vec<String>,
 }
 
 impl Printer<'_> {
@@ -35,7 +37,8 @@ impl Printer<'_> {
         match (&footer.next_page, footer.newest) {
             (Some(words), _) => parts.push(format!("next page: {}", shell_command(words))),
             (None, Some(newest)) => {
-                parts.push(format!("activity show {newest} for the newest in full"));
+                let command = shell_command(&footer.command);
+                parts.push(format!("{command} show {newest} for the newest in full"));
                 parts.push("--help for filters".to_owned());
             }
             (None, None) => {}
@@ -55,22 +58,16 @@ impl Printer<'_> {
         self.write_line(&drawn, out)
     }
 
-    /// Returns the message for a listing without events: the filter as it was understood, and similar
-    /// names.
-    pub(crate) fn nothing_found(&self, filter: &str, suggestions: &[String]) -> String {
+    /// Returns the message for a listing without events: the filter as it was understood, and what else
+    /// could have been meant.
+    pub(crate) fn nothing_found(&self, filter: &str, hints: &[String]) -> String {
         let mut line = "no events".to_owned();
         for part in [" ", filter].into_iter().filter(|_| !filter.is_empty()) {
             line.push_str(part);
         }
-        if let Some((last, others)) = suggestions.split_last() {
+        for hint in hints {
             line.push_str(self.display.separator());
-            line.push_str("did you mean ");
-            if !others.is_empty() {
-                line.push_str(&others.join(", "));
-                line.push_str(" or ");
-            }
-            line.push_str(last);
-            line.push('?');
+            line.push_str(hint);
         }
         text::escape(&line).into_owned()
     }
@@ -109,6 +106,7 @@ mod tests {
             total: Some(18_412),
             next_page: Some(words.map(str::to_owned).to_vec()),
             newest: Some(EventId(48_213)),
+            command: vec!["activity".to_owned()],
         };
         assert_eq!(
             footer(&more, 80),
@@ -137,13 +135,10 @@ mod tests {
             "no events match action:user.edit since 2026-11-19 04:00 SAST"
         );
         assert_eq!(
-            look("by jerom", &["Jerome Cruz (3, 141 events)"]),
+            look("by jerom", &["did you mean Jerome Cruz (3, 141 events)?"]),
             "no events by jerom · did you mean Jerome Cruz (3, 141 events)?"
         );
-        assert_eq!(
-            look("by a\u{1b}", &["x", "y", "z"]),
-            "no events by a\\e · did you mean x, y or z?"
-        );
+        assert_eq!(look("by a\u{1b}", &["x finds 1", "y"]), "no events by a\\e · x finds 1 · y");
     }
 
     #[test]

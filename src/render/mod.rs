@@ -13,6 +13,7 @@ mod detail;
 mod findings;
 mod footer;
 mod indentation;
+mod intake_preview;
 mod json;
 mod labels;
 mod listing;
@@ -37,10 +38,10 @@ use crate::event::Event;
 use crate::event::Party;
 use crate::event::Target;
 use crate::event::diff;
+use crate::event::own_events;
 use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
 use crate::terminal::DisplayOptions;
-use crate::text;
 use crate::time;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -48,15 +49,18 @@ use crate::time::Zone;
 pub(crate) use crate::render::actions::ActionRow;
 pub(crate) use crate::render::columns::TableColumns;
 pub(crate) use crate::render::columns::TableView;
+pub(crate) use crate::render::columns::selected_fields;
 pub(crate) use crate::render::columns::sort_field;
 pub(crate) use crate::render::findings::Finding;
 pub(crate) use crate::render::findings::Section;
 pub(crate) use crate::render::findings::Status;
 pub(crate) use crate::render::footer::Footer;
 pub(crate) use crate::render::footer::shell_command;
+pub(crate) use crate::render::intake_preview::IntakePreview;
 pub(crate) use crate::render::labels::Labels;
 pub(crate) use crate::render::listing::EventTable;
 pub(crate) use crate::render::mirror_status::MirrorStatusRow;
+pub(crate) use crate::render::summary::FoundSubject;
 pub(crate) use crate::render::summary::SearchSubject;
 pub(crate) use crate::render::summary::SearchSummary;
 pub(crate) use crate::render::sweep_preview::SweepPreviewRow;
@@ -68,9 +72,9 @@ pub(crate) enum TimeDisplay {
     Relative,
     /// `2026-11-20 14:28:09 SAST`.
     Local,
-    /// RFC 3339 in the zone, exact: the default elsewhere.
+    /// RFC 3339 in the zone with milliseconds: the default elsewhere.
     Rfc3339,
-    /// RFC 3339 in UTC, exact.
+    /// RFC 3339 in UTC, exact, with nine digits.
     Utc,
 }
 
@@ -92,8 +96,8 @@ impl Printer<'_> {
             TimeDisplay::Local => {
                 self.zone.format(at.truncate_to_second(), time::TimeFormat::DateTimeExact)
             }
-            TimeDisplay::Rfc3339 => self.zone.format(at, time::TimeFormat::Rfc3339),
-            TimeDisplay::Utc => at.to_string(),
+            TimeDisplay::Rfc3339 => self.zone.format(at, time::TimeFormat::Rfc3339Millis),
+            TimeDisplay::Utc => at.to_sortable(),
         }
     }
 
@@ -117,9 +121,10 @@ impl Printer<'_> {
             None => StyledText::own(TextStyle::Faint, "(anonymous)"),
         };
         if let Some(impersonator) = &event.impersonator {
-            styled.push(TextStyle::Plain, " (by ");
-            styled.append(&self.styled_party(impersonator, event, labels));
-            styled.push(TextStyle::Plain, ")");
+            let mut really = StyledText::plain(" (by ");
+            really.append(&self.styled_party(impersonator, event, labels));
+            really.push(TextStyle::Plain, ")");
+            styled.append_tail(&really);
         }
         styled
     }
@@ -139,27 +144,30 @@ impl Printer<'_> {
         }
     }
 
-    /// Returns an id that stands in for a label. The first 8 characters of a UUID or another long number
-    /// are enough; other ids need more.
+    /// Returns an id that stands in for a label, cut in its middle where it is long. Few characters of a
+    /// UUID or another long number are enough; other ids need more.
     fn short_id(&self, id: &str) -> StyledText {
         const MAX_WHOLE_ID: usize = 16;
-        let styled = StyledText::foreign(TextStyle::Plain, id);
+        let styled = StyledText::foreign(TextStyle::Plain, id).with_middle_cut();
         let Some(_) = self.display.width.filter(|_| styled.width() > MAX_WHOLE_ID) else {
             return styled;
         };
         let is_number = id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-        styled.cut(
-            if is_number { 8 + text::width(self.display.ellipsis()) } else { 24 },
-            &self.display,
-        )
+        styled.cut(if is_number { 13 } else { 24 }, &self.display).with_middle_cut()
     }
 
-    /// Returns the target as tables show it: its label, else its type and id, and the changed field if
-    /// only one changed.
+    /// Returns the target as tables show it: its label, else its type and id; of a setting also the field
+    /// that changed, if only one did; of an event of the log's own, what it did.
     fn styled_target(&self, event: &Event) -> StyledText {
-        let mut target = event.target.as_deref().map(target_name).unwrap_or_default();
-        if let Some(field) = sole_change(event)
+        if let Some(deed) = own_events::describe(event) {
+            return StyledText::foreign(TextStyle::Plain, &deed);
+        }
+        let Some(named) = event.target.as_deref() else { return StyledText::default() };
+        let mut target = target_name(named);
+        if is_setting(event, named)
+            && let Some(field) = sole_change(event)
             && !target.is_empty()
+            && !names_field(&target, &field)
         {
             target.push(TextStyle::Plain, &format!(" {} ", self.display.arrow()));
             target.push_foreign(TextStyle::Plain, &field);
@@ -185,13 +193,25 @@ fn target_name(target: &Target) -> StyledText {
     match (&target.label, &target.kind, &target.id) {
         (Some(label), _, _) => StyledText::foreign(TextStyle::Plain, label),
         (None, Some(kind), Some(id)) => {
-            StyledText::foreign(TextStyle::Plain, &format!("{kind}/{id}"))
+            StyledText::foreign(TextStyle::Plain, &format!("{kind}/{id}")).with_middle_cut()
         }
         (None, kind, id) => StyledText::foreign(
             TextStyle::Plain,
             kind.as_deref().or(id.as_deref()).unwrap_or_default(),
-        ),
+        )
+        .with_middle_cut(),
     }
+}
+
+/// Whether the target is a group of settings, by its type or by the action.
+fn is_setting(event: &Event, target: &Target) -> bool {
+    let begins = |text: &str| text.starts_with("setting") || text.starts_with("option");
+    target.kind.as_deref().is_some_and(begins) || begins(&event.action.slug)
+}
+
+/// Whether a name tells the field already: `general → site_name`.
+fn names_field(name: &StyledText, field: &str) -> bool {
+    name.text().rsplit(|c: char| c.is_whitespace() || c == '.').next() == Some(field)
 }
 
 /// Returns the name of the changed field if only one changed.

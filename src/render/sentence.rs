@@ -63,13 +63,13 @@ const VERBS_WITHOUT_TARGET: [(&str, &str); 5] = [
 impl Printer<'_> {
     /// Returns the title; without one, a sentence of actor, verb and target if the verb is known. The
     /// sentence never says that a failed action was done.
-    pub(super) fn sentence(&self, event: &Event) -> StyledText {
+    pub(super) fn sentence(&self, event: &Event, labels: &Labels) -> StyledText {
         if let Some(title) = &event.title {
             return StyledText::foreign(TextStyle::Plain, title);
         }
         let target = event.target.as_deref().map(target_name).unwrap_or_default();
         let verb = event.action.slug.rsplit('.').next().unwrap_or_default();
-        let mut sentence = self.styled_actor(event, &Labels::default());
+        let mut sentence = self.styled_actor(event, labels);
         let past_tense = |verbs: &[(&str, &'static str)]| {
             let known = verbs.iter().find(|(name, past)| *name == verb || *past == verb);
             known.map(|(_, past)| *past).filter(|_| !event.is_failed())
@@ -96,7 +96,9 @@ mod tests {
     use crate::render::sample;
 
     fn sentence(event: &Event) -> String {
-        sample::with_printer(Some(80), |printer| printer.sentence(event).text().to_owned())
+        sample::with_printer(Some(80), |printer| {
+            printer.sentence(event, &Labels::default()).text().to_owned()
+        })
     }
 
     fn acted(slug: &str) -> Event {

@@ -17,7 +17,22 @@ pub(crate) struct StyledText {
     text: String,
     /// The end of each run in the text, ascending, and its style.
     runs: Vec<(usize, TextStyle)>,
+    cut_place: CutPlace,
 }
+
+/// Where a text is cut that is too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum CutPlace {
+    #[default]
+    End,
+    /// Both ends tell it apart from others.
+    Middle,
+    /// Before this place, as long as something of what is before it stays.
+    Before(usize),
+}
+
+/// The least width of what stands before a tail that is kept.
+const LEAST_BEFORE_TAIL: usize = 4;
 
 impl StyledText {
     /// Returns a text of our own, which needs no escaping.
@@ -61,6 +76,19 @@ impl StyledText {
         }
     }
 
+    /// Returns the text, to be cut in its middle where it is too long.
+    #[must_use]
+    pub(crate) fn with_middle_cut(mut self) -> Self {
+        self.cut_place = CutPlace::Middle;
+        self
+    }
+
+    /// Appends a text that is cut last.
+    pub(crate) fn append_tail(&mut self, tail: &Self) {
+        self.cut_place = CutPlace::Before(self.text.len());
+        self.append(tail);
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
@@ -96,9 +124,45 @@ impl StyledText {
         out
     }
 
-    /// Cuts the text to at most `columns`; a cut text ends in an ellipsis.
+    /// Cuts the text to at most `columns`; an ellipsis stands for what is cut off.
     #[must_use]
     pub(crate) fn cut(&self, columns: usize, display: &DisplayOptions) -> Self {
+        if self.width() <= columns {
+            return self.clone();
+        }
+        let tail = match self.cut_place {
+            CutPlace::End => self.text.len(),
+            CutPlace::Middle => {
+                // The beginning gets one more than the end.
+                let room = columns.saturating_sub(text::width(display.ellipsis())) / 2;
+                let mut kept = 0;
+                let graphemes = self.text.grapheme_indices(true).rev();
+                let fitting = graphemes.take_while(|(_, grapheme)| {
+                    kept += text::width(grapheme);
+                    kept <= room
+                });
+                fitting.last().map_or(self.text.len(), |(place, _)| place)
+            }
+            CutPlace::Before(place) => place,
+        };
+        let tail = self.slice(tail..self.text.len());
+        match columns.checked_sub(tail.width()) {
+            Some(room) if room >= LEAST_BEFORE_TAIL && !tail.is_empty() => {
+                let head = self.slice(0..self.text.len() - tail.text.len());
+                let mut cut = head.cut_end(room, display);
+                cut.append(&tail);
+                cut
+            }
+            // The tail says more than what little of the beginning would have room.
+            Some(_) | None if matches!(self.cut_place, CutPlace::Before(_)) => {
+                tail.trim_start().cut_end(columns, display)
+            }
+            Some(_) | None => self.cut_end(columns, display),
+        }
+    }
+
+    /// Cuts the end of the text off.
+    fn cut_end(&self, columns: usize, display: &DisplayOptions) -> Self {
         if self.width() <= columns {
             return self.clone();
         }
@@ -225,7 +289,27 @@ mod tests {
         assert_eq!(lines("日本語", 1), ["日", "本", "語"], "a wide letter goes on");
     }
 
+    #[test]
+    fn an_id_is_cut_in_its_middle_and_a_tail_is_kept() {
+        let id = StyledText::plain("arn:aws:iam::123456789012:user/bert").with_middle_cut();
+        assert_eq!(id.cut(20, &LOOK).text(), "arn:aws:ia…user/bert");
+        assert_eq!(id.cut(35, &LOOK).text(), "arn:aws:iam::123456789012:user/bert");
+        let mut both = StyledText::plain("James Compton");
+        both.append_tail(&StyledText::plain(" (by Jerome Cruz)"));
+        assert_eq!(both.cut(26, &LOOK).text(), "James Co… (by Jerome Cruz)");
+        assert_eq!(both.cut(18, &LOOK).text(), "(by Jerome Cruz)");
+        assert_eq!(both.cut(12, &LOOK).text(), "(by Jerome…");
+    }
+
     proptest! {
+        #[test]
+        fn an_id_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
+            let styled = StyledText::foreign(TextStyle::Plain, &text).with_middle_cut();
+            for look in [&LOOK, &ASCII] {
+                prop_assert!(styled.cut(columns, look).width() <= columns);
+            }
+        }
+
         #[test]
         fn cut_or_wrapped_text_keeps_to_its_columns(text in "\\PC{0,40}", columns in 8usize..20) {
             let styled = StyledText::foreign(TextStyle::Plain, &text);

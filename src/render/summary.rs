@@ -20,6 +20,20 @@ pub(crate) enum SearchSubject {
     Target,
 }
 
+/// One person or record of a search.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundSubject {
+    /// The id: `user/17` for a target that has a type.
+    pub id: Option<String>,
+    /// The tenant, where the events are of several.
+    pub tenant: Option<String>,
+    /// The labels, each with the time of its first event, newest first.
+    pub labels: Vec<(String, Timestamp)>,
+    pub events: u64,
+    /// The query that picks this one.
+    pub query: String,
+}
+
 /// The counts and times of all events that a search found.
 #[derive(Clone, Debug)]
 pub(crate) struct SearchSummary {
@@ -29,10 +43,8 @@ pub(crate) struct SearchSummary {
     pub events: u64,
     pub first: Timestamp,
     pub last: Timestamp,
-    /// The labels, each with the time of its first event, newest first.
-    pub labels: Vec<(String, Timestamp)>,
-    /// The ids: `user/17` for a target that has a type.
-    pub ids: Vec<String>,
+    /// The people or records of that name, most events first.
+    pub subjects: Vec<FoundSubject>,
     /// The types of targets with their numbers of events, most first.
     pub types: Vec<(String, u64)>,
     /// The actions with their numbers of events, most first.
@@ -40,6 +52,8 @@ pub(crate) struct SearchSummary {
     /// The targets of an actor, or the actors of a target, with their numbers of events, most first; an
     /// absent name is the system.
     pub others: Vec<(Option<String>, u64)>,
+    /// The number of actors that are people.
+    pub people: u64,
     /// The number of all others, including those that `others` leaves out.
     pub others_total: u64,
     /// The number of events in each month from the first to the last.
@@ -48,6 +62,8 @@ pub(crate) struct SearchSummary {
 
 /// The most names or actions that are listed.
 const MAX_LISTED: usize = 3;
+/// The most people or records of one name that are listed.
+const MAX_SUBJECTS: usize = 5;
 /// The width of the labels.
 const LABEL_WIDTH: usize = 9;
 
@@ -59,9 +75,12 @@ impl Printer<'_> {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let mut head = StyledText::foreign(TextStyle::Heading, &summary.search_term);
-        if let Some((label, _)) =
-            summary.labels.first().filter(|(label, _)| *label != summary.search_term)
-        {
+        let sole = match summary.subjects.as_slice() {
+            [sole] => Some(sole),
+            _ => None,
+        };
+        let label = sole.and_then(|subject| subject.labels.first());
+        if let Some((label, _)) = label.filter(|(label, _)| *label != summary.search_term) {
             head.push(TextStyle::Plain, "  ");
             head.push_foreign(TextStyle::Plain, label);
         }
@@ -71,14 +90,25 @@ impl Printer<'_> {
             let value = value.wrap(room.unwrap_or(usize::MAX));
             rows.push(vec![vec![StyledText::plain(&format!("  {label}"))], value]);
         };
-        if !summary.labels.is_empty() {
-            add("labels", &self.labels_line(summary));
-        }
-        if summary.ids.len() > 1 {
-            add(
-                "ids",
-                &StyledText::foreign(TextStyle::Plain, &first_and_rest(&summary.ids, 5).join(", ")),
-            );
+        match sole {
+            Some(sole) => {
+                if !sole.labels.is_empty() {
+                    add("labels", &self.labels_line(&sole.labels));
+                }
+                if let Some(id) = sole.id.as_ref().filter(|id| **id != summary.search_term) {
+                    add("id", &StyledText::foreign(TextStyle::Plain, id));
+                }
+            }
+            None => {
+                for (place, line) in self.subject_lines(summary).iter().enumerate() {
+                    let label = match summary.subject {
+                        _ if place > 0 => "",
+                        SearchSubject::Actor => "people",
+                        SearchSubject::Target => "records",
+                    };
+                    add(label, line);
+                }
+            }
         }
         add("events", &self.events_line(summary));
         let has_types = summary.types.len() > usize::from(summary.subject == SearchSubject::Target);
@@ -98,20 +128,43 @@ impl Printer<'_> {
         self.write_lines(&lines, out)
     }
 
+    /// `user/17 James Compton, 3 events: type:user target_id:17` for each of several.
+    fn subject_lines(&self, summary: &SearchSummary) -> Vec<StyledText> {
+        let mut lines: Vec<StyledText> = Vec::new();
+        for subject in summary.subjects.iter().take(MAX_SUBJECTS) {
+            let mut line = StyledText::default();
+            for text in [subject.id.as_ref(), subject.tenant.as_ref()].into_iter().flatten() {
+                line.push_foreign(TextStyle::Plain, text);
+                line.push(TextStyle::Plain, " ");
+            }
+            line.append(&self.labels_line(&subject.labels));
+            let noun = if subject.events == 1 { "event" } else { "events" };
+            let count = text::format_thousands(subject.events);
+            line.push(TextStyle::Plain, &format!(", {count} {noun}: "));
+            line.push_foreign(TextStyle::Faint, &subject.query);
+            lines.push(line);
+        }
+        let more = summary.subjects.len().saturating_sub(MAX_SUBJECTS);
+        if more > 0 {
+            lines.push(StyledText::plain(&format!("{} more", text::format_thousands(more as u64))));
+        }
+        lines
+    }
+
     /// `James Compton since 2 Mar 2026, before that Jim Compton`.
-    fn labels_line(&self, summary: &SearchSummary) -> StyledText {
+    fn labels_line(&self, labels: &[(String, Timestamp)]) -> StyledText {
         let mut line = StyledText::default();
-        for (place, (label, since)) in summary.labels.iter().take(MAX_LISTED).enumerate() {
+        for (place, (label, since)) in labels.iter().take(MAX_LISTED).enumerate() {
             if place > 0 {
                 line.push(TextStyle::Plain, ", before that ");
             }
             line.push_foreign(TextStyle::Plain, label);
             // The oldest label has been there since the first event, which another line shows.
-            if place + 1 < summary.labels.len() {
+            if place + 1 < labels.len() {
                 line.push(TextStyle::Plain, &format!(" since {}", self.format_day(*since)));
             }
         }
-        let more = summary.labels.len().saturating_sub(MAX_LISTED);
+        let more = labels.len().saturating_sub(MAX_LISTED);
         if more > 0 {
             line.push(TextStyle::Plain, &format!(", {more} more"));
         }
@@ -135,10 +188,12 @@ impl Printer<'_> {
             return line;
         }
         let noun = match (summary.subject, total) {
-            (SearchSubject::Target, 1) => " by 1 person: ".to_owned(),
-            (SearchSubject::Target, _) => {
-                format!(" by {} people: ", text::format_thousands(total))
-            }
+            // The system and nobody known are no people.
+            (SearchSubject::Target, _) => match summary.people {
+                0 => " by ".to_owned(),
+                1 => " by 1 person: ".to_owned(),
+                people => format!(" by {} people: ", text::format_thousands(people)),
+            },
             (SearchSubject::Actor, 1) => " on 1 record: ".to_owned(),
             (SearchSubject::Actor, _) => {
                 format!(" on {} records: ", text::format_thousands(total))

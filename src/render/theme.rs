@@ -91,6 +91,11 @@ impl DisplayOptions {
         if self.utf8 { "→" } else { "->" }
     }
 
+    /// Returns the mark of the row that a page is about.
+    pub(crate) fn row_mark(&self) -> &'static str {
+        if self.utf8 { "▶" } else { ">" }
+    }
+
     /// Returns the mark of a failed action.
     pub(crate) fn failure_mark(&self) -> &'static str {
         if self.utf8 { "✗" } else { "x" }

@@ -157,7 +157,7 @@ pub(super) fn format_value(value: FieldValue<'_>) -> String {
     match value {
         FieldValue::Integer(number) => number.to_string(),
         FieldValue::Text(text) => text.to_owned(),
-        FieldValue::Time(at) => at.to_string(),
+        FieldValue::Time(at) => at.to_sortable(),
         FieldValue::Json(json) => json.as_str().to_owned(),
         FieldValue::Hash(hash) => hash.to_string(),
     }

@@ -186,6 +186,14 @@ impl LocalLog {
         self.log.engine.find_conflict(event)
     }
 
+    /// Whether the log has an event with the `event_id` of this one, in its tenant.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn has_event_id(&self, event: &NewEvent) -> Result<bool> {
+        self.log.engine.has_event_id(event)
+    }
+
     /// Begins a transaction, which is the only writer until it ends. Some 50,000 events are a good
     /// size.
     ///

@@ -81,7 +81,7 @@ pub(crate) struct Log {
 
 /// The first field in which the event says something else than the one that is there. Only what was
 /// given counts: a repeat without a time has another "now".
-fn conflicting_field(given: &NewEvent, stored: &Event) -> Option<&'static str> {
+pub(crate) fn conflicting_field(given: &NewEvent, stored: &Event) -> Option<&'static str> {
     field::FIELDS.iter().find_map(|field| {
         let value = (field.given)(given).filter(|value| *value != FieldValue::Text(""))?;
         ((field.get)(stored) != Some(value)).then_some(field.name)

@@ -92,6 +92,8 @@ pub(crate) struct PageRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Occurrences<T> {
     pub value: Arc<T>,
+    /// The tenant of the events; the same value in another tenant stands for itself.
+    pub tenant: Option<Arc<str>>,
     pub count: u64,
     pub first: Timestamp,
     pub last: Timestamp,
@@ -134,6 +136,8 @@ pub(crate) struct ActionUsage {
 pub(crate) enum SuggestionKind {
     Actors,
     Targets,
+    /// By slug, which stands as the id.
+    Actions,
 }
 
 /// An actor or target that a person may have meant.
@@ -313,6 +317,17 @@ impl Log {
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
         self.engine.actor_labels(&scope.narrow(&Query::default()), actors)
+    }
+
+    /// Returns the label of the newest event within the scope that has one for this target: its type and
+    /// id, in a tenant.
+    pub(crate) fn target_label(
+        &self,
+        scope: &Scope,
+        tenant: Option<&str>,
+        target: (Option<&str>, &str),
+    ) -> Result<Option<String>> {
+        self.engine.target_label(&scope.narrow(&Query::default()), tenant, target)
     }
 
     /// Returns the few actors or targets within the scope whose id or label is most like a word.

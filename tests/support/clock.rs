@@ -17,12 +17,10 @@ pub(crate) fn seconds_ago(seconds: i64) -> String {
     then.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-/// A time in RFC 3339 as the log writes it: in UTC, its fraction without trailing zeros.
+/// A time in RFC 3339 as the log writes it: in UTC, with nine digits of its fraction.
 pub(crate) fn normal_form(time: &str) -> String {
     let time = DateTime::parse_from_rfc3339(time).unwrap_or_else(|why| panic!("{time}: {why}"));
-    let text = time.to_utc().to_rfc3339_opts(SecondsFormat::Nanos, true);
-    let digits = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
-    format!("{digits}Z")
+    time.to_utc().to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
 
 /// The distance of a time from now, in seconds.

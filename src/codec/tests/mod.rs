@@ -166,10 +166,11 @@ fn encode_all(events: &[Event]) -> [(DecodeOptions, Vec<u8>); 5] {
         mirror.push('\n');
     }
     let array = format!("[{}]", lines.trim_end().replace('\n', ",\n "));
+    let all_fields: Vec<_> = FIELDS.iter().collect();
     let table = |raw| {
         let mut table = Vec::new();
-        csv::encode_header(&mut table);
-        events.iter().for_each(|event| csv::encode(event, raw, &mut table));
+        csv::encode_header(&all_fields, &mut table);
+        events.iter().for_each(|event| csv::encode(event, &all_fields, raw, &mut table));
         table
     };
     [

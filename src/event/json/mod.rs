@@ -149,6 +149,38 @@ pub(crate) fn parse_string(raw: &str) -> Result<Cow<'_, str>, String> {
     }
 }
 
+/// Returns the same JSON with its characters written as themselves where JSON allows it: `caf\u00e9` is
+/// `café`, `\/` is `/`. Quotes, backslashes and control characters stay escaped.
+pub(crate) fn unescape_letters(raw: &str) -> Cow<'_, str> {
+    if !raw.contains("\\u") && !raw.contains("\\/") {
+        return Cow::Borrowed(raw);
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(place) = rest.find('\\') {
+        out.push_str(&rest[..place]);
+        rest = &rest[place..];
+        let unit = |text: &str| {
+            let hex = text.strip_prefix("\\u").and_then(|text| text.get(..4))?;
+            u16::from_str_radix(hex, 16).ok()
+        };
+        let (units, length) = match (unit(rest), rest.get(6..).and_then(unit)) {
+            (Some(high @ 0xd800..0xdc00), Some(low)) => (vec![high, low], 12),
+            (Some(single), _) => (vec![single], 6),
+            (None, _) => (Vec::new(), 2.min(rest.len())),
+        };
+        let written = char::decode_utf16(units).next().and_then(Result::ok);
+        match written.filter(|c| !c.is_control() && *c != '"' && *c != '\\') {
+            Some(c) => out.push(c),
+            None if rest.starts_with("\\/") => out.push('/'),
+            None => out.push_str(rest.get(..length).unwrap_or(rest)),
+        }
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
 /// Drops the blanks between the tokens of valid JSON, and checks its depth and that surrogates come in
 /// pairs. `depth` is the depth of `raw` itself.
 ///

@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use crate::event::diff;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
+use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::TimeDisplay;
 use crate::render::sample;
@@ -156,7 +157,7 @@ fn off_a_terminal_a_detail_is_exact() {
     let mut out = Vec::new();
     sample::with_printer(None, |printer| {
         Printer { time_display: TimeDisplay::Rfc3339, zone: &zone, ..*printer }
-            .write_detail(&full(), "activity list --around 48213", &mut out)
+            .write_detail(&full(), &Labels::default(), "activity list --around 48213", &mut out)
             .unwrap();
     });
     assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
@@ -202,7 +203,9 @@ fn off_a_terminal_a_detail_is_exact() {
 
 #[test]
 fn before_is_red_and_after_green() {
-    let page = coloured(|printer, out| printer.write_detail(&full(), "", out).unwrap());
+    let page = coloured(|printer, out| {
+        printer.write_detail(&full(), &Labels::default(), "", out).unwrap();
+    });
     let changes: Vec<&str> = page.lines().skip_while(|line| !line.contains("phone")).collect();
     assert_snapshot!(changes[..16].join("\n"), @r#"
     phone         {31m+27 82 555 0100}  →  {32m+27 82 555 0199 or, when nobody answers, the office}
@@ -234,14 +237,14 @@ fn no_field_is_left_out_of_a_detail() {
         let mut out = Vec::new();
         sample::with_printer(width, |printer| {
             let printer = Printer { time_display: TimeDisplay::Utc, zone: &zone, ..*printer };
-            printer.write_detail(&event, "", &mut out).unwrap();
+            printer.write_detail(&event, &Labels::default(), "", &mut out).unwrap();
         });
         let page = String::from_utf8(out).unwrap();
         for field in &FIELDS {
             let expected: Vec<String> = match (field.get)(&event).expect(field.name) {
                 FieldValue::Integer(number) => vec![number.to_string()],
                 FieldValue::Text(text) => text.lines().map(str::to_owned).collect(),
-                FieldValue::Time(at) => vec![at.to_string()],
+                FieldValue::Time(at) => vec![at.to_sortable()],
                 FieldValue::Hash(hash) => vec![hash.to_string()],
                 FieldValue::Json(json) if field.name == "diff" => {
                     diff::changes(json).iter().map(|change| change.field.to_string()).collect()

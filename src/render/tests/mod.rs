@@ -129,7 +129,12 @@ fn coloured(draw: impl FnOnce(&Printer<'_>, &mut Vec<u8>)) -> String {
 
 fn show(event: &Event, width: Option<usize>) -> String {
     drawn(width, |printer, out| {
-        printer.write_detail(event, &format!("activity list --around {}", event.id), out)
+        printer.write_detail(
+            event,
+            &Labels::default(),
+            &format!("activity list --around {}", event.id),
+            out,
+        )
     })
 }
 
@@ -166,8 +171,8 @@ fn without_utf8_our_own_glyphs_are_ascii() {
         let mut events = activity();
         events[6].recorded_at = at("2026-11-12T09:00:00.000001Z");
         EventTable::new(&columns).write(&printer, &events, &Labels::default(), &mut out).unwrap();
-        printer.write_detail(&full(), "", &mut out).unwrap();
-        printer.write_detail(&events[6], "", &mut out).unwrap();
+        printer.write_detail(&full(), &Labels::default(), "", &mut out).unwrap();
+        printer.write_detail(&events[6], &Labels::default(), "", &mut out).unwrap();
     });
     let page = String::from_utf8(out).unwrap();
     assert!(page.is_ascii(), "{page}");

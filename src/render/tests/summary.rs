@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::render::ActionRow;
+use crate::render::FoundSubject;
 use crate::render::SearchSubject;
 use crate::render::SearchSummary;
 use crate::render::sample::at;
@@ -16,11 +17,16 @@ fn a_summary_describes_a_record() {
         events: 214,
         first: at("2025-11-02T10:00:00Z"),
         last: at("2026-11-20T12:28:09Z"),
-        labels: vec![
-            ("James Compton".into(), at("2026-03-02T10:00:00Z")),
-            ("Jim Compton".into(), at("2025-11-02T10:00:00Z")),
-        ],
-        ids: vec!["user/17".into()],
+        subjects: vec![FoundSubject {
+            id: Some("user/17".into()),
+            tenant: None,
+            labels: vec![
+                ("James Compton".into(), at("2026-03-02T10:00:00Z")),
+                ("Jim Compton".into(), at("2025-11-02T10:00:00Z")),
+            ],
+            events: 214,
+            query: "type:user target_id:17".into(),
+        }],
         types: vec![("user".into(), 214)],
         actions: [
             ("user.edit", 1200),
@@ -37,6 +43,7 @@ fn a_summary_describes_a_record() {
             (Some("Maria Reyes".into()), 20),
             (Some("Ravi Naidoo".into()), 2),
         ],
+        people: 8,
         others_total: 9,
         monthly: vec![1, 1, 4, 1, 1, 6, 1, 0, 1, 3, 9, 14],
     };
@@ -46,7 +53,7 @@ fn a_summary_describes_a_record() {
     assert_snapshot!(head(&summary, 120), @"
     user/17  James Compton
       labels     James Compton since 2 Mar 2026, before that Jim Compton
-      events     214 from 2 Nov 2025 to 2 min ago by 9 people: Jerome Cruz 141, (system) 38, Maria Reyes 20, 6 more
+      events     214 from 2 Nov 2025 to 2 min ago by 8 people: Jerome Cruz 141, (system) 38, Maria Reyes 20, 6 more
       kinds      user.edit 1,200 · auth.login_failed 41 · user.suspend 2 · 2 more
       activity   ▂▂▃▂▂▄▂▁▂▃▆█ by month
     ");
@@ -54,7 +61,7 @@ fn a_summary_describes_a_record() {
     user/17  James Compton
       labels     James Compton since 2 Mar 2026, before that Jim
                  Compton
-      events     214 from 2 Nov 2025 to 2 min ago by 9 people:
+      events     214 from 2 Nov 2025 to 2 min ago by 8 people:
                  Jerome Cruz 141, (system) 38, Maria Reyes 20, 6
                  more
       kinds      user.edit 1,200 · auth.login_failed 41 ·
@@ -65,8 +72,15 @@ fn a_summary_describes_a_record() {
         subject: SearchSubject::Actor,
         search_term: "3".into(),
         events: 1,
-        labels: vec![("Jerome Cruz".into(), at("2026-03-02T10:00:00Z"))],
-        ids: vec!["3".into(), "u_3".into()],
+        subjects: ["3", "u_3"]
+            .map(|id| FoundSubject {
+                id: Some(id.into()),
+                tenant: Some("s2l.online".into()),
+                labels: vec![("Jerome Cruz".into(), at("2026-03-02T10:00:00Z"))],
+                events: 1,
+                query: format!("person:{id} tenant:s2l.online"),
+            })
+            .to_vec(),
         types: vec![("user".into(), 140), ("post".into(), 1)],
         actions: vec![("user.edit".into(), 1)],
         others: vec![(Some("James Compton".into()), 1)],
@@ -75,9 +89,9 @@ fn a_summary_describes_a_record() {
         ..summary
     };
     assert_snapshot!(head(&actor, 80), @"
-    3  Jerome Cruz
-      labels     Jerome Cruz
-      ids        3, u_3
+    3
+      people     3 s2l.online Jerome Cruz, 1 event: person:3 tenant:s2l.online
+                 u_3 s2l.online Jerome Cruz, 1 event: person:u_3 tenant:s2l.online
       events     1, 2 Nov 2025 on 1 record: James Compton 1
       types      user 140 · post 1
       kinds      user.edit 1
@@ -112,8 +126,8 @@ fn actions_have_a_rhythm() {
         ),
     ];
     assert_snapshot!(drawn(Some(80), |printer, out| printer.write_actions(&actions, out)), @"
-    ACTION             EVENTS  LAST SEEN  RHYTHM
-    auth.login         41,220  2 min ago  █▃▃▇▇█▇▇▂▂
-    signin.email_sent     902  11 Nov     █▁▁▁▁▁▁▁▁▁   gone quiet, normally 14 a day
+    ACTION             EVENTS  LAST SEEN     RHYTHM
+    auth.login         41,220  2 min ago     ▇▇█▇▇▂▂
+    signin.email_sent     902  11 Nov 14:00  ▁▁▁▁▁▁▁   gone quiet, normally 14 a day
     ");
 }

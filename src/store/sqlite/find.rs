@@ -50,6 +50,17 @@ impl Sqlite {
         })
     }
 
+    pub(in crate::store) fn has_event_id(&self, event: &NewEvent) -> Result<bool> {
+        let Some(event_id) = event.event_id.as_deref().filter(|id| !id.is_empty()) else {
+            return Ok(false);
+        };
+        let key = rows::StoredEventId::from_event_id(event_id);
+        self.read_in_snapshot(|connection| {
+            let tenant = event.tenant.as_deref().unwrap_or("");
+            connection.prepare_cached(ID_BY_EVENT_ID)?.exists(params![key, tenant])
+        })
+    }
+
     pub(in crate::store) fn event(&self, id: EventId) -> Result<Option<Event>> {
         let sql =
             concat!("SELECT ", layout::columns!(), " FROM event WHERE id = ?1 AND ", not_swept!());

@@ -4,6 +4,10 @@
 //! - `has(SET, KEY)`: whether a [set of keys](super::lookup::KeySet::to_bitmap) contains the key; 0 for NULL.
 //! - `within(RANGES, NUMBER)`: whether one of the [`super::ranges`] contains the number; NULL for NULL.
 //! - `holds(TERM, VALUE)`: whether a term of the query language, given as text, holds for a value; NULL for NULL.
+//!   Bytes count as the text that is shown for them.
+
+use std::borrow::Cow;
+use std::fmt::Write;
 
 use rusqlite::Connection;
 use rusqlite::Error;
@@ -51,13 +55,25 @@ fn within(context: &Context<'_>) -> Result<Option<bool>> {
 fn holds(context: &Context<'_>) -> Result<Option<bool>> {
     let value = match context.get_raw(1) {
         ValueRef::Null => return Ok(None),
-        value => value.as_str()?,
+        ValueRef::Blob(bytes) => Cow::Owned(text_of_bytes(bytes)),
+        value => Cow::Borrowed(value.as_str()?),
     };
     // A statement has one term for all its rows, so it is parsed once.
     let test = context.get_or_create_aux(0, |term| {
         term.as_str().map_err(|cause| cause.to_string()).and_then(parse_term)
     })?;
-    Ok(Some(test.holds_for_text(value)))
+    Ok(Some(test.holds_for_text(&value)))
+}
+
+/// Returns the text that stands for bytes: a UUID for an `event_id`, hex digits for a hash.
+fn text_of_bytes(bytes: &[u8]) -> String {
+    if let Ok(uuid) = uuid::Uuid::from_slice(bytes) {
+        return uuid.to_string();
+    }
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes all");
+        hex
+    })
 }
 
 /// Parses a term that [`Predicate`] wrote.

@@ -16,6 +16,8 @@ use crate::query::pattern;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::pattern::TargetPattern;
+use crate::store::sqlite::rows;
+use crate::text;
 
 /// Keys of one dimension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -107,6 +109,8 @@ const ACTOR_LABEL: ColumnLookup = column_lookup!("actor", "folded");
 const TARGET_ID: ColumnLookup = column_lookup!("target", "id");
 const TARGET_LABEL: ColumnLookup = column_lookup!("target", "folded");
 const TITLE: ColumnLookup = column_lookup!("title", "folded");
+const TARGET_TYPE: ColumnLookup = column_lookup!("target", "type");
+const AGENT: ColumnLookup = column_lookup!("agent", "text");
 const ACTION: ColumnLookup = column_lookup!("action", "slug");
 const MODULE: ColumnLookup = column_lookup!("action", "module");
 const TENANT: ColumnLookup = column_lookup!("tenant", "text");
@@ -216,6 +220,56 @@ fn find_by_type_and_id(
         }
     }
     Ok(())
+}
+
+pub(super) fn actor_ids(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
+    ACTOR_ID.find_any(connection, patterns)
+}
+
+pub(super) fn actor_labels(connection: &Connection, folded: &[Pattern]) -> Result<KeySet> {
+    ACTOR_LABEL.find_any(connection, folded)
+}
+
+pub(super) fn target_types(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
+    TARGET_TYPE.find_any(connection, patterns)
+}
+
+pub(super) fn target_ids(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {
+    TARGET_ID.find_any(connection, patterns)
+}
+
+pub(super) fn target_labels(connection: &Connection, folded: &[Pattern]) -> Result<KeySet> {
+    TARGET_LABEL.find_any(connection, folded)
+}
+
+pub(super) fn titles(connection: &Connection, folded: &[Pattern]) -> Result<KeySet> {
+    TITLE.find_any(connection, folded)
+}
+
+/// The user agents that match in any case. Their table has no folded column, so each is read.
+pub(super) fn agents(connection: &Connection, folded: &[Pattern]) -> Result<KeySet> {
+    let mut found = Vec::new();
+    let accepts = |text: ValueRef<'_>| {
+        let text = text::fold(text.as_str()?);
+        Ok(folded.iter().any(|pattern| pattern.matches(&text)))
+    };
+    scan(connection, AGENT.all, &[], accepts, &mut found)?;
+    Ok(found.into_iter().collect())
+}
+
+/// The events with these `event_id`s, in every tenant.
+pub(super) fn event_ids(connection: &Connection, event_ids: &[&str]) -> Result<KeySet> {
+    const SQL: &str = "SELECT event.id FROM tenant \
+        CROSS JOIN event ON event.tenant = tenant.key AND event.event_id = ?1";
+    let mut statement = connection.prepare_cached(SQL)?;
+    let mut found: Vec<i64> = Vec::new();
+    for event_id in event_ids {
+        let key = rows::StoredEventId::from_event_id(event_id);
+        for id in statement.query_map([&key], |row| row.get(0))? {
+            found.push(id?);
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 pub(super) fn actions(connection: &Connection, patterns: &[Pattern]) -> Result<KeySet> {

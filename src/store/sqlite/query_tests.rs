@@ -457,7 +457,8 @@ fn a_summary_tells_what_was_seen_most_first() {
     assert_eq!(summary.first, Some(Timestamp::from_nanos(0)));
     assert_eq!(summary.last, Some(Timestamp::from_nanos(2_998)));
     assert_eq!(summary.histogram, [667, 333, 1_000]);
-    assert_eq!((summary.actions.len(), summary.actors.len(), summary.targets.len()), (2, 40, 200));
+    // Each actor occurs in two tenants.
+    assert_eq!((summary.actions.len(), summary.actors.len(), summary.targets.len()), (2, 80, 200));
     assert_eq!(
         (summary.actions[0].value.slug.as_str(), summary.actions[0].count),
         ("user.view", 1_000)

@@ -1,4 +1,4 @@
-//! The SQL expressions by which a listing can be sorted; absent values are NULL.
+//! The SQL expressions for fields, by which a listing can be sorted; absent values are NULL.
 
 use anyhow::Result;
 
@@ -59,13 +59,18 @@ pub(in crate::store) fn sortable_fields() -> impl Iterator<Item = &'static str> 
     field::FIELDS.iter().map(|field| field.name).chain(columns)
 }
 
+/// The expression of a field or shown column, if there is one of that name.
+pub(super) fn expression(name: &str) -> Option<&'static str> {
+    let mut expressions = OWN_EXPRESSIONS.iter().chain(VALUE_EXPRESSIONS).chain(&SHOWN_COLUMNS);
+    expressions.find(|(known, _)| *known == name).map(|(_, expression)| *expression)
+}
+
 /// The expression that sorts by a field.
 ///
 /// # Errors
 /// Usage: there is no such field.
 pub(super) fn sort_expression(field: &str) -> Result<&'static str> {
-    let mut expressions = OWN_EXPRESSIONS.iter().chain(VALUE_EXPRESSIONS).chain(&SHOWN_COLUMNS);
-    if let Some((_, expression)) = expressions.find(|(name, _)| *name == field) {
+    if let Some(expression) = expression(field) {
         return Ok(expression);
     }
     let failure = Failure::new(Exit::Usage, format!("cannot sort by {}", text::escape(field)));

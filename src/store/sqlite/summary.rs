@@ -24,7 +24,7 @@ use crate::store::sqlite::sql::Sql;
 use crate::text;
 use crate::time::Timestamp;
 
-/// The number of an actor's events that are searched for a label in the requested tenant.
+/// The number of a key's events that are searched for a label in the requested tenant.
 const LABEL_SEARCH_LIMIT: u32 = 20_000;
 
 /// The number of suggestions for a name that is not in the log.
@@ -44,13 +44,14 @@ struct KeyStats {
     last: i64,
 }
 
-/// The statistics of one dimension by key.
+/// The statistics of one dimension by key and tenant. Key 0 is no tenant.
 #[derive(Default)]
-struct StatsByKey(HashMap<i64, KeyStats>);
+struct StatsByKey(HashMap<(i64, i64), KeyStats>);
 
 impl StatsByKey {
-    fn record(&mut self, key: i64, at: i64) {
-        let stats = self.0.entry(key).or_insert(KeyStats { count: 0, first: at, last: at });
+    fn record(&mut self, key: i64, tenant: i64, at: i64) {
+        let stats =
+            self.0.entry((key, tenant)).or_insert(KeyStats { count: 0, first: at, last: at });
         stats.count += 1;
         stats.first = stats.first.min(at);
         stats.last = stats.last.max(at);
@@ -63,21 +64,41 @@ impl StatsByKey {
         dimension: Dimension,
         read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<Occurrences<T>>> {
-        let keys: KeySet = self.0.keys().copied().collect();
+        let keys: KeySet = self.0.keys().map(|(key, _)| *key).collect();
+        let tenants = read_tenants(connection)?;
+        let mut by_key: HashMap<i64, Vec<(i64, KeyStats)>> = HashMap::new();
+        for ((key, tenant), stats) in &self.0 {
+            by_key.entry(*key).or_default().push((*tenant, *stats));
+        }
         let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
         let mut rows = statement.query([keys.to_json()])?;
         let mut all = Vec::with_capacity(keys.len());
         while let Some(row) = rows.next()? {
             let key: i64 = row.get("key")?;
-            if let Some(KeyStats { count, first, last }) = self.0.get(&key).copied() {
-                let (first, last) = (Timestamp::from_nanos(first), Timestamp::from_nanos(last));
-                all.push((key, Occurrences { value: Arc::new(read(row)?), count, first, last }));
+            let value = Arc::new(read(row)?);
+            for (tenant, stats) in by_key.remove(&key).unwrap_or_default() {
+                let (first, last) =
+                    (Timestamp::from_nanos(stats.first), Timestamp::from_nanos(stats.last));
+                let value = Arc::clone(&value);
+                let named = tenants.get(&tenant).cloned();
+                all.push((
+                    (key, tenant),
+                    Occurrences { value, tenant: named, count: stats.count, first, last },
+                ));
             }
         }
-        // The key is the order of arrival; it makes the order the same in every run.
-        all.sort_by_key(|(key, stats)| (std::cmp::Reverse((stats.count, stats.last)), *key));
+        // The keys are in the order of arrival; they make the order the same in every run.
+        all.sort_by_key(|(keys, stats)| (std::cmp::Reverse((stats.count, stats.last)), *keys));
         Ok(all.into_iter().map(|(_, stats)| stats).collect())
     }
+}
+
+/// Returns the tenants by key, without the one that stands for none.
+fn read_tenants(connection: &Connection) -> rusqlite::Result<HashMap<i64, Arc<str>>> {
+    const SQL: &str = "SELECT key, text FROM tenant WHERE text > ''";
+    let mut statement = connection.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
 }
 
 /// Counts events between points in time.
@@ -128,7 +149,26 @@ impl Sqlite {
     ) -> Result<Vec<Option<String>>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, scope)?;
-            actors.iter().map(|(tenant, id)| newest_label(connection, &plan, *tenant, id)).collect()
+            const LABELS: &str = "SELECT key, label FROM actor WHERE id = ?1 AND label > ''";
+            let label = |(tenant, id): &(Option<&str>, &str)| {
+                newest_label(connection, &plan, *tenant, (LABELS, &[*id]), LAST_OF_ACTOR)
+            };
+            actors.iter().map(label).collect()
+        })
+    }
+
+    pub(in crate::store) fn target_label(
+        &self,
+        scope: &Query,
+        tenant: Option<&str>,
+        (kind, id): (Option<&str>, &str),
+    ) -> Result<Option<String>> {
+        self.read_in_snapshot(|connection| {
+            let plan = self.plan(connection, scope)?;
+            const LABELS: &str = "SELECT key, label FROM target \
+                WHERE id = ?1 AND type = ?2 AND label > ''";
+            let kind = kind.unwrap_or_default();
+            newest_label(connection, &plan, tenant, (LABELS, &[id, kind]), LAST_OF_TARGET)
         })
     }
 
@@ -151,7 +191,7 @@ fn summarize(
     activity: &ActivityHistogram<'_>,
 ) -> rusqlite::Result<EventSummary> {
     const COLUMNS: &str = "SELECT event.occurred_at, event.source, event.action, event.actor, \
-        event.impersonator, event.target";
+        event.impersonator, event.target, event.tenant";
     let mut summary =
         EventSummary { histogram: activity.empty_counts(), ..EventSummary::default() };
     let (mut actions, mut actors) = (StatsByKey::default(), StatsByKey::default());
@@ -162,20 +202,22 @@ fn summarize(
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let at: i64 = row.get(0)?;
+            let tenant: i64 = row.get(6)?;
             summary.events += 1;
             span = (span.0.min(at), span.1.max(at));
             activity.record(&mut summary.histogram, at);
-            actions.record(row.get(2)?, at);
+            // The same action in two tenants is one.
+            actions.record(row.get(2)?, 0, at);
             match row.get(3)? {
-                Some(actor) => actors.record(actor, at),
+                Some(actor) => actors.record(actor, tenant, at),
                 None if matches!(row.get(1)?, 1 | 3) => summary.system += 1,
                 None => summary.anonymous += 1,
             }
             if let Some(impersonator) = row.get(4)? {
-                impersonators.record(impersonator, at);
+                impersonators.record(impersonator, tenant, at);
             }
             if let Some(target) = row.get(5)? {
-                targets.record(target, at);
+                targets.record(target, tenant, at);
             }
         }
     }
@@ -203,7 +245,7 @@ fn summarize_actions(
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let (key, at) = (row.get(0)?, row.get(1)?);
-            actions.record(key, at);
+            actions.record(key, 0, at);
             activity.record(counts.entry(key).or_insert_with(|| activity.empty_counts()), at);
         }
     }
@@ -236,12 +278,17 @@ fn summarize_actions(
     Ok(usages)
 }
 
-/// Returns the newest label of an actor in a tenant.
+/// The events of an actor, and of a target, by their indexes.
+const LAST_OF_ACTOR: &str = " FROM event INDEXED BY event_actor WHERE event.actor = ?";
+const LAST_OF_TARGET: &str = " FROM event INDEXED BY event_target WHERE event.target = ?";
+
+/// Returns the label that was used last in a tenant, among the rows that a statement finds.
 fn newest_label(
     connection: &Connection,
     plan: &QueryPlan,
     tenant: Option<&str>,
-    id: &str,
+    (labels, names): (&'static str, &[&str]),
+    events: &'static str,
 ) -> rusqlite::Result<Option<String>> {
     if plan.matches_nothing {
         return Ok(None);
@@ -254,12 +301,11 @@ fn newest_label(
     let Some(tenant) = tenant else {
         return Ok(None);
     };
-    const LABELS: &str = "SELECT key, label FROM actor WHERE id = ?1 AND label > ''";
-    let mut statement = connection.prepare_cached(LABELS)?;
-    let mut rows = statement.query([id])?;
+    let mut statement = connection.prepare_cached(labels)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(names))?;
     let mut newest: Option<((i64, i64), String)> = None;
     while let Some(row) = rows.next()? {
-        let place = last_seen(connection, plan, row.get(0)?, tenant)?;
+        let place = last_seen(connection, plan, (events, row.get(0)?), tenant)?;
         if let Some(place) =
             place.filter(|place| newest.as_ref().is_none_or(|(known, _)| known < place))
         {
@@ -269,15 +315,15 @@ fn newest_label(
     Ok(newest.map(|(_, label)| label))
 }
 
-/// Returns the position of an actor's last event in a tenant.
+/// Returns the position of the last event of a key in a tenant.
 fn last_seen(
     connection: &Connection,
     plan: &QueryPlan,
-    actor: i64,
+    (events, key): (&'static str, i64),
     tenant: i64,
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let mut sql = Sql::new("SELECT event.occurred_at, event.id FROM (SELECT event.id AS id");
-    sql.bind(" FROM event INDEXED BY event_actor WHERE event.actor = ?", actor);
+    sql.bind(events, key);
     plan.window.add_condition(&mut sql);
     // The same id may have very many events in other tenants.
     sql.bind(" ORDER BY event.occurred_at DESC, event.id DESC LIMIT ?", LABEL_SEARCH_LIMIT);
@@ -319,6 +365,10 @@ fn find_similar_names(
         SuggestionKind::Targets => (
             "SELECT key, id, folded, label FROM target",
             "SELECT 1 FROM event INDEXED BY event_target WHERE event.target = ?",
+        ),
+        SuggestionKind::Actions => (
+            "SELECT key, slug AS id, slug AS folded, '' AS label FROM action",
+            "SELECT 1 FROM event INDEXED BY event_action WHERE event.action = ?",
         ),
     };
     // In TYPE/ID the id is the part that is compared.

@@ -9,11 +9,15 @@ use crate::query::Predicate;
 use crate::query::TextField;
 use crate::query::pattern::Pattern;
 use crate::query::value::EventProperty;
+use crate::query::value::PresentField;
+use crate::query::value::ValueRange;
 use crate::store;
 use crate::store::sqlite::lookup;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::ranges::NumberRanges;
+use crate::store::sqlite::sort;
 use crate::store::sqlite::sql::Sql;
+use crate::time::Timestamp;
 
 /// The number of events below which all are collected and sorted, instead of searched in the order
 /// of time.
@@ -106,6 +110,7 @@ const TARGET: KeyColumn = key_column!("target");
 const ACTION: KeyColumn = key_column!("action");
 const TENANT: KeyColumn = key_column!("tenant");
 const TITLE: KeyColumn = key_column!("title");
+const AGENT: KeyColumn = key_column!("agent");
 const RECORDER: KeyColumn = key_column!("recorder");
 
 /// A condition, its cost, and the scans that lead to all events for which it holds; without scans, no
@@ -178,7 +183,36 @@ pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<
             Ok((ConditionCost::Column, condition, scans))
         }
         Predicate::Is(all) => compile_is(connection, all),
+        Predicate::Has(fields) => {
+            let conditions = fields.iter().map(|field| presence_condition(*field));
+            Ok((ConditionCost::Set, Sql::any_of(conditions), None))
+        }
+        Predicate::Changed(_) => {
+            let (_, condition, _) = text_condition(predicate, &[], "", "holds(?, event.diff)");
+            Ok((ConditionCost::Payload, condition, None))
+        }
+        Predicate::Occurred(ranges) => {
+            let ranges = NumberRanges::new(ranges, Timestamp::as_nanos);
+            plain(ranges.condition("event.occurred_at BETWEEN ?", "within(?, event.occurred_at)"))
+        }
+        Predicate::Recorded(ranges) => {
+            let ranges = NumberRanges::new(ranges, Timestamp::as_nanos);
+            plain(ranges.condition("event.recorded_at BETWEEN ?", "within(?, event.recorded_at)"))
+        }
     }
+}
+
+/// A condition that holds where an event has a value in a field.
+fn presence_condition(field: PresentField) -> Sql {
+    let expression = match field {
+        PresentField::Actor => "event.actor",
+        PresentField::Impersonator => "event.impersonator",
+        PresentField::Target => "event.target",
+        PresentField::Field(name) => sort::expression(name).unwrap_or("NULL"),
+    };
+    let mut sql = Sql::new(expression);
+    sql.add(" IS NOT NULL");
+    sql
 }
 
 /// Compiles a term on a field of text.
@@ -204,7 +238,59 @@ fn compile_text(
         TextField::Session => column("event.session_id = ?", "holds(?, event.session_id)"),
         TextField::Endpoint => column("event.endpoint = ?", "holds(?, event.endpoint)"),
         TextField::Method => column("event.method = ?", "holds(?, event.method)"),
+        TextField::EventId => compile_event_id(connection, predicate, patterns),
+        TextField::Title => keyed(&TITLE, Some(&BY_TITLE), lookup::titles(connection, patterns)?),
+        TextField::UserAgent => keyed(&AGENT, None, lookup::agents(connection, patterns)?),
+        // Any case, or bytes: no equality finds them.
+        TextField::Description => {
+            Ok(text_condition(predicate, &[], "", "holds(?, event.description)"))
+        }
+        TextField::Hash => Ok(text_condition(predicate, &[], "", "holds(?, event.hash)")),
+        TextField::ActorId => {
+            keyed(&ACTOR, Some(&BY_ACTOR), lookup::actor_ids(connection, patterns)?)
+        }
+        TextField::ActorLabel => {
+            keyed(&ACTOR, Some(&BY_ACTOR), lookup::actor_labels(connection, patterns)?)
+        }
+        TextField::ImpersonatorId => {
+            let found = lookup::actor_ids(connection, patterns)?;
+            keyed(&IMPERSONATOR, Some(&BY_IMPERSONATOR), found)
+        }
+        TextField::ImpersonatorLabel => {
+            let found = lookup::actor_labels(connection, patterns)?;
+            keyed(&IMPERSONATOR, Some(&BY_IMPERSONATOR), found)
+        }
+        TextField::TargetType => {
+            keyed(&TARGET, Some(&BY_TARGET), lookup::target_types(connection, patterns)?)
+        }
+        TextField::TargetId => {
+            keyed(&TARGET, Some(&BY_TARGET), lookup::target_ids(connection, patterns)?)
+        }
+        TextField::TargetLabel => {
+            keyed(&TARGET, Some(&BY_TARGET), lookup::target_labels(connection, patterns)?)
+        }
     }
+}
+
+/// Compiles a term on `event_id`. Whole ids are looked up by their index, patterns are tried on each event.
+fn compile_event_id(
+    connection: &Connection,
+    predicate: &Predicate,
+    patterns: &[Pattern],
+) -> Result<CompiledTerm> {
+    let literals: Option<Vec<&str>> = patterns.iter().map(Pattern::as_literal).collect();
+    let Some(literals) = literals else {
+        return Ok(text_condition(predicate, &[], "", "holds(?, event.event_id)"));
+    };
+    let found = lookup::event_ids(connection, &literals)?;
+    let ranges: Vec<_> = found
+        .as_slice()
+        .iter()
+        .map(|id| ValueRange { from: EventId(*id), to: EventId(*id) })
+        .collect();
+    let condition = NumberRanges::new(&ranges, |id: EventId| id.0)
+        .condition("event.id BETWEEN ?", "within(?, event.id)");
+    Ok((ConditionCost::Column, condition, Some(vec![IndexScan { index: &BY_ID, keys: found }])))
 }
 
 /// A condition that holds where any of the columns has one of its keys.

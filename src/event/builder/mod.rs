@@ -1,28 +1,33 @@
-//! Builds a [`NewEvent`] from named values: handles aliases, empty values, before and after, and
-//! unknown names.
+//! Builds a [`NewEvent`] from named values: handles other names, empty values, parties as objects,
+//! before and after, and unknown names.
 //!
 //! Every codec and the flags of `ingest` pass their values through here, so a value means the same
 //! wherever it comes from, and no value of an emitter is lost.
 
+mod party;
+mod repair;
+
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::event::MAX_ACTION_BYTES;
-use crate::event::MAX_EVENT_BYTES;
-use crate::event::MAX_ID_BYTES;
 use crate::event::NewEvent;
 use crate::event::diff;
 use crate::event::field;
-use crate::event::field::Field;
 use crate::event::field::FieldKind;
-use crate::event::field::FieldName;
+use crate::event::field::KeyMeaning;
+use crate::event::field::KnownKey;
+use crate::event::field::PartyRole;
+use crate::event::field::RecordState;
+use crate::event::intake::IntakeNotes;
+use crate::event::intake::KeyMap;
+use crate::event::intake::Undated;
 use crate::event::json;
 use crate::event::json::JsonObject;
 use crate::event::json::VALUE_DEPTH;
-use crate::event::leniency;
 use crate::event::leniency::Leniency;
 use crate::event::leniency::RepairNotes;
 use crate::event::quoted;
@@ -39,6 +44,12 @@ pub(crate) struct IntakeOptions<'a> {
     /// The zone of times without an offset. Without a zone such times are refused.
     pub zone: Option<&'a Zone>,
     pub leniency: Leniency,
+    /// The keys that the user has mapped to fields.
+    pub key_map: Option<&'a KeyMap>,
+    /// What becomes of an event without a time that seems to have one under another key.
+    pub undated: Undated,
+    /// Where it is noted which keys go into the payload.
+    pub notes: Option<&'a RefCell<IntakeNotes>>,
 }
 
 /// A value under a name, not interpreted yet.
@@ -107,11 +118,14 @@ pub(crate) struct NewEventBuilder<'a> {
     options: IntakeOptions<'a>,
     event: NewEvent,
     /// Every name that was given, also with an absent value: those of fields as bits, others in full.
-    seen_names: u64,
+    seen_names: u128,
     seen_other_names: HashSet<Cow<'a, str>>,
     /// Fields that are set, as bits.
     set_fields: u64,
-    pending_aliases: Vec<(FieldName, Cow<'a, str>, InputValue<'a>)>,
+    /// Values under other names than the field's own.
+    pending: Vec<(KnownKey, Cow<'a, str>, InputValue<'a>)>,
+    /// The parties that have been taken from one name.
+    seen_parties: Vec<PartyRole>,
     pending_id: Option<InputValue<'a>>,
     /// Whether another log stamped the event, so that its `id` belongs to that log.
     stamped_elsewhere: bool,
@@ -136,7 +150,8 @@ impl<'a> NewEventBuilder<'a> {
             seen_names: 0,
             seen_other_names: HashSet::new(),
             set_fields: 0,
-            pending_aliases: Vec::new(),
+            pending: Vec::new(),
+            seen_parties: Vec::new(),
             pending_id: None,
             stamped_elsewhere: false,
             before: None,
@@ -185,9 +200,10 @@ impl<'a> NewEventBuilder<'a> {
     /// The reason: the name was given before, or the value does not fit its field.
     pub(crate) fn add(&mut self, name: Cow<'a, str>, given: InputValue<'a>) -> Result<(), String> {
         let known = field::lookup(&name);
-        let is_new = match known {
-            Some(known) => self.seen_names & known.name_bit == 0,
-            None => self.seen_other_names.insert(name.clone()),
+        let key_bit = known.map_or(0, |known| known.key_bit);
+        let is_new = match key_bit {
+            0 => self.seen_other_names.insert(name.clone()),
+            bit => self.seen_names & bit == 0,
         };
         if !is_new {
             if !self.is_lenient() {
@@ -196,29 +212,43 @@ impl<'a> NewEventBuilder<'a> {
             self.repairs.note_left_out(&name, given.as_text(), "given twice");
             return Ok(());
         }
-        self.seen_names |= known.map_or(0, |known| known.name_bit);
+        self.seen_names |= key_bit;
         if given.is_absent() {
             return Ok(());
         }
+        if let Some(mapped) = self.options.key_map.and_then(|map| map.meaning_of(&name)) {
+            self.pending.push((mapped, name, given));
+            return Ok(());
+        }
         match known {
-            Some(known) if known.canonical && known.field.kind == FieldKind::Stamp => {
-                match known.field.name {
-                    "id" => self.pending_id = Some(given),
-                    _ => self.stamped_elsewhere = true,
-                }
+            Some(KnownKey { meaning: KeyMeaning::Field(field), rank: 0, .. })
+                if key_bit != 0 && field.kind == FieldKind::Stamp =>
+            {
+                self.add_stamp(field.name, given);
                 Ok(())
             }
-            Some(known) if known.canonical => self.set_field(known, given),
+            // A field that a key is mapped to is taken from there, wherever it stands in the line.
+            Some(known @ KnownKey { meaning: KeyMeaning::Field(field), rank: 0, .. })
+                if key_bit != 0
+                    && self.options.key_map.is_none_or(|map| !map.has_field(field.name)) =>
+            {
+                self.set_field(known, &name, given)
+            }
             Some(known) => {
-                self.pending_aliases.push((known, name, given));
+                // Behind the field's own name, and behind what is mapped.
+                let known = KnownKey { rank: known.rank + 1, ..known };
+                self.pending.push((known, name, given));
                 Ok(())
             }
-            None => match name.as_ref() {
-                "before" => self.set_side(name, given, true),
-                "after" => self.set_side(name, given, false),
-                "before_value" | "after_value" => self.set_side_from_alias(name, given),
-                _ => self.add_to_payload(name, &given),
-            },
+            None => self.add_to_payload(name, &given),
+        }
+    }
+
+    /// Takes a value that another log has stamped: all but an id are dropped.
+    fn add_stamp(&mut self, field: &str, given: InputValue<'a>) {
+        match field {
+            "id" => self.pending_id = Some(given),
+            _ => self.stamped_elsewhere = true,
         }
     }
 
@@ -227,12 +257,18 @@ impl<'a> NewEventBuilder<'a> {
     /// # Errors
     /// The reason, as in [`NewEventBuilder::add`] and [`NewEvent::validate`].
     pub(crate) fn build(mut self) -> Result<NewEvent, String> {
-        self.resolve_aliases()?;
+        self.resolve_other_names()?;
         self.resolve_id()?;
         if self.is_lenient() {
             self.repair_diff();
         }
         self.resolve_diff()?;
+        self.check_time()?;
+        if let Some(notes) = self.options.notes {
+            let has_actor = self.event.actor_id.is_some() || self.event.actor_label.is_some();
+            let keys = self.payload_extras.iter().map(|(key, _)| key.as_ref());
+            notes.borrow_mut().count(keys, has_actor);
+        }
         self.merge_payload();
         if self.is_lenient() {
             self.repair_action();
@@ -242,119 +278,58 @@ impl<'a> NewEventBuilder<'a> {
         self.event.validate()
     }
 
-    fn set_field(&mut self, name: FieldName, given: InputValue<'a>) -> Result<(), String> {
-        if !self.is_lenient() {
-            return self.try_set_field(name, given);
-        }
-        let text = given.as_text().to_owned();
-        if let Err(reason) = self.try_set_field(name, given) {
-            let prefix = format!("{}: ", name.field.name);
-            let reason = reason.strip_prefix(&prefix).unwrap_or(&reason);
-            self.repair_field(name.field, &text, reason);
-        }
-        Ok(())
-    }
-
-    /// Sets a field to what fits of a text that does not, and notes it.
-    fn repair_field(&mut self, field: &'static Field, text: &str, reason: &str) {
-        let repaired = match field.kind {
-            // Half of this id might be that of another event.
-            FieldKind::Id { .. } if field.name == "event_id" => None,
-            FieldKind::Id { .. } | FieldKind::Label if text.len() > MAX_ID_BYTES => {
-                self.repairs.note_cut(field.name, text.len());
-                Some(leniency::cut(text, MAX_ID_BYTES).to_owned())
+    /// Sets a field from the value under a name. What is no value of its field, although it came under a
+    /// name that often means something else, goes into the payload.
+    fn set_field(
+        &mut self,
+        known: KnownKey,
+        name: &str,
+        given: InputValue<'a>,
+    ) -> Result<(), String> {
+        let KeyMeaning::Field(field) = known.meaning else { return Ok(()) };
+        let original = given.clone();
+        let Err(reason) = self.try_set_field(known, given) else { return Ok(()) };
+        let text = original.as_text();
+        let means_else = match field.kind {
+            FieldKind::IpAddress => {
+                !matches!(original, InputValue::Json(_)) && !field::resembles_address(text)
             }
-            FieldKind::Slug => {
-                self.repairs.note_left_out(field.name, text, reason);
-                Some(leniency::to_action(text, MAX_ACTION_BYTES))
-            }
+            FieldKind::Severity | FieldKind::Status => known.rank > 0,
             FieldKind::Stamp
             | FieldKind::Text
             | FieldKind::Id { .. }
             | FieldKind::Label
             | FieldKind::Time
             | FieldKind::Source
-            | FieldKind::Severity
+            | FieldKind::Slug
             | FieldKind::Object
-            | FieldKind::IpAddress
-            | FieldKind::HttpMethod
-            | FieldKind::Status => None,
+            | FieldKind::HttpMethod => false,
         };
-        match repaired {
-            Some(text) => field
-                .set_from_text(&mut self.event, text, |_| Err("no time".to_owned()))
-                .expect("an action, an id or a label fits now"),
-            None => self.repairs.note_left_out(field.name, text, reason),
+        if means_else {
+            self.set_fields &= !known.field_bit;
+            return self.add_to_payload(name.to_owned().into(), &original);
         }
+        if !self.is_lenient() {
+            return Err(format!("{}: {reason}", field_key(name)));
+        }
+        self.repair_field(field, name, text, &reason);
+        Ok(())
     }
 
-    /// Removes what would make an error of the diff.
-    fn repair_diff(&mut self) {
-        let Some(diff) = &self.event.diff else {
-            return;
-        };
-        for (name, given) in [self.before.take(), self.after.take()].into_iter().flatten() {
-            self.repairs.note_left_out(&name, given.as_text(), "cannot stand beside a diff");
-        }
-        if let Err(reason) = diff::check(diff) {
-            self.repairs.note_left_out("diff", diff.as_str(), &reason);
-            self.event.diff = None;
-        }
-    }
-
-    fn repair_action(&mut self) {
-        if self.event.action.is_empty() {
-            self.repairs.note_left_out("action", "", "action is missing");
-            leniency::UNKNOWN_ACTION.clone_into(&mut self.event.action);
-        }
-    }
-
-    /// Cuts the texts of an event that is over the limit, and leaves out its large objects. What
-    /// remains is under the limit, the notes included.
-    fn repair_size(&mut self) {
-        if self.event.size() <= MAX_EVENT_BYTES {
-            return;
-        }
-        let texts = [
-            ("title", &mut self.event.title),
-            ("description", &mut self.event.description),
-            ("user_agent", &mut self.event.user_agent),
-            ("endpoint", &mut self.event.endpoint),
-        ];
-        for (name, text) in texts {
-            if let Some(text) = text.as_mut().filter(|text| text.len() > leniency::MAX_TEXT_BYTES) {
-                self.repairs.note_cut(name, text.len());
-                text.truncate(leniency::cut(text, leniency::MAX_TEXT_BYTES).len());
-            }
-        }
-        for (name, object) in [("diff", &mut self.event.diff), ("payload", &mut self.event.payload)]
-        {
-            if let Some(large) = object.take_if(|object| object.size() > leniency::MAX_OBJECT_BYTES)
-            {
-                self.repairs.note_left_out(name, large.as_str(), "the event is longer than 1 MiB");
-            }
-        }
-    }
-
-    fn add_notes(&mut self) {
-        if let Some(notes) = std::mem::take(&mut self.repairs).into_json() {
-            self.payload_extras = vec![(leniency::PAYLOAD_KEY.into(), notes)];
-            self.merge_payload();
-        }
-    }
-
-    fn try_set_field(&mut self, name: FieldName, given: InputValue<'a>) -> Result<(), String> {
-        self.set_fields |= name.field_bit;
-        let field = name.field;
+    /// Sets a field.
+    ///
+    /// # Errors
+    /// The reason, without the name.
+    fn try_set_field(&mut self, known: KnownKey, given: InputValue<'a>) -> Result<(), String> {
+        let KeyMeaning::Field(field) = known.meaning else { return Ok(()) };
+        self.set_fields |= known.field_bit;
         let text = match (field.kind, given) {
             (_, InputValue::Untyped(text)) => text.into_owned(),
             (FieldKind::Object, InputValue::Text(_)) => {
-                return Err(format!("{}: must be an object, not text", field.name));
+                return Err("must be an object, not text".to_owned());
             }
             (FieldKind::Object, InputValue::Json(raw)) => {
-                let object = JsonObject::from_raw(raw, VALUE_DEPTH)
-                    .map_err(|reason| format!("{}: {reason}", field.name))?;
-                field.set_object(&mut self.event, object);
+                field.set_object(&mut self.event, JsonObject::from_raw(raw, VALUE_DEPTH)?);
                 return Ok(());
             }
             (_, InputValue::Text(text)) => text.into_owned(),
@@ -363,11 +338,7 @@ impl<'a> NewEventBuilder<'a> {
                 InputValue::Json(number),
             ) if json::describe_type(number) == "a number" => number.to_owned(),
             (_, InputValue::Json(raw)) => {
-                return Err(format!(
-                    "{}: must be text, not {}",
-                    field.name,
-                    json::describe_type(raw)
-                ));
+                return Err(format!("must be text, not {}", json::describe_type(raw)));
             }
         };
         let zone = self.options.zone;
@@ -382,16 +353,52 @@ impl<'a> NewEventBuilder<'a> {
         Ok(())
     }
 
-    /// Sets fields by their aliases. A canonical name wins over aliases, wherever it stands in the line.
-    fn resolve_aliases(&mut self) -> Result<(), String> {
-        for (known, name, given) in std::mem::take(&mut self.pending_aliases) {
-            if self.set_fields & known.field_bit == 0 {
-                self.set_field(known, given)?;
-            } else {
-                self.add_to_payload(name, &given)?;
+    /// Takes the values that came under other names than the field's own. Of several names of one field
+    /// the first in the table wins, and the values of the others go into the payload.
+    fn resolve_other_names(&mut self) -> Result<(), String> {
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.sort_by_key(|(known, ..)| known.rank);
+        let (fields, others): (Vec<_>, Vec<_>) = pending
+            .into_iter()
+            .partition(|(known, ..)| matches!(known.meaning, KeyMeaning::Field(_)));
+        for (known, name, given) in fields.into_iter().chain(others) {
+            match known.meaning {
+                KeyMeaning::Field(field) if field.kind == FieldKind::Stamp => {
+                    self.add_stamp(field.name, given);
+                }
+                KeyMeaning::Field(_) if self.set_fields & known.field_bit == 0 => {
+                    self.set_field(known, &name, given)?;
+                }
+                KeyMeaning::Field(_) => self.add_to_payload(name, &given)?,
+                KeyMeaning::Party(role) => self.set_party(role, name, given)?,
+                KeyMeaning::RecordState(state) => self.set_state(state, name, given)?,
             }
         }
         Ok(())
+    }
+
+    /// Refuses an event without a time that seems to have one under another key: a wrong time cannot be
+    /// mended later.
+    fn check_time(&mut self) -> Result<(), String> {
+        if self.event.occurred_at.is_some() || self.options.undated == Undated::TakenAsNow {
+            return Ok(());
+        }
+        let found = self.payload_extras.iter().find(|(key, value)| {
+            field::names_a_time(key)
+                && InputValue::from_json(value)
+                    .is_ok_and(|value| time::resembles_emitted(value.as_text()))
+        });
+        let Some((key, value)) = found else { return Ok(()) };
+        let (key, value) = (key.clone().into_owned(), value.clone());
+        let reason = "no field has a time, and this may be it";
+        if self.is_lenient() {
+            self.repairs.note_left_out(&key, &value, reason);
+            return Ok(());
+        }
+        let shown = field_key(&key);
+        Err(format!(
+            "{shown}: {reason}: --map occurred_at={shown} takes it, --now takes the event as of now"
+        ))
     }
 
     fn resolve_id(&mut self) -> Result<(), String> {
@@ -402,30 +409,21 @@ impl<'a> NewEventBuilder<'a> {
         if self.event.event_id.is_some() {
             self.add_to_payload("id".into(), &id)
         } else {
-            self.set_field(name, id)
+            self.set_field(name, "id", id)
         }
     }
 
-    fn set_side(
+    /// Sets a state of the record; the first name wins.
+    fn set_state(
         &mut self,
-        name: Cow<'a, str>,
-        given: InputValue<'a>,
-        before: bool,
-    ) -> Result<(), String> {
-        let slot = if before { &mut self.before } else { &mut self.after };
-        match slot.replace((name, given)) {
-            Some((alias, earlier)) => self.add_to_payload(alias, &earlier),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets a state by its alias. The canonical name wins, also if it comes later.
-    fn set_side_from_alias(
-        &mut self,
+        state: RecordState,
         name: Cow<'a, str>,
         given: InputValue<'a>,
     ) -> Result<(), String> {
-        let slot = if name == "before_value" { &mut self.before } else { &mut self.after };
+        let slot = match state {
+            RecordState::Before => &mut self.before,
+            RecordState::After => &mut self.after,
+        };
         if slot.is_some() {
             return self.add_to_payload(name, &given);
         }
@@ -501,5 +499,14 @@ impl<'a> NewEventBuilder<'a> {
         }
         text.push('}');
         self.event.payload = Some(JsonObject::from_trusted(text));
+    }
+}
+
+/// Returns a key for a message: as the input has it.
+fn field_key(key: &str) -> Cow<'_, str> {
+    if key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(quoted(key))
     }
 }
