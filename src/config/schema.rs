@@ -68,6 +68,7 @@ const DIGEST_KEYS: &[KeySpec] = &[
     ("wait", ConfigValueKind::Span),
     ("top", ConfigValueKind::PositiveInteger),
     ("per_kind", ConfigValueKind::PositiveInteger),
+    ("total", ConfigValueKind::PositiveInteger),
     (
         "sendgrid",
         ConfigValueKind::Section(&[

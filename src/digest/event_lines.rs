@@ -27,7 +27,8 @@ pub(crate) struct EventLine {
     pub time: String,
     /// `James Compton (by Jerome Cruz)`.
     pub who: String,
-    /// The title or else the action, with the status of a failure: `Signed in (401)`.
+    /// The title or else the action, with the status of a failure: `Signed in (401)`. The action is left
+    /// out below a heading that names it.
     pub what: String,
     /// The target, or else the network that the event came from; may be empty.
     pub target: String,
@@ -39,22 +40,42 @@ pub(super) struct EventLineFormatter<'a> {
     zone: &'a Zone,
     system_label: &'a str,
     time_style: TimeFormat,
+    /// The end of the window.
+    until: Timestamp,
 }
 
 impl<'a> EventLineFormatter<'a> {
     pub(super) fn new(options: &MailContext<'a>, window: &DigestWindow) -> Self {
         let time_style =
             if phrases::is_a_day(window) { TimeFormat::TimeOfDay } else { TimeFormat::WeekdayTime };
-        Self { zone: options.zone, system_label: options.system_label, time_style }
+        let MailContext { zone, system_label, .. } = *options;
+        Self { zone, system_label, time_style, until: window.until }
     }
 
-    pub(super) fn format_event(&self, event: &Event) -> EventLine {
-        self.format_event_in_style(event, self.time_style)
+    /// Formats an event below the heading of its action, or of a kind.
+    pub(super) fn format_event(&self, event: &Event, is_below_action: bool) -> EventLine {
+        let mut line = self.format_event_in_style(event, self.time_style);
+        if is_below_action && event.title.is_none() {
+            line.what = match event.status_code.filter(|_| line.failed) {
+                Some(status) => format!("({status})"),
+                None => String::new(),
+            };
+        }
+        line
+    }
+
+    /// Says of a critical event when, who and what: `05:41: Jerome Cruz, page.delete, Old pricing.`
+    pub(super) fn format_critical(&self, event: &Event) -> String {
+        let line = self.format_event_in_style(event, self.time_style);
+        let parts = [line.who, line.what, line.target];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        format!("Critical at {}: {}.", line.time, parts.join(", "))
     }
 
     /// Formats an event that occurred outside the window, with its day.
     pub(super) fn format_event_with_day(&self, event: &Event) -> EventLine {
-        self.format_event_in_style(event, TimeFormat::WeekdayTime)
+        let style = phrases::dated_style(event.occurred_at, self.until, self.zone);
+        self.format_event_in_style(event, style)
     }
 
     fn format_event_in_style(&self, event: &Event, time_style: TimeFormat) -> EventLine {
@@ -93,12 +114,13 @@ impl<'a> EventLineFormatter<'a> {
     }
 
     /// Formats repeated failures: `auth.login_failed, James Compton, last at 05:12`.
-    pub(super) fn format_failed_attempts(&self, failed: &PersonFailures) -> String {
+    pub(super) fn format_failed_attempts(
+        &self,
+        failed: &PersonFailures,
+        who: Option<String>,
+    ) -> String {
         let action = phrases::escape_label(&failed.action);
-        let who = failed
-            .who
-            .as_ref()
-            .map_or_else(String::new, |who| format!(", {}", phrases::format_party(who)));
+        let who = who.map_or_else(String::new, |who| format!(", {who}"));
         format!("{action}{who}, last at {}", self.zone.format(failed.last, self.time_style))
     }
 

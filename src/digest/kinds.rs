@@ -18,18 +18,48 @@ use crate::query::value::EventProperty;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// The built-in kinds and their queries.
-const BUILT_IN_KINDS: [(&str, &str); 10] = [
-    ("Sign-ups", "action:*.signup,*.register,*.account_created,signup,register,account_created"),
-    ("Sign-ins", "action:*.signin,*.login,signin,login,magic.* -is:failed"),
-    ("Comments", "action:comment.create*,comment.post*"),
-    ("Newsletter subscriptions", "action:newsletter.subscribe*"),
+/// The kind of sign-ins that failed. It is listed behind the others, and its absence is not told.
+pub(super) const FAILED_SIGN_INS: &str = "Failed sign-ins";
+
+/// The built-in kinds and their queries, in the order in which they are tried.
+const BUILT_IN_KINDS: [(&str, &str); 11] = [
+    (
+        "Newsletter subscriptions",
+        "action:newsletter.subscribe*,newsletter.signup*,newsletter.sign_up*",
+    ),
+    ("Bookings", "action:booking.create*,booking.made,event.register*,event.book*"),
+    (
+        FAILED_SIGN_INS,
+        "action:*.signin,*.login,signin,login,magic.*,*.signed_in,*.logged_in,*.login_failed,\
+         *.signin_failed is:failed",
+    ),
+    ("Sign-ins", "action:*.signin,*.login,signin,login,magic.*,*.signed_in,*.logged_in -is:failed"),
+    (
+        "Sign-ups",
+        "action:*.signup,*.sign_up,*.signed_up,*.register,*.registered,*.account_created,signup,\
+         register,account_created",
+    ),
     ("Purchases", "action:*.purchase*,order.paid"),
-    ("Bookings", "action:booking.create*,booking.made"),
-    ("Enrolments", "action:*.enrol*,enrol,enroll"),
+    ("Enrolments", "action:*.enrol*,enrol,enroll,enrolment.create*,enrollment.create*"),
     ("Lesson completions", "action:lesson.complete*"),
     ("Quiz attempts", "action:quiz.attempt*,quiz.start*,quiz.submit*,submit_quiz"),
-    ("Contact messages", "action:contact.*"),
+    ("Contact messages", "action:contact.*,contact_form.*"),
+    ("Comments", "action:comment.create*,comment.post*"),
+];
+
+/// The order in which a mail lists the kinds; kinds of the config's own come before them.
+const LISTED_ORDER: [&str; 11] = [
+    "Sign-ups",
+    "Sign-ins",
+    "Comments",
+    "Newsletter subscriptions",
+    "Purchases",
+    "Bookings",
+    "Enrolments",
+    "Lesson completions",
+    "Quiz attempts",
+    "Contact messages",
+    FAILED_SIGN_INS,
 ];
 
 /// A named query.
@@ -100,6 +130,18 @@ impl ActivityKinds {
 
     pub(crate) fn all(&self) -> &[ActivityKind] {
         &self.all
+    }
+
+    /// Returns the places of all kinds, in the order in which a mail lists them.
+    pub(super) fn listed_order(&self) -> Vec<usize> {
+        let rank = |place: &usize| {
+            let name = self.all.get(*place).map(|kind| kind.name.as_str());
+            LISTED_ORDER.iter().position(|known| Some(*known) == name)
+        };
+        let mut places: Vec<usize> = (0..self.all.len()).collect();
+        // `None` comes first, and the sort keeps the order of the config.
+        places.sort_by_key(rank);
+        places
     }
 
     /// Whether every kind depends only on the action and on whether it failed, so that counts by
@@ -192,16 +234,17 @@ mod tests {
     fn each_built_in_kind_has_its_actions() {
         let kinds = ActivityKinds::new([]).unwrap();
         let expected = [
-            ("Sign-ups", "user.signup member.register x.account_created signup register"),
-            ("Sign-ins", "auth.login user.signin login signin magic.link_used"),
+            ("Sign-ups", "user.signup member.register x.account_created signup user.signed_up"),
+            ("Sign-ins", "auth.login user.signin login signin magic.link_used user.logged_in"),
             ("Comments", "comment.create comment.created comment.posted"),
-            ("Newsletter subscriptions", "newsletter.subscribe newsletter.subscribed"),
+            ("Newsletter subscriptions", "newsletter.subscribe newsletter.signup"),
             ("Purchases", "course.purchase shop.purchased order.paid"),
-            ("Bookings", "booking.create booking.created booking.made"),
-            ("Enrolments", "course.enrol course.enrolled x.enroll enrol enroll"),
+            ("Bookings", "booking.create booking.created booking.made event.register"),
+            ("Enrolments", "course.enrol course.enrolled x.enroll enrol enrolment.created"),
+            ("Failed sign-ins", "auth.login_failed user.signin_failed magic.link_refused"),
             ("Lesson completions", "lesson.complete lesson.completed"),
             ("Quiz attempts", "quiz.attempt quiz.started quiz.submitted submit_quiz"),
-            ("Contact messages", "contact.message contact.form"),
+            ("Contact messages", "contact.message contact_form.sent"),
         ];
         for (name, actions) in expected {
             for action in actions.split(' ') {
@@ -212,8 +255,7 @@ mod tests {
             assert_eq!(kind(&kinds, action, false), action);
         }
         // A failed sign-in is no sign-in; a failed purchase is a purchase that needs a look.
-        assert_eq!(kind(&kinds, "auth.login", true), "auth.login");
-        assert_eq!(kind(&kinds, "auth.login_failed", false), "auth.login_failed");
+        assert_eq!(kind(&kinds, "auth.login", true), "Failed sign-ins");
         assert_eq!(kind(&kinds, "order.paid", true), "Purchases");
         assert!(kinds.decided_by_action());
     }
@@ -227,8 +269,11 @@ mod tests {
         ])
         .unwrap();
         let names: Vec<&str> = kinds.all().iter().map(|kind| kind.name.as_str()).collect();
-        assert_eq!(names[..5], ["Deploys", "Sign-ins", "Paid", "Sign-ups", "Comments"]);
-        assert_eq!(names.len(), 12);
+        assert_eq!(names[..4], ["Deploys", "Sign-ins", "Paid", "Newsletter subscriptions"]);
+        assert_eq!(names.len(), 13);
+        let listed: Vec<&str> = kinds.listed_order().iter().map(|place| names[*place]).collect();
+        assert_eq!(listed[..5], ["Deploys", "Paid", "Sign-ups", "Sign-ins", "Comments"]);
+        assert_eq!(listed.last(), Some(&"Failed sign-ins"));
         assert_eq!(kind(&kinds, "auth.login", true), "Sign-ins");
         assert_eq!(kind(&kinds, "user.signin", false), "user.signin");
         assert_eq!(kind(&kinds, "order.paid", false), "Paid");

@@ -16,7 +16,11 @@ pub(super) fn list_command(
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 ) -> String {
-    let mut command = format!("activity list '{}'", text::escape(query).replace('\'', r"'\''"));
+    let mut command = "activity list".to_owned();
+    if !query.is_empty() {
+        let quoted = text::escape(query).replace('\'', r"'\''");
+        write!(command, " '{quoted}'").expect("a String takes all");
+    }
     for (flag, at) in [("since", since), ("until", until)] {
         if let Some(at) = at {
             write!(command, " --{flag} {at}").expect("a String takes all");
@@ -29,5 +33,6 @@ pub(super) fn list_command(
 pub(super) fn narrow_query(text: &str, query: Option<&Query>) -> String {
     let is_other = |term: &&Term| !matches!(term.predicate, Predicate::Text(TextField::Action, _));
     let terms = query.into_iter().flat_map(Query::terms).filter(is_other);
-    terms.fold(text.to_owned(), |narrowed, term| format!("{narrowed} {term}"))
+    let narrowed = terms.fold(text.to_owned(), |narrowed, term| format!("{narrowed} {term}"));
+    narrowed.trim_start().to_owned()
 }

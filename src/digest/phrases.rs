@@ -37,6 +37,40 @@ pub(super) fn escape_id(text: &str) -> String {
     escape_and_truncate(text, ID_COLUMNS)
 }
 
+/// Returns a name from outside, safe to show and cut in its middle to so many columns: names of one
+/// family differ at their ends.
+pub(super) fn escape_name(name: &str, columns: usize) -> String {
+    let escaped = text::escape(name);
+    if text::width(&escaped) <= columns {
+        return escaped.into_owned();
+    }
+    let end_columns = (columns - 1) / 2;
+    let reversed: String = escaped.chars().rev().collect();
+    let end: String =
+        text::truncate(&reversed, end_columns + 1).trim_end_matches('…').chars().rev().collect();
+    let head = text::truncate(&escaped, columns - text::width(&end)).into_owned();
+    format!("{head}{end}")
+}
+
+/// Returns the style of a day with its time, with the year where that is not the year of the window.
+pub(super) fn dated_style(at: Timestamp, until: Timestamp, zone: &Zone) -> TimeFormat {
+    let year = |at| zone.format(at, TimeFormat::Year);
+    if year(at) == year(until) { TimeFormat::WeekdayTime } else { TimeFormat::WeekdayTimeYear }
+}
+
+/// Returns the names of people, those of several people of one name with their ids.
+pub(super) fn format_people(people: &[&Party]) -> Vec<String> {
+    let is_shared = |party: &Party| {
+        party.label.is_some()
+            && people.iter().any(|other| other.label == party.label && other.id != party.id)
+    };
+    let name = |party: &&Party| match &party.id {
+        Some(id) if is_shared(party) => format!("{} ({})", format_party(party), escape_id(id)),
+        Some(_) | None => format_party(party),
+    };
+    people.iter().map(name).collect()
+}
+
 fn escape_and_truncate(text: &str, columns: usize) -> String {
     text::truncate(&text::escape(text), columns).into_owned()
 }
@@ -81,7 +115,9 @@ pub(super) fn is_a_day(window: &DigestWindow) -> bool {
 pub(super) fn format_length(window: &DigestWindow) -> String {
     let nanos = window.length_nanos().unsigned_abs();
     let hours = (nanos + HOUR / 2) / HOUR;
-    if nanos < HOUR {
+    if nanos < MINUTE {
+        "less than a minute".to_owned()
+    } else if nanos < HOUR {
         text::plural(nanos / MINUTE, "minute")
     } else if hours >= 48 && (hours.is_multiple_of(24) || hours > 96) {
         text::plural((hours + 12) / 24, "day")
@@ -92,7 +128,13 @@ pub(super) fn format_length(window: &DigestWindow) -> String {
 
 /// Returns both ends of the window: `Thu 19 Nov 06:00 to Fri 20 Nov 06:00 SAST (04:00 UTC)`.
 pub(super) fn format_span(window: &DigestWindow, zone: &Zone) -> String {
-    let at = |at: Timestamp| zone.format(at, TimeFormat::WeekdayTime);
+    let year = |at| zone.format(at, TimeFormat::Year);
+    let style = if year(window.since) == year(window.until) {
+        TimeFormat::WeekdayTime
+    } else {
+        TimeFormat::WeekdayTimeYear
+    };
+    let at = |at: Timestamp| zone.format(at, style);
     let (before, after) = (zone.abbreviation(window.since), zone.abbreviation(window.until));
     let change = if before == after { String::new() } else { format!(" {before}") };
     let mut span = format!("{}{change} to {} {after}", at(window.since), at(window.until));

@@ -8,6 +8,7 @@ use anyhow::Result;
 use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::digest::kinds::ActivityKinds;
+use crate::digest::kinds::FAILED_SIGN_INS;
 use crate::digest::kinds::Heading;
 use crate::digest::rhythm;
 use crate::digest::rhythm::Frequency;
@@ -63,7 +64,10 @@ pub(super) fn find_quiet(
         let found = query_gone_quiet(log, &Scope::of(PlatformWork::Digest), &kind.query, until)?;
         quiet.extend(found.map(|found| (Heading::Kind(index), found)));
     }
-    for (kind, counts) in by_kind {
+    // It is no fault when nobody fails to sign in any more.
+    let is_wanted =
+        |kind: &usize| kinds.all().get(*kind).is_some_and(|kind| kind.name != FAILED_SIGN_INS);
+    for (kind, counts) in by_kind.into_iter().filter(|(kind, _)| is_wanted(kind)) {
         quiet.extend(counts.gone_quiet(log, until)?.map(|found| (Heading::Kind(kind), found)));
     }
     for (slug, (counts, its_kinds)) in by_action {

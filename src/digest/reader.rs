@@ -8,12 +8,14 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::digest::kinds::Classifier;
+use crate::digest::kinds::FAILED_SIGN_INS;
 use crate::digest::kinds::Heading;
 use crate::digest::list_command;
 use crate::digest::outcome;
@@ -32,16 +34,19 @@ use crate::digest::window::WindowPart;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::event::Party;
+use crate::event::Severity;
+use crate::event::Target;
 use crate::query::Query;
 use crate::store::Log;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::DigestRange;
 use crate::time::Timestamp;
 
-/// The most events that are listed in all: some mail programs show no more than 100 kB of a mail.
-const MAX_LISTED: usize = 300;
-/// The most actions that stand under their own names.
-const MAX_ACTION_GROUPS: usize = 100;
+/// The most kinds and actions that are told; failures take one row more.
+const MAX_GROUPS: usize = 14;
+/// The most critical events that are told one by one.
+const MAX_CRITICAL: usize = 3;
 /// The most events of the log's own that are listed.
 const MAX_OWN_LISTED: usize = 20;
 
@@ -161,7 +166,9 @@ impl<'a> ReportReader<'a> {
         head: (EventId, Hash),
     ) -> Result<DigestReport> {
         let mut own = CappedIds::new(MAX_OWN_LISTED);
-        let (total, people) = self.count_window(&window, &mut own)?;
+        let mut critical = CappedIds::new(MAX_CRITICAL);
+        let (total, mut people) = self.count_window(&window, &mut own, &mut critical)?;
+        self.fill_in_people(&mut people)?;
         let (previous_total, previous_failures) = self.count_previous(&window)?;
         let late = self.list_late(&window, &mut own)?;
         let ahead_count = self.count_ahead(&window)?;
@@ -183,7 +190,8 @@ impl<'a> ReportReader<'a> {
             empty_kinds,
             failures: people.failures(),
             previous_failures,
-            critical: people.critical(),
+            critical: critical.count,
+            critical_events: self.fetch_events(&critical.ids)?,
             failed_attempts: people.failed_attempts(),
             people: most_active,
             people_count,
@@ -206,6 +214,7 @@ impl<'a> ReportReader<'a> {
         &mut self,
         window: &DigestWindow,
         own: &mut CappedIds,
+        critical: &mut CappedIds,
     ) -> Result<(u64, PeopleTally)> {
         let mut people = PeopleTally::default();
         let mut total = 0;
@@ -215,6 +224,9 @@ impl<'a> ReportReader<'a> {
                 return own.add(event.id);
             }
             total += 1;
+            if event.severity == Severity::Critical {
+                critical.add(event.id);
+            }
             let heading = reader.classifier.classify(&event);
             let count = reader.counts.entry(heading).or_default();
             count.current += 1;
@@ -329,20 +341,23 @@ impl<'a> ReportReader<'a> {
         let mut counts = std::mem::take(&mut self.counts);
         let mut chosen = Vec::new();
         let mut empty_kinds = Vec::new();
-        for (index, kind) in self.options.kinds.all().iter().enumerate() {
+        let kinds = self.options.kinds;
+        for index in kinds.listed_order() {
+            let Some(kind) = kinds.all().get(index) else { continue };
             match counts.remove(&Heading::Kind(index)) {
                 Some(count) => chosen.push((Heading::Kind(index), count)),
+                None if kind.name == FAILED_SIGN_INS => {}
                 None => empty_kinds.push(kind.name.clone()),
             }
         }
         let mut actions: Vec<_> =
             counts.into_iter().filter(|(_, count)| count.current > 0).collect();
         actions.sort_by(|(a, x), (b, y)| (Reverse(x.current), a).cmp(&(Reverse(y.current), b)));
-        let rest = actions.split_off(actions.len().min(MAX_ACTION_GROUPS));
-        let omitted_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
         chosen.append(&mut actions);
+        let rest = chosen.split_off(chosen.len().min(MAX_GROUPS));
+        let omitted_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
         let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed_ids.len()).collect();
-        let per_group = listed_per_group(&listed);
+        let per_group = listed_per_group(&listed, self.options.total);
         let groups = chosen.into_iter().map(|(heading, mut count)| {
             count.listed_ids.truncate(per_group);
             self.to_group(heading, &count)
@@ -399,8 +414,62 @@ impl<'a> ReportReader<'a> {
                 events.insert(outline.id, outline);
             }
         }
-        Ok(ids.iter().filter_map(|id| events.remove(id)).collect())
+        let mut events: Vec<Event> = ids.iter().filter_map(|id| events.remove(id)).collect();
+        self.fill_in_labels(&mut events)?;
+        Ok(events)
     }
+}
+
+impl ReportReader<'_> {
+    /// Fills in the labels that events lack, as tables do: the newest of the log, marked.
+    fn fill_in_labels(&self, events: &mut [Event]) -> Result<()> {
+        let scope = Scope::of(PlatformWork::Digest);
+        for event in events {
+            let tenant = event.tenant.clone();
+            for party in [&mut event.actor, &mut event.impersonator].into_iter().flatten() {
+                if let Party { id: Some(id), label: None } = &**party {
+                    let wanted = [(tenant.as_deref(), id.as_str())];
+                    if let Some(label) = self.log.actor_labels(&scope, &wanted)?.pop().flatten() {
+                        *party =
+                            Arc::new(Party { id: Some(id.clone()), label: Some(marked(&label)) });
+                    }
+                }
+            }
+            if let Some(target) = &event.target
+                && let Target { kind, id: Some(id), label: None } = &**target
+                && let Some(label) =
+                    self.log.target_label(&scope, tenant.as_deref(), (kind.as_deref(), id))?
+            {
+                let filled = Target { label: Some(marked(&label)), ..Target::clone(target) };
+                event.target = Some(Arc::new(filled));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills in the labels of people of whom the window has only ids.
+    fn fill_in_people(&self, people: &mut PeopleTally) -> Result<()> {
+        let scope = Scope::of(PlatformWork::Digest);
+        for ((tenant, id), label) in people.nameless() {
+            let label = match label {
+                Some(label) => Some(label),
+                None => {
+                    let wanted = [(tenant.as_deref(), id.as_str())];
+                    let found = self.log.actor_labels(&scope, &wanted)?.pop().flatten();
+                    found.map(|label| marked(&label))
+                }
+            };
+            if let Some(label) = label {
+                people.name(tenant.as_deref(), &id, &label);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Marks a label that an event does not have itself.
+fn marked(label: &str) -> String {
+    format!("~{label}")
 }
 
 /// Returns the range of the events of a window's snapshot that occurred in a span of time.
@@ -415,11 +484,11 @@ fn range_of_part(window: &DigestWindow, part: WindowPart) -> DigestRange {
 }
 
 /// Returns the most events that each group may list so that all groups together list no more than
-/// [`MAX_LISTED`].
-fn listed_per_group(listed: &[usize]) -> usize {
+/// `total`.
+fn listed_per_group(listed: &[usize], total: usize) -> usize {
     let most = listed.iter().copied().max().unwrap_or(0);
     (1..=most)
         .rev()
-        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= MAX_LISTED)
+        .find(|each| listed.iter().map(|count| count.min(each)).sum::<usize>() <= total)
         .unwrap_or(1)
 }

@@ -24,6 +24,8 @@ pub(crate) struct ReportOptions<'a> {
     pub top: usize,
     /// The number of events that are listed under one kind.
     pub per_kind: usize,
+    /// The number of events that are listed under all kinds together.
+    pub total: usize,
 }
 
 /// The events that a digest is to cover.
@@ -49,7 +51,7 @@ pub(crate) struct DigestReport {
     pub previous_total: u64,
     /// The kinds with an event in either window, in their order; then the actions without a kind.
     pub groups: Vec<ActivityGroup>,
-    /// The number of actions beyond the cap of groups, and the number of their events.
+    /// The number of kinds and actions beyond the cap of groups, and the number of their events.
     pub omitted_groups: (u64, u64),
     /// The names of the kinds without an event in either window.
     pub empty_kinds: Vec<String>,
@@ -58,6 +60,8 @@ pub(crate) struct DigestReport {
     /// The failures by person and action, the most frequent first.
     pub failed_attempts: Vec<PersonFailures>,
     pub critical: u64,
+    /// The newest critical events.
+    pub critical_events: Vec<Event>,
     /// The most active people.
     pub people: Vec<ActivePerson>,
     /// The number of all active people.

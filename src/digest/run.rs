@@ -46,6 +46,8 @@ use crate::time::Zone;
 pub(crate) const DEFAULT_TOP: usize = 5;
 /// The number of events listed under one kind where the config sets none.
 pub(crate) const DEFAULT_PER_KIND: usize = 20;
+/// The number of events listed in all where the config sets none.
+pub(crate) const DEFAULT_TOTAL: usize = 100;
 /// The place under which the log keeps the head that a one-off mail carries. Such a head begins no
 /// window.
 const ONE_OFF_ANCHOR_PLACE: &str = "one-off digest";
@@ -55,6 +57,7 @@ pub(crate) struct DigestOptions {
     kinds: ActivityKinds,
     top: usize,
     per_kind: usize,
+    total: usize,
     pub templates: Templates,
 }
 
@@ -70,12 +73,18 @@ impl DigestOptions {
             kinds,
             top: config.top.unwrap_or(DEFAULT_TOP),
             per_kind: config.per_kind.unwrap_or(DEFAULT_PER_KIND),
+            total: config.total.unwrap_or(DEFAULT_TOTAL),
             templates: Templates::read(config.templates.as_deref(), config.subject.clone()),
         })
     }
 
     pub(crate) fn report_options(&self) -> ReportOptions<'_> {
-        ReportOptions { kinds: &self.kinds, top: self.top, per_kind: self.per_kind }
+        ReportOptions {
+            kinds: &self.kinds,
+            top: self.top,
+            per_kind: self.per_kind,
+            total: self.total,
+        }
     }
 }
 

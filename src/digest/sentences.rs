@@ -70,16 +70,14 @@ pub(super) fn describe_query(query: &Query, zone: &Zone) -> String {
     phrases::escape_sentence(&query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)))
 }
 
-/// Returns the sentence `And 3 actions more with 12 events.`
-pub(super) fn omitted_actions_sentence((actions, events): (u64, u64)) -> String {
-    if actions == 0 {
+/// Returns the sentence `And 3 kinds more with 12 events: activity list …`.
+pub(super) fn omitted_kinds_sentence((kinds, events): (u64, u64), command: &str) -> String {
+    if kinds == 0 {
         return String::new();
     }
-    format!(
-        "And {} more with {}.",
-        phrases::format_count(actions, "action"),
-        phrases::format_count(events, "event")
-    )
+    let noun = if kinds == 1 { "kind" } else { "kinds" };
+    let kinds = text::format_thousands(kinds);
+    format!("And {kinds} {noun} more with {}: {command}", phrases::format_count(events, "event"))
 }
 
 /// Returns the sentence `No sign-ups, comments or bookings.`
@@ -140,10 +138,12 @@ pub(super) fn needs_a_look(
     if report.critical > 0 {
         let query = list_command::narrow_query("severity:critical", report.query.as_ref());
         let command = list_command::list_command(&query, Some(window.since), Some(window.until));
-        sentences.push(format!(
-            "{}: {command}",
-            phrases::format_count(report.critical, "critical event")
-        ));
+        sentences.extend(report.critical_events.iter().map(|event| lines.format_critical(event)));
+        let more = report.critical.saturating_sub(report.critical_events.len() as u64);
+        if more > 0 {
+            let more = phrases::format_count(more, "more critical event");
+            sentences.push(format!("And {more}: {command}"));
+        }
     }
     sentences.extend(failed_sign_in_sentences(report));
     let is_mirror_failure = |slug: &str| slug == "mirror.failing" || slug == "mirror.dead";
@@ -203,7 +203,7 @@ fn gone_quiet_sentence(quiet: &QuietActivity, now: Timestamp, zone: &Zone) -> St
         phrases::escape_label(&quiet.name),
         if quiet.is_action { "has" } else { "have" },
         time::format_ago(quiet.last, now.max(quiet.last), zone),
-        zone.format(quiet.last, TimeFormat::WeekdayTime),
+        zone.format(quiet.last, phrases::dated_style(quiet.last, now, zone)),
         quiet.frequency
     )
 }
@@ -223,11 +223,14 @@ fn failed_sign_in_sentences(report: &DigestReport) -> Vec<String> {
     }
     people.retain(|(_, count)| *count >= MIN_FAILED_SIGN_INS);
     people.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let named: Vec<&Party> = people.iter().filter_map(|(who, _)| *who).collect();
+    let mut names = phrases::format_people(&named).into_iter();
     let mut sentences: Vec<String> = people
         .iter()
         .take(MAX_NAMED)
         .map(|(who, count)| {
-            let who = who.map_or_else(|| "nobody in particular".to_owned(), phrases::format_party);
+            let name = who.and_then(|_| names.next());
+            let who = name.unwrap_or_else(|| "nobody in particular".to_owned());
             format!("{} for {who}.", phrases::format_count(*count, "failed sign-in"))
         })
         .collect();

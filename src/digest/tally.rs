@@ -4,6 +4,7 @@
 //! shown.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
@@ -11,7 +12,6 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::event::Party;
-use crate::event::Severity;
 use crate::time::Timestamp;
 
 /// A person and the number of their events.
@@ -62,8 +62,13 @@ pub(super) struct PeopleTally {
     failed_attempts: HashMap<(String, Option<TenantParty>), EventCount>,
     impersonations: HashMap<(TenantParty, Option<TenantParty>), EventCount>,
     failures: u64,
-    critical: u64,
 }
+
+/// The id of a person in a tenant.
+type TenantId = (Option<Arc<str>>, String);
+
+/// The most people whose labels are looked up.
+const MAX_NAMELESS: usize = 200;
 
 /// A party as one event names it, with the tenant of the event.
 type TenantParty = (Option<Arc<str>>, Arc<Party>);
@@ -79,7 +84,6 @@ impl PeopleTally {
     pub(super) fn add(&mut self, event: &Event) {
         let who = |party: &Arc<Party>| (event.tenant.clone(), Arc::clone(party));
         let actor = event.actor.as_ref().map(who);
-        self.critical += u64::from(event.severity == Severity::Critical);
         if let Some(actor) = actor.clone().filter(|_| !event.source.is_system()) {
             count_event(&mut self.people, actor, event);
         }
@@ -102,19 +106,86 @@ impl PeopleTally {
         self.failures
     }
 
-    pub(super) fn critical(&self) -> u64 {
-        self.critical
+    /// Returns the tenant and id of each person whom some event gives without a label, up to a number,
+    /// with the label that another event of the window gives.
+    pub(super) fn nameless(&self) -> Vec<(TenantId, Option<String>)> {
+        let mut labels: HashMap<(Option<&str>, &str), &str> = HashMap::new();
+        for (tenant, party) in self.parties() {
+            if let (Some(id), Some(label)) = (&party.id, &party.label) {
+                let known = labels.entry((tenant.as_deref(), id)).or_insert(label);
+                // In any order of the map the same one.
+                *known = (*known).max(label);
+            }
+        }
+        let nameless: BTreeSet<TenantId> = self
+            .parties()
+            .filter_map(|(tenant, party)| {
+                let id = party.id.as_deref().filter(|_| party.label.is_none())?;
+                Some((tenant.clone(), id.to_owned()))
+            })
+            .collect();
+        let named = |who: TenantId| {
+            let label =
+                labels.get(&(who.0.as_deref(), who.1.as_str())).map(|&label| label.to_owned());
+            (who, label)
+        };
+        nameless.into_iter().take(MAX_NAMELESS).map(named).collect()
+    }
+
+    fn parties(&self) -> impl Iterator<Item = &TenantParty> {
+        let failed = self.failed_attempts.keys().filter_map(|(_, who)| who.as_ref());
+        let acting = self
+            .impersonations
+            .keys()
+            .flat_map(|(by, actor)| std::iter::once(by).chain(actor.as_ref()));
+        self.people.keys().chain(failed).chain(acting)
+    }
+
+    /// Gives a label to a person who has none.
+    pub(super) fn name(&mut self, tenant: Option<&str>, id: &str, label: &str) {
+        let named = |who: TenantParty| {
+            let is_meant = who.0.as_deref() == tenant
+                && who.1.id.as_deref() == Some(id)
+                && who.1.label.is_none();
+            if !is_meant {
+                return who;
+            }
+            let party = Party { id: Some(id.to_owned()), label: Some(label.to_owned()) };
+            (who.0, Arc::new(party))
+        };
+        self.people = with_keys(std::mem::take(&mut self.people), named);
+        self.failed_attempts =
+            with_keys(std::mem::take(&mut self.failed_attempts), |(action, who)| {
+                (action, who.map(named))
+            });
+        self.impersonations = with_keys(std::mem::take(&mut self.impersonations), |(by, actor)| {
+            (named(by), actor.map(named))
+        });
     }
 
     /// Returns the `top` most active people, and the number of all people.
     pub(super) fn people(&self, top: usize) -> (Vec<ActivePerson>, u64) {
         let all =
             merge_by_identity(self.people.iter().map(|(who, count)| (((), [Some(who)]), *count)));
-        let number = all.len() as u64;
-        let people = all.into_iter().take(top).filter_map(|(((), [who]), count)| {
-            Some(ActivePerson { who: who?, count: count.events })
-        });
-        (people.collect(), number)
+        // The same id with the same label is the same person in every tenant.
+        let mut people: Vec<ActivePerson> = Vec::with_capacity(all.len());
+        let mut places: HashMap<Party, usize> = HashMap::new();
+        for (((), [who]), count) in all {
+            let Some(who) = who else { continue };
+            let is_certain = who.id.is_some() && who.label.is_some();
+            let known = places.get(&who).filter(|_| is_certain);
+            match known.and_then(|place| people.get_mut(*place)) {
+                Some(person) => person.count += count.events,
+                None => {
+                    places.insert(who.clone(), people.len());
+                    people.push(ActivePerson { who, count: count.events });
+                }
+            }
+        }
+        people.sort_by_key(|person| Reverse(person.count));
+        let number = people.len() as u64;
+        people.truncate(top);
+        (people, number)
     }
 
     /// Returns the failures by person and action, the most frequent first.
@@ -141,6 +212,25 @@ impl PeopleTally {
             });
         all.collect()
     }
+}
+
+/// Returns the counts under other keys; those that become one key are added up.
+fn with_keys<K: Eq + Hash>(
+    counts: HashMap<K, EventCount>,
+    key: impl Fn(K) -> K,
+) -> HashMap<K, EventCount> {
+    let mut sums: HashMap<K, EventCount> = HashMap::with_capacity(counts.len());
+    for (old, count) in counts {
+        match sums.entry(key(old)) {
+            Entry::Vacant(new) => drop(new.insert(count)),
+            Entry::Occupied(known) => {
+                let sum = known.into_mut();
+                sum.events += count.events;
+                sum.last = sum.last.max(count.last);
+            }
+        }
+    }
+    sums
 }
 
 fn count_event<K: Eq + Hash>(counts: &mut HashMap<K, EventCount>, key: K, event: &Event) {

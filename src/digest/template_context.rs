@@ -17,14 +17,20 @@ use crate::digest::phrases;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
 use crate::digest::sentences;
+use crate::digest::window::DigestWindow;
+use crate::event::Party;
 use crate::text;
+use crate::time::Span;
 use crate::time::TimeFormat;
+use crate::time::Timestamp;
 
 /// The squares of the longest bar in the text part.
 const MAX_BAR_SQUARES: u64 = 20;
 /// The most lines of failures, and of impersonations.
 const MAX_NAMED: usize = 10;
 
+/// The most columns of a name at a glance.
+const MAX_NAME_COLUMNS: usize = 40;
 /// The most columns of the person, and of the action, in the text part.
 const MAX_COLUMN_WIDTH: usize = 36;
 
@@ -47,6 +53,8 @@ pub(crate) struct TemplateContext {
     pub gap: String,
     pub quiet_day: String,
     pub looks: Vec<String>,
+    /// The columns of the names at a glance in the text part.
+    pub name_columns: usize,
     pub glance: Vec<GlanceRow>,
     pub more_kinds: String,
     pub nothing: String,
@@ -126,10 +134,11 @@ impl TemplateContext {
         let lines = EventLineFormatter::new(options, window);
         let list_in_window =
             |query: &str| list_command::list_command(query, Some(window.since), Some(window.until));
+        let glance = glance_rows(report);
         Self {
             site: phrases::escape_label(site),
             notice: String::new(),
-            day: zone.format(window.until, TimeFormat::Date),
+            day: zone.format(covered_day(window), TimeFormat::Date),
             since: zone.format(window.since, TimeFormat::WeekdayTime),
             until: zone.format(window.until, TimeFormat::WeekdayTime),
             span: phrases::format_span(window, zone),
@@ -138,13 +147,26 @@ impl TemplateContext {
             total: report.total,
             before: report.previous_total,
             events: phrases::format_count(report.total, "event"),
-            now: if phrases::is_a_day(window) { "today" } else { "now" }.to_owned(),
+            now: if phrases::is_a_day(window) {
+                zone.format(covered_day(window), TimeFormat::DayMonth)
+            } else {
+                "now".to_owned()
+            },
             query: query.map(|query| sentences::describe_query(query, zone)).unwrap_or_default(),
             gap: sentences::gap_prefix(window),
             quiet_day: sentences::no_activity_sentence(report, zone),
             looks: sentences::needs_a_look(report, options, &lines),
-            glance: glance_rows(report),
-            more_kinds: sentences::omitted_actions_sentence(report.omitted_groups),
+            name_columns: glance
+                .iter()
+                .map(|row| text::width(&row.name))
+                .max()
+                .unwrap_or(0)
+                .max(25),
+            glance,
+            more_kinds: sentences::omitted_kinds_sentence(
+                report.omitted_groups,
+                &list_in_window(&list_command::narrow_query("", query)),
+            ),
             nothing: match query {
                 Some(_) => String::new(),
                 None => sentences::empty_kinds_sentence(&report.empty_kinds),
@@ -186,6 +208,12 @@ impl EventListing {
     }
 }
 
+/// Returns a time of the day that a digest is named by: that of its end, unless the window ends within
+/// the first hour of a day, so that it covers the day before.
+fn covered_day(window: &DigestWindow) -> Timestamp {
+    window.until.saturating_sub(Span::from_seconds(3_600))
+}
+
 fn late_section(report: &DigestReport, lines: &EventLineFormatter<'_>) -> LateSection {
     let window = &report.window;
     let first_id = window.covered_through.0.saturating_add(1);
@@ -199,17 +227,19 @@ fn late_section(report: &DigestReport, lines: &EventLineFormatter<'_>) -> LateSe
 }
 
 fn active_people(report: &DigestReport) -> Vec<NamedCount> {
-    let people = report
-        .people
-        .iter()
-        .map(|person| NamedCount { name: phrases::format_party(&person.who), count: person.count });
-    people.collect()
+    let who: Vec<&Party> = report.people.iter().map(|person| &person.who).collect();
+    let names = phrases::format_people(&who);
+    let people = report.people.iter().zip(names);
+    people.map(|(person, name)| NamedCount { name, count: person.count }).collect()
 }
 
 fn failed_attempts(report: &DigestReport, lines: &EventLineFormatter<'_>) -> Vec<NamedCount> {
-    let failed = report.failed_attempts.iter().take(MAX_NAMED).map(|failed| NamedCount {
-        name: lines.format_failed_attempts(failed),
-        count: failed.count,
+    let all = report.failed_attempts.iter();
+    let who: Vec<&Party> = all.clone().filter_map(|failed| failed.who.as_ref()).collect();
+    let mut names = phrases::format_people(&who).into_iter();
+    let failed = all.take(MAX_NAMED).map(|failed| {
+        let who = failed.who.as_ref().and_then(|_| names.next());
+        NamedCount { name: lines.format_failed_attempts(failed, who), count: failed.count }
     });
     failed.collect()
 }
@@ -240,7 +270,7 @@ fn glance_rows(report: &DigestReport) -> Vec<GlanceRow> {
     let most = report.groups.iter().map(|group| group.count).chain([report.failures]).max();
     let most = most.unwrap_or(0);
     let row = |name: &str, count, before| GlanceRow {
-        name: phrases::escape_label(name),
+        name: phrases::escape_name(name, MAX_NAME_COLUMNS),
         count,
         before,
         percent: scale(count, most, 100),
@@ -282,7 +312,7 @@ fn kind_section(
         name,
         count: group.count,
         listing: EventListing::new(
-            group.listed.iter().map(|event| lines.format_event(event)).collect(),
+            group.listed.iter().map(|event| lines.format_event(event, group.is_action)).collect(),
             group.count,
             command(&group.query),
         ),

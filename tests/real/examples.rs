@@ -242,7 +242,7 @@ fn access_lines_become_requests() {
     );
     let events = host.stored_events();
     assert_eq!(field_values(&events, "method"), ["GET", "POST", "POST", "DELETE"]);
-    assert_eq!(events[0]["occurred_at"], "2026-11-20T04:12:01Z");
+    assert_eq!(events[0]["occurred_at"], "2026-11-20T04:12:01.000000000Z");
     assert_eq!(events[0]["target_id"], "/courses");
     assert_eq!(events[1]["actor_id"], "maria");
     assert_eq!(events[2]["status_code"], 401);
