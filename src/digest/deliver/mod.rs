@@ -8,6 +8,7 @@
 //! both copies carry the id of the window (`X-Activity-Window`). No field of a mail can add a header or
 //! a recipient. No result contains a key or a password, even if the service echoes it.
 
+pub(crate) mod command;
 mod mail;
 mod sendgrid;
 mod sendmail;

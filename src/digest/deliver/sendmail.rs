@@ -4,36 +4,15 @@
 //! only `PATH`, so that no key is passed on, and its time is limited. The first line of its standard
 //! error describes a failure. Exit code 75 (`EX_TEMPFAIL`) is tried again; any other failure is final.
 
-use std::fs::File;
 use std::io;
-use std::io::Read;
-use std::io::Seek;
-use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Child;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
 use std::time::Duration;
-use std::time::Instant;
-
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
-use rustix::event::poll;
-use rustix::fs::MemfdFlags;
-use rustix::io::Errno;
-use rustix::process::Pid;
-use rustix::process::PidfdFlags;
-use rustix::process::Signal;
-use rustix::process::kill_process_group;
-use rustix::process::pidfd_open;
 
 use crate::digest::deliver::AcceptedMail;
 use crate::digest::deliver::AttemptFailure;
 use crate::digest::deliver::AttemptResult;
+use crate::digest::deliver::command;
+use crate::digest::deliver::command::CommandEnd;
 use crate::digest::deliver::mail::EncodedMail;
 use crate::digest::deliver::sanitize;
 use crate::failure;
@@ -42,11 +21,8 @@ use crate::failure::Failure;
 use crate::lent_rights::FileRights;
 use crate::text;
 
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// `EX_TEMPFAIL` of `sysexits.h`.
 const EX_TEMPFAIL: i32 = 75;
-/// The number of bytes of standard error that are read.
-const MAX_STDERR_BYTES: u64 = 4096;
 
 /// A command of this host.
 #[derive(Clone, Debug)]
@@ -54,12 +30,6 @@ pub(crate) struct Sendmail {
     program: String,
     arguments: Vec<String>,
     rights: FileRights,
-}
-
-/// The end of a command.
-enum CommandEnd {
-    Exited(ExitStatus),
-    TimedOut,
 }
 
 impl Sendmail {
@@ -86,7 +56,8 @@ impl Sendmail {
             reason: format!("{program} {reason}"),
             ..AttemptFailure::default()
         };
-        let (ended, error) = match self.run(&mail.bytes, limit) {
+        let (ended, error) = match command::run(&self.program, &self.arguments, &mail.bytes, limit, &self.rights)
+        {
             Ok(ended) => ended,
             Err(error) => {
                 let reason = format!("cannot be run: {}", failure::os_error_message(&error));
@@ -134,64 +105,6 @@ impl Sendmail {
         match status.code() {
             Some(EX_TEMPFAIL) => AttemptResult::TemporaryFailure(failure),
             _ => AttemptResult::PermanentFailure(Exit::Unavailable, failure),
-        }
-    }
-
-    /// Runs the command to its end. Returns how it ended, and the beginning of its standard error.
-    ///
-    /// The mail and the errors are files in memory. So nothing waits for the other end of a pipe, not
-    /// even for a child of the command that outlives it.
-    fn run(&self, mail: &[u8], limit: Duration) -> io::Result<(CommandEnd, String)> {
-        let mut input = memory_file()?;
-        input.write_all(mail)?;
-        input.rewind()?;
-        let mut errors = memory_file()?;
-        let mut command = Command::new(&self.program);
-        command
-            .args(&self.arguments)
-            .env_clear()
-            .env("PATH", PATH)
-            .current_dir("/")
-            .stdin(Stdio::from(input))
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(errors.try_clone()?))
-            .process_group(0);
-        let mut child = self.rights.spawn(&mut command)?;
-        let ended = match wait_for_exit(&child, limit) {
-            Ok(true) => CommandEnd::Exited(child.wait()?),
-            waited => {
-                // The child has not been waited for, so no other process has its id.
-                let killed = kill_process_group(Pid::from_child(&child), Signal::KILL);
-                if killed.is_err() {
-                    child.kill()?;
-                }
-                child.wait()?;
-                waited.map(|_| CommandEnd::TimedOut)?
-            }
-        };
-        errors.rewind()?;
-        let mut output = Vec::new();
-        errors.take(MAX_STDERR_BYTES).read_to_end(&mut output)?;
-        Ok((ended, String::from_utf8_lossy(&output).into_owned()))
-    }
-}
-
-fn memory_file() -> io::Result<File> {
-    Ok(File::from(rustix::fs::memfd_create("mail", MemfdFlags::CLOEXEC)?))
-}
-
-/// Waits for the child. Returns whether it ended within the limit.
-fn wait_for_exit(child: &Child, limit: Duration) -> io::Result<bool> {
-    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
-    let begun = Instant::now();
-    loop {
-        let rest = limit.saturating_sub(begun.elapsed());
-        let rest = Timespec::try_from(rest).map_err(io::Error::other)?;
-        let mut descriptors = [PollFd::from_borrowed_fd(end.as_fd(), PollFlags::IN)];
-        match poll(&mut descriptors, Some(&rest)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
         }
     }
 }
