@@ -84,6 +84,58 @@ fn an_event_becomes_a_line_from_which_the_same_event_is_read() {
 }
 
 #[test]
+fn an_export_writes_mirror_lines_too_and_a_log_is_rebuilt_from_a_mirror() {
+    let sandbox = Sandbox::with_events();
+    sandbox.write("config.toml", "site = 'my.site'\n".to_owned() + &file_mirror("m", ""));
+    sandbox.run(["mirror"]).ok().done();
+    sandbox.run(["export", "--format", "mirror", "-o", "x.log"]).ok().done();
+    let text = String::from_utf8(sandbox.read("x.log")).unwrap();
+    let mut exported: Vec<&str> = text.lines().collect();
+    let text = String::from_utf8(sandbox.read("m.log")).unwrap();
+    let mut mirrored: Vec<&str> = text.lines().collect();
+    assert!(text.contains("] my.site.critical: cache.purge {"), "{text}");
+    // A mirror is in the order of ids, an export in that of time.
+    exported.sort_unstable();
+    mirrored.sort_unstable();
+    assert_eq!(exported, mirrored);
+
+    let rebuilt = Sandbox::new();
+    rebuilt.run(["ingest", "--quiet", sandbox.path("m.log").to_str().unwrap()]).ok().done();
+    let strip = |mut events: Vec<Value>| {
+        for event in &mut events {
+            for stamp in ["recorded_at", "hash"] {
+                event.as_object_mut().unwrap().remove(stamp);
+            }
+        }
+        events
+    };
+    let there = strip(sandbox.stored_events().into_iter().take(8).collect());
+    assert_eq!(strip(rebuilt.stored_events()), there, "the same ids, the same values");
+    // The chain of the new log vouches for it from now on, and not for what was before.
+    rebuilt.run(["verify"]).ok().done();
+    let head = sandbox.stored_events()[7]["hash"].as_str().unwrap()[..16].to_owned();
+    rebuilt.run(["verify", "--anchor", &format!("8:{head}")]).exits(1).done();
+}
+
+#[test]
+fn lines_of_a_syslog_server_are_read_back() {
+    let sandbox = Sandbox::new();
+    sandbox.write("config.toml", file_mirror("m", ""));
+    sandbox.ingest(EVENT);
+    sandbox.run(["mirror"]).ok().done();
+    let line = String::from_utf8(sandbox.read("m.log")).unwrap();
+    for head in [
+        "Nov 20 04:00:00 web3 activity: ",
+        "2026-11-20T04:00:00.123456+00:00 web3 activity - - ",
+        "<12>1 2026-11-20T04:00:00.123456Z web3 activity - - [activity@1 a=\"b\"] ",
+    ] {
+        let copy = Sandbox::new();
+        copy.run_with_input(["ingest", "--quiet"], format!("{head}{line}")).ok().done();
+        assert_eq!(copy.only_event()["event_id"], "018f3a5e-1111-7aaa-8bbb-0123456789ab");
+    }
+}
+
+#[test]
 fn a_hostile_title_stays_on_its_line_and_comes_back() {
     let sandbox = Sandbox::new();
     sandbox.write("config.toml", file_mirror("m", ""));

@@ -4,6 +4,8 @@
 //! this program wrote is read from its JSON alone. Other lines of this form come from WP Activity Log
 //! or another program that logs through Monolog; [`crate::codec::wsal`] decodes them.
 
+use std::borrow::Cow;
+
 use crate::codec::jsonl;
 use crate::codec::wsal;
 use crate::event::Event;
@@ -65,11 +67,27 @@ pub(crate) fn decode(line: &str, options: IntakeOptions<'_>) -> Result<NewEvent,
     let (head, object) = split_json(line);
     let object = object.unwrap_or("{}");
     let members = json::members(object).map_err(|error| json::describe_error(&error))?;
-    let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
-    if has("event_id") && has("action") {
+    if is_event(&members) {
         return jsonl::decode(object, options);
     }
     wsal::decode(head, members, options)
+}
+
+/// Whether the members of an object are those of an event that this program wrote.
+fn is_event(members: &[(Cow<'_, str>, &str)]) -> bool {
+    let has = |name: &str| members.iter().any(|(key, value)| key == name && *value != "null");
+    has("event_id") && has("action")
+}
+
+/// Whether the line ends with an event of this program, whatever stands before it: a syslog server
+/// puts a head of its own in front of the lines that it is sent.
+pub(crate) fn ends_with_event(line: &[u8]) -> bool {
+    let Some(line) = line.ends_with(b"}").then(|| str::from_utf8(line).ok()).flatten() else {
+        return false;
+    };
+    let (head, object) = split_json(line);
+    let members = object.filter(|_| !head.is_empty()).map(json::members);
+    members.is_some_and(|members| members.is_ok_and(|members| is_event(&members)))
 }
 
 /// Whether a line without a line feed may be incomplete although it could be decoded: it may end

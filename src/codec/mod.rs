@@ -89,6 +89,7 @@ impl EventFormat {
             Some(b'{') => Self::JsonLines,
             Some(b'[') if mirror_line::begins_with_time(line) => Self::Mirror,
             Some(b'[') => Self::Json,
+            _ if mirror_line::ends_with_event(line) => Self::Mirror,
             _ if csv::is_header(line) => Self::Csv,
             _ => Self::JsonLines,
         }

@@ -22,10 +22,10 @@ Examples:
   Everything about one record, for another program:
   $ activity export --jsonl target:user/17 | jq -r .action";
 
-/// Write all events that a filter matches as CSV or JSON Lines, oldest first
+/// Write all events that a filter matches as CSV, JSON Lines or mirror lines, oldest first
 ///
 /// The log records who exports what: a `log.export` event is written before the first row goes out, and
-/// nothing is exported if that fails. Without --csv or --jsonl the ending of FILE decides on the format.
+/// nothing is exported if that fails. Without a format the ending of FILE decides.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ExportArgs {
@@ -35,6 +35,15 @@ pub(crate) struct ExportArgs {
     /// Write JSON Lines, as list --json prints them
     #[arg(long, help_heading = "Output")]
     jsonl: bool,
+    /// Write in this format: csv, jsonl, or mirror (as a mirror of type file does)
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = ExportFormat::parse,
+        conflicts_with_all = ["csv", "jsonl"],
+        help_heading = "Output"
+    )]
+    format: Option<ExportFormat>,
     /// Write to FILE, whole or not at all, instead of standard output, which - names too
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     output: Option<PathBuf>,
@@ -76,20 +85,24 @@ impl ExportArgs {
         let format = match (self.csv, self.jsonl) {
             (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
             (_, true) => Some(ExportFormat::JsonLines),
-            _ => from_path(),
+            (false, false) => self.format.or_else(from_path),
         };
         match format {
             Some(ExportFormat::Csv { .. }) => Ok(ExportFormat::Csv { raw: self.raw }),
-            Some(ExportFormat::JsonLines) if self.raw => {
+            Some(ExportFormat::JsonLines | ExportFormat::MirrorLines) if self.raw => {
                 Err(Failure::new(Exit::Usage, "--raw is for CSV alone"))
             }
-            Some(ExportFormat::JsonLines) => Ok(ExportFormat::JsonLines),
+            Some(ExportFormat::MirrorLines) if self.columns.is_some() => {
+                let message = "a mirror line has the whole event, and takes no --columns";
+                Err(Failure::new(Exit::Usage, message))
+            }
+            Some(format) => Ok(format),
             None => {
                 let message = match self.file() {
                     Some(path) => format!("{}: the ending tells no format", path.display()),
                     None => "no format is given".to_owned(),
                 };
-                Err(Failure::new(Exit::Usage, message).hint("--csv or --jsonl"))
+                Err(Failure::new(Exit::Usage, message).hint("--csv, --jsonl or --format mirror"))
             }
         }
     }

@@ -182,11 +182,13 @@ impl LogExporter<'_> {
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();
         let name_of_caller = &caller.person().name;
+        let site = self.context.settings.site();
         let request = export::ExportRequest {
             scope: &self.scope,
             query,
             format,
             fields,
+            site: &site,
             output: name.as_deref(),
             exporter: export::Exporter {
                 id: self.context.settings.permissions.own_id().unwrap_or(name_of_caller),

@@ -55,9 +55,23 @@ pub(crate) enum ExportFormat {
         raw: bool,
     },
     JsonLines,
+    MirrorLines,
 }
 
 impl ExportFormat {
+    /// Reads the name of a format.
+    ///
+    /// # Errors
+    /// One line that names the formats.
+    pub(crate) fn parse(name: &str) -> Result<Self, String> {
+        match name {
+            "csv" => Ok(Self::Csv { raw: false }),
+            "jsonl" => Ok(Self::JsonLines),
+            "mirror" => Ok(Self::MirrorLines),
+            _ => Err("csv, jsonl or mirror".to_owned()),
+        }
+    }
+
     /// Returns the format that belongs to the ending of a file name.
     pub(crate) fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
@@ -72,32 +86,37 @@ impl ExportFormat {
         match self {
             Self::Csv { .. } => "csv",
             Self::JsonLines => "jsonl",
+            Self::MirrorLines => "mirror",
         }
     }
 
     fn write_header(self, fields: &[&'static Field], out: &mut Vec<u8>) {
         match self {
             Self::Csv { .. } => codec::csv::encode_header(fields, out),
-            Self::JsonLines => {}
+            Self::JsonLines | Self::MirrorLines => {}
         }
     }
 
+    /// Appends an event; `site` names the log where the event has no tenant. A mirror line has all
+    /// fields.
     fn write_row(
         self,
         event: &Event,
-        fields: &[&'static Field],
+        (fields, site): (&[&'static Field], &str),
         line: &mut String,
         out: &mut Vec<u8>,
     ) {
+        line.clear();
         match self {
-            Self::Csv { raw } => codec::csv::encode(event, fields, raw, out),
-            Self::JsonLines => {
-                line.clear();
-                codec::jsonl::encode_fields(event, fields.iter().copied(), line);
-                line.push('\n');
-                out.extend_from_slice(line.as_bytes());
+            Self::Csv { raw } => return codec::csv::encode(event, fields, raw, out),
+            Self::JsonLines => codec::jsonl::encode_fields(event, fields.iter().copied(), line),
+            Self::MirrorLines => {
+                let identifier = event.tenant.as_deref().unwrap_or(site);
+                codec::mirror_line::encode(event, identifier, line);
             }
         }
+        line.push('\n');
+        out.extend_from_slice(line.as_bytes());
     }
 }
 
@@ -110,6 +129,8 @@ pub(crate) struct ExportRequest<'a> {
     pub format: ExportFormat,
     /// The fields of each row, in their order.
     pub fields: &'a [&'static Field],
+    /// The name of the log.
+    pub site: &'a str,
     /// The path of the file, for the event.
     pub output: Option<&'a str>,
     pub exporter: Exporter<'a>,
@@ -168,7 +189,7 @@ pub(crate) fn export_page(
     let mut line = String::new();
     request.format.write_header(request.fields, &mut out);
     for event in events {
-        request.format.write_row(event, request.fields, &mut line, &mut out);
+        request.format.write_row(event, (request.fields, request.site), &mut line, &mut out);
     }
     destination.write_all(&out)?;
     destination.finish()
@@ -211,7 +232,7 @@ fn stream(
     head: EventId,
     mut destination: Destination,
 ) -> Result<u64> {
-    let (format, fields) = (request.format, request.fields);
+    let (format, fields, site) = (request.format, request.fields, request.site);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
         let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {
@@ -226,7 +247,7 @@ fn stream(
                     break;
                 };
                 for event in &events {
-                    format.write_row(event, fields, &mut line, &mut out);
+                    format.write_row(event, (fields, site), &mut line, &mut out);
                 }
                 destination.write_all(&out)?;
                 out.clear();
