@@ -287,7 +287,7 @@ fn templates_are_tried_on_what_the_log_has() {
 }
 
 #[test]
-fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
+fn the_last_digest_is_judged_and_so_are_mirrors_and_alerts() {
     let sandbox = configured_sandbox();
     assert_check(
         find_check(&run_doctor(&sandbox, &[]), "last_runs", "digest"),
@@ -309,12 +309,14 @@ fn the_last_digest_is_judged_and_mirrors_are_not_promised() {
         "bad",
         &["failed just now", "69"],
     );
-    sandbox.append("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = '/x'\n");
-    assert_check(
-        find_check(&run_doctor(&sandbox, &[]), "mirrors", "mirror"),
-        "bad",
-        &["mirror.m: nothing"],
-    );
+    sandbox.append("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\n");
+    sandbox.append("config.toml", "[[alert]]\nname = 'a'\nquery = 'action:no.such'\n");
+    sandbox.append("config.toml", "mail = ['ops@example.org']\n");
+    sandbox.run(["mirror"]).ok().done();
+    let found = run_doctor(&sandbox, &[]);
+    assert_check(find_check(&found, "mirrors", "mirror"), "ok", &["m: ", "nothing waits"]);
+    let silent = &["a: its action has never come"];
+    assert_check(find_check(&found, "mirrors", "alert"), "note", silent);
 }
 
 #[test]

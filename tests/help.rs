@@ -53,6 +53,7 @@ fn the_commands_have_their_promised_names() {
             "export",
             "digest",
             "mirror",
+            "alert",
             "sweep",
             "verify",
             "backup",
@@ -107,7 +108,9 @@ fn the_two_examples_of_every_help_run() {
             "config.toml",
             "[digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\ntransport = 'sendmail'\n\
              [digest.sendmail]\ncommand = ['/bin/true']\n\
-             [[mirror]]\nname = 'archive'\ntype = 'file'\npath = 'archive.log'\n",
+             [[mirror]]\nname = 'archive'\ntype = 'file'\npath = 'archive.log'\n\
+             [[alert]]\nname = 'settings'\nquery = 'action:settings.write'\n\
+             mail = ['ops@example.org']\n",
         );
         let examples = examples(&help_of(&sandbox, Some(&command)));
         assert!(examples.len() >= 2, "{command} has two examples: {examples:?}");

@@ -15,6 +15,7 @@ mod support;
 
 mod access;
 mod actions;
+mod alert;
 mod backup;
 mod companions;
 mod concurrency;

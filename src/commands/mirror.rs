@@ -18,6 +18,7 @@ use crate::query::Query;
 use crate::render;
 use crate::text;
 use crate::time::Span;
+use crate::time::Zone;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -210,7 +211,7 @@ impl StatusArgs {
         } else {
             let zone = context.zone()?;
             let printer = context.printer(&zone, None);
-            let rows: Vec<_> = statuses.iter().map(to_row).collect();
+            let rows: Vec<_> = statuses.iter().map(|status| to_row(status, &zone)).collect();
             context.output.show(|out| printer.write_mirror_status(&rows, out))?;
         }
         let lags = |max| statuses.iter().any(|status| status.lags_more_than(max));
@@ -218,7 +219,7 @@ impl StatusArgs {
     }
 }
 
-fn to_row(status: &MirrorStatus) -> render::MirrorStatusRow {
+fn to_row(status: &MirrorStatus, zone: &Zone) -> render::MirrorStatusRow {
     let disabled = (!status.enabled).then(|| "disabled".to_owned());
     render::MirrorStatusRow {
         name: status.name.clone(),
@@ -226,6 +227,8 @@ fn to_row(status: &MirrorStatus) -> render::MirrorStatusRow {
         waiting: status.waiting,
         lag: status.lag.map_or_else(|| "0s".to_owned(), |lag| lag.to_string()),
         dead: status.dead,
-        remark: disabled.or_else(|| status.error.clone()),
+        remark: disabled
+            .or_else(|| status.error.clone())
+            .or_else(|| status.silence.as_ref().map(|silence| silence.describe(zone))),
     }
 }

@@ -4,6 +4,7 @@
 //! `render`, `codec` or a service. It neither computes nor draws.
 
 mod actions;
+mod alert;
 mod backup;
 mod completions;
 mod digest;
@@ -115,6 +116,7 @@ const COMMANDS: [CommandEntry; 17] = [
     command_entry::<export::ExportArgs>("export"),
     command_entry::<digest::DigestArgs>("digest"),
     command_entry::<mirror::MirrorArgs>("mirror"),
+    command_entry::<alert::AlertArgs>("alert"),
     command_entry::<sweep::SweepArgs>("sweep"),
     command_entry::<verify::VerifyArgs>("verify"),
     command_entry::<backup::BackupArgs>("backup"),

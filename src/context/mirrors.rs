@@ -5,14 +5,18 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::access::Capability;
+use crate::config::mirror::AlertConfig;
 use crate::config::mirror::MirrorConfig;
 use crate::context::Context;
 use crate::context::LogAccess;
+use crate::digest::deliver::Mailbox;
 use crate::event::Action;
 use crate::event::Event;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::mirror::alert;
+use crate::mirror::alert::AlertPreview;
 use crate::mirror::feed::Feed;
 use crate::mirror::resend;
 use crate::mirror::resend::ResendSummary;
@@ -42,7 +46,7 @@ pub(crate) enum RunLength {
     Endless,
 }
 
-impl LogAccess<'_> {
+impl<'a> LogAccess<'a> {
     /// Delivers what is new to every enabled mirror and alert. Those that cannot be made are told as
     /// errors, and do not keep the others from running.
     ///
@@ -112,13 +116,7 @@ impl LogAccess<'_> {
     /// # Errors
     /// As [`resend::test`]; there is no mirror of that name.
     pub(crate) fn test_mirror(self, name: &str) -> Result<()> {
-        let context = self.context;
-        let mut probe =
-            Event::minimal(Arc::new(Action { slug: TEST_ACTION.to_owned(), module: None }));
-        probe.event_id = format!("test-{}", context.now.as_nanos());
-        (probe.occurred_at, probe.recorded_at) = (context.now, context.now);
-        probe.recorded_by = Arc::from(context.caller.recorded_by());
-        probe.title = Some(Arc::from("Test of a mirror"));
+        let probe = self.context.probe();
         self.with_mirror(name, |feed, run_context| resend::test(feed, probe, run_context))
     }
 
@@ -136,6 +134,41 @@ impl LogAccess<'_> {
     /// As [`resend::replay`]; there is no mirror of that name.
     pub(crate) fn replay_mirror(self, name: &str, narrowed: &Query) -> Result<ResendSummary> {
         self.with_mirror(name, |feed, run_context| resend::replay(feed, run_context, narrowed))
+    }
+
+    /// Sends a message through an alert that says it is a test.
+    ///
+    /// # Errors
+    /// As [`resend::test`]; there is no alert of that name.
+    pub(crate) fn test_alert(self, name: &str) -> Result<()> {
+        let context = self.context;
+        context.settings.permissions.require(Capability::Mirror)?;
+        let alert = self.find_alert(name)?;
+        let run_context = self.run_context(&Interrupt::default())?;
+        let zone = context.zone()?;
+        let sinks = context.sink_context(&run_context, &zone);
+        let mut feed = context.alert_feed(alert, &context.settings.site(), sinks)?;
+        resend::test(&mut feed, context.probe(), &run_context)
+    }
+
+    /// Returns what an alert would have sent about events that a further query matches.
+    ///
+    /// # Errors
+    /// The log cannot be read; there is no alert of that name.
+    pub(crate) fn preview_alert(self, name: &str, narrowed: &Query) -> Result<AlertPreview> {
+        let context = self.context;
+        context.settings.permissions.require(Capability::Mirror)?;
+        let alert = self.find_alert(name)?;
+        let log = Log::open_to_read(&context.settings.db()?.value)?;
+        let zone = context.zone()?;
+        alert::preview(&log, alert, narrowed, &zone, context.settings.system_label())
+    }
+
+    fn find_alert(self, name: &str) -> Result<&'a AlertConfig> {
+        let alerts = &self.context.settings.config.alerts;
+        let known = || alerts.iter().map(|alert| alert.name.as_str());
+        let found = alerts.iter().find(|alert| alert.name == name);
+        Ok(found.ok_or_else(|| unknown_name("alert", name, known()))?)
     }
 
     fn with_mirror<T>(
@@ -169,13 +202,38 @@ impl LogAccess<'_> {
 }
 
 impl Context {
+    /// Returns an event that is not in the log, to test destinations with.
+    fn probe(&self) -> Event {
+        let mut probe =
+            Event::minimal(Arc::new(Action { slug: TEST_ACTION.to_owned(), module: None }));
+        probe.event_id = format!("test-{}", self.now.as_nanos());
+        (probe.occurred_at, probe.recorded_at) = (self.now, self.now);
+        probe.recorded_by = Arc::from(self.caller.recorded_by());
+        probe.title = Some(Arc::from("This is a test, and nothing happened"));
+        probe
+    }
+
     /// Makes the enabled mirrors and alerts of the config.
     fn feeds(&self, run_context: &RunContext, zone: &Zone) -> Vec<Result<Feed>> {
         let config = &self.settings.config;
         let site = self.settings.site();
         let sinks = self.sink_context(run_context, zone);
         let mirrors = config.mirrors.iter().filter(|mirror| mirror.pace.enabled);
-        mirrors.map(|mirror| Feed::of_mirror(mirror, &site, sinks)).collect()
+        let alerts = config.alerts.iter().filter(|alert| alert.pace.enabled);
+        mirrors
+            .map(|mirror| Feed::of_mirror(mirror, &site, sinks))
+            .chain(alerts.map(|alert| self.alert_feed(alert, &site, sinks)))
+            .collect()
+    }
+
+    fn alert_feed(&self, alert: &AlertConfig, site: &str, sinks: SinkContext<'_>) -> Result<Feed> {
+        Feed::of_alert(alert, (site, self.settings.system_label()), sinks, |to| {
+            // A wrong address is an error of the config here, not of the call.
+            for address in to {
+                Mailbox::parse(address)?;
+            }
+            Ok(self.mail_settings(to)?)
+        })
     }
 
     fn sink_context<'a>(&'a self, run_context: &'a RunContext, zone: &'a Zone) -> SinkContext<'a> {

@@ -35,8 +35,8 @@ pub(crate) struct EventLine {
     pub failed: bool,
 }
 
-/// Formats the lines of one digest.
-pub(super) struct EventLineFormatter<'a> {
+/// Formats the lines of one mail.
+pub(crate) struct EventLineFormatter<'a> {
     zone: &'a Zone,
     system_label: &'a str,
     time_style: TimeFormat,
@@ -70,6 +70,21 @@ impl<'a> EventLineFormatter<'a> {
         let parts = [line.who, line.what, line.target];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("Critical at {}: {}.", line.time, parts.join(", "))
+    }
+
+    /// Formats events outside of a digest; `now` is the time of the mail.
+    pub(crate) fn outside_of_digest(
+        zone: &'a Zone,
+        system_label: &'a str,
+        time_style: TimeFormat,
+        now: Timestamp,
+    ) -> Self {
+        Self { zone, system_label, time_style, until: now }
+    }
+
+    /// Formats an event outside of a digest: its action where it has no title.
+    pub(crate) fn format_whole_event(&self, event: &Event) -> EventLine {
+        self.format_event_in_style(event, self.time_style)
     }
 
     /// Formats an event that occurred outside the window, with its day.

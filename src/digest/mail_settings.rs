@@ -86,6 +86,12 @@ impl MailSettings {
         Ok(Self { transport: read_transport(config, credentials)?, retry_policy, from, to })
     }
 
+    /// Returns the settings with one attempt of each mail, where something else tries again.
+    pub(crate) fn with_one_attempt(mut self) -> Self {
+        self.retry_policy.attempts = 1;
+        self
+    }
+
     /// Returns the addresses of the recipients.
     pub(crate) fn recipients(&self) -> Vec<String> {
         self.to.iter().map(Mailbox::to_string).collect()

@@ -17,7 +17,7 @@
 //! A module here imports only from those that belong to earlier steps or stand beneath it.
 
 pub(crate) mod deliver;
-mod event_lines;
+pub(crate) mod event_lines;
 mod json;
 pub(crate) mod kinds;
 mod list_command;

@@ -147,21 +147,3 @@ pub(super) fn check_overrides(settings: &Settings) -> Option<Check> {
     let advice = "a schedule goes by /etc/activity/config.toml, or by flags in its own line";
     (!sources.is_empty()).then(|| check.with_advice(advice))
 }
-
-/// Reports mirrors and alerts, to which this version delivers nothing.
-pub(super) fn check_mirrors(settings: &Settings) -> Vec<Check> {
-    let bad = |name: &str, value: String| Check::new(Area::Mirrors, name, Status::Bad, value);
-    let written = settings.config.entries();
-    let of = |list: &'static str| {
-        let ours =
-            move |key: &str| key.strip_prefix(list).is_some_and(|k| k.starts_with(['.', '[']));
-        written.iter().filter(move |written| ours(&written.key)).map(move |written| {
-            let value = format!("{}: nothing is delivered by this version", written.key);
-            match list {
-                "mirror" => bad(list, value + ", and sweeps keep what it is to have"),
-                _ => bad(list, value),
-            }
-        })
-    };
-    of("mirror").chain(of("alert")).collect()
-}

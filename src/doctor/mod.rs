@@ -16,6 +16,7 @@ mod file_access;
 mod last_runs;
 mod log;
 mod mail;
+mod mirrors;
 mod schedule;
 mod systemd_units;
 
@@ -186,7 +187,7 @@ pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
         ));
         checks.extend(last_runs::check_clocks(contents, subject.now, subject.mail_context.zone));
     }
-    checks.extend(config::check_mirrors(subject.settings));
+    checks.extend(mirrors::evaluate(subject));
     Diagnosis { checks }
 }
 

@@ -11,11 +11,13 @@ use crate::access::Scope;
 use crate::config::mirror::AlertConfig;
 use crate::config::mirror::DeliveryPace;
 use crate::config::mirror::MirrorConfig;
+use crate::digest::mail_settings::MailSettings;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::mirror::alert::AlertSink;
 use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
@@ -134,6 +136,28 @@ impl Feed {
             selection: Selection::of_mirror(config)?,
             identifier: config.identifier.as_deref().map(Arc::from),
             ..Self::new(&config.pace, site, timeout, sink)
+        })
+    }
+
+    /// Makes the feed of an alert. `names` are those of the log and of what acts without an actor;
+    /// `mail` makes the settings of mails to some addresses.
+    ///
+    /// # Errors
+    /// [`Exit::Config`] with the key.
+    pub(crate) fn of_alert(
+        config: &AlertConfig,
+        names: (&str, &str),
+        context: SinkContext<'_>,
+        mail: impl FnOnce(&[String]) -> Result<MailSettings>,
+    ) -> Result<Self> {
+        let timeout = duration_or(config.pace.timeout, DEFAULT_TIMEOUT);
+        let context = SinkContext { timeout, ..context };
+        let sink = AlertSink::new(config, names, &context, mail)
+            .map_err(|error| with_name("alert", &config.name, error))?;
+        Ok(Self {
+            selection: Selection::of_alert(config)?,
+            messages: Some(MessagePace { every: config.every }),
+            ..Self::new(&config.pace, names.0, timeout, Box::new(sink))
         })
     }
 

@@ -8,6 +8,8 @@ use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::config::Config;
 use crate::event::EventId;
+use crate::mirror::alert::silence;
+use crate::mirror::alert::silence::SilenceReason;
 use crate::mirror::feed::Selection;
 use crate::mirror::runner;
 use crate::store::Log;
@@ -15,6 +17,7 @@ use crate::store::mirror::BatchBounds;
 use crate::store::mirror::MirrorState;
 use crate::time::Span;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -49,6 +52,8 @@ pub(crate) struct MirrorStatus {
     /// Why the last try failed, with the status of the service.
     pub error: Option<String>,
     pub delivered_at: Option<Timestamp>,
+    /// Why an alert has nothing to tell, where it looks like a mistake.
+    pub silence: Option<SilenceReason>,
 }
 
 impl MirrorStatus {
@@ -73,6 +78,9 @@ impl MirrorStatus {
         if let Some(error) = &self.error {
             put("last_error", error.as_str().into());
         }
+        if let Some(silence) = &self.silence {
+            put("silent", silence.describe(&Zone::utc()).into());
+        }
         Value::Object(row)
     }
 }
@@ -90,10 +98,17 @@ pub(crate) fn read(log: &Log, config: &Config, now: Timestamp) -> Result<Vec<Mir
         .alerts
         .iter()
         .map(|alert| (FeedKind::Alert, alert.pace.enabled, Selection::of_alert(alert)));
-    mirrors
+    let statuses = mirrors
         .chain(alerts)
-        .map(|(kind, enabled, selection)| read_one(log, kind, enabled, &selection?, now))
-        .collect()
+        .map(|(kind, enabled, selection)| read_one(log, kind, enabled, &selection?, now));
+    let mut statuses = statuses.collect::<Result<Vec<_>>>()?;
+    for silent in silence::find(log, &config.alerts, now)? {
+        let is_it = |status: &&mut MirrorStatus| status.name == silent.name;
+        if let Some(status) = statuses.iter_mut().find(is_it) {
+            status.silence = Some(silent.reason);
+        }
+    }
+    Ok(statuses)
 }
 
 fn read_one(
@@ -127,6 +142,7 @@ fn read_one(
         dead: log.dead_letter_count(&state.name)?,
         error: state.error.map(|error| runner::describe_error(&error, state.status)),
         delivered_at: state.delivered_at,
+        silence: None,
         name: state.name,
     })
 }

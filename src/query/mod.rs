@@ -371,6 +371,25 @@ impl Query {
         })
     }
 
+    /// Returns the terms that ask for actions, as a query of their own; `None` where there are none.
+    pub(crate) fn only_actions(&self) -> Option<Self> {
+        let asks_for_actions = |term: &&Term| {
+            !term.negated && matches!(term.predicate, Predicate::Text(TextField::Action, _))
+        };
+        let only = |term: &Term| Self::from_predicate(term.predicate.clone());
+        self.terms().filter(asks_for_actions).map(only).reduce(Self::and)
+    }
+
+    /// Returns the first action that the query asks for, where it has no star.
+    pub(crate) fn literal_action(&self) -> Option<String> {
+        self.terms().find_map(|term| match &term.predicate {
+            Predicate::Text(TextField::Action, names) if !term.negated => {
+                names.iter().find_map(|name| name.as_literal().map(str::to_owned))
+            }
+            _ => None,
+        })
+    }
+
     /// Returns the query without its terms on time.
     #[must_use]
     pub(crate) fn without_times(mut self) -> Self {

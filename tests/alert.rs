@@ -1,0 +1,187 @@
+//! `activity alert`, and the alerts that `activity mirror` sends.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Sandbox;
+use crate::support::clock;
+
+/// A sandbox whose mails are appended to `mails`, each behind a line `=== mail`.
+fn sandbox_with(alert: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let mails = sandbox.path("mails");
+    let script = format!("#!/bin/sh\n{{ echo '=== mail'; cat; }} >> '{}'\n", mails.display());
+    let command = write_script(&sandbox, "sendmail", &script);
+    sandbox.write(
+        "config.toml",
+        format!(
+            "site = 's2l.online'\n[digest]\nfrom = 'log@example.org'\nto = ['ops@example.org']\n\
+             transport = 'sendmail'\n[digest.sendmail]\ncommand = ['{command}']\n{alert}\n"
+        ),
+    );
+    sandbox
+}
+
+fn write_script(sandbox: &Sandbox, name: &str, script: &str) -> String {
+    let path = sandbox.write(name, script);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path.display().to_string()
+}
+
+const SETTINGS: &str = "[[alert]]\nname = 'settings'\n\
+    query = 'action:settings.write target:security*'\nmail = ['sec@example.org']\n";
+
+fn setting(id: usize, target: &str) -> String {
+    let event = json!({
+        "event_id": format!("e{id}"),
+        "action": "settings.write",
+        "actor_label": "Jerome Cruz",
+        "target_type": "setting",
+        "target_id": target,
+        "diff": { "two_factor": { "before": true, "after": false } },
+        "ip": "102.65.14.9",
+    });
+    format!("{event}\n")
+}
+
+fn mails(sandbox: &Sandbox) -> Vec<String> {
+    let text = fs::read_to_string(sandbox.path("mails")).unwrap_or_default();
+    text.split("=== mail\n").skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_matching_event_is_mailed_once_and_others_are_not() {
+    let sandbox = sandbox_with(SETTINGS);
+    sandbox.ingest(setting(1, "general"));
+    sandbox.run(["mirror"]).ok().no_stderr().done();
+    assert_eq!(mails(&sandbox), [""; 0]);
+    sandbox.ingest(setting(2, "security-login"));
+    for _ in 0..2 {
+        sandbox.run(["mirror"]).ok().no_stderr().done();
+    }
+    let sent = mails(&sandbox);
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    for part in [
+        "To: sec@example.org",
+        "Subject: s2l.online: settings: Jerome Cruz settings.write: setting/security-login",
+        "from 102.65.14.9",
+        "activity show 2",
+    ] {
+        assert!(sent[0].replace("\r\n ", " ").contains(part), "{part} is not in {}", sent[0]);
+    }
+}
+
+#[test]
+fn a_burst_is_told_at_once_and_then_in_one_message() {
+    let every = SETTINGS.to_owned() + "every = '2s'\n";
+    let sandbox = sandbox_with(&every);
+    sandbox.ingest(setting(1, "security"));
+    sandbox.run(["mirror"]).ok().done();
+    sandbox.ingest((2..=50).map(|id| setting(id, "security")).collect::<String>());
+    assert_eq!(mails(&sandbox).len(), 1, "the first goes at once");
+    crate::support::wait::until_true("the second message", || {
+        sandbox.run(["mirror"]).ok().done();
+        mails(&sandbox).len() > 1
+    });
+    sandbox.run(["mirror"]).ok().done();
+    let sent = mails(&sandbox);
+    assert_eq!(sent.len(), 2);
+    let row: Value = sandbox.run(["mirror", "status", "--json"]).ok().json_lines().remove(0);
+    assert_eq!((&row["kind"], &row["delivered"]), (&json!("alert"), &json!(50)));
+}
+
+#[test]
+fn a_service_that_is_away_makes_a_message_late_and_loses_none() {
+    let sandbox = sandbox_with(&(SETTINGS.to_owned() + "attempts = 1\nwait = '1s'\n"));
+    let working = sandbox.read("sendmail");
+    sandbox.write("sendmail", "#!/bin/sh\necho no such service >&2\nexit 69\n");
+    sandbox.ingest(setting(1, "security"));
+    let out = sandbox.run(["mirror"]).exits(75);
+    assert!(out.stderr().contains("settings: "), "{out}");
+    assert!(out.stderr().contains("no such service"), "{out}");
+    sandbox.ingest(setting(2, "security"));
+    sandbox.write("sendmail", working);
+    sandbox.run(["mirror"]).ok().done();
+    let sent = mails(&sandbox);
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains("activity show 2"), "{}", sent[0]);
+    let row: Value = sandbox.run(["mirror", "status", "--json"]).ok().json_lines().remove(0);
+    assert_eq!((&row["delivered"], &row["dead"]), (&json!(2), &json!(0)));
+}
+
+#[test]
+fn a_command_gets_the_events_as_json_lines() {
+    let sandbox = sandbox_with("");
+    let got = sandbox.path("got");
+    let script = format!("#!/bin/sh\necho run >> '{0}'; cat >> '{0}'\n", got.display());
+    let command = write_script(&sandbox, "pager", &script);
+    let alert =
+        format!("[[alert]]\nname = 'all'\nquery = 'action:settings.*'\ncommand = ['{command}']\n");
+    sandbox.append("config.toml", alert);
+    sandbox.ingest(setting(1, "a") + &setting(2, "b"));
+    sandbox.run(["mirror"]).ok().no_stderr().done();
+    let text = String::from_utf8(sandbox.read("got")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("run", 3), "one run per message");
+    let event: Value = serde_json::from_str(lines[2]).unwrap();
+    assert_eq!(event["event_id"], "e2");
+    sandbox.write("pager", "#!/bin/sh\nexit 3\n");
+    sandbox.ingest(setting(3, "c"));
+    sandbox.append("config.toml", "attempts = 1\n");
+    let out = sandbox.run(["mirror"]).exits(75);
+    assert!(out.stderr().contains("exited with 3"), "{out}");
+}
+
+#[test]
+fn a_new_alert_does_not_tell_the_past() {
+    let sandbox = sandbox_with("");
+    let event = |id: &str, ago: i64| {
+        let at = clock::seconds_ago(ago);
+        format!("{{\"event_id\":\"{id}\",\"action\":\"a.b\",\"occurred_at\":\"{at}\"}}\n")
+    };
+    sandbox.ingest(event("old", 9000) + &event("new", 60));
+    sandbox
+        .append("config.toml", "[[alert]]\nname = 'x'\nquery = 'action:a.b'\nmail = ['a@b.org']\n");
+    // Both were recorded a moment ago, so both are told: what counts is when the log took them.
+    sandbox.run(["mirror"]).ok().done();
+    assert_eq!(mails(&sandbox).len(), 1);
+}
+
+#[test]
+fn an_alert_is_tested_and_replayed() {
+    let sandbox = sandbox_with(&(SETTINGS.to_owned() + "every = '5m'\n"));
+    sandbox.ingest((1..=50).map(|id| setting(id, "security")).collect::<String>());
+    let out = sandbox.run(["alert", "replay", "settings", "--since", "30d"]).ok().no_stderr();
+    let head = out.stdout().lines().next().unwrap();
+    assert!(head.starts_with("settings: ") && head.contains("about 50 events"), "{out}");
+    assert!(out.stdout().contains("setting/security × 50"), "{out}");
+    assert_eq!(mails(&sandbox), [""; 0], "nothing is sent");
+    let out = sandbox.run(["alert", "test", "settings"]).ok().no_stderr();
+    assert_eq!(out.stdout(), "settings: a test is sent\n");
+    let sent = mails(&sandbox);
+    assert!(sent[0].contains("This is a test"), "{sent:?}");
+    let out = sandbox.run(["alert", "test", "setting"]).exits(2);
+    assert!(out.stderr().contains("the config has no alert \"setting\""), "{out}");
+}
+
+#[test]
+fn an_alert_that_watches_for_what_never_comes_is_named() {
+    let wrong = SETTINGS.replace("settings.write", "setting.write");
+    let sandbox = sandbox_with(&wrong);
+    sandbox.ingest(setting(1, "security"));
+    let out = sandbox.run(["mirror", "status"]).ok().no_stderr();
+    assert!(out.stdout().contains("its action has never come; settings.write has"), "{out}");
+}
+
+#[test]
+fn a_wrong_address_is_an_error_of_the_config_that_stops_no_other() {
+    let wrong = "[[alert]]\nname = 'bad'\nmail = ['nobody']\n";
+    let sandbox = sandbox_with(&(wrong.to_owned() + SETTINGS));
+    sandbox.ingest(setting(1, "security"));
+    let out = sandbox.run(["mirror"]).exits(78);
+    assert!(out.stderr().contains("config: alert.bad: \"nobody\" is no mail address"), "{out}");
+    assert_eq!(mails(&sandbox).len(), 1);
+}
