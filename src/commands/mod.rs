@@ -107,7 +107,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 17] = [
+const COMMANDS: [CommandEntry; 18] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),

@@ -240,6 +240,7 @@ impl Context {
         SinkContext {
             environment: &self.settings.environment,
             trusted_uid: self.caller.real.uid,
+            rights: &self.settings.rights,
             zone,
             host: &run_context.host,
             log: &run_context.log,

@@ -15,6 +15,7 @@ use crate::chain::Seal;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::lent_rights::FileRights;
 use crate::settings::Environment;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -158,6 +159,8 @@ pub(crate) struct SinkContext<'a> {
     pub environment: &'a Environment,
     /// The user whose key files are trusted, beside root.
     pub trusted_uid: u32,
+    /// The rights of a command that is run for the caller.
+    pub rights: &'a FileRights,
     pub zone: &'a Zone,
     pub host: &'a str,
     /// The log, which no sink may overwrite.

@@ -56,21 +56,21 @@ impl Sendmail {
             reason: format!("{program} {reason}"),
             ..AttemptFailure::default()
         };
-        let (ended, error) = match command::run(&self.program, &self.arguments, &mail.bytes, limit, &self.rights)
-        {
-            Ok(ended) => ended,
-            Err(error) => {
-                let reason = format!("cannot be run: {}", failure::os_error_message(&error));
-                return match error.kind() {
-                    io::ErrorKind::NotFound
-                    | io::ErrorKind::PermissionDenied
-                    | io::ErrorKind::InvalidInput => {
-                        AttemptResult::PermanentFailure(Exit::Unavailable, failure(reason))
-                    }
-                    _ => AttemptResult::TemporaryFailure(failure(reason)),
-                };
-            }
-        };
+        let (ended, error) =
+            match command::run(&self.program, &self.arguments, &mail.bytes, limit, &self.rights) {
+                Ok(ended) => ended,
+                Err(error) => {
+                    let reason = format!("cannot be run: {}", failure::os_error_message(&error));
+                    return match error.kind() {
+                        io::ErrorKind::NotFound
+                        | io::ErrorKind::PermissionDenied
+                        | io::ErrorKind::InvalidInput => {
+                            AttemptResult::PermanentFailure(Exit::Unavailable, failure(reason))
+                        }
+                        _ => AttemptResult::TemporaryFailure(failure(reason)),
+                    };
+                }
+            };
         let status = match ended {
             CommandEnd::Exited(status) => status,
             // The command may have queued the mail before it hung.

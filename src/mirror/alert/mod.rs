@@ -21,6 +21,7 @@ use crate::event::EventId;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::lent_rights::FileRights;
 use crate::mirror::alert::message::AlertMessage;
 use crate::mirror::alert::message::AlertStyle;
 use crate::mirror::feed::Selection;
@@ -61,7 +62,7 @@ pub(super) struct AlertSink {
 /// The way of a message, ready to be used.
 enum MessageChannel {
     Mail(MailSettings),
-    Command(Vec<String>),
+    Command(Vec<String>, FileRights),
 }
 
 impl AlertSink {
@@ -81,7 +82,9 @@ impl AlertSink {
                 let message = "slack: this version sends alerts by mail and by command";
                 return Err(Failure::new(Exit::Config, message).into());
             }
-            AlertChannel::Command(command) => MessageChannel::Command(command.clone()),
+            AlertChannel::Command(command) => {
+                MessageChannel::Command(command.clone(), context.rights.clone())
+            }
         };
         Ok(Self {
             name: config.name.clone(),
@@ -134,7 +137,12 @@ impl AlertSink {
         })
     }
 
-    fn run_command(&self, line: &[String], batch: &[OutgoingEvent]) -> Result<(), SinkFailure> {
+    fn run_command(
+        &self,
+        line: &[String],
+        rights: &FileRights,
+        batch: &[OutgoingEvent],
+    ) -> Result<(), SinkFailure> {
         let Some((program, arguments)) = line.split_first() else {
             return Err(SinkFailure::unavailable("its command is empty"));
         };
@@ -144,7 +152,8 @@ impl AlertSink {
             lines.push('\n');
         }
         let name = text::escape(program);
-        let reason = match command::run(program, arguments, lines.as_bytes(), self.timeout) {
+        let reason = match command::run(program, arguments, lines.as_bytes(), self.timeout, rights)
+        {
             Ok((CommandEnd::Exited(status), _)) if status.success() => return Ok(()),
             Ok((CommandEnd::Exited(status), errors)) => describe_end(status, &errors),
             Ok((CommandEnd::TimedOut, _)) => {
@@ -164,7 +173,7 @@ impl Sink for AlertSink {
     fn deliver(&mut self, batch: &[OutgoingEvent]) -> Result<Vec<RefusedEvent>, SinkFailure> {
         match &self.channel {
             MessageChannel::Mail(settings) => self.send_mail(settings, batch)?,
-            MessageChannel::Command(line) => self.run_command(line, batch)?,
+            MessageChannel::Command(line, rights) => self.run_command(line, rights, batch)?,
         }
         Ok(Vec::new())
     }
