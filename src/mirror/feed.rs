@@ -198,11 +198,8 @@ impl Feed {
     ) -> Result<NextBatch> {
         let bounds = BatchBounds { after, up_to, events: self.batch, bytes: MAX_BATCH_BYTES };
         let events = log.events_within(&Scope::of(PlatformWork::Mirror), query, &bounds)?;
-        let bytes: usize = events.iter().map(text_bytes).sum();
-        // A full batch may have left some behind.
-        let is_full = events.len() >= self.batch || bytes >= MAX_BATCH_BYTES;
-        let last = events.last().map(|event| event.id);
-        let through = last.filter(|_| is_full).unwrap_or(up_to);
+        // Some may have been left behind, so the end is only reached where none is found.
+        let through = events.last().map_or(up_to, |event| event.id);
         Ok(NextBatch { events: self.prepare(log, events)?, through })
     }
 
@@ -224,15 +221,6 @@ impl Feed {
         let own = self.identifier.as_ref().or(event.tenant.as_ref());
         Arc::clone(own.unwrap_or(&self.site))
     }
-}
-
-/// The bytes of an event that the store counts too.
-fn text_bytes(event: &Event) -> usize {
-    let json = [&event.diff, &event.payload];
-    let texts = [&event.method, &event.endpoint, &event.ip, &event.session_id, &event.description];
-    let json = json.into_iter().flatten().map(|json| json.as_str().len());
-    let texts = texts.into_iter().flatten().map(String::len);
-    json.chain(texts).sum::<usize>() + size_of_val(&event.status_code)
 }
 
 fn duration_or(span: Option<Span>, default: Duration) -> Duration {

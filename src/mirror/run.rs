@@ -2,6 +2,7 @@
 //!
 //! Each mirror has a thread with a connection of its own.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
@@ -11,6 +12,8 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::event::EventId;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::mirror::feed::Feed;
 use crate::mirror::runner;
@@ -86,12 +89,19 @@ fn run_threads(
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
         for mut feed in feeds {
-            let sender = sender.clone();
-            scope.spawn(move || work(&mut feed, context, sender));
+            let own = sender.clone();
+            let run = move || work(&mut feed, context, own);
+            if let Err(error) = thread::Builder::new().spawn_scoped(scope, run) {
+                drop(sender.send(Err(thread_failure(error))));
+            }
         }
         drop(sender);
         receiver.into_iter().for_each(report);
     });
+}
+
+fn thread_failure(error: io::Error) -> anyhow::Error {
+    anyhow::Error::new(error).context(Failure::new(Exit::Io, "cannot start a thread"))
 }
 
 /// Follows a log until a signal comes, or until another file has its name.
@@ -142,12 +152,13 @@ pub(crate) fn deliver_directly(feeds: Vec<Feed>, context: &RunContext) {
     let (sender, receiver) = mpsc::channel();
     for mut feed in feeds {
         let (sender, context) = (sender.clone(), context.clone());
-        thread::spawn(move || {
+        // What gets no thread is left to the next run.
+        drop(thread::Builder::new().spawn(move || {
             let run = context.open_log().and_then(|mut log| {
                 runner::run(&mut log, &mut feed, &context, Persistence::OneTry)
             });
             drop(sender.send(run));
-        });
+        }));
     }
     drop(sender);
     // A failure is in the state of the mirror, and the next run tells it.
