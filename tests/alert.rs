@@ -174,6 +174,11 @@ fn an_alert_that_watches_for_what_never_comes_is_named() {
     sandbox.ingest(setting(1, "security"));
     let out = sandbox.run(["mirror", "status"]).ok().no_stderr();
     assert!(out.stdout().contains("its action has never come; settings.write has"), "{out}");
+    let out = sandbox.run(["digest", "--dry-run"]).ok();
+    let text = out.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+    let told =
+        "The alert settings has nothing to tell: its action has never come; settings.write has.";
+    assert!(text.contains(told), "{out}");
 }
 
 #[test]

@@ -74,7 +74,9 @@ impl RunCommand for DigestArgs {
         let coverage = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
         let options = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
-        let mail_context = context.mail_context(&site, &zone);
+        let silent_alerts = context.log().silent_alerts(&zone);
+        let mail_context =
+            MailContext { silent_alerts: &silent_alerts, ..context.mail_context(&site, &zone) };
         if self.dry_run || self.json || self.preview.is_some() {
             return self.print_report(context, coverage, &options, &mail_context);
         }

@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::mirror::alert;
 use crate::mirror::alert::AlertPreview;
+use crate::mirror::alert::silence;
 use crate::mirror::feed::Feed;
 use crate::mirror::resend;
 use crate::mirror::resend::ResendSummary;
@@ -109,6 +110,21 @@ impl<'a> LogAccess<'a> {
         context.settings.permissions.require_administrator("mirror status")?;
         let log = Log::open_to_read(&context.settings.db()?.value)?;
         status::read(&log, &context.settings.config, context.now)
+    }
+
+    /// Returns the alerts that have nothing to tell, each with its name and the reason; none where
+    /// the log cannot be read, which is told in other ways.
+    pub(crate) fn silent_alerts(self, zone: &Zone) -> Vec<(String, String)> {
+        let context = self.context;
+        let alerts = &context.settings.config.alerts;
+        let Ok(db) = context.settings.db() else { return Vec::new() };
+        if alerts.is_empty() {
+            return Vec::new();
+        }
+        let found = Log::open_to_read(&db.value)
+            .and_then(|log| silence::find(&log, alerts, context.now))
+            .unwrap_or_default();
+        found.into_iter().map(|silent| (silent.name, silent.reason.describe(zone))).collect()
     }
 
     /// Finds out whether the destination of a mirror would take an event.

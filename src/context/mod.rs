@@ -156,6 +156,7 @@ impl Context {
             system_label: self.settings.system_label(),
             low_disk_space: free.map(|free| LowDiskSpace { free, required }),
             write_failure_notice: None,
+            silent_alerts: &[],
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) struct MailContext<'a> {
     pub low_disk_space: Option<LowDiskSpace>,
     /// The sentence that says why the log cannot be written. Present where it cannot.
     pub write_failure_notice: Option<&'a str>,
+    /// The alerts that have nothing to tell, each with its name and the reason.
+    pub silent_alerts: &'a [(String, String)],
 }
 
 /// The bytes that are left for the log, and the bytes that the config asks for.

@@ -135,6 +135,10 @@ pub(super) fn needs_a_look(
             .iter()
             .map(|quiet| gone_quiet_sentence(quiet, report.made_at, options.zone)),
     );
+    sentences.extend(options.silent_alerts.iter().take(MAX_NAMED).map(|(name, reason)| {
+        let name = phrases::escape_label(name);
+        phrases::escape_sentence(&format!("The alert {name} has nothing to tell: {reason}."))
+    }));
     if report.critical > 0 {
         let query = list_command::narrow_query("severity:critical", report.query.as_ref());
         let command = list_command::list_command(&query, Some(window.since), Some(window.until));

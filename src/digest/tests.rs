@@ -192,6 +192,7 @@ fn page_by(report: &DigestReport, templates: &Templates) -> RenderedMail {
         system_label: "(system)",
         low_disk_space: None,
         write_failure_notice: None,
+        silent_alerts: &[],
     };
     RenderedMail::render(report, &setting, templates)
 }
@@ -515,6 +516,7 @@ fn every_variable_of_a_template_is_documented() {
         system_label: "(system)",
         low_disk_space: None,
         write_failure_notice: None,
+        silent_alerts: &[],
     };
     let view = serde_json::to_value(TemplateContext::new(&a_day().report(NOW), &setting)).unwrap();
     let mut objects = vec![&view, &view["late"]];
@@ -773,6 +775,7 @@ fn little_space_is_the_first_that_needs_a_look() {
         system_label: "(system)",
         low_disk_space: Some(LowDiskSpace { free: 117_440_512, required: 268_435_456 }),
         write_failure_notice: None,
+        silent_alerts: &[],
     };
     let page = RenderedMail::render(&report, &setting, &Templates::default());
     let (_, looks) = page.text.split_once("NEEDS A LOOK\n").unwrap();
