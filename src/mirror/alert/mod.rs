@@ -13,23 +13,25 @@ use crate::access::Scope;
 use crate::codec::jsonl;
 use crate::config::mirror::AlertChannel;
 use crate::config::mirror::AlertConfig;
+use crate::config::mirror::WebhookConfig;
 use crate::digest::deliver::command;
 use crate::digest::deliver::command::CommandEnd;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::event::EventId;
 use crate::failure;
-use crate::failure::Exit;
-use crate::failure::Failure;
 use crate::lent_rights::FileRights;
 use crate::mirror::alert::message::AlertMessage;
 use crate::mirror::alert::message::AlertStyle;
 use crate::mirror::feed::Selection;
+use crate::mirror::sink::FailureKind;
 use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::RefusedEvent;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkContext;
 use crate::mirror::sink::SinkFailure;
+use crate::mirror::sinks::slack;
+use crate::mirror::sinks::slack::SlackWebhook;
 use crate::query::Query;
 use crate::store::Log;
 use crate::store::mirror::BatchBounds;
@@ -62,6 +64,7 @@ pub(super) struct AlertSink {
 /// The way of a message, ready to be used.
 enum MessageChannel {
     Mail(MailSettings),
+    Slack(SlackWebhook),
     Command(Vec<String>, FileRights),
 }
 
@@ -78,9 +81,9 @@ impl AlertSink {
     ) -> Result<Self> {
         let channel = match &config.channel {
             AlertChannel::Mail(to) => MessageChannel::Mail(mail(to)?.with_one_attempt()),
-            AlertChannel::Slack(_) => {
-                let message = "slack: this version sends alerts by mail and by command";
-                return Err(Failure::new(Exit::Config, message).into());
+            AlertChannel::Slack(url) => {
+                let webhook = WebhookConfig { url: url.clone(), headers: Vec::new() };
+                MessageChannel::Slack(SlackWebhook::new("slack", &webhook, *context)?)
             }
             AlertChannel::Command(command) => {
                 MessageChannel::Command(command.clone(), context.rights.clone())
@@ -137,6 +140,24 @@ impl AlertSink {
         })
     }
 
+    fn post_to_slack(
+        &self,
+        webhook: &SlackWebhook,
+        batch: &[OutgoingEvent],
+    ) -> Result<(), SinkFailure> {
+        let message = self.write(batch);
+        let lines = message.paragraphs.iter().flat_map(|paragraph| paragraph.lines());
+        let lines = std::iter::once(message.subject.as_str()).chain(lines);
+        let lines: Vec<String> = lines.map(slack::escape).collect();
+        for part in slack::split(&lines) {
+            // People are told late rather than never: an alert has no dead letters.
+            webhook
+                .post(&part.join("\n"))
+                .map_err(|failure| SinkFailure { kind: FailureKind::Unavailable, ..failure })?;
+        }
+        Ok(())
+    }
+
     fn run_command(
         &self,
         line: &[String],
@@ -173,6 +194,7 @@ impl Sink for AlertSink {
     fn deliver(&mut self, batch: &[OutgoingEvent]) -> Result<Vec<RefusedEvent>, SinkFailure> {
         match &self.channel {
             MessageChannel::Mail(settings) => self.send_mail(settings, batch)?,
+            MessageChannel::Slack(webhook) => self.post_to_slack(webhook, batch)?,
             MessageChannel::Command(line, rights) => self.run_command(line, rights, batch)?,
         }
         Ok(Vec::new())

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::event::EventId;
+use crate::lent_rights::FileRights;
 use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::SinkContext;
 use crate::query::samples::full_event;
@@ -123,6 +124,7 @@ pub(super) fn with_context<T>(
     make(SinkContext {
         environment,
         trusted_uid: rustix::process::getuid().as_raw(),
+        rights: &FileRights::Program,
         zone: &Zone::utc(),
         host: "web3",
         log: Path::new("/var/lib/activity/activity.db"),

@@ -6,7 +6,7 @@ mod file;
 mod http;
 mod loggly;
 mod service;
-mod slack;
+pub(super) mod slack;
 mod syslog;
 
 #[cfg(test)]
