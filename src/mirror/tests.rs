@@ -52,7 +52,7 @@ fn pass(seconds: i64) {
 
 /// What the destination does, and what it has had.
 #[derive(Default)]
-struct Destination {
+struct FakeDestination {
     is_away: bool,
     bad: Vec<i64>,
     batches: Vec<Vec<i64>>,
@@ -60,7 +60,7 @@ struct Destination {
 }
 
 #[derive(Clone, Default)]
-struct ObedientSink(Arc<Mutex<Destination>>);
+struct ObedientSink(Arc<Mutex<FakeDestination>>);
 
 impl Sink for ObedientSink {
     fn default_batch(&self) -> usize {
@@ -100,7 +100,7 @@ impl Sink for ObedientSink {
 struct World {
     _folder: TempDir,
     context: RunContext,
-    destination: Arc<Mutex<Destination>>,
+    destination: Arc<Mutex<FakeDestination>>,
     feed: Feed,
 }
 
