@@ -224,19 +224,19 @@ impl Runner<'_> {
         if events.is_empty() {
             if through > self.state.cursor {
                 self.state.cursor = through;
-                self.save(&[], Vec::new())?;
+                self.save(&[], &[])?;
             }
             return Ok(Step::Done);
         }
         if self.feed.sink.wants_stable_batches() && self.state.cut != Some(through) {
             self.state.cut = Some(through);
-            self.save(&[], Vec::new())?;
+            self.save(&[], &[])?;
         }
         let began = Instant::now();
         let outcome = delivery::deliver_batch(self.feed.sink.as_mut(), &events);
         let took = began.elapsed();
         let failure = outcome.failure.clone();
-        self.record(&events, through, outcome)?;
+        self.record(&events, through, &outcome)?;
         Ok(match failure {
             Some(failure) => Step::Failed(failure),
             // An alert sends one message in a run.
@@ -268,7 +268,7 @@ impl Runner<'_> {
         &mut self,
         batch: &[OutgoingEvent],
         through: EventId,
-        outcome: BatchOutcome,
+        outcome: &BatchOutcome,
     ) -> Result<()> {
         if outcome.confirmed == 0 {
             return Ok(());
@@ -310,7 +310,7 @@ impl Runner<'_> {
             })
             .collect();
         events.extend(self.note_success(now));
-        self.save(&events, dead)
+        self.save(&events, &dead)
     }
 
     /// Ends a failing, and returns the event that tells so where one told of its beginning.
@@ -353,15 +353,15 @@ impl Runner<'_> {
                 }),
             ));
         }
-        self.save(&events, Vec::new())?;
+        self.save(&events, &[])?;
         Ok(wait)
     }
 
-    fn save(&mut self, events: &[NewEvent], dead: Vec<DeadLetter>) -> Result<()> {
+    fn save(&mut self, events: &[NewEvent], dead: &[DeadLetter]) -> Result<()> {
         let stamp = Stamp { clock: &self.context.clock, recorded_by: &self.context.recorded_by };
         let mut batch = self.log.begin()?;
         batch.save_mirror(&self.state)?;
-        for letter in &dead {
+        for letter in dead {
             batch.add_dead_letter(&self.state.name, letter)?;
         }
         for event in events {

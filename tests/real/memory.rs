@@ -30,7 +30,7 @@ fn sandbox_with_long_events(field: &str) -> Sandbox {
         let lines: String = (0..EVENTS / 10)
             .map(|n| {
                 let text = match field {
-                    "payload" => format!(r#"{{"n":{tenth}{n},"text":"{text}"}}"#),
+                    "payload" => format!(r#"{{"n":"{tenth} {n}","text":"{text}"}}"#),
                     _ => format!(r#""{tenth} {n} {text}""#),
                 };
                 format!(
@@ -86,8 +86,7 @@ fn long_events_are_read_in_little_memory() {
 fn compressed_input_that_unpacks_to_much_is_read_in_little_memory() {
     const UNPACKED: u64 = 1 << 30;
     let sandbox = Sandbox::new();
-    // A line without an end.
-    let contents = || io::repeat(b'x').take(UNPACKED);
+    let contents = || io::repeat(b'x').take(UNPACKED).chain(&b"\n"[..]);
     let mut gzip = Vec::new();
     GzEncoder::new(contents(), Compression::fast()).read_to_end(&mut gzip).unwrap();
     let zstandard = ruzstd::encoding::compress_to_vec(contents(), CompressionLevel::Fastest);

@@ -62,7 +62,7 @@ impl FileSink {
             path: config.path.clone(),
             format: config.format,
             rotation: config.rotation,
-            zone: context.zone.clone(),
+            zone: *context.zone,
             clock: context.clock,
             log: fs::metadata(context.log).ok().map(|data| (data.dev(), data.ino())),
             lines: String::new(),

@@ -145,8 +145,8 @@ mod tests {
         for (place, length) in [(3, 2_000_000), (5, 900_000), (6, 900_000), (19, 1_000_000)] {
             batch[place].event.description = Some("x".repeat(length));
         }
-        for place in 8..16 {
-            batch[place].event.payload = Some(
+        for outgoing in &mut batch[8..16] {
+            outgoing.event.payload = Some(
                 JsonObject::parse(&format!(r#"{{"x":"{}"}}"#, "y".repeat(800_000)), 1).unwrap(),
             );
         }

@@ -57,7 +57,7 @@ impl SlackSink {
     /// [`Exit::Config`](crate::failure::Exit::Config), with the key.
     pub(super) fn new(config: &WebhookConfig, context: SinkContext<'_>) -> Result<Self, Failure> {
         let webhook = SlackWebhook::new("url", config, context)?;
-        Ok(Self { webhook, zone: context.zone.clone() })
+        Ok(Self { webhook, zone: *context.zone })
     }
 }
 

@@ -40,19 +40,18 @@ impl SyslogAddress {
             }
             return Ok(Self::Unix(path.into()));
         }
-        let kinds: [(&str, u16, fn(HostPort) -> Self); 3] = [
-            ("udp://", PORT, Self::Udp),
-            ("tcp://", PORT, Self::Tcp),
-            ("tls://", TLS_PORT, Self::Tls),
-        ];
-        for (scheme, port, kind) in kinds {
-            if let Some(rest) = text.strip_prefix(scheme) {
-                return HostPort::parse(rest, port)
-                    .map(kind)
-                    .ok_or_else(|| wrong("is no host with a port"));
-            }
+        let parse = |rest: &str, port| {
+            HostPort::parse(rest, port).ok_or_else(|| wrong("is no host with a port"))
+        };
+        if let Some(rest) = text.strip_prefix("udp://") {
+            parse(rest, PORT).map(Self::Udp)
+        } else if let Some(rest) = text.strip_prefix("tcp://") {
+            parse(rest, PORT).map(Self::Tcp)
+        } else if let Some(rest) = text.strip_prefix("tls://") {
+            parse(rest, TLS_PORT).map(Self::Tls)
+        } else {
+            Err(wrong("begins with none of unix:, udp://, tcp:// and tls://"))
         }
-        Err(wrong("begins with none of unix:, udp://, tcp:// and tls://"))
     }
 }
 

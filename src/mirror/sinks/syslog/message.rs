@@ -93,7 +93,7 @@ impl MessageFormat {
         let _ = write!(out, "<{priority}>1 ");
         write_time(event, out);
         let message_id = event.action.slug.as_str();
-        let message_id = &message_id[..message_id.floor_char_boundary(MAX_MESSAGE_ID_BYTES)];
+        let message_id = message_id.get(..MAX_MESSAGE_ID_BYTES).unwrap_or(message_id);
         let message_id = if is_header_text(message_id) { message_id } else { NIL };
         let _ = write!(out, " {host} {app} {NIL} {message_id} ");
         write_element(event, out);
