@@ -19,6 +19,7 @@ use std::fs::File;
 use std::io;
 use std::io::BufWriter;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -75,6 +76,7 @@ fn main() -> io::Result<()> {
     lines.extend(bench.bulk_ingest()?);
     lines.extend(bench.single_ingest());
     lines.extend(bench.list_pages());
+    lines.extend(bench.scoped_pages()?);
     lines.push(bench.free_text());
     lines.extend(bench.export());
     lines.push(bench.digest()?);
@@ -296,6 +298,40 @@ impl Bench {
                 compare_times(name, median(&runs[0]), &peer, median(&runs[1]), 1.3)
             })
             .into()
+    }
+
+    /// Compares the newest 50 events that a caller may see by their role with the newest 50 of all.
+    fn scoped_pages(&self) -> io::Result<Vec<Comparison>> {
+        self.report_progress("pages within a scope");
+        // The caller is somebody whom root stands in for by sudo, or the user who runs this.
+        let mut whoami = self.activity_command("all.db", &["whoami", "--json"]);
+        let facts = whoami.env("SUDO_UID", "64017").output()?.stdout;
+        let facts: serde_json::Value = serde_json::from_slice(&facts)?;
+        let user = facts["user"].as_str().unwrap_or_default().to_owned();
+        let own = generator::actor_id(30);
+        for (name, config) in [
+            ("viewer.toml", format!("{user:?} = {{ role = 'viewer', actor_id = {own:?} }}\n")),
+            ("auditor.toml", format!("{user:?} = 'auditor'\n")),
+        ] {
+            let roles = "[access.roles]\nauditor = ['list-all']\n[access.users]\n";
+            fs::write(self.path(name), format!("{roles}{config}"))?;
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600))?;
+        }
+        let page = |config: &'static str| {
+            move |_| {
+                let mut command = self.activity_command("all.db", &["list", "--json"]);
+                command.env("ACTIVITY_CONFIG", self.path(config)).env("SUDO_UID", "64017");
+                command
+            }
+        };
+        let (viewer, auditor, all) =
+            (page("viewer.toml"), page("auditor.toml"), page("config.toml"));
+        let runs = run_interleaved(41, &[&viewer, &auditor, &all]);
+        let unscoped = median(&runs[2]);
+        let line = |name: &str, place: usize| {
+            compare_times(name, median(&runs[place]), "of all", unscoped, 1.5)
+        };
+        Ok(vec![line("newest 50 of one's own", 0), line("newest 50 without the system", 1)])
     }
 
     /// Compares the newest 50 events that contain a name with a search of all lines.

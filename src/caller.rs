@@ -109,10 +109,12 @@ impl Caller {
             let hint = "take the bit off (`chmod u-s`); setgid or sudo let users call it";
             return Err(Failure::new(Exit::Config, message).hint(hint));
         }
-        Ok(if process::getegid() != process::getgid() {
-            Elevation::Setgid
-        } else if self.sudo.is_some() && !self.is_root() {
+        Ok(if self.is_root() {
+            Elevation::None
+        } else if self.sudo.is_some() {
             Elevation::Sudo
+        } else if process::getegid() != process::getgid() {
+            Elevation::Setgid
         } else {
             Elevation::None
         })
@@ -170,6 +172,28 @@ pub(crate) enum Elevation {
 /// Returns the name of a user of this host, else the number.
 pub(crate) fn user_name(uid: u32) -> String {
     name_by_id(&fs::read(PASSWD_FILE).unwrap_or_default(), uid)
+}
+
+/// Whether a user of this host has that name, or that number.
+pub(crate) fn has_user(name: &str) -> bool {
+    let passwd = fs::read(PASSWD_FILE).unwrap_or_default();
+    let is_named = |line: &[u8]| line.split(|byte| *byte == b':').next() == Some(name.as_bytes());
+    name.bytes().all(|byte| byte.is_ascii_digit())
+        || passwd.split(|byte| *byte == b'\n').any(is_named)
+}
+
+/// Returns the users that `/etc/group` lists in a group, but for root.
+pub(crate) fn members_of_group(name: &str) -> Vec<String> {
+    let groups = fs::read(GROUP_FILE).unwrap_or_default();
+    let lines = groups.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    let fields = lines.map(|line| line.split(':').collect::<Vec<_>>());
+    let mut own = fields.filter(|fields| fields.first() == Some(&name));
+    let members = own.find_map(|fields| fields.get(3).copied()).unwrap_or_default();
+    members
+        .split(',')
+        .filter(|member| !member.is_empty() && *member != "root")
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Returns the name of a group of this host, else the number.

@@ -115,14 +115,21 @@ pub(crate) fn exit_on_panic() {
         let message = message.or(payload.downcast_ref::<String>().map(String::as_str));
         let message = message.unwrap_or("no message");
         let place = panic.location().map_or_else(String::new, |place| format!(" ({place})"));
-        let line = format!("activity: a defect: {}{place}\n", text::escape(message));
+        // The standard library seeds its hash tables so, and has no error for a system without
+        // random numbers.
+        let (exit, what) = if message.starts_with("failed to generate random data") {
+            (Exit::Io, "the system gives no random numbers")
+        } else {
+            (Exit::Software, "a defect")
+        };
+        let line = format!("activity: {what}: {}{place}\n", text::escape(message));
         drop(io::stderr().write_all(line.as_bytes()));
         #[expect(
             clippy::exit,
             clippy::disallowed_methods,
             reason = "a panic has no way back to main"
         )]
-        std::process::exit(Exit::Software as i32);
+        std::process::exit(exit as i32);
     }));
 }
 

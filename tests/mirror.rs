@@ -160,7 +160,7 @@ fn each_mirror_gets_its_own_events_in_order_under_its_own_name() {
     let sandbox = Sandbox::new();
     sandbox.write("config.toml", config.replace("site = 'unused'\n", ""));
     let event = |n: usize| {
-        let action = if n % 2 == 0 { "user.edit" } else { "a.b" };
+        let action = if n.is_multiple_of(2) { "user.edit" } else { "a.b" };
         let at = 59 - n;
         format!(
             "{{\"event_id\":\"e{n}\",\"action\":\"{action}\",\"occurred_at\":\"2026-11-20T04:00:{at:02}Z\"}}\n"

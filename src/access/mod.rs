@@ -18,6 +18,7 @@ use crate::access::permissions::Grant;
 use crate::failure::Failure;
 use crate::query::Query;
 
+pub(crate) use crate::access::capability::ADMINISTRATOR;
 pub(crate) use crate::access::capability::Capability;
 pub(crate) use crate::access::capability::CapabilitySet;
 pub(crate) use crate::access::ingest_rights::IngestRights;

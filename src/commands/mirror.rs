@@ -184,7 +184,7 @@ fn print_resent(context: &Context, name: &str, summary: &ResendSummary) -> Resul
     let name = text::escape(name);
     let mut line = format!("{name}: {} delivered", text::plural(summary.delivered, "event"));
     if summary.swept > 0 {
-        line += &format!(", {} swept meanwhile", summary.swept);
+        line = format!("{line}, {} swept meanwhile", summary.swept);
     }
     context.output.print(format!("{line}\n").as_bytes())?;
     if summary.refused == 0 {

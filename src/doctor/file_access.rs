@@ -47,6 +47,10 @@ impl FileAccess {
         self.mode & OTHERS_READ != 0
     }
 
+    pub(super) fn is_readable_by_group(&self) -> bool {
+        self.mode & GROUP_READ != 0
+    }
+
     /// Whether a user who is neither the owner nor root may write the file.
     pub(super) fn is_writable_by_group_or_others(&self) -> bool {
         self.is_writable_by_others() || self.mode & GROUP_WRITE != 0 && self.group != "root"

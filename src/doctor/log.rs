@@ -70,6 +70,8 @@ pub(super) struct LogContents {
     pub last_occurred: Option<Event>,
     pub digests: Vec<RecordedOutcome>,
     pub last_sweep: Option<Event>,
+    /// Whether an event belongs to a tenant.
+    pub has_tenants: bool,
     pub pending_writes: PendingWrites,
 }
 
@@ -140,6 +142,7 @@ impl LogContents {
                 last_occurred: log.page(&scope, &Query::default(), &page)?.pop(),
                 digests: digest::reader::history(log)?,
                 last_sweep: log.own_events(PlatformWork::Examination, "retention.sweep")?.pop(),
+                has_tenants: log.count(&scope, &Query::with_tenant(), 1)? > 0,
                 pending_writes,
             })
         })

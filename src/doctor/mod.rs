@@ -17,6 +17,7 @@ mod last_runs;
 mod log;
 mod mail;
 mod mirrors;
+mod roles;
 mod schedule;
 mod systemd_units;
 
@@ -49,6 +50,7 @@ pub(crate) use crate::doctor::schedule::Host;
 enum Area {
     Log,
     Config,
+    Access,
     Mail,
     Schedules,
     LastRuns,
@@ -57,9 +59,10 @@ enum Area {
 }
 
 impl Area {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Log,
         Self::Config,
+        Self::Access,
         Self::Mail,
         Self::Schedules,
         Self::LastRuns,
@@ -71,6 +74,7 @@ impl Area {
         match self {
             Self::Log => "log",
             Self::Config => "config",
+            Self::Access => "access",
             Self::Mail => "mail",
             Self::Schedules => "schedules",
             Self::LastRuns => "last runs",
@@ -168,6 +172,7 @@ pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
     let found = log::inspect(subject);
     let mut checks = log::evaluate(&found, subject);
     checks.extend(config::evaluate(subject));
+    checks.extend(roles::evaluate(subject, found.contents()));
     let is_sent = |digest: &RecordedOutcome| digest.outcome.sent;
     let is_tried = found.contents().is_some_and(|log| log.digests.iter().any(is_sent));
     checks.extend(mail::evaluate(subject, is_tried));

@@ -200,7 +200,7 @@ impl ParserThread {
         let thread = thread::Builder::new().name("parse".to_owned()).spawn(move || {
             let ended = open_decoder(from, parsing.decode_options).map_or_else(
                 |error| Some(ParserMessage::Failed(error)),
-                |decoder| parse_to_end(decoder, parsing, &sender),
+                |decoder| parse_to_end(decoder, &parsing, &sender),
             );
             // After an interrupt nobody receives.
             if let Some(message) = ended {
@@ -282,7 +282,7 @@ fn open_file(
 /// Parses to the end; `None` when nobody receives any more.
 fn parse_to_end(
     mut decoder: Decoder<InputReader>,
-    parsing: ParseOptions,
+    parsing: &ParseOptions,
     sender: &SyncSender<ParserMessage>,
 ) -> Option<ParserMessage> {
     let mut chunk = ParsedChunk::default();
@@ -295,7 +295,7 @@ fn parse_to_end(
         };
         let ended = match decoder.next() {
             DecodeStep::Record(record) => {
-                let is_over = push_record(&mut chunk, record, &parsing, keep);
+                let is_over = push_record(&mut chunk, record, parsing, keep);
                 is_over && !parsing.keep_raw
             }
             DecodeStep::Excess(bytes) => {
@@ -312,7 +312,7 @@ fn parse_to_end(
             }
             DecodeStep::NeedsInput => {
                 // The next bytes may take long to arrive.
-                identify(&mut chunk, &mut decoder, &parsing);
+                identify(&mut chunk, &mut decoder, parsing);
                 if !send_chunk(&mut chunk, sender) {
                     return None;
                 }
@@ -337,7 +337,7 @@ fn parse_to_end(
             header_sent = true;
         }
         if ended || chunk.bytes >= CHUNK_BYTES {
-            identify(&mut chunk, &mut decoder, &parsing);
+            identify(&mut chunk, &mut decoder, parsing);
             if !send_chunk(&mut chunk, sender) {
                 return None;
             }

@@ -131,7 +131,7 @@ impl Feed {
     ) -> Result<Self> {
         let timeout = duration_or(config.pace.timeout, DEFAULT_TIMEOUT);
         let sink = sinks::open(&config.destination, SinkContext { timeout, ..context })
-            .map_err(|error| with_name("mirror", &config.name, error))?;
+            .map_err(|error| with_name("mirror", &config.name, &error))?;
         Ok(Self {
             selection: Selection::of_mirror(config)?,
             identifier: config.identifier.as_deref().map(Arc::from),
@@ -153,7 +153,7 @@ impl Feed {
         let timeout = duration_or(config.pace.timeout, DEFAULT_TIMEOUT);
         let context = SinkContext { timeout, ..context };
         let sink = AlertSink::new(config, names, &context, mail)
-            .map_err(|error| with_name("alert", &config.name, error))?;
+            .map_err(|error| with_name("alert", &config.name, &error))?;
         Ok(Self {
             selection: Selection::of_alert(config)?,
             messages: Some(MessagePace { every: config.every }),
@@ -228,8 +228,8 @@ fn duration_or(span: Option<Span>, default: Duration) -> Duration {
 }
 
 /// Puts the place in the config in front of an error.
-fn with_name(list: &str, name: &str, error: anyhow::Error) -> anyhow::Error {
+fn with_name(list: &str, name: &str, error: &anyhow::Error) -> anyhow::Error {
     let exit = error.downcast_ref::<Failure>().map_or(Exit::Config, |failure| failure.exit);
-    let (name, why) = (text::escape(name), failure::describe(&error));
+    let (name, why) = (text::escape(name), failure::describe(error));
     Failure::new(exit, format!("config: {list}.{name}: {why}")).into()
 }

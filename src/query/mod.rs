@@ -282,6 +282,11 @@ impl Query {
         Self::from_predicate(Predicate::Person(vec![NamePattern::new(Pattern::glob(text))]))
     }
 
+    /// Matches the events that belong to a tenant.
+    pub(crate) fn with_tenant() -> Self {
+        Self::from_predicate(Predicate::Text(TextField::Tenant, vec![Pattern::glob("*")]))
+    }
+
     /// Matches no event.
     pub(crate) fn nothing() -> Self {
         Self::from_predicate(Predicate::Id(Vec::new()))

@@ -16,6 +16,7 @@
 #[expect(dead_code, reason = "the other suite uses the rest")]
 mod support;
 
+mod access;
 mod clocks;
 mod cron;
 mod digest;

@@ -6,7 +6,7 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 16] = [
+const PACKAGES: [(&str, &str); 22] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("cron", "cron"),
@@ -18,7 +18,13 @@ const PACKAGES: [(&str, &str); 16] = [
     ("nsenter", "util-linux"),
     ("openssl", "openssl"),
     ("postfix", "postfix"),
+    ("script", "bsdutils"),
     ("sqlite3", "sqlite3"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
+    ("sudo", "sudo"),
+    ("visudo", "sudo"),
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),

@@ -93,7 +93,7 @@ impl AlertSink {
             name: config.name.clone(),
             site: site.to_owned(),
             system_label: system_label.to_owned(),
-            zone: context.zone.clone(),
+            zone: *context.zone,
             clock: context.clock,
             timeout: context.timeout,
             channel,
