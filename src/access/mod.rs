@@ -1,6 +1,6 @@
 //! Who may read what: roles, their capabilities, and the part of the log that a caller may see.
 //!
-//! [`AccessPolicy`] is what the config says, [`Permissions`] are what follows for one caller. [`scope`]
+//! [`AccessPolicy`] is what the config says, [`Permissions`] are what follows for one caller. [`scope()`]
 //! turns them into a [`Scope`], which every read of events demands: a caller without a capability gets
 //! an error that names it, before a row is read. Nothing here knows a file, a process or a clock.
 //!

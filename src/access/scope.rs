@@ -26,7 +26,7 @@ pub(crate) enum PlatformWork {
     Verification,
 }
 
-/// The events that a reader may see. Only [`access::scope`](crate::access::scope) makes one for a
+/// The events that a reader may see. Only [`access::scope`](crate::access::scope()) makes one for a
 /// caller; [`Scope::of`] makes the whole log for the platform's own work, which names itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scope {

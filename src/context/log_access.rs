@@ -78,7 +78,7 @@ impl<'a> LogAccess<'a> {
     /// Opens the log to record events. Its warnings go to standard error.
     ///
     /// # Errors
-    /// As [`LocalLog::open_to_write`]; [`Exit::NoPermission`] for a caller who may record nothing.
+    /// As [`LocalLog::open_to_write`]; [`Exit::NoPermission`](crate::failure::Exit::NoPermission) for a caller who may record nothing.
     pub(crate) fn open_writer(self, create: Create) -> Result<LogWriter<'a>> {
         let context = self.context;
         context.settings.permissions.require(Capability::Ingest)?;
@@ -89,7 +89,7 @@ impl<'a> LogAccess<'a> {
     /// Tells what an ingest of inputs, or of one event, would do, and stores nothing.
     ///
     /// # Errors
-    /// Those of the log and the inputs; [`Exit::NoPermission`] for a caller who may record nothing.
+    /// Those of the log and the inputs; [`Exit::NoPermission`](crate::failure::Exit::NoPermission) for a caller who may record nothing.
     pub(crate) fn preview_ingest(
         self,
         event: Option<&NewEvent>,

@@ -116,7 +116,7 @@ const FULL_EVENT_FIELDS: &str = "\
 id 1
 event_id 01890a5d-ac96-774b-bcce-b302099a8057
 occurred_at 2025-11-20T04:00:00.123456789Z
-recorded_at 2025-11-20T04:00:01Z
+recorded_at 2025-11-20T04:00:01.000000000Z
 recorded_by root
 tenant s2l
 source operator
