@@ -273,7 +273,8 @@ fn logrotate_takes_the_log_file_and_the_next_line_lands_in_a_new_one() {
          transport = 'sendmail'\n[digest.sendmail]\ncommand = ['/bin/true']\n",
     );
     sandbox.ingest(join_lines([r#"{"action":"auth.login"}"#]));
-    let digest = || sandbox.run_shell("activity digest >> activity.log").ok().no_stderr().done();
+    let digest =
+        || sandbox.run_shell("activity digest --now >> activity.log").ok().no_stderr().done();
     let rotate = |args: &[&str]| {
         let mut command = sandbox.command_of("logrotate");
         command.args(args).args(["--state", "state", "rotate"]);

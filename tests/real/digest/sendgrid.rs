@@ -40,7 +40,7 @@ impl SendGridFixture {
     }
 
     fn digest(&self) -> Output {
-        self.sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], ["digest"])
+        self.sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], ["digest", "--now"])
     }
 
     /// Runs a digest. Checks how it ends and what it records, that every request is valid for SendGrid
