@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 34] = [
+const LAYERS: [&str; 35] = [
     "text",
     "failure",
     "lent_rights",
@@ -18,6 +18,7 @@ const LAYERS: [&str; 34] = [
     "event",
     "query",
     "retention",
+    "map",
     "codec",
     "chain",
     "access",
@@ -45,7 +46,7 @@ const LAYERS: [&str; 34] = [
 ];
 
 /// The modules that may name each crate; an empty list means all.
-const CRATE_PLACES: [(&str, &[&str]); 37] = [
+const CRATE_PLACES: [(&str, &[&str]); 38] = [
     ("anyhow", &[]),
     ("base64", &["verify", "digest", "mirror"]),
     ("chrono", &["time"]),
@@ -61,9 +62,10 @@ const CRATE_PLACES: [(&str, &[&str]); 37] = [
     ("lettre", &["digest"]),
     ("libsqlite3_sys", &["store"]),
     ("memchr", &["query", "codec"]),
-    ("minijinja", &["digest"]),
+    ("minijinja", &["map", "digest"]),
     ("percent_encoding", &["digest"]),
     ("quoted_printable", &["verify"]),
+    ("regex", &["map"]),
     ("ring", &["chain", "store", "ingest", "tls", "mirror"]),
     ("rusqlite", &["store"]),
     ("rustix", &[]),
@@ -76,7 +78,7 @@ const CRATE_PLACES: [(&str, &[&str]); 37] = [
     ("tokio", &["mirror"]),
     ("tokio_postgres", &["mirror"]),
     ("tokio_postgres_rustls", &["mirror"]),
-    ("toml", &["config"]),
+    ("toml", &["map", "config"]),
     ("unicode_segmentation", &["text", "render"]),
     ("unicode_width", &["text"]),
     ("ureq", &["http"]),

@@ -62,12 +62,7 @@ pub(crate) fn encode_fields(
 /// # Errors
 /// The reason.
 pub(crate) fn decode(text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
-    let members =
-        json::members(text).map_err(|error| match text.trim_ascii_start().as_bytes() {
-            [b'{', ..] => json::describe_error(&error),
-            _ if error.is_data() => format!("must be an object, not {}", json::describe_type(text)),
-            _ => json::describe_error(&error),
-        })?;
+    let members = json::object_members(text)?;
     let mut builder = NewEventBuilder::new(options);
     for (name, value) in members {
         builder.add_json(name, value)?;

@@ -179,6 +179,12 @@ impl TimeOfDay {
 }
 
 impl ParsedDateTime {
+    /// A day's number and the seconds since its midnight, which were read elsewhere.
+    pub(super) fn new(day: i64, seconds: i64, nanos: i64, offset: Option<i64>) -> Self {
+        let clock = TimeOfDay { seconds, nanos, has_seconds: true, leap: false };
+        Self { day, time_of_day: Some(clock), offset }
+    }
+
     /// Reads `2026-11-20`, `2026-11-20T14:30`, `2026-11-20 14:30:05.123456789`, each with a time
     /// perhaps followed by `Z`, `+02:00`, `+0200`, `+02` or `UTC`, with or without a blank before it.
     /// A comma may stand for the point.

@@ -7,6 +7,7 @@
 mod civil;
 mod emitted;
 mod human;
+mod layout;
 mod posix_zone;
 mod span;
 mod timestamp;
@@ -17,6 +18,7 @@ mod tests;
 
 pub(crate) use emitted::{parse_emitted, resembles_emitted};
 pub(crate) use human::{format_ago, format_relative, parse_human, parse_human_span};
+pub(crate) use layout::TimeLayout;
 pub(crate) use span::Span;
 pub(crate) use timestamp::Timestamp;
 pub(crate) use zone::{TimeFormat, WindowEdge, Zone};

@@ -28,8 +28,12 @@ impl Timestamp {
     /// Asks the clock of the system. Only `context` does.
     #[expect(clippy::disallowed_methods, reason = "the one door to the clock, for context")]
     pub(crate) fn now() -> Self {
-        let now = SystemTime::now();
-        let nanos = match now.duration_since(UNIX_EPOCH) {
+        Self::from_system_time(SystemTime::now())
+    }
+
+    /// The time that the system gives, of a file for example.
+    pub(crate) fn from_system_time(at: SystemTime) -> Self {
+        let nanos = match at.duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
             Err(before) => {
                 i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos)

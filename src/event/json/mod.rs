@@ -135,6 +135,18 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
     Ok(members)
 }
 
+/// The members of a record's text, in order.
+///
+/// # Errors
+/// The reason, worded for a line: the text is no object.
+pub(crate) fn object_members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, String> {
+    members(text).map_err(|error| match text.trim_ascii_start().as_bytes() {
+        [b'{', ..] => describe_error(&error),
+        _ if error.is_data() => format!("must be an object, not {}", describe_type(text)),
+        _ => describe_error(&error),
+    })
+}
+
 /// The value of a JSON string; borrowed if nothing in it is escaped.
 ///
 /// # Errors
