@@ -35,6 +35,7 @@ mod hostile_output;
 mod ingest;
 mod layers;
 mod list;
+mod maps;
 mod mirror;
 mod names;
 mod not_a_log;

@@ -16,12 +16,15 @@ use crate::codec::DecodeOptions;
 use crate::event::Event;
 use crate::event::NewEvent;
 use crate::event::builder::InputValue;
-use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::field::Field;
 use crate::event::field::FieldValue;
 use crate::event::quoted;
+use crate::map::MapContext;
+use crate::map::Record;
+use crate::map::RecordMap;
+use crate::map::RecordValue;
 
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
@@ -78,24 +81,57 @@ fn strip_guard(cell: &str) -> &str {
     }
 }
 
+/// What may stand between cells.
+const DELIMITERS: [u8; 3] = *b",;\t";
+
+/// The line by which spreadsheets say what stands between cells, before the header.
+const DELIMITER_LINE: &str = "sep=";
+
+/// Whether a line only names the delimiter. The header shows it too.
+pub(super) fn is_delimiter_line(line: &[u8]) -> bool {
+    let mark = line.trim_ascii_end().strip_prefix(DELIMITER_LINE.as_bytes());
+    // A tab has been trimmed.
+    mark.is_some_and(|mark| mark.is_empty() || matches!(mark, [mark] if DELIMITERS.contains(mark)))
+}
+
+/// Returns what stands between the cells of a header: the mark that it has most of outside quotes.
+fn delimiter_of(header: &str) -> u8 {
+    let mut in_quotes = false;
+    let mut counts = [0_usize; DELIMITERS.len()];
+    for byte in header.bytes() {
+        in_quotes ^= byte == b'"';
+        for (count, delimiter) in counts.iter_mut().zip(DELIMITERS) {
+            *count += usize::from(byte == delimiter && !in_quotes);
+        }
+    }
+    // Of equal counts the first wins, which is the comma.
+    let most = counts.iter().max().copied().unwrap_or_default();
+    let found = counts.iter().zip(DELIMITERS).find(|(count, _)| **count == most);
+    found.map_or(b',', |(_, delimiter)| delimiter)
+}
+
 /// Whether a first line is the header of events.
 pub(super) fn is_header(line: &[u8]) -> bool {
     let Ok(line) = std::str::from_utf8(line) else {
         return false;
     };
-    // This cuts a cell that contains a comma. Such a cell is not the required column anyway.
-    line.split(',').any(|cell| {
+    // This cuts a cell that contains a delimiter. Such a cell is not the required column anyway.
+    let has_column = line.split(DELIMITERS.map(char::from)).any(|cell| {
         let cell = cell.trim();
-        cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell).trim()
-            == REQUIRED_COLUMN
-    })
+        let cell = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell);
+        cell.trim().eq_ignore_ascii_case(REQUIRED_COLUMN)
+    });
+    has_column || is_delimiter_line(line.as_bytes())
 }
 
 /// A table of events: its columns, and the reader of its rows.
 pub(super) struct CsvDecoder {
     header: Vec<u8>,
     columns: Vec<String>,
+    delimiter: u8,
     raw_cells: bool,
+    /// How the rows of another system become events.
+    map: Option<&'static RecordMap>,
     reader: csv::Reader<RowSource>,
     row: StringRecord,
 }
@@ -106,14 +142,18 @@ impl CsvDecoder {
     /// # Errors
     /// The reason: no column is `action`, or two columns have the same name.
     pub(super) fn new(header: &str, options: &DecodeOptions) -> Result<Self, String> {
+        let delimiter = delimiter_of(header);
         let reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
             .has_headers(false)
             .flexible(true)
             .from_reader(RowSource::default());
         let mut table = Self {
             header: format!("{header}\n").into_bytes(),
             columns: Vec::new(),
+            delimiter,
             raw_cells: options.raw_cells,
+            map: options.map,
             reader,
             row: StringRecord::new(),
         };
@@ -124,7 +164,11 @@ impl CsvDecoder {
             .iter()
             .map(str::trim)
             .enumerate()
-            .map(|(index, name)| if name.is_empty() { unnamed(index) } else { name.to_owned() })
+            .map(|(index, name)| match options.map.and_then(|map| map.column_name(name)) {
+                Some(known) => known.to_owned(),
+                None if name.is_empty() => unnamed(index),
+                None => name.to_owned(),
+            })
             .collect();
         let mut names = HashSet::new();
         if let Some(duplicate) = table.columns.iter().find(|name| !names.insert(name.as_str())) {
@@ -134,10 +178,15 @@ impl CsvDecoder {
             options.key_map.is_some_and(|map| map.maps_to(name, REQUIRED_COLUMN))
                 || field::lookup(name).is_some_and(|known| known.name() == REQUIRED_COLUMN)
         };
-        if !names.iter().any(is_action) {
+        if options.map.is_none() && !names.iter().any(is_action) {
             return Err(format!("no column of the header is {REQUIRED_COLUMN}"));
         }
         Ok(table)
+    }
+
+    /// Returns what stands between the cells.
+    pub(super) fn delimiter(&self) -> u8 {
+        self.delimiter
     }
 
     /// Returns the header row as it was read.
@@ -152,9 +201,9 @@ impl CsvDecoder {
     pub(super) fn decode(
         &mut self,
         row: &str,
-        options: IntakeOptions<'_>,
+        context: MapContext<'_>,
     ) -> Result<NewEvent, String> {
-        if let Some(cell) = cell_with_text_behind_quote(row) {
+        if let Some(cell) = cell_with_text_behind_quote(row, self.delimiter) {
             let column = self.columns.get(cell).map_or("a cell", String::as_str);
             return Err(format!(
                 "{}: text follows the closing quote; a quote within a cell is written twice",
@@ -169,9 +218,17 @@ impl CsvDecoder {
                 self.columns.len()
             ));
         }
-        let mut builder = NewEventBuilder::new(options);
-        for (column, cell) in self.columns.iter().zip(&self.row) {
-            let cell = if self.raw_cells { cell } else { strip_guard(cell) };
+        let cells = self.columns.iter().zip(&self.row).map(|(column, cell)| {
+            (column.as_str(), if self.raw_cells { cell } else { strip_guard(cell) })
+        });
+        if let Some(map) = self.map {
+            let values = cells.map(|(column, cell)| {
+                (Cow::Borrowed(column), RecordValue::Text(Cow::Borrowed(cell)))
+            });
+            return map.event(Record::new(values)?, context);
+        }
+        let mut builder = NewEventBuilder::new(context.intake);
+        for (column, cell) in cells {
             builder.add(Cow::Borrowed(column), InputValue::Untyped(Cow::Borrowed(cell)))?;
         }
         builder.build()
@@ -190,19 +247,19 @@ impl CsvDecoder {
 
 /// Returns the number of the first cell of a row in which text follows the closing quote, counted from 0.
 /// The `csv` crate would drop quotes of such a cell and keep the rest.
-fn cell_with_text_behind_quote(row: &str) -> Option<usize> {
+fn cell_with_text_behind_quote(row: &str, delimiter: u8) -> Option<usize> {
     let bytes = row.as_bytes();
     let (mut at, mut cell) = (0, 0);
     loop {
         if bytes.get(at) == Some(&b'"') {
             at = behind_closing_quote(bytes, at + 1)?;
             match bytes.get(at) {
-                Some(b',') => {}
+                Some(byte) if *byte == delimiter => {}
                 Some(b'\r' | b'\n') | None => return None,
                 Some(_) => return Some(cell),
             }
         } else {
-            at += memchr(b',', bytes.get(at..)?)?;
+            at += memchr(delimiter, bytes.get(at..)?)?;
         }
         at += 1;
         cell += 1;

@@ -14,6 +14,7 @@ use memchr::memchr;
 use memchr::memchr_iter;
 
 use crate::codec::UNCLOSED_QUOTE;
+use crate::codec::documents::DocumentSplitter;
 
 /// The longest record that is kept, in bytes as read. The limit of an event counts its decoded
 /// values, and escapes can make them six times as long.
@@ -79,11 +80,26 @@ pub(super) enum Splitter {
     Lines,
     Rows(RowSplitter),
     Elements(ElementSplitter),
+    Documents(DocumentSplitter),
 }
 
 impl Splitter {
     pub(super) fn for_csv_rows() -> Self {
-        Self::Rows(RowSplitter::default())
+        Self::for_csv_rows_with(b',')
+    }
+
+    pub(super) fn for_csv_rows_with(delimiter: u8) -> Self {
+        Self::Rows(RowSplitter::new(delimiter))
+    }
+
+    /// For JSON documents whose records are in the list under this key.
+    pub(super) fn for_documents(records: Option<&str>) -> Self {
+        Self::Documents(DocumentSplitter::new(records.map(str::to_owned)))
+    }
+
+    /// Like [`Splitter::for_documents`], but for an input that continues after a record.
+    pub(super) fn for_documents_after_one(records: Option<&str>) -> Self {
+        Self::Documents(DocumentSplitter::after_one(records.map(str::to_owned)))
     }
 
     pub(super) fn for_json_array() -> Self {
@@ -102,13 +118,14 @@ impl Splitter {
             }
             Self::Rows(rows) => rows.scan(bytes),
             Self::Elements(elements) => elements.scan(bytes),
+            Self::Documents(documents) => documents.scan(bytes),
         }
     }
 }
 
 /// The result of scanning bytes that were not scanned before.
 #[derive(Debug, PartialEq, Eq)]
-enum ScanResult {
+pub(super) enum ScanResult {
     /// All bytes belong to the current record or stand before it.
     More,
     /// This many bytes stand between records.
@@ -121,8 +138,9 @@ enum ScanResult {
 
 /// Splits rows of CSV as RFC 4180 and the `csv` crate do: a quote is special only at the beginning
 /// of a cell, and CR, LF or both end a row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct RowSplitter {
+    delimiter: u8,
     state: RowState,
     /// The line feeds within quotes in this row so far.
     line_feeds: u64,
@@ -130,9 +148,8 @@ pub(super) struct RowSplitter {
     line_feeds_before_quote: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RowState {
-    #[default]
     CellStart,
     Unquoted,
     Quoted,
@@ -143,6 +160,10 @@ enum RowState {
 }
 
 impl RowSplitter {
+    fn new(delimiter: u8) -> Self {
+        Self { delimiter, state: RowState::CellStart, line_feeds: 0, line_feeds_before_quote: 0 }
+    }
+
     fn scan(&mut self, bytes: &[u8]) -> ScanResult {
         for (at, &byte) in bytes.iter().enumerate() {
             self.state = match (self.state, byte) {
@@ -160,7 +181,7 @@ impl RowSplitter {
                 }
                 (_, b'\n') => return self.end_row(at + 1),
                 (_, b'\r') => RowState::CarriageReturn,
-                (_, b',') => RowState::CellStart,
+                (_, byte) if byte == self.delimiter => RowState::CellStart,
                 (_, _) => RowState::Unquoted,
             };
         }
@@ -168,7 +189,7 @@ impl RowSplitter {
     }
 
     fn end_row(&mut self, length: usize) -> ScanResult {
-        *self = Self::default();
+        *self = Self::new(self.delimiter);
         ScanResult::Record(length)
     }
 }
@@ -194,7 +215,7 @@ pub(super) enum ElementSplitter {
 }
 
 impl ElementSplitter {
-    fn scan(&mut self, bytes: &[u8]) -> ScanResult {
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> ScanResult {
         for (at, &byte) in bytes.iter().enumerate() {
             let blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
             let next = match *self {
@@ -492,6 +513,7 @@ impl<R: Read> Framer<R> {
                 (false, false)
             }
             Splitter::Elements(_) => (true, true),
+            Splitter::Documents(documents) => (documents.is_open(), documents.is_open()),
         };
         // No record follows, whatever the state of the splitter.
         self.broken = true;
@@ -512,7 +534,9 @@ impl<R: Read> Framer<R> {
         let line_feeds = match self.splitter {
             // The only line feed of a line is at its end.
             Splitter::Lines => usize::from(consumed.last() == Some(&b'\n')),
-            Splitter::Rows(_) | Splitter::Elements(_) => memchr_iter(b'\n', consumed).count(),
+            Splitter::Rows(_) | Splitter::Elements(_) | Splitter::Documents(_) => {
+                memchr_iter(b'\n', consumed).count()
+            }
         };
         self.advance_counted(length, line_feeds);
     }

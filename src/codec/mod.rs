@@ -8,6 +8,8 @@
 //! Memory is bounded: one record of at most 8 MiB and one read are kept, however long the input is.
 
 pub(crate) mod csv;
+mod detect;
+mod documents;
 mod frame;
 pub(crate) mod jsonl;
 pub(crate) mod mirror_line;
@@ -32,10 +34,12 @@ use crate::codec::options::DecodeContext;
 pub(crate) use crate::codec::options::DecodeOptions;
 use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
-use crate::event::builder::IntakeOptions;
 use crate::event::intake::IntakeNotes;
 use crate::event::leniency;
 use crate::event::leniency::Leniency;
+use crate::map::MapContext;
+use crate::map::Record;
+use crate::map::RecordMap;
 
 /// The reason why a record longer than an event may be is rejected.
 const TOO_LONG: &str = "longer than 1 MiB";
@@ -174,20 +178,38 @@ enum Dialect {
     /// Without a decoder until the header has been read.
     Csv(Option<Box<CsvDecoder>>),
     Mirror,
+    /// JSON documents of another system.
+    Documents,
+    /// Lines of another system, which a pattern splits.
+    Lines,
 }
 
 impl Dialect {
     fn decode(&mut self, text: &str, context: DecodeContext<'_>) -> Result<NewEvent, String> {
         let leniency = if context.options.lenient { Leniency::Lenient } else { Leniency::Strict };
-        self.decode_with(text, context.intake(leniency))
+        self.decode_with(text, context, leniency)
     }
 
-    fn decode_with(&mut self, text: &str, options: IntakeOptions<'_>) -> Result<NewEvent, String> {
-        match self {
-            Self::JsonLines | Self::Json => jsonl::decode(text, options),
-            Self::Csv(Some(table)) => table.decode(text, options),
-            Self::Csv(None) => Err("no header says what it holds".to_owned()),
-            Self::Mirror => mirror_line::decode(text, options),
+    fn decode_with(
+        &mut self,
+        text: &str,
+        context: DecodeContext<'_>,
+        leniency: Leniency,
+    ) -> Result<NewEvent, String> {
+        let map = context.options.map;
+        let context =
+            MapContext { intake: context.intake(leniency), latest: context.options.latest };
+        match (self, map) {
+            (Self::Csv(Some(table)), _) => table.decode(text, context),
+            (Self::Csv(None), _) => Err("no header says what it holds".to_owned()),
+            (Self::Lines, Some(map)) => map.event(map.split_line(text)?, context),
+            (Self::JsonLines | Self::Json | Self::Documents, Some(map)) => {
+                map.event(Record::from_json(text)?, context)
+            }
+            (Self::JsonLines | Self::Json | Self::Documents | Self::Lines, None) => {
+                jsonl::decode(text, context.intake)
+            }
+            (Self::Mirror, _) => mirror_line::decode(text, context.intake),
         }
     }
 
@@ -201,10 +223,11 @@ impl Dialect {
             Ok(text) => self.decode(text, context),
             Err(_) if context.options.lenient => {
                 // In JSON a backslash is written twice.
-                let backslash = if matches!(self, Self::Csv(_)) { "\\" } else { "\\\\" };
+                let backslash =
+                    if matches!(self, Self::Csv(_) | Self::Lines) { "\\" } else { "\\\\" };
                 let text = leniency::escape_invalid_utf8(bytes, backslash);
                 let text = record_text(text.as_bytes(), self)?;
-                self.decode_with(text, context.intake(Leniency::LenientEscaped))
+                self.decode_with(text, context, Leniency::LenientEscaped)
             }
             Err(reason) => Err(reason),
         }
@@ -215,8 +238,8 @@ impl Dialect {
     fn is_truncated(&self, text: &str, is_event: bool) -> bool {
         match self {
             Self::JsonLines => !is_event && jsonl::is_unfinished(text),
-            Self::Json => true,
-            Self::Csv(_) => !is_event,
+            Self::Json | Self::Documents => true,
+            Self::Csv(_) | Self::Lines => !is_event,
             Self::Mirror => !is_event || mirror_line::may_be_truncated(text),
         }
     }
@@ -274,10 +297,14 @@ impl<R: Read> Decoder<R> {
         while !self.framer.has_head(place) {
             self.fill()?;
         }
-        let splitter = match self.dialect {
-            Some(Dialect::Csv(_)) => Splitter::for_csv_rows(),
+        let splitter = match &self.dialect {
+            Some(Dialect::Csv(Some(table))) => Splitter::for_csv_rows_with(table.delimiter()),
+            Some(Dialect::Csv(None)) => Splitter::for_csv_rows(),
             Some(Dialect::Json) => Splitter::for_json_array_after_one(),
-            Some(Dialect::JsonLines | Dialect::Mirror) | None => Splitter::Lines,
+            Some(Dialect::Documents) => {
+                Splitter::for_documents_after_one(self.options.map.and_then(RecordMap::records))
+            }
+            Some(Dialect::JsonLines | Dialect::Mirror | Dialect::Lines) | None => Splitter::Lines,
         };
         self.framer.continue_with(reopen(place.tail_start())?, place, splitter)
     }
@@ -296,9 +323,9 @@ impl<R: Read> Decoder<R> {
         table.as_ref().map(|table| table.header())
     }
 
-    /// Whether the records are elements of a JSON array. Such records may span lines.
+    /// Whether the records are elements of a JSON array or document. Such records may span lines.
     pub(crate) fn is_array(&self) -> bool {
-        matches!(self.dialect, Some(Dialect::Json))
+        matches!(self.dialect, Some(Dialect::Json | Dialect::Documents))
     }
 
     /// Returns the next step. Never reads the source.
@@ -373,6 +400,10 @@ impl<R: Read> Decoder<R> {
         let parsed = match self.framer.next() {
             Frame::NeedsInput => return Ok(false),
             Frame::End => return Ok(true),
+            Frame::Record(row) if csv::is_delimiter_line(row.bytes) => {
+                // The header follows it.
+                return self.read_preamble();
+            }
             Frame::Record(row) => parse(row).map_err(|reason| (row.line, reason)),
             Frame::Tail { last, unclosed: false } => {
                 parse(last).map_err(|reason| (last.line, reason))
@@ -384,6 +415,7 @@ impl<R: Read> Decoder<R> {
         };
         match parsed {
             Ok(parsed) => {
+                self.framer.set_splitter(Splitter::for_csv_rows_with(parsed.delimiter()));
                 *table = Some(Box::new(parsed));
                 Ok(true)
             }
@@ -418,8 +450,8 @@ impl<R: Read> Decoder<R> {
                 return self.detect_format();
             }
         }
-        let format = match self.options.format {
-            Some(format) => format,
+        let (dialect, splitter) = match self.options.format {
+            Some(format) => detect::own_dialect(format),
             None => {
                 let text = waiting.trim_ascii_start();
                 let blanks = &waiting[..waiting.len() - text.len()];
@@ -434,14 +466,15 @@ impl<R: Read> Decoder<R> {
                     self.framer.skip(lines.map_or(blanks.len(), |end| end + 1));
                     return Ok(false);
                 }
-                EventFormat::sniff(line)
+                match self.options.map {
+                    Some(map) => detect::mapped_dialect(map, line),
+                    None => {
+                        let line_number = self.framer.position().lines + 1;
+                        detect::refuse_foreign(text).map_err(|reason| (line_number, reason))?;
+                        detect::own_dialect(EventFormat::sniff(line))
+                    }
+                }
             }
-        };
-        let (dialect, splitter) = match format {
-            EventFormat::JsonLines => (Dialect::JsonLines, Splitter::Lines),
-            EventFormat::Json => (Dialect::Json, Splitter::for_json_array()),
-            EventFormat::Csv => (Dialect::Csv(None), Splitter::for_csv_rows()),
-            EventFormat::Mirror => (Dialect::Mirror, Splitter::Lines),
         };
         self.framer.set_splitter(splitter);
         self.dialect = Some(dialect);
@@ -463,6 +496,9 @@ fn decode_tail(
 ) -> DecodeOutcome {
     match dialect {
         Dialect::Json => return DecodeOutcome::Truncated("the array does not end".to_owned()),
+        Dialect::Documents => {
+            return DecodeOutcome::Truncated("the document does not end".to_owned());
+        }
         Dialect::Csv(_) if unclosed => {
             return DecodeOutcome::Truncated("a quote does not end".to_owned());
         }
@@ -470,7 +506,11 @@ fn decode_tail(
         Dialect::Csv(_) if may_grow && !bytes.ends_with(b"\r") => {
             return DecodeOutcome::Truncated("the row has no line end".to_owned());
         }
-        Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror => {}
+        // A pattern may fit the beginning of a line as well as all of it.
+        Dialect::Lines if may_grow => {
+            return DecodeOutcome::Truncated("the line has no line end".to_owned());
+        }
+        Dialect::JsonLines | Dialect::Csv(_) | Dialect::Mirror | Dialect::Lines => {}
     }
     let ends_in_character =
         std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none());
@@ -502,7 +542,11 @@ fn record_text<'a>(bytes: &'a [u8], dialect: &Dialect) -> Result<&'a str, String
     Ok(match dialect {
         // Blanks at the end may belong to the last cell.
         Dialect::Csv(_) => text.strip_suffix('\n').map_or(text, |row| row),
-        Dialect::JsonLines | Dialect::Json | Dialect::Mirror => text.trim_ascii_end(),
+        Dialect::JsonLines
+        | Dialect::Json
+        | Dialect::Documents
+        | Dialect::Mirror
+        | Dialect::Lines => text.trim_ascii_end(),
     })
 }
 

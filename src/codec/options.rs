@@ -8,6 +8,8 @@ use crate::event::intake::IntakeNotes;
 use crate::event::intake::KeyMap;
 use crate::event::intake::Undated;
 use crate::event::leniency::Leniency;
+use crate::map::RecordMap;
+use crate::time::Timestamp;
 use crate::time::Zone;
 
 /// The options for reading an input.
@@ -25,6 +27,10 @@ pub(crate) struct DecodeOptions {
     pub key_map: Option<&'static KeyMap>,
     /// What becomes of an event without a time that seems to have one under another key.
     pub undated: Undated,
+    /// How the records of another system become events.
+    pub map: Option<&'static RecordMap>,
+    /// The time of the input, which gives times their year that have none.
+    pub latest: Option<Timestamp>,
 }
 
 /// What the decoding of one input works with.

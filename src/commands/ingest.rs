@@ -10,9 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
 use crate::codec::DecodeOptions;
-use crate::codec::EventFormat;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::commands::ingest_map;
+use crate::commands::ingest_map::InputFormat;
 use crate::commands::rejects_file::RejectsFile;
 use crate::commands::rejects_file::STDIN_PATH;
 use crate::context::Context;
@@ -33,6 +34,7 @@ use crate::ingest::Input;
 use crate::ingest::InputSource;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
+use crate::map::built_in::BUILT_IN;
 use crate::render;
 use crate::store::AppendOutcome;
 use crate::store::Create;
@@ -47,20 +49,48 @@ Examples:
   One event, from a hook:
   $ activity ingest --quiet --action deploy.finish --target-id web --actor ann";
 
+/// The examples, and the formats of other systems.
+fn long_help() -> String {
+    let mut page = format!("{EXAMPLES}\n\nFormats of other systems, each with --format NAME:");
+    for format in &BUILT_IN {
+        let name = format.name;
+        let pad = " ".repeat(16_usize.saturating_sub(name.len()));
+        page.extend(["\n  ", name, &pad, format.title]);
+    }
+    page
+}
+
 /// Record events from files, standard input or flags
 ///
 /// Reads JSON Lines, a JSON array, CSV with the header that export writes, or mirror lines, and detects
-/// which by the first line. Input that is compressed by gzip or Zstandard is unpacked. With --action it records one event from flags. It creates the log if there
+/// which by the first line; with --format what another system writes, with --map anything. Input that is
+/// compressed by gzip or Zstandard is unpacked. With --action it records one event from flags. It creates the log if there
 /// is none. Events that are reported as ingested are on the disk.
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = long_help())]
 pub(crate) struct IngestArgs {
     /// The files to read; standard input if there is none and no flag describes an event
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Read the input as jsonl, json, csv or mirror [default: detected from its first line]
-    #[arg(long, value_name = "FORMAT", hide_possible_values = true, help_heading = "Input")]
-    format: Option<EventFormat>,
+    /// Read the input as jsonl, json, csv or mirror, or as what another system writes, such as github,
+    /// cloudtrail, access or auth [default: detected from its first line]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_parser = InputFormat::parser(),
+        hide_possible_values = true,
+        help_heading = "Input"
+    )]
+    format: Option<InputFormat>,
+    /// Show what the map in FILE makes of the first records of the inputs, and record nothing
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["format", "map", "rejects", "strict", "json"],
+        requires = "files",
+        help_heading = "Input"
+    )]
+    check_map: Option<PathBuf>,
     /// The zone of times that have no offset
     #[arg(long, value_name = "ZONE", help_heading = "Input")]
     input_tz: Option<String>,
@@ -86,8 +116,8 @@ pub(crate) struct IngestArgs {
     /// Read CSV that was exported with --raw
     #[arg(long, help_heading = "Input")]
     raw: bool,
-    /// Take FIELD from the key KEY of the input (can be repeated)
-    #[arg(long, value_name = "FIELD=KEY", help_heading = "Input")]
+    /// Read the input by the map in FILE, or take FIELD from its key KEY (can be repeated)
+    #[arg(long, value_name = "FILE|FIELD=KEY", help_heading = "Input")]
     map: Vec<String>,
     /// Take an event without a time as of now, although a key of it seems to have one
     ///
@@ -133,6 +163,11 @@ impl RunCommand for IngestArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
         let zone = self.input_zone()?;
+        if let Some(map) = &self.check_map {
+            let map = Some(ingest_map::read_map(map, &context.settings.rights)?);
+            let options = DecodeOptions { map, ..self.decode_options(context, zone)? };
+            return ingest_map::check_map(&self.files, options, context);
+        }
         if self.event.is_empty() {
             return self.ingest_files(context, zone);
         }
@@ -233,16 +268,42 @@ impl IngestArgs {
         .find_map(|(given, flag)| given.then_some(flag))
     }
 
-    /// Returns what `--map` says. It lives as long as the process, so that threads can share it.
-    fn key_map(&self) -> Result<Option<&'static KeyMap>, Failure> {
-        if self.map.is_empty() {
-            return Ok(None);
+    /// Returns how an input is read. A map lives as long as the process, so that threads can share it.
+    fn decode_options(
+        &self,
+        context: &Context,
+        zone: Option<Zone>,
+    ) -> Result<DecodeOptions, Failure> {
+        let mut options = DecodeOptions {
+            raw_cells: self.raw,
+            zone,
+            lenient: self.lenient,
+            undated: if self.now { Undated::TakenAsNow } else { Undated::Refused },
+            ..DecodeOptions::default()
+        };
+        if let Some(format) = self.format {
+            format.apply(&mut options);
         }
-        let mut map = KeyMap::default();
-        for entry in &self.map {
-            map.add(entry).map_err(|why| Failure::new(Exit::Usage, format!("--map: {why}")))?;
+        let (keys, files): (Vec<_>, Vec<_>) = self.map.iter().partition(|map| map.contains('='));
+        match (keys.as_slice(), files.as_slice(), options.map) {
+            (_, [], None) | ([], [], Some(_)) => {}
+            ([], [file], None) if self.format.is_none() => {
+                let map = ingest_map::read_map(Path::new(file), &context.settings.rights)?;
+                options.map = Some(map);
+            }
+            _ => {
+                let message = "--map FILE stands alone: without another --map, without --format";
+                return Err(Failure::new(Exit::Usage, message));
+            }
         }
-        Ok(Some(Box::leak(Box::new(map))))
+        if !keys.is_empty() {
+            let mut map = KeyMap::default();
+            for entry in keys {
+                map.add(entry).map_err(|why| Failure::new(Exit::Usage, format!("--map: {why}")))?;
+            }
+            options.key_map = Some(Box::leak(Box::new(map)));
+        }
+        Ok(options)
     }
 
     fn input_zone(&self) -> Result<Option<Zone>, Failure> {
@@ -261,14 +322,7 @@ impl IngestArgs {
             let message = "--rejects - does not go with --json: both print to standard output";
             return Err(Failure::new(Exit::Usage, message).into());
         }
-        let decode_options = DecodeOptions {
-            format: self.format,
-            raw_cells: self.raw,
-            zone,
-            lenient: self.lenient,
-            key_map: self.key_map()?,
-            undated: if self.now { Undated::TakenAsNow } else { Undated::Refused },
-        };
+        let decode_options = self.decode_options(context, zone)?;
         if self.dry_run {
             return self.preview(context, None, &inputs, decode_options);
         }
@@ -443,14 +497,4 @@ fn cannot_read(path: &Path, error: io::Error) -> anyhow::Error {
     };
     let failure = Failure::new(exit, format!("cannot read {}", path.display()));
     anyhow::Error::new(error).context(failure)
-}
-
-impl clap::ValueEnum for EventFormat {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(self.name()))
-    }
 }

@@ -13,6 +13,7 @@ mod export;
 mod followed_log;
 mod gate;
 mod ingest;
+mod ingest_map;
 mod list;
 mod listing;
 mod man;

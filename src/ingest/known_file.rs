@@ -76,6 +76,11 @@ impl PositionedFile {
     pub(super) fn try_clone(&self) -> io::Result<Self> {
         Ok(Self::new(self.file.try_clone()?, self.end))
     }
+
+    /// Returns when the file was written last.
+    pub(super) fn written_at(&self) -> Option<Timestamp> {
+        written_at(&self.file)
+    }
 }
 
 impl Read for PositionedFile {
@@ -86,6 +91,11 @@ impl Read for PositionedFile {
         self.offset += read as u64;
         Ok(read)
     }
+}
+
+/// Returns when a file was written last; `None` where the system does not say.
+pub(super) fn written_at(file: &File) -> Option<Timestamp> {
+    file.metadata().and_then(|metadata| metadata.modified()).ok().map(Timestamp::from_system_time)
 }
 
 /// A regular file that is being read.

@@ -27,6 +27,7 @@ use crate::codec::packed::Packing;
 use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
 use crate::event::intake::IntakeNotes;
+use crate::ingest::known_file;
 use crate::ingest::known_file::Fingerprint;
 use crate::ingest::known_file::PositionedFile;
 
@@ -240,10 +241,11 @@ impl ParserThread {
 
 type InputReader = Box<dyn Read + Send>;
 
-fn open_decoder(from: ParserInput, reading: DecodeOptions) -> io::Result<Decoder<InputReader>> {
+fn open_decoder(from: ParserInput, mut reading: DecodeOptions) -> io::Result<Decoder<InputReader>> {
     match from {
         ParserInput::Stream(stream) => Ok(Decoder::new(packed::unpack_if_packed(stream)?, reading)),
         ParserInput::Packed(file, packing, left) => {
+            reading.latest = file.written_at().or(reading.latest);
             let again = file.try_clone()?;
             // Nobody writes a last row of a compressed file that was read to its end.
             let mut decoder = Decoder::new(packing.unpack(file), reading);
@@ -265,9 +267,10 @@ fn open_file(
     mut file: File,
     left: Option<InputPosition>,
     end: u64,
-    reading: DecodeOptions,
+    mut reading: DecodeOptions,
 ) -> io::Result<Decoder<InputReader>> {
     file.seek(SeekFrom::Start(0))?;
+    reading.latest = known_file::written_at(&file).or(reading.latest);
     let mut again = file.try_clone()?;
     let mut decoder: Decoder<InputReader> = Decoder::of_growing(Box::new(file.take(end)), reading);
     if let Some(place) = left {

@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use anyhow::Result;
 
+use crate::codec::DecodeOptions;
 use crate::event::EventId;
 use crate::event::intake::IntakeNotes;
 use crate::failure::Exit;
@@ -304,7 +305,10 @@ impl<'a> IngestWriter<'a> {
         file: Option<KnownFile>,
     ) -> Result<OpenInput<'n>> {
         let parsing = ParseOptions {
-            decode_options: self.options.decode_options,
+            decode_options: DecodeOptions {
+                latest: Some((self.options.clock)()),
+                ..self.options.decode_options
+            },
             rights: Arc::clone(&self.options.rights),
             keep_raw: self.rejects.is_some(),
             fingerprints: file.is_some(),
