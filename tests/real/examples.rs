@@ -222,56 +222,50 @@ fn apt_records_what_dpkg_did() {
     assert_eq!(ids.len(), events.len());
 }
 
+/// An access log under a real logrotate, with lines that are written all the time.
 #[test]
-fn access_lines_become_requests() {
-    if !tools::require_programs(&["jq"]) {
+fn an_access_log_loses_and_doubles_nothing_over_rotations() {
+    if !tools::require_root() || !tools::require_programs(&["logrotate"]) {
         return;
     }
-    let host = ExampleHost::new();
-    let (filter, log) = (example_path("nginx/access.jq"), example_path("nginx/access.log"));
-    let script = format!(
-        "jq -cR -f '{}' '{}' > access.jsonl && activity ingest access.jsonl",
-        filter.display(),
-        log.display()
-    );
-    let out = host.run_script(&script).ok();
-    assert_eq!(
-        out.stderr(),
-        "ingested 4, duplicates 0, rejected 0\n",
-        "the line that is no request is out"
-    );
-    let events = host.stored_events();
-    assert_eq!(field_values(&events, "method"), ["GET", "POST", "POST", "DELETE"]);
-    assert_eq!(events[0]["occurred_at"], "2026-11-20T04:12:01.000000000Z");
-    assert_eq!(events[0]["target_id"], "/courses");
-    assert_eq!(events[1]["actor_id"], "maria");
-    assert_eq!(events[2]["status_code"], 401);
-    assert_eq!(events[3]["severity"], "high");
-    let out = host.run_script("activity list --json --failed").ok();
-    assert_eq!(out.ids(), [4, 3]);
-}
-
-#[test]
-fn cloudtrail_records_become_events() {
-    if !tools::require_programs(&["jq"]) {
-        return;
+    let example = fs::read_to_string(example_path("nginx/logrotate")).unwrap();
+    let script = example_path("nginx/ingest-access");
+    for create in ["create 0640 root adm", "copytruncate"] {
+        let host = ExampleHost::new();
+        let log = host.0.path("access.log");
+        let rules = example
+            .replace("/var/log/nginx/access.log", &log.display().to_string())
+            .replace("create 0640 root adm", create);
+        host.0.write("rotate", rules);
+        fs::set_permissions(host.0.work_folder(), fs::Permissions::from_mode(0o755)).unwrap();
+        let ingest =
+            || host.run_script(&format!("'{}' '{}'", script.display(), log.display())).ok().done();
+        // Nothing is there yet.
+        ingest();
+        let mut written = 0;
+        let mut write = |count: usize| {
+            let line = |n| {
+                format!(
+                    "192.0.2.7 - - [20/Nov/2026:06:00:00 +0200] \"GET /{n} HTTP/1.1\" 200 5 \"-\" \"curl/8\"\n"
+                )
+            };
+            host.0.append("access.log", (written..written + count).map(line).collect::<String>());
+            written += count;
+        };
+        for _ in 0..4 {
+            write(9_000);
+            ingest();
+            write(3_000);
+            host.run_script("logrotate -f --state state rotate").ok().no_stderr().done();
+            write(500);
+            ingest();
+        }
+        let events = host.stored_events();
+        let paths: std::collections::BTreeSet<_> =
+            field_values(&events, "endpoint").into_iter().collect();
+        assert_eq!((events.len(), paths.len()), (50_000, 50_000), "{create}: stored, distinct");
+        assert!(host.0.exists("access.log.2.gz"), "{create}: the older ones are small");
     }
-    let host = ExampleHost::new();
-    let (filter, trail) =
-        (example_path("cloudtrail/records.jq"), example_path("cloudtrail/trail.json"));
-    let script = format!("jq -c -f '{}' '{}' | activity ingest", filter.display(), trail.display());
-    for counts in ["ingested 3, duplicates 0", "ingested 0, duplicates 3"] {
-        assert_eq!(host.run_script(&script).ok().stderr(), format!("{counts}, rejected 0\n"));
-    }
-    let events = host.stored_events();
-    assert_eq!(
-        field_values(&events, "action"),
-        ["s3.put_bucket_policy", "iam.create_user_failed", "sts.assume_role"]
-    );
-    assert_eq!(field_values(&events, "actor_label"), ["maria", "deploy", "ec2.amazonaws.com"]);
-    assert_eq!(events[0]["target_id"], "arn:aws:s3:::s2l-media");
-    assert_eq!(events[2].get("ip"), None);
-    assert_eq!(host.run_script("activity list --json is:failed").ok().ids(), [2]);
 }
 
 #[test]

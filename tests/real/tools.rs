@@ -6,13 +6,12 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 22] = [
+const PACKAGES: [(&str, &str); 21] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("cron", "cron"),
     ("faketime", "faketime"),
     ("git", "git"),
-    ("jq", "jq"),
     ("logrotate", "logrotate"),
     ("mount", "mount"),
     ("nsenter", "util-linux"),
