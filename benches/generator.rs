@@ -368,3 +368,105 @@ pub(crate) fn write_csv(row: &GeneratedEvent, line: &mut String) {
     }
     line.push('\n');
 }
+
+/// The keys of another system for the fields, in the order of [`FIELDS`]; those of one object stand side
+/// by side.
+const FOREIGN_KEYS: [&str; FIELDS.len()] = [
+    "uid",
+    "time",
+    "site",
+    "origin",
+    "level",
+    "service",
+    "event",
+    "message",
+    "detail",
+    "user.id",
+    "user.name",
+    "as.id",
+    "as.name",
+    "object.kind",
+    "object.id",
+    "object.name",
+    "changes",
+    "data",
+    "client.ip",
+    "client.agent",
+    "session",
+    "http.method",
+    "http.path",
+    "http.status",
+];
+
+/// The map of the lines that [`write_foreign_json`] writes.
+pub(crate) fn foreign_map() -> String {
+    let mut map = "format = \"jsonl\"\n[fields]\n".to_owned();
+    for (field, key) in FIELDS.iter().zip(FOREIGN_KEYS).filter(|(field, _)| **field != "payload") {
+        writeln!(map, "{field} = \"{key}\"").expect("a String takes it");
+    }
+    map
+}
+
+/// Writes the event as another system would: other keys, and parties as objects.
+pub(crate) fn write_foreign_json(row: &GeneratedEvent, line: &mut String) {
+    line.push('{');
+    let mut open = "";
+    for ((name, key), value) in FIELDS.iter().zip(FOREIGN_KEYS).zip(row) {
+        if value.is_empty() {
+            continue;
+        }
+        let (object, key) = key.split_once('.').unwrap_or(("", key));
+        if object != open && !open.is_empty() {
+            line.push('}');
+        }
+        if line.len() > 1 && (object != open || !line.ends_with('{')) {
+            line.push(',');
+        }
+        if object != open && !object.is_empty() {
+            write!(line, r#""{object}":{{"#).expect("a String takes it");
+        }
+        open = object;
+        let bare = matches!(*name, "diff" | "payload" | "status_code");
+        let value =
+            if bare { value.clone() } else { serde_json::Value::from(value.as_str()).to_string() };
+        write!(line, r#""{key}":{value}"#).expect("a String takes it");
+    }
+    line.push_str(if open.is_empty() { "}\n" } else { "}}\n" });
+}
+
+/// The fields of a plain line.
+const LINE_FIELDS: [&str; 8] =
+    ["occurred_at", "ip", "session_id", "actor_id", "action", "target_type", "target_id", "title"];
+
+/// The map of the lines that [`write_plain`] writes.
+pub(crate) fn line_map() -> String {
+    let groups = LINE_FIELDS.map(|field| match field {
+        "title" => "\"(?P<title>[^\"]*)\"".to_owned(),
+        field => format!("(?:-|(?P<{field}>\\S+))"),
+    });
+    let mut map = format!("pattern = '^{}$'\n[fields]\n", groups.join(" "));
+    for field in LINE_FIELDS {
+        writeln!(map, "{field} = \"{field}\"").expect("a String takes it");
+    }
+    map
+}
+
+/// Writes some fields of the event as a line of a pattern, and as a line of our own JSON.
+pub(crate) fn write_plain(row: &GeneratedEvent, plain: &mut String, json: &mut String) {
+    let mut few = GeneratedEvent::default();
+    let place_of = |field| FIELDS.iter().position(|name| *name == field).expect("a field");
+    for field in LINE_FIELDS {
+        let place = place_of(field);
+        let value = match field {
+            "title" => row[place].replace('"', "'"),
+            _ => row[place].replace(' ', "_"),
+        };
+        match (field, value.is_empty()) {
+            ("title", _) => write!(plain, "\"{value}\"\n").expect("a String takes it"),
+            (_, true) => plain.push_str("- "),
+            (_, false) => write!(plain, "{value} ").expect("a String takes it"),
+        }
+        few[place] = value;
+    }
+    write_json(&few, json);
+}

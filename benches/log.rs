@@ -74,6 +74,7 @@ fn main() -> io::Result<()> {
     let bench = Bench::new(events)?;
     let mut lines = Vec::new();
     lines.extend(bench.bulk_ingest()?);
+    lines.extend(bench.mapped_ingest());
     lines.extend(bench.single_ingest());
     lines.extend(bench.list_pages());
     lines.extend(bench.scoped_pages()?);
@@ -113,6 +114,9 @@ impl Bench {
         fs::create_dir(bench.path("home"))?;
         let create = |name: &str| File::create(bench.path(name)).map(BufWriter::new);
         let mut jsonl = [create("all.jsonl")?, create("few.jsonl")?];
+        let mut foreign = [create("foreign.jsonl")?, create("plain.log")?, create("plain.jsonl")?];
+        fs::write(bench.path("foreign.toml"), generator::foreign_map())?;
+        fs::write(bench.path("plain.toml"), generator::line_map())?;
         let mut csv = create("all.csv")?;
         let mut generator = Generator::new();
         let (mut json_line, mut csv_line) = (String::new(), String::new());
@@ -123,13 +127,20 @@ impl Bench {
             jsonl[0].write_all(json_line.as_bytes())?;
             if number < events / SMALL_LOG_DIVISOR {
                 jsonl[1].write_all(json_line.as_bytes())?;
+                let mut lines = [String::new(), String::new(), String::new()];
+                let [other, plain, own] = &mut lines;
+                generator::write_foreign_json(&row, other);
+                generator::write_plain(&row, plain, own);
+                for (file, line) in foreign.iter_mut().zip(&lines) {
+                    file.write_all(line.as_bytes())?;
+                }
             }
             csv_line.clear();
             generator::write_csv(&row, &mut csv_line);
             csv.write_all(csv_line.as_bytes())?;
         }
         csv.flush()?;
-        jsonl.iter_mut().try_for_each(Write::flush)?;
+        jsonl.iter_mut().chain(&mut foreign).try_for_each(Write::flush)?;
         let size = fs::metadata(bench.path("all.jsonl"))?.len();
         bench.report_progress(&format!("{} bytes of JSON an event", size / events as u64));
         Ok(bench)
@@ -225,6 +236,28 @@ impl Bench {
                 goal: 1.0,
             },
         ])
+    }
+
+    /// Takes in records of another system by a map, against the same events in our own JSON Lines.
+    fn mapped_ingest(&self) -> Vec<Comparison> {
+        self.report_progress("ingest by maps");
+        [
+            ("ingest by a JSON map", "foreign.toml", "foreign.jsonl", "few.jsonl", 1.0 / 0.6),
+            ("ingest by a pattern", "plain.toml", "plain.log", "plain.jsonl", 1.0 / 0.3),
+        ]
+        .map(|(name, map, input, own_input, goal)| {
+            let run = |args: Vec<&'static str>| {
+                move |_| {
+                    self.remove_database("mapped.db");
+                    self.activity_command("mapped.db", &args)
+                }
+            };
+            let mapped = run(vec!["ingest", "--quiet", "--map", map, input]);
+            let own = run(vec!["ingest", "--quiet", own_input]);
+            let runs = run_interleaved(5, &[&mapped, &own]);
+            compare_times(name, median(&runs[0]), "JSON Lines", median(&runs[1]), goal)
+        })
+        .into()
     }
 
     /// Records one event per process, as hooks do.
