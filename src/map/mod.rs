@@ -277,7 +277,7 @@ impl RecordMap {
         let is_lenient = context.intake.leniency != Leniency::Strict;
         let Some(text) = text else {
             return match name {
-                TIME_FIELD if !is_lenient => {
+                TIME_FIELD if !is_lenient && context.intake.undated == Undated::Refused => {
                     Err(format!("{TIME_FIELD}: the record has no time where the map looks for it"))
                 }
                 _ => Ok(None),
