@@ -462,7 +462,7 @@ pub(crate) fn write_plain(row: &GeneratedEvent, plain: &mut String, json: &mut S
             _ => row[place].replace(' ', "_"),
         };
         match (field, value.is_empty()) {
-            ("title", _) => write!(plain, "\"{value}\"\n").expect("a String takes it"),
+            ("title", _) => writeln!(plain, "\"{value}\"").expect("a String takes it"),
             (_, true) => plain.push_str("- "),
             (_, false) => write!(plain, "{value} ").expect("a String takes it"),
         }

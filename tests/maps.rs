@@ -105,7 +105,8 @@ fn a_format_is_named_and_never_guessed() {
             .run(["ingest", &sample])
             .exits(65)
             .stderr_has(&format!("{sample}:1: this looks like "))
-            .stderr_has(&format!(": --format {name}\n"));
+            .stderr_has(&format!(": --format {name}\n"))
+            .done();
         assert!(sandbox.stored_events().is_empty(), "{name}");
     }
     // Who says that it is ours is believed.
@@ -127,7 +128,8 @@ fn the_same_export_again_adds_nothing() {
         sandbox
             .run(args)
             .ok()
-            .stderr_has(&format!("ingested 0, duplicates 0, rejected 0, known {count}"));
+            .stderr_has(&format!("ingested 0, duplicates 0, rejected 0, known {count}"))
+            .done();
     }
 }
 
@@ -147,7 +149,7 @@ fn a_map_of_ones_own_reads_lines_of_json() {
         .exits(65)
         .stderr_has("in.jsonl:2: occurred_at: \"later\" is not a time like 2026-11-20T04:00:00Z or 1700000000\n")
         .stderr_has("in.jsonl:3: occurred_at: the record has no time where the map looks for it\n")
-        .stderr_has("in.jsonl:4: must be an object, not an array\n");
+        .stderr_has("in.jsonl:4: must be an object, not an array\n").done();
     let event = sandbox.only_event();
     assert_eq!(event["action"], "door_opened");
     assert_eq!(event["actor_label"], "Ann");
@@ -165,14 +167,16 @@ fn a_map_that_is_wrong_is_refused_with_its_line_before_anything_is_recorded() {
         sandbox
             .run(args)
             .exits(78)
-            .stderr_has("m.toml:5: \"actr_id\" is no field of an event; did you mean actor_id?");
+            .stderr_has("m.toml:5: \"actr_id\" is no field of an event; did you mean actor_id?")
+            .done();
     }
     assert!(!sandbox.db().exists());
     sandbox
         .run(["ingest", "--map", "none.toml", "in.jsonl"])
         .exits(66)
-        .stderr_has("cannot read none.toml");
-    sandbox.run(["ingest", "--format", "githb", "in.jsonl"]).exits(2).stderr_has("github");
+        .stderr_has("cannot read none.toml")
+        .done();
+    sandbox.run(["ingest", "--format", "githb", "in.jsonl"]).exits(2).stderr_has("github").done();
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn documents_are_read_by_their_list_in_every_shape() {
         let expected: Vec<Value> = numbers.iter().map(|n: &u32| n.to_string().into()).collect();
         assert_eq!(got, expected, "{shape}");
         let known = format!("ingested 0, duplicates 0, rejected 0, known {}", numbers.len());
-        sandbox.run(["ingest", "--map", "m.toml", "in.json"]).ok().stderr_has(&known);
+        sandbox.run(["ingest", "--map", "m.toml", "in.json"]).ok().stderr_has(&known).done();
     }
 }
 
@@ -234,7 +238,7 @@ fn a_document_that_is_no_such_document_is_told() {
         let sandbox = Sandbox::new();
         sandbox.write("m.toml", format!("format = \"json\"\nrecords = \"Records\"\n{MAP}"));
         sandbox.write("in.json", input);
-        sandbox.run(["ingest", "--map", "m.toml", "in.json"]).exits(65).stderr_has(reason);
+        sandbox.run(["ingest", "--map", "m.toml", "in.json"]).exits(65).stderr_has(reason).done();
     }
     // One that is being written is continued.
     let sandbox = Sandbox::new();
@@ -243,12 +247,14 @@ fn a_document_that_is_no_such_document_is_told() {
     sandbox
         .run(["ingest", "--map", "m.toml", "in.json"])
         .ok()
-        .stderr_has("in.json:1: the document does not end; left for the next run\n");
+        .stderr_has("in.json:1: the document does not end; left for the next run\n")
+        .done();
     sandbox.append("in.json", r#","what":"b"}],"next":"x"}"#);
     sandbox
         .run(["ingest", "--map", "m.toml", "in.json"])
         .ok()
-        .stderr_has("ingested 1, duplicates 0, rejected 0, known 1");
+        .stderr_has("ingested 1, duplicates 0, rejected 0, known 1")
+        .done();
 }
 
 #[test]
@@ -271,7 +277,7 @@ fn a_table_is_read_whatever_stands_between_its_cells() {
             input.lines().last().filter(|_| !shape.starts_with("line")).unwrap_or("").to_owned()
                 + "\n",
         );
-        sandbox.run(["ingest", "--map", "m.toml", "in.csv"]).ok().stderr_has("known 1");
+        sandbox.run(["ingest", "--map", "m.toml", "in.csv"]).ok().stderr_has("known 1").done();
     }
     // So is one of our own.
     for input in [
@@ -298,13 +304,15 @@ fn a_pattern_reads_lines_and_names_those_that_do_not_fit() {
         .run(["ingest", "--map", "m.toml", "in.log"])
         .exits(65)
         .stderr_has("in.log:2: does not fit the pattern of the format\n")
-        .stderr_has("in.log:3: the line has no line end");
+        .stderr_has("in.log:3: the line has no line end")
+        .done();
     assert_eq!(sandbox.only_event()["actor_label"], "ann");
     sandbox.append("in.log", " by ben\n");
     sandbox
         .run(["ingest", "--map", "m.toml", "in.log"])
         .exits(65)
-        .stderr_has("ingested 1, duplicates 0, rejected 1, known 1");
+        .stderr_has("ingested 1, duplicates 0, rejected 1, known 1")
+        .done();
     assert_eq!(sandbox.stored_events()[1]["actor_label"], "ben");
     // A stream has an end.
     let stream = Sandbox::new();
@@ -346,7 +354,8 @@ fn rejected_records_of_a_document_can_be_repaired_and_taken() {
     sandbox
         .run(["ingest", "--map", "m.toml", "--rejects", "bad.jsonl", "in.json"])
         .exits(65)
-        .stderr_has("in.json:3: ");
+        .stderr_has("in.json:3: ")
+        .done();
     let bad = String::from_utf8(sandbox.read("bad.jsonl")).unwrap();
     assert_eq!(bad, "{\"when\":\"no\", \"what\":\"b\"}\n");
     sandbox.write("good.jsonl", bad.replace("\"no\"", "2"));
@@ -413,7 +422,11 @@ fn the_year_of_a_log_of_logins_comes_from_its_file() {
     let path = sandbox.write("auth.log", line("Dec 31 23:59:59") + &line("Jan  1 00:00:01"));
     // 2 January 2026.
     set_written(&path, 1_767_312_000);
-    sandbox.run(["ingest", "--format", "auth", "auth.log"]).exits(65).stderr_has("--input-tz");
+    sandbox
+        .run(["ingest", "--format", "auth", "auth.log"])
+        .exits(65)
+        .stderr_has("--input-tz")
+        .done();
     sandbox.run(["ingest", "--format", "auth", "--input-tz", "UTC", "auth.log"]).ok().done();
     let times: Vec<_> = sandbox
         .stored_events()

@@ -155,8 +155,7 @@ fn describe(place: &str, event: &NewEvent) -> String {
     let mut page = format!("{place}\n");
     for field in &FIELDS {
         let value = match (field.given)(event) {
-            None | Some(FieldValue::Hash(_)) => continue,
-            Some(FieldValue::Text(text)) if text.is_empty() => continue,
+            None | Some(FieldValue::Hash(_) | FieldValue::Text("")) => continue,
             Some(FieldValue::Text(text)) => text::escape(text).into_owned(),
             Some(FieldValue::Json(json)) => text::escape(json.as_str()).into_owned(),
             Some(FieldValue::Integer(number)) => number.to_string(),

@@ -274,7 +274,7 @@ impl<'t> MapText<'t> {
                 return Err(self.error_at(place, reason));
             }
             return RecordTemplate::parse(text)
-                .map(FieldSource::Template)
+                .map(|template| FieldSource::Template(Box::new(template)))
                 .map_err(|why| self.error_at(place, format!("template: {why}")));
         }
         if text.contains('{') {

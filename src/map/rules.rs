@@ -90,10 +90,13 @@ impl MappedField {
     }
 }
 
+/// A value, and where the record has it: nowhere, if a template or the map itself gave it.
+type FirstValue<'a> = (Cow<'a, str>, Option<RecordMatch<'a>>);
+
 /// Where the value of a field comes from.
 pub(super) enum FieldSource {
     Path(RecordPath),
-    Template(RecordTemplate),
+    Template(Box<RecordTemplate>),
     Constant(String),
 }
 
@@ -170,10 +173,7 @@ impl FieldRule {
     }
 
     /// The first value that there is, and where it was found.
-    fn first<'a>(
-        &self,
-        record: &Record<'a>,
-    ) -> Result<Option<(Cow<'a, str>, Option<RecordMatch<'a>>)>, String> {
+    fn first<'a>(&self, record: &Record<'a>) -> Result<Option<FirstValue<'a>>, String> {
         for choice in &self.choices {
             let (text, found) = match choice {
                 FieldSource::Path(path) => {
@@ -261,7 +261,7 @@ pub(super) fn to_slug(text: Cow<'_, str>) -> Cow<'_, str> {
         }
         match c {
             c if c.is_ascii_alphanumeric() || "_.:/-".contains(c) => {
-                slug.push(c.to_ascii_lowercase())
+                slug.push(c.to_ascii_lowercase());
             }
             _ if slug.is_empty() || slug.ends_with(|c: char| !c.is_ascii_alphanumeric()) => {}
             _ => slug.push('_'),

@@ -389,13 +389,14 @@ fn any_record() -> impl Strategy<Value = String> {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..3)
                 .prop_map(|list| format!("[{}]", list.join(","))),
-            proptest::collection::btree_map("[a-e]", inner, 0..4).prop_map(to_object),
+            proptest::collection::btree_map("[a-e]", inner, 0..4)
+                .prop_map(|members| to_object(&members)),
         ]
     });
-    proptest::collection::btree_map("[a-et]", value, 0..6).prop_map(to_object)
+    proptest::collection::btree_map("[a-et]", value, 0..6).prop_map(|members| to_object(&members))
 }
 
-fn to_object(members: std::collections::BTreeMap<String, String>) -> String {
+fn to_object(members: &std::collections::BTreeMap<String, String>) -> String {
     let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
     format!("{{{}}}", members.join(","))
 }

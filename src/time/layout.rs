@@ -91,14 +91,13 @@ fn resolve(
     let limit = latest.as_seconds().saturating_add(SLACK_SECONDS);
     let last_year = i32::try_from(super::civil::CivilDateTime::new(latest, 0).year).ok()? + 1;
     let mut years = (last_year - MAX_YEARS_BACK..=last_year).rev();
-    let found = years.find_map(|year| {
+    years.find_map(|year| {
         let mut dated = parsed.clone();
         dated.set_year(i64::from(year)).ok()?;
         let read = at_date(&dated, dated.to_naive_date().ok()?, zone);
         let is_later = read.as_ref().is_ok_and(|at| at.as_seconds() > limit);
         (!is_later).then_some(read)
-    });
-    found
+    })
 }
 
 /// Returns the instant of a date and the time of day that was read.
