@@ -55,7 +55,7 @@ impl RecordTemplate {
     pub(super) fn render(&self, record: &Record<'_>) -> Result<Option<String>, String> {
         let values = self.keys.iter().filter_map(|key| {
             let value = match record.find(key)?.value {
-                RecordValue::Text(text) => Value::from(text.as_ref()),
+                RecordValue::Text(text) => cell_value(text.as_ref()),
                 RecordValue::Json(raw) => to_template_value(serde_json::from_str(raw).ok()?),
             };
             (!is_absent(&value)).then(|| (key.first.clone(), value))
@@ -69,6 +69,13 @@ impl RecordTemplate {
             Err(error) => Err(describe(&error)),
         }
     }
+}
+
+/// The value of a text. Some exports have a whole object as JSON in one cell of a CSV: its members have
+/// names in a template as they have in a path.
+fn cell_value(text: &str) -> Value {
+    let object = text.starts_with('{').then(|| serde_json::from_str(text).ok()).flatten();
+    object.map_or_else(|| Value::from(text), to_template_value)
 }
 
 /// An empty text counts as absent, as it does everywhere else.
