@@ -43,6 +43,9 @@ type Flaw = String;
 /// The number of rows of one dimension that are remembered.
 const MAX_CACHED_ROWS: usize = 1 << 16;
 
+/// The bytes of text of all dimensions that are remembered. A title may have a megabyte.
+const MAX_CACHED_TEXT_BYTES: usize = 8 << 20;
+
 /// The checked rows of one dimension by key; `None` where there is no such row.
 type CheckedRows<T> = HashMap<i64, Option<T>>;
 
@@ -69,9 +72,46 @@ struct CheckedTitle {
     folded_holds: bool,
 }
 
+/// What a row that was read holds of text, in bytes.
+trait HeldText {
+    fn text_bytes(&self) -> usize;
+}
+
+impl HeldText for String {
+    fn text_bytes(&self) -> usize {
+        self.len()
+    }
+}
+
+impl HeldText for CheckedCommitment {
+    fn text_bytes(&self) -> usize {
+        0
+    }
+}
+
+impl HeldText for CheckedTarget {
+    fn text_bytes(&self) -> usize {
+        self.kind.len()
+    }
+}
+
+impl HeldText for CheckedAction {
+    fn text_bytes(&self) -> usize {
+        self.slug.len() + self.module.len()
+    }
+}
+
+impl HeldText for CheckedTitle {
+    fn text_bytes(&self) -> usize {
+        self.text.len()
+    }
+}
+
 /// The dimension rows that were read.
 #[derive(Default)]
 pub(super) struct CheckedDimensions {
+    /// The bytes of text in all of them.
+    text_bytes: usize,
     recorders: CheckedRows<String>,
     tenants: CheckedRows<String>,
     actions: CheckedRows<CheckedAction>,
@@ -106,23 +146,29 @@ impl CheckedDimensions {
     ) -> rusqlite::Result<()> {
         self.clear_full();
         let recorder = select.of(Dimension::Recorder);
-        load_row(&mut self.recorders, Some(keys.recorder), recorder, |row| row.get("text"))?;
+        let mut read =
+            load_row(&mut self.recorders, Some(keys.recorder), recorder, |row| row.get("text"))?;
         let tenant = select.of(Dimension::Tenant);
-        load_row(&mut self.tenants, Some(keys.tenant), tenant, |row| row.get("text"))?;
+        read += load_row(&mut self.tenants, Some(keys.tenant), tenant, |row| row.get("text"))?;
         let action = select.of(Dimension::Action);
-        load_row(&mut self.actions, Some(keys.action), action, check_action)?;
+        read += load_row(&mut self.actions, Some(keys.action), action, check_action)?;
         let actor = select.of(Dimension::Actor);
-        load_row(&mut self.actors, keys.actor, actor, check_actor)?;
-        load_row(&mut self.actors, keys.impersonator, actor, check_actor)?;
+        read += load_row(&mut self.actors, keys.actor, actor, check_actor)?;
+        read += load_row(&mut self.actors, keys.impersonator, actor, check_actor)?;
         let target = select.of(Dimension::Target);
-        load_row(&mut self.targets, keys.target, target, check_target)?;
-        load_row(&mut self.titles, keys.title, select.of(Dimension::Title), check_title)?;
-        load_row(&mut self.agents, keys.agent, select.of(Dimension::Agent), check_agent)
+        read += load_row(&mut self.targets, keys.target, target, check_target)?;
+        read += load_row(&mut self.titles, keys.title, select.of(Dimension::Title), check_title)?;
+        read += load_row(&mut self.agents, keys.agent, select.of(Dimension::Agent), check_agent)?;
+        self.text_bytes += read;
+        Ok(())
     }
 
     /// Clears the dimensions that are full. This happens between two events, because one event may
     /// need two rows of a dimension.
     fn clear_full(&mut self) {
+        if self.text_bytes >= MAX_CACHED_TEXT_BYTES {
+            *self = Self::default();
+        }
         clear_if_full(&mut self.recorders);
         clear_if_full(&mut self.tenants);
         clear_if_full(&mut self.actions);
@@ -140,22 +186,23 @@ fn clear_if_full<T>(rows: &mut CheckedRows<T>) {
 }
 
 /// Reads the row with this key unless it was read. A row with values that it cannot have counts as
-/// missing.
-fn load_row<T>(
+/// missing. Returns the bytes of text that it holds.
+fn load_row<T: HeldText>(
     rows: &mut CheckedRows<T>,
     key: Option<i64>,
     select: &mut CachedStatement<'_>,
     check: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     let Some(key) = key.filter(|key| !rows.contains_key(key)) else {
-        return Ok(());
+        return Ok(0);
     };
     let found = match select.query_row([key], check).optional() {
         Err(error) if !matches!(error, rusqlite::Error::SqliteFailure(..)) => None,
         found => found?,
     };
+    let text_bytes = found.as_ref().map_or(0, T::text_bytes);
     rows.insert(key, found);
-    Ok(())
+    Ok(text_bytes)
 }
 
 fn check_action(row: &Row<'_>) -> rusqlite::Result<CheckedAction> {
