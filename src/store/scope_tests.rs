@@ -189,7 +189,8 @@ fn to_new_event(event: &Event, number: usize) -> NewEvent {
     let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
     let target = event.target.as_deref();
     NewEvent {
-        event_id: some_text(&format!("e{number}")),
+        // None is the beginning of another, for the beginning of one alone finds it.
+        event_id: some_text(&format!("e{number:02}")),
         occurred_at: Some(event.occurred_at),
         tenant: owned(&event.tenant),
         source: Some(event.source),
