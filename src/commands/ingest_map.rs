@@ -19,6 +19,7 @@ use crate::context::Context;
 use crate::event::NewEvent;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
+use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::lent_rights::FileRights;
@@ -87,7 +88,9 @@ pub(super) fn read_map(path: &Path, rights: &FileRights) -> Result<&'static Reco
                 io::ErrorKind::NotFound | io::ErrorKind::IsADirectory => Exit::NoInput,
                 _ => Exit::Io,
             };
-            return Err(Failure::new(exit, format!("cannot read {name}: {error}")));
+            let why = failure::os_error_message(&error);
+            return Err(Failure::new(exit, format!("cannot read {name}: {why}"))
+                .hint("--map takes a file with a map, or FIELD=KEY"));
         }
     }
     let map = RecordMap::parse(&text).map_err(|error| {
