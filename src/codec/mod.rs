@@ -470,7 +470,9 @@ impl<R: Read> Decoder<R> {
                     Some(map) => detect::mapped_dialect(map, line),
                     None => {
                         let line_number = self.framer.position().lines + 1;
-                        detect::refuse_foreign(text).map_err(|reason| (line_number, reason))?;
+                        if !mirror_line::ends_with_event(line.trim_ascii()) {
+                            detect::refuse_foreign(text).map_err(|reason| (line_number, reason))?;
+                        }
                         detect::own_dialect(EventFormat::sniff(line))
                     }
                 }
