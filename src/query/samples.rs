@@ -8,6 +8,7 @@ use proptest::sample::select;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::NewEvent;
 use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Source;
@@ -147,6 +148,39 @@ fn any_party() -> impl Strategy<Value = Option<Arc<Party>>> {
     (optional(&TEXTS), optional(&TEXTS)).prop_map(|(id, label)| {
         (id.is_some() || label.is_some()).then(|| Arc::new(Party { id, label }))
     })
+}
+
+/// Returns an event as its emitter would give it, without an id.
+pub(crate) fn to_new_event(event: &Event) -> NewEvent {
+    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+    let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
+    let target = event.target.as_deref();
+    NewEvent {
+        occurred_at: Some(event.occurred_at),
+        tenant: owned(&event.tenant),
+        source: Some(event.source),
+        severity: Some(event.severity),
+        module: event.action.module.clone(),
+        action: event.action.slug.clone(),
+        title: owned(&event.title),
+        description: event.description.clone(),
+        actor_id: actor.and_then(|actor| actor.id.clone()),
+        actor_label: actor.and_then(|actor| actor.label.clone()),
+        impersonator_id: impersonator.and_then(|party| party.id.clone()),
+        impersonator_label: impersonator.and_then(|party| party.label.clone()),
+        target_type: target.and_then(|target| target.kind.clone()),
+        target_id: target.and_then(|target| target.id.clone()),
+        target_label: target.and_then(|target| target.label.clone()),
+        diff: event.diff.clone(),
+        payload: event.payload.clone(),
+        ip: event.ip.clone(),
+        user_agent: owned(&event.user_agent),
+        session_id: event.session_id.clone(),
+        method: event.method.clone(),
+        endpoint: event.endpoint.clone(),
+        status_code: event.status_code,
+        ..NewEvent::default()
+    }
 }
 
 /// Generates times of all signs and sizes, often equal ones.

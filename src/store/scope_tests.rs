@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -22,6 +21,7 @@ use crate::event::Source;
 use crate::query::Query;
 use crate::query::samples::any_event;
 use crate::query::samples::any_query;
+use crate::query::samples::to_new_event;
 use crate::query::samples::try_parse;
 use crate::store::Cursor;
 use crate::store::EventIdMatch;
@@ -184,38 +184,6 @@ fn may_see(event: &Event, id: &str, capabilities: &[Capability], only: &Query) -
     (is_own || by_role) && only.matches(event)
 }
 
-fn to_new_event(event: &Event, number: usize) -> NewEvent {
-    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
-    let target = event.target.as_deref();
-    NewEvent {
-        // None is the beginning of another, for the beginning of one alone finds it.
-        event_id: some_text(&format!("e{number:02}")),
-        occurred_at: Some(event.occurred_at),
-        tenant: owned(&event.tenant),
-        source: Some(event.source),
-        severity: Some(event.severity),
-        module: event.action.module.clone(),
-        action: event.action.slug.clone(),
-        title: owned(&event.title),
-        actor_id: actor.and_then(|actor| actor.id.clone()),
-        actor_label: actor.and_then(|actor| actor.label.clone()),
-        impersonator_id: impersonator.and_then(|party| party.id.clone()),
-        impersonator_label: impersonator.and_then(|party| party.label.clone()),
-        target_type: target.and_then(|target| target.kind.clone()),
-        target_id: target.and_then(|target| target.id.clone()),
-        target_label: target.and_then(|target| target.label.clone()),
-        ip: event.ip.clone(),
-        payload: event.payload.clone(),
-        diff: event.diff.clone(),
-        session_id: event.session_id.clone(),
-        method: event.method.clone(),
-        endpoint: event.endpoint.clone(),
-        status_code: event.status_code,
-        ..NewEvent::default()
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -228,7 +196,9 @@ proptest! {
         let mut log = open_log(&folder.path().join("log.db"));
         for (number, event) in events.iter().enumerate() {
             let stamp = Stamp { clock: &|| event.recorded_at, recorded_by: &event.recorded_by };
-            log.append(&[to_new_event(event, number)], &stamp).unwrap();
+            // No id is the beginning of another, for the beginning of one alone finds it.
+            let event_id = some_text(&format!("e{number:02}"));
+            log.append(&[NewEvent { event_id, ..to_new_event(event) }], &stamp).unwrap();
         }
         let whole = Scope::matching(Query::default());
         let stored = log.page(&whole, &Query::default(), &ALL).unwrap();

@@ -15,6 +15,7 @@ use crate::event::NewEvent;
 use crate::query::Query;
 use crate::query::samples::any_event;
 use crate::query::samples::any_query;
+use crate::query::samples::to_new_event;
 use crate::query::samples::try_parse;
 use crate::store::Cursor;
 use crate::store::LocalLog;
@@ -36,38 +37,6 @@ const FIRST_PAGE: PageRequest =
 
 fn query(text: &str) -> Query {
     try_parse(text).unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn to_new_event(event: &Event) -> NewEvent {
-    let owned = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    let (actor, impersonator) = (event.actor.as_deref(), event.impersonator.as_deref());
-    let target = event.target.as_deref();
-    NewEvent {
-        occurred_at: Some(event.occurred_at),
-        tenant: owned(&event.tenant),
-        source: Some(event.source),
-        severity: Some(event.severity),
-        module: event.action.module.clone(),
-        action: event.action.slug.clone(),
-        title: owned(&event.title),
-        description: event.description.clone(),
-        actor_id: actor.and_then(|actor| actor.id.clone()),
-        actor_label: actor.and_then(|actor| actor.label.clone()),
-        impersonator_id: impersonator.and_then(|party| party.id.clone()),
-        impersonator_label: impersonator.and_then(|party| party.label.clone()),
-        target_type: target.and_then(|target| target.kind.clone()),
-        target_id: target.and_then(|target| target.id.clone()),
-        target_label: target.and_then(|target| target.label.clone()),
-        diff: event.diff.clone(),
-        payload: event.payload.clone(),
-        ip: event.ip.clone(),
-        user_agent: owned(&event.user_agent),
-        session_id: event.session_id.clone(),
-        method: event.method.clone(),
-        endpoint: event.endpoint.clone(),
-        status_code: event.status_code,
-        ..NewEvent::default()
-    }
 }
 
 /// Makes a log of these events, and returns the events as it keeps them.
