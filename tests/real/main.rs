@@ -24,6 +24,7 @@ mod disks;
 mod examples;
 mod faults;
 mod memory;
+mod mirrors;
 mod power_loss;
 mod sqlite_shell;
 mod stalled_readers;

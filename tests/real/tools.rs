@@ -6,7 +6,7 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 21] = [
+const PACKAGES: [(&str, &str); 27] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("cron", "cron"),
@@ -28,6 +28,12 @@ const PACKAGES: [(&str, &str); 21] = [
     ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),
     ("dpkg-deb", "dpkg"),
+    ("clickhouse-server", "clickhouse-server"),
+    ("curl", "curl"),
+    ("psql", "postgresql-client-15"),
+    ("python3", "python3"),
+    ("setpriv", "util-linux"),
+    ("/usr/lib/postgresql/15/bin/initdb", "postgresql-15"),
 ];
 
 /// Whether these programs are there; under CI they must be.
