@@ -1,6 +1,9 @@
 //! Mirrors against receivers that others wrote: what they got is what the log has, in its order.
 
+mod clickhouse;
+mod cloudwatch;
 
+mod postgres;
 mod receivers;
 mod syslog;
 
