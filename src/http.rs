@@ -238,6 +238,11 @@ impl Response {
         retry_after.or_else(reset)
     }
 
+    /// Returns the body of any length, piece by piece.
+    pub(crate) fn into_reader(self) -> impl Read {
+        self.body.into_with_config().limit(u64::MAX).reader()
+    }
+
     /// Reads the body up to its cap. An error ends it early, because the status is known already.
     pub(crate) fn into_body(self) -> Vec<u8> {
         let mut bytes = Vec::new();

@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use crate::chain::Seal;
 use crate::event::Event;
-use crate::event::EventId;
-use crate::event::Hash;
 use crate::lent_rights::FileRights;
 use crate::settings::Environment;
+use crate::store::central::LogHeartbeat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -79,18 +78,6 @@ pub(crate) struct OutgoingEvent {
     pub identifier: Arc<str>,
     /// Present where the sink [wants it](Sink::wants_seals).
     pub seal: Option<Seal>,
-}
-
-/// A log, and how far it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogHeartbeat {
-    pub uuid: [u8; 16],
-    /// The name of this host.
-    pub host: String,
-    /// The newest event; 0 in an empty log.
-    pub head: EventId,
-    pub hash: Hash,
-    pub at: Timestamp,
 }
 
 /// An event that a destination refuses, however often it is sent.

@@ -28,6 +28,7 @@
 //! For every engine it is decided here whether two events are the same, which link of the chain
 //! follows which, and how events are ordered; every engine must pass `conformance`.
 
+pub(crate) mod central;
 #[cfg(test)]
 mod conformance;
 pub(crate) mod digest;

@@ -94,20 +94,7 @@ impl Service {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<ServiceAnswer, SinkFailure> {
-        self.request_with_query(&[], headers, body)
-    }
-
-    /// As [`Service::request`], with further parameters in the query of the address.
-    ///
-    /// # Errors
-    /// No answer came.
-    pub(super) fn request_with_query(
-        &self,
-        query: &[(&str, &str)],
-        headers: &[(&str, &str)],
-        body: &[u8],
-    ) -> Result<ServiceAnswer, SinkFailure> {
-        match self.client.post_with_query(query, headers, body) {
+        match self.client.post(headers, body) {
             Ok(response) => Ok(ServiceAnswer::read(
                 response,
                 self.now().as_nanos().div_euclid(NANOS_PER_SECOND),

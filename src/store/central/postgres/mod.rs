@@ -1,11 +1,12 @@
-//! `type = "postgres"`: the central store of many hosts in PostgreSQL.
+//! The central store in PostgreSQL (and Citus, which has the same SQL).
 //!
-//! A batch is one statement, which answers with the ids that it inserted. An event that the store has
-//! already is compared by its hash and never written again, so nothing is there twice, wherever a batch
-//! was cut off.
+//! A batch is one statement, which answers with the ids that it inserted, so nothing is there twice,
+//! wherever a batch was cut off.
 
 mod connection;
-mod rows;
+mod insert;
+mod nul;
+pub(crate) mod read;
 mod schema;
 
 use std::collections::HashMap;
@@ -17,56 +18,54 @@ use crate::config::mirror::CentralConfig;
 use crate::event::EventId;
 use crate::failure::Exit;
 use crate::failure::Failure;
-use crate::mirror::sink::LogHeartbeat;
-use crate::mirror::sink::OutgoingEvent;
-use crate::mirror::sink::RefusedEvent;
-use crate::mirror::sink::Sink;
-use crate::mirror::sink::SinkContext;
-use crate::mirror::sink::SinkFailure;
-use crate::mirror::sinks::central;
-use crate::mirror::sinks::central::TableNames;
-use crate::mirror::sinks::central::postgres::connection::PostgresServer;
-use crate::mirror::sinks::central::postgres::connection::StatementError;
-use crate::mirror::sinks::central::postgres::rows::EventColumns;
-use crate::mirror::sinks::central::postgres::schema::Month;
+use crate::store::central;
+use crate::store::central::CentralError;
+use crate::store::central::CentralErrorKind;
+use crate::store::central::CentralRow;
+use crate::store::central::LogHeartbeat;
+use crate::store::central::ServerAccess;
+use crate::store::central::TableNames;
+use crate::store::central::postgres::connection::StatementError;
+use crate::store::central::postgres::insert::EventColumns;
+use crate::store::central::postgres::schema::Month;
 use crate::time::Span;
 use crate::time::Timestamp;
 
-const DEFAULT_BATCH: usize = 2000;
+pub(crate) use crate::store::central::postgres::connection::PostgresServer;
+
+type CentralResult<T> = Result<T, CentralError>;
+
 /// The months that are made: so far ahead, and so far back for a log that is older than its mirror.
 const MONTHS_AHEAD: Span = Span::from_seconds(93 * 86_400);
 const MONTHS_BACK: Span = Span::from_seconds(3 * 365 * 86_400);
 
-pub(crate) struct PostgresSink {
+/// A central store in PostgreSQL, and what is known of it.
+pub(crate) struct PostgresStore {
     server: PostgresServer,
     names: TableNames,
-    clock: fn() -> Timestamp,
-    /// The number of this log in the store, which [`Sink::report_head`] finds.
-    log: Option<i32>,
     /// The months that are there, or cannot be made.
     months: Vec<Month>,
     /// Whether the role may make months.
     makes_months: bool,
 }
 
-impl PostgresSink {
+impl PostgresStore {
+    /// Returns a store, without a connection yet.
+    ///
     /// # Errors
     /// [`Exit::Config`], with the key.
-    pub(crate) fn new(config: &CentralConfig, context: SinkContext<'_>) -> Result<Self, Failure> {
+    pub(crate) fn new(config: &CentralConfig, access: ServerAccess<'_>) -> Result<Self, Failure> {
         let names = TableNames::parse(config.table.as_deref())
             .map_err(|why| Failure::new(Exit::Config, why))?;
-        Ok(Self {
-            server: PostgresServer::new(config, context)?,
-            names,
-            clock: context.clock,
-            log: None,
-            months: Vec::new(),
-            makes_months: true,
-        })
+        let server = PostgresServer::new(config, access)?;
+        Ok(Self { server, names, months: Vec::new(), makes_months: true })
     }
 
     /// Makes the tables where they are missing, and checks their version.
-    fn prepare_tables(&mut self) -> Result<(), SinkFailure> {
+    ///
+    /// # Errors
+    /// They cannot be made, or are those of a newer version.
+    pub(crate) fn prepare_tables(&mut self) -> CentralResult<()> {
         if self.read_version()?.is_none() {
             // Of several hosts that begin at once, one makes the tables, and the others wait for it.
             let create = format!(
@@ -79,16 +78,34 @@ impl PostgresSink {
                 Ok(()) | Err(_) => {}
             }
         }
-        match self.read_version()? {
-            Some(schema::VERSION) => Ok(()),
-            Some(version) if version > schema::VERSION => Err(SinkFailure::unavailable(format!(
-                "the central store was made by a newer version of activity ({version})"
-            ))),
-            Some(_) | None => Err(SinkFailure::unavailable(format!(
-                "{} is no table of a central store",
-                self.names.origin
-            ))),
-        }
+        self.check_tables()
+    }
+
+    /// Checks that the tables are there, in the version of this program.
+    ///
+    /// # Errors
+    /// [`CentralErrorKind::NoTables`], [`CentralErrorKind::NewerVersion`], or no answer.
+    pub(crate) fn check_tables(&mut self) -> CentralResult<()> {
+        let (kind, what) = match self.read_version()? {
+            Some(schema::VERSION) => return Ok(()),
+            Some(version) if version > schema::VERSION => (
+                CentralErrorKind::NewerVersion,
+                format!(
+                    "the central store was made by a newer activity (version {version}, this one \
+                     knows {})",
+                    schema::VERSION
+                ),
+            ),
+            Some(_) => (
+                CentralErrorKind::NoTables,
+                format!("{} is no table of a central store", self.names.origin),
+            ),
+            None => (
+                CentralErrorKind::NoTables,
+                format!("there is no table {} of a central store", self.names.origin),
+            ),
+        };
+        Err(CentralError::new(kind, format!("{}: {what}", self.server.name())))
     }
 
     /// Returns the version of the tables; `None` where there are none, 0 where they are not ours.
@@ -103,17 +120,24 @@ impl PostgresSink {
     }
 
     /// Makes the months from now on, so that no event waits for one.
-    fn make_coming_months(&mut self) -> Result<(), SinkFailure> {
-        let now = (self.clock)();
+    ///
+    /// # Errors
+    /// No answer. A role that may not make them is no error.
+    pub(crate) fn make_coming_months(&mut self, now: Timestamp) -> CentralResult<()> {
         self.make_months(now, now.saturating_add(MONTHS_AHEAD))
     }
 
-    /// Makes the months of a batch. Times beyond those of a sound clock get none.
-    fn make_months_of(&mut self, batch: &[OutgoingEvent]) -> Result<(), SinkFailure> {
-        let now = (self.clock)();
+    /// Makes the months of some events. Times beyond those of a sound clock get none.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::make_coming_months`].
+    pub(crate) fn make_months_of(
+        &mut self,
+        times: impl Iterator<Item = Timestamp>,
+        now: Timestamp,
+    ) -> CentralResult<()> {
         let (oldest, newest) = (now.saturating_sub(MONTHS_BACK), now.saturating_add(MONTHS_AHEAD));
-        for outgoing in batch {
-            let at = outgoing.event.occurred_at;
+        for at in times {
             let is_known = self.months.iter().any(|month| month.contains(at));
             if !is_known && (oldest..newest).contains(&at) {
                 self.make_months(at, at)?;
@@ -122,7 +146,7 @@ impl PostgresSink {
         Ok(())
     }
 
-    fn make_months(&mut self, first: Timestamp, last: Timestamp) -> Result<(), SinkFailure> {
+    fn make_months(&mut self, first: Timestamp, last: Timestamp) -> CentralResult<()> {
         for month in Month::between(first, last) {
             if self.makes_months && !self.months.contains(&month) {
                 match self.server.execute_batch(&month.create(&self.names)) {
@@ -143,61 +167,38 @@ impl PostgresSink {
         Ok(())
     }
 
-    /// Returns the hashes of the events of a batch that the store has.
-    fn read_hashes(
+    /// Returns the hashes of these events that the store has.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(crate) fn read_hashes(
         &mut self,
         log: i32,
-        batch: &[OutgoingEvent],
-    ) -> Result<HashMap<EventId, Vec<u8>>, StatementError> {
-        let ids: Vec<i64> = batch.iter().map(|outgoing| outgoing.event.id.0).collect();
+        ids: &[i64],
+    ) -> CentralResult<HashMap<EventId, Vec<u8>>> {
         let sql =
             format!("SELECT id, hash FROM {} WHERE log = $1 AND id = ANY ($2)", self.names.event);
         let parameters = [(&log as _, Type::INT4), (&ids as _, Type::INT8_ARRAY)];
         let rows = self.server.query(&sql, &parameters)?;
         Ok(rows.iter().map(|row| (EventId(row.get(0)), row.get(1))).collect())
     }
-}
 
-impl Sink for PostgresSink {
-    fn default_batch(&self) -> usize {
-        DEFAULT_BATCH
+    /// Inserts events, and returns how many of them were not there before.
+    ///
+    /// # Errors
+    /// None is inserted, or there was no answer.
+    pub(crate) fn insert(&mut self, log: i32, batch: &[CentralRow<'_>]) -> CentralResult<usize> {
+        let columns = EventColumns::new(log, batch);
+        // The number of rows that the server counts is wrong on some engines; these rows are not.
+        let inserted = self.server.query(&columns.insert(&self.names), &columns.parameters())?;
+        Ok(inserted.len())
     }
 
-    fn wants_seals(&self) -> bool {
-        true
-    }
-
-    fn deliver(&mut self, batch: &[OutgoingEvent]) -> Result<Vec<RefusedEvent>, SinkFailure> {
-        let Some(log) = self.log else {
-            return Err(SinkFailure::unavailable("this log is not known to the store yet"));
-        };
-        self.make_months_of(batch)?;
-        let mut stored = self.read_hashes(log, batch)?;
-        let is_new = |outgoing: &&OutgoingEvent| !stored.contains_key(&outgoing.event.id);
-        let new: Vec<&OutgoingEvent> = batch.iter().filter(is_new).collect();
-        if !new.is_empty() {
-            let columns = EventColumns::new(log, &new);
-            let inserted =
-                self.server.query(&columns.insert(&self.names), &columns.parameters())?;
-            // The number of rows that the server counts is wrong on some engines; these rows are not.
-            if inserted.len() < new.len() {
-                // Another run of this mirror was quicker.
-                stored = self.read_hashes(log, batch)?;
-            }
-        }
-        let changed = batch.iter().enumerate().filter_map(|(index, outgoing)| {
-            let hash = stored.get(&outgoing.event.id)?;
-            let differs = *hash != outgoing.event.hash.0;
-            differs.then(|| central::changed_past(index, hash, outgoing))
-        });
-        Ok(changed.collect())
-    }
-
-    fn report_head(&mut self, head: &LogHeartbeat) -> Result<(), SinkFailure> {
-        if self.log.is_none() {
-            self.prepare_tables()?;
-        }
-        self.make_coming_months()?;
+    /// Takes note of a log and its head, and returns the number of the log.
+    ///
+    /// # Errors
+    /// It is not noted, or there was no answer.
+    pub(crate) fn note_head(&mut self, head: &LogHeartbeat) -> CentralResult<Option<i32>> {
         let sql = format!(
             "INSERT INTO {} AS known (uuid, host, head_id, head_hash, head_at) \
              VALUES ($1::uuid, $2, $3, $4, $5) \
@@ -217,21 +218,17 @@ impl Sink for PostgresSink {
                 (&at, Type::INT8),
             ],
         )?;
-        self.log = rows.first().map(|row| row.get(0));
-        Ok(())
+        Ok(rows.first().map(|row| row.get(0)))
     }
 
-    /// Checks the tables and the right to write to them. No event is stored: a row cannot be taken back.
-    fn test(&mut self, _probe: &OutgoingEvent) -> Result<(), SinkFailure> {
-        self.prepare_tables()?;
+    /// Whether the role may write events.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(crate) fn may_write(&mut self) -> CentralResult<bool> {
         let sql = "SELECT has_table_privilege($1, 'INSERT') AND has_table_privilege($2, 'INSERT')";
         let names = [(&self.names.event as _, Type::TEXT), (&self.names.origin as _, Type::TEXT)];
         let rows = self.server.query(sql, &names)?;
-        match rows.first().map(|row| row.get(0)) {
-            Some(true) => Ok(()),
-            Some(false) | None => {
-                Err(SinkFailure::unavailable("the role may not write to the central store"))
-            }
-        }
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 }

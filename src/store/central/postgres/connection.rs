@@ -23,10 +23,11 @@ use crate::config::mirror::CentralConfig;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::http;
-use crate::mirror::sink::SinkContext;
-use crate::mirror::sink::SinkFailure;
 use crate::secret;
 use crate::secret::Secret;
+use crate::store::central::CentralError;
+use crate::store::central::CentralErrorKind;
+use crate::store::central::ServerAccess;
 use crate::text;
 use crate::tls;
 use crate::tls::ClientConfig;
@@ -38,10 +39,10 @@ const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
 const PORT: u16 = 5432;
 
 /// A parameter of a statement, with its type.
-pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(crate) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// A server, and the connection to it where there is one.
-pub(super) struct PostgresServer {
+pub(crate) struct PostgresServer {
     config: Config,
     /// Absent: the connection is not encrypted, on this host.
     tls: Option<ClientConfig>,
@@ -55,7 +56,7 @@ pub(super) struct PostgresServer {
 
 /// A statement that failed.
 #[derive(Debug)]
-pub(super) struct StatementError {
+pub(crate) struct StatementError {
     /// Present where the server answered.
     pub state: Option<SqlState>,
     /// One line, escaped, with the name of the server.
@@ -63,36 +64,37 @@ pub(super) struct StatementError {
 }
 
 impl StatementError {
-    /// Whether the server refuses a value, however often it is sent.
-    pub(super) fn is_refusal(&self) -> bool {
-        // Class 22 is a value that cannot be, 23 a constraint, 54 a limit of the server.
-        let class = self.state.as_ref().and_then(|state| state.code().get(..2));
-        matches!(class, Some("22" | "23" | "54"))
-    }
-
-    pub(super) fn is(&self, state: &SqlState) -> bool {
+    pub(crate) fn is(&self, state: &SqlState) -> bool {
         self.state.as_ref() == Some(state)
     }
 }
 
-impl From<StatementError> for SinkFailure {
+impl From<StatementError> for CentralError {
     fn from(error: StatementError) -> Self {
-        if error.is_refusal() {
-            Self::refused(error.reason)
-        } else {
-            Self::unavailable(error.reason)
-        }
+        let state = error.state.as_ref().map(SqlState::code);
+        let kind = match (&error.state, state.and_then(|code| code.get(..2))) {
+            (Some(state), _) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+                CentralErrorKind::Denied
+            }
+            (Some(state), _) if *state == SqlState::UNDEFINED_TABLE => CentralErrorKind::NoTables,
+            // Class 22 is a value that cannot be, 23 a constraint, 54 a limit of the server.
+            (_, Some("22" | "23" | "54")) => CentralErrorKind::Refused,
+            // Class 28 is a login that is not accepted.
+            (_, Some("28")) => CentralErrorKind::Denied,
+            (_, _) => CentralErrorKind::Unavailable,
+        };
+        Self::new(kind, error.reason)
     }
 }
 
 impl PostgresServer {
     /// # Errors
     /// [`Exit::Config`], with the key.
-    pub(super) fn new(config: &CentralConfig, context: SinkContext<'_>) -> Result<Self, Failure> {
+    pub(crate) fn new(config: &CentralConfig, access: ServerAccess<'_>) -> Result<Self, Failure> {
         let mut parsed = parse_url(&config.url)?;
         parsed
-            .connect_timeout(context.timeout.min(MAX_CONNECT))
-            .tcp_user_timeout(context.timeout)
+            .connect_timeout(access.timeout.min(MAX_CONNECT))
+            .tcp_user_timeout(access.timeout)
             .application_name("activity");
         let authorities = config.ca_file.as_deref().map(tls::read_authorities).transpose()?;
         let is_local = parsed.get_hosts().iter().all(is_this_host);
@@ -110,8 +112,8 @@ impl PostgresServer {
             _ => Some(tls::client_config(authorities.as_ref())?),
         };
         let password = match &config.password_file {
-            Some(path) => Some(Secret::read(path, context.trusted_uid)?),
-            None => find_password(&parsed, context)?,
+            Some(path) => Some(Secret::read(path, access.trusted_uid)?),
+            None => find_password(&parsed, access)?,
         };
         if let Some(password) = &password {
             parsed.password(password.reveal());
@@ -125,19 +127,30 @@ impl PostgresServer {
             config: parsed,
             tls,
             password,
-            timeout: context.timeout,
+            timeout: access.timeout,
             runtime,
             client: None,
         })
     }
 
+    /// The server as messages name it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs statements without parameters, in one transaction.
-    pub(super) fn execute_batch(&mut self, sql: &str) -> Result<(), StatementError> {
+    ///
+    /// # Errors
+    /// The server refuses one, or there was no answer.
+    pub(crate) fn execute_batch(&mut self, sql: &str) -> Result<(), StatementError> {
         self.run(async |client| client.batch_execute(sql).await)
     }
 
     /// Runs a statement, without a prepared one that a pooler would lose.
-    pub(super) fn query(
+    ///
+    /// # Errors
+    /// As [`PostgresServer::execute_batch`].
+    pub(crate) fn query(
         &mut self,
         sql: &str,
         parameters: &[Parameter<'_>],
@@ -262,14 +275,14 @@ fn server_name(config: &Config) -> String {
 }
 
 /// Looks a password up where PostgreSQL's own tools do.
-fn find_password(config: &Config, context: SinkContext<'_>) -> Result<Option<Secret>, Failure> {
-    if let Some(password) = context.environment.text("PGPASSWORD") {
+fn find_password(config: &Config, access: ServerAccess<'_>) -> Result<Option<Secret>, Failure> {
+    if let Some(password) = access.environment.text("PGPASSWORD") {
         return Secret::new(password, "PGPASSWORD").map(Some);
     }
-    let named = context.environment.get("PGPASSFILE").map(PathBuf::from);
-    let usual = || Some(PathBuf::from(context.environment.get("HOME")?).join(".pgpass"));
+    let named = access.environment.get("PGPASSFILE").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(access.environment.get("HOME")?).join(".pgpass"));
     let Some(path) = named.or_else(usual).filter(|path| path.exists()) else { return Ok(None) };
-    let content = secret::read_private_file(&path, context.trusted_uid)?;
+    let content = secret::read_private_file(&path, access.trusted_uid)?;
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(name)) => name.as_str(),
         Some(Host::Unix(_)) | None => "localhost",

@@ -1,6 +1,6 @@
-//! The tables of the central store in PostgreSQL. The mirror makes them where its role may.
+//! The tables of the central store in PostgreSQL.
 
-use crate::mirror::sinks::central::TableNames;
+use crate::store::central::TableNames;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -111,6 +111,19 @@ impl Month {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::central::columns::COLUMNS;
+
+    #[test]
+    fn the_table_has_every_column_in_order() {
+        let sql = create_tables(&TableNames::parse(None).unwrap());
+        let names = sql.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+        let names: Vec<&str> = names.collect();
+        let first = names.iter().position(|name| *name == "occurred_at").unwrap();
+        let wanted: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+        let found: Vec<&str> =
+            names[first..].iter().copied().filter(|name| wanted.contains(name)).collect();
+        assert_eq!(found, wanted);
+    }
 
     #[test]
     fn months_are_those_of_utc_without_holes() {

@@ -1,0 +1,85 @@
+//! `type = "postgres"`: the central store of many hosts in PostgreSQL.
+//!
+//! An event that the store has already is compared by its hash and never written again.
+
+use crate::config::mirror::CentralConfig;
+use crate::failure::Failure;
+use crate::mirror::sink::OutgoingEvent;
+use crate::mirror::sink::RefusedEvent;
+use crate::mirror::sink::Sink;
+use crate::mirror::sink::SinkContext;
+use crate::mirror::sink::SinkFailure;
+use crate::mirror::sinks::central;
+use crate::store::central::CentralRow;
+use crate::store::central::LogHeartbeat;
+use crate::store::central::postgres::PostgresStore;
+use crate::time::Timestamp;
+
+const DEFAULT_BATCH: usize = 2000;
+
+pub(crate) struct PostgresSink {
+    store: PostgresStore,
+    clock: fn() -> Timestamp,
+    /// The number of this log in the store, which [`Sink::report_head`] finds.
+    log: Option<i32>,
+}
+
+impl PostgresSink {
+    /// # Errors
+    /// [`Exit::Config`](crate::failure::Exit::Config), with the key.
+    pub(crate) fn new(config: &CentralConfig, context: SinkContext<'_>) -> Result<Self, Failure> {
+        let store = PostgresStore::new(config, central::access(context))?;
+        Ok(Self { store, clock: context.clock, log: None })
+    }
+}
+
+impl Sink for PostgresSink {
+    fn default_batch(&self) -> usize {
+        DEFAULT_BATCH
+    }
+
+    fn wants_seals(&self) -> bool {
+        true
+    }
+
+    fn deliver(&mut self, batch: &[OutgoingEvent]) -> Result<Vec<RefusedEvent>, SinkFailure> {
+        let Some(log) = self.log else {
+            return Err(SinkFailure::unavailable("this log is not known to the store yet"));
+        };
+        let times = batch.iter().map(|outgoing| outgoing.event.occurred_at);
+        self.store.make_months_of(times, (self.clock)())?;
+        let ids: Vec<i64> = batch.iter().map(|outgoing| outgoing.event.id.0).collect();
+        let mut stored = self.store.read_hashes(log, &ids)?;
+        let is_new = |outgoing: &&OutgoingEvent| !stored.contains_key(&outgoing.event.id);
+        let new: Vec<CentralRow<'_>> = batch.iter().filter(is_new).map(central::row).collect();
+        // Another run of this mirror may have been quicker.
+        if !new.is_empty() && self.store.insert(log, &new)? < new.len() {
+            stored = self.store.read_hashes(log, &ids)?;
+        }
+        let changed = batch.iter().enumerate().filter_map(|(index, outgoing)| {
+            let hash = stored.get(&outgoing.event.id)?;
+            let differs = *hash != outgoing.event.hash.0;
+            differs.then(|| central::changed_past(index, hash, outgoing))
+        });
+        Ok(changed.collect())
+    }
+
+    fn report_head(&mut self, head: &LogHeartbeat) -> Result<(), SinkFailure> {
+        if self.log.is_none() {
+            self.store.prepare_tables()?;
+        }
+        self.store.make_coming_months((self.clock)())?;
+        self.log = self.store.note_head(head)?;
+        Ok(())
+    }
+
+    /// Checks the tables and the right to write to them. No event is stored: a row cannot be taken back.
+    fn test(&mut self, _probe: &OutgoingEvent) -> Result<(), SinkFailure> {
+        self.store.prepare_tables()?;
+        if self.store.may_write()? {
+            Ok(())
+        } else {
+            Err(SinkFailure::unavailable("the role may not write to the central store"))
+        }
+    }
+}

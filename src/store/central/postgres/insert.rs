@@ -1,0 +1,157 @@
+//! The rows of a batch, as one array for each column: a statement of one shape for any number of events.
+
+use std::fmt::Write;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
+
+use crate::chain;
+use crate::event::Event;
+use crate::store::central::CentralRow;
+use crate::store::central::TableNames;
+use crate::store::central::columns::COLUMNS;
+use crate::store::central::columns::CentralColumn;
+use crate::store::central::columns::ColumnValue;
+use crate::store::central::postgres::connection::Parameter;
+use crate::store::central::postgres::nul;
+use crate::store::central::row;
+
+/// The values of one column.
+enum ColumnValues {
+    Integers(Vec<i64>),
+    SmallIntegers(Vec<Option<i16>>),
+    Booleans(Vec<bool>),
+    Texts(Vec<Option<String>>),
+    Bytes(Vec<Vec<u8>>),
+}
+
+/// A column: its name, how its array is read where that is not by its type, and its values.
+struct EventColumn {
+    name: &'static str,
+    cast: &'static str,
+    values: ColumnValues,
+}
+
+/// The columns of a batch.
+pub(super) struct EventColumns {
+    log: i32,
+    columns: Vec<EventColumn>,
+}
+
+impl EventColumns {
+    pub(super) fn new(log: i32, batch: &[CentralRow<'_>]) -> Self {
+        let text = |name, cast, value: &dyn Fn(&Event) -> Option<String>| {
+            let values = batch.iter().map(|row| value(row.event).map(nul::escape)).collect();
+            EventColumn { name, cast, values: ColumnValues::Texts(values) }
+        };
+        let id = |event: &Event| event.event_id.clone();
+        let bytes = |name, value: &dyn Fn(&CentralRow<'_>) -> Vec<u8>| EventColumn {
+            name,
+            cast: "",
+            values: ColumnValues::Bytes(batch.iter().map(value).collect()),
+        };
+        let mut columns = vec![
+            EventColumn {
+                name: "id",
+                cast: "",
+                values: ColumnValues::Integers(batch.iter().map(|row| row.event.id.0).collect()),
+            },
+            text("event_uuid", "::text[]::uuid[]", &|event| has_uuid(event).then(|| id(event))),
+            text("event_text", "", &|event| (!has_uuid(event)).then(|| id(event))),
+        ];
+        columns.extend(COLUMNS.iter().map(|column| EventColumn {
+            name: column.name,
+            cast: "",
+            values: ColumnValues::of(column, batch),
+        }));
+        columns.extend([
+            bytes("seal", &|row| row.seal_bytes()),
+            bytes("hash", &|row| row.event.hash.0.to_vec()),
+            text("words", "", &row::words),
+        ]);
+        Self { log, columns }
+    }
+
+    /// Returns the statement that inserts the rows, and answers with the ids that were new.
+    pub(super) fn insert(&self, names: &TableNames) -> String {
+        let mut sql = format!("INSERT INTO {} (log", names.event);
+        for column in &self.columns {
+            let _ = write!(sql, ", {}", column.name);
+        }
+        sql.push_str(") SELECT $1, * FROM unnest(");
+        for (number, column) in (2..).zip(&self.columns) {
+            let separator = if number == 2 { "" } else { ", " };
+            let _ = write!(sql, "{separator}${number}{}", column.cast);
+        }
+        sql.push_str(") ON CONFLICT DO NOTHING RETURNING id");
+        sql
+    }
+
+    pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {
+        let log: Parameter<'_> = (&self.log, Type::INT4);
+        [log].into_iter().chain(self.columns.iter().map(EventColumn::parameter)).collect()
+    }
+}
+
+impl ColumnValues {
+    fn of(column: &CentralColumn, batch: &[CentralRow<'_>]) -> Self {
+        let events = batch.iter().map(|row| row.event);
+        match &column.value {
+            ColumnValue::Integer { get, .. } => Self::Integers(events.map(get).collect()),
+            ColumnValue::SmallInteger { get, .. } => Self::SmallIntegers(events.map(get).collect()),
+            ColumnValue::Boolean { get, .. } => Self::Booleans(events.map(get).collect()),
+            ColumnValue::Text { get, .. } => {
+                let default = column.is_required.then_some("");
+                let text = |event| get(event).or(default).map(|text| nul::escape(text.to_owned()));
+                Self::Texts(events.map(text).collect())
+            }
+        }
+    }
+}
+
+impl EventColumn {
+    fn parameter(&self) -> Parameter<'_> {
+        let (values, kind): (&(dyn ToSql + Sync), Type) = match &self.values {
+            ColumnValues::Integers(values) => (values, Type::INT8_ARRAY),
+            ColumnValues::SmallIntegers(values) => (values, Type::INT2_ARRAY),
+            ColumnValues::Booleans(values) => (values, Type::BOOL_ARRAY),
+            ColumnValues::Texts(values) => (values, Type::TEXT_ARRAY),
+            ColumnValues::Bytes(values) => (values, Type::BYTEA_ARRAY),
+        };
+        (values, kind)
+    }
+}
+
+/// Whether the id of an event is a UUID in its usual form.
+fn has_uuid(event: &Event) -> bool {
+    chain::parse_canonical_uuid(&event.event_id).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::samples::full_event;
+    use crate::query::samples::minimal_event;
+
+    #[test]
+    fn every_column_has_a_value_for_every_event() {
+        let events = [full_event(), minimal_event(), full_event()];
+        let batch: Vec<CentralRow<'_>> =
+            events.iter().map(|event| CentralRow { event, seal: None }).collect();
+        let columns = EventColumns::new(7, &batch);
+        for column in &columns.columns {
+            let length = match &column.values {
+                ColumnValues::Integers(values) => values.len(),
+                ColumnValues::SmallIntegers(values) => values.len(),
+                ColumnValues::Booleans(values) => values.len(),
+                ColumnValues::Texts(values) => values.len(),
+                ColumnValues::Bytes(values) => values.len(),
+            };
+            assert_eq!(length, 3, "{}", column.name);
+        }
+        assert_eq!(columns.parameters().len(), columns.columns.len() + 1);
+        let sql = columns.insert(&TableNames::parse(None).unwrap());
+        assert!(sql.starts_with("INSERT INTO event (log, id, event_uuid, "), "{sql}");
+        assert!(sql.contains(", $3::text[]::uuid[], "), "{sql}");
+    }
+}
