@@ -21,15 +21,20 @@ pub(super) struct ConfiguredJobs {
     pub digest: bool,
     /// Whether a rule removes events.
     pub retention: bool,
+    /// Whether a mirror or an alert is enabled.
+    pub mirrors: bool,
 }
 
 impl ConfiguredJobs {
     pub(super) fn from_settings(settings: &Settings) -> Self {
         let config = &settings.config;
         let retention = &config.retention;
+        let mirrors = config.mirrors.iter().map(|mirror| &mirror.pace);
+        let mut paces = mirrors.chain(config.alerts.iter().map(|alert| &alert.pace));
         Self {
             digest: !config.digest.to.is_empty(),
             retention: retention.keep.is_some() || !retention.rules.is_empty(),
+            mirrors: paces.any(|pace| pace.enabled),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the text of a crontab as cron does, and finds the lines that run the digest or the sweep.
+//! Reads the text of a crontab as cron does, and finds the lines that run the digest, the sweep or the
+//! mirrors.
 //!
 //! The rules are those of Debian's cron, which is stricter than others: one line that it cannot
 //! read makes it ignore the whole file. A command is not interpreted: it runs a job when it has the
@@ -16,6 +17,7 @@ use crate::doctor::fault::Fault;
 pub(super) enum ScheduledJob {
     Digest,
     Sweep,
+    Mirror,
 }
 
 /// Two forms of crontab: in a system crontab each line names a user before the command.
@@ -55,6 +57,8 @@ const SHELL_SIGNS: &str = ";&|()<>'\"`";
 const PROGRAM_NAME: &str = "activity";
 /// Flags of a call that is no daily run: it only shows something, or sends a digest to one reader.
 const ONE_OFF_FLAGS: [&str; 2] = ["--dry-run", "--to"];
+/// What stands behind `mirror` where it does not deliver what is new.
+const MIRROR_COMMANDS: [&str; 4] = ["status", "test", "retry", "replay"];
 
 /// Reads a crontab.
 pub(super) fn parse(text: &str, kind: CrontabKind, accounts: &Accounts) -> Crontab {
@@ -177,14 +181,17 @@ pub(super) fn jobs(command: &str) -> Vec<ScheduledJob> {
         return Vec::new();
     }
     let is_program = |word: &&str| word.rsplit('/').next() == Some(PROGRAM_NAME);
-    let after_program = words(command).skip_while(|word| !is_program(word));
-    let mut jobs: Vec<ScheduledJob> = after_program
-        .filter_map(|word| match word {
-            "digest" => Some(ScheduledJob::Digest),
-            "sweep" => Some(ScheduledJob::Sweep),
-            _ => None,
-        })
-        .collect();
+    let after_program: Vec<&str> = words(command).skip_while(|word| !is_program(word)).collect();
+    let next = after_program.iter().skip(1).map(Some).chain([None]);
+    let job = |(word, next): (&&str, Option<&&str>)| match *word {
+        "digest" => Some(ScheduledJob::Digest),
+        "sweep" => Some(ScheduledJob::Sweep),
+        "mirror" if next.is_none_or(|next| !MIRROR_COMMANDS.contains(next)) => {
+            Some(ScheduledJob::Mirror)
+        }
+        _ => None,
+    };
+    let mut jobs: Vec<ScheduledJob> = after_program.iter().zip(next).filter_map(job).collect();
     jobs.dedup();
     jobs
 }

@@ -177,11 +177,7 @@ pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
     let is_tried = found.contents().is_some_and(|log| log.digests.iter().any(is_sent));
     checks.extend(mail::evaluate(subject, is_tried));
     let wants = config::ConfiguredJobs::from_settings(subject.settings);
-    checks.extend(schedule::evaluate(
-        &schedule::inspect(subject.host),
-        wants.retention,
-        subject.host,
-    ));
+    checks.extend(schedule::evaluate(&schedule::inspect(subject.host), &wants, subject.host));
     checks.extend(config::check_overrides(subject.settings));
     if let Some(contents) = found.contents() {
         checks.extend(last_runs::evaluate(

@@ -1,4 +1,5 @@
-//! Finds what runs the digest and the sweep on a host: crontabs and systemd's timers.
+//! Finds what runs the digest, the sweep and the mirrors on a host: crontabs, and systemd's timers and
+//! services.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use crate::doctor::Area;
 use crate::doctor::Check;
 use crate::doctor::accounts::Accounts;
+use crate::doctor::config::ConfiguredJobs;
 use crate::doctor::cron_file;
 use crate::doctor::cron_file::CronFile;
 use crate::doctor::crontab;
@@ -36,6 +38,10 @@ const SYSTEM_UNIT_FOLDERS: [&str; 5] = [
     "lib/systemd/system",
 ];
 const USER_UNIT_FOLDERS: [&str; 2] = ["etc/systemd/user", "usr/lib/systemd/user"];
+/// Folders of links to the services that start with the system, or with a user's session.
+const SERVICE_WANTS_FOLDERS: [&str; 2] = ["multi-user.target.wants", "default.target.wants"];
+/// The flag of mirrors that deliver as long as the service runs.
+const FOLLOW_FLAG: &str = "--follow";
 const CRON_DAEMONS: [&str; 3] = ["cron", "crond", "fcron"];
 /// No crontab, unit or script that a person wrote is longer.
 const MAX_FILE_SIZE: u64 = 1 << 20;
@@ -94,11 +100,14 @@ pub(super) fn inspect(host: &Host<'_>) -> Schedules {
     found.add_user_crontabs(host, &accounts);
     found.add_system_crontabs(host, &accounts);
     found.add_periodic_scripts(host);
-    found.add_timers(host, &SYSTEM_UNIT_FOLDERS.map(|folder| host.root.join(folder)), "systemctl");
+    let system = SYSTEM_UNIT_FOLDERS.map(|folder| host.root.join(folder));
+    found.add_timers(host, &system, "systemctl");
+    found.add_services(host, &system, "systemctl");
     let home = host.home.map(|home| home.join(".config/systemd/user"));
     let user: Vec<PathBuf> =
         home.into_iter().chain(USER_UNIT_FOLDERS.map(|folder| host.root.join(folder))).collect();
     found.add_timers(host, &user, "systemctl --user");
+    found.add_services(host, &user, "systemctl --user");
     found
 }
 
@@ -214,6 +223,40 @@ impl Schedules {
             }
         }
     }
+
+    /// Finds the services that deliver to mirrors as long as they run.
+    fn add_services(&mut self, host: &Host<'_>, folders: &[PathBuf], systemctl: &str) {
+        let mut names = BTreeSet::new();
+        for service in folders.iter().flat_map(|folder| files_in(folder)) {
+            let Some(name) = service.file_name().and_then(|name| name.to_str()) else { continue };
+            if !name.ends_with(".service") || !names.insert(name.to_owned()) {
+                continue;
+            }
+            let text = read_text_lossy(&service);
+            let follows = |exec: &String| crontab::words(exec).any(|word| word == FOLLOW_FLAG);
+            let commands = systemd_units::values(&text, "Service", "ExecStart");
+            let jobs = commands
+                .iter()
+                .filter(|exec| follows(exec))
+                .flat_map(|exec| jobs_with_scripts(host, systemd_units::strip_exec_prefix(exec)));
+            let is_enabled = folders.iter().any(|folder| {
+                let wants = SERVICE_WANTS_FOLDERS.map(|wants| folder.join(wants).join(name));
+                wants.iter().any(|link| link.symlink_metadata().is_ok())
+            });
+            let fault = (!is_enabled).then(|| {
+                let advice = format!("{systemctl} enable --now {name}");
+                Fault::new("the service is not enabled", advice)
+            });
+            let location = host_path(host, &service);
+            self.entries.extend(jobs.map(|job| ScheduleEntry {
+                job,
+                scheduler: Scheduler::Systemd,
+                location: location.clone(),
+                schedule: "all the time".to_owned(),
+                fault: fault.clone(),
+            }));
+        }
+    }
 }
 
 /// The jobs that a command runs by itself, and those of the scripts that it names by a whole path.
@@ -278,15 +321,20 @@ fn host_path(host: &Host<'_>, path: &Path) -> String {
     }
 }
 
-/// Checks the schedules. `retention`: whether the config has a rule of retention.
-pub(super) fn evaluate(found: &Schedules, retention: bool, host: &Host<'_>) -> Vec<Check> {
+/// Checks the schedules of the jobs. Nothing needs to run the mirrors where there are none.
+pub(super) fn evaluate(found: &Schedules, wants: &ConfiguredJobs, host: &Host<'_>) -> Vec<Check> {
     let digest = "0 4 * * * /usr/local/bin/activity digest";
     let sweep = "10 3 * * * /usr/local/bin/activity sweep";
-    let unswept = if retention { Status::Bad } else { Status::Note };
+    let mirror = "* * * * * /usr/local/bin/activity mirror";
+    let unswept = if wants.retention { Status::Bad } else { Status::Note };
     let mut checks = vec![
         check_job(found, ScheduledJob::Digest, "digest", (Status::Bad, digest), host),
         check_job(found, ScheduledJob::Sweep, "sweep", (unswept, sweep), host),
     ];
+    if wants.mirrors {
+        let absent = (Status::Bad, mirror);
+        checks.push(check_job(found, ScheduledJob::Mirror, "mirror", absent, host));
+    }
     let by = |by: Scheduler| {
         found.entries.iter().any(|entry| entry.scheduler == by && entry.fault.is_none())
     };

@@ -59,7 +59,7 @@ impl FakeHost {
 
     /// The checks of the digest's schedule and of the daemon that runs it.
     fn digest_checks(&self) -> Vec<(Status, String)> {
-        let checks = schedule::evaluate(&self.schedules(), true, &self.host());
+        let checks = schedule::evaluate(&self.schedules(), &BOTH, &self.host());
         let kept = checks.into_iter().filter(|check| check.name != "sweep");
         kept.map(|check| (check.status, check.value)).collect()
     }
@@ -211,12 +211,46 @@ fn a_timer_may_name_its_service_and_a_user_may_have_one() {
 #[test]
 fn a_sweep_is_missed_only_where_there_is_something_to_remove() {
     let made = FakeHost::new();
-    let status = |retention| {
-        let checks = schedule::evaluate(&made.schedules(), retention, &made.host());
+    let status = |wants| {
+        let checks = schedule::evaluate(&made.schedules(), wants, &made.host());
         checks.iter().find(|check| check.name == "sweep").unwrap().status
     };
-    assert_eq!(status(false), Status::Note);
-    assert_eq!(status(true), Status::Bad);
+    assert_eq!(status(&NEITHER), Status::Note);
+    assert_eq!(status(&BOTH), Status::Bad);
+}
+
+#[test]
+fn what_delivers_to_mirrors_is_found_where_there_are_some() {
+    let check = |made: &FakeHost, wants| {
+        let checks = schedule::evaluate(&made.schedules(), wants, &made.host());
+        let mirror = checks.into_iter().find(|check| check.name == "mirror")?;
+        Some((mirror.status, mirror.value, mirror.advice.unwrap_or_default()))
+    };
+    let made = FakeHost::new().with_cron();
+    let wants = &ConfiguredJobs { mirrors: true, ..NEITHER };
+    assert_eq!(check(&made, &NEITHER), None);
+    let advice = "crontab -e: * * * * * /usr/local/bin/activity mirror".to_owned();
+    let absent = Some((Status::Bad, "no crontab or timer runs it".to_owned(), advice));
+    assert_eq!(check(&made, wants), absent);
+    // To look at mirrors is not to run them.
+    let looks = "* * * * * root activity mirror status --max-lag 5m || activity mirror retry m\n";
+    made.write("etc/cron.d/look", looks);
+    assert_eq!(check(&made, wants), absent);
+    made.write("etc/cron.d/activity", "* * * * * root activity mirror >> /var/log/activity.log\n");
+    let found = check(&made, wants).unwrap();
+    assert_eq!((found.0, found.1.as_str()), (Status::Ok, "/etc/cron.d/activity:1: * * * * *"));
+
+    let made = FakeHost::new();
+    fs::create_dir_all(made.0.path().join("run/systemd/system")).unwrap();
+    let service = "[Service]\nExecStart=/usr/local/bin/activity mirror --follow\n";
+    made.write("etc/systemd/system/activity-mirror.service", service);
+    made.write("etc/systemd/system/other.service", &service.replace(" --follow", ""));
+    let path = "/etc/systemd/system/activity-mirror.service: all the time";
+    let found = check(&made, wants).unwrap();
+    assert_eq!(found.1, format!("{path}, but the service is not enabled"));
+    assert_eq!(found.2, "systemctl enable --now activity-mirror.service");
+    made.symlink_at("etc/systemd/system/multi-user.target.wants/activity-mirror.service");
+    assert_eq!(check(&made, wants), Some((Status::Ok, path.to_owned(), String::new())));
 }
 
 #[test]
@@ -283,8 +317,8 @@ fn last_run(contents: &LogContents, wants: ConfiguredJobs, name: &str) -> (Statu
     (check.status, check.value)
 }
 
-const BOTH: ConfiguredJobs = ConfiguredJobs { digest: true, retention: true };
-const NEITHER: ConfiguredJobs = ConfiguredJobs { digest: false, retention: false };
+const BOTH: ConfiguredJobs = ConfiguredJobs { digest: true, retention: true, mirrors: false };
+const NEITHER: ConfiguredJobs = ConfiguredJobs { digest: false, retention: false, mirrors: false };
 
 #[test]
 fn a_digest_is_missed_after_26_hours() {
