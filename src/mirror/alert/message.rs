@@ -8,6 +8,7 @@ use crate::digest::event_lines::EventLine;
 use crate::digest::event_lines::EventLineFormatter;
 use crate::event::Action;
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::Party;
 use crate::event::Target;
 use crate::event::diff;
@@ -18,6 +19,8 @@ use crate::time::Zone;
 
 /// The most paragraphs of one message; the rest is counted.
 const MAX_PARAGRAPHS: usize = 50;
+/// The room for the paragraph that counts what the others do not tell.
+const LAST_PARAGRAPH_CHARS: usize = 100;
 /// The most changed fields that one paragraph shows.
 const MAX_CHANGES: usize = 10;
 /// The columns that each side of a change gets.
@@ -28,8 +31,19 @@ const CHANGE_COLUMNS: usize = 80;
 pub(super) struct AlertMessage {
     /// One line: whose log it is, which alert, and what happened.
     pub subject: String,
-    /// What happened, a paragraph for each kind of event, without line feeds at the ends.
-    pub paragraphs: Vec<String>,
+    /// What happened, a paragraph for each kind of event.
+    paragraphs: Vec<Paragraph>,
+    /// The events that no paragraph tells, and the first of them.
+    untold: (u64, EventId),
+}
+
+/// What is said about events of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Paragraph {
+    /// Without line feeds at the ends.
+    text: String,
+    first: EventId,
+    events: u64,
 }
 
 /// How an alert writes.
@@ -91,22 +105,62 @@ impl AlertMessage {
             }
             _ => text::plural(count, "event"),
         };
-        let shown = kinds.iter().take(MAX_PARAGRAPHS);
-        let mut paragraphs: Vec<String> =
-            shown.map(|repeats| write_paragraph(repeats, &formatter, style.zone)).collect();
-        let hidden: u64 = kinds.iter().skip(MAX_PARAGRAPHS).map(|repeats| repeats.count).sum();
-        if let Some(first) = kinds.get(MAX_PARAGRAPHS).filter(|_| hidden > 0) {
-            let (more, id) = (text::plural(hidden, "more event"), first.first.id);
-            paragraphs.push(format!("and {more}, from activity show {id} on"));
+        let shown = kinds.iter().take(MAX_PARAGRAPHS).map(|repeats| Paragraph {
+            text: write_paragraph(repeats, &formatter, style.zone),
+            first: repeats.first.id,
+            events: repeats.count,
+        });
+        let untold = kinds.iter().skip(MAX_PARAGRAPHS).map(|repeats| repeats.count).sum();
+        let first = kinds.get(MAX_PARAGRAPHS).map_or(EventId(0), |repeats| repeats.first.id);
+        Self {
+            subject: format!("{}: {name}: {subject}", text::escape(style.site)),
+            paragraphs: shown.collect(),
+            untold: (untold, first),
         }
-        Self { subject: format!("{}: {name}: {subject}", text::escape(style.site)), paragraphs }
     }
 
     /// Returns the message as the text of a mail.
     pub(super) fn to_text(&self) -> String {
-        let mut text = self.paragraphs.join("\n\n");
+        let mut text = self.paragraphs_within(usize::MAX, str::to_owned).join("\n\n");
         text.push('\n');
         text
+    }
+
+    /// Returns the message as one text with the subject on its first line, of no more characters than
+    /// `most` where the first paragraph has fewer. `escape` makes each part safe.
+    pub(super) fn to_short_text(&self, most: usize, escape: fn(&str) -> String) -> String {
+        let mut text = escape(&self.subject);
+        let left = most.saturating_sub(text.chars().count());
+        for paragraph in self.paragraphs_within(left, escape) {
+            text.push('\n');
+            text.push_str(&paragraph);
+        }
+        text
+    }
+
+    /// Returns as many escaped paragraphs as fit, and a last one that counts the events of the others.
+    fn paragraphs_within(&self, most: usize, escape: fn(&str) -> String) -> Vec<String> {
+        let (mut untold, mut first_untold) = self.untold;
+        let mut texts = Vec::with_capacity(self.paragraphs.len() + 1);
+        let mut left = most.saturating_sub(LAST_PARAGRAPH_CHARS);
+        let mut paragraphs = self.paragraphs.iter();
+        for paragraph in paragraphs.by_ref() {
+            let text = escape(&paragraph.text);
+            let length = text.chars().count() + 2;
+            if length > left && !texts.is_empty() {
+                untold += paragraph.events;
+                first_untold = paragraph.first;
+                break;
+            }
+            left = left.saturating_sub(length);
+            texts.push(text);
+        }
+        untold += paragraphs.map(|paragraph| paragraph.events).sum::<u64>();
+        if untold > 0 {
+            let more = text::plural(untold, "more event");
+            texts.push(format!("and {more}, from activity show {first_untold} on"));
+        }
+        texts
     }
 }
 
@@ -175,7 +229,6 @@ fn show_side(side: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventId;
     use crate::event::json::JsonObject;
     use crate::query::samples;
     use crate::time::Span;
@@ -234,9 +287,9 @@ mod tests {
         let message = message(&events);
         assert_eq!(message.subject, "s2l.online: settings: 215 events");
         assert_eq!(message.paragraphs.len(), 2);
-        let first = message.paragraphs[0].lines().next().unwrap();
+        let first = message.paragraphs[0].text.lines().next().unwrap();
         assert!(first.ends_with("settings.write: General settings × 214"), "{first}");
-        assert!(message.paragraphs[0].contains("the first at 2026-11-20 04:01 UTC"));
+        assert!(message.paragraphs[0].text.contains("the first at 2026-11-20 04:01 UTC"));
     }
 
     #[test]
@@ -244,10 +297,29 @@ mod tests {
         let events: Vec<Event> =
             (1..=60).map(|id| event(id, &format!("t{id}\n\u{1b}[31m"))).collect();
         let message = message(&events);
-        assert_eq!(message.paragraphs.len(), MAX_PARAGRAPHS + 1);
-        let last = message.paragraphs.last().unwrap();
-        assert_eq!(last, "and 10 more events, from activity show 51 on");
-        assert!(!message.to_text().contains('\u{1b}'));
-        assert!(message.paragraphs[0].lines().next().unwrap().contains("t1\\n"));
+        let text = message.to_text();
+        assert_eq!(text.split("\n\n").count(), MAX_PARAGRAPHS + 1);
+        assert!(text.ends_with("\n\nand 10 more events, from activity show 51 on\n"), "{text}");
+        assert!(!text.contains('\u{1b}'));
+        assert!(message.paragraphs[0].text.lines().next().unwrap().contains("t1\\n"));
+    }
+
+    #[test]
+    fn a_short_message_tells_what_fits_and_counts_the_rest() {
+        let events: Vec<Event> = (1..=60).map(|id| event(id, &format!("<{id}>"))).collect();
+        let message = message(&events);
+        let escape: fn(&str) -> String = |text| text.replace('<', "&lt;");
+        let text = message.to_short_text(4000, escape);
+        assert!(text.chars().count() <= 4000 && !text.contains('<'), "{text}");
+        let (subject, rest) = text.split_once('\n').unwrap();
+        assert_eq!(subject, "s2l.online: settings: 60 events");
+        let told = rest.matches("from 102.65.14.9").count();
+        assert!((10..50).contains(&told), "{told}");
+        let last = rest.lines().last().unwrap();
+        let wanted = format!("and {} more events, from activity show {} on", 60 - told, told + 1);
+        assert_eq!(last, wanted);
+        // However little fits, the first event is told.
+        let text = message.to_short_text(10, escape);
+        assert_eq!(text.matches("from 102.65.14.9").count(), 1, "{text}");
     }
 }

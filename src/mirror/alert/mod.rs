@@ -145,17 +145,12 @@ impl AlertSink {
         webhook: &SlackWebhook,
         batch: &[OutgoingEvent],
     ) -> Result<(), SinkFailure> {
-        let message = self.write(batch);
-        let lines = message.paragraphs.iter().flat_map(|paragraph| paragraph.lines());
-        let lines = std::iter::once(message.subject.as_str()).chain(lines);
-        let lines: Vec<String> = lines.map(slack::escape).collect();
-        for part in slack::split(&lines) {
-            // People are told late rather than never: an alert has no dead letters.
-            webhook
-                .post(&part.join("\n"))
-                .map_err(|failure| SinkFailure { kind: FailureKind::Unavailable, ..failure })?;
-        }
-        Ok(())
+        // One post: where the second of several failed, the first would come again. People are told late
+        // rather than never: an alert has no dead letters.
+        let text = self.write(batch).to_short_text(slack::MAX_MESSAGE_CHARS, slack::escape_lines);
+        webhook
+            .post(&text)
+            .map_err(|failure| SinkFailure { kind: FailureKind::Unavailable, ..failure })
     }
 
     fn run_command(

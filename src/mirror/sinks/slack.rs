@@ -28,7 +28,7 @@ use crate::time::Zone;
 const CONTENT_TYPE: &str = "Content-Type";
 const DEFAULT_BATCH: usize = 100;
 /// The longest text of a message, in characters after escaping.
-const MAX_MESSAGE_CHARS: usize = 4000;
+pub(crate) const MAX_MESSAGE_CHARS: usize = 4000;
 /// The longest part of a line, in columns: who, what and the target.
 const MAX_PART_COLUMNS: usize = 200;
 
@@ -77,7 +77,7 @@ impl SlackWebhook {
         Ok(Self { service, headers: config.headers.clone() })
     }
 
-    /// Posts a text, which [`escape`] has made safe and [`split`] short.
+    /// Posts a text that is short and safe.
     ///
     /// # Errors
     /// Slack did not take it.
@@ -111,8 +111,13 @@ impl Sink for SlackSink {
     }
 }
 
+/// Escapes a text of several lines for a message.
+pub(crate) fn escape_lines(text: &str) -> String {
+    text.lines().map(escape).collect::<Vec<_>>().join("\n")
+}
+
 /// Escapes a text for a message: what a terminal would not show, and the marks of Slack.
-pub(crate) fn escape(text: &str) -> String {
+fn escape(text: &str) -> String {
     escape_marks(&text::escape(text))
 }
 
@@ -130,7 +135,7 @@ fn escape_marks(text: &str) -> String {
 }
 
 /// Divides lines into messages, each of as many as fit.
-pub(crate) fn split(lines: &[String]) -> Vec<&[String]> {
+fn split(lines: &[String]) -> Vec<&[String]> {
     let mut messages = Vec::new();
     let mut start = 0;
     let mut length = 0;
