@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::support::Sandbox;
 use crate::support::clock;
+use crate::support::http_receiver::HttpReceiver;
 
 /// A sandbox whose mails are appended to `mails`, each behind a line `=== mail`.
 fn sandbox_with(alert: &str) -> Sandbox {
@@ -189,4 +190,139 @@ fn a_wrong_address_is_an_error_of_the_config_that_stops_no_other() {
     let out = sandbox.run(["mirror"]).exits(78);
     assert!(out.stderr().contains("config: alert.bad: \"nobody\" is no mail address"), "{out}");
     assert_eq!(mails(&sandbox).len(), 1);
+}
+
+#[test]
+fn without_an_alert_nothing_goes_out() {
+    let sandbox = sandbox_with("");
+    sandbox.ingest(setting(1, "security"));
+    let out = sandbox.run(["mirror"]).ok().no_stderr();
+    assert_eq!((out.stdout(), mails(&sandbox).len()), ("", 0));
+    // The digest is another matter: with an alert or without one it is the same.
+    let digest = |sandbox: &Sandbox| {
+        sandbox
+            .run(["digest", "--dry-run"])
+            .ok()
+            .stdout()
+            .split_once("to:")
+            .map(|it| it.1.to_owned())
+    };
+    let before = digest(&sandbox);
+    sandbox.append("config.toml", SETTINGS);
+    sandbox.run(["mirror"]).ok().done();
+    assert_eq!((mails(&sandbox).len(), digest(&sandbox)), (1, before));
+}
+
+#[test]
+fn each_sign_in_is_told_once_and_one_that_is_recorded_late_too() {
+    let alert = "[[alert]]\nname = 'in'\nquery = 'action:auth.login'\nmail = ['a@example.org']\n";
+    let sandbox = sandbox_with(alert);
+    let sign_in = |who: &str, ago: i64| {
+        let at = clock::seconds_ago(ago);
+        json!({ "action": "auth.login", "actor_label": who, "occurred_at": at }).to_string()
+    };
+    // As cron runs it: each run tells what came since the last one, whenever it occurred.
+    let rounds: [&[(&str, i64)]; 4] =
+        [&[("Ann", 30)], &[], &[("Bob", 10), ("Cem", 86_400 * 5)], &[("Dee", 3)]];
+    for round in rounds {
+        for (who, ago) in round {
+            sandbox.ingest(sign_in(who, *ago));
+        }
+        sandbox.run(["mirror"]).ok().no_stderr().done();
+    }
+    let sent = mails(&sandbox);
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    let all = sent.concat();
+    for who in ["Ann", "Bob", "Cem", "Dee"] {
+        let paragraph = format!("  {who}  auth.login");
+        assert_eq!(all.matches(&paragraph).count(), 1, "{who} in {all}");
+    }
+}
+
+#[test]
+fn an_alert_whose_action_has_stopped_is_named() {
+    let sandbox = sandbox_with(SETTINGS);
+    let day = 86_400;
+    let events = |action: &str, days: std::ops::Range<i64>| -> String {
+        let event = |days: i64| {
+            let at = clock::seconds_ago(days * day + 3600);
+            let event = json!({ "action": action, "target_id": "security", "occurred_at": at });
+            format!("{event}\n")
+        };
+        days.map(event).collect()
+    };
+    // Every day for weeks, and then no more, while others go on.
+    sandbox.ingest(events("settings.write", 4..25) + &events("a.b", 0..25));
+    let last = &clock::seconds_ago(4 * day + 3600)[..10];
+    let told = format!("its action has stopped, and came last on {last}");
+    let out = sandbox.run(["mirror", "status"]).ok().no_stderr();
+    assert!(out.stdout().contains(&told), "{out}");
+    let row: Value = sandbox.run(["mirror", "status", "--json"]).ok().json();
+    assert_eq!(row["silent"], told);
+    let checks = sandbox.run(["doctor", "--json"]).json();
+    let checks = checks["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["check"] == "alert").unwrap();
+    assert_eq!(
+        (&check["status"], &check["value"]),
+        (&json!("note"), &json!(format!("settings: {told}")))
+    );
+    let digest = sandbox.run(["digest", "--dry-run"]).ok();
+    let text = digest.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&format!("The alert settings has nothing to tell: {told}")), "{digest}");
+    // One more event, and it is forgotten.
+    sandbox.ingest(setting(1, "security"));
+    let out = sandbox.run(["mirror", "status"]).ok().no_stderr();
+    assert!(!out.stdout().contains("has stopped"), "{out}");
+}
+
+#[test]
+fn slack_a_command_and_a_mail_say_the_same() {
+    let sandbox = sandbox_with("");
+    let posts = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = std::sync::Arc::clone(&posts);
+    let slack = HttpReceiver::start(&[], move |body| {
+        kept.lock().unwrap().push(serde_json::from_str::<Value>(body).unwrap());
+        "200 OK"
+    });
+    let got = sandbox.path("got");
+    let pager = write_script(&sandbox, "pager", &format!("#!/bin/sh\ncat > '{}'\n", got.display()));
+    let query = "query = 'action:settings.write'";
+    sandbox.append(
+        "config.toml",
+        format!(
+            "[[alert]]\nname = 'a'\n{query}\nmail = ['a@example.org']\n\
+             [[alert]]\nname = 'b'\n{query}\nslack = '{}'\n\
+             [[alert]]\nname = 'c'\n{query}\ncommand = ['{pager}']\n",
+            slack.url("/services/T/B/X")
+        ),
+    );
+    sandbox.ingest(setting(1, "a<b>&c") + &setting(2, "security") + &setting(3, "security"));
+    sandbox.run(["mirror"]).ok().no_stderr().done();
+    let posts = posts.lock().unwrap();
+    assert_eq!(posts.len(), 1);
+    let text = posts[0]["text"].as_str().unwrap();
+    assert!(text.contains("a&lt;b&gt;&amp;c"), "{text}");
+    let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let (subject, paragraphs) = text.split_once('\n').unwrap();
+    let mail = mails(&sandbox).remove(0).replace("\r\n", "\n");
+    assert!(mail.contains(&format!("Subject: {}", subject.replace(": b:", ": a:"))), "{mail}");
+    let body = quoted_printable::decode(
+        mail.split_once("\n\n").unwrap().1,
+        quoted_printable::ParseMode::Robust,
+    );
+    let body = String::from_utf8(body.unwrap()).unwrap();
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    };
+    assert_eq!(lines(&body), lines(paragraphs));
+    for part in
+        ["setting/security × 2", "two_factor: true → false", "from 102.65.14.9", "activity show 3"]
+    {
+        assert!(paragraphs.contains(part), "{part} in {paragraphs}");
+    }
+    // The command gets the events themselves.
+    let events = fs::read_to_string(&got).unwrap();
+    let events: Vec<Value> =
+        events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events, sandbox.stored_events()[..3]);
 }

@@ -37,6 +37,7 @@ mod layers;
 mod list;
 mod maps;
 mod mirror;
+mod mirror_faults;
 mod names;
 mod not_a_log;
 mod packed;

@@ -7,6 +7,7 @@
 pub(crate) mod chain;
 pub(crate) mod clock;
 pub(crate) mod fixture;
+pub(crate) mod http_receiver;
 pub(crate) mod log;
 pub(crate) mod output;
 pub(crate) mod sandbox;
