@@ -26,6 +26,10 @@ impl Mount {
         self.run("mount", &["-o", "remount,ro"]);
     }
 
+    pub(crate) fn resize(&self, size: &str) {
+        self.run("mount", &["-o", &format!("remount,size={size}")]);
+    }
+
     #[track_caller]
     fn run(&self, program: &str, args: &[&str]) {
         let out = Command::new(program).args(args).arg(&self.0).output().unwrap();
@@ -94,7 +98,7 @@ fn a_full_disk_is_74_and_what_was_acknowledged_stays() {
     }
     assert_eq!(Log::open(&db).event_count(), landed);
     // With space again it goes on.
-    mount.run("mount", &["-o", "remount,size=30m"]);
+    mount.resize("30m");
     sandbox.run_with_env(&db_variable(&db), ["ingest", "events.jsonl", "--again"]).ok().done();
     Log::open(&db).assert_sound();
 }

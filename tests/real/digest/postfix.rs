@@ -418,3 +418,30 @@ fn nothing_of_an_events_reaches_its_headers_or_another_mailbox() {
     let letters = postfix.delivered_letters(&sandbox, sent + 2);
     assert!(recipients(&letters).contains("evil@example.com"));
 }
+
+#[test]
+fn it_takes_an_alert_that_was_late_once() {
+    let Some(postfix) = Postfix::start() else { return };
+    let sandbox = Sandbox::new();
+    let config = |port: u16| {
+        let alert = "[[alert]]\nname = 'settings'\nquery = 'action:settings.write'\n\
+                     mail = ['sec@example.org']\nattempts = 1\nwait = '1s'";
+        digest_config("smtp", &format!("[digest.smtp]\nurl = 'smtp://127.0.0.1:{port}'\n{alert}"))
+    };
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    sandbox.write("config.toml", config(nobody));
+    sandbox.ingest(events(&["settings.write", "auth.login"]));
+    let out = sandbox.run(["mirror"]).exits(75);
+    assert!(out.stderr().contains("waiting: 1 event"), "{out}");
+    drop(out);
+    sandbox.ingest(events(&["settings.write"]));
+    sandbox.write("config.toml", config(postfix.port));
+    sandbox.run(["mirror"]).ok().no_stderr().done();
+    sandbox.run(["mirror"]).ok().no_stderr().done();
+    postfix.wait_until_idle();
+    let letters = postfix.delivered_letters(&sandbox, 1);
+    assert_eq!((letters.len(), recipients(&letters)), (1, BTreeSet::from(["sec@example.org"])));
+    let subject = "s2l.online: settings: Jerome Cruz settings.write × 2";
+    assert_eq!(single_header(&letters[0], "Subject"), subject);
+    assert!(text_body(&letters[0]).contains("activity show 3"), "{}", letters[0]);
+}

@@ -7,6 +7,7 @@ use std::process::Child;
 use std::process::Stdio;
 
 use crate::mirrors::Server;
+use crate::mirrors::breaking_proxy;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
 use crate::mirrors::ingest_events;
@@ -165,4 +166,21 @@ fn a_wrong_password_waits_and_is_not_shown() {
     assert!(!out.stderr().contains("wr0ng-secret"), "{out}");
     sandbox.write("password", PASSWORD);
     super::run_until_delivered(&sandbox);
+}
+
+#[test]
+fn connections_that_break_in_mid_batch_bring_nothing_twice() {
+    let Some(server) = ClickHouse::start() else { return };
+    let sandbox = Sandbox::new();
+    ingest_events(&sandbox, 1000);
+    // The tables are made before, so that it is inserts that break.
+    sandbox.write("config.toml", config(&sandbox, server.port, ""));
+    sandbox.run(["mirror", "test", "central"]).ok().done();
+    let proxy = breaking_proxy::start(server.port, breaking_proxy::growing(12, 2_000, 2_000));
+    let pace = "batch = 50\nattempts = 20\nwait = '1s'\ntimeout = '5s'";
+    sandbox.write("config.toml", config(&sandbox, proxy.port, pace));
+    super::run_until_delivered(&sandbox);
+    assert!(proxy.broken() >= 2, "{} connections were broken", proxy.broken());
+    let stored = query(&server.sandbox, server.port, "SELECT event_id FROM event ORDER BY id");
+    assert_eq!(stored, event_ids(&sandbox, &[]));
 }

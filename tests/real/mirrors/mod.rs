@@ -1,7 +1,9 @@
 //! Mirrors against receivers that others wrote: what they got is what the log has, in its order.
 
+mod breaking_proxy;
 mod clickhouse;
 mod cloudwatch;
+mod file;
 
 mod postgres;
 mod receivers;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::mirrors::breaking_proxy;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
 use crate::mirrors::ingest_events;
@@ -195,6 +196,23 @@ fn a_server_that_is_killed_in_mid_batch_has_nothing_twice_and_misses_nothing() {
         cluster.control(&["start"]);
     }
     super::run_until_delivered(&sandbox);
+    assert_eq!(cluster.event_ids(), event_ids(&sandbox, &[]));
+}
+
+#[test]
+fn connections_that_break_in_mid_batch_bring_nothing_twice() {
+    let Some(cluster) = Cluster::start() else { return };
+    let sandbox = Sandbox::new();
+    let proxy = breaking_proxy::start(cluster.port, breaking_proxy::growing(12, 9_000, 30_000));
+    let config =
+        cluster.config(&sandbox, "batch = 200\nattempts = 20\nwait = '1s'\ntimeout = '5s'");
+    sandbox.write(
+        "config.toml",
+        config.replace(&format!(":{}/", cluster.port), &format!(":{}/", proxy.port)),
+    );
+    ingest_events(&sandbox, 2000);
+    super::run_until_delivered(&sandbox);
+    assert!(proxy.broken() >= 5, "{} connections were broken", proxy.broken());
     assert_eq!(cluster.event_ids(), event_ids(&sandbox, &[]));
 }
 
