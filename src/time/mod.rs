@@ -12,6 +12,7 @@ mod posix_zone;
 mod span;
 mod timestamp;
 mod zone;
+mod zone_table;
 
 #[cfg(test)]
 mod tests;

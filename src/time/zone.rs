@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
-use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::{GapInfo, OffsetName, TZ_VARIANTS, Tz};
+use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::civil::{CivilDateTime, OUT_OF_RANGE, ParsedDateTime, SECONDS_PER_DAY, TimeParseError};
+use super::civil::{CivilDateTime, ParsedDateTime, SECONDS_PER_DAY, TimeParseError};
 use super::posix_zone::{PosixNotation, PosixZone, ShownInstants};
 use super::quoted;
 use super::timestamp::Timestamp;
+use super::zone_table::ZoneHistory;
 use crate::text;
 
 const MONTHS: [&str; 12] =
@@ -167,11 +167,9 @@ impl Zone {
         if utc.iter().any(|utc| utc.eq_ignore_ascii_case(name)) {
             return Some(Self::utc());
         }
-        let named = text.parse().ok().or_else(|| {
-            TZ_VARIANTS.iter().copied().find(|zone| zone.name().eq_ignore_ascii_case(text))
-        });
-        if let Some(named) = named {
-            return Some(Self(ZoneKind::Named(named)));
+        let mut zones = TZ_VARIANTS.iter();
+        if let Some(named) = zones.find(|zone| zone.name().eq_ignore_ascii_case(text)) {
+            return Some(Self(ZoneKind::Named(*named)));
         }
         let (sign, rest) = match text.split_at_checked(1)? {
             ("+", rest) => (1, rest),
@@ -224,7 +222,7 @@ impl Zone {
             ZoneKind::Utc => Some("UTC".to_owned()),
             ZoneKind::Fixed(_) => None,
             ZoneKind::Named(zone) => {
-                zone.offset_from_utc_datetime(&to_naive_utc(at)).abbreviation().map(str::to_owned)
+                ZoneHistory::of(zone).abbreviation(at.as_seconds()).map(str::to_owned)
             }
             ZoneKind::Rules(zone) => zone.abbreviation(at.as_seconds()).map(str::to_owned),
         };
@@ -359,7 +357,7 @@ impl Zone {
         let side = if written.time_of_day.is_some() { side } else { WindowEdge::Since };
         let local =
             written.day * SECONDS_PER_DAY + written.time_of_day.map_or(0, |clock| clock.seconds);
-        match self.instants(local)? {
+        match self.instants(local) {
             ShownInstants::Existing(earlier, later) => written.at_offset(match side {
                 WindowEdge::Since => local - earlier,
                 WindowEdge::Until => local - later,
@@ -368,33 +366,13 @@ impl Zone {
         }
     }
 
-    fn instants(&self, local: i64) -> Result<ShownInstants, TimeParseError> {
-        let zone = match self.0 {
-            ZoneKind::Utc => return Ok(ShownInstants::Existing(local, local)),
-            ZoneKind::Fixed(offset) => {
-                return Ok(ShownInstants::Existing(local - offset, local - offset));
-            }
-            ZoneKind::Rules(zone) => return Ok(zone.instants(local)),
-            ZoneKind::Named(zone) => zone,
-        };
-        let out_of_range = || TimeParseError::Invalid(OUT_OF_RANGE.to_owned());
-        let naive = DateTime::from_timestamp(local, 0).ok_or_else(out_of_range)?.naive_utc();
-        Ok(match zone.offset_from_local_datetime(&naive) {
-            MappedLocalTime::Single(offset) => {
-                let instant = local - offset_seconds(&offset);
-                ShownInstants::Existing(instant, instant)
-            }
-            MappedLocalTime::Ambiguous(a, b) => {
-                let (a, b) = (local - offset_seconds(&a), local - offset_seconds(&b));
-                ShownInstants::Existing(a.min(b), a.max(b))
-            }
-            MappedLocalTime::None => {
-                let (begin, offset) = GapInfo::new(&naive, &zone)
-                    .and_then(|gap| gap.begin)
-                    .ok_or_else(out_of_range)?;
-                ShownInstants::Skipped(begin.and_utc().timestamp() - offset_seconds(&offset))
-            }
-        })
+    fn instants(&self, local: i64) -> ShownInstants {
+        match self.0 {
+            ZoneKind::Utc => ShownInstants::Existing(local, local),
+            ZoneKind::Fixed(offset) => ShownInstants::Existing(local - offset, local - offset),
+            ZoneKind::Named(zone) => ZoneHistory::of(zone).instants(local),
+            ZoneKind::Rules(zone) => zone.instants(local),
+        }
     }
 
     /// Returns the seconds east of UTC at that time.
@@ -402,9 +380,7 @@ impl Zone {
         match self.0 {
             ZoneKind::Utc => 0,
             ZoneKind::Fixed(offset) => offset,
-            ZoneKind::Named(zone) => {
-                offset_seconds(&zone.offset_from_utc_datetime(&to_naive_utc(at)))
-            }
+            ZoneKind::Named(zone) => ZoneHistory::of(zone).offset_at(at.as_seconds()),
             ZoneKind::Rules(zone) => zone.offset_at(at.as_seconds()),
         }
     }
@@ -418,14 +394,6 @@ impl Zone {
 /// `right/` count leap seconds, which no time in a log does.
 fn strip_variant(name: &str) -> &str {
     name.strip_prefix("posix/").or(name.strip_prefix("right/")).unwrap_or(name)
-}
-
-fn offset_seconds(offset: &impl Offset) -> i64 {
-    i64::from(offset.fix().local_minus_utc())
-}
-
-fn to_naive_utc(at: Timestamp) -> NaiveDateTime {
-    DateTime::from_timestamp(at.as_seconds(), 0).expect("a year of four digits").naive_utc()
 }
 
 fn push_rfc3339_offset(out: &mut String, kind: ZoneKind, offset: i64) {
