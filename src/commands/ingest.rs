@@ -1,6 +1,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -187,7 +188,10 @@ impl RunCommand for IngestArgs {
 
 impl IngestArgs {
     fn ingest_event(&self, context: &Context, event: NewEvent) -> Result<Exit> {
-        let outcome = context.log().open_writer(Create::IfMissing)?.append(event)?;
+        // The end of the process closes the log. To take the connection apart before that would be a
+        // tenth of all that this process does.
+        let mut writer = ManuallyDrop::new(context.log().open_writer(Create::IfMissing)?);
+        let outcome = writer.append(event)?;
         match &outcome {
             AppendOutcome::Stored { id, event_id } => {
                 context.log().run_direct_mirrors();

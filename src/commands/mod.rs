@@ -93,14 +93,14 @@ struct CallLimits {
 struct CommandEntry {
     name: &'static str,
     define: fn(clap::Command) -> clap::Command,
-    run: fn(&clap::ArgMatches, Invocation) -> Result<Exit>,
+    run: fn(&mut clap::ArgMatches, Invocation) -> Result<Exit>,
 }
 
 const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
     CommandEntry {
         name,
         define: R::augment_args,
-        run: |matches, call| match R::from_arg_matches(matches) {
+        run: |matches, call| match R::from_arg_matches_mut(matches) {
             Ok(command) => command.run(call),
             Err(error) => handle_parse_error(&error, &call.arguments),
         },
@@ -144,18 +144,18 @@ fn run_within(arguments: Vec<OsString>, limits: Option<CallLimits>) -> Result<Ex
     let prepared = command_line::move_negated_terms_last(arguments.clone(), |flag| {
         called.is_some_and(|entry| takes_value(entry, flag))
     });
-    let matches = match definition(called).try_get_matches_from(prepared) {
+    let mut matches = match parse(called, &prepared) {
         Ok(matches) => matches,
         Err(error) => return handle_parse_error(&error, &arguments),
     };
-    let overrides = match GlobalArgs::from_arg_matches(&matches) {
+    let overrides = match GlobalArgs::from_arg_matches_mut(&mut matches) {
         Ok(global) => global.into_overrides(),
         Err(error) => return handle_parse_error(&error, &arguments),
     };
-    let (name, matches) = matches.subcommand().expect("clap requires a command");
+    let (name, mut matches) = matches.remove_subcommand().expect("clap requires a command");
     let overrides = match limits {
         Some(limits) => {
-            let mut typed = typed_flags(name, matches).into_iter();
+            let mut typed = typed_flags(&name, &matches).into_iter();
             if let Some(flag) = typed.find(|flag| !(limits.is_allowed)(flag)) {
                 let message = format!("--{flag} is not for this caller");
                 return Err(Failure::new(Exit::NoPermission, message).into());
@@ -165,7 +165,25 @@ fn run_within(arguments: Vec<OsString>, limits: Option<CallLimits>) -> Result<Ex
         None => overrides,
     };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only these");
-    (entry.run)(matches, Invocation { overrides, arguments })
+    (entry.run)(&mut matches, Invocation { overrides, arguments })
+}
+
+/// Parses a command line. Where the command is known, it alone is defined, because building the others
+/// would slow down a hook that records one event; help and errors know their names too.
+fn parse(
+    called: Option<&CommandEntry>,
+    arguments: &[OsString],
+) -> clap::error::Result<clap::ArgMatches> {
+    if let Some(entry) = called {
+        let command = program().disable_help_subcommand(true);
+        let command = command.subcommand((entry.define)(clap::Command::new(entry.name)));
+        // It lives as long as the process: to take it apart at the end would be work for nothing.
+        let command = Box::leak(Box::new(command));
+        if let Ok(matches) = command.try_get_matches_from_mut(arguments) {
+            return Ok(matches);
+        }
+    }
+    definition(called).try_get_matches_from(arguments)
 }
 
 /// Returns the long names of the flags that stand on a command line.
@@ -179,20 +197,24 @@ fn typed_flags(command: &str, matches: &clap::ArgMatches) -> Vec<String> {
 }
 
 /// Returns the definition of the command line. With `only` it leaves out the flags of all other
-/// commands, because building them would slow down a hook that records one event.
+/// commands.
 fn definition(only: Option<&CommandEntry>) -> clap::Command {
     let commands = COMMANDS.iter().map(|entry| {
         let command = clap::Command::new(entry.name);
         let with_flags = only.is_none_or(|only| only.name == entry.name);
         if with_flags { (entry.define)(command) } else { command }
     });
+    program().subcommands(commands)
+}
+
+/// Returns the definition of what stands before and beside all commands.
+fn program() -> clap::Command {
     GlobalArgs::augment_args(clap::Command::new("activity"))
         .version(env!("CARGO_PKG_VERSION"))
         .about(ABOUT)
         .long_about(LONG_ABOUT)
         .max_term_width(100)
         .subcommand_required(true)
-        .subcommands(commands)
 }
 
 /// Returns whether a flag of a command takes a value.
