@@ -9,7 +9,6 @@
 //! moment. [`MIGRATIONS`] is only ever added to: its first entry leads from version 1 to 2. A
 //! migration leaves the exact text of `schema.sql` behind, because writers compare the two.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -60,7 +59,50 @@ pub(super) enum SchemaMismatch {
 }
 
 /// Stands before each object of [`SCHEMA`], and nowhere else in it.
-const STATEMENT_START: &str = "\nCREATE ";
+const STATEMENT_START: &[u8] = b"\nCREATE ";
+
+/// Stands behind each of them, and not within one.
+const STATEMENT_END: &[u8] = b";\n";
+
+/// The statements of [`SCHEMA`] that make an object, as SQLite keeps them. They are cut out by the
+/// compiler, because each process that records an event compares them.
+static STATEMENTS: [&str; STATEMENT_COUNT] = {
+    let mut statements = [""; STATEMENT_COUNT];
+    let (mut rest, mut number) = (SCHEMA, 0);
+    while number < STATEMENT_COUNT {
+        let (_, from_start) = rest.split_at(position(rest, STATEMENT_START) + 1);
+        (statements[number], rest) = from_start.split_at(position(from_start, STATEMENT_END));
+        number += 1;
+    }
+    statements
+};
+
+const STATEMENT_COUNT: usize = {
+    let (mut rest, mut count) = (SCHEMA, 0);
+    while position(rest, STATEMENT_START) < rest.len() {
+        (_, rest) = rest.split_at(position(rest, STATEMENT_START) + 1);
+        count += 1;
+    }
+    count
+};
+
+/// Returns the place of `sought` in a text; its length where it is not there.
+const fn position(text: &str, sought: &[u8]) -> usize {
+    let text = text.as_bytes();
+    let (mut at, mut same) = (0, 0);
+    while at < text.len() {
+        if text[at] == sought[same] {
+            same += 1;
+            if same == sought.len() {
+                return at + 1 - same;
+            }
+        } else {
+            same = (text[at] == sought[0]) as usize;
+        }
+        at += 1;
+    }
+    text.len()
+}
 
 /// The tables whose UNIQUE constraint SQLite holds with an index of its own, which has no text.
 const TABLES_WITH_OWN_INDEX: [&str; 7] =
@@ -136,23 +178,30 @@ impl<'a> SchemaRow<'a> {
 pub(super) fn schema_mismatch(connection: &Connection) -> rusqlite::Result<Option<SchemaMismatch>> {
     let mut statement = connection.prepare(SchemaRow::SELECT)?;
     let mut rows = statement.query([])?;
-    let (mut at, mut own_indexes) = (0, 0);
-    let mut ends = HashSet::new();
+    let (mut next, mut own_indexes) = (0, 0);
+    let mut is_there = [false; STATEMENT_COUNT];
     while let Some(row) = rows.next()? {
         let row = SchemaRow::read(row)?;
         if row.is_made_by_sqlite() {
             own_indexes += usize::from(row.kind == "index");
             continue;
         }
-        // A log that this version made has them in our order, so one pass over the text is enough.
-        let found = match_next_statement(at, row.sql).or_else(|| match_any_statement(row.sql));
-        match found.filter(|end| row.fits_statement() && ends.insert(*end)) {
-            Some(end) => at = end,
-            None => return Ok(Some(row.to_mismatch())),
+        // A log that this version made has them in our order.
+        let found = match STATEMENTS.get(next) {
+            Some(expected) if *expected == row.sql => Some(next),
+            Some(_) | None => STATEMENTS.iter().position(|ours| *ours == row.sql),
+        };
+        let found = found.filter(|_| row.fits_statement());
+        match found.and_then(|number| Some((number, is_there.get_mut(number)?))) {
+            Some((number, is_there @ false)) => {
+                *is_there = true;
+                next = number + 1;
+            }
+            Some((_, true)) | None => return Ok(Some(row.to_mismatch())),
         }
     }
-    let ours = SCHEMA.matches(STATEMENT_START).count() + TABLES_WITH_OWN_INDEX.len();
-    let missing = ours.saturating_sub(ends.len() + own_indexes);
+    let missing = is_there.iter().filter(|there| !**there).count();
+    let missing = missing + TABLES_WITH_OWN_INDEX.len().saturating_sub(own_indexes);
     Ok((missing > 0).then_some(SchemaMismatch::Missing(missing)))
 }
 
@@ -171,17 +220,6 @@ pub(super) fn foreign_internal_object(
         }
     }
     Ok(None)
-}
-
-/// Returns the end of a statement in [`SCHEMA`], if it is the next one after `from`.
-fn match_next_statement(from: usize, sql: &str) -> Option<usize> {
-    let start = from + SCHEMA[from..].find(STATEMENT_START)? + 1;
-    SCHEMA[start..].strip_prefix(sql)?.starts_with(';').then_some(start + sql.len())
-}
-
-/// Returns the end of a statement in [`SCHEMA`], wherever it is.
-fn match_any_statement(sql: &str) -> Option<usize> {
-    SCHEMA.match_indices(STATEMENT_START).find_map(|(start, _)| match_next_statement(start, sql))
 }
 
 /// Checks that the file is a log of a known version, and returns the version.
