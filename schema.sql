@@ -122,15 +122,15 @@ CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
 -- list, --since, --until, export, cursors: the order of every listing, then id.
 CREATE INDEX event_occurred_at ON event (occurred_at);
 -- actor:, search-actor
-CREATE INDEX event_actor ON event (actor, occurred_at);
+CREATE INDEX event_actor ON event (actor, occurred_at) WHERE actor IS NOT NULL;
 -- impersonator:, is:impersonated, search-actor
 CREATE INDEX event_impersonator ON event (impersonator, occurred_at) WHERE impersonator IS NOT NULL;
 -- target:, search-target
-CREATE INDEX event_target ON event (target, occurred_at);
+CREATE INDEX event_target ON event (target, occurred_at) WHERE target IS NOT NULL;
 -- action:user.*, module:, actions
 CREATE INDEX event_action ON event (action, occurred_at);
 -- tenant:
-CREATE INDEX event_tenant ON event (tenant, occurred_at);
+CREATE INDEX event_tenant ON event (tenant, occurred_at) WHERE tenant <> 0;
 -- words in titles
 CREATE INDEX event_title ON event (title) WHERE title IS NOT NULL;
 -- is:failed

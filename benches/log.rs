@@ -55,11 +55,11 @@ CREATE TABLE event (
   status_code INTEGER);
 CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
 CREATE INDEX event_occurred_at ON event (occurred_at);
-CREATE INDEX event_actor ON event (actor_id, occurred_at);
+CREATE INDEX event_actor ON event (actor_id, occurred_at) WHERE actor_id <> '';
 CREATE INDEX event_impersonator ON event (impersonator_id, occurred_at) WHERE impersonator_id <> '';
-CREATE INDEX event_target ON event (target_id, occurred_at);
+CREATE INDEX event_target ON event (target_id, occurred_at) WHERE target_id <> '';
 CREATE INDEX event_action ON event (action, occurred_at);
-CREATE INDEX event_tenant ON event (tenant, occurred_at);
+CREATE INDEX event_tenant ON event (tenant, occurred_at) WHERE tenant <> '';
 CREATE INDEX event_title ON event (title) WHERE title <> '';
 CREATE INDEX event_failed ON event (action, occurred_at) WHERE status_code >= 400;
 ";

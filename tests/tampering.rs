@@ -355,11 +355,11 @@ fn only_the_integrity_check_sees_a_hollow_index() {
     let log = Log::open_to_write(&sandbox.db());
     log.sql
         .execute_batch(
-            "DROP INDEX event_actor;
-             CREATE INDEX event_actor ON event (actor, occurred_at) WHERE id <> 7;
+            "DROP INDEX event_action;
+             CREATE INDEX event_action ON event (action, occurred_at) WHERE id <> 7;
              PRAGMA writable_schema = ON;
-             UPDATE sqlite_schema SET sql = 'CREATE INDEX event_actor ON event (actor, occurred_at)'
-             WHERE name = 'event_actor';",
+             UPDATE sqlite_schema SET sql = 'CREATE INDEX event_action ON event (action, occurred_at)'
+             WHERE name = 'event_action';",
         )
         .unwrap();
     drop(log);
@@ -367,8 +367,8 @@ fn only_the_integrity_check_sees_a_hollow_index() {
     let out = sandbox.run(["verify"]).exits(1).stderr_has("note: the chain of its 8 events holds");
     assert_eq!(
         out.stdout(),
-        "broken: the integrity check fails: wrong # of entries in index event_actor\n\
-         broken: the integrity check fails: row 7 missing from index event_actor\n"
+        "broken: the integrity check fails: wrong # of entries in index event_action\n\
+         broken: the integrity check fails: row 7 missing from index event_action\n"
     );
     let report = sandbox.run(["verify", "--json"]).exits(1).json();
     assert_eq!(report["broken"][0]["kind"], "integrity");

@@ -88,7 +88,14 @@ static BY_IMPERSONATOR: EventIndex =
 static BY_TARGET: EventIndex = event_index!("target", "event_target", in_time_order: true);
 pub(super) static BY_ACTION: EventIndex =
     event_index!("action", "event_action", in_time_order: true);
-static BY_TENANT: EventIndex = event_index!("tenant", "event_tenant", in_time_order: true);
+static BY_TENANT: EventIndex = EventIndex {
+    // The index leaves out the events without a tenant, which no key leads to.
+    one_key: " FROM event INDEXED BY event_tenant WHERE event.tenant = ? AND event.tenant <> 0",
+    each_key: " FROM json_each(?) AS k CROSS JOIN event INDEXED BY event_tenant \
+        ON event.tenant = k.value WHERE event.tenant <> 0",
+    excluding: " AND NOT has(?, event.tenant)",
+    in_time_order: true,
+};
 static BY_TITLE: EventIndex = event_index!("title", "event_title", in_time_order: false);
 pub(super) static BY_FAILURE: EventIndex = EventIndex {
     one_key: " FROM event INDEXED BY event_failed WHERE event.action = ? AND event.status >= 400",
