@@ -137,9 +137,13 @@ impl Snapshot<'_> {
         self.engine.schema_difference()
     }
 
-    /// Returns what the engine's own check of its storage finds.
-    pub(crate) fn integrity_findings(&self) -> ReadResult<Vec<String>> {
-        self.engine.integrity_findings()
+    /// Returns what the engine's own check of its storage finds, which runs while `work` does. It may
+    /// see a later moment than this snapshot.
+    pub(crate) fn integrity_findings_beside<T>(
+        &self,
+        work: impl FnOnce() -> T,
+    ) -> (T, ReadResult<Vec<String>>) {
+        self.engine.integrity_findings_beside(work)
     }
 
     /// Returns the state of the newest writes.

@@ -1,9 +1,10 @@
 //! Verifies a log against its own hashes, and against heads that were noted outside it.
 //!
-//! One snapshot is read, in this order: the text of the schema, the newest writes, the integrity check of the engine,
-//! the events of sweeps, every event and every swept run in the order of ids, the head, the published
-//! heads. The walk ends at the first event that does not hold, because nothing after it is certain.
-//! Anything else that is wrong is reported, and the verification continues.
+//! One snapshot is read, in this order: the text of the schema, the newest writes, the events of sweeps,
+//! every event and every swept run in the order of ids, the head, the published heads. The walk ends at
+//! the first event that does not hold, because nothing after it is certain. Anything else that is wrong is
+//! reported, and the verification continues. The integrity check of the engine runs beside all that, on a
+//! thread of its own.
 //!
 //! ## What a good result means
 //!
@@ -82,48 +83,64 @@ pub(crate) fn run(
         check_pending_writes(log, &mut report)?;
         if request.quick {
             report.notes.push("--quick left the integrity check out".to_owned());
-        } else {
-            reached(VerifyProgress::Integrity);
-            check_integrity(log, &mut report)?;
-        }
-        let head =
-            or_violation(log.head(), &mut report, ViolationKind::Head, "its head cannot be read")?;
-        let uuid =
-            or_violation(log.uuid(), &mut report, ViolationKind::Head, "its UUID cannot be read")?;
-        let vouched = match &head {
-            Some(head) => sweeps::check_sweeps(log, head, &mut report)?,
-            None => sweeps::NewestSweep::default(),
-        };
-        let Some(uuid) = uuid else {
+            check_chain(log, request, reached, &mut report)?;
             return Ok(report);
-        };
-        let mut walk = ChainWalk::new(&uuid, head.as_ref());
-        if let Some(event) = vouched.event {
-            walk.watch(event);
         }
-        walk.late = vouched.latest_cutoff.map(|after| walk::LateRemovals { after, events: 0 });
-        walk.run(log, vouched.number, reached, &mut report)?;
-        let end = walk.verified_head();
-        if walk.is_intact() {
-            check_head(&walk, head.as_ref(), &vouched, &mut report);
-        }
-        report.events = walk.events;
-        report.head = end;
-        report.swept = walk.swept;
-        sweeps::add_notes(&walk, &vouched, &mut report);
-        let known = AnchorChecker {
-            genesis: chain::genesis_hash(&uuid),
-            sweep: vouched.number.unwrap_or(-1),
-            newest_id: if walk.is_intact() { end.0 } else { head.map_or(end.0, |head| head.id) },
-            broken_at: (!walk.is_intact()).then_some(EventId(end.0.0.saturating_add(1))),
-        };
-        check_published_heads(log, &known, &mut report)?;
-        for anchor in request.anchors {
-            let verdict = known.verdict(log, anchor)?;
-            report.anchors.push((anchor.clone(), verdict));
-        }
+        reached(VerifyProgress::Integrity);
+        let place = report.violations.len();
+        let (checked, found) = log.integrity_findings_beside(|| {
+            let checked = check_chain(log, request, reached, &mut report);
+            reached(VerifyProgress::Integrity);
+            checked
+        });
+        checked?;
+        add_integrity_findings(found, place, &mut report)?;
         Ok(report)
     })
+}
+
+/// Checks all that the log itself says of its events.
+fn check_chain(
+    log: &Snapshot<'_>,
+    request: &VerifyOptions<'_>,
+    reached: &mut dyn FnMut(VerifyProgress),
+    report: &mut VerifyReport,
+) -> Result<()> {
+    let head = or_violation(log.head(), report, ViolationKind::Head, "its head cannot be read")?;
+    let uuid = or_violation(log.uuid(), report, ViolationKind::Head, "its UUID cannot be read")?;
+    let vouched = match &head {
+        Some(head) => sweeps::check_sweeps(log, head, report)?,
+        None => sweeps::NewestSweep::default(),
+    };
+    let Some(uuid) = uuid else {
+        return Ok(());
+    };
+    let mut walk = ChainWalk::new(&uuid, head.as_ref());
+    if let Some(event) = vouched.event {
+        walk.watch(event);
+    }
+    walk.late = vouched.latest_cutoff.map(|after| walk::LateRemovals { after, events: 0 });
+    walk.run(log, vouched.number, reached, report)?;
+    let end = walk.verified_head();
+    if walk.is_intact() {
+        check_head(&walk, head.as_ref(), &vouched, report);
+    }
+    report.events = walk.events;
+    report.head = end;
+    report.swept = walk.swept;
+    sweeps::add_notes(&walk, &vouched, report);
+    let known = AnchorChecker {
+        genesis: chain::genesis_hash(&uuid),
+        sweep: vouched.number.unwrap_or(-1),
+        newest_id: if walk.is_intact() { end.0 } else { head.map_or(end.0, |head| head.id) },
+        broken_at: (!walk.is_intact()).then_some(EventId(end.0.0.saturating_add(1))),
+    };
+    check_published_heads(log, &known, report)?;
+    for anchor in request.anchors {
+        let verdict = known.verdict(log, anchor)?;
+        report.anchors.push((anchor.clone(), verdict));
+    }
+    Ok(())
 }
 
 /// Verifies the runs that earlier sweeps removed against the event that vouches for them, and
@@ -193,10 +210,15 @@ fn check_pending_writes(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result
     Ok(())
 }
 
-fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> {
+/// Reports the findings of the integrity check at a place among the violations.
+fn add_integrity_findings(
+    found: Result<Vec<String>, ReadError>,
+    place: usize,
+    report: &mut VerifyReport,
+) -> Result<()> {
     const CHECK: &str = "the integrity check fails";
-    let found = or_violation(log.integrity_findings(), report, ViolationKind::Integrity, CHECK)?
-        .unwrap_or_default();
+    let later = report.violations.split_off(place);
+    let found = or_violation(found, report, ViolationKind::Integrity, CHECK)?.unwrap_or_default();
     for finding in found.iter().take(MAX_FINDINGS) {
         report
             .violations
@@ -208,6 +230,7 @@ fn check_integrity(log: &Snapshot<'_>, report: &mut VerifyReport) -> Result<()> 
             .violations
             .push(Violation::new(ViolationKind::Integrity, format!("{CHECK}: {more} more")));
     }
+    report.violations.extend(later);
     Ok(())
 }
 

@@ -83,6 +83,17 @@ impl Sqlite {
         Ok(Self::new(connection, path, None, Vec::new()))
     }
 
+    /// Opens one more connection to a log that was opened to read; `None` if that fails, or if the log
+    /// was replaced in the meantime.
+    pub(super) fn connect_again(&self) -> Option<Connection> {
+        let Some(files) = &self.files else {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            return try_connect_to_read(&immutable_uri(&self.path), flags).ok();
+        };
+        let connection = connect_to_read(&self.path).ok()?;
+        (!files.are_replaced()).then_some(connection)
+    }
+
     pub(in crate::store) fn open_to_write(path: &Path, create: Create) -> Result<Self> {
         let path = check::absolute(path)?;
         retry_if_replaced(&path, || Self::try_open_to_write(&path, create))
