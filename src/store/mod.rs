@@ -39,6 +39,7 @@ mod read;
 mod scope_tests;
 mod sqlite;
 pub(crate) mod sweep;
+pub(crate) mod tally;
 pub(crate) mod verify;
 
 use crate::event::Event;

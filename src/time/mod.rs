@@ -4,6 +4,7 @@
 //! people and emitters wrote are parsed here and nowhere else. Only `context` reads the clock: the
 //! other modules take the time as an argument.
 
+mod calendar;
 mod civil;
 mod emitted;
 mod human;
@@ -17,6 +18,7 @@ mod zone_table;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use calendar::CalendarUnit;
 pub(crate) use emitted::{parse_emitted, resembles_emitted};
 pub(crate) use human::{format_ago, format_relative, parse_human, parse_human_span};
 pub(crate) use layout::TimeLayout;

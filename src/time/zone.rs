@@ -376,7 +376,7 @@ impl Zone {
     }
 
     /// Returns the seconds east of UTC at that time.
-    fn offset_at(&self, at: Timestamp) -> i64 {
+    pub(super) fn offset_at(&self, at: Timestamp) -> i64 {
         match self.0 {
             ZoneKind::Utc => 0,
             ZoneKind::Fixed(offset) => offset,

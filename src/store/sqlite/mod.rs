@@ -48,6 +48,7 @@ mod sql;
 mod summary;
 mod sweep;
 mod swept;
+mod tally;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -63,4 +64,5 @@ pub(crate) use crate::store::sqlite::files::reserve::RESERVE_SIZE;
 #[cfg(test)]
 pub(super) use crate::store::sqlite::sort::sortable_fields as sortable;
 pub(crate) use crate::store::sqlite::sweep::reserve::SweepLock;
+pub(super) use crate::store::sqlite::tally::groupable_fields as groupable;
 pub(super) use crate::store::sqlite::verify::SqliteSnapshot;

@@ -299,7 +299,7 @@ fn gather_ids(
     window: TimeWindow,
 ) -> rusqlite::Result<Vec<i64>> {
     let mut places: Vec<(i64, i64)> = Vec::new();
-    for mut sql in path.scan_statements(SELECT_POSITION) {
+    for mut sql in path.scan_statements(&Sql::new(SELECT_POSITION)) {
         window.add_condition(&mut sql);
         slice.add_bounds(&mut sql);
         plan.add_filters(&mut sql, Some(path));
@@ -339,6 +339,15 @@ impl QueryPlan {
         connection: &Connection,
         columns: &'static str,
     ) -> rusqlite::Result<Vec<Sql>> {
+        self.all_statements_of(connection, &Sql::new(columns))
+    }
+
+    /// As [`QueryPlan::all_statements`], with columns that were put together.
+    pub(super) fn all_statements_of(
+        &self,
+        connection: &Connection,
+        columns: &Sql,
+    ) -> rusqlite::Result<Vec<Sql>> {
         if self.matches_nothing {
             return Ok(Vec::new());
         }
@@ -346,13 +355,13 @@ impl QueryPlan {
         let mut statements = match path {
             Some(path) => path.scan_statements(columns),
             None if self.window == TimeWindow::ALL => {
-                let mut sql = Sql::new(columns);
+                let mut sql = columns.clone();
                 // Without an index named, SQLite takes the smallest that has the columns.
                 sql.add(" FROM event WHERE TRUE");
                 vec![sql]
             }
             None => {
-                let mut sql = Sql::new(columns);
+                let mut sql = columns.clone();
                 sql.add(" FROM event INDEXED BY event_occurred_at WHERE TRUE");
                 vec![sql]
             }

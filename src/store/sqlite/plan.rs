@@ -176,6 +176,11 @@ impl QueryPlan {
         }
     }
 
+    /// Whether the window of time alone decides which events match.
+    pub(super) fn has_no_conditions(&self) -> bool {
+        self.filters.is_empty()
+    }
+
     /// Adds every condition except that of the term that the access path covers, and that the event was
     /// not swept.
     pub(super) fn add_filters(&self, sql: &mut Sql, covered: Option<&AccessPath>) {
@@ -325,10 +330,10 @@ impl AccessPath {
 
     /// Returns, for each scan, the beginning of a statement that reads all its events, up to and
     /// including `WHERE`. No event is in two of them.
-    pub(super) fn scan_statements(&self, columns: &'static str) -> Vec<Sql> {
+    pub(super) fn scan_statements(&self, columns: &Sql) -> Vec<Sql> {
         let mut statements = Vec::with_capacity(self.scans.len());
         for (position, scan) in self.scans.iter().enumerate() {
-            let mut sql = Sql::new(columns);
+            let mut sql = columns.clone();
             sql.bind(scan.index.each_key, scan.keys.to_json());
             for before in &self.scans[..position] {
                 sql.bind(before.index.excluding, before.keys.to_bitmap());

@@ -1,0 +1,635 @@
+//! Counts events by fields, persons, records and periods.
+//!
+//! ## Cost
+//! All events by one indexed grouping are counted by SQLite, from the index alone. All events by
+//! period are counted as ranges of the index on time. Otherwise the access path of the query leads to
+//! the events, and each is counted by the numbers in its row; texts are read once for each group.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ops::Range;
+
+use anyhow::Result;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension;
+use rusqlite::Row;
+
+use crate::event::Severity;
+use crate::event::Source;
+use crate::query::Query;
+use crate::store::sqlite::engine::Sqlite;
+use crate::store::sqlite::layout::Dimension;
+use crate::store::sqlite::lookup::KeySet;
+use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::plan::TimeWindow;
+use crate::store::sqlite::rows;
+use crate::store::sqlite::sql::Sql;
+use crate::store::sqlite::swept::not_swept;
+use crate::store::tally::CountedGroup;
+use crate::store::tally::GroupValue;
+use crate::store::tally::GroupedCounts;
+use crate::store::tally::Grouping;
+use crate::time::CalendarUnit;
+use crate::time::Timestamp;
+use crate::time::Zone;
+
+/// The number of groupings that are counted together.
+const MAX_GROUPINGS: usize = 2;
+
+/// Stands for NULL in a [`GroupKey`]; no key, code or number of a text is so small.
+const ABSENT: i64 = i64::MIN;
+/// Stand for the actor of an event that has none.
+const SYSTEM: i64 = -1;
+const ANONYMOUS: i64 = -2;
+
+/// The numbers of a group: for each grouping its own, and the tenant where that tells persons or
+/// records apart.
+type GroupKey = [(i64, i64); MAX_GROUPINGS];
+
+/// Reads the text of a field from a row of its dimension.
+type ReadText = fn(&Row<'_>) -> rusqlite::Result<Option<String>>;
+
+/// The column behind a field.
+enum GroupColumn {
+    /// The key of a row that has the text.
+    Key(&'static str, Dimension, ReadText),
+    /// A number that stands for a text.
+    Code(&'static str, fn(i64) -> String),
+    Text(&'static str),
+}
+
+fn read_text(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    rows::optional_text(row, "text")
+}
+
+fn read_id(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    rows::optional_text(row, "id")
+}
+
+fn read_label(row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    rows::optional_text(row, "label")
+}
+
+fn name_at(names: &[&'static str], code: i64) -> String {
+    let name = usize::try_from(code).ok().and_then(|code| names.get(code));
+    name.copied().unwrap_or_default().to_owned()
+}
+
+const FIELD_COLUMNS: [(&str, GroupColumn); 20] = [
+    ("recorded_by", GroupColumn::Key("event.recorder", Dimension::Recorder, read_text)),
+    ("tenant", GroupColumn::Key("event.tenant", Dimension::Tenant, read_text)),
+    (
+        "source",
+        GroupColumn::Code("event.source", |code| name_at(&Source::ALL.map(Source::name), code)),
+    ),
+    (
+        "severity",
+        GroupColumn::Code("event.severity", |code| {
+            name_at(&Severity::ALL.map(Severity::name), code)
+        }),
+    ),
+    (
+        "module",
+        GroupColumn::Key("event.action", Dimension::Action, |row| {
+            rows::optional_text(row, "module")
+        }),
+    ),
+    (
+        "action",
+        GroupColumn::Key("event.action", Dimension::Action, |row| rows::optional_text(row, "slug")),
+    ),
+    ("title", GroupColumn::Key("event.title", Dimension::Title, read_text)),
+    ("description", GroupColumn::Text("event.description")),
+    ("actor_id", GroupColumn::Key("event.actor", Dimension::Actor, read_id)),
+    ("actor_label", GroupColumn::Key("event.actor", Dimension::Actor, read_label)),
+    ("impersonator_id", GroupColumn::Key("event.impersonator", Dimension::Actor, read_id)),
+    ("impersonator_label", GroupColumn::Key("event.impersonator", Dimension::Actor, read_label)),
+    (
+        "target_type",
+        GroupColumn::Key("event.target", Dimension::Target, |row| rows::optional_text(row, "type")),
+    ),
+    ("target_id", GroupColumn::Key("event.target", Dimension::Target, read_id)),
+    ("target_label", GroupColumn::Key("event.target", Dimension::Target, read_label)),
+    ("ip", GroupColumn::Text("event.ip")),
+    ("user_agent", GroupColumn::Key("event.agent", Dimension::Agent, read_text)),
+    ("session_id", GroupColumn::Text("event.session_id")),
+    ("method", GroupColumn::Text("event.method")),
+    ("endpoint", GroupColumn::Text("event.endpoint")),
+];
+
+/// A status is a number and shown as one.
+const STATUS_COLUMN: (&str, GroupColumn) =
+    ("status_code", GroupColumn::Code("event.status", |status| status.to_string()));
+
+fn field_columns() -> impl Iterator<Item = &'static (&'static str, GroupColumn)> {
+    static ALL: [&[(&str, GroupColumn)]; 2] = [&FIELD_COLUMNS, &[STATUS_COLUMN]];
+    ALL.iter().copied().flatten()
+}
+
+/// The fields that events can be counted by.
+pub(in crate::store) fn groupable_fields() -> impl Iterator<Item = &'static str> {
+    field_columns().map(|(name, _)| *name)
+}
+
+/// What is read of each event for one grouping.
+enum GroupReader<'a> {
+    Field(&'static GroupColumn),
+    /// The actor; with the tenant, where the log has several.
+    Person {
+        per_tenant: bool,
+    },
+    Record {
+        per_tenant: bool,
+    },
+    Period {
+        unit: CalendarUnit,
+        zone: &'a Zone,
+        last: Range<Timestamp>,
+    },
+}
+
+impl<'a> GroupReader<'a> {
+    fn new(grouping: Grouping, zone: &'a Zone, per_tenant: bool) -> Self {
+        match grouping {
+            Grouping::Field(name) => {
+                let column = field_columns().find(|(known, _)| *known == name);
+                Self::Field(&column.expect("a groupable field").1)
+            }
+            Grouping::Actor => Self::Person { per_tenant },
+            Grouping::Target => Self::Record { per_tenant },
+            Grouping::Period(unit) => {
+                let nothing = Timestamp::from_nanos(0)..Timestamp::from_nanos(0);
+                Self::Period { unit, zone, last: nothing }
+            }
+        }
+    }
+
+    /// Adds its columns, and returns their number.
+    fn add_columns(&self, sql: &mut Sql) -> usize {
+        let columns: &[&'static str] = match self {
+            Self::Field(
+                GroupColumn::Key(column, ..)
+                | GroupColumn::Code(column, _)
+                | GroupColumn::Text(column),
+            ) => &[column],
+            Self::Person { per_tenant: true } => &["event.actor", "event.source", "event.tenant"],
+            Self::Person { per_tenant: false } => &["event.actor", "event.source"],
+            Self::Record { per_tenant: true } => &["event.target", "event.tenant"],
+            Self::Record { per_tenant: false } => &["event.target"],
+            Self::Period { .. } => &[],
+        };
+        for column in columns {
+            sql.add(", ").add(column);
+        }
+        columns.len()
+    }
+
+    /// Reads the numbers of an event, whose columns begin at `place`.
+    fn read(
+        &mut self,
+        row: &Row<'_>,
+        place: usize,
+        at: i64,
+        texts: &mut TextNumbers,
+    ) -> rusqlite::Result<(i64, i64)> {
+        Ok(match self {
+            Self::Field(GroupColumn::Text(_)) => {
+                (row.get_ref(place)?.as_str_or_null()?.map_or(ABSENT, |text| texts.number(text)), 0)
+            }
+            Self::Field(GroupColumn::Key(..) | GroupColumn::Code(..)) => {
+                (row.get::<_, Option<i64>>(place)?.unwrap_or(ABSENT), 0)
+            }
+            Self::Person { per_tenant } => match row.get::<_, Option<i64>>(place)? {
+                Some(actor) if *per_tenant => (actor, row.get(place + 2)?),
+                Some(actor) => (actor, 0),
+                None if matches!(row.get(place + 1)?, 1 | 3) => (SYSTEM, 0),
+                None => (ANONYMOUS, 0),
+            },
+            Self::Record { per_tenant } => match row.get::<_, Option<i64>>(place)? {
+                Some(target) if *per_tenant => (target, row.get(place + 1)?),
+                Some(target) => (target, 0),
+                None => (ABSENT, 0),
+            },
+            Self::Period { unit, zone, last } => {
+                let at = Timestamp::from_nanos(at);
+                if !last.contains(&at) {
+                    *last = zone.calendar_unit(at, *unit);
+                }
+                (last.start.as_nanos(), 0)
+            }
+        })
+    }
+
+    /// The statements that count all events of the log from one index, if there is such an index:
+    /// they return a number, how many events it has, the first time and the last.
+    fn index_statements(&self) -> &'static [&'static str] {
+        macro_rules! by_index {
+            ($column:literal, $index:literal) => {
+                concat!(
+                    "SELECT ",
+                    $column,
+                    ", count(*), min(event.occurred_at), max(event.occurred_at) ",
+                    "FROM event INDEXED BY ",
+                    $index,
+                    " WHERE ",
+                    not_swept!(),
+                    " GROUP BY ",
+                    $column
+                )
+            };
+        }
+        match self {
+            Self::Field(GroupColumn::Key("event.action", ..)) => {
+                &[by_index!("event.action", "event_action")]
+            }
+            Self::Field(GroupColumn::Key("event.tenant", ..)) => {
+                &[by_index!("event.tenant", "event_tenant")]
+            }
+            Self::Field(GroupColumn::Key("event.actor", ..)) => {
+                &[by_index!("event.actor", "event_actor")]
+            }
+            Self::Field(GroupColumn::Key("event.target", ..))
+            | Self::Record { per_tenant: false } => &[by_index!("event.target", "event_target")],
+            Self::Person { per_tenant: false } => &[
+                concat!(
+                    "SELECT event.actor, count(*), min(event.occurred_at), max(event.occurred_at) \
+                     FROM event INDEXED BY event_actor WHERE event.actor IS NOT NULL AND ",
+                    not_swept!(),
+                    " GROUP BY event.actor"
+                ),
+                concat!(
+                    "SELECT CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END, count(*), \
+                     min(event.occurred_at), max(event.occurred_at) \
+                     FROM event INDEXED BY event_actor WHERE event.actor IS NULL AND ",
+                    not_swept!(),
+                    " GROUP BY 1"
+                ),
+            ],
+            Self::Field(_)
+            | Self::Person { per_tenant: true }
+            | Self::Record { per_tenant: true }
+            | Self::Period { .. } => &[],
+        }
+    }
+
+    /// Returns what each pair of numbers stands for.
+    fn resolve(
+        &self,
+        connection: &Connection,
+        numbers: &[(i64, i64)],
+        texts: &TextNumbers,
+    ) -> rusqlite::Result<HashMap<(i64, i64), GroupValue>> {
+        let plain = |value: &dyn Fn(i64) -> GroupValue| {
+            numbers
+                .iter()
+                .map(|pair| match pair.0 {
+                    ABSENT => (*pair, GroupValue::Absent),
+                    number => (*pair, value(number)),
+                })
+                .collect()
+        };
+        Ok(match self {
+            Self::Field(GroupColumn::Key(_, dimension, read)) => {
+                let rows = read_rows(connection, *dimension, numbers, |row| read(row))?;
+                let text = |key| rows.get(&key).cloned().flatten();
+                plain(&|key| text(key).map_or(GroupValue::Absent, GroupValue::Text))
+            }
+            Self::Field(GroupColumn::Code(_, name)) => plain(&|code| GroupValue::Text(name(code))),
+            Self::Field(GroupColumn::Text(_)) => {
+                plain(&|number| GroupValue::Text(texts.text(number)))
+            }
+            Self::Period { .. } => plain(&|nanos| GroupValue::Period(Timestamp::from_nanos(nanos))),
+            Self::Person { .. } => {
+                let parties = read_rows(connection, Dimension::Actor, numbers, rows::read_party)?;
+                let tenants = read_tenants(connection, numbers)?;
+                newest_labels(numbers, |(key, tenant)| match key {
+                    SYSTEM => Some(GroupValue::System),
+                    ANONYMOUS => Some(GroupValue::Anonymous),
+                    key => {
+                        let tenant = tenants.get(&tenant).cloned().flatten();
+                        Some(GroupValue::person(tenant, parties.get(&key)?.clone()))
+                    }
+                })
+            }
+            Self::Record { .. } => {
+                let targets = read_rows(connection, Dimension::Target, numbers, rows::read_target)?;
+                let tenants = read_tenants(connection, numbers)?;
+                newest_labels(numbers, |(key, tenant)| {
+                    let tenant = tenants.get(&tenant).cloned().flatten();
+                    Some(GroupValue::record(tenant, targets.get(&key)?.clone()))
+                })
+            }
+        })
+    }
+}
+
+/// Texts that are in the rows themselves, as numbers.
+#[derive(Default)]
+struct TextNumbers {
+    numbers: HashMap<String, i64>,
+    texts: Vec<String>,
+}
+
+impl TextNumbers {
+    fn number(&mut self, text: &str) -> i64 {
+        if let Some(number) = self.numbers.get(text) {
+            return *number;
+        }
+        let number = i64::try_from(self.texts.len()).unwrap_or(i64::MAX);
+        self.texts.push(text.to_owned());
+        self.numbers.insert(text.to_owned(), number);
+        number
+    }
+
+    fn text(&self, number: i64) -> String {
+        let text = usize::try_from(number).ok().and_then(|number| self.texts.get(number));
+        text.cloned().unwrap_or_default()
+    }
+}
+
+/// Reads the rows of a dimension behind the first of each two numbers.
+fn read_rows<T>(
+    connection: &Connection,
+    dimension: Dimension,
+    numbers: &[(i64, i64)],
+    read: impl Fn(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<HashMap<i64, T>> {
+    // Numbers below 0 stand for what has no row.
+    let keys: KeySet = numbers.iter().map(|(key, _)| *key).filter(|key| *key >= 0).collect();
+    let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
+    let mut found = HashMap::with_capacity(keys.len());
+    let mut rows = statement.query([keys.to_json()])?;
+    while let Some(row) = rows.next()? {
+        found.insert(row.get("key")?, read(row)?);
+    }
+    Ok(found)
+}
+
+fn read_tenants(
+    connection: &Connection,
+    numbers: &[(i64, i64)],
+) -> rusqlite::Result<HashMap<i64, Option<String>>> {
+    let tenants: Vec<_> = numbers.iter().map(|(_, tenant)| (*tenant, 0)).collect();
+    read_rows(connection, Dimension::Tenant, &tenants, read_text)
+}
+
+/// Returns the values, of which those with one id have its newest label: keys ascend in the order of
+/// arrival.
+fn newest_labels(
+    numbers: &[(i64, i64)],
+    value: impl Fn((i64, i64)) -> Option<GroupValue>,
+) -> HashMap<(i64, i64), GroupValue> {
+    let mut by_arrival = numbers.to_vec();
+    by_arrival.sort_unstable();
+    let values: Vec<_> = by_arrival
+        .into_iter()
+        .map(|pair| (pair, value(pair).unwrap_or(GroupValue::Absent)))
+        .collect();
+    let mut newest: BTreeMap<GroupValue, String> = BTreeMap::new();
+    for (_, value) in &values {
+        if let (Some(identity), Some(label)) = (identity(value), label(value)) {
+            newest.insert(identity, label.to_owned());
+        }
+    }
+    let relabelled = values.into_iter().map(|(pair, value)| {
+        let found = identity(&value).and_then(|identity| newest.get(&identity).cloned());
+        (
+            pair,
+            match value {
+                GroupValue::Person { tenant, id, label } => {
+                    GroupValue::Person { tenant, id, label: found.or(label) }
+                }
+                GroupValue::Record { tenant, kind, id, label } => {
+                    GroupValue::Record { tenant, kind, id, label: found.or(label) }
+                }
+                GroupValue::Period(_)
+                | GroupValue::Text(_)
+                | GroupValue::System
+                | GroupValue::Anonymous
+                | GroupValue::Absent => value,
+            },
+        )
+    });
+    relabelled.collect()
+}
+
+/// The value without its label, if it has an id.
+fn identity(value: &GroupValue) -> Option<GroupValue> {
+    match value.clone() {
+        GroupValue::Person { tenant, id: Some(id), .. } => {
+            Some(GroupValue::Person { tenant, id: Some(id), label: None })
+        }
+        GroupValue::Record { tenant, kind, id: Some(id), .. } => {
+            Some(GroupValue::Record { tenant, kind, id: Some(id), label: None })
+        }
+        GroupValue::Person { id: None, .. }
+        | GroupValue::Record { id: None, .. }
+        | GroupValue::Period(_)
+        | GroupValue::Text(_)
+        | GroupValue::System
+        | GroupValue::Anonymous
+        | GroupValue::Absent => None,
+    }
+}
+
+fn label(value: &GroupValue) -> Option<&str> {
+    match value {
+        GroupValue::Person { label, .. } | GroupValue::Record { label, .. } => label.as_deref(),
+        GroupValue::Period(_)
+        | GroupValue::Text(_)
+        | GroupValue::System
+        | GroupValue::Anonymous
+        | GroupValue::Absent => None,
+    }
+}
+
+/// The counts so far, by numbers.
+struct RunningCounts {
+    events: u64,
+    first: i64,
+    last: i64,
+    by_key: HashMap<GroupKey, u64>,
+    texts: TextNumbers,
+}
+
+impl RunningCounts {
+    fn new() -> Self {
+        Self {
+            events: 0,
+            first: i64::MAX,
+            last: i64::MIN,
+            by_key: HashMap::new(),
+            texts: TextNumbers::default(),
+        }
+    }
+
+    fn add(&mut self, key: GroupKey, count: u64, first: i64, last: i64) {
+        self.events += count;
+        self.first = self.first.min(first);
+        self.last = self.last.max(last);
+        *self.by_key.entry(key).or_insert(0) += count;
+    }
+
+    fn resolve(
+        self,
+        connection: &Connection,
+        readers: &[GroupReader<'_>],
+    ) -> rusqlite::Result<GroupedCounts> {
+        let mut values = Vec::with_capacity(readers.len());
+        for (place, reader) in readers.iter().enumerate() {
+            let mut numbers: Vec<_> = self.by_key.keys().map(|key| key[place]).collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            values.push(reader.resolve(connection, &numbers, &self.texts)?);
+        }
+        // Several keys may have one value: an action in two modules, a person with two labels.
+        let mut merged: HashMap<Vec<GroupValue>, u64> = HashMap::new();
+        for (key, count) in &self.by_key {
+            let value = |(values, pair): (&HashMap<_, GroupValue>, _)| {
+                values.get(pair).cloned().unwrap_or(GroupValue::Absent)
+            };
+            let group = values.iter().zip(key).map(value).collect();
+            *merged.entry(group).or_insert(0) += count;
+        }
+        let mut groups: Vec<_> =
+            merged.into_iter().map(|(values, count)| CountedGroup { values, count }).collect();
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.values.cmp(&b.values)));
+        let found = self.events > 0;
+        Ok(GroupedCounts {
+            events: self.events,
+            first: found.then(|| Timestamp::from_nanos(self.first)),
+            last: found.then(|| Timestamp::from_nanos(self.last)),
+            groups,
+        })
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) fn count_by(
+        &self,
+        query: &Query,
+        groupings: &[Grouping],
+        zone: &Zone,
+    ) -> Result<GroupedCounts> {
+        debug_assert!(groupings.len() <= MAX_GROUPINGS, "{groupings:?}");
+        self.read_in_snapshot(|connection| {
+            let plan = self.plan(connection, query)?;
+            let per_tenant = has_several_tenants(connection)?;
+            let mut readers: Vec<_> = groupings
+                .iter()
+                .take(MAX_GROUPINGS)
+                .map(|grouping| GroupReader::new(*grouping, zone, per_tenant))
+                .collect();
+            let mut counts = RunningCounts::new();
+            if !count_by_index(connection, &plan, &readers, &mut counts)? {
+                count_rows(connection, &plan, &mut readers, &mut counts)?;
+            }
+            counts.resolve(connection, &readers)
+        })
+    }
+}
+
+/// Whether one id may be several persons. Key 0 is no tenant.
+fn has_several_tenants(connection: &Connection) -> rusqlite::Result<bool> {
+    const SECOND: &str = "SELECT 1 FROM tenant WHERE key > 0 LIMIT 1 OFFSET 1";
+    connection.prepare_cached(SECOND)?.exists([])
+}
+
+/// Counts by an index alone; returns false if no index can.
+fn count_by_index(
+    connection: &Connection,
+    plan: &QueryPlan,
+    readers: &[GroupReader<'_>],
+    counts: &mut RunningCounts,
+) -> rusqlite::Result<bool> {
+    if !plan.has_no_conditions() || plan.matches_nothing {
+        return Ok(false);
+    }
+    match readers {
+        [GroupReader::Period { unit, zone, .. }] => {
+            count_periods(connection, plan.window, *unit, zone, counts)?;
+            Ok(true)
+        }
+        [reader] if plan.window == TimeWindow::ALL => {
+            let statements = reader.index_statements();
+            for sql in statements {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    let key = row.get::<_, Option<i64>>(0)?.unwrap_or(ABSENT);
+                    let count = row.get::<_, i64>(1)?.unsigned_abs();
+                    counts.add([(key, 0), (0, 0)], count, row.get(2)?, row.get(3)?);
+                }
+            }
+            Ok(!statements.is_empty())
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Counts the events of each period that has some, as a range of the index on time.
+fn count_periods(
+    connection: &Connection,
+    window: TimeWindow,
+    unit: CalendarUnit,
+    zone: &Zone,
+    counts: &mut RunningCounts,
+) -> rusqlite::Result<()> {
+    const NEXT: &str = concat!(
+        "SELECT event.occurred_at FROM event INDEXED BY event_occurred_at \
+         WHERE event.occurred_at BETWEEN ?1 AND ?2 AND ",
+        not_swept!(),
+        " ORDER BY event.occurred_at LIMIT 1"
+    );
+    const COUNT: &str = concat!(
+        "SELECT count(*), max(event.occurred_at) FROM event INDEXED BY event_occurred_at \
+         WHERE event.occurred_at BETWEEN ?1 AND ?2 AND ",
+        not_swept!()
+    );
+    let mut next = connection.prepare_cached(NEXT)?;
+    let mut count = connection.prepare_cached(COUNT)?;
+    let mut from = window.earliest;
+    while let Some(first) =
+        next.query_row([from, window.latest], |row| row.get::<_, i64>(0)).optional()?
+    {
+        let period = zone.calendar_unit(Timestamp::from_nanos(first), unit);
+        let end = period.end.as_nanos();
+        let latest = window.latest.min(if end > first { end - 1 } else { i64::MAX });
+        let (found, last): (i64, i64) =
+            count.query_row([first, latest], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let key = [(period.start.as_nanos(), 0), (0, 0)];
+        counts.add(key, found.unsigned_abs(), first, last);
+        match latest.checked_add(1) {
+            Some(after) if after <= window.latest => from = after,
+            Some(_) | None => break,
+        }
+    }
+    Ok(())
+}
+
+/// Counts event by event.
+fn count_rows(
+    connection: &Connection,
+    plan: &QueryPlan,
+    readers: &mut [GroupReader<'_>],
+    counts: &mut RunningCounts,
+) -> rusqlite::Result<()> {
+    let mut columns = Sql::new("SELECT event.occurred_at");
+    let widths: Vec<usize> =
+        readers.iter().map(|reader| reader.add_columns(&mut columns)).collect();
+    for sql in plan.all_statements_of(connection, &columns)? {
+        let mut statement = connection.prepare_cached(sql.text())?;
+        let mut rows = statement.query(sql.params())?;
+        while let Some(row) = rows.next()? {
+            let at: i64 = row.get(0)?;
+            let mut key: GroupKey = [(0, 0); MAX_GROUPINGS];
+            let mut place = 1;
+            for ((reader, width), pair) in readers.iter_mut().zip(&widths).zip(&mut key) {
+                *pair = reader.read(row, place, at, &mut counts.texts)?;
+                place += width;
+            }
+            counts.add(key, 1, at, at);
+        }
+    }
+    Ok(())
+}
