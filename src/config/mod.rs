@@ -7,6 +7,8 @@
 mod access;
 mod entries;
 pub(crate) mod mirror;
+pub(crate) mod reference;
+mod saved;
 mod schema;
 
 use std::fs::{self, File};
@@ -19,6 +21,7 @@ use crate::access::AccessPolicy;
 use crate::config::mirror::AlertConfig;
 use crate::config::mirror::MirrorConfig;
 use crate::failure::{Exit, Failure};
+use crate::query::saved::SavedQueries;
 use crate::time::Span;
 use crate::time::Zone;
 
@@ -41,6 +44,7 @@ pub(crate) struct Config {
     pub retention: RetentionConfig,
     pub mirrors: Vec<MirrorConfig>,
     pub alerts: Vec<AlertConfig>,
+    pub queries: SavedQueries,
     /// Who may do what; absent where whoever can open the log may do everything.
     pub access: Option<AccessPolicy>,
     /// The table as it was read, for commands that show its keys.
@@ -158,8 +162,10 @@ impl Config {
     fn parse(text: &str, path: &Path) -> Result<Self, String> {
         // A path in it is relative to the config, wherever the program is called.
         let folder = path.parent().unwrap_or(Path::new(""));
-        let table: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
+        let mut table: Table = text.parse().map_err(|error| syntax_error(text, &error))?;
         schema::check(&table).map_err(|why| format!(": {why}"))?;
+        let queries = saved::read(&table).map_err(|why| format!(": {why}"))?;
+        saved::expand(&mut table, &queries).map_err(|why| format!(": {why}"))?;
         let string = |key: &str| table.get(key).and_then(Value::as_str);
         Ok(Self {
             db: string("db").map(|db| folder.join(db)),
@@ -179,6 +185,7 @@ impl Config {
                 .map_or_else(RetentionConfig::default, RetentionConfig::from_table),
             mirrors: MirrorConfig::read_all(&table, folder),
             alerts: AlertConfig::read_all(&table),
+            queries,
             access: access::read_policy(&table, text, path).map_err(|why| format!(": {why}"))?,
             table,
         })

@@ -51,6 +51,7 @@ const ROOT_KEYS: &[KeySpec] = &[
     ("site", ConfigValueKind::Text),
     ("system_label", ConfigValueKind::Text),
     ("space_left", ConfigValueKind::Size),
+    ("queries", ConfigValueKind::QueryMap),
     ("digest", ConfigValueKind::Section(DIGEST_KEYS)),
     ("retention", ConfigValueKind::Section(RETENTION_KEYS)),
     ("access", ConfigValueKind::Section(access::ACCESS_KEYS)),
@@ -195,6 +196,26 @@ const ALERT_KEYS: &[KeySpec] = &[
     ("timeout", ConfigValueKind::Span),
     ("enabled", ConfigValueKind::Boolean),
 ];
+
+/// Returns every key with the sections that it stands in; `*` where users choose the name.
+#[cfg(test)]
+pub(super) fn key_paths() -> Vec<String> {
+    fn collect(keys: &'static [KeySpec], path: &str, all: &mut Vec<String>) {
+        for (name, kind) in keys {
+            let path = format!("{path}{name}");
+            match kind {
+                ConfigValueKind::Section(keys) | ConfigValueKind::SectionList(keys, _) => {
+                    collect(keys, &format!("{path}."), all);
+                }
+                ConfigValueKind::QueryMap => all.push(format!("{path}.*")),
+                _ => all.push(path),
+            }
+        }
+    }
+    let mut all = Vec::new();
+    collect(ROOT_KEYS, "", &mut all);
+    all
+}
 
 /// Checks every key and value.
 ///

@@ -32,6 +32,7 @@ mod parse;
 pub(crate) mod pattern;
 mod qualifiers;
 mod readings;
+pub(crate) mod saved;
 pub(crate) mod value;
 
 #[cfg(test)]
