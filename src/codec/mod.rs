@@ -15,6 +15,7 @@ pub(crate) mod jsonl;
 pub(crate) mod mirror_line;
 mod options;
 pub(crate) mod packed;
+pub(crate) mod page;
 mod wsal;
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl RunCommand for ExportArgs {
         context.log().ensure_may_read(Reading::Export)?;
         let format = self.format()?;
         let zone = context.zone()?;
-        let query = self.filter.query(&context.clock(&zone))?;
+        let query = self.filter.query(&context.clock(&zone), &context.settings.config.queries)?;
         let fields = match &self.columns {
             Some(names) => render::selected_fields(names)?,
             None => FIELDS.iter().collect(),
@@ -96,8 +96,8 @@ impl ExportArgs {
                 let message = "a mirror line has the whole event, and takes no --columns";
                 Err(Failure::new(Exit::Usage, message))
             }
-            Some(format) => Ok(format),
-            None => {
+            Some(format @ (ExportFormat::JsonLines | ExportFormat::MirrorLines)) => Ok(format),
+            Some(ExportFormat::Html) | None => {
                 let message = match self.file() {
                     Some(path) => format!("{}: the ending tells no format", path.display()),
                     None => "no format is given".to_owned(),

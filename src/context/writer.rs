@@ -181,15 +181,20 @@ impl LogExporter<'_> {
         };
         let caller = &self.context.caller;
         let recorded_by = caller.recorded_by();
-        let name_of_caller = &caller.person().name;
         let site = self.context.settings.site();
+        let zone = self.context.zone()?;
+        let name_of_caller = &caller.person().name;
         let request = export::ExportRequest {
             scope: &self.scope,
             query,
             format,
             fields,
-            site: &site,
             output: name.as_deref(),
+            labels: export::PageLabels {
+                site: &site,
+                system_label: self.context.settings.system_label(),
+                zone: &zone.name(),
+            },
             exporter: export::Exporter {
                 id: self.context.settings.permissions.own_id().unwrap_or(name_of_caller),
                 name: name_of_caller,

@@ -56,6 +56,8 @@ pub(crate) enum ExportFormat {
     },
     JsonLines,
     MirrorLines,
+    /// A page for a browser.
+    Html,
 }
 
 impl ExportFormat {
@@ -87,13 +89,31 @@ impl ExportFormat {
             Self::Csv { .. } => "csv",
             Self::JsonLines => "jsonl",
             Self::MirrorLines => "mirror",
+            Self::Html => "html",
         }
     }
 
-    fn write_header(self, fields: &[&'static Field], out: &mut Vec<u8>) {
+    fn write_header(self, request: &ExportRequest<'_>, out: &mut Vec<u8>) {
         match self {
-            Self::Csv { .. } => codec::csv::encode_header(fields, out),
+            Self::Csv { .. } => codec::csv::encode_header(request.fields, out),
             Self::JsonLines | Self::MirrorLines => {}
+            Self::Html => {
+                let head = codec::page::PageHead {
+                    site: request.labels.site,
+                    system_label: request.labels.system_label,
+                    query: &request.query.to_string(),
+                    made_at: (request.stamp.clock)(),
+                    zone: request.labels.zone,
+                };
+                codec::page::encode_head(&head, out);
+            }
+        }
+    }
+
+    fn write_end(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Csv { .. } | Self::JsonLines | Self::MirrorLines => {}
+            Self::Html => codec::page::encode_tail(out),
         }
     }
 
@@ -114,6 +134,7 @@ impl ExportFormat {
                 let identifier = event.tenant.as_deref().unwrap_or(site);
                 codec::mirror_line::encode(event, identifier, line);
             }
+            Self::Html => return codec::page::encode(event, line, out),
         }
         line.push('\n');
         out.extend_from_slice(line.as_bytes());
@@ -129,12 +150,21 @@ pub(crate) struct ExportRequest<'a> {
     pub format: ExportFormat,
     /// The fields of each row, in their order.
     pub fields: &'a [&'static Field],
-    /// The name of the log.
-    pub site: &'a str,
     /// The path of the file, for the event.
     pub output: Option<&'a str>,
+    pub labels: PageLabels<'a>,
     pub exporter: Exporter<'a>,
     pub stamp: Stamp<'a>,
+}
+
+/// What a page and a mirror line say beside the events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageLabels<'a> {
+    /// The name of the log.
+    pub site: &'a str,
+    pub system_label: &'a str,
+    /// The name of the zone of its times.
+    pub zone: &'a str,
 }
 
 /// The person who exports.
@@ -187,10 +217,11 @@ pub(crate) fn export_page(
     record_export(&mut log, request, events.len() as u64, head)?;
     let mut out = Vec::new();
     let mut line = String::new();
-    request.format.write_header(request.fields, &mut out);
+    request.format.write_header(request, &mut out);
     for event in events {
-        request.format.write_row(event, (request.fields, request.site), &mut line, &mut out);
+        request.format.write_row(event, (request.fields, request.labels.site), &mut line, &mut out);
     }
+    request.format.write_end(&mut out);
     destination.write_all(&out)?;
     destination.finish()
 }
@@ -232,16 +263,17 @@ fn stream(
     head: EventId,
     mut destination: Destination,
 ) -> Result<u64> {
-    let (format, fields, site) = (request.format, request.fields, request.site);
+    let (format, fields, site) = (request.format, request.fields, request.labels.site);
+    let mut out = Vec::with_capacity(1 << 20);
+    format.write_header(request, &mut out);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
         let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {
             let mut written = 0;
             let mut line = String::new();
-            let mut out = Vec::with_capacity(1 << 20);
-            format.write_header(fields, &mut out);
             for batch in receiver {
                 let ExportBatch::Events(events) = batch else {
+                    format.write_end(&mut out);
                     destination.write_all(&out)?;
                     destination.finish()?;
                     break;
