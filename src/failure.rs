@@ -42,6 +42,42 @@ pub(crate) enum Exit {
     Config = 78,
 }
 
+impl Exit {
+    /// Every exit code, ascending.
+    pub(crate) const ALL: [Self; 12] = [
+        Self::Success,
+        Self::Negative,
+        Self::Usage,
+        Self::Data,
+        Self::NoInput,
+        Self::Unavailable,
+        Self::Software,
+        Self::CantCreate,
+        Self::Io,
+        Self::TryAgain,
+        Self::NoPermission,
+        Self::Config,
+    ];
+
+    /// Returns what the code means, for the manual.
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "done, also when nothing was found",
+            Self::Negative => "not found, or a check failed (show, verify, doctor, --stale)",
+            Self::Usage => "the command line or the query does not parse",
+            Self::Data => "some input was rejected; the rest is recorded",
+            Self::NoInput => "no log or no such input, or the file is no log",
+            Self::Unavailable => "a mail or mirror service refused for good",
+            Self::Software => "a defect of the program",
+            Self::CantCreate => "a file cannot be made",
+            Self::Io => "input or output failed, the disk is full, or the log is damaged",
+            Self::TryAgain => "locked or timed out: try again",
+            Self::NoPermission => "not permitted",
+            Self::Config => "the config is wrong, or the log was made by a newer version",
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

@@ -19,6 +19,7 @@ mod http;
 mod ingest;
 mod interrupt;
 mod lent_rights;
+mod manual;
 mod map;
 mod mirror;
 mod query;

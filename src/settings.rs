@@ -80,7 +80,7 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    const KNOWN: [&'static str; 32] = [
+    pub(crate) const KNOWN: [&'static str; 32] = [
         "ACTIVITY_CONFIG",
         "ACTIVITY_DB",
         "ACTIVITY_PAGER",

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 35] = [
+const LAYERS: [&str; 36] = [
     "text",
     "failure",
     "lent_rights",
@@ -25,6 +25,7 @@ const LAYERS: [&str; 35] = [
     "config",
     "caller",
     "settings",
+    "manual",
     "terminal",
     "interrupt",
     "http",
