@@ -51,6 +51,7 @@ fn the_commands_have_their_promised_names() {
             "search-actor",
             "search-target",
             "export",
+            "page",
             "digest",
             "mirror",
             "alert",
@@ -58,6 +59,7 @@ fn the_commands_have_their_promised_names() {
             "verify",
             "backup",
             "actions",
+            "stats",
             "doctor",
             "whoami",
             "gate",
@@ -86,8 +88,7 @@ fn examples(help: &str) -> Vec<String> {
         .nth(1)
         .unwrap_or_default()
         .lines()
-        .map(str::trim)
-        .map(|line| line.strip_prefix("$ ").unwrap_or(line))
+        .filter_map(|line| line.trim().strip_prefix("$ "))
         .filter(|line| line.split_whitespace().any(|word| word == "activity"))
         .map(str::to_owned)
         .collect()
@@ -173,4 +174,40 @@ fn a_mistyped_command_or_flag_is_2_with_the_nearest_name() {
     sandbox.run(["lst"]).exits(2).no_stdout().stderr_has("list").done();
     sandbox.run(["list", "--actr", "3"]).exits(2).no_stdout().stderr_has("--actor").done();
     sandbox.run(["ingest", "--actoin", "x"]).exits(2).no_stdout().stderr_has("--action").done();
+}
+
+#[test]
+fn each_topic_has_a_page() {
+    let sandbox = Sandbox::new();
+    for topic in ["query", "times", "fields", "formats", "config", "exit-codes"] {
+        let out = sandbox.run(["help", topic]).ok().no_stderr();
+        let examples = out.stdout().lines().filter(|line| line.starts_with("  activity ")).count();
+        assert!(examples >= 2, "{topic} has examples\n{out}");
+    }
+    sandbox.run(["help", "querry"]).exits(2).stderr_has("did you mean query?").done();
+    let overview = sandbox.run(["help"]).ok();
+    assert_eq!(overview.stdout(), help_of(&sandbox, None));
+    assert!(overview.stdout().contains("activity help query"), "{overview}");
+}
+
+#[test]
+fn help_in_front_of_a_command_is_that_of_the_command() {
+    let sandbox = Sandbox::new();
+    let short = sandbox.run(["list", "-h"]).ok();
+    assert_eq!(sandbox.run(["-h", "list"]).ok().stdout(), short.stdout());
+    assert_eq!(sandbox.run(["--help", "list"]).ok().stdout(), help_of(&sandbox, Some("list")));
+    assert!(help_of(&sandbox, Some("list")).starts_with("Examples:\n"));
+}
+
+#[test]
+fn manual_pages_end_with_what_they_share() {
+    let sandbox = Sandbox::new();
+    for (command, with_query) in [("list", true), ("stats", true), ("verify", false)] {
+        let page = sandbox.run(["man", command]).ok();
+        let page = page.stdout();
+        assert_eq!(page.contains("\n.SH QUERY\n"), with_query, "{command}");
+        for section in ["EXIT STATUS", "FILES", "ENVIRONMENT"] {
+            assert!(page.contains(&format!("\n.SH {section}\n")), "{command} has {section}");
+        }
+    }
 }

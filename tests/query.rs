@@ -718,3 +718,38 @@ fn what_finds_nothing_could_have_been_meant_otherwise() {
     // A name that is there is no question.
     assert!(!said(&["actor:3", "status:599"]).contains("did you mean"));
 }
+
+#[test]
+fn a_saved_query_stands_for_its_text_in_every_place() {
+    let sandbox = Sandbox::with_events();
+    sandbox.write(
+        "config.toml",
+        "[queries]\nnight = 'action:auth.* is:failed'\njerome = 'actor:3'\n\
+         [retention]\nkeep = '9y'\n[[retention.rule]]\nquery = '@night'\nkeep = '1d'\n",
+    );
+    let ids = |args: &[&str]| sandbox.run(args).ok().ids();
+    assert_eq!(ids(&["list", "@night", "--json"]), [6]);
+    assert_eq!(ids(&["list", "@jerome", "since:2025-03-05T12:00Z", "--json"]), [1]);
+    assert_eq!(sandbox.run(["list", "--count", "@night"]).ok().stdout(), "1\n");
+    sandbox.run(["search-actor", "17", "@night", "--json"]).ok().done();
+    let help = sandbox.run(["help", "query"]).ok();
+    assert!(help.stdout().contains("@night  action:auth.* is:failed"), "{help}");
+    let preview = sandbox.run(["sweep", "--dry-run", "--json"]).ok();
+    assert!(preview.stdout().contains("auth.login_failed"), "{preview}");
+
+    sandbox.run(["list", "@nigt"]).exits(2).stderr_has("did you mean @night?").done();
+    sandbox.run(["list", "-@night"]).exits(2).done();
+    assert_eq!(ids(&["list", "\"@night\"", "--json"]), [0_i64; 0]);
+    for (config, why) in [
+        ("[queries]\n'a b' = 'x'\n", "queries.\"a b\": a name has"),
+        ("[queries]\na = 'since:2h'\n", "queries"),
+        ("[queries]\na = 'x'\nb = '@a'\n", "queries.b: a saved query names no other"),
+        (
+            "[[retention.rule]]\nquery = '@none'\nkeep = '1d'\n",
+            "retention.rule[1].query: no query is saved as @none",
+        ),
+    ] {
+        sandbox.write("config.toml", config);
+        sandbox.run(["list"]).exits(78).stderr_has(why).done();
+    }
+}

@@ -7,7 +7,8 @@ use crate::query;
 use crate::text;
 
 /// The commands that take a query.
-const QUERY_COMMANDS: [&str; 5] = ["list", "search-actor", "search-target", "export", "digest"];
+const QUERY_COMMANDS: [&str; 7] =
+    ["list", "search-actor", "search-target", "export", "page", "digest", "stats"];
 /// The global flags that take a value; they may stand before the command.
 const GLOBAL_VALUE_FLAGS: [&str; 4] = ["--db", "--config", "--tz", "--color"];
 
@@ -47,6 +48,17 @@ pub(crate) fn move_negated_terms_last(
         kept.extend(rest);
     }
     kept
+}
+
+/// Moves a `-h` or `--help` in front of the command behind it: whoever asks there means the command.
+pub(crate) fn move_help_behind_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let Some(command) = command_position(&arguments) else { return arguments };
+    let is_help = |word: &OsString| word == "-h" || word == "--help";
+    if let Some(position) = arguments[1..command].iter().position(is_help) {
+        let help = arguments.remove(position + 1);
+        arguments.insert(command, help);
+    }
+    arguments
 }
 
 /// Returns the name of the command.
@@ -140,6 +152,22 @@ mod tests {
             moved(&["search-actor", "-is:failed", "--", "-odd-name"]),
             ["search-actor", "--", "-odd-name", "-is:failed"]
         );
+    }
+
+    #[test]
+    fn help_in_front_of_a_command_is_about_the_command() {
+        let help = |line: &[&str]| {
+            let line = line.iter().map(OsString::from).collect();
+            let words = move_help_behind_command(line);
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(help(&["activity", "-h", "list"]), ["activity", "list", "-h"]);
+        assert_eq!(
+            help(&["activity", "--tz", "UTC", "--help", "list", "x"]),
+            ["activity", "--tz", "UTC", "list", "--help", "x"]
+        );
+        assert_eq!(help(&["activity", "--help"]), ["activity", "--help"]);
+        assert_eq!(help(&["activity", "list", "-h"]), ["activity", "list", "-h"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::query;
 use crate::query::Clock;
 use crate::query::Query;
 use crate::query::QueryError;
+use crate::query::saved::SavedQueries;
 
 const HEADING: &str = "Filters (can be repeated: the same filter widens, different filters narrow)";
 const SEARCH_FLAG: &str = "search";
@@ -40,13 +41,15 @@ impl FilterArgs {
     ///
     /// # Errors
     /// [`Exit::Usage`] with a mark under the place of the error.
-    pub(crate) fn query(&self, clock: &Clock<'_>) -> Result<Query> {
+    pub(crate) fn query(&self, clock: &Clock<'_>, saved: &SavedQueries) -> Result<Query> {
         let usage = |error: QueryError| {
             let mut failure = Failure::new(Exit::Usage, error.to_string());
             failure.hint = error.hint;
             failure
         };
-        Ok(self.query_with(&self.words.join(" "), clock).map_err(usage)?)
+        let words = self.words.join(" ");
+        let words = saved.expand(&words).map_err(|why| Failure::new(Exit::Usage, why))?;
+        Ok(self.query_with(&words, clock).map_err(usage)?)
     }
 
     /// Returns what the words may have been meant to be: the term that differs, with the whole query.
@@ -86,11 +89,11 @@ fn argument_id(flag: &str) -> String {
 
 impl clap::Args for FilterArgs {
     fn augment_args(command: Command) -> Command {
-        let words = Arg::new("query")
-            .value_name("QUERY")
-            .action(ArgAction::Append)
-            .num_args(0..)
-            .help("Words, \"phrases\" and QUALIFIER:VALUE to search for; a leading - excludes");
+        let words =
+            Arg::new("query").value_name("QUERY").action(ArgAction::Append).num_args(0..).help(
+                "Words, \"phrases\" and QUALIFIER:VALUE to search for, explained by `activity help \
+                 query`; a leading - excludes, and @NAME is a saved query",
+            );
         let flags = query::QUALIFIERS.iter().filter_map(|qualifier| {
             let flag = qualifier.flag?;
             let argument = argument(flag, capitalize(qualifier.help))
@@ -150,6 +153,41 @@ impl FromArgMatches for FilterArgs {
     }
 }
 
+/// The filter of a command that has a `--by` of its own: that of the recorder is `--recorded-by`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CountFilterArgs(FilterArgs);
+
+impl CountFilterArgs {
+    /// As [`FilterArgs::query`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn query(&self, clock: &Clock<'_>, saved: &SavedQueries) -> Result<Query> {
+        self.0.query(clock, saved)
+    }
+}
+
+impl clap::Args for CountFilterArgs {
+    fn augment_args(command: Command) -> Command {
+        FilterArgs::augment_args(command)
+            .mut_arg(argument_id("by"), |argument| argument.long("recorded-by"))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for CountFilterArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        FilterArgs::from_arg_matches(matches).map(Self)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Args;
@@ -166,7 +204,7 @@ mod tests {
 
     fn query(line: &[&str]) -> Result<Query, String> {
         let clock = Clock { now: Timestamp::from_nanos(1 << 60), zone: &Zone::utc() };
-        filter(line).query(&clock).map_err(|error| error.to_string())
+        filter(line).query(&clock, &SavedQueries::default()).map_err(|error| error.to_string())
     }
 
     #[test]

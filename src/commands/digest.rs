@@ -69,7 +69,7 @@ impl RunCommand for DigestArgs {
         let query = if self.filter.is_empty() {
             None
         } else {
-            Some(self.filter.query(&context.clock(&zone))?)
+            Some(self.filter.query(&context.clock(&zone), &context.settings.config.queries)?)
         };
         let coverage = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
         let options = DigestOptions::new(&context.settings.config.digest)?;

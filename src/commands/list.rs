@@ -24,7 +24,7 @@ Examples:
 /// Without a filter it shows the newest 50 events. Different filters narrow the result; the same filter
 /// given twice widens it. Words are searched for in the labels of actor and target and in the title.
 #[derive(clap::Args)]
-#[command(after_long_help = EXAMPLES)]
+#[command(before_long_help = EXAMPLES)]
 pub(crate) struct ListArgs {
     #[command(flatten)]
     filter: FilterArgs,
@@ -54,7 +54,7 @@ impl RunCommand for ListArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
         let zone = context.zone()?;
-        let query = self.filter.query(&context.clock(&zone))?;
+        let query = self.filter.query(&context.clock(&zone), &context.settings.config.queries)?;
         let mode = match self.around {
             _ if self.follow => ListingMode::Follow,
             Some(id) => ListingMode::Around(id),

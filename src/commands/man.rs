@@ -7,6 +7,7 @@ use crate::commands::definition;
 use crate::commands::print_text;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::manual;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +39,9 @@ impl RunCommand for ManArgs {
             })?,
         };
         let mut text = Vec::new();
+        let with_query = page.get_arguments().any(|argument| argument.get_id() == "query");
         Man::new(page).render(&mut text).context("cannot make the page")?;
+        text.extend_from_slice(manual::shared_sections(with_query).as_bytes());
         print_text(&text)
     }
 }

@@ -12,6 +12,7 @@ mod doctor;
 mod export;
 mod followed_log;
 mod gate;
+mod help;
 mod ingest;
 mod ingest_map;
 mod list;
@@ -19,10 +20,12 @@ mod listing;
 mod man;
 mod mirror;
 mod nothing_found;
+mod page;
 mod rejects_file;
 mod search;
 mod search_summary;
 mod show;
+mod stats;
 mod sweep;
 mod verify;
 mod whoami;
@@ -52,6 +55,9 @@ Who did what, when, and against which record
 Keeps the activity of sites, services and hosts in one SQLite file, and finds it again. Events are \
 added and never changed; only `activity sweep` removes old ones, and it records that it did. \
 `activity COMMAND --help` describes a command in full.";
+
+const TOPICS: &str = "\
+Pages with examples: activity help query, times, fields, formats, config, exit-codes";
 
 /// A command with its arguments.
 trait RunCommand: Args {
@@ -108,13 +114,14 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 18] = [
+const COMMANDS: [CommandEntry; 21] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
     command_entry::<search::SearchActorArgs>("search-actor"),
     command_entry::<search::SearchTargetArgs>("search-target"),
     command_entry::<export::ExportArgs>("export"),
+    command_entry::<page::HtmlPageArgs>("page"),
     command_entry::<digest::DigestArgs>("digest"),
     command_entry::<mirror::MirrorArgs>("mirror"),
     command_entry::<alert::AlertArgs>("alert"),
@@ -122,11 +129,13 @@ const COMMANDS: [CommandEntry; 18] = [
     command_entry::<verify::VerifyArgs>("verify"),
     command_entry::<backup::BackupArgs>("backup"),
     command_entry::<actions::ActionsArgs>("actions"),
+    command_entry::<stats::StatsArgs>("stats"),
     command_entry::<doctor::DoctorArgs>("doctor"),
     command_entry::<whoami::WhoamiArgs>("whoami"),
     command_entry::<gate::GateArgs>("gate"),
     command_entry::<completions::CompletionsArgs>("completions"),
     command_entry::<man::ManArgs>("man"),
+    command_entry::<help::HelpArgs>("help"),
 ];
 
 /// Reads the command line and runs the command.
@@ -139,6 +148,7 @@ pub(crate) fn run() -> Result<Exit> {
 
 /// Runs a command line, within the limits that another command sets.
 fn run_within(arguments: Vec<OsString>, limits: Option<CallLimits>) -> Result<Exit> {
+    let arguments = command_line::move_help_behind_command(arguments);
     let name = command_line::command_name(&arguments);
     let called = COMMANDS.iter().find(|entry| Some(entry.name) == name);
     let prepared = command_line::move_negated_terms_last(arguments.clone(), |flag| {
@@ -175,8 +185,7 @@ fn parse(
     arguments: &[OsString],
 ) -> clap::error::Result<clap::ArgMatches> {
     if let Some(entry) = called {
-        let command = program().disable_help_subcommand(true);
-        let command = command.subcommand((entry.define)(clap::Command::new(entry.name)));
+        let command = program().subcommand((entry.define)(clap::Command::new(entry.name)));
         // It lives as long as the process: to take it apart at the end would be work for nothing.
         let command = Box::leak(Box::new(command));
         if let Ok(matches) = command.try_get_matches_from_mut(arguments) {
@@ -214,7 +223,9 @@ fn program() -> clap::Command {
         .about(ABOUT)
         .long_about(LONG_ABOUT)
         .max_term_width(100)
+        .after_help(TOPICS)
         .subcommand_required(true)
+        .disable_help_subcommand(true)
 }
 
 /// Returns whether a flag of a command takes a value.
@@ -235,6 +246,20 @@ fn handle_parse_error(error: &clap::Error, arguments: &[OsString]) -> Result<Exi
     match args::classify_clap_error(error, command_line::command_name(arguments)) {
         CommandLineError::HelpOrVersion(text) => print_text(text.as_bytes()),
         CommandLineError::Invalid(failure) => Err(failure.into()),
+    }
+}
+
+/// The names of the commands.
+fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|entry| entry.name)
+}
+
+/// Prints the help of a command in full, or that of the program.
+fn show_help(name: Option<&str>, arguments: &[OsString]) -> Result<Exit> {
+    let line = std::iter::once("activity").chain(name).chain(std::iter::once("--help"));
+    match definition(None).try_get_matches_from(line) {
+        Err(error) => handle_parse_error(&error, arguments),
+        Ok(_) => unreachable!("clap answers --help itself"),
     }
 }
 

@@ -88,7 +88,7 @@ impl SearchArgs {
         subject_query: Query,
     ) -> Result<Exit> {
         let zone = context.zone()?;
-        let filter = self.filter.query(&context.clock(&zone))?;
+        let filter = self.filter.query(&context.clock(&zone), &context.settings.config.queries)?;
         ListingRequest {
             query: subject_query.clone().and(filter),
             filter: &self.filter,

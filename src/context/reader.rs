@@ -23,8 +23,11 @@ use crate::store::Log;
 use crate::store::PageRequest;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
+use crate::store::tally::GroupedCounts;
+use crate::store::tally::Grouping;
 use crate::sweep;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// The events that a sweep would remove.
 pub(crate) struct SweepPreview {
@@ -74,6 +77,16 @@ impl LogReader {
     pub(crate) fn count(&self, query: &Query, limit: u64) -> Result<Option<u64>> {
         let count = self.log.count(&self.scope, query, limit.saturating_add(1))?;
         Ok(Some(count).filter(|count| *count <= limit))
+    }
+
+    /// Counts the matching events by one grouping or by several together; periods are those of `zone`.
+    pub(crate) fn count_by(
+        &self,
+        query: &Query,
+        groupings: &[Grouping],
+        zone: &Zone,
+    ) -> Result<GroupedCounts> {
+        self.log.count_by(&self.scope, query, groupings, zone)
     }
 
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {
