@@ -28,6 +28,7 @@ mod retention;
 mod retry;
 mod secret;
 mod settings;
+mod setup;
 mod store;
 mod sweep;
 mod terminal;

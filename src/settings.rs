@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 
 use crate::access::AccessPolicy;
 use crate::access::GrantSource;
@@ -390,6 +391,37 @@ impl Settings {
         })
     }
 
+    /// Returns where a new config belongs: the place that the call names, else the host's for root, else
+    /// the caller's own; and whether it is the host's.
+    ///
+    /// # Errors
+    /// [`Exit::NoInput`] where there is no home.
+    pub(crate) fn place_for_config(
+        &self,
+        flag: Option<PathBuf>,
+    ) -> Result<(PathBuf, bool), Failure> {
+        let variable = || self.environment.get("ACTIVITY_CONFIG").map(PathBuf::from);
+        if let Some(path) = flag.or_else(variable) {
+            return Ok((path, false));
+        }
+        if rustix::process::geteuid().is_root() {
+            return Ok((PathBuf::from(SYSTEM_CONFIG), true));
+        }
+        match xdg_folder(&self.environment, "XDG_CONFIG_HOME", ".config") {
+            Some(folder) => Ok((folder.join("activity/config.toml"), false)),
+            None => Err(Failure::new(
+                Exit::NoInput,
+                "HOME is not set, so there is no place for a config",
+            )
+            .hint("name one: --config PATH")),
+        }
+    }
+
+    /// Returns the log that is the caller's own where nothing names another.
+    pub(crate) fn own_log(&self) -> Option<PathBuf> {
+        own_log(&self.environment)
+    }
+
     /// The user's pager; empty where they want none.
     pub(crate) fn pager(&self) -> Option<&str> {
         let named = ["ACTIVITY_PAGER", "PAGER"];
@@ -453,15 +485,27 @@ fn flag_or_variable<T>(
 /// The system's log for root and for callers who can read it, else the caller's own. The effective
 /// rights of the program decide.
 fn default_log(environment: &Environment, system: &Path, root: bool) -> Result<PathBuf, Failure> {
-    let readable = || rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS).is_ok();
-    if root || readable() {
+    let access = rustix::fs::accessat(CWD, system, Access::READ_OK, AtFlags::EACCESS);
+    if root || access.is_ok() {
         return Ok(system.to_owned());
     }
-    let Some(folder) = xdg_folder(environment, "XDG_DATA_HOME", ".local/share") else {
+    let Some(own) = own_log(environment) else {
         return Err(Failure::new(Exit::NoInput, "no log is named, and HOME is not set to look in")
             .hint("name it: --db PATH, or ACTIVITY_DB"));
     };
-    Ok(folder.join("activity/activity.db"))
+    let is_refused = access == Err(Errno::ACCESS);
+    if is_refused && own.symlink_metadata().is_err() {
+        // What belongs into the host's log must not begin another one that nobody looks at.
+        let message = format!("the log {} is not open to you", system.display());
+        return Err(Failure::new(Exit::NoPermission, message)
+            .hint("ask for its group, or name a log of your own: --db PATH, or ACTIVITY_DB"));
+    }
+    Ok(own)
+}
+
+fn own_log(environment: &Environment) -> Option<PathBuf> {
+    let folder = xdg_folder(environment, "XDG_DATA_HOME", ".local/share")?;
+    Some(folder.join("activity/activity.db"))
 }
 
 /// The system's config where there is one, else the caller's own. A config that exists and cannot

@@ -60,6 +60,7 @@ fn the_commands_have_their_promised_names() {
             "backup",
             "actions",
             "stats",
+            "config",
             "doctor",
             "whoami",
             "gate",

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// The modules in their one order; a module may name those before it, and itself.
-const LAYERS: [&str; 36] = [
+const LAYERS: [&str; 37] = [
     "text",
     "failure",
     "lent_rights",
@@ -40,6 +40,7 @@ const LAYERS: [&str; 36] = [
     "mirror",
     "doctor",
     "sweep",
+    "setup",
     "context",
     "args",
     "commands",

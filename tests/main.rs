@@ -20,6 +20,7 @@ mod backup;
 mod companions;
 mod concurrency;
 mod config;
+mod config_init;
 mod crash;
 mod digest;
 mod doctor;

@@ -7,6 +7,7 @@ mod actions;
 mod alert;
 mod backup;
 mod completions;
+mod config;
 mod digest;
 mod doctor;
 mod export;
@@ -114,7 +115,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 21] = [
+const COMMANDS: [CommandEntry; 22] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
@@ -130,6 +131,7 @@ const COMMANDS: [CommandEntry; 21] = [
     command_entry::<backup::BackupArgs>("backup"),
     command_entry::<actions::ActionsArgs>("actions"),
     command_entry::<stats::StatsArgs>("stats"),
+    command_entry::<config::ConfigArgs>("config"),
     command_entry::<doctor::DoctorArgs>("doctor"),
     command_entry::<whoami::WhoamiArgs>("whoami"),
     command_entry::<gate::GateArgs>("gate"),

@@ -1,4 +1,8 @@
+use std::path::Path;
+
 use anyhow::Result;
+use rustix::fs::{Access, AtFlags, CWD};
+use rustix::io::Errno;
 use serde_json::{Map, Value};
 
 use crate::access;
@@ -83,6 +87,7 @@ fn facts(context: &Context) -> Result<Map<String, Value>> {
     add("may_write_reserved", context.may_write_reserved().into());
     add("log", log.value.to_string_lossy().into());
     add("log_from", log.origin.to_string().into());
+    add("log_access", log_access(&log.value).into());
     if let Some(config) = &context.settings.config_file {
         add("config", config.value.to_string_lossy().into());
         add("config_from", config.origin.to_string().into());
@@ -91,6 +96,17 @@ fn facts(context: &Context) -> Result<Map<String, Value>> {
     add("zone_from", zone.origin.to_string().into());
     add_permissions(&mut facts, &context.settings.permissions);
     Ok(facts)
+}
+
+/// Returns what the file of the log lets this run of the program do.
+fn log_access(path: &Path) -> &'static str {
+    let may = |access| rustix::fs::accessat(CWD, path, access, AtFlags::EACCESS);
+    match (may(Access::READ_OK), may(Access::WRITE_OK)) {
+        (Err(Errno::NOENT | Errno::NOTDIR), _) => "nothing yet: there is no log",
+        (Err(_), _) => "nothing",
+        (Ok(()), Err(_)) => "reading",
+        (Ok(()), Ok(())) => "reading and writing",
+    }
 }
 
 /// Returns the facts about another user.
@@ -163,6 +179,7 @@ fn display_rows(facts: &Map<String, Value>) -> Vec<(&'static str, String)> {
     add("may", "may", text("may"));
     add("scope", "sees", text("scope"));
     add("log", "log", with("log", "log_from"));
+    add("log_access", "file allows", text("log_access"));
     add("config", "config", with("config", "config_from"));
     add("zone", "zone", with("zone", "zone_from"));
     rows

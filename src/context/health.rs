@@ -16,6 +16,7 @@ use crate::doctor;
 use crate::doctor::CheckInputs;
 use crate::doctor::Diagnosis;
 use crate::doctor::Host;
+use crate::doctor::SettingRow;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::lent_rights::FileRights;
@@ -60,6 +61,17 @@ impl Context {
             text::escape(&sent.status),
             text::escape(id)
         ))
+    }
+}
+
+impl Context {
+    /// Returns the settings that hold, each with its origin.
+    ///
+    /// # Errors
+    /// A caller who is no administrator.
+    pub(crate) fn setting_rows(&self) -> Result<Vec<SettingRow>, Failure> {
+        self.settings.permissions.require_administrator("config")?;
+        Ok(doctor::setting_rows(&self.settings, self.mail_credentials()))
     }
 }
 

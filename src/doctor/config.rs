@@ -1,6 +1,7 @@
 //! The checks of the config: its file, its settings, and the source of each setting.
 
 use crate::digest::deliver::RetryPolicy;
+use crate::digest::mail_settings::MailCredentials;
 use crate::digest::phrases::format_bytes;
 use crate::digest::run;
 use crate::doctor::Area;
@@ -44,7 +45,9 @@ pub(super) fn evaluate(subject: &CheckInputs<'_>) -> Vec<Check> {
     if subject.config_error.is_none() {
         checks.push(check_retention(subject.settings));
     }
-    checks.extend(setting_checks(subject));
+    // The config may name another log, so without it only a log that the call names is known.
+    let log_is_known = subject.config_error.is_none() || subject.settings.has_explicit_log();
+    checks.extend(setting_checks(subject.settings, subject.credentials, log_is_known));
     checks
 }
 
@@ -89,15 +92,16 @@ fn check_retention(settings: &Settings) -> Check {
 }
 
 /// The settings, each with its source.
-fn setting_checks(subject: &CheckInputs<'_>) -> Vec<Check> {
-    let settings = subject.settings;
+pub(super) fn setting_checks(
+    settings: &Settings,
+    keys: MailCredentials<'_>,
+    log_is_known: bool,
+) -> Vec<Check> {
     let config = &settings.config;
     let written = config.entries();
     let is_written = |key: &str| written.iter().any(|written| written.key == key);
     let mut all = Vec::new();
-    // The config may name another log, so without it only a log that the call names is known.
-    let is_known = subject.config_error.is_none() || settings.has_explicit_log();
-    if let Some(db) = settings.db().ok().filter(|_| is_known) {
+    if let Some(db) = settings.db().ok().filter(|_| log_is_known) {
         all.push(Check::setting("db", db.value.display().to_string(), db.origin));
     }
     if let Ok(zone) = settings.zone() {
@@ -121,7 +125,6 @@ fn setting_checks(subject: &CheckInputs<'_>) -> Vec<Check> {
             all.push(Check::setting(key, value, Origin::Default));
         }
     }
-    let keys = subject.credentials;
     for (variable, is_set) in [
         ("SENDGRID_API_KEY", keys.sendgrid_api_key.is_some()),
         ("ACTIVITY_SMTP_PASSWORD", keys.smtp_password.is_some()),

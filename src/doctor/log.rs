@@ -34,6 +34,11 @@ use crate::store::verify::ReadError;
 /// SQLite takes a write-ahead log in after some 4 MiB; one beyond this size was left alone for
 /// long.
 const LARGE_WAL: u64 = 256 << 20;
+/// The bits of a mode that let a group share a log, and its folder.
+const GROUP_READ_WRITE: u32 = 0o060;
+const GROUP_ALL: u32 = 0o070;
+/// Files in a folder with this bit get the folder's group.
+const SETGID: u32 = 0o2000;
 /// The number of hexadecimal digits that tell one hash from another.
 const SHOWN_HASH_DIGITS: usize = 16;
 
@@ -149,6 +154,29 @@ impl LogContents {
     }
 }
 
+/// Reports a log that a group may write, in a folder in which that group cannot make the files beside it.
+fn check_sharing(found: &LogInspection) -> Option<Check> {
+    let (file, folder) = (found.file.as_ref()?, found.folder.as_ref()?);
+    if file.mode & GROUP_READ_WRITE != GROUP_READ_WRITE || file.user == file.group {
+        return None;
+    }
+    let is_shared = folder.mode & (SETGID | GROUP_ALL) == SETGID | GROUP_ALL;
+    let fits = is_shared && folder.group == file.group;
+    let value = format!("the log is for group {}, its folder is {}", file.group, folder.describe());
+    let parent = found.path.parent().unwrap_or(Path::new("."));
+    let advice = format!("chgrp {} {dir} && chmod 2770 {dir}", file.group, dir = parent.display());
+    (!fits).then(|| Check::new(Area::Log, "sharing", Status::Note, value).with_advice(advice))
+}
+
+/// Notes that there is another log where the program looks for one.
+fn check_other_log(found: &LogInspection, subject: &CheckInputs<'_>) -> Option<Check> {
+    let own = subject.settings.own_log()?;
+    let is_other = own != found.path && own.symlink_metadata().is_ok();
+    let value = format!("{} is there too", own.display());
+    let advice = "what was recorded there is not in this log: activity --db PATH list shows it";
+    is_other.then(|| Check::new(Area::Log, "other log", Status::Note, value).with_advice(advice))
+}
+
 pub(super) fn evaluate(found: &LogInspection, subject: &CheckInputs<'_>) -> Vec<Check> {
     let check = |name, status, value: String| Check::new(Area::Log, name, status, value);
     let mut checks = vec![check_file(found)];
@@ -158,6 +186,8 @@ pub(super) fn evaluate(found: &LogInspection, subject: &CheckInputs<'_>) -> Vec<
             check("folder", Status::Bad, value).with_advice("chmod o-w on the log's folder")
         },
     ));
+    checks.extend(check_other_log(found, subject));
+    checks.extend(check_sharing(found));
     if let ReadOutcome::Read(contents) = &found.read_outcome {
         let two_names = found.file.as_ref().is_some_and(|file| file.hard_links > 1);
         let status = if two_names { Status::Bad } else { Status::Note };

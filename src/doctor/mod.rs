@@ -167,6 +167,28 @@ pub(crate) struct Diagnosis {
     checks: Vec<Check>,
 }
 
+/// A setting that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SettingRow {
+    pub key: String,
+    pub value: String,
+    pub origin: Origin,
+}
+
+/// Returns the settings that hold, without secrets.
+pub(crate) fn setting_rows(settings: &Settings, keys: MailCredentials<'_>) -> Vec<SettingRow> {
+    let file = settings.config_file.as_ref().map(|file| SettingRow {
+        key: "config".to_owned(),
+        value: file.value.display().to_string(),
+        origin: file.origin,
+    });
+    let checks = config::setting_checks(settings, keys, true).into_iter();
+    let rows = checks.filter_map(|check| {
+        Some(SettingRow { key: check.name, value: check.value, origin: check.origin? })
+    });
+    file.into_iter().chain(rows).collect()
+}
+
 /// Runs all checks.
 pub(crate) fn examine(subject: &CheckInputs<'_>) -> Diagnosis {
     let found = log::inspect(subject);
