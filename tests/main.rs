@@ -18,6 +18,7 @@ mod actions;
 mod alert;
 mod backup;
 mod companions;
+mod completions;
 mod concurrency;
 mod config;
 mod config_init;

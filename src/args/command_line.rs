@@ -23,8 +23,8 @@ pub(crate) fn move_negated_terms_last(
     takes_value: impl Fn(&str) -> bool,
 ) -> Vec<OsString> {
     let Some(command) = command_position(&arguments) else { return arguments };
-    let takes_query = QUERY_COMMANDS.iter().any(|name| arguments[command] == *name);
-    if !takes_query || !arguments.iter().any(|word| is_negated_term(word)) {
+    let is_about_events = arguments[command].to_str().is_some_and(takes_query);
+    if !is_about_events || !arguments.iter().any(|word| is_negated_term(word)) {
         return arguments;
     }
     let end = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
@@ -59,6 +59,11 @@ pub(crate) fn move_help_behind_command(mut arguments: Vec<OsString>) -> Vec<OsSt
         arguments.insert(command, help);
     }
     arguments
+}
+
+/// Whether a command takes a query.
+pub(crate) fn takes_query(command: &str) -> bool {
+    QUERY_COMMANDS.contains(&command)
 }
 
 /// Returns the name of the command.

@@ -71,6 +71,7 @@ impl RunCommand for ConfigArgs {
             Some(ConfigAction::Init) => {
                 let (overrides, arguments) = (call.overrides.clone(), call.arguments.clone());
                 let (context, _) = &call.into_context_despite_config()?;
+                context.require_own_rights("config init")?;
                 if !self.system {
                     return self.write(context, overrides.config);
                 }

@@ -6,6 +6,7 @@
 mod actions;
 mod alert;
 mod backup;
+mod complete;
 mod completions;
 mod config;
 mod digest;
@@ -115,7 +116,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 22] = [
+const COMMANDS: [CommandEntry; 23] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
@@ -135,6 +136,7 @@ const COMMANDS: [CommandEntry; 22] = [
     command_entry::<doctor::DoctorArgs>("doctor"),
     command_entry::<whoami::WhoamiArgs>("whoami"),
     command_entry::<gate::GateArgs>("gate"),
+    command_entry::<complete::CompleteArgs>("complete"),
     command_entry::<completions::CompletionsArgs>("completions"),
     command_entry::<man::ManArgs>("man"),
     command_entry::<help::HelpArgs>("help"),
@@ -254,6 +256,15 @@ fn handle_parse_error(error: &clap::Error, arguments: &[OsString]) -> Result<Exi
 /// The names of the commands.
 fn names() -> impl Iterator<Item = &'static str> {
     COMMANDS.iter().map(|entry| entry.name)
+}
+
+/// Looks at the definition of a command, or at that of the program.
+fn with_definition<T>(name: Option<&str>, look: impl FnOnce(&clap::Command) -> T) -> T {
+    let entry = COMMANDS.iter().find(|entry| Some(entry.name) == name);
+    let mut cli = definition(entry);
+    cli.build();
+    let command = entry.and_then(|entry| cli.find_subcommand(entry.name));
+    look(command.unwrap_or(&cli))
 }
 
 /// Prints the help of a command in full, or that of the program.

@@ -228,6 +228,18 @@ impl Context {
         }
     }
 
+    /// Refuses a caller who has rights that are not theirs: what `what` writes anywhere is root's.
+    ///
+    /// # Errors
+    /// [`Exit::NoPermission`].
+    pub(crate) fn require_own_rights(&self, what: &str) -> Result<(), Failure> {
+        if self.settings.rights.are_lent() {
+            let message = format!("{what} is not for callers with rights that are not their own");
+            return Err(Failure::new(Exit::NoPermission, message));
+        }
+        Ok(())
+    }
+
     /// Writes a file that only the caller can read, in whole or not at all; `-` is standard output.
     /// Never overwrites the log.
     ///

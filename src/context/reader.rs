@@ -23,6 +23,7 @@ use crate::store::Log;
 use crate::store::PageRequest;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
+use crate::store::names::NameKind;
 use crate::store::tally::GroupedCounts;
 use crate::store::tally::Grouping;
 use crate::sweep;
@@ -142,6 +143,16 @@ impl LogReader {
     /// Returns the outcomes of the digests that the log records, oldest first.
     pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
         digest::reader::history(&self.log)
+    }
+
+    /// Returns some names that begin with a text.
+    pub(crate) fn names(
+        &self,
+        kind: NameKind,
+        beginning: &str,
+        limit: usize,
+    ) -> Result<Vec<String>> {
+        self.log.names(&self.scope, kind, beginning, limit)
     }
 
     pub(crate) fn suggestions(&self, kind: SuggestionKind, word: &str) -> Result<Vec<Suggestion>> {

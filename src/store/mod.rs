@@ -34,6 +34,7 @@ mod conformance;
 pub(crate) mod digest;
 mod local;
 pub(crate) mod mirror;
+pub(crate) mod names;
 mod read;
 #[cfg(test)]
 mod scope_tests;

@@ -34,6 +34,7 @@ mod lock;
 mod lookup;
 mod migrate;
 mod mirror;
+mod names;
 mod open;
 mod page;
 mod plan;
