@@ -65,13 +65,25 @@ impl HelpTopic {
 }
 
 /// The variables that the program reads, and what each does.
-pub(crate) const VARIABLES: [(&str, &str); 20] = [
+pub(crate) const VARIABLES: [(&str, &str); 32] = [
     ("ACTIVITY_DB", "the log, as --db"),
     ("ACTIVITY_CONFIG", "the config, as --config"),
     ("ACTIVITY_TZ", "the zone of times, as --tz"),
     ("ACTIVITY_PAGER", "the pager; empty for none"),
     ("ACTIVITY_SMTP_PASSWORD", "the password of the SMTP server"),
     ("SENDGRID_API_KEY", "the key of SendGrid"),
+    ("AWS_ACCESS_KEY_ID", "credentials of cloudwatch"),
+    ("AWS_SECRET_ACCESS_KEY", "the same"),
+    ("AWS_SESSION_TOKEN", "the same"),
+    ("AWS_PROFILE", "a profile in the files of AWS"),
+    ("AWS_CONFIG_FILE", "where such a file is"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "where such a file is"),
+    ("AWS_REGION", "the region of cloudwatch"),
+    ("AWS_DEFAULT_REGION", "the same, after AWS_REGION"),
+    ("CLICKHOUSE_USER", "who signs in to clickhouse"),
+    ("CLICKHOUSE_PASSWORD", "their password"),
+    ("PGPASSFILE", "passwords of postgres, else ~/.pgpass"),
+    ("PGPASSWORD", "the password of postgres"),
     ("PAGER", "the pager where ACTIVITY_PAGER is not set; else less -FRX"),
     ("NO_COLOR", "no colour, whatever its value"),
     ("CLICOLOR_FORCE", "colour also where the output is no terminal"),
