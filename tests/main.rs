@@ -17,6 +17,7 @@ mod access;
 mod actions;
 mod alert;
 mod backup;
+mod command_line;
 mod companions;
 mod completions;
 mod concurrency;

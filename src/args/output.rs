@@ -28,7 +28,12 @@ pub(crate) struct OutputArgs {
     #[arg(long, conflicts_with = "output")]
     json: bool,
     /// Print the number of matching events alone
-    #[arg(long, conflicts_with_all = ["output", "json", "columns", "view"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "output", "json", "columns", "view", "page", "after", "sort", "limit", "reverse",
+        ]
+    )]
     count: bool,
     /// Show times relative, local or utc [default: relative on a terminal, else exact]
     #[arg(long, value_name = "HOW", hide_possible_values = true)]

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 
 use anyhow::Result;
 
+use crate::args::parse_count;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render;
@@ -18,10 +19,16 @@ const DEFAULT_LIMIT: u64 = 50;
 #[command(next_help_heading = "Paging")]
 pub(crate) struct PageArgs {
     /// Show at most N events [default: 50]
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = parse_count::<NonZeroU64>, allow_negative_numbers = true)]
     limit: Option<NonZeroU64>,
     /// Show the Nth page
-    #[arg(long, value_name = "N", conflicts_with = "after")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "after",
+        value_parser = parse_count::<NonZeroU64>,
+        allow_negative_numbers = true
+    )]
     page: Option<NonZeroU64>,
     /// Continue after this row, named by its OCCURRED_AT,ID
     #[arg(long, value_name = "CURSOR")]

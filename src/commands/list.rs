@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
+use crate::args::parse_count;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::commands::listing::ListingMode;
@@ -44,6 +45,8 @@ pub(crate) struct ListArgs {
     #[arg(
         long,
         value_name = "ID",
+        value_parser = parse_count::<NonZeroU64>,
+        allow_negative_numbers = true,
         help_heading = "Paging",
         conflicts_with_all = ["page", "after", "sort", "reverse", "count"]
     )]

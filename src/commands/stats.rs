@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Reading;
 use crate::args::filter::CountFilterArgs;
+use crate::args::parse_count;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::context::Context;
@@ -68,7 +69,13 @@ pub(crate) struct StatsArgs {
     #[arg(long, value_name = "WHAT", help_heading = "Counting")]
     by: Vec<String>,
     /// Show the N groups with most events, and the rest as one [default: 10]
-    #[arg(long, value_name = "N", help_heading = "Counting")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = parse_count::<NonZeroUsize>,
+        allow_negative_numbers = true,
+        help_heading = "Counting"
+    )]
     top: Option<NonZeroUsize>,
     /// Print one JSON object
     #[arg(long, help_heading = "Output")]

@@ -70,7 +70,7 @@ impl ExportFormat {
             "csv" => Ok(Self::Csv { raw: false }),
             "jsonl" => Ok(Self::JsonLines),
             "mirror" => Ok(Self::MirrorLines),
-            _ => Err("csv, jsonl or mirror".to_owned()),
+            _ => Err("none of csv, jsonl, mirror".to_owned()),
         }
     }
 

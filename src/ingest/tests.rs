@@ -307,10 +307,7 @@ fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
     sandbox.write("a", "{\"action\":\"a\"}\n{\"action\":\"b");
     let run = sandbox.ingest(&["a"]);
     run.assert(1, 0, 0, 0);
-    assert_eq!(
-        run.messages,
-        ["a:2: EOF while parsing a string at column 12; left for the next run"]
-    );
+    assert_eq!(run.messages, ["a:2: it ends within a string at column 12; left for the next run"]);
     assert_eq!(run.tally.exit(), Exit::Success);
     sandbox.append("a", "\"}");
     sandbox.ingest(&["a"]).assert(1, 0, 0, 1);
@@ -320,7 +317,7 @@ fn a_torn_last_line_is_left_in_a_file_and_rejected_in_a_stream() {
 
     let run = sandbox.stream(b"{\"action\":\"d\"}\n{\"action\":\"e");
     run.assert(1, 0, 1, 0);
-    assert_eq!(run.messages, ["-:2: EOF while parsing a string at column 12"]);
+    assert_eq!(run.messages, ["-:2: it ends within a string at column 12"]);
     assert_eq!(run.rejects, b"{\"action\":\"e\n");
     assert_eq!(run.tally.exit(), Exit::Data);
 }

@@ -75,8 +75,8 @@ fn formats_are_told_apart_by_the_first_line() {
     assert_eq!(
         outcomes(b"title,user\nx,y\n", DecodeOptions::default()),
         owned(&[
-            (1, "rejected: expected ident at column 2"),
-            (2, "rejected: expected value at column 1")
+            (1, "rejected: no JSON value at column 2"),
+            (2, "rejected: no JSON value at column 1")
         ])
     );
 }
@@ -91,10 +91,10 @@ fn bad_lines_are_told_with_their_place() {
             (1, "a"),
             (2, "rejected: invalid number at column 12"),
             (3, "rejected: must be an object, not an array"),
-            (4, "rejected: trailing characters at column 16"),
+            (4, "rejected: more text behind the JSON at column 16"),
             (5, "rejected: invalid UTF-8 at column 12"),
-            (6, "rejected: \"action\": unexpected end of hex escape at column 8"),
-            (7, "rejected: expected value at column 10"),
+            (6, "rejected: \"action\": half of a \\u pair at column 8"),
+            (7, "rejected: no JSON value at column 10"),
             (8, "c"),
         ])
     );
@@ -105,10 +105,10 @@ fn an_unterminated_line_is_taken_when_whole() {
     for (input, last) in [
         (&b"{\"action\":\"a\"}\n{\"action\":\"b\"}"[..], "b"),
         (b"{\"action\":\"a\"}\n{\"ip\":1}", "rejected: ip: must be text, not a number"),
-        (b"{\"action\":\"a\"}\n{\"action\":\"b", "torn: EOF while parsing a string at column 12"),
+        (b"{\"action\":\"a\"}\n{\"action\":\"b", "torn: it ends within a string at column 12"),
         (b"{\"action\":\"a\"}\n{\"action\":\"\xC3", "torn: invalid UTF-8 at column 12"),
         (b"{\"action\":\"a\"}\n{\"action\":\"\xC3\"}", "rejected: invalid UTF-8 at column 12"),
-        (b"{\"action\":\"a\"}\nx}", "rejected: expected value at column 1"),
+        (b"{\"action\":\"a\"}\nx}", "rejected: no JSON value at column 1"),
         (b"action,title\na,\n\"b\",c", "b"),
         (b"action,title\na,\n\"b\",\"c", "torn: a quote does not end"),
         (b"action,title\na,\nb", "torn: has 1 cells, and the header has 2"),
@@ -216,7 +216,7 @@ fn an_array_must_be_one() {
                 (1, "rejected: must be an object, not an array"),
                 (1, "rejected: action is missing"),
                 (1, "rejected: expected `,` or `}` at column 14"),
-                (2, "rejected: EOF while parsing a value at column 3"),
+                (2, "rejected: it ends within a value at column 3"),
             ],
         ),
     ] {

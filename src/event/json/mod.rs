@@ -95,7 +95,14 @@ pub(crate) fn describe_type(raw: &str) -> &'static str {
 /// it.
 pub(crate) fn describe_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let what = text.split(" at line ").next().unwrap_or(&text);
+    let what = match text.split(" at line ").next().unwrap_or(&text) {
+        "expected ident" | "expected value" => "no JSON value",
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            "half of a \\u pair"
+        }
+        "trailing characters" => "more text behind the JSON",
+        what => &what.replace("EOF while parsing", "it ends within"),
+    };
     format!("{what} at column {}", error.column())
 }
 
