@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::manual::HelpTopic;
+use crate::map::built_in::BUILT_IN;
+use crate::map::built_in::BuiltInFormat;
 use crate::text;
 
 const EXAMPLES: &str = "\
@@ -15,8 +17,8 @@ Examples:
   The language of filters:
   $ activity help query
 
-  A command in full, as list --help:
-  $ activity help list";
+  How a log of GitHub is read:
+  $ activity help formats github";
 
 /// Show a page on a topic, or a command in full
 ///
@@ -27,6 +29,9 @@ pub(crate) struct HelpArgs {
     /// A topic or a command; without it, an overview
     #[arg(value_name = "TOPIC")]
     subject: Option<String>,
+    /// With the topic formats: print the map of this built-in format
+    #[arg(value_name = "FORMAT", requires = "subject")]
+    format: Option<String>,
 }
 
 impl RunCommand for HelpArgs {
@@ -34,6 +39,9 @@ impl RunCommand for HelpArgs {
         let Some(subject) = &self.subject else {
             return commands::show_help(None, &call.arguments);
         };
+        if let Some(name) = &self.format {
+            return show_map(subject, name);
+        }
         if let Some(topic) = HelpTopic::parse(subject) {
             // A page comes with a broken config too, only without the saved queries.
             let context = Context::for_anybody(call.overrides, call.arguments);
@@ -51,4 +59,22 @@ impl RunCommand for HelpArgs {
         };
         commands::show_help(Some(name), &call.arguments)
     }
+}
+
+/// Prints the map of a built-in format.
+fn show_map(topic: &str, name: &str) -> Result<Exit> {
+    if HelpTopic::parse(topic) != Some(HelpTopic::Formats) {
+        let message = format!("help {} takes no second word", text::escape(topic));
+        return Err(Failure::new(Exit::Usage, message).hint("activity help formats github").into());
+    }
+    let Some(format) = BuiltInFormat::find(name) else {
+        let message = format!("there is no built-in format \"{}\"", text::escape(name));
+        let names = BUILT_IN.iter().map(|format| format.name);
+        let hint = match text::nearest(name, names) {
+            Some(near) => format!("did you mean {near}?"),
+            None => "activity help formats".to_owned(),
+        };
+        return Err(Failure::new(Exit::Usage, message).hint(hint).into());
+    };
+    print_text(format.text.as_bytes())
 }

@@ -68,6 +68,7 @@ pub(crate) const KEYS: &[ConfigKeyReference] = &[
     key("[digest]", "attempts", "4", "tries of one send; the default"),
     key("[digest]", "wait", "\"2s\"", "before the second try, then twice as long; the default"),
     key("[digest]", "top", "5", "people named; the default"),
+    key("[digest]", "total", "100", "events listed in all; the default"),
     key("[digest]", "per_kind", "20", "events listed under one kind; the default"),
     key(
         "[digest.sendgrid]",
@@ -147,7 +148,7 @@ pub(crate) const KEYS: &[ConfigKeyReference] = &[
         "[[mirror]]",
         "ca_file",
         "\"/etc/ssl/own-ca.pem\"",
-        "authorities to trust beside the host's",
+        "authorities to trust instead of the host's",
     ),
     key("[[mirror]]", "user", "\"audit\"", "who signs in there"),
     key("[[mirror]]", "password_file", "\"/etc/activity/mirror.password\"", "mode 0600"),

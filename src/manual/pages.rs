@@ -7,6 +7,7 @@ use crate::event::field::FieldKind;
 use crate::failure::Exit;
 use crate::manual::FILES;
 use crate::manual::VARIABLES;
+use crate::map::built_in::BUILT_IN;
 use crate::query::QUALIFIERS;
 use crate::query::saved::SavedQueries;
 use crate::text;
@@ -24,15 +25,23 @@ const QUERY_EXAMPLES: [(&str, &str); 6] = [
 ];
 
 /// Times that people type, each with what it is; a test reads them all.
-const TIME_EXAMPLES: [(&str, &str); 10] = [
+const TIME_EXAMPLES: [(&str, &str); 18] = [
     ("2h", "two hours ago; -2h and \"2h ago\" are the same"),
-    ("3 days ago", "s, m, h, d and w, or the words"),
-    ("today", "its first instant"),
-    ("yesterday", "its first instant"),
+    ("1h30m", "so long ago; also 90min, \"8 hours\", 7d, 4w"),
+    ("3 days ago", "the same in words"),
     ("now", "this instant"),
+    ("today", "its first instant"),
+    ("yesterday", "its first instant; tomorrow too"),
+    ("14:30", "today, on the clock of --tz"),
+    ("yesterday 14:30", "a day and a clock; also \"monday 8:00\""),
+    ("monday", "the last one, today excluded"),
+    ("Nov 3", "the last one; \"3 Nov 2025\" says the year"),
+    ("last week", "first instant of the one before; or month, year"),
+    ("this month", "its first instant; or week (from Monday), year"),
+    ("2026-11", "the first instant of the month"),
     ("2026-11-20", "the first instant of the day"),
-    ("2026-11-20 14:30", "on the clock of --tz"),
-    ("2026-11-20 14:30:05", "the same, with seconds"),
+    ("2026-11-20 14:30", "on the clock of --tz; seconds may follow"),
+    ("2026-11-20 14:30 UTC", "on the clock of a zone"),
     ("2026-11-20T14:30:05+02:00", "RFC 3339, with any offset"),
     ("@1700000000", "seconds since 1970 in UTC"),
 ];
@@ -83,10 +92,12 @@ pub(super) fn query(saved: &SavedQueries) -> String {
 }
 
 pub(super) fn times() -> String {
-    let mut page = String::from("Times, in --since, --until, since: and until:\n\n");
+    let mut page =
+        String::from("Times, in --since and since:, --until and until:, --on and on:\n\n");
     for (example, about) in [
         ("activity list --since yesterday", "from its first instant on"),
         ("activity list since:2h until:\"1h ago\"", "until is exclusive"),
+        ("activity list --on 2026-11", "a whole month; also a day or a year"),
         ("activity list --days 7", "the last 7 times 24 hours"),
         ("activity list --today --tz UTC", "the calendar day, in another zone"),
     ] {
@@ -98,7 +109,7 @@ pub(super) fn times() -> String {
     }
     page.push_str(
         "\nDURATIONS, in the config and in --keep\n  30s 10m 12h 90d 4w 2y: seconds, minutes, hours, days, weeks, years of 365 days\n\n\
-         ZONES\n  The zone is that of --tz, else ACTIVITY_TZ, else tz in the config, else the\n  host's: a name (Africa/Johannesburg), an offset (+02:00), or as POSIX writes it.\n",
+         ZONES\n  The zone is that of --tz, else ACTIVITY_TZ, else tz in the config, else the\n  host's: a name (Africa/Cairo), an offset (+02:00), or as POSIX writes it.\n",
     );
     page
 }
@@ -122,9 +133,9 @@ pub(super) fn fields() -> String {
         page.push_str(&row(field.name, &format!("{}{stamp}{aliases}", field.about), 20));
     }
     page.push_str(
-        "\nbefore and after, the whole record as JSON objects, become the diff. Any other key\n\
-         goes into the payload. Names are those of JSON, CSV, --columns, --sort and flags\n\
-         (--actor-id).\n",
+        "\nbefore and after, the whole record as JSON objects, become the diff. Any other\n\
+         key goes into the payload. Names are those of JSON, CSV, --columns, --sort and\n\
+         flags (--actor-id).\n",
     );
     page
 }
@@ -132,16 +143,30 @@ pub(super) fn fields() -> String {
 pub(super) fn formats() -> String {
     let mut page = String::from("Formats of events\n\n");
     for (example, about) in [
-        ("activity ingest events.jsonl", "the first line tells the format"),
-        ("activity ingest --format csv < events.csv", "or you do"),
-        ("activity export --jsonl | activity --db copy.db ingest", "out and in again"),
+        ("activity ingest events.jsonl", "its first line tells which"),
+        ("activity ingest --format github audit.json", "or you do"),
+        ("activity ingest --map actor_label=usr a.csv", "what a key of yours means"),
+        ("activity help formats github > own.toml", "a map to begin with"),
+        ("activity export --jsonl | activity --db b.db ingest", "out and in again"),
         ("activity ingest --rejects bad.jsonl events.jsonl", "keeps bad lines for repair"),
     ] {
         page.push_str(&row(example, about, 50));
     }
     page.push_str("\nREAD BY ingest --format\n");
     for format in EventFormat::ALL {
-        page.push_str(&row(format.name(), describe_format(format), 10));
+        page.push_str(&row(format.name(), describe_format(format), 16));
+    }
+    page.push_str("\nOF OTHER SYSTEMS, each read by a map\n");
+    for format in &BUILT_IN {
+        page.push_str(&row(format.name, format.title, 16));
+    }
+    page.push_str("\nMAPS\n");
+    for (flag, about) in [
+        ("--map FILE", "reads anything by a map in TOML; help formats NAME has one"),
+        ("--map FIELD=KEY", "takes a field from a key of the input (can be repeated)"),
+        ("--check-map FILE", "shows what a map makes of an input, and records nothing"),
+    ] {
+        page.push_str(&row(flag, about, 18));
     }
     page.push_str(
         "\nWRITTEN\n  export --jsonl, list --json  a line of JSON per event, times in UTC\n  \
@@ -180,7 +205,7 @@ pub(super) fn config() -> String {
         page.push('\n');
         page.push_str(&wrap(&title, 0, 0));
         for key in reference::KEYS.iter().filter(|key| key.section == header) {
-            page.push_str(&row(key.name, key.about, 16));
+            page.push_str(&row(key.name, key.about, 20));
         }
     }
     page.push_str("\nDurations: 90d, 12h, 30m, 2y. An unknown key is an error (78).\n");
