@@ -22,7 +22,7 @@ CREATE TABLE head (
 ) STRICT;
 
 -- The dimensions: values that repeat from event to event are stored once. A row is a snapshot, so
--- another label for the same id is another row. `folded` is the label in lower case by Unicode,
+-- another label for the same id is another row. `folded` is the label by Unicode's full case folding,
 -- because words are searched in any case. `digest` commits to the row without revealing it: it is
 -- SHA-256 over `salt` and the texts.
 CREATE TABLE actor (

@@ -96,9 +96,10 @@ pub(crate) fn format_thousands(n: u64) -> String {
 
 /// Folds the case of `text`: the one meaning of "in any case" in the whole program.
 ///
-/// Each character is replaced by its Unicode lower case on its own, whatever stands around it (a
-/// sigma at the end of a word is `σ`). So a piece of a folded text is the folded piece of the text,
-/// and a substring search finds the same whether a store or a filter does it.
+/// This is Unicode's full case folding (The Unicode Standard, 3.13, D144): `ß` and `ẞ` are `ss`, all
+/// three sigmas are one. Each character is folded on its own, whatever stands around it. So a piece of a
+/// folded text is the folded piece of the text, and a substring search finds the same whether a store or
+/// a filter does it.
 pub(crate) fn fold(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
         return if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -107,10 +108,19 @@ pub(crate) fn fold(text: &str) -> Cow<'_, str> {
             Cow::Borrowed(text)
         };
     }
-    if text.chars().all(|c| c.to_lowercase().eq([c])) {
+    if text.chars().all(|c| fold_char(c).eq([c])) {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+    Cow::Owned(text.chars().flat_map(fold_char).collect())
+}
+
+/// Folds a character: the lower case of its capitals, which for Cherokee is the other case of the
+/// standard's and tells the same characters apart. The dotless i alone is a letter of its own.
+fn fold_char(c: char) -> impl Iterator<Item = char> {
+    const DOTLESS_I: char = 'ı';
+    let capitals = c.to_lowercase().flat_map(char::to_uppercase);
+    let folded = capitals.flat_map(char::to_lowercase);
+    folded.map(move |folded| if c == DOTLESS_I { c } else { folded })
 }
 
 /// Returns the known word that `word` was probably meant to be, if one is near enough.
