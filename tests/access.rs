@@ -76,14 +76,18 @@ impl Guarded {
 }
 
 /// Every command that reads or writes the log.
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 19] = [
     &["list"],
     &["list", "--json"],
     &["list", "--output", "csv"],
+    &["list", "--count"],
     &["show", "1"],
     &["search-actor", "3"],
     &["search-target", "user/17"],
     &["export", "--csv"],
+    &["page", "-o", "-"],
+    &["stats"],
+    &["stats", "--json", "--by", "action"],
     &["digest", "--dry-run"],
     &["digest", "--history"],
     &["sweep", "--keep", "365d", "--dry-run"],
@@ -149,6 +153,19 @@ fn an_editor_and_a_viewer_see_their_own_events_alone() {
         let counts: Vec<_> = actions.iter().map(|row| (&row["action"], &row["count"])).collect();
         assert_eq!(format!("{counts:?}").matches("page.").count(), 2, "{counts:?}");
         assert_eq!(counts.len(), 2, "{counts:?}");
+        assert_eq!(guarded.run(&["list", "--count"]).ok().stdout(), "3\n", "{role}");
+        for by in
+            [&[][..], &["--by", "action"], &["--by", "target"], &["--by", "day", "--by", "actor"]]
+        {
+            let stats = guarded.run(&[&["stats"][..], by].concat()).ok();
+            for foreign in ["Maria", "cache.purge", "backup.created", "post.publish", "user.edit"] {
+                assert!(!stats.stdout().contains(foreign), "{stats}");
+            }
+            let stats = guarded.run(&[&["stats", "--json"][..], by].concat()).ok().json();
+            assert_eq!(stats["events"], 3, "{by:?}");
+        }
+        let offered = guarded.run(&["complete", "--", "activity", "list", "action:"]).ok();
+        assert_eq!(offered.stdout(), "action:page.delete\t\naction:page.edit\t\n", "{role}");
         let follow = "SUDO_UID=64017 activity list --follow --json | head -n 3";
         assert_eq!(guarded.sandbox.run_shell(follow).json_lines().len(), 3);
     }
@@ -190,6 +207,8 @@ fn a_missing_capability_is_named_with_the_file_and_leaves_no_event() {
     guarded.refuses(&["export", "--csv"], &["export", "config.toml"]);
     guarded.refuses(&["export", "--csv", "-o", "out.csv"], &["export"]);
     guarded.refuses(&["list", "--output", "csv"], &["export"]);
+    guarded.refuses(&["page", "-o", "out.csv"], &["export", "config.toml"]);
+    guarded.refuses(&["page", "-o", "-"], &["export"]);
     guarded.refuses(&["search-actor", "17", "--output", "csv"], &["export"]);
     guarded.refuses(&["list", "--limit", "10001"], &["export"]);
     guarded.run(&["list", "--limit", "10000"]).ok().done();
@@ -206,6 +225,10 @@ fn somebody_may_look_at_what_they_did() {
     let guarded = Guarded::with_role("viewer");
     assert_eq!(guarded.ids(&["search-actor", "17"]), [7, 3, 2]);
     guarded.run(&["show", "2"]).ok().done();
+    guarded.configure(
+        "[access.users]\nUSER = { role = 'viewer', actor_id = '17' }\n[queries]\nall = 'actor:*'\n",
+    );
+    assert_eq!(guarded.ids(&["list", "@all"]), [7, 3, 2], "a saved query widens nothing");
     let table = guarded.run(&["search-actor", "17"]).ok();
     assert!(table.stdout().contains("(by Jerom"), "{table}");
     guarded.configure("[access.users]\nUSER = { role = 'viewer', actor_id = '3' }\n");
@@ -256,6 +279,8 @@ fn only_narrows_everything_that_is_read() {
     guarded.run(&["show", "1"]).exits(1).done();
     guarded.run(&["show", "7"]).ok().done();
     assert_eq!(guarded.run(&["export", "--jsonl"]).ok().json_lines().len(), 1);
+    let page = guarded.run(&["page", "-o", "-"]).ok();
+    assert!(page.stdout().contains("Jim") && !page.stdout().contains("Maria"), "{page}");
     let role = "[access.users]\nUSER = 'local'\n[access.roles]\n\
         local = { capabilities = ['list-all'], only = 'tenant:b' }\n";
     guarded.configure(role);

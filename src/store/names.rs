@@ -19,6 +19,12 @@ pub(crate) enum NameKind {
     Recorder,
 }
 
+#[cfg(test)]
+impl NameKind {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Action, Self::Actor, Self::Target, Self::Module, Self::Tenant, Self::Recorder];
+}
+
 impl Log {
     /// Returns some names within the scope that begin with a text, labels in any case; sorted.
     ///

@@ -35,7 +35,11 @@ use crate::store::conformance::minimal_event;
 use crate::store::conformance::open_log;
 use crate::store::conformance::some_text;
 use crate::store::mirror::BatchBounds;
+use crate::store::names::NameKind;
+use crate::store::tally::Grouping;
+use crate::time::CalendarUnit;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 const ALL: PageRequest =
     PageRequest { order: Order::NewestFirst, after: None, skip: 0, limit: 1_000, up_to: None };
@@ -62,7 +66,7 @@ const READS_WITHOUT_EVENTS: [&str; 13] = [
 fn every_read_of_a_log_names_its_scope_or_its_work() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
     let mut count = 0;
-    for name in ["read.rs", "digest.rs", "verify.rs", "mirror.rs"] {
+    for name in ["read.rs", "digest.rs", "verify.rs", "mirror.rs", "tally.rs", "names.rs"] {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         let own = text.split("\nimpl Log {\n").skip(1).map(|part| part.split("\n}\n").next());
         for function in own.flatten().flat_map(|part| part.split("    pub(crate) fn ").skip(1)) {
@@ -145,6 +149,10 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
     };
     log.each(scope, all, EventId(9), &mut visit).unwrap();
     assert_eq!(streamed, own);
+    let mut newest_first = Vec::new();
+    let mut visit = |event: Event| newest_first.push(event.id.0);
+    log.each_matching_newest_first(scope, all, EventId(9), &mut visit).unwrap();
+    assert_eq!(newest_first, [8, 6, 4, 2]);
     let bounds = BatchBounds { after: EventId(0), up_to: EventId(9), events: 9, bytes: 1 << 20 };
     assert_eq!(ids(log.events_within(scope, all, &bounds).unwrap()), own);
 
@@ -157,8 +165,32 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
     assert_eq!(usage.iter().map(|usage| usage.count).collect::<Vec<_>>(), [4]);
     assert!(!format!("{usage:?}").contains("ecret"), "{usage:?}");
 
+    for grouping in [
+        Grouping::Field("action"),
+        Grouping::Field("title"),
+        Grouping::Actor,
+        Grouping::Target,
+        Grouping::Period(CalendarUnit::Day),
+    ] {
+        for query in [all, &Query::up_to(EventId(9))] {
+            let counts = log.count_by(scope, query, &[grouping], &Zone::utc()).unwrap();
+            assert_eq!(counts.events, 4, "{grouping:?}");
+            assert!(!format!("{counts:?}").contains("ecret"), "{counts:?}");
+        }
+    }
+
     let labels = log.actor_labels(scope, &[(None, "3"), (None, "17")]).unwrap();
     assert_eq!(labels, [None, None]);
+    let target = (None, "secret-record");
+    assert_eq!(log.target_label(scope, None, target).unwrap(), None);
+    let whole = &Scope::matching(Query::default());
+    assert!(log.target_label(whole, None, target).unwrap().is_some(), "it is there for others");
+    for kind in NameKind::ALL {
+        let names = log.names(scope, kind, "", 100).unwrap();
+        assert!(!format!("{names:?}").contains("ecret"), "{names:?}");
+    }
+    assert_eq!(log.names(scope, NameKind::Action, "", 100).unwrap(), ["page.edit"]);
+    assert_eq!(log.names(whole, NameKind::Action, "SEC", 100).unwrap(), ["secret.act"]);
     for kind in [SuggestionKind::Actors, SuggestionKind::Targets] {
         for word in ["secret person", "secret record", "secret-recor", "3"] {
             let similar = log.suggestions(scope, kind, word).unwrap();
