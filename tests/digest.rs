@@ -130,6 +130,29 @@ fn run_with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
     sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], args)
 }
 
+/// In the mail a person has one line, also where some of their events have only the id.
+#[test]
+fn people_without_a_label_are_named_and_counted_once() {
+    let sandbox = Sandbox::new();
+    let event = |hours: i64, action: &str, id: &str, label: &str| {
+        let time = clock::seconds_ago(hours * 3600);
+        json!({"action": action, "occurred_at": time, "actor_id": id, "actor_label": label})
+            .to_string()
+    };
+    sandbox.ingest(join_lines([
+        event(60, "auth.login", "3", "Jerome Cruz"),
+        event(2, "auth.login_failed", "17", "James Compton"),
+        event(3, "auth.login_failed", "17", ""),
+        event(3, "auth.login_failed", "3", ""),
+        event(4, "page.edit", "3", ""),
+    ]));
+    let out = sandbox.run(["digest", "--dry-run"]).ok();
+    let out = out.stdout();
+    assert!(out.contains("MOST ACTIVE      James Compton 2 · ~Jerome Cruz 2\n"), "{out}");
+    let failures = out.split("FAILURES (3)\n").nth(1).unwrap();
+    assert!(failures.starts_with("      2  auth.login_failed, James Compton, last at "), "{out}");
+}
+
 #[test]
 fn a_negated_term_stands_among_the_flags() {
     let sandbox = Sandbox::with_events();

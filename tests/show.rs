@@ -295,4 +295,13 @@ fn a_missing_label_is_filled_in_and_escapes_of_letters_are_undone() {
     assert!(out.stdout().contains("~Jerome (3)") && out.stdout().contains("café"), "{out}");
     let out = sandbox.run(["list", "--json", "payload.place:*café*"]).ok();
     assert_eq!(out.ids(), [2]);
+    let diff = r#"{"city":{"before":"Cura\u00e7ao","after":["caf\u00e9","\u202e"]},
+        "place":{"before":{"a":"caf\u00e9","b":1,"c":"a value that does not fit on one line of a page"},
+                 "after":{"a":"th\u00e9","b":1,"c":"a value that does not fit on one line of a page"}}}"#;
+    sandbox.run(["ingest", "--action", "c", "--diff", diff]).ok().done();
+    let out = sandbox.run(["show", "3"]).ok();
+    for text in ["Curaçao", "[\"café\",\"\\u202e\"]", "-   \"a\": \"café\"", "+   \"a\": \"thé\""]
+    {
+        assert!(out.stdout().contains(text), "{text}: {out}");
+    }
 }

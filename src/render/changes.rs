@@ -6,6 +6,7 @@ use crate::event::diff;
 use crate::event::diff::Change;
 use crate::event::json::JsonObject;
 use crate::event::json::parse_string;
+use crate::event::json::unescape_letters;
 use crate::render::Printer;
 use crate::render::indentation::LABEL_WIDTH;
 use crate::render::indentation::MIN_VALUE_WIDTH;
@@ -163,7 +164,7 @@ fn styled_side(raw: Option<&str>, style: TextStyle) -> StyledText {
     match string_text(raw) {
         // A text that looks like another value keeps its quotes.
         Some(text) if is_unambiguous_text(&text) => StyledText::foreign(style, &text),
-        Some(_) | None => json::single_line(raw).restyled(style),
+        Some(_) | None => json::single_line(&unescape_letters(raw)).restyled(style),
     }
 }
 
@@ -184,7 +185,7 @@ fn value_lines(raw: Option<&str>) -> Vec<String> {
     let Some(raw) = raw else { return Vec::new() };
     match string_text(raw) {
         Some(text) => text.split('\n').map(str::to_owned).collect(),
-        None => json::pretty(raw).lines().map(json::escaped).collect(),
+        None => json::pretty(&unescape_letters(raw)).lines().map(json::escaped).collect(),
     }
 }
 
