@@ -21,20 +21,14 @@ esac
 [ "$(id -u)" = 0 ] || { echo "install.sh: only root can install" >&2; exit 77; }
 [ -f "$program" ] || { echo "install.sh: there is no program $program" >&2; exit 66; }
 
-group=root
-program_mode=0755
-folder_mode=0700
 if [ "$mode" = setgid ]; then
-  group=activity
-  program_mode=2755
-  folder_mode=2770
-  getent group activity >/dev/null || groupadd --system activity
-  members=$(getent group activity | cut -d: -f4)
-  [ -z "$members" ] ||
-    echo "install.sh: $members are in the group activity, and can read the log around the program" >&2
+  # With roles in the config a caller by sudo may not set up the host: here it is root itself.
+  [ ! -e "$config" ] || unset SUDO_UID
+  # The log has no mail and no backup yet, which is not the install's trouble: doctor says so with 1.
+  "$program" config init --system --setgid || [ $? = 1 ]
+  exec /usr/local/bin/activity whoami
 fi
 
-# The config comes first: without roles in it a program with a group of its own refuses to run.
 install -d -o root -g root -m 0755 /etc/activity
 if [ ! -e "$config" ]; then
   (
@@ -47,14 +41,10 @@ ${SUDO_USER:-root} = "administrator"
 CONFIG
   )
 fi
-install -o root -g "$group" -m "$program_mode" "$program" /usr/local/bin/activity
-install -d -o root -g "$group" -m "$folder_mode" /var/lib/activity
+install -o root -g root -m 0755 "$program" /usr/local/bin/activity
+install -d -o root -g root -m 0700 /var/lib/activity
 # Root makes the log and the files beside it once, so none of them belongs to a caller.
 [ -e "$log" ] || /usr/local/bin/activity --db "$log" ingest --quiet /dev/null
-if [ "$mode" = setgid ]; then
-  chgrp activity "$log"* && chmod 0660 "$log"*
-else
-  getent group activity-readers >/dev/null || groupadd --system activity-readers
-  install -o root -g root -m 0440 "$here/sudoers/activity" /etc/sudoers.d/activity
-fi
+getent group activity-readers >/dev/null || groupadd --system activity-readers
+install -o root -g root -m 0440 "$here/sudoers/activity" /etc/sudoers.d/activity
 /usr/local/bin/activity whoami

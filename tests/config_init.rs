@@ -1,6 +1,7 @@
 //! `activity config` and `activity config init`: what holds, and how it comes to be.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -83,8 +84,7 @@ fn a_system_is_set_up_once_and_what_is_there_stays() {
     assert_eq!(mode("var/lib/activity"), 0o2770);
     assert_eq!((mode("etc/activity"), mode("etc/activity/config.toml")), (0o755, 0o644));
     if is_running_as_root() {
-        let gid =
-            std::os::unix::fs::MetadataExt::gid(&fs::metadata(at("var/lib/activity")).unwrap());
+        let gid = fs::metadata(at("var/lib/activity")).unwrap().gid();
         assert_eq!(gid, 4711);
     }
     let crontab = fs::read_to_string(at("etc/cron.d/activity")).unwrap();
@@ -103,6 +103,43 @@ fn a_system_is_set_up_once_and_what_is_there_stays() {
     let again = sandbox.run(args).ok().no_stderr();
     assert!(again.stdout().lines().all(|line| line.starts_with("kept ")), "{again}");
     assert_eq!(fs::read_to_string(at("etc/cron.d/activity")).unwrap(), "mine\n");
+}
+
+#[test]
+fn a_program_that_lends_the_log_is_installed_with_its_group() {
+    if !is_running_as_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let root = image(&sandbox);
+    let at = |path: &str| Path::new(&root).join(path);
+    fs::create_dir_all(at("usr/local/bin")).unwrap();
+    fs::write(at("usr/local/bin/activity"), "an older one").unwrap();
+    fs::create_dir_all(at("var/lib/activity")).unwrap();
+    let args = ["config", "init", "--system", "--setgid", "--root", &root];
+    let planned = sandbox.run([&args[..], &["--dry-run"]].concat()).ok().no_stderr();
+    let wanted = "would make /usr/local/bin/activity (program with group activity, mode 2755)";
+    assert!(planned.stdout().contains(wanted), "{planned}");
+    assert_eq!(fs::read(at("usr/local/bin/activity")).unwrap(), b"an older one");
+
+    sandbox.run(args).ok().no_stderr().done();
+    let rights = |path: &str| {
+        let found = fs::metadata(at(path)).unwrap();
+        (found.mode() & 0o7777, found.uid(), found.gid())
+    };
+    assert_eq!(rights("usr/local/bin/activity"), (0o2755, 0, 4711));
+    assert_eq!(rights("var/lib/activity"), (0o2770, 0, 4711));
+    assert_eq!(rights("var/lib/activity/activity.db"), (0o660, 0, 4711));
+    let program = fs::read(env!("CARGO_BIN_EXE_activity")).unwrap();
+    assert!(fs::read(at("usr/local/bin/activity")).unwrap() == program, "it is another program");
+    let config = fs::read_to_string(at("etc/activity/config.toml")).unwrap();
+    assert!(config.contains("\n[access.users]\n\"root\" = \"administrator\"\n"), "{config}");
+    let whoami = ["whoami", "--config", &at("etc/activity/config.toml").display().to_string()];
+    sandbox.run(whoami).ok().done();
+    let crontab = fs::read_to_string(at("etc/cron.d/activity")).unwrap();
+    assert!(crontab.contains(" root /usr/local/bin/activity digest >>"), "{crontab}");
+    let again = sandbox.run(args).ok().no_stderr();
+    assert!(again.stdout().lines().all(|line| line.starts_with("kept ")), "{again}");
 }
 
 #[test]

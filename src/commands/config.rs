@@ -16,6 +16,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::setup;
 use crate::setup::HostSetup;
+use crate::setup::LogSharing;
 use crate::setup::StepOutcome;
 use crate::text;
 
@@ -32,7 +33,9 @@ Examples:
 /// `config init` writes a config in which every key is explained and commented out: that of the host for
 /// root, else your own; --config names another place. With --system it sets up the host: /etc/activity,
 /// a folder for the log that a group shares, the nightly jobs with the path of this program, logrotate;
-/// then it runs `doctor`. It asks nothing, and leaves alone what is there.
+/// then it runs `doctor`. It asks nothing, and leaves alone what is there. With --setgid the program is
+/// installed as /usr/local/bin/activity with the group, and nobody else opens the log: roles of the config
+/// say who may read what. A program that is there is replaced, and you become an administrator.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ConfigArgs {
@@ -42,6 +45,9 @@ pub(crate) struct ConfigArgs {
     /// Set up the whole host
     #[arg(long, requires = "action", help_heading = "config init")]
     system: bool,
+    /// Lend the log by the program alone, so that roles hold for everybody but root
+    #[arg(long, requires = "system", help_heading = "config init")]
+    setgid: bool,
     /// Show what would be made, and make nothing
     #[arg(long, requires = "action", help_heading = "config init")]
     dry_run: bool,
@@ -150,6 +156,11 @@ impl ConfigArgs {
         let setup = HostSetup {
             root,
             group: self.group.as_deref().unwrap_or("activity"),
+            sharing: if self.setgid {
+                LogSharing::Program { administrator: &context.caller.person().name }
+            } else {
+                LogSharing::Members
+            },
             program: &program,
             recipients: &self.to,
         };

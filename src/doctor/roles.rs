@@ -84,7 +84,8 @@ fn check_way_around(log: &Path, program: Option<&FileAccess>) -> Option<Check> {
     if lends_group && program.is_some_and(|program| program.group != access.group) {
         let value = format!("the program has another group than {path}");
         return Some(
-            check("install", Status::Bad, value).with_advice("examples/install.sh setgid"),
+            check("install", Status::Bad, value)
+                .with_advice("activity config init --system --setgid"),
         );
     }
     if access.uid != 0 {

@@ -1,7 +1,10 @@
 //! Sets a host up: its config, the folder of its log for a group, its schedule, and logrotate.
 //!
-//! Each step makes what is missing and leaves alone what is there. `root` is the folder below which
-//! everything is made: `/`, or that of an image.
+//! Each step makes what is missing and leaves alone what is there, but for the rights of a program that
+//! lends the log: without them roles would bind nobody. `root` is the folder below which everything is
+//! made: `/`, or that of an image.
+
+mod program;
 
 use std::fs;
 use std::fs::OpenOptions;
@@ -23,23 +26,39 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render;
 
-const LOGROTATE: &str = include_str!("../examples/logrotate");
+const LOGROTATE: &str = include_str!("../../examples/logrotate");
 /// The units of systemd, for a host without cron: name and text.
 const UNITS: [(&str, &str); 4] = [
-    ("activity-digest.service", include_str!("../examples/systemd/activity-digest.service")),
-    ("activity-digest.timer", include_str!("../examples/systemd/activity-digest.timer")),
-    ("activity-sweep.service", include_str!("../examples/systemd/activity-sweep.service")),
-    ("activity-sweep.timer", include_str!("../examples/systemd/activity-sweep.timer")),
+    ("activity-digest.service", include_str!("../../examples/systemd/activity-digest.service")),
+    ("activity-digest.timer", include_str!("../../examples/systemd/activity-digest.timer")),
+    ("activity-sweep.service", include_str!("../../examples/systemd/activity-sweep.service")),
+    ("activity-sweep.timer", include_str!("../../examples/systemd/activity-sweep.timer")),
 ];
 /// The path of the program in these units.
 const PROGRAM_IN_UNITS: &str = "/usr/local/bin/activity";
+
+/// The path of a program that lends the log.
+const INSTALLED_PROGRAM: &str = "/usr/local/bin/activity";
+
+/// Who opens the log of the host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LogSharing<'a> {
+    /// The members of its group.
+    Members,
+    /// The program alone, which is installed with the group; roles say who may read what.
+    Program {
+        /// The user whom a new config makes an administrator.
+        administrator: &'a str,
+    },
+}
 
 /// What a host is to get.
 pub(crate) struct HostSetup<'a> {
     pub root: &'a Path,
     /// The group that shares the log.
     pub group: &'a str,
-    /// The program that the schedule runs.
+    pub sharing: LogSharing<'a>,
+    /// The program that the schedule runs, or that is installed.
     pub program: &'a Path,
     /// The recipients of the digest; without any, the config names none.
     pub recipients: &'a [String],
@@ -54,8 +73,23 @@ pub(crate) struct SetupStep {
 
 enum SetupWork {
     Group(String),
-    Folder { mode: u32, group: Option<String> },
-    File { mode: u32, text: String },
+    Folder {
+        mode: u32,
+        group: Option<String>,
+    },
+    File {
+        mode: u32,
+        text: String,
+    },
+    /// A copy of a program, which runs with the group.
+    Program {
+        source: PathBuf,
+        group: String,
+    },
+    /// The log with its folder, for a program that runs with the group.
+    Log {
+        group: String,
+    },
 }
 
 /// What became of a step.
@@ -80,10 +114,16 @@ impl HostSetup<'_> {
                 SetupWork::Folder { mode: 0o2770, group: Some(self.group.to_owned()) },
             ),
         ];
+        if let LogSharing::Program { .. } = self.sharing {
+            let (source, group) = (self.program.to_owned(), self.group.to_owned());
+            steps.push(step(INSTALLED_PROGRAM, SetupWork::Program { source, group }));
+            let group = self.group.to_owned();
+            steps.push(step("/var/lib/activity/activity.db", SetupWork::Log { group }));
+        }
         if self.root.join("etc/cron.d").is_dir() || !self.root.join("etc/systemd/system").is_dir() {
             steps.push(file("/etc/cron.d/activity", self.crontab()));
         } else {
-            let program = self.program.display().to_string();
+            let program = self.scheduled_program().display().to_string();
             steps.extend(UNITS.map(|(name, text)| {
                 let text = text.replace(PROGRAM_IN_UNITS, &program);
                 file(&format!("/etc/systemd/system/{name}"), text)
@@ -95,8 +135,24 @@ impl HostSetup<'_> {
         steps
     }
 
+    /// The program that the schedule runs.
+    fn scheduled_program(&self) -> &Path {
+        match self.sharing {
+            LogSharing::Members => self.program,
+            LogSharing::Program { .. } => Path::new(INSTALLED_PROGRAM),
+        }
+    }
+
     fn config(&self) -> String {
-        let text = reference::commented_config();
+        let mut text = reference::commented_config();
+        if let LogSharing::Program { administrator } = self.sharing {
+            let user = serde_json::Value::from(administrator);
+            let access = format!(
+                "# Whoever is not named here is refused.\n[access.users]\n\
+                 {user} = \"administrator\"\n#[access]\n"
+            );
+            text = text.replacen("#[access]\n", &access, 1);
+        }
         if self.recipients.is_empty() {
             return text;
         }
@@ -112,7 +168,7 @@ impl HostSetup<'_> {
     }
 
     fn crontab(&self) -> String {
-        let program = render::shell_command(&[self.program.to_string_lossy()]);
+        let program = render::shell_command(&[self.scheduled_program().to_string_lossy()]);
         // A percent sign would end the command.
         let program = program.replace('%', "\\%");
         let job = |mark: &str, schedule: &str, command: &str| {
@@ -141,6 +197,12 @@ impl SetupStep {
             }
             SetupWork::Folder { mode, group: None } => format!("folder, mode {mode:04o}"),
             SetupWork::File { mode, .. } => format!("file, mode {mode:04o}"),
+            SetupWork::Program { group, .. } => {
+                format!("program with group {group}, mode {:04o}", program::PROGRAM_MODE)
+            }
+            SetupWork::Log { group } => {
+                format!("log for group {group}, mode {:04o}", program::LOG_MODE)
+            }
         }
     }
 
@@ -148,7 +210,10 @@ impl SetupStep {
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.work {
             SetupWork::File { text, .. } => Some(text),
-            SetupWork::Group(_) | SetupWork::Folder { .. } => None,
+            SetupWork::Group(_)
+            | SetupWork::Folder { .. }
+            | SetupWork::Program { .. }
+            | SetupWork::Log { .. } => None,
         }
     }
 
@@ -159,6 +224,11 @@ impl SetupStep {
             SetupWork::Folder { .. } | SetupWork::File { .. } => {
                 below(root, &self.path).symlink_metadata().is_ok()
             }
+            SetupWork::Program { source, group } => group_id(root, group).is_some_and(|group| {
+                program::is_installed(source, &below(root, &self.path), group)
+            }),
+            SetupWork::Log { group } => group_id(root, group)
+                .is_some_and(|group| program::is_lent_log(&below(root, &self.path), group)),
         }
     }
 
@@ -177,6 +247,13 @@ impl SetupStep {
                 make_folder(&path, *mode, group.as_deref().and_then(|name| group_id(root, name)))
             }
             SetupWork::File { mode, text } => make_file(&path, *mode, text),
+            SetupWork::Program { source, group } => {
+                program::install(source, &path, known_group(root, group)?)
+            }
+            SetupWork::Log { group } => {
+                program::lend_log(&path, known_group(root, group)?)?;
+                return Ok(StepOutcome::Made);
+            }
         };
         let failure = || Failure::new(Exit::CantCreate, format!("cannot make {}", path.display()));
         made.with_context(failure)?;
@@ -240,6 +317,12 @@ fn group_id(root: &Path, name: &str) -> Option<u32> {
             return None;
         }
         fields.nth(1)?.parse().ok()
+    })
+}
+
+fn known_group(root: &Path, name: &str) -> Result<u32> {
+    group_id(root, name).with_context(|| {
+        Failure::new(Exit::CantCreate, format!("there is no group {name} in /etc/group"))
     })
 }
 
