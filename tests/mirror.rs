@@ -404,3 +404,14 @@ fn the_lock_of_a_mirror_is_private_whatever_its_name() {
     let lock = sandbox.path("log.db.mirror-a%2F%2E%2E%2Fb%20c");
     assert_eq!(lock.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+#[cfg(not(feature = "central"))]
+fn a_build_without_postgresql_says_so() {
+    let postgres = "[[mirror]]\nname = 'pg'\ntype = 'postgres'\nurl = 'postgres://a@localhost/a'\n";
+    let sandbox = sandbox_with(&(postgres.to_owned() + &file_mirror("m", "")), 1);
+    let out = sandbox.run(["mirror"]).exits(78);
+    let told = "config: mirror.pg: this build has no central store";
+    assert!(out.stderr().contains(told), "{out}");
+    assert_eq!(event_ids(&sandbox, "m.log"), ["e1"], "the others go on");
+}

@@ -229,3 +229,21 @@ fn a_run_waits_no_longer_for_what_another_run_delivers() {
     run_until_delivered(&sandbox);
     assert_eq!(*taken.lock().unwrap(), numbered(1, EVENTS), "each once");
 }
+
+#[test]
+fn a_direct_mirror_whose_service_is_silent_fails_no_ingest() {
+    let taken = TakenIds::default();
+    let kept = Arc::clone(&taken);
+    let receiver = HttpReceiver::start(&[Fate::Silence], move |body| {
+        kept.lock().unwrap().extend(json_line_ids(body));
+        "200 OK"
+    });
+    let url = receiver.url("/");
+    // The ingest succeeds, and says nothing.
+    let sandbox = sandbox_with(&format!("type = 'http'\nurl = '{url}'\ndirect = true"));
+    assert!(taken.lock().unwrap().is_empty());
+    run_until_delivered(&sandbox);
+    assert_eq!(*taken.lock().unwrap(), numbered(1, EVENTS));
+    sandbox.ingest("{\"event_id\":\"e61\",\"action\":\"a.b\"}");
+    assert_eq!(*taken.lock().unwrap(), numbered(1, EVENTS + 1), "it is there when ingest ends");
+}
