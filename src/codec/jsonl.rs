@@ -13,7 +13,8 @@ use crate::event::json;
 use crate::text;
 
 /// Appends an event as one JSON object without a line feed. Fields are in the order of [`FIELDS`],
-/// absent fields are left out, times are in UTC, and characters that a terminal would not show as
+/// absent fields are left out, the name of its log comes first
+/// where it has one, times are in UTC, and characters that a terminal would not show as
 /// they are written as `\uXXXX`.
 pub(crate) fn encode(event: &Event, out: &mut String) {
     encode_fields(event, FIELDS.iter(), out);
@@ -26,6 +27,12 @@ pub(crate) fn encode_fields(
     out: &mut String,
 ) {
     let mut separator = '{';
+    if let Some(log) = &event.log {
+        // An id means nothing without its log.
+        out.push_str("{\"log\":");
+        text::json_string_into(out, log);
+        separator = ',';
+    }
     for field in fields {
         let Some(value) = (field.get)(event) else {
             continue;

@@ -41,6 +41,36 @@ impl fmt::Display for EventId {
     }
 }
 
+/// The place of an event among all that can be read together: its id, behind the name of its log where
+/// there are several. It is written `ID`, or `LOG/ID`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EventPlace {
+    pub id: EventId,
+    pub log: Option<Arc<str>>,
+}
+
+impl EventPlace {
+    /// Reads `ID` or `LOG/ID`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (log, digits) = match text.rsplit_once('/') {
+            Some((log, digits)) => (Some(log).filter(|log| !log.is_empty())?.into(), digits),
+            None => (None, text),
+        };
+        let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let id = digits.parse().ok().filter(|_| is_number).map(EventId)?;
+        Some(Self { id, log: log.map(Arc::from) })
+    }
+}
+
+impl fmt::Display for EventPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.log {
+            Some(log) => write!(f, "{log}/{}", self.id),
+            None => self.id.fmt(f),
+        }
+    }
+}
+
 /// A link of the chain: SHA-256, shown as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Hash(pub [u8; 32]);
@@ -172,6 +202,8 @@ pub(crate) struct Action {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Event {
     pub id: EventId,
+    /// The name of its log, where the logs of many hosts are read together.
+    pub log: Option<Arc<str>>,
     pub event_id: String,
     pub occurred_at: Timestamp,
     pub recorded_at: Timestamp,
@@ -215,6 +247,7 @@ impl Event {
     pub(crate) fn minimal(action: Arc<Action>) -> Self {
         Self {
             id: EventId(0),
+            log: None,
             event_id: String::new(),
             occurred_at: Timestamp::from_nanos(0),
             recorded_at: Timestamp::from_nanos(0),
@@ -241,6 +274,10 @@ impl Event {
         }
     }
 
+    pub(crate) fn place(&self) -> EventPlace {
+        EventPlace { id: self.id, log: self.log.clone() }
+    }
+
     /// Whether something failed, as in `is:failed`: the status is 400 or more, or the last part of the
     /// action has a word like `failed` or `denied`.
     pub(crate) fn is_failed(&self) -> bool {
@@ -249,7 +286,7 @@ impl Event {
 }
 
 /// The words that say of an action that it failed.
-const FAILURE_WORDS: [&str; 7] =
+pub(crate) const FAILURE_WORDS: [&str; 7] =
     ["failed", "failure", "denied", "refused", "rejected", "unauthorized", "forbidden"];
 
 /// Whether the last part of an action (after its last dot) has a word that says that it failed.

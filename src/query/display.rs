@@ -12,6 +12,7 @@ use crate::query::TermGroup;
 use crate::query::TextField;
 use crate::query::operators;
 use crate::query::pattern::Pattern;
+use crate::query::value::PlaceRange;
 use crate::query::value::ValueRange;
 use crate::time::Timestamp;
 
@@ -137,6 +138,7 @@ impl TextField {
             Self::TargetId => "target_id",
             Self::TargetLabel => "target_label",
             Self::Hash => "hash",
+            Self::Log => "host",
         }
     }
 }
@@ -207,6 +209,16 @@ impl Display for ValueRange<Timestamp> {
             (i64::MIN, _) => write!(f, "<{}", after()),
             _ => write!(f, "{}/{}", self.from, after()),
         }
+    }
+}
+
+impl Display for PlaceRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(log) = &self.log {
+            write_literal(f, log, |_| false)?;
+            f.write_str("/")?;
+        }
+        self.ids.fmt(f)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::query::Term;
 use crate::query::TextField;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
+use crate::query::value;
 use crate::query::value::EventProperty;
 use crate::query::value::PresentField;
 use crate::text;
@@ -54,7 +55,9 @@ impl Predicate {
             Self::Payload { .. } => {
                 event.payload.as_ref().is_some_and(|payload| self.holds_for_text(payload.as_str()))
             }
-            Self::Id(ranges) => ranges.iter().any(|range| range.contains(event.id)),
+            Self::Id(ranges) => {
+                ranges.iter().any(|range| range.contains(event.log.as_deref(), event.id))
+            }
             Self::Source(sources) => sources.contains(&event.source),
             Self::Severity(ranges) => ranges.iter().any(|range| range.contains(event.severity)),
             Self::Status(ranges) => event
@@ -89,6 +92,9 @@ impl Predicate {
                 let folded = text::fold(value);
                 patterns.iter().any(|pattern| pattern.matches(&folded))
             }
+            Self::Text(TextField::Log, patterns) => value::log_names(value)
+                .iter()
+                .any(|name| patterns.iter().any(|pattern| pattern.matches(name))),
             Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
             Self::Changed(names) => json::members(value).is_ok_and(|entries| {
                 entries.iter().any(|(entry, _)| names.iter().any(|name| name.matches(entry)))
@@ -165,6 +171,7 @@ impl TextField {
             Self::TargetType => target.and_then(|target| target.kind.as_deref()),
             Self::TargetId => target.and_then(|target| target.id.as_deref()),
             Self::TargetLabel => target.and_then(|target| target.label.as_deref()),
+            Self::Log => event.log.as_deref(),
             Self::Hash => return Some(event.hash.to_string().into()),
         };
         text.map(Cow::Borrowed)

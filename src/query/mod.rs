@@ -40,7 +40,9 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
+use crate::event::Action;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::Severity;
 use crate::event::Source;
 use crate::time::Timestamp;
@@ -55,6 +57,7 @@ pub(crate) use crate::query::qualifiers::find as find_qualifier;
 pub(crate) use crate::query::readings::other_readings;
 use crate::query::value::AddressSet;
 use crate::query::value::EventProperty;
+use crate::query::value::PlaceRange;
 use crate::query::value::PresentField;
 use crate::query::value::ValueRange;
 
@@ -100,7 +103,7 @@ pub(crate) enum Predicate {
         key: String,
         values: Vec<Pattern>,
     },
-    Id(Vec<ValueRange<EventId>>),
+    Id(Vec<PlaceRange>),
     Source(Vec<Source>),
     Severity(Vec<ValueRange<Severity>>),
     Status(Vec<ValueRange<u16>>),
@@ -143,6 +146,8 @@ pub(crate) enum TextField {
     TargetId,
     TargetLabel,
     Hash,
+    /// The log, by its name or that of its host.
+    Log,
 }
 
 impl TextField {
@@ -168,7 +173,8 @@ impl TextField {
             | Self::ImpersonatorId
             | Self::TargetType
             | Self::TargetId
-            | Self::Hash => false,
+            | Self::Hash
+            | Self::Log => false,
         }
     }
 }
@@ -317,13 +323,92 @@ impl Query {
 
     /// Matches the events up to an id, including the id itself.
     pub(crate) fn up_to(last: EventId) -> Self {
-        Self::from_predicate(Predicate::Id(vec![ValueRange { from: EventId(1), to: last }]))
+        let ids = ValueRange { from: EventId(1), to: last };
+        Self::from_predicate(Predicate::Id(vec![PlaceRange::of_any_log(ids)]))
     }
 
     /// Matches the events behind an id.
     pub(crate) fn recorded_after(last: EventId) -> Self {
         let from = EventId(last.0.saturating_add(1));
-        Self::from_predicate(Predicate::Id(vec![ValueRange { from, to: EventId(i64::MAX) }]))
+        let ids = ValueRange { from, to: EventId(i64::MAX) };
+        Self::from_predicate(Predicate::Id(vec![PlaceRange::of_any_log(ids)]))
+    }
+
+    /// Matches the events of some logs up to these places, including them.
+    pub(crate) fn up_to_places(places: &[EventPlace]) -> Self {
+        let ranges = places.iter().map(|place| PlaceRange {
+            log: place.log.as_deref().map(str::to_owned),
+            ids: ValueRange { from: EventId(1), to: place.id },
+        });
+        Self::from_predicate(Predicate::Id(ranges.collect()))
+    }
+
+    /// Matches the event with an id, in the log of that name or in each.
+    pub(crate) fn for_place(log: Option<&str>, id: EventId) -> Self {
+        let ids = ValueRange { from: id, to: id };
+        let log = log.map(str::to_owned);
+        Self::from_predicate(Predicate::Id(vec![PlaceRange { log, ids }]))
+    }
+
+    /// Matches the events with this very `event_id`.
+    pub(crate) fn for_event_id(event_id: &str) -> Self {
+        Self::from_text(TextField::EventId, Pattern::literal(event_id))
+    }
+
+    /// Matches the events whose `event_id` begins so.
+    pub(crate) fn for_event_ids_beginning_with(prefix: &str) -> Self {
+        let pattern = Pattern::from_pieces([prefix.to_owned(), String::new()]);
+        Self::from_text(TextField::EventId, pattern)
+    }
+
+    /// Matches the events of an actor in a tenant that give the actor's label.
+    pub(crate) fn for_actor_with_label(tenant: Option<&str>, id: &str) -> Self {
+        Self::from_text(TextField::ActorId, Pattern::literal(id))
+            .and(Self::from_text(TextField::ActorLabel, Pattern::glob("*")))
+            .and(Self::of_tenant(tenant))
+    }
+
+    /// Matches the events of a target in a tenant that give the target's label.
+    pub(crate) fn for_target_with_label(
+        tenant: Option<&str>,
+        kind: Option<&str>,
+        id: &str,
+    ) -> Self {
+        Self::from_text(TextField::TargetId, Pattern::literal(id))
+            .and(Self::from_text(TextField::TargetLabel, Pattern::glob("*")))
+            .and(Self::with_or_without(TextField::TargetType, kind))
+            .and(Self::of_tenant(tenant))
+    }
+
+    /// Matches the events of an action that failed, or those that did not.
+    pub(crate) fn for_outcome(action: &Action, failed: bool) -> Self {
+        let predicate = Predicate::Is(vec![EventProperty::Failed]);
+        let mut outcome = Self::default();
+        outcome.base.add(Term { negated: !failed, predicate });
+        Self::for_action(&action.slug)
+            .and(Self::with_or_without(TextField::Module, action.module.as_deref()))
+            .and(outcome)
+    }
+
+    fn of_tenant(tenant: Option<&str>) -> Self {
+        Self::with_or_without(TextField::Tenant, tenant)
+    }
+
+    /// Matches the events with a text in a field, or with none.
+    fn with_or_without(field: TextField, text: Option<&str>) -> Self {
+        match text {
+            Some(text) => Self::from_text(field, Pattern::literal(text)),
+            None => {
+                let predicate = Predicate::Text(field, vec![Pattern::glob("*")]);
+                let mut query = Self::default();
+                query.base.add(Term { negated: true, predicate });
+                query
+            }
+        }
+    }
+
+    fn from_text(field: TextField, pattern: Pattern) -> Self {
+        Self::from_predicate(Predicate::Text(field, vec![pattern]))
     }
 
     /// Matches the events that occurred at `since` or later, and before `until`.

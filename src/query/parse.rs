@@ -22,6 +22,7 @@ use crate::query::qualifiers::QualifierKind;
 use crate::query::value;
 use crate::query::value::AddressSet;
 use crate::query::value::EventProperty;
+use crate::query::value::PlaceRange;
 use crate::query::value::PresentField;
 use crate::query::value::ValueRange;
 use crate::text;
@@ -260,8 +261,12 @@ pub(super) fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
 }
 
 pub(super) fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {
-    value::parse_range(&value.text, |id| ValueRange { from: id, to: id })
-        .map(|range| Predicate::Id(vec![range]))
+    let (log, ids) = match value.text.rsplit_once('/') {
+        Some((log, ids)) if !log.is_empty() => (Some(log.to_owned()), ids),
+        Some(_) | None => (None, value.text.as_str()),
+    };
+    value::parse_range(ids, |id| ValueRange { from: id, to: id })
+        .map(|ids| Predicate::Id(vec![PlaceRange { log, ids }]))
         .map_err(|error| range_error(value, error))
 }
 

@@ -71,7 +71,7 @@ macro_rules! text_kind {
 }
 
 /// Every qualifier, in the order of the help.
-pub(crate) static QUALIFIERS: [Qualifier; 37] = [
+pub(crate) static QUALIFIERS: [Qualifier; 38] = [
     with_flag(
         "actor",
         None,
@@ -100,8 +100,9 @@ pub(crate) static QUALIFIERS: [Qualifier; 37] = [
         Some("id"),
         "ID",
         QualifierKind::Predicate(parse::parse_id),
-        "place in the log: 17, 10-20",
+        "place in the log: 17, 10-20; web3/17 in the log of a host",
     ),
+    with_flag("host", None, "HOST", text_kind!(Log), "whose log, where those of many are read"),
     with_flag(
         "source",
         Some("source"),

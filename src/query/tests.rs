@@ -270,7 +270,7 @@ fn flags_mean_what_qualifiers_mean() {
     searched.add_phrase("");
     assert_eq!(searched, parse(r#""a \"b\" -c*""#));
     let flags: Vec<_> = QUALIFIERS.iter().filter_map(|qualifier| qualifier.flag).collect();
-    assert_eq!(flags.len(), 20);
+    assert_eq!(flags.len(), 21);
     assert!(flags.iter().all(|flag| {
         Query::default().add_flag(flag, "", &Clock { now: NOW, zone: &Zone::utc() }).is_err()
     }));

@@ -27,6 +27,31 @@ impl<T: Copy + PartialOrd> ValueRange<T> {
     }
 }
 
+/// A range of ids, in one log or in each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlaceRange {
+    /// The name of the log or of its host.
+    pub log: Option<String>,
+    pub ids: ValueRange<EventId>,
+}
+
+impl PlaceRange {
+    pub(crate) fn of_any_log(ids: ValueRange<EventId>) -> Self {
+        Self { log: None, ids }
+    }
+
+    pub(crate) fn contains(&self, log: Option<&str>, id: EventId) -> bool {
+        let is_of_log = |wanted: &str| log.is_some_and(|log| log_names(log).contains(&wanted));
+        self.log.as_deref().is_none_or(is_of_log) && self.ids.contains(id)
+    }
+}
+
+/// Returns the names by which a query knows a log: its own, and that of its host. Several logs of a host
+/// are told apart by what stands behind a `~`.
+pub(crate) fn log_names(log: &str) -> [&str; 2] {
+    [log, log.split('~').next().unwrap_or(log)]
+}
+
 /// A value of which a query can name a range.
 pub(super) trait RangeValue: Copy + PartialOrd + fmt::Display + 'static {
     const LEAST: Self;

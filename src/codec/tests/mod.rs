@@ -129,6 +129,7 @@ pub(super) fn stored(new: &NewEvent) -> Event {
     };
     Event {
         id: EventId(17),
+        log: None,
         event_id: new.event_id.clone().unwrap_or_else(|| "made".to_owned()),
         occurred_at: new.occurred_at.unwrap_or(Timestamp::from_nanos(1)),
         recorded_at: Timestamp::from_nanos(2),

@@ -342,6 +342,7 @@ impl DimensionCache {
         macro_rules! event {
             ($($column:ident $field:ident $kind:ident,)*) => {
                 Event {
+                    log: None,
                     id,
                     event_id: raw.event_id,
                     occurred_at: raw.occurred_at,

@@ -183,7 +183,10 @@ pub(super) fn compile(connection: &Connection, predicate: &Predicate) -> Result<
             plain(ranges.condition("event.status BETWEEN ?", "within(?, event.status)"))
         }
         Predicate::Id(ranges) => {
-            let ranges = NumberRanges::new(ranges, |id: EventId| id.0);
+            // The events of a log alone do not say whose they are.
+            let unnamed = ranges.iter().filter(|range| range.log.is_none());
+            let ids: Vec<_> = unnamed.map(|range| range.ids).collect();
+            let ranges = NumberRanges::new(&ids, |id: EventId| id.0);
             let condition = ranges.condition("event.id BETWEEN ?", "within(?, event.id)");
             let keys = few_ids(connection, &ranges)?;
             let scans = keys.map(|keys| vec![IndexScan { index: &BY_ID, keys }]);
@@ -252,6 +255,7 @@ fn compile_text(
         TextField::Description => {
             Ok(text_condition(predicate, &[], "", "holds(?, event.description)"))
         }
+        TextField::Log => Ok((ConditionCost::Column, Sql::new("FALSE"), None)),
         TextField::Hash => Ok(text_condition(predicate, &[], "", "holds(?, event.hash)")),
         TextField::ActorId => {
             keyed(&ACTOR, Some(&BY_ACTOR), lookup::actor_ids(connection, patterns)?)
