@@ -1,5 +1,7 @@
 //! An event as a central store has it.
 
+use ring::digest;
+
 use crate::chain::Seal;
 use crate::event::Event;
 use crate::text;
@@ -28,6 +30,26 @@ pub(crate) struct StoredEvent {
     pub flaw: Option<&'static str>,
 }
 
+/// The columns by whose keys labels are found.
+pub(super) const KEY_COLUMNS: [&str; 3] = ["actor_key", "impersonator_key", "target_key"];
+
+/// Returns the keys of the labels of an event, in the order of [`KEY_COLUMNS`].
+pub(super) fn label_keys(event: &Event) -> [Option<i64>; 3] {
+    let actor = event.actor.as_ref().and_then(|party| party.label.as_deref());
+    let impersonator = event.impersonator.as_ref().and_then(|party| party.label.as_deref());
+    let target = event.target.as_ref().and_then(|target| target.label.as_deref());
+    [actor, impersonator, target].map(|label| label.map(|label| label_key(&text::fold(label))))
+}
+
+/// Returns a number that stands for a folded label in an index: labels may be longer than an index
+/// takes. Nobody finds another label with the number of a given one.
+pub(super) fn label_key(folded: &str) -> i64 {
+    let digest = digest::digest(&digest::SHA256, folded.as_bytes());
+    let mut number = [0; 8];
+    number.copy_from_slice(&digest.as_ref()[..8]);
+    i64::from_be_bytes(number)
+}
+
 /// Returns the text in which words are looked for: the labels and the title, folded, each on a line.
 pub(crate) fn words(event: &Event) -> Option<String> {
     let actor = event.actor.as_ref().and_then(|actor| actor.label.as_deref());
@@ -44,9 +66,25 @@ pub(crate) fn words(event: &Event) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::event::Party;
     use crate::query::samples::full_event;
     use crate::query::samples::minimal_event;
+
+    #[test]
+    fn labels_of_any_case_have_one_key() {
+        let mut event = full_event();
+        let keys = label_keys(&event);
+        assert!(keys.iter().all(Option::is_some), "{keys:?}");
+        let actor = event.actor.as_deref().unwrap();
+        let label = actor.label.as_deref().map(str::to_uppercase);
+        event.actor = Some(Arc::new(Party { id: None, label }));
+        assert_eq!(label_keys(&event), keys);
+        assert_eq!(label_keys(&minimal_event()), [None; 3]);
+        assert_eq!(label_key(""), -2_039_914_840_885_289_964);
+    }
 
     #[test]
     fn words_are_folded_and_do_not_run_together() {

@@ -12,6 +12,7 @@ pub(super) fn column_names() -> String {
     let columns = COLUMNS.iter().map(|column| column.name);
     let names =
         ["log", "id", "event_id"].into_iter().chain(columns).chain(["seal", "hash", "words"]);
+    let names = names.chain(row::KEY_COLUMNS);
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -27,6 +28,12 @@ pub(super) fn write_row(log: &[u8; 16], row: &CentralRow<'_>, out: &mut Vec<u8>)
     write_bytes(&row.seal_bytes(), out);
     out.extend(event.hash.0);
     write_optional(row::words(event).as_deref(), out);
+    for key in row::label_keys(event) {
+        out.push(u8::from(key.is_none()));
+        if let Some(key) = key {
+            out.extend(key.to_le_bytes());
+        }
+    }
 }
 
 /// Writes one value: an absent number is 0, an absent text that must be there is empty.

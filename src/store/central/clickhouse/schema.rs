@@ -7,6 +7,7 @@ use crate::store::central::clickhouse::ServerGeneration;
 use crate::store::central::columns::COLUMNS;
 use crate::store::central::columns::CentralColumn;
 use crate::store::central::columns::ColumnValue;
+use crate::store::central::row;
 
 pub(super) fn create_origin(names: &TableNames) -> String {
     format!(
@@ -35,6 +36,9 @@ pub(super) fn create_event(names: &TableNames, generation: ServerGeneration) -> 
         sql,
         "seal String{random}, hash FixedString(32){random}, words Nullable(String){text}"
     );
+    for column in row::KEY_COLUMNS {
+        let _ = write!(sql, ", {column} Nullable(Int64)");
+    }
     if is_modern {
         for (name, columns) in [
             ("by_event_id", "event_id"),

@@ -18,7 +18,7 @@ use crate::store::central::row;
 
 /// The values of one column.
 enum ColumnValues {
-    Integers(Vec<i64>),
+    Integers(Vec<Option<i64>>),
     SmallIntegers(Vec<Option<i16>>),
     Booleans(Vec<bool>),
     Texts(Vec<Option<String>>),
@@ -54,7 +54,9 @@ impl EventColumns {
             EventColumn {
                 name: "id",
                 cast: "",
-                values: ColumnValues::Integers(batch.iter().map(|row| row.event.id.0).collect()),
+                values: ColumnValues::Integers(
+                    batch.iter().map(|row| Some(row.event.id.0)).collect(),
+                ),
             },
             text("event_uuid", "::text[]::uuid[]", &|event| has_uuid(event).then(|| id(event))),
             text("event_text", "", &|event| (!has_uuid(event)).then(|| id(event))),
@@ -69,6 +71,12 @@ impl EventColumns {
             bytes("hash", &|row| row.event.hash.0.to_vec()),
             text("words", "", &row::words),
         ]);
+        let keys: Vec<_> = batch.iter().map(|row| row::label_keys(row.event)).collect();
+        columns.extend(row::KEY_COLUMNS.iter().enumerate().map(|(place, name)| EventColumn {
+            name,
+            cast: "",
+            values: ColumnValues::Integers(keys.iter().map(|keys| keys[place]).collect()),
+        }));
         Self { log, columns }
     }
 
@@ -97,7 +105,9 @@ impl ColumnValues {
     fn of(column: &CentralColumn, batch: &[CentralRow<'_>]) -> Self {
         let events = batch.iter().map(|row| row.event);
         match &column.value {
-            ColumnValue::Integer { get, .. } => Self::Integers(events.map(get).collect()),
+            ColumnValue::Integer { get, .. } => {
+                Self::Integers(events.map(|event| Some(get(event))).collect())
+            }
             ColumnValue::SmallInteger { get, .. } => Self::SmallIntegers(events.map(get).collect()),
             ColumnValue::Boolean { get, .. } => Self::Booleans(events.map(get).collect()),
             ColumnValue::Text { get, .. } => {

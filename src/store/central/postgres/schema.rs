@@ -62,6 +62,10 @@ CREATE TABLE {event} (
   hash bytea NOT NULL,
   -- The labels and the title, folded, each on a line.
   words text COLLATE \"C\",
+  -- Each label, folded, as a number: it may be longer than an index takes.
+  actor_key bigint,
+  impersonator_key bigint,
+  target_key bigint,
   PRIMARY KEY (log, id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 -- What no month takes: times of wrong clocks, old imports.
@@ -72,6 +76,9 @@ CREATE INDEX ON {event} (event_text) WHERE event_text IS NOT NULL;
 CREATE INDEX ON {event} (actor_id, occurred_at) WHERE actor_id IS NOT NULL;
 CREATE INDEX ON {event} (impersonator_id, occurred_at) WHERE impersonator_id IS NOT NULL;
 CREATE INDEX ON {event} (target_id, occurred_at) WHERE target_id IS NOT NULL;
+CREATE INDEX ON {event} (actor_key, occurred_at) WHERE actor_key IS NOT NULL;
+CREATE INDEX ON {event} (impersonator_key, occurred_at) WHERE impersonator_key IS NOT NULL;
+CREATE INDEX ON {event} (target_key, occurred_at) WHERE target_key IS NOT NULL;
 CREATE INDEX ON {event} (action, occurred_at);
 CREATE INDEX ON {event} (action, occurred_at) WHERE status_code >= 400;"
     )
