@@ -1,0 +1,135 @@
+//! Reading a central store in PostgreSQL.
+
+use std::cell::RefCell;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
+
+use crate::config::mirror::CentralConfig;
+use crate::event::EventId;
+use crate::store::central::CentralError;
+use crate::store::central::ServerAccess;
+use crate::store::central::postgres::PostgresStore;
+use crate::store::central::postgres::nul;
+use crate::store::central::postgres::read;
+use crate::store::central::read::CentralServer;
+use crate::store::central::read::FoundEvent;
+use crate::store::central::read::fragment::Fragment;
+use crate::store::central::read::fragment::SqlDialect;
+use crate::store::central::read::fragment::SqlValue;
+use crate::store::central::read::origin::OriginRow;
+use crate::time::Timestamp;
+
+/// A connection to PostgreSQL that only reads.
+pub(super) struct PostgresReader {
+    store: RefCell<PostgresStore>,
+    event_table: String,
+    origin_table: String,
+    /// The number of the log, then an event.
+    columns: String,
+}
+
+impl PostgresReader {
+    /// Connects, and checks that the tables are there.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::new`] and [`PostgresStore::check_tables`].
+    pub(super) fn open(config: &CentralConfig, access: ServerAccess<'_>) -> anyhow::Result<Self> {
+        let mut store = PostgresStore::new(config, access)?;
+        store.check_tables()?;
+        let names = store.names().clone();
+        Ok(Self {
+            store: RefCell::new(store),
+            event_table: names.event,
+            origin_table: names.origin,
+            columns: format!("log, {}", read::selected_columns()),
+        })
+    }
+
+    fn query(&self, sql: &Fragment) -> Result<Vec<tokio_postgres::Row>, CentralError> {
+        let (text, values) = sql.to_statement(SqlDialect::Postgres);
+        let values: Vec<ServerValue> = values.into_iter().map(ServerValue::new).collect();
+        let parameters: Vec<_> = values.iter().map(ServerValue::parameter).collect();
+        self.store.borrow_mut().query(&text, &parameters)
+    }
+}
+
+/// A value as PostgreSQL takes it.
+enum ServerValue {
+    Text(String),
+    Integer(i64),
+    Integers(Vec<i64>),
+}
+
+impl ServerValue {
+    fn new(value: &SqlValue) -> Self {
+        match value {
+            SqlValue::Text(text) | SqlValue::Uuid(text) => Self::Text(nul::escape(text.clone())),
+            SqlValue::Integer(number) => Self::Integer(*number),
+            SqlValue::Integers(numbers) => Self::Integers(numbers.clone()),
+        }
+    }
+
+    fn parameter(&self) -> (&(dyn ToSql + Sync), Type) {
+        match self {
+            Self::Text(text) => (text, Type::TEXT),
+            Self::Integer(number) => (number, Type::INT8),
+            Self::Integers(numbers) => (numbers, Type::INT8_ARRAY),
+        }
+    }
+}
+
+impl CentralServer for PostgresReader {
+    fn dialect(&self) -> SqlDialect {
+        SqlDialect::Postgres
+    }
+
+    fn table(&self) -> &str {
+        &self.event_table
+    }
+
+    fn event_columns(&self) -> &str {
+        &self.columns
+    }
+
+    fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError> {
+        let sql = format!(
+            "SELECT log::bigint, uuid::text, host, head_id, head_at FROM {}",
+            self.origin_table
+        );
+        let rows = self.query(&Fragment::new(sql))?;
+        let origins = rows.iter().map(|row| OriginRow {
+            key: SqlValue::Integer(row.get(0)),
+            uuid: row.get(1),
+            host: row.get(2),
+            head: EventId(row.get::<_, Option<i64>>(3).unwrap_or(0)),
+            seen_at: row.get::<_, Option<i64>>(4).map(Timestamp::from_nanos),
+        });
+        Ok(origins.collect())
+    }
+
+    fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError> {
+        let rows = self.query(sql)?;
+        let found = rows.iter().map(|row| FoundEvent {
+            log: SqlValue::Integer(i64::from(row.get::<_, i32>(0))),
+            event: read::read_event(row, 1).event,
+        });
+        Ok(found.collect())
+    }
+
+    fn read_texts(
+        &self,
+        sql: &Fragment,
+        columns: usize,
+    ) -> Result<Vec<Vec<Option<String>>>, CentralError> {
+        let names: Vec<String> = (1..=columns).map(|number| format!("c{number}")).collect();
+        let selected: Vec<String> = names.iter().map(|name| format!("{name}::text")).collect();
+        let mut texts = Fragment::new(format!("SELECT {} FROM (", selected.join(", ")));
+        texts.append(sql).add(&format!(") AS counted ({})", names.join(", ")));
+        let rows = self.query(&texts)?;
+        let text = |row: &tokio_postgres::Row, place| {
+            row.get::<_, Option<String>>(place).map(nul::unescape)
+        };
+        Ok(rows.iter().map(|row| (0..columns).map(|place| text(row, place)).collect()).collect())
+    }
+}
