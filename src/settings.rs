@@ -20,6 +20,7 @@ use crate::access::Person;
 use crate::caller::Caller;
 use crate::caller::Elevation;
 use crate::config::Config;
+use crate::config::StoreAddress;
 use crate::failure::{Exit, Failure};
 use crate::lent_rights::FileRights;
 use crate::text;
@@ -43,6 +44,8 @@ pub(crate) enum Colour {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Overrides {
     pub db: Option<PathBuf>,
+    /// Whether the central store of the config is read.
+    pub central: bool,
     pub config: Option<PathBuf>,
     pub tz: Option<String>,
     pub colour: Colour,
@@ -199,7 +202,16 @@ pub(crate) struct Settings {
     /// that one's is theirs to read.
     is_bound_to_system: bool,
     db: Option<PathBuf>,
+    central: bool,
     tz: Option<String>,
+}
+
+/// Where events are read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum LogLocation {
+    /// A log of this host.
+    File(PathBuf),
+    Store(StoreAddress),
 }
 
 impl Settings {
@@ -332,6 +344,7 @@ impl Settings {
             rights: FileRights::Program,
             is_bound_to_system: false,
             db: flags.db,
+            central: flags.central,
             tz: flags.tz,
         }
     }
@@ -341,15 +354,73 @@ impl Settings {
         self.db.is_some() || self.environment.get("ACTIVITY_DB").is_some()
     }
 
-    /// The path of the log.
+    /// Where events are read: the log, or a central store that the call names.
+    ///
+    /// # Errors
+    /// As [`Settings::host_log`]; [`Exit::Usage`] for a password in the address, or if there is no
+    /// central store in the config; [`Exit::Config`] if that is no address.
+    pub(crate) fn location(&self) -> Result<LogLocation, Failure> {
+        let mirrors = &self.config.mirrors;
+        if let Some(named) = self.named_log()
+            && let Some(address) =
+                named.value.to_str().and_then(|text| StoreAddress::parse(text, mirrors))
+        {
+            if address.has_password() {
+                let message = format!("{}: the address holds a password", named.origin);
+                let hint = "it belongs into ~/.pgpass, PGPASSWORD or CLICKHOUSE_PASSWORD, or the \
+                            password_file of a mirror";
+                return Err(Failure::new(Exit::Usage, message).hint(hint));
+            }
+            return Ok(LogLocation::Store(address));
+        }
+        if !self.central {
+            return Ok(LogLocation::File(self.host_log()?.value));
+        }
+        let Some(url) = &self.config.central else {
+            let message = "--central: the config names no central store";
+            return Err(Failure::new(Exit::Usage, message)
+                .hint("name it: central = \"postgres://USER@HOST/DATABASE\", or --db URL"));
+        };
+        let address = StoreAddress::parse(url, mirrors).ok_or_else(|| {
+            let message = "config: central: must begin with postgres:// or clickhouse+https://";
+            Failure::new(Exit::Config, message)
+        })?;
+        Ok(LogLocation::Store(address))
+    }
+
+    /// Whether the call reads a central store.
+    pub(crate) fn reads_store(&self) -> bool {
+        let is_address = |path: &PathBuf| path.to_str().is_some_and(StoreAddress::is_one);
+        self.central || self.named_log().is_some_and(|named| is_address(&named.value))
+    }
+
+    fn named_log(&self) -> Option<Sourced<PathBuf>> {
+        flag_or_variable(
+            self.db.clone().map(|path| (path, Origin::Flag("--db"))),
+            self.environment.get("ACTIVITY_DB").map(|path| (path.into(), "ACTIVITY_DB")),
+        )
+    }
+
+    /// The path of the log, for what is done with a log of this host alone.
+    ///
+    /// # Errors
+    /// As [`Settings::host_log`]; [`Exit::Usage`] if the call names a central store.
+    pub(crate) fn db(&self) -> Result<Sourced<PathBuf>, Failure> {
+        if self.reads_store() {
+            let message = "a central store is only read, and this is done with the log of a host";
+            return Err(Failure::new(Exit::Usage, message).hint(
+                "on that host, without --central and with --db PATH if it has another place",
+            ));
+        }
+        self.host_log()
+    }
+
+    /// The path of this host's own log, also if the call reads a central store.
     ///
     /// # Errors
     /// [`Exit::NoInput`] where nothing names a log and there is no home.
-    pub(crate) fn db(&self) -> Result<Sourced<PathBuf>, Failure> {
-        let named = flag_or_variable(
-            self.db.clone().map(|path| (path, Origin::Flag("--db"))),
-            self.environment.get("ACTIVITY_DB").map(|path| (path.into(), "ACTIVITY_DB")),
-        );
+    pub(crate) fn host_log(&self) -> Result<Sourced<PathBuf>, Failure> {
+        let named = self.named_log().filter(|_| !self.reads_store());
         let configured = || {
             let value = self.config.db.clone()?;
             Some(Sourced { value, origin: Origin::Config })

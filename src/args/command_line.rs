@@ -103,6 +103,10 @@ pub(crate) fn command_prefix(arguments: &[OsString]) -> Vec<String> {
     let mut words = vec!["activity".to_owned()];
     let mut typed = arguments.iter().skip(1).map(|word| word.to_string_lossy());
     while let Some(word) = typed.next().filter(|word| word != "--") {
+        if word == "--central" {
+            words.push(word.into_owned());
+            continue;
+        }
         match ["--db", "--config"].iter().find_map(|flag| word.strip_prefix(flag)) {
             Some("") => {
                 words.push(word.into_owned());

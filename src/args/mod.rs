@@ -26,9 +26,13 @@ pub(crate) use crate::args::parse_error::classify_clap_error;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalArgs {
-    /// The log [default: /var/lib/activity/activity.db if you can read it, else your own]
-    #[arg(long, global = true, value_name = "PATH")]
+    /// The log [default: /var/lib/activity/activity.db if you can read it, else your own], or the address
+    /// of a central store to read: postgres://USER@HOST/DATABASE or clickhouse+https://USER@HOST:PORT
+    #[arg(long, global = true, value_name = "PATH|URL")]
     db: Option<PathBuf>,
+    /// Read the central store of the config, with the logs of many hosts
+    #[arg(long, global = true, conflicts_with = "db")]
+    central: bool,
     /// The config [default: /etc/activity/config.toml, else your own]
     #[arg(long, global = true, value_name = "PATH")]
     config: Option<PathBuf>,
@@ -50,6 +54,7 @@ impl GlobalArgs {
     pub(crate) fn into_overrides(self) -> Overrides {
         Overrides {
             db: self.db,
+            central: self.central,
             config: self.config,
             tz: self.tz,
             colour: self.color.unwrap_or_default(),

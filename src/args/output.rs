@@ -67,6 +67,11 @@ impl OutputArgs {
         self.count
     }
 
+    /// Whether a flag says which columns the table has.
+    pub(crate) fn has_columns(&self) -> bool {
+        self.columns.as_ref().is_some_and(|names| !names.trim_start().starts_with('+'))
+    }
+
     /// Returns the columns of the table.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl PageArgs {
     /// # Errors
     /// [`Exit::Usage`]: an unknown field, an invalid cursor, or a cursor with an order in which it means
     /// nothing.
-    pub(crate) fn page(&self) -> Result<(PageRequest, NextPage)> {
+    pub(crate) fn page(&self) -> Result<(PageRequest<'_>, NextPage)> {
         let order = self.order()?;
         let limit = self.limit(DEFAULT_LIMIT);
         let number = self.page.map_or(1, NonZeroU64::get);
@@ -108,7 +108,7 @@ impl PageArgs {
     }
 }
 
-fn parse_cursor(text: &str) -> Result<Cursor> {
+fn parse_cursor(text: &str) -> Result<Cursor<'_>> {
     Cursor::parse(text).map_err(|why| {
         Failure::new(Exit::Usage, format!("--after: {why}"))
             .hint("a cursor is OCCURRED_AT,ID of the last row, like 2026-11-19T04:12:09.5Z,48163")

@@ -34,22 +34,31 @@ pub(crate) fn encode_header(fields: &[&'static Field], out: &mut Vec<u8>) {
     encode_row(out, fields.iter().map(|field| Cow::Borrowed(field.name)));
 }
 
-/// Appends some fields of an event as one row. Cells are not guarded where `raw` is set.
+/// Appends the header of events that have the name of their log.
+pub(crate) fn encode_header_with_log(fields: &[&'static Field], out: &mut Vec<u8>) {
+    let fields = fields.iter().map(|field| Cow::Borrowed(field.name));
+    encode_row(out, std::iter::once(Cow::Borrowed("log")).chain(fields));
+}
+
+/// Appends some fields of an event as one row, behind the name of its log where it has one. Cells are
+/// not guarded where `raw` is set.
 pub(crate) fn encode(event: &Event, fields: &[&'static Field], raw: bool, out: &mut Vec<u8>) {
-    encode_row(
-        out,
-        fields.iter().map(|field| {
-            let text = match (field.get)(event) {
-                None => Cow::Borrowed(""),
-                Some(FieldValue::Text(text)) => Cow::Borrowed(text),
-                Some(FieldValue::Json(json)) => Cow::Borrowed(json.as_str()),
-                Some(FieldValue::Integer(number)) => Cow::Owned(number.to_string()),
-                Some(FieldValue::Time(at)) => Cow::Owned(at.to_sortable()),
-                Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
-            };
-            if raw || !needs_guard(&text) { text } else { Cow::Owned(format!("'{text}")) }
-        }),
-    );
+    let log = event.log.as_deref().map(Cow::Borrowed);
+    let values = fields.iter().map(|field| match (field.get)(event) {
+        None => Cow::Borrowed(""),
+        Some(FieldValue::Text(text)) => Cow::Borrowed(text),
+        Some(FieldValue::Json(json)) => Cow::Borrowed(json.as_str()),
+        Some(FieldValue::Integer(number)) => Cow::Owned(number.to_string()),
+        Some(FieldValue::Time(at)) => Cow::Owned(at.to_sortable()),
+        Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
+    });
+    let cells = log.into_iter().chain(values);
+    encode_row(out, cells.map(|text| if raw { text } else { guarded(text) }));
+}
+
+/// Returns a text so that no spreadsheet runs it.
+fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
+    if needs_guard(&text) { Cow::Owned(format!("'{text}")) } else { text }
 }
 
 fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {

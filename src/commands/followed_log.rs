@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::failure;
 use crate::query::Query;
+use crate::store::CentralHeads;
 
 /// The number of new events that are read at a time.
 const BATCH_SIZE: usize = 1_000;
@@ -20,6 +21,8 @@ pub(super) struct FollowedLog<'a> {
     output: &'a Output,
     reader: LogReader,
     last_id: EventId,
+    /// How far the logs of a central store were read; absent for a log of this host.
+    heads: Option<CentralHeads>,
     /// No log can be opened under the name, and this was said.
     is_waiting: bool,
 }
@@ -28,8 +31,12 @@ impl<'a> FollowedLog<'a> {
     /// Opens the log. The events that it has count as read.
     pub(super) fn open(access: LogAccess<'a>, output: &'a Output) -> Result<Self> {
         let reader = access.open_reader(Reading::List)?;
-        let last_id = reader.head()?;
-        Ok(Self { access, output, reader, last_id, is_waiting: false })
+        let heads = reader.arrived_heads()?;
+        let last_id = match heads {
+            Some(_) => EventId(i64::MAX),
+            None => reader.head()?,
+        };
+        Ok(Self { access, output, reader, last_id, heads, is_waiting: false })
     }
 
     pub(super) fn reader(&self) -> &LogReader {
@@ -43,6 +50,9 @@ impl<'a> FollowedLog<'a> {
 
     /// Returns the events that match among those that are new; `None` where there is nothing new.
     pub(super) fn next(&mut self, query: &Query) -> Result<Option<Vec<Event>>> {
+        if let Some(heads) = &mut self.heads {
+            return self.reader.arrived_since(query, heads, BATCH_SIZE);
+        }
         if self.reader.is_stale() {
             self.reopen();
         }

@@ -1,15 +1,13 @@
-use std::num::NonZeroU64;
-
 use anyhow::Result;
 
 use crate::args::filter::FilterArgs;
 use crate::args::output::OutputArgs;
 use crate::args::page::PageArgs;
-use crate::args::parse_count;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::commands::listing::ListingMode;
 use crate::commands::listing::ListingRequest;
+use crate::event::EventPlace;
 use crate::failure::Exit;
 
 const EXAMPLES: &str = "\
@@ -45,12 +43,11 @@ pub(crate) struct ListArgs {
     #[arg(
         long,
         value_name = "ID",
-        value_parser = parse_count::<NonZeroU64>,
-        allow_negative_numbers = true,
+        value_parser = parse_place,
         help_heading = "Paging",
         conflicts_with_all = ["page", "after", "sort", "reverse", "count"]
     )]
-    around: Option<NonZeroU64>,
+    around: Option<EventPlace>,
 }
 
 impl RunCommand for ListArgs {
@@ -58,9 +55,9 @@ impl RunCommand for ListArgs {
         let context = &call.into_context()?;
         let zone = context.zone()?;
         let query = self.filter.query(&context.clock(&zone), &context.settings.config.queries)?;
-        let mode = match self.around {
+        let mode = match &self.around {
             _ if self.follow => ListingMode::Follow,
-            Some(id) => ListingMode::Around(id),
+            Some(place) => ListingMode::Around(place.clone()),
             None => ListingMode::Page,
         };
         ListingRequest {
@@ -73,4 +70,9 @@ impl RunCommand for ListArgs {
         }
         .run(context, &zone)
     }
+}
+
+fn parse_place(text: &str) -> Result<EventPlace, String> {
+    let place = EventPlace::parse(text).filter(|place| place.id.0 > 0);
+    place.ok_or_else(|| "not an id like 17, or web3/17 in a central store".to_owned())
 }

@@ -6,7 +6,6 @@
 use std::ffi::OsString;
 use std::io;
 use std::io::Write;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,12 +22,13 @@ use crate::commands::followed_log::FollowedLog;
 use crate::commands::nothing_found;
 use crate::commands::nothing_found::did_you_mean;
 use crate::commands::search_summary::SubjectSearch;
+use crate::commands::show;
 use crate::context::Context;
 use crate::context::LogAccess;
 use crate::context::LogReader;
 use crate::context::Output;
 use crate::event::Event;
-use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::field::Field;
 use crate::failure::Exit;
 use crate::failure::Failure;
@@ -59,14 +59,16 @@ const FOLLOW_LIMIT: u64 = 10;
 const AROUND_LIMIT: u64 = 5;
 /// The time between two looks of `--follow` at the log.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// The time between two looks at a central store.
+const STORE_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The part of the log that a listing shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ListingMode {
     /// A page in the requested order.
     Page,
     /// The events before and after one event.
-    Around(NonZeroU64),
+    Around(EventPlace),
     /// The newest events, then every new one.
     Follow,
 }
@@ -117,6 +119,11 @@ impl ListingRequest<'_> {
                 self.output.time_display()
             }
         };
+        let reader = context.log().open_reader(reading)?;
+        let columns = match self.output.has_columns() {
+            false if reader.is_central() => columns.with_host(),
+            _ => columns,
+        };
         let listing = Listing {
             query: &self.query,
             filter: self.filter,
@@ -125,15 +132,15 @@ impl ListingRequest<'_> {
             fields: &fields,
             format,
             log: context.log(),
-            reader: context.log().open_reader(reading)?,
+            reader,
             printer: context.printer(zone, time_display),
             output: &context.output,
             arguments: &context.arguments,
         };
-        match self.mode {
+        match &self.mode {
             _ if self.output.is_count() => listing.print_count(),
             ListingMode::Page => listing.show_page(&page, next_page),
-            ListingMode::Around(id) => listing.show_around(id, self.page.limit(AROUND_LIMIT)),
+            ListingMode::Around(place) => listing.show_around(place, self.page.limit(AROUND_LIMIT)),
             ListingMode::Follow => listing.follow(self.page.limit(FOLLOW_LIMIT)),
         }
     }
@@ -158,7 +165,7 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn show_page(&self, page: &PageRequest, next_page: NextPage) -> Result<Exit> {
+    fn show_page(&self, page: &PageRequest<'_>, next_page: NextPage) -> Result<Exit> {
         // One more than is shown tells whether there are more.
         let request = PageRequest { limit: page.limit.saturating_add(1), ..*page };
         let mut events = self.reader.page(self.query, &request)?;
@@ -170,7 +177,8 @@ impl Listing<'_> {
             OutputFormat::Csv => self.export_csv(&events)?,
             OutputFormat::Table if events.is_empty() => self.note_nothing_found(is_first)?,
             OutputFormat::Table => {
-                let total = if is_first && has_more {
+                // A server would take longer to count than to show a page.
+                let total = if is_first && has_more && !self.reader.is_central() {
                     self.reader.count(self.query, COUNT_LIMIT)?
                 } else {
                     None
@@ -183,7 +191,10 @@ impl Listing<'_> {
                     } else {
                         None
                     },
-                    newest: events.iter().map(Cursor::from_event).max().map(|newest| newest.id),
+                    newest: events
+                        .iter()
+                        .max_by_key(|event| Cursor::from_event(event))
+                        .map(Event::place),
                     command: command_line::command_prefix(self.arguments),
                 };
                 let summary = match self.search {
@@ -205,17 +216,16 @@ impl Listing<'_> {
     }
 
     /// Shows the events before and after one event, oldest first.
-    fn show_around(&self, id: NonZeroU64, limit: u64) -> Result<Exit> {
-        let missing = || Failure::new(Exit::Negative, format!("there is no event {id}"));
-        let event_id = EventId(i64::try_from(id.get()).map_err(|_| missing())?);
+    fn show_around(&self, place: &EventPlace, limit: u64) -> Result<Exit> {
         let each = usize::try_from(limit).unwrap_or(usize::MAX);
-        let events = self.reader.around(self.query, event_id, each)?.ok_or_else(missing)?;
+        let center = show::find_event(&self.reader, &place.to_string())?;
+        let events = self.reader.around(self.query, &center, each)?;
         match self.format {
             OutputFormat::Json => self.print_json(&events)?,
             OutputFormat::Csv => self.export_csv(&events)?,
             OutputFormat::Table => {
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
-                self.print_table(&events, None, Some(event_id), &footer)?;
+                self.print_table(&events, None, Some(center.place()), &footer)?;
             }
         }
         Ok(Exit::Success)
@@ -224,6 +234,7 @@ impl Listing<'_> {
     /// Shows the newest events, then every new one, until the reader of the output has gone.
     fn follow(&self, limit: u64) -> Result<Exit> {
         let mut followed = FollowedLog::open(self.log, self.output)?;
+        let interval = if self.reader.is_central() { STORE_POLL_INTERVAL } else { POLL_INTERVAL };
         let newest = PageRequest {
             order: Order::NewestFirst,
             after: None,
@@ -240,7 +251,7 @@ impl Listing<'_> {
                 if let Some(events) = followed.next(self.query)? {
                     break events;
                 }
-                if !self.output.wait_while_open(POLL_INTERVAL)? {
+                if !self.output.wait_while_open(interval)? {
                     return Ok(Exit::Success);
                 }
             };
@@ -284,7 +295,7 @@ impl Listing<'_> {
         &self,
         events: &[Event],
         summary: Option<&SearchSummary>,
-        marked: Option<EventId>,
+        marked: Option<EventPlace>,
         footer: &Footer,
     ) -> Result<()> {
         let printer = &self.printer;
@@ -294,8 +305,8 @@ impl Listing<'_> {
                 printer.write_summary(summary, out)?;
             }
             let table = EventTable::new(self.columns);
-            let mut table = match marked {
-                Some(event) => table.with_mark(event),
+            let mut table = match &marked {
+                Some(place) => table.with_mark(place.clone()),
                 None => table,
             };
             table.write(printer, events, &labels, out)

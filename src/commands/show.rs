@@ -8,7 +8,7 @@ use crate::commands::RunCommand;
 use crate::context::Context;
 use crate::context::LogReader;
 use crate::event::Event;
-use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::render;
@@ -30,7 +30,8 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ShowArgs {
-    /// A number is an id; any other text is an event_id, or the beginning of exactly one
+    /// A number is an id, behind HOST/ in a central store; any other text is an event_id, or the
+    /// beginning of exactly one
     #[arg(value_name = "ID|EVENT_ID", required = true)]
     events: Vec<String>,
     /// Print a JSON object for each event
@@ -79,23 +80,27 @@ fn print_pages(context: &Context, reader: &LogReader, events: &[Event]) -> Resul
                 out.write_all(b"\n")?;
             }
             let mut words = command_line::command_prefix(&context.arguments);
-            words.extend(["list".to_owned(), "--around".to_owned(), event.id.to_string()]);
+            words.extend(["list".to_owned(), "--around".to_owned(), event.place().to_string()]);
             printer.write_detail(event, &labels, &render::shell_command(&words), out)?;
         }
         Ok(())
     })
 }
 
-fn find_event(reader: &LogReader, name: &str) -> Result<Event> {
+/// Finds an event by its place, or else by its `event_id`.
+///
+/// # Errors
+/// [`Exit::Negative`] where there is none; [`Exit::Usage`] where several have the name.
+pub(super) fn find_event(reader: &LogReader, name: &str) -> Result<Event> {
     let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-    let found = if is_number {
-        // No event has an id beyond the range of ids.
-        let id = name.parse().ok().map(EventId);
-        let event = id.map(|id| reader.event(id)).transpose()?.flatten();
-        event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event)))
-    } else {
-        reader.find_by_event_id(name)?
+    let place = EventPlace::parse(name);
+    let mut found = match &place {
+        Some(place) => reader.find_place(place)?,
+        None => EventIdMatch::None,
     };
+    if found == EventIdMatch::None && !is_number {
+        found = reader.find_by_event_id(name)?;
+    }
     let quoted = text::escape(name);
     match found {
         EventIdMatch::One(event) => Ok(*event),
@@ -103,11 +108,11 @@ fn find_event(reader: &LogReader, name: &str) -> Result<Event> {
             let message = format!("there is no event {quoted}");
             Err(Failure::new(Exit::Negative, message).hint("activity list shows the newest").into())
         }
-        EventIdMatch::Several(ids) => {
-            let ids: Vec<_> = ids.iter().map(EventId::to_string).collect();
+        EventIdMatch::Several(places) => {
+            let places: Vec<_> = places.iter().map(EventPlace::to_string).collect();
             let message = format!("{quoted} is not just one event");
-            let hint = format!("it can be {}: activity show ID", ids.join(", "));
-            Err(Failure::new(Exit::Usage, message).hint(hint).into())
+            let hint = format!("it can be {}: activity show ID", places.join(", "));
+            Err(Failure::new(Exit::Usage, message).hint(text::escape(&hint).into_owned()).into())
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod mirror;
 pub(crate) mod reference;
 mod saved;
 mod schema;
+mod store_address;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -26,6 +27,7 @@ use crate::time::Span;
 use crate::time::Zone;
 
 pub(crate) use crate::config::entries::ConfigEntry;
+pub(crate) use crate::config::store_address::StoreAddress;
 
 /// No config that a person wrote is longer. The limit keeps an endless device from being read.
 const MAX_SIZE: u64 = 1 << 20;
@@ -34,6 +36,8 @@ const MAX_SIZE: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Config {
     pub db: Option<PathBuf>,
+    /// The address of the central store.
+    pub central: Option<String>,
     pub tz: Option<Zone>,
     pub system_label: Option<String>,
     /// The name of the log in digests.
@@ -169,6 +173,7 @@ impl Config {
         let string = |key: &str| table.get(key).and_then(Value::as_str);
         Ok(Self {
             db: string("db").map(|db| folder.join(db)),
+            central: string("central").map(str::to_owned),
             tz: string("tz").and_then(|name| Zone::parse(name).ok()),
             system_label: string("system_label").map(str::to_owned),
             site: string("site").map(str::to_owned),

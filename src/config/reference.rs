@@ -45,6 +45,12 @@ pub(crate) const SECTIONS: [(&str, &str); 13] = [
 /// Every key, in the order of the file.
 pub(crate) const KEYS: &[ConfigKeyReference] = &[
     key("", "db", "\"/var/lib/activity/activity.db\"", "the log; --db and ACTIVITY_DB come first"),
+    key(
+        "",
+        "central",
+        "\"postgres://audit@central.example.org/activity\"",
+        "the central store that --central reads",
+    ),
     key("", "tz", "\"Africa/Johannesburg\"", "the zone of times; default: the host's"),
     key("", "site", "\"s2l.online\"", "names the log in the digest; default: the host's name"),
     key("", "system_label", "\"(system)\"", "stands for the actor of system events; the default"),

@@ -47,6 +47,7 @@ pub(super) type KeySpec = (&'static str, ConfigValueKind);
 
 const ROOT_KEYS: &[KeySpec] = &[
     ("db", ConfigValueKind::Text),
+    ("central", ConfigValueKind::Text),
     ("tz", ConfigValueKind::Zone),
     ("site", ConfigValueKind::Text),
     ("system_label", ConfigValueKind::Text),

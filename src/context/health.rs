@@ -80,6 +80,10 @@ impl LogAccess<'_> {
     pub(crate) fn diagnose(self, config_error: Option<&anyhow::Error>) -> Result<Diagnosis> {
         let context = self.context;
         context.settings.permissions.require_administrator("doctor")?;
+        if context.settings.reads_store() {
+            // It looks at this host.
+            context.settings.db()?;
+        }
         let zone = context.zone()?;
         let site = context.settings.site();
         let db = context.settings.db();

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -32,13 +33,18 @@ use crate::ingest::IngestPreview;
 use crate::ingest::Input;
 use crate::interrupt::Interrupt;
 use crate::retention::RetentionPolicy;
+use crate::settings::LogLocation;
 use crate::store::Create;
 use crate::store::LocalLog;
 use crate::store::Log;
+use crate::store::central::ServerAccess;
 use crate::sweep;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
 use crate::time::Timestamp;
+
+/// How long a central store may take to answer one question.
+const STORE_PATIENCE: Duration = Duration::from_secs(300);
 
 /// What the caller has said against the safeguards of a sweep.
 #[derive(Clone, Copy)]
@@ -71,8 +77,22 @@ impl<'a> LogAccess<'a> {
     /// As [`access::scope`] and [`Log::open_to_read`].
     pub(crate) fn open_reader(self, reading: Reading<'_>) -> Result<LogReader> {
         let scope = access::scope(&self.context.settings.permissions, reading)?;
-        let log = Log::open_to_read(&self.context.settings.db()?.value)?;
-        Ok(LogReader { log, scope })
+        Ok(LogReader { log: self.open_to_read()?, scope })
+    }
+
+    fn open_to_read(self) -> Result<Log> {
+        let context = self.context;
+        match context.settings.location()? {
+            LogLocation::File(path) => Log::open_to_read(&path),
+            LogLocation::Store(address) => Log::open_store(
+                &address,
+                ServerAccess {
+                    environment: &context.settings.environment,
+                    trusted_uid: context.caller.real.uid,
+                    timeout: STORE_PATIENCE,
+                },
+            ),
+        }
     }
 
     /// Opens the log to record events. Its warnings go to standard error.
@@ -99,19 +119,27 @@ impl<'a> LogAccess<'a> {
         writer::preview_ingest(self.context, event, inputs, options)
     }
 
-    /// Opens the log to take out what the caller may see, which is recorded in it.
+    /// Opens the log to take out what the caller may see, which is recorded in it. What is taken out of a
+    /// central store is recorded in the log of this host, which is made if there is none.
     ///
     /// # Errors
     /// As [`access::scope`] and [`LocalLog::open_to_write`].
     pub(crate) fn open_exporter(self) -> Result<LogExporter<'a>> {
         let context = self.context;
         let scope = access::scope(&context.settings.permissions, Reading::Export)?;
-        let (log, path) = self.open_to_write(Create::Never)?;
-        Ok(LogExporter { log, path, scope, context })
+        let (store, create) = match context.settings.reads_store() {
+            true => (Some(self.open_to_read()?), Create::IfMissing),
+            false => (None, Create::Never),
+        };
+        let (log, path) = self.open_own_log(context.settings.host_log()?.value, create)?;
+        Ok(LogExporter { log, path, store, scope, context })
     }
 
     fn open_to_write(self, create: Create) -> Result<(LocalLog, PathBuf)> {
-        let path = self.context.settings.db()?.value;
+        self.open_own_log(self.context.settings.db()?.value, create)
+    }
+
+    fn open_own_log(self, path: PathBuf, create: Create) -> Result<(LocalLog, PathBuf)> {
         let log = LocalLog::open_to_write(&path, create)?;
         for warning in log.warnings() {
             self.context.output.warn(warning);

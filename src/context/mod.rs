@@ -249,8 +249,11 @@ impl Context {
         if export::is_stdout(path) {
             return self.output.print(bytes);
         }
-        let mut destination =
-            export::Destination::file(path, &self.settings.db()?.value, &self.settings.rights)?;
+        let mut destination = export::Destination::file(
+            path,
+            &self.settings.host_log()?.value,
+            &self.settings.rights,
+        )?;
         destination.write_all(bytes)?;
         destination.finish()
     }

@@ -13,10 +13,12 @@ use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::query::Query;
 use crate::render::Labels;
 use crate::render::SweepPreviewRow;
 use crate::retention::RetentionPolicy;
+use crate::store::CentralHeads;
 use crate::store::EventIdMatch;
 use crate::store::EventSummary;
 use crate::store::Log;
@@ -49,7 +51,7 @@ pub(crate) struct LogReader {
 }
 
 impl LogReader {
-    pub(crate) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
+    pub(crate) fn page(&self, query: &Query, page: &PageRequest<'_>) -> Result<Vec<Event>> {
         self.log.page(&self.scope, query, page)
     }
 
@@ -62,16 +64,24 @@ impl LogReader {
         self.log.recorded_after(&self.scope, query, after, limit)
     }
 
-    /// Returns the matching events around an event, oldest first; `None` if the caller may not see it or
-    /// it does not exist.
-    pub(crate) fn around(
+    /// Returns how far the logs of a central store go; `None` for a log of this host.
+    pub(crate) fn arrived_heads(&self) -> Result<Option<CentralHeads>> {
+        self.log.arrived_heads()
+    }
+
+    /// Returns the matching events that have arrived in a central store behind these heads.
+    pub(crate) fn arrived_since(
         &self,
         query: &Query,
-        id: EventId,
-        each: usize,
+        heads: &mut CentralHeads,
+        limit: usize,
     ) -> Result<Option<Vec<Event>>> {
-        let Some(center) = self.event(id)? else { return Ok(None) };
-        self.log.around(&self.scope, query, &center, each).map(Some)
+        self.log.arrived_since(&self.scope, query, heads, limit)
+    }
+
+    /// Returns the matching events around an event, oldest first.
+    pub(crate) fn around(&self, query: &Query, center: &Event, each: usize) -> Result<Vec<Event>> {
+        self.log.around(&self.scope, query, center, each)
     }
 
     /// Returns the number of matching events if it is at most `limit`.
@@ -200,8 +210,14 @@ impl LogReader {
         Ok(self.log.head()?.0)
     }
 
-    pub(crate) fn event(&self, id: EventId) -> Result<Option<Event>> {
-        self.log.event(&self.scope, id)
+    /// Finds an event by its place.
+    pub(crate) fn find_place(&self, place: &EventPlace) -> Result<EventIdMatch> {
+        self.log.find_place(&self.scope, place)
+    }
+
+    /// Whether it has the logs of many hosts.
+    pub(crate) fn is_central(&self) -> bool {
+        self.log.is_central()
     }
 
     pub(crate) fn find_by_event_id(&self, event_id: &str) -> Result<EventIdMatch> {

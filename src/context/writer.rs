@@ -24,6 +24,7 @@ use crate::query::Query;
 use crate::store;
 use crate::store::AppendOutcome;
 use crate::store::LocalLog;
+use crate::store::Log;
 use crate::store::Stamp;
 use crate::terminal::ProgressLine;
 use crate::terminal::ProgressTotal;
@@ -127,8 +128,11 @@ impl LogWriter<'_> {
 
 /// The log as the caller may take events out of it.
 pub(crate) struct LogExporter<'a> {
+    /// The log of this host, which records the export.
     pub(super) log: LocalLog,
     pub(super) path: PathBuf,
+    /// The central store that is exported instead.
+    pub(super) store: Option<Log>,
     pub(super) scope: Scope,
     pub(super) context: &'a Context,
 }
@@ -144,7 +148,15 @@ impl LogExporter<'_> {
         (format, fields): (export::ExportFormat, &[&'static Field]),
         output: Option<&Path>,
     ) -> Result<()> {
-        self.export_with(query, (format, fields), output, export::run)
+        self.export_with(
+            query,
+            (format, fields),
+            output,
+            |log, path, store, request, destination| match store {
+                Some(store) => export::run_from_store(log, store, request, destination),
+                None => export::run(log, path, request, destination),
+            },
+        )
     }
 
     /// Exports the events of a listing as CSV to standard output.
@@ -158,8 +170,8 @@ impl LogExporter<'_> {
         events: &[Event],
     ) -> Result<()> {
         let format = export::ExportFormat::Csv { raw: false };
-        self.export_with(query, (format, fields), None, |log, _, request, destination| {
-            export::export_page(log, events, request, destination)
+        self.export_with(query, (format, fields), None, |log, _, store, request, destination| {
+            export::export_page(log, store, events, request, destination)
         })
     }
 
@@ -168,7 +180,13 @@ impl LogExporter<'_> {
         query: &Query,
         (format, fields): (export::ExportFormat, &[&'static Field]),
         output: Option<&Path>,
-        run: impl FnOnce(LocalLog, &Path, &export::ExportRequest<'_>, export::Destination) -> Result<()>,
+        run: impl FnOnce(
+            LocalLog,
+            &Path,
+            Option<&Log>,
+            &export::ExportRequest<'_>,
+            export::Destination,
+        ) -> Result<()>,
     ) -> Result<()> {
         // The log names the full path, for readers in another folder.
         let name = output.map(std::path::absolute).transpose()?;
@@ -201,7 +219,7 @@ impl LogExporter<'_> {
             },
             stamp: Stamp { clock: &Timestamp::now, recorded_by: &recorded_by },
         };
-        run(self.log, &self.path, &request, destination)
+        run(self.log, &self.path, self.store.as_ref(), &request, destination)
     }
 }
 

@@ -16,6 +16,8 @@ use crate::digest::report::DigestReport;
 use crate::digest::report::ReportOptions;
 use crate::digest::template_context::TemplateContext;
 use crate::event::Action;
+use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
@@ -166,7 +168,7 @@ fn a_day() -> SampleLog {
         format: "csv",
         query: "",
         rows: 412,
-        last_id: 40,
+        heads: &[EventPlace { id: EventId(40), log: None }],
         output: None,
     };
     sample.add(
@@ -613,7 +615,7 @@ fn hostile() -> SampleLog {
             format: bad,
             query: bad,
             rows: 1,
-            last_id: 1,
+            heads: &[EventPlace { id: EventId(1), log: None }],
             output: None,
         };
         sample.add(

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::event::Event;
+use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::event::Source;
 use crate::event::json::JsonObject;
@@ -56,8 +57,8 @@ pub(crate) struct ExportPayload<'a> {
     /// The filter in its normal form.
     pub query: &'a str,
     pub rows: u64,
-    /// The newest id when the export began.
-    pub last_id: i64,
+    /// The newest event of each log when the export began.
+    pub heads: &'a [EventPlace],
     /// The file's name; absent for standard output.
     pub output: Option<&'a str>,
 }
@@ -72,8 +73,18 @@ pub(crate) fn export_event(
         "format": export.format,
         "query": export.query,
         "rows": export.rows,
-        "last_id": export.last_id,
     });
+    // The log that records it has no name; others are told by theirs.
+    let mut last_ids = serde_json::Map::new();
+    for EventPlace { id, log } in export.heads {
+        match log {
+            Some(log) => drop(last_ids.insert(log.to_string(), id.0.into())),
+            None => payload["last_id"] = id.0.into(),
+        }
+    }
+    if !last_ids.is_empty() {
+        payload["last_ids"] = last_ids.into();
+    }
     if let Some(output) = export.output {
         payload["output"] = output.into();
     }

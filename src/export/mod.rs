@@ -26,6 +26,7 @@ use crate::access::Scope;
 use crate::codec;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::field::Field;
 use crate::event::own_events;
 use crate::failure::Exit;
@@ -93,11 +94,16 @@ impl ExportFormat {
         }
     }
 
-    fn write_header(self, request: &ExportRequest<'_>, out: &mut Vec<u8>) {
-        match self {
-            Self::Csv { .. } => codec::csv::encode_header(request.fields, out),
-            Self::JsonLines | Self::MirrorLines => {}
-            Self::Html => {
+    fn write_header(self, request: &ExportRequest<'_>, rows: RowOrigin, out: &mut Vec<u8>) {
+        match (self, rows) {
+            (Self::Csv { .. }, RowOrigin::OneLog) => {
+                codec::csv::encode_header(request.fields, out);
+            }
+            (Self::Csv { .. }, RowOrigin::ManyLogs) => {
+                codec::csv::encode_header_with_log(request.fields, out);
+            }
+            (Self::JsonLines | Self::MirrorLines, _) => {}
+            (Self::Html, _) => {
                 let head = codec::page::PageHead {
                     site: request.labels.site,
                     system_label: request.labels.system_label,
@@ -141,7 +147,21 @@ impl ExportFormat {
     }
 }
 
+/// Where the rows come from: those of many logs have the name of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RowOrigin {
+    OneLog,
+    ManyLogs,
+}
+
+impl RowOrigin {
+    fn of(log: &Log) -> Self {
+        if log.is_central() { Self::ManyLogs } else { Self::OneLog }
+    }
+}
+
 /// One export: the events, the format, and the caller in whose name it is recorded.
+#[derive(Clone, Copy)]
 pub(crate) struct ExportRequest<'a> {
     /// The part of the log that the caller may see. The event has the rows of that part and the
     /// query alone.
@@ -189,7 +209,7 @@ pub(crate) fn run(
     let sweep_hold = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
     let rows = count_up_to(&log, request, head)?;
-    record_export(&mut log, request, rows, head)?;
+    record_export(&mut log, request, rows, &[EventPlace { id: head, log: None }])?;
     // A writer has a large page cache, which one pass through the log does not need.
     drop(log);
     let written = stream(&Log::open_to_read(path)?, request, head, destination)?;
@@ -203,21 +223,49 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Exports the events of one page of a listing.
+/// Exports everything that the query matches from a central store, and records it in this host's log.
+/// What arrives in the store meanwhile is not in the export.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_from_store(
+    mut log: LocalLog,
+    store: &Log,
+    request: &ExportRequest<'_>,
+    destination: Destination,
+) -> Result<()> {
+    let heads = store.heads()?;
+    let query = request.query.clone().and(Query::up_to_places(&heads));
+    let rows = store.count(request.scope, &query, u64::MAX)?;
+    record_export(&mut log, request, rows, &heads)?;
+    drop(log);
+    let request = ExportRequest { query: &query, ..*request };
+    let written = stream(store, &request, EventId(i64::MAX), destination)?;
+    if written != rows {
+        let message = format!("exported {written} rows where the store had {rows}");
+        let hint = "a month of the store may have been removed meanwhile";
+        return Err(Failure::new(Exit::Io, message).hint(hint).into());
+    }
+    Ok(())
+}
+
+/// Exports the events of one page of a listing; `store` is the central one that they are from.
 ///
 /// # Errors
 /// As [`run`].
 pub(crate) fn export_page(
     mut log: LocalLog,
+    store: Option<&Log>,
     events: &[Event],
     request: &ExportRequest<'_>,
     mut destination: Destination,
 ) -> Result<()> {
-    let (head, _) = log.head()?;
-    record_export(&mut log, request, events.len() as u64, head)?;
+    let source: &Log = store.unwrap_or(&log);
+    let (heads, rows) = (source.heads()?, RowOrigin::of(source));
+    record_export(&mut log, request, events.len() as u64, &heads)?;
     let mut out = Vec::new();
     let mut line = String::new();
-    request.format.write_header(request, &mut out);
+    request.format.write_header(request, rows, &mut out);
     for event in events {
         request.format.write_row(event, (request.fields, request.labels.site), &mut line, &mut out);
     }
@@ -239,14 +287,14 @@ fn record_export(
     log: &mut LocalLog,
     request: &ExportRequest<'_>,
     rows: u64,
-    head: EventId,
+    heads: &[EventPlace],
 ) -> Result<()> {
     let query = request.query.to_string();
     let payload = own_events::ExportPayload {
         format: request.format.name(),
         query: &query,
         rows,
-        last_id: head.0,
+        heads,
         output: request.output,
     };
     let Exporter { id, name } = request.exporter;
@@ -265,7 +313,7 @@ fn stream(
 ) -> Result<u64> {
     let (format, fields, site) = (request.format, request.fields, request.labels.site);
     let mut out = Vec::with_capacity(1 << 20);
-    format.write_header(request, &mut out);
+    format.write_header(request, RowOrigin::of(log), &mut out);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
         let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {

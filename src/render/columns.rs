@@ -37,6 +37,8 @@ enum ColumnContent {
     Title,
     Method,
     Status,
+    /// The name of the log.
+    Host,
     /// A field by its name.
     Field(&'static str),
 }
@@ -81,7 +83,7 @@ const fn right_aligned_column(
     NamedColumn { alignment: Alignment::Right, ..fixed_column(name, content, sort_field) }
 }
 
-const NAMED_COLUMNS: [NamedColumn; 12] = [
+const NAMED_COLUMNS: [NamedColumn; 13] = [
     right_aligned_column("id", ColumnContent::Field("id"), "id"),
     fixed_column("when", ColumnContent::When, "occurred_at"),
     truncated_column("actor", ColumnContent::Actor, "actor"),
@@ -97,6 +99,7 @@ const NAMED_COLUMNS: [NamedColumn; 12] = [
     truncated_column("endpoint", ColumnContent::Field("endpoint"), "endpoint"),
     right_aligned_column("status", ColumnContent::Status, "status_code"),
     fixed_column("module", ColumnContent::Field("module"), "module"),
+    fixed_column("host", ColumnContent::Host, "host"),
 ];
 
 /// The columns of each view, with the rank in which they are left out on a narrow page.
@@ -147,6 +150,18 @@ impl TableColumns {
             column
         };
         Self(names.iter().map(column).collect())
+    }
+
+    /// Returns the columns with that of the host in front.
+    #[must_use]
+    pub(crate) fn with_host(self) -> Self {
+        let Self(mut columns) = self;
+        if !columns.iter().any(|column| column.name == "host") {
+            let place = columns.iter().take_while(|column| column.name == "id").count();
+            let host = TableColumn::find("host").expect("the column has a name");
+            columns.insert(place, host);
+        }
+        Self(columns)
     }
 
     /// Parses `a,b`, which replaces the columns of the view, or `+a,b`, which adds to them: an id in
@@ -242,6 +257,7 @@ impl TableColumn {
             ColumnContent::Title => &["title"],
             ColumnContent::Method => &["method"],
             ColumnContent::Status => &["status_code"],
+            ColumnContent::Host => &[],
             ColumnContent::Field(name) => &[name],
         };
         names.iter().filter_map(|name| field::by_name(name)).collect()
@@ -284,6 +300,9 @@ impl TableColumn {
             }
             ColumnContent::Method => event.method.as_deref().map(styled_method).unwrap_or_default(),
             ColumnContent::Status => event.status_code.map(styled_status).unwrap_or_default(),
+            ColumnContent::Host => {
+                StyledText::foreign(TextStyle::Plain, event.log.as_deref().unwrap_or_default())
+            }
             ColumnContent::Field("severity") => {
                 StyledText::own(severity_style(event.severity), event.severity.name())
             }

@@ -22,6 +22,7 @@ use crate::render::table::Alignment;
 use crate::render::table::Cell;
 use crate::render::table::GAP;
 use crate::render::theme::TextStyle;
+use crate::text;
 use crate::time;
 
 /// The indent of all lines below the headline.
@@ -123,7 +124,7 @@ impl Printer<'_> {
         let sentence = self.sentence(event, labels);
         let number = match event.id {
             EventId(0) => "not stored".to_owned(),
-            id => format!("event {id}"),
+            _ => format!("event {}", text::escape(&event.place().to_string())),
         };
         let column = line.width() + GAP;
         let room = page.map(|page| page.saturating_sub(column + GAP + number.len()));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 use std::io::Write;
 
-use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::render::Printer;
 use crate::render::styled::StyledText;
 use crate::render::theme::TextStyle;
@@ -19,7 +19,7 @@ pub(crate) struct Footer {
     /// The words of the command for the next page, if there is one.
     pub next_page: Option<Vec<String>>,
     /// The newest event of the page.
-    pub newest: Option<EventId>,
+    pub newest: Option<EventPlace>,
     /// The words of a command about the same log: `activity` with the flags that name it.
     pub command: Vec<String>,
 }
@@ -34,7 +34,7 @@ impl Printer<'_> {
             None => format!("{shown} events"),
         };
         let mut parts = vec![count];
-        match (&footer.next_page, footer.newest) {
+        match (&footer.next_page, &footer.newest) {
             (Some(words), _) => parts.push(format!("next page: {}", shell_command(words))),
             (None, Some(newest)) => {
                 let command = shell_command(&footer.command);
@@ -91,6 +91,7 @@ fn shell_quote(word: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventId;
     use crate::render::sample;
 
     fn footer(footer: &Footer, width: usize) -> String {
@@ -105,7 +106,7 @@ mod tests {
             shown: 50,
             total: Some(18_412),
             next_page: Some(words.map(str::to_owned).to_vec()),
-            newest: Some(EventId(48_213)),
+            newest: Some(EventPlace { id: EventId(48_213), log: None }),
             command: vec!["activity".to_owned()],
         };
         assert_eq!(

@@ -4,7 +4,7 @@ use std::io;
 use std::io::Write;
 
 use crate::event::Event;
-use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::render::Labels;
 use crate::render::Printer;
 use crate::render::TableColumns;
@@ -27,7 +27,7 @@ pub(crate) struct EventTable<'a> {
     /// The names of the columns that have something to tell.
     shown: Vec<&'static str>,
     /// The event to mark.
-    marked: Option<EventId>,
+    marked: Option<EventPlace>,
 }
 
 impl<'a> EventTable<'a> {
@@ -37,7 +37,7 @@ impl<'a> EventTable<'a> {
 
     /// Marks one event among those around it.
     #[must_use]
-    pub(crate) fn with_mark(mut self, event: EventId) -> Self {
+    pub(crate) fn with_mark(mut self, event: EventPlace) -> Self {
         self.marked = Some(event);
         self
     }
@@ -68,12 +68,12 @@ impl<'a> EventTable<'a> {
         rows.extend(events.iter().map(|event| {
             columns.iter().map(|column| column.cell(event, labels, printer)).collect()
         }));
-        if let Some(marked) = self.marked {
+        if let Some(marked) = &self.marked {
             let header_rows = rows.len() - events.len();
-            let ids = std::iter::repeat_n(None, header_rows)
-                .chain(events.iter().map(|event| Some(event.id)));
-            for (row, id) in rows.iter_mut().zip(ids) {
-                mark_row(row, id == Some(marked), printer);
+            let places = std::iter::repeat_n(None, header_rows)
+                .chain(events.iter().map(|event| Some(event.place())));
+            for (row, place) in rows.iter_mut().zip(places) {
+                mark_row(row, place.as_ref() == Some(marked), printer);
             }
         }
         for row in &rows {

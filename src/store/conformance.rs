@@ -11,6 +11,7 @@ use crate::access::PlatformWork;
 use crate::access::Scope;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::event::Severity;
 use crate::event::Source;
@@ -241,7 +242,7 @@ fn a_conflict_leaves_nothing_behind() {
     let other = NewEvent { actor_label: some_text("Somebody Else"), ..event_with_id("e-1") };
     let appended = log.append(&[other], &STAMP).unwrap();
     assert_eq!(appended, [AppendOutcome::Conflict { id: EventId(1), field: "actor_label" }]);
-    assert_eq!(log.engine.actor_count(), 0);
+    assert_eq!(log.sqlite().actor_count(), 0);
 }
 
 #[test]
@@ -252,7 +253,7 @@ fn an_event_id_is_known_within_its_tenant() {
     let appended = log.append(&events, &STAMP).unwrap();
     assert_eq!(appended[..3].iter().map(stored_id).count(), 3);
     assert!(matches!(appended[3], AppendOutcome::Duplicate { id: EventId(2), .. }));
-    let all = [1, 2, 3].map(EventId).to_vec();
+    let all = [1, 2, 3].map(|id| EventPlace { id: EventId(id), log: None }).to_vec();
     assert_eq!(
         log.find_by_event_id(&Scope::of(PlatformWork::Comparison), "e-1").unwrap(),
         EventIdMatch::Several(all)
@@ -313,7 +314,7 @@ fn an_event_is_found_by_the_beginning_of_its_event_id() {
         .unwrap()
     {
         EventIdMatch::One(event) => vec![event.id.0],
-        EventIdMatch::Several(ids) => ids.iter().map(|id| id.0).collect(),
+        EventIdMatch::Several(places) => places.iter().map(|place| place.id.0).collect(),
         EventIdMatch::None => vec![],
     };
     for (id, number) in ids.iter().zip(1..) {
@@ -530,6 +531,6 @@ proptest! {
                 prop_assert!(!absent || filled.contains(&field.name), "{} out of nothing", field.name);
             }
         }
-        log.engine.assert_chain_holds();
+        log.sqlite().assert_chain_holds();
     }
 }

@@ -19,6 +19,7 @@ use crate::access::PlatformWork;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::store::Engine;
 use crate::store::Log;
 use crate::time::Timestamp;
 
@@ -58,12 +59,16 @@ pub(crate) struct DailyCounts {
 }
 
 impl Log {
-    /// Runs several reads on one snapshot, so that they agree with each other.
+    /// Runs several reads on one snapshot, so that they agree with each other. A central store has no
+    /// snapshots: what arrives between two reads is in the second.
     ///
     /// # Errors
     /// Those of the reads; the log cannot be read.
     pub(crate) fn with_snapshot<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.engine.with_snapshot(read)
+        match &self.engine {
+            Engine::Local(engine) => engine.with_snapshot(read),
+            Engine::Central(_) => read(),
+        }
     }
 
     /// Visits the events of a range, the newest first.
@@ -77,7 +82,7 @@ impl Log {
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        self.engine.each_newest_first(extent, depth, visit)
+        self.local()?.each_newest_first(extent, depth, visit)
     }
 
     /// Visits the events of a range in the order of recording. This is the fast way to a few ids,
@@ -92,7 +97,7 @@ impl Log {
         depth: DetailLevel,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        self.engine.each_in_recorded_order(extent, depth, visit)
+        self.local()?.each_in_recorded_order(extent, depth, visit)
     }
 
     /// Counts the events of a range by action, without those that the log wrote about itself.
@@ -104,7 +109,7 @@ impl Log {
         _: PlatformWork,
         extent: &DigestRange,
     ) -> Result<Vec<ActionCount>> {
-        self.engine.action_counts(extent)
+        self.local()?.action_counts(extent)
     }
 
     /// Counts the events of every action in each of the last `days` periods of 24 hours before
@@ -118,7 +123,10 @@ impl Log {
         until: Timestamp,
         days: usize,
     ) -> Result<Vec<DailyCounts>> {
-        self.engine.daily_counts(until, days)
+        match &self.engine {
+            Engine::Local(engine) => engine.daily_counts(until, days),
+            Engine::Central(engine) => engine.daily_counts(until, days),
+        }
     }
 
     /// Returns the time of the last event of an action before `until`, among those that failed or
@@ -133,7 +141,10 @@ impl Log {
         failed: bool,
         until: Timestamp,
     ) -> Result<Option<Timestamp>> {
-        self.engine.last_occurrence(action, failed, until)
+        match &self.engine {
+            Engine::Local(engine) => engine.last_occurrence(action, failed, until),
+            Engine::Central(engine) => engine.last_occurrence(action, failed, until),
+        }
     }
 
     /// Returns the events with those ids, in no particular order. An id without an event is
@@ -142,7 +153,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn events_by_ids(&self, _: PlatformWork, ids: &[EventId]) -> Result<Vec<Event>> {
-        self.engine.events_by_ids(ids)
+        self.local()?.events_by_ids(ids)
     }
 
     /// Returns the heads that were published at a place, each with the time, in the order of their
@@ -155,7 +166,7 @@ impl Log {
         _: PlatformWork,
         place: &str,
     ) -> Result<Vec<(EventId, Timestamp)>> {
-        self.engine.published_heads(place)
+        self.local()?.published_heads(place)
     }
 
     /// Returns the events that the log wrote about itself under an action, in the order of their
@@ -164,7 +175,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn own_events(&self, _: PlatformWork, action: &str) -> Result<Vec<Event>> {
-        self.engine.own_events(action)
+        self.local()?.own_events(action)
     }
 
     /// Returns the last event before `until` that the log did not write about itself.
@@ -172,6 +183,6 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn last_activity(&self, _: PlatformWork, until: Timestamp) -> Result<Option<Event>> {
-        self.engine.last_activity(until)
+        self.local()?.last_activity(until)
     }
 }

@@ -13,6 +13,7 @@ use crate::access::PlatformWork;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::event::NewEvent;
+use crate::store::Engine;
 use crate::store::Log;
 use crate::store::sqlite;
 use crate::store::sqlite::Sqlite;
@@ -111,7 +112,21 @@ impl Deref for LocalLog {
 
 impl LocalLog {
     pub(super) fn new(engine: Sqlite) -> Self {
-        Self { log: Log { engine } }
+        Self { log: Log { engine: Engine::Local(Box::new(engine)) } }
+    }
+
+    pub(super) fn sqlite(&self) -> &Sqlite {
+        match &self.log.engine {
+            Engine::Local(engine) => engine,
+            Engine::Central(_) => unreachable!("it is made of a file"),
+        }
+    }
+
+    pub(super) fn sqlite_mut(&mut self) -> &mut Sqlite {
+        match &mut self.log.engine {
+            Engine::Local(engine) => engine,
+            Engine::Central(_) => unreachable!("it is made of a file"),
+        }
     }
 
     /// Opens a log to read it.
@@ -141,7 +156,7 @@ impl LocalLog {
 
     /// Returns what the user should know about the place of the log.
     pub(crate) fn warnings(&self) -> &[String] {
-        self.log.engine.warnings()
+        self.sqlite().warnings()
     }
 
     /// Makes sure that what was written is in the file that has the log's name.
@@ -149,12 +164,12 @@ impl LocalLog {
     /// # Errors
     /// Try again: the log was replaced or removed since it was opened.
     pub(crate) fn ensure_in_place(&self) -> Result<()> {
-        Ok(self.log.engine.ensure_in_place()?)
+        Ok(self.sqlite().ensure_in_place()?)
     }
 
     /// Returns the version of the log's schema.
     pub(crate) fn schema_version(&self) -> Result<i64> {
-        self.log.engine.schema_version()
+        self.sqlite().schema_version()
     }
 
     /// Stores events in one transaction: all that are new, or none when there is an error.
@@ -183,7 +198,7 @@ impl LocalLog {
         &self,
         event: &NewEvent,
     ) -> Result<Option<(EventId, &'static str)>> {
-        self.log.engine.find_conflict(event)
+        self.sqlite().find_conflict(event)
     }
 
     /// Whether the log has an event with the `event_id` of this one, in its tenant.
@@ -191,7 +206,7 @@ impl LocalLog {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn has_event_id(&self, event: &NewEvent) -> Result<bool> {
-        self.log.engine.has_event_id(event)
+        self.sqlite().has_event_id(event)
     }
 
     /// Begins a transaction, which is the only writer until it ends. Some 50,000 events are a good
@@ -200,7 +215,7 @@ impl LocalLog {
     /// # Errors
     /// The class and the reason; the log was locked for 30 s.
     pub(crate) fn begin(&mut self) -> Result<Batch<'_>> {
-        Ok(Batch { engine: self.log.engine.begin()? })
+        Ok(Batch { engine: self.sqlite_mut().begin()? })
     }
 
     /// Returns the places up to which a file of `size` bytes may have been ingested, the furthest
@@ -214,7 +229,7 @@ impl LocalLog {
         size: u64,
         head_hash: impl FnMut(u64) -> Result<[u8; 32]>,
     ) -> Result<Vec<FileProgress>> {
-        self.log.engine.find_progress(size, head_hash)
+        self.sqlite().find_progress(size, head_hash)
     }
 
     /// Whether a place is recorded for the very file.
@@ -222,7 +237,7 @@ impl LocalLog {
     /// # Errors
     /// Those of the log.
     pub(crate) fn has_progress_of(&self, file: FileIdentity) -> Result<bool> {
-        self.log.engine.has_progress_of(file)
+        self.sqlite().has_progress_of(file)
     }
 
     /// Keeps sweeps out until the guard is dropped. Waits for a sweep that is at work.
@@ -230,7 +245,7 @@ impl LocalLog {
     /// # Errors
     /// Try again: a sweep was at work for 30 s.
     pub(crate) fn hold_off_sweeps(&self) -> Result<ExportLock> {
-        self.log.engine.hold_off_sweeps()
+        self.sqlite().hold_off_sweeps()
     }
 
     /// Makes this the only digest of the log until the guard is dropped; `None` if another digest
@@ -239,7 +254,7 @@ impl LocalLog {
     /// # Errors
     /// The file to lock cannot be opened.
     pub(crate) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
-        self.log.engine.try_lock_digest()
+        self.sqlite().try_lock_digest()
     }
 
     /// Copies the log, as it is at one moment, into an empty file. Other processes continue to read
@@ -255,7 +270,7 @@ impl LocalLog {
         name: &str,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<()> {
-        self.log.engine.copy_to(file, name, progress)
+        self.sqlite().copy_to(file, name, progress)
     }
 }
 

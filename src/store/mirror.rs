@@ -96,7 +96,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn uuid(&self) -> Result<[u8; 16]> {
-        self.engine.log_uuid()
+        self.local()?.log_uuid()
     }
 
     /// Returns the state of a mirror; `None` if it has not run yet.
@@ -104,7 +104,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn mirror_state(&self, name: &str) -> Result<Option<MirrorState>> {
-        self.engine.mirror_state(name)
+        self.local()?.mirror_state(name)
     }
 
     /// Returns the events that match within bounds, in the order of recording.
@@ -117,7 +117,7 @@ impl Log {
         query: &Query,
         bounds: &BatchBounds,
     ) -> Result<Vec<Event>> {
-        self.engine.events_within(&scope.narrow(query), bounds)
+        self.local()?.events_within(&scope.narrow(query), bounds)
     }
 
     /// Returns the seals of events that are there, in the order of `ids`.
@@ -125,7 +125,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read; one of them is not there.
     pub(crate) fn seals(&self, _: PlatformWork, ids: &[EventId]) -> Result<Vec<Seal>> {
-        self.engine.seals(ids)
+        self.local()?.seals(ids)
     }
 
     /// Returns the newest event that was recorded before a time; 0 where there is none. Where the
@@ -134,7 +134,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn newest_recorded_before(&self, at: Timestamp) -> Result<EventId> {
-        self.engine.newest_recorded_before(at)
+        self.local()?.newest_recorded_before(at)
     }
 
     /// Returns the dead letters of a mirror, in the order of recording.
@@ -142,7 +142,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn dead_letters(&self, mirror: &str) -> Result<Vec<DeadLetter>> {
-        self.engine.dead_letters(mirror)
+        self.local()?.dead_letters(mirror)
     }
 
     /// Returns the number of dead letters of a mirror.
@@ -150,7 +150,7 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn dead_letter_count(&self, mirror: &str) -> Result<u64> {
-        self.engine.dead_letter_count(mirror)
+        self.local()?.dead_letter_count(mirror)
     }
 }
 
@@ -161,7 +161,7 @@ impl LocalLog {
     /// # Errors
     /// The file to lock cannot be opened.
     pub(crate) fn try_lock_mirror(&self, name: &str) -> Result<Option<MirrorLock>> {
-        self.log.engine.try_lock_mirror(name)
+        self.sqlite().try_lock_mirror(name)
     }
 }
 

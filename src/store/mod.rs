@@ -49,6 +49,10 @@ use crate::event::Severity;
 use crate::event::Source;
 use crate::event::field;
 use crate::event::field::FieldValue;
+use crate::failure::Exit;
+use crate::failure::Failure;
+use crate::store::central::read::CentralEngine;
+pub(crate) use crate::store::central::read::CentralHeads;
 pub(crate) use crate::store::local::AppendOutcome;
 pub(crate) use crate::store::local::Batch;
 pub(crate) use crate::store::local::Create;
@@ -79,7 +83,28 @@ pub(crate) use crate::store::sqlite::note_first_warning_of_day;
 
 /// A log to read, on whatever engine. [`Log::open_to_read`] opens one, and a [`LocalLog`] is one.
 pub(crate) struct Log {
-    engine: Sqlite,
+    engine: Engine,
+}
+
+/// What a log is read from.
+enum Engine {
+    /// A file of this host.
+    Local(Box<Sqlite>),
+    /// The logs of many hosts.
+    Central(CentralEngine),
+}
+
+impl Log {
+    /// Returns the engine of a log of this host, for what is done with no other.
+    fn local(&self) -> Result<&Sqlite, Failure> {
+        match &self.engine {
+            Engine::Local(engine) => Ok(engine),
+            Engine::Central(_) => {
+                let message = "a central store has the events of its logs, and no more of them";
+                Err(Failure::new(Exit::Usage, message).hint("ask on the host whose log it is"))
+            }
+        }
+    }
 }
 
 /// The first field in which the event says something else than the one that is there. Only what was

@@ -8,15 +8,21 @@ use anyhow::Result;
 
 use crate::access::PlatformWork;
 use crate::access::Scope;
+use crate::config::StoreAddress;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
+use crate::store::Engine;
 use crate::store::LocalLog;
 use crate::store::Log;
+use crate::store::central;
+use crate::store::central::ServerAccess;
+use crate::store::central::read::CentralHeads;
 use crate::text;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -42,25 +48,31 @@ pub(crate) fn sortable_fields() -> impl Iterator<Item = &'static str> {
 
 /// The place of an event in the order by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cursor {
+pub(crate) struct Cursor<'a> {
     pub occurred_at: Timestamp,
     pub id: EventId,
+    /// The name of the log, where those of many hosts are read.
+    pub log: Option<&'a str>,
 }
 
-impl Cursor {
-    pub(crate) fn from_event(event: &Event) -> Self {
-        Self { occurred_at: event.occurred_at, id: event.id }
+impl<'a> Cursor<'a> {
+    pub(crate) fn from_event(event: &'a Event) -> Self {
+        Self { occurred_at: event.occurred_at, id: event.id, log: event.log.as_deref() }
     }
 
-    /// Reads `OCCURRED_AT,ID`.
+    /// Reads `OCCURRED_AT,ID` or `OCCURRED_AT,LOG/ID`.
     ///
     /// # Errors
     /// A message of one line that quotes the text.
-    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
-        let parts = text.rsplit_once(',').and_then(|(at, id)| {
+    pub(crate) fn parse(text: &'a str) -> std::result::Result<Self, String> {
+        let parts = text.split_once(',').and_then(|(at, place)| {
+            let (log, id) = match place.rsplit_once('/') {
+                Some((log, id)) => (Some(log), id),
+                None => (None, place),
+            };
             let digits = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
             let id = id.parse().ok().filter(|_| digits).map(EventId)?;
-            Some(Self { occurred_at: Timestamp::parse_rfc3339(at).ok()?, id })
+            Some(Self { occurred_at: Timestamp::parse_rfc3339(at).ok()?, id, log })
         });
         parts.ok_or_else(|| {
             let text = text::escape(text);
@@ -69,18 +81,22 @@ impl Cursor {
     }
 }
 
-impl fmt::Display for Cursor {
+impl fmt::Display for Cursor<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{},{}", self.occurred_at, self.id)
+        write!(f, "{},", self.occurred_at)?;
+        if let Some(log) = self.log {
+            write!(f, "{log}/")?;
+        }
+        self.id.fmt(f)
     }
 }
 
 /// The part of a listing that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct PageRequest {
+pub(crate) struct PageRequest<'a> {
     pub order: Order,
     /// The event before the page; only in an order by time.
-    pub after: Option<Cursor>,
+    pub after: Option<Cursor<'a>>,
     /// The number of events to leave out before the page. Each costs as much as reading it.
     pub skip: u64,
     pub limit: usize,
@@ -153,7 +169,7 @@ pub(crate) struct Suggestion {
 pub(crate) enum EventIdMatch {
     One(Box<Event>),
     /// The first few of them.
-    Several(Vec<EventId>),
+    Several(Vec<EventPlace>),
     None,
 }
 
@@ -186,30 +202,68 @@ impl Log {
         Ok(LocalLog::open_to_read(path)?.log)
     }
 
+    /// Opens a central store, which has the logs of many hosts. There is no connection before its tables
+    /// were found.
+    ///
+    /// # Errors
+    /// [`Exit::TryAgain`](crate::failure::Exit::TryAgain) where it is out of reach,
+    /// [`Exit::NoPermission`](crate::failure::Exit::NoPermission), [`Exit::NoInput`](crate::failure::Exit::NoInput)
+    /// without its tables, [`Exit::Config`](crate::failure::Exit::Config) for a wrong address and for a newer
+    /// version.
+    pub(crate) fn open_store(address: &StoreAddress, access: ServerAccess<'_>) -> Result<Self> {
+        Ok(Self { engine: Engine::Central(central::read::open(address, access)?) })
+    }
+
+    /// Whether it has the logs of many hosts.
+    pub(crate) fn is_central(&self) -> bool {
+        matches!(self.engine, Engine::Central(_))
+    }
+
     /// Whether another file has the log's name now, or none has.
     pub(crate) fn is_replaced(&self) -> bool {
-        self.engine.is_replaced()
+        match &self.engine {
+            Engine::Local(engine) => engine.is_replaced(),
+            Engine::Central(_) => false,
+        }
     }
 
     /// Whether a new reader could see what this one does not: the log was replaced, or its file was
     /// written to. A checkpoint does that too.
     pub(crate) fn is_stale(&self) -> bool {
-        self.engine.is_stale()
+        match &self.engine {
+            Engine::Local(engine) => engine.is_stale(),
+            Engine::Central(_) => false,
+        }
     }
 
     /// Returns the newest id, and its hash. The id is 0 in an empty log.
     pub(crate) fn head(&self) -> Result<(EventId, Hash)> {
-        self.engine.head()
+        self.local()?.head()
     }
 
     /// Returns an event, if there is one within the scope.
     pub(crate) fn event(&self, scope: &Scope, id: EventId) -> Result<Option<Event>> {
-        Ok(self.engine.event(id)?.filter(|event| scope.admits(event)))
+        Ok(self.local()?.event(id)?.filter(|event| scope.admits(event)))
+    }
+
+    /// Finds an event within the scope by its place.
+    pub(crate) fn find_place(&self, scope: &Scope, place: &EventPlace) -> Result<EventIdMatch> {
+        match &self.engine {
+            Engine::Local(_) if place.log.is_some() => Ok(EventIdMatch::None),
+            Engine::Local(_) => {
+                let event = self.event(scope, place.id)?;
+                Ok(event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event))))
+            }
+            Engine::Central(engine) => engine.find_place(&scope.narrow(&Query::default()), place),
+        }
     }
 
     /// Finds an event within the scope by its `event_id`, or by the beginning of one, in every tenant.
     pub(crate) fn find_by_event_id(&self, scope: &Scope, event_id: &str) -> Result<EventIdMatch> {
-        self.engine.find(&scope.narrow(&Query::default()), event_id)
+        match &self.engine {
+            Engine::Local(engine) => engine.find(&scope.narrow(&Query::default()), event_id),
+            Engine::Central(engine) => engine.find(&scope.narrow(&Query::default()), event_id),
+        }
     }
 
     /// Returns a page of the events within the scope that a query matches.
@@ -220,9 +274,12 @@ impl Log {
         &self,
         scope: &Scope,
         query: &Query,
-        page: &PageRequest,
+        page: &PageRequest<'_>,
     ) -> Result<Vec<Event>> {
-        self.engine.page(&scope.narrow(query), page)
+        match &self.engine {
+            Engine::Local(engine) => engine.page(&scope.narrow(query), page),
+            Engine::Central(engine) => engine.page(&scope.narrow(query), page),
+        }
     }
 
     /// Returns events that match and were recorded after another one, in the order of recording.
@@ -233,7 +290,48 @@ impl Log {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        self.engine.recorded_after(&scope.narrow(query), after, limit)
+        self.local()?.recorded_after(&scope.narrow(query), after, limit)
+    }
+
+    /// Returns the newest event of each log that is read.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn heads(&self) -> Result<Vec<EventPlace>> {
+        match &self.engine {
+            Engine::Local(engine) => Ok(vec![EventPlace { id: engine.head()?.0, log: None }]),
+            Engine::Central(engine) => engine.named_heads(),
+        }
+    }
+
+    /// Returns how far the logs of a central store go that have arrived there; `None` for a log of this
+    /// host.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn arrived_heads(&self) -> Result<Option<CentralHeads>> {
+        match &self.engine {
+            Engine::Local(_) => Ok(None),
+            Engine::Central(engine) => engine.heads().map(Some),
+        }
+    }
+
+    /// Returns the events that match among those that have arrived in a central store behind these heads,
+    /// in the order of recording, and moves the heads; `None` where nothing has arrived.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub(crate) fn arrived_since(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        heads: &mut CentralHeads,
+        limit: usize,
+    ) -> Result<Option<Vec<Event>>> {
+        match &self.engine {
+            Engine::Local(_) => Ok(None),
+            Engine::Central(engine) => engine.arrived_since(&scope.narrow(query), heads, limit),
+        }
     }
 
     /// Returns the events that match around another one, the oldest first: up to `each` before it
@@ -245,7 +343,10 @@ impl Log {
         center: &Event,
         each: usize,
     ) -> Result<Vec<Event>> {
-        self.engine.around(&scope.narrow(query), center, each)
+        match &self.engine {
+            Engine::Local(engine) => engine.around(&scope.narrow(query), center, each),
+            Engine::Central(engine) => engine.around(&scope.narrow(query), center, each),
+        }
     }
 
     /// Visits all events that match, up to an id, the oldest first. It reads in short steps and
@@ -261,7 +362,10 @@ impl Log {
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        self.engine.each(&scope.narrow(query), false, up_to, visit)
+        match &self.engine {
+            Engine::Local(engine) => engine.each(&scope.narrow(query), false, up_to, visit),
+            Engine::Central(engine) => engine.each(&scope.narrow(query), false, visit),
+        }
     }
 
     /// Visits all events that match, up to an id, the newest first. It needs as little memory as
@@ -276,15 +380,22 @@ impl Log {
         up_to: EventId,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
-        self.engine.each(&scope.narrow(query), true, up_to, &mut |event| {
+        let mut visit = |event| {
             visit(event);
             Ok(())
-        })
+        };
+        match &self.engine {
+            Engine::Local(engine) => engine.each(&scope.narrow(query), true, up_to, &mut visit),
+            Engine::Central(engine) => engine.each(&scope.narrow(query), true, &mut visit),
+        }
     }
 
     /// Counts the events that match, up to `at_most`.
     pub(crate) fn count(&self, scope: &Scope, query: &Query, at_most: u64) -> Result<u64> {
-        self.engine.count(&scope.narrow(query), at_most)
+        match &self.engine {
+            Engine::Local(engine) => engine.count(&scope.narrow(query), at_most),
+            Engine::Central(engine) => engine.count(&scope.narrow(query), at_most),
+        }
     }
 
     /// Summarises the events that match. `edges` are ascending times, and the events between each
@@ -295,7 +406,10 @@ impl Log {
         query: &Query,
         edges: &[Timestamp],
     ) -> Result<EventSummary> {
-        self.engine.summary(&scope.narrow(query), edges)
+        match &self.engine {
+            Engine::Local(engine) => engine.summary(&scope.narrow(query), edges),
+            Engine::Central(engine) => engine.summary(&scope.narrow(query), edges),
+        }
     }
 
     /// Returns the actions of the events that match, by name, with those that are reserved for the
@@ -306,7 +420,10 @@ impl Log {
         query: &Query,
         edges: &[Timestamp],
     ) -> Result<Vec<ActionUsage>> {
-        self.engine.action_usage(&scope.narrow(query), edges)
+        match &self.engine {
+            Engine::Local(engine) => engine.action_usage(&scope.narrow(query), edges),
+            Engine::Central(engine) => engine.action_usage(&scope.narrow(query), edges),
+        }
     }
 
     /// Returns a label for each tenant and actor id: that of the newest event within the scope that
@@ -316,7 +433,12 @@ impl Log {
         scope: &Scope,
         actors: &[(Option<&str>, &str)],
     ) -> Result<Vec<Option<String>>> {
-        self.engine.actor_labels(&scope.narrow(&Query::default()), actors)
+        match &self.engine {
+            Engine::Local(engine) => engine.actor_labels(&scope.narrow(&Query::default()), actors),
+            Engine::Central(engine) => {
+                engine.actor_labels(&scope.narrow(&Query::default()), actors)
+            }
+        }
     }
 
     /// Returns the label of the newest event within the scope that has one for this target: its type and
@@ -327,7 +449,14 @@ impl Log {
         tenant: Option<&str>,
         target: (Option<&str>, &str),
     ) -> Result<Option<String>> {
-        self.engine.target_label(&scope.narrow(&Query::default()), tenant, target)
+        match &self.engine {
+            Engine::Local(engine) => {
+                engine.target_label(&scope.narrow(&Query::default()), tenant, target)
+            }
+            Engine::Central(engine) => {
+                engine.target_label(&scope.narrow(&Query::default()), tenant, target)
+            }
+        }
     }
 
     /// Returns the few actors or targets within the scope whose id or label is most like a word.
@@ -337,7 +466,13 @@ impl Log {
         side: SuggestionKind,
         word: &str,
     ) -> Result<Vec<Suggestion>> {
-        self.engine.suggestions(&scope.narrow(&Query::default()), side, word)
+        match &self.engine {
+            Engine::Local(engine) => {
+                engine.suggestions(&scope.narrow(&Query::default()), side, word)
+            }
+            // To look at every name of many hosts takes longer than a hint is worth.
+            Engine::Central(_) => Ok(Vec::new()),
+        }
     }
 
     /// Returns when the newest event was recorded, and whether the times of recording jump by more than
@@ -351,7 +486,7 @@ impl Log {
         longest_pause: Span,
         probation: Span,
     ) -> Result<Option<RecentClock>> {
-        self.engine.recent_clock(longest_pause, probation)
+        self.local()?.recent_clock(longest_pause, probation)
     }
 
     /// Returns what sweeps have left.
@@ -359,6 +494,6 @@ impl Log {
     /// # Errors
     /// The log cannot be read.
     pub(crate) fn sweep_state(&self) -> Result<SweptRanges> {
-        self.engine.sweep_state()
+        self.local()?.sweep_state()
     }
 }

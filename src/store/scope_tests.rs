@@ -16,6 +16,7 @@ use crate::access::Role;
 use crate::access::Scope;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::event::Source;
 use crate::query::Query;
@@ -41,19 +42,23 @@ use crate::time::CalendarUnit;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-const ALL: PageRequest =
+const ALL: PageRequest<'_> =
     PageRequest { order: Order::NewestFirst, after: None, skip: 0, limit: 1_000, up_to: None };
 
 /// Reads that give no event away: the head and the holes of the log, its identity, and what it keeps
 /// about itself.
-const READS_WITHOUT_EVENTS: [&str; 13] = [
+const READS_WITHOUT_EVENTS: [&str; 17] = [
+    "arrived_heads",
     "dead_letter_count",
     "dead_letters",
     "head",
+    "heads",
+    "is_central",
     "is_replaced",
     "is_stale",
     "mirror_state",
     "newest_recorded_before",
+    "open_store",
     "open_to_read",
     "sweep_state",
     "uuid",
@@ -119,6 +124,7 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
     let all = &Query::default();
     let ids = |events: Vec<Event>| events.iter().map(|event| event.id.0).collect::<Vec<_>>();
     let own = [2, 4, 6, 8];
+    let place = |id| EventPlace { id: EventId(id), log: None };
 
     assert_eq!(log.event(scope, EventId(1)).unwrap(), None);
     assert!(log.event(scope, EventId(2)).unwrap().is_some());
@@ -127,12 +133,13 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
         assert_eq!(matches!(found, EventIdMatch::One(_)), is_found, "{name}");
     }
     let several = log.find_by_event_id(scope, "own-").unwrap();
-    assert_eq!(several, EventIdMatch::Several(own.map(EventId).to_vec()));
+    assert_eq!(several, EventIdMatch::Several(own.map(place).to_vec()));
 
     assert_eq!(ids(log.page(scope, all, &ALL).unwrap()), [8, 6, 4, 2]);
     let paged = PageRequest { skip: 1, limit: 2, ..ALL };
     assert_eq!(ids(log.page(scope, all, &paged).unwrap()), [6, 4]);
-    let cursor = Cursor { occurred_at: Timestamp::from_nanos(7_000_000_000), id: EventId(7) };
+    let cursor =
+        Cursor { occurred_at: Timestamp::from_nanos(7_000_000_000), id: EventId(7), log: None };
     let behind = PageRequest { after: Some(cursor), ..ALL };
     assert_eq!(ids(log.page(scope, all, &behind).unwrap()), [6, 4, 2]);
     let by_actor = Order::ByField { field: "actor_label", ascending: true };

@@ -149,7 +149,7 @@ impl LocalLog {
     /// # Errors
     /// The file to lock cannot be opened.
     pub(crate) fn try_lock_sweep(&self) -> Result<Option<SweepLock>> {
-        self.log.engine.try_lock_sweep()
+        self.sqlite().try_lock_sweep()
     }
 
     /// Keeps exports out until the guard is dropped, and waits for those at work; `None` if `go_on`
@@ -162,7 +162,7 @@ impl LocalLog {
         patience: Duration,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<ExportLock>> {
-        self.log.engine.lock_out_exports(patience, go_on)
+        self.sqlite().lock_out_exports(patience, go_on)
     }
 
     /// Records the runs that will be removed, without effect yet. Adjacent runs become one, and a
@@ -176,7 +176,7 @@ impl LocalLog {
         ids: &IdSet,
         go_on: ShouldContinue<'_>,
     ) -> Result<Option<PlannedSweep>> {
-        self.log.engine.plan_sweep(lock, ids, go_on)
+        self.sqlite_mut().plan_sweep(lock, ids, go_on)
     }
 
     /// Appends the event that vouches for a plan, and makes the plan count. Returns `false` and
@@ -191,7 +191,7 @@ impl LocalLog {
         event: &NewEvent,
         stamp: &Stamp<'_>,
     ) -> Result<bool> {
-        self.log.engine.vouch(lock, pending, event, stamp)
+        self.sqlite_mut().vouch(lock, pending, event, stamp)
     }
 
     /// Removes the events that are vouched for and still there, then the rows that no event refers
@@ -206,7 +206,7 @@ impl LocalLog {
         scope: CleanupScope,
         go_on: ShouldContinue<'_>,
     ) -> Result<bool> {
-        self.log.engine.remove_swept(lock, scope, go_on)
+        self.sqlite_mut().remove_swept(lock, scope, go_on)
     }
 
     /// Returns free space to the file system, as far as readers allow it. Returns the number of
@@ -219,7 +219,7 @@ impl LocalLog {
         lock: &mut SweepLock,
         go_on: ShouldContinue<'_>,
     ) -> Result<u64> {
-        self.log.engine.reclaim_space(lock, go_on)
+        self.sqlite_mut().reclaim_space(lock, go_on)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::access::Scope;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
+use crate::store::Engine;
 use crate::store::Log;
 use crate::time::CalendarUnit;
 use crate::time::Timestamp;
@@ -108,6 +109,9 @@ impl Log {
         groupings: &[Grouping],
         zone: &Zone,
     ) -> Result<GroupedCounts> {
-        self.engine.count_by(&scope.narrow(query), groupings, zone)
+        match &self.engine {
+            Engine::Local(engine) => engine.count_by(&scope.narrow(query), groupings, zone),
+            Engine::Central(engine) => engine.count_by(&scope.narrow(query), groupings, zone),
+        }
     }
 }

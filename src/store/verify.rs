@@ -120,7 +120,7 @@ impl Log {
         _: PlatformWork,
         look: impl FnOnce(&Snapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.engine.inspect(|engine| look(&Snapshot { engine }))
+        self.local()?.inspect(|engine| look(&Snapshot { engine }))
     }
 }
 

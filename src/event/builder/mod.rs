@@ -259,6 +259,10 @@ impl<'a> NewEventBuilder<'a> {
     pub(crate) fn build(mut self) -> Result<NewEvent, String> {
         self.resolve_other_names()?;
         self.resolve_id()?;
+        if self.stamped_elsewhere {
+            // The name of the log that stamped it.
+            self.payload_extras.retain(|(key, _)| key != "log");
+        }
         if self.is_lenient() {
             self.repair_diff();
         }

@@ -13,6 +13,11 @@ mod columns;
 mod error;
 #[cfg(feature = "central")]
 pub(crate) mod postgres;
+#[cfg_attr(
+    not(feature = "central"),
+    allow(dead_code, unused_variables, unused_imports, reason = "it reads PostgreSQL alone")
+)]
+pub(in crate::store) mod read;
 mod row;
 
 use std::time::Duration;

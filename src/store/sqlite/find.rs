@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::query::Query;
 use crate::query::pattern;
@@ -76,7 +77,8 @@ impl Sqlite {
         })?;
         if ids.len() > 1 {
             ids.sort_unstable();
-            return Ok(EventIdMatch::Several(ids));
+            let places = ids.into_iter().map(|id| EventPlace { id, log: None });
+            return Ok(EventIdMatch::Several(places.collect()));
         }
         let event = ids.pop().map(|id| self.event(id)).transpose()?.flatten();
         Ok(event.map_or(EventIdMatch::None, |event| EventIdMatch::One(Box::new(event))))

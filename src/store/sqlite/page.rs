@@ -39,16 +39,20 @@ const SELECT_POSITION: &str = "SELECT event.occurred_at, event.id";
 
 /// A part of the order by time, read in one direction.
 #[derive(Clone, Copy)]
-pub(super) struct PageBounds {
+pub(super) struct PageBounds<'a> {
     pub newest_first: bool,
-    pub after: Option<Cursor>,
+    pub after: Option<Cursor<'a>>,
     pub skip: u64,
     pub limit: usize,
     pub up_to: Option<EventId>,
 }
 
 impl Sqlite {
-    pub(in crate::store) fn page(&self, query: &Query, page: &PageRequest) -> Result<Vec<Event>> {
+    pub(in crate::store) fn page(
+        &self,
+        query: &Query,
+        page: &PageRequest<'_>,
+    ) -> Result<Vec<Event>> {
         let newest_first = match page.order {
             Order::NewestFirst => true,
             Order::OldestFirst => false,
@@ -99,7 +103,7 @@ impl Sqlite {
         center: &Event,
         each: usize,
     ) -> Result<Vec<Event>> {
-        let cursor = Cursor { occurred_at: center.occurred_at, id: center.id };
+        let cursor = Cursor::from_event(center);
         let beside = |newest_first| PageBounds {
             newest_first,
             after: Some(cursor),
@@ -144,7 +148,7 @@ impl Sqlite {
             let Some(last) = events.last() else {
                 return Ok(());
             };
-            after = Some(Cursor { occurred_at: last.occurred_at, id: last.id });
+            after = Some(Cursor { occurred_at: last.occurred_at, id: last.id, log: None });
             let is_last = is_complete && events.len() < STREAM_CHUNK;
             events.into_iter().try_for_each(&mut *visit)?;
             if is_last {
@@ -190,7 +194,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        slice: PageBounds,
+        slice: PageBounds<'_>,
     ) -> rusqlite::Result<Vec<Event>> {
         Ok(self.read_slice_within(connection, plan, slice, usize::MAX)?.events)
     }
@@ -200,7 +204,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        slice: PageBounds,
+        slice: PageBounds<'_>,
         max_bytes: usize,
     ) -> rusqlite::Result<SelectedEvents> {
         let Some(window) = plan.window_of(slice) else {
@@ -216,7 +220,7 @@ impl Sqlite {
         connection: &Connection,
         plan: &QueryPlan,
         strategy: &ReadStrategy<'_>,
-        slice: PageBounds,
+        slice: PageBounds<'_>,
         window: TimeWindow,
         max_bytes: usize,
     ) -> rusqlite::Result<SelectedEvents> {
@@ -255,7 +259,7 @@ impl Sqlite {
         &self,
         connection: &Connection,
         plan: &QueryPlan,
-        page: &PageRequest,
+        page: &PageRequest<'_>,
         key: &'static str,
         ascending: bool,
     ) -> rusqlite::Result<Vec<Event>> {
@@ -295,7 +299,7 @@ fn gather_ids(
     connection: &Connection,
     plan: &QueryPlan,
     path: &AccessPath,
-    slice: PageBounds,
+    slice: PageBounds<'_>,
     window: TimeWindow,
 ) -> rusqlite::Result<Vec<i64>> {
     let mut places: Vec<(i64, i64)> = Vec::new();
@@ -318,7 +322,7 @@ fn gather_ids(
 
 impl QueryPlan {
     /// The span of time in which a slice lies; `None` if no event can be in it.
-    pub(super) fn window_of(&self, slice: PageBounds) -> Option<TimeWindow> {
+    pub(super) fn window_of(&self, slice: PageBounds<'_>) -> Option<TimeWindow> {
         if self.matches_nothing || slice.limit == 0 {
             return None;
         }
@@ -375,7 +379,7 @@ impl QueryPlan {
         Ok(statements)
     }
 
-    pub(super) fn time_order_statement(&self, slice: PageBounds, window: TimeWindow) -> Sql {
+    pub(super) fn time_order_statement(&self, slice: PageBounds<'_>, window: TimeWindow) -> Sql {
         let mut sql = Sql::new(SELECT_EVENT);
         sql.add(" FROM event INDEXED BY event_occurred_at WHERE TRUE");
         window.add_condition(&mut sql);
@@ -391,7 +395,7 @@ impl QueryPlan {
     pub(super) fn merge_statement(
         &self,
         path: &AccessPath,
-        slice: PageBounds,
+        slice: PageBounds<'_>,
         window: TimeWindow,
     ) -> Sql {
         let mut walks = path.key_statements();
@@ -428,11 +432,11 @@ impl QueryPlan {
     }
 }
 
-impl PageBounds {
+impl PageBounds<'_> {
     /// Adds the bounds that the window cannot express: the cursor among events of its own time, and
     /// the newest id.
     fn add_bounds(&self, sql: &mut Sql) {
-        if let Some(Cursor { occurred_at, id }) = self.after {
+        if let Some(Cursor { occurred_at, id, .. }) = self.after {
             sql.bind(" AND (event.occurred_at <> ?", occurred_at.as_nanos());
             let behind = if self.newest_first { " OR event.id < ?)" } else { " OR event.id > ?)" };
             sql.bind(behind, id.0);

@@ -32,7 +32,7 @@ use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::ReadStrategy;
 use crate::time::Timestamp;
 
-const FIRST_PAGE: PageRequest =
+const FIRST_PAGE: PageRequest<'_> =
     PageRequest { order: Order::NewestFirst, after: None, skip: 0, limit: 50, up_to: None };
 
 fn query(text: &str) -> Query {
@@ -61,7 +61,7 @@ fn ids(events: &[Event]) -> Vec<i64> {
 }
 
 /// The ids of a slice, by `Query::matches`.
-fn expected(events: &[Event], query: &Query, slice: PageBounds) -> Vec<i64> {
+fn expected(events: &[Event], query: &Query, slice: PageBounds<'_>) -> Vec<i64> {
     let mut expected: Vec<&Event> = events
         .iter()
         .filter(|event| query.matches(event))
@@ -81,7 +81,7 @@ fn expected(events: &[Event], query: &Query, slice: PageBounds) -> Vec<i64> {
     expected.into_iter().skip(skip).take(slice.limit).map(|event| event.id.0).collect()
 }
 
-fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBounds) {
+fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBounds<'_>) {
     let expected = expected(events, tested, slice);
     let order = if slice.newest_first { Order::NewestFirst } else { Order::OldestFirst };
     let PageBounds { after, skip, limit, up_to, .. } = slice;
@@ -91,7 +91,7 @@ fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBoun
         expected,
         "{tested} by {page:?}"
     );
-    let engine = &log.engine;
+    let engine = log.sqlite();
     let plan = QueryPlan::new(&engine.connection, tested).unwrap();
     let Some(window) = plan.window_of(slice) else {
         return;
@@ -300,7 +300,7 @@ fn large_log() -> (tempfile::TempDir, LocalLog) {
 fn listings_are_led_by_an_index_and_never_sorted() {
     let (_folder, log) = large_log();
     let plan_of = |tested: &str, newest_first| {
-        let engine = &log.engine;
+        let engine = log.sqlite();
         let plan = QueryPlan::new(&engine.connection, &query(tested)).unwrap();
         let slice = PageBounds { newest_first, after: None, skip: 0, limit: 50, up_to: None };
         let window = plan.window_of(slice).unwrap();
@@ -348,7 +348,7 @@ fn a_page_asks_each_dimension_once() {
             heard.lock().unwrap().push(sql.to_owned());
         }
     };
-    log.log.engine.connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
+    log.sqlite_mut().connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(listen)).unwrap();
     assert_eq!(
         log.page(&Scope::of(PlatformWork::Comparison), &Query::default(), &FIRST_PAGE)
             .unwrap()

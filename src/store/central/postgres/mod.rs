@@ -5,12 +5,13 @@
 
 mod connection;
 mod insert;
-mod nul;
+pub(in crate::store::central) mod nul;
 pub(crate) mod read;
 mod schema;
 
 use std::collections::HashMap;
 
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
@@ -25,6 +26,7 @@ use crate::store::central::CentralRow;
 use crate::store::central::LogHeartbeat;
 use crate::store::central::ServerAccess;
 use crate::store::central::TableNames;
+use crate::store::central::postgres::connection::Parameter;
 use crate::store::central::postgres::connection::StatementError;
 use crate::store::central::postgres::insert::EventColumns;
 use crate::store::central::postgres::schema::Month;
@@ -59,6 +61,22 @@ impl PostgresStore {
             .map_err(|why| Failure::new(Exit::Config, why))?;
         let server = PostgresServer::new(config, access)?;
         Ok(Self { server, names, months: Vec::new(), makes_months: true })
+    }
+
+    pub(in crate::store::central) fn names(&self) -> &TableNames {
+        &self.names
+    }
+
+    /// Runs a query.
+    ///
+    /// # Errors
+    /// The server refuses it, or there was no answer.
+    pub(in crate::store::central) fn query(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> CentralResult<Vec<Row>> {
+        Ok(self.server.query(sql, parameters)?)
     }
 
     /// Makes the tables where they are missing, and checks their version.

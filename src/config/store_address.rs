@@ -1,0 +1,115 @@
+//! The address of a central store, as `--db` and `central` name it.
+
+use crate::config::mirror::CentralConfig;
+use crate::config::mirror::ClickHouseConfig;
+use crate::config::mirror::DestinationConfig;
+use crate::config::mirror::MirrorConfig;
+
+const POSTGRES_SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+/// In front of the address of the HTTP interface.
+const CLICKHOUSE_PREFIX: &str = "clickhouse+";
+
+/// A central store, and how it is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum StoreAddress {
+    Postgres(CentralConfig),
+    ClickHouse(ClickHouseConfig),
+}
+
+impl StoreAddress {
+    /// Reads an address; `None` if the text is that of a file. Keys that a mirror to the same address has
+    /// count for it: the table, the password and the authorities.
+    pub(crate) fn parse(text: &str, mirrors: &[MirrorConfig]) -> Option<Self> {
+        let bare =
+            |url: String| CentralConfig { url, table: None, password_file: None, ca_file: None };
+        if POSTGRES_SCHEMES.iter().any(|scheme| text.starts_with(scheme)) {
+            let known = mirrors.iter().find_map(|mirror| match &mirror.destination {
+                DestinationConfig::Postgres(config) if config.url == text => Some(config.clone()),
+                _ => None,
+            });
+            return Some(Self::Postgres(known.unwrap_or_else(|| bare(text.to_owned()))));
+        }
+        let url = text.strip_prefix(CLICKHOUSE_PREFIX)?;
+        let (url, user) = without_user(url);
+        let known = mirrors.iter().find_map(|mirror| match &mirror.destination {
+            DestinationConfig::ClickHouse(config) if config.central.url == url => {
+                Some(config.clone())
+            }
+            _ => None,
+        });
+        let known = known.unwrap_or_else(|| ClickHouseConfig { central: bare(url), user: None });
+        Some(Self::ClickHouse(ClickHouseConfig { user: user.or(known.user), ..known }))
+    }
+
+    /// Whether a text is the address of a central store and no path.
+    pub(crate) fn is_one(text: &str) -> bool {
+        Self::parse(text, &[]).is_some()
+    }
+
+    fn url(&self) -> &str {
+        match self {
+            Self::Postgres(config) => &config.url,
+            Self::ClickHouse(config) => &config.central.url,
+        }
+    }
+
+    /// Whether the address holds a password, which belongs in a file.
+    pub(crate) fn has_password(&self) -> bool {
+        let url = self.url();
+        let login = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let login = login.split(['/', '?']).next().unwrap_or_default();
+        let login = login.rsplit_once('@').map_or("", |(login, _)| login);
+        let has_parameter = url.split(['?', '&']).skip(1).any(|part| part.starts_with("password="));
+        let user = match self {
+            Self::Postgres(_) => None,
+            Self::ClickHouse(config) => config.user.as_deref(),
+        };
+        login.contains(':') || has_parameter || user.is_some_and(|user| user.contains(':'))
+    }
+}
+
+/// Takes the user out of an address.
+fn without_user(url: &str) -> (String, Option<String>) {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (user, host) = rest[..end].rsplit_once('@')?;
+        Some((format!("{scheme}://{host}{}", &rest[end..]), user.to_owned()))
+    });
+    match parts {
+        Some((url, user)) => (url, Some(user)),
+        None => (url.to_owned(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_told_from_a_path() {
+        assert!(StoreAddress::is_one("postgres://audit@central/activity"));
+        assert!(StoreAddress::is_one("postgresql://central"));
+        assert!(StoreAddress::is_one("clickhouse+https://central:8443/?database=audit"));
+        for path in ["/var/lib/activity.db", "postgres", "postgres:/x", "https://central"] {
+            assert!(!StoreAddress::is_one(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_no_part_of_an_address_of_clickhouse() {
+        let parsed = StoreAddress::parse("clickhouse+http://audit@central:8123/?database=a", &[]);
+        let Some(StoreAddress::ClickHouse(config)) = parsed else { panic!("{parsed:?}") };
+        assert_eq!(config.user.as_deref(), Some("audit"));
+        assert_eq!(config.central.url, "http://central:8123/?database=a");
+    }
+
+    #[test]
+    fn a_password_is_found_in_an_address() {
+        let has = |text| StoreAddress::parse(text, &[]).unwrap().has_password();
+        assert!(has("postgres://audit:hush@central/activity"));
+        assert!(has("postgres://audit@central/activity?password=hush"));
+        assert!(has("clickhouse+http://audit:hush@central:8123"));
+        assert!(!has("postgres://audit@central:5432/activity?sslmode=require"));
+        assert!(!has("clickhouse+http://central:8123/?database=a"));
+    }
+}
