@@ -4,8 +4,7 @@ mod breaking_proxy;
 mod clickhouse;
 mod cloudwatch;
 mod file;
-
-mod postgres;
+pub(crate) mod postgres;
 mod receivers;
 mod syslog;
 

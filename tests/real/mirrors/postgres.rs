@@ -20,7 +20,7 @@ const BIN: &str = "/usr/lib/postgresql/15/bin";
 const PASSWORD: &str = "open-sesame-4711";
 
 /// A cluster of its own, owned by Debian's user of PostgreSQL: the server refuses root.
-struct Cluster {
+pub(crate) struct Cluster {
     sandbox: Sandbox,
     folder: PathBuf,
     port: u16,
@@ -28,7 +28,7 @@ struct Cluster {
 
 impl Cluster {
     /// Returns `None` where the server is missing.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !tools::require_root()
             || !tools::require_programs(&[&format!("{BIN}/initdb"), "psql", "setpriv", "openssl"])
         {
@@ -106,7 +106,7 @@ impl Cluster {
 
     /// Runs SQL as the superuser, and returns what it prints.
     #[track_caller]
-    fn sql(&self, database: &str, sql: &str) -> String {
+    pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
         let mut command: Command = self.sandbox.command_of("psql");
         command
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
@@ -115,16 +115,19 @@ impl Cluster {
         self.sandbox.run_command(command).ok().stdout().trim_end().to_owned()
     }
 
-    fn config(&self, sandbox: &Sandbox, more: &str) -> String {
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://audit@127.0.0.1:{}/activity?channel_binding=require", self.port)
+    }
+
+    pub(crate) fn config(&self, sandbox: &Sandbox, more: &str) -> String {
         let password = sandbox.write("password", PASSWORD);
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         fs::set_permissions(password, private).unwrap();
         fs::copy(self.folder.join("ca.pem"), sandbox.path("ca.pem")).unwrap();
         format!(
             "[[mirror]]\nname = 'central'\ntype = 'postgres'\n\
-             url = 'postgres://audit@127.0.0.1:{}/activity?channel_binding=require'\n\
-             password_file = 'password'\nca_file = 'ca.pem'\n{more}\n",
-            self.port
+             url = '{}'\npassword_file = 'password'\nca_file = 'ca.pem'\n{more}\n",
+            self.url()
         )
     }
 
