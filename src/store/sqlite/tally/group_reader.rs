@@ -204,31 +204,50 @@ impl<'a> GroupReader<'a> {
     /// they return a number, and how many events it has.
     pub(super) fn index_statements(&self) -> &'static [&'static str] {
         macro_rules! by_index {
-            ($column:literal, $index:literal) => {
+            ($column:literal, $index:literal, $condition:literal) => {
                 concat!(
                     "SELECT ",
                     $column,
                     ", count(*) FROM event INDEXED BY ",
                     $index,
                     " WHERE ",
+                    $condition,
+                    " AND ",
                     not_swept!(),
                     " GROUP BY ",
                     $column
                 )
             };
         }
+        // The events that an index leaves out.
+        macro_rules! others {
+            ($condition:literal) => {
+                concat!(
+                    "SELECT NULL, count(*) FROM event NOT INDEXED WHERE ",
+                    $condition,
+                    " AND ",
+                    not_swept!(),
+                    " HAVING count(*) > 0"
+                )
+            };
+        }
         match self {
             Self::Field(GroupColumn::Key("event.action", ..)) => {
-                &[by_index!("event.action", "event_action")]
+                &[by_index!("event.action", "event_action", "TRUE")]
             }
-            Self::Field(GroupColumn::Key("event.tenant", ..)) => {
-                &[by_index!("event.tenant", "event_tenant")]
-            }
-            Self::Field(GroupColumn::Key("event.actor", ..)) => {
-                &[by_index!("event.actor", "event_actor")]
-            }
+            Self::Field(GroupColumn::Key("event.tenant", ..)) => &[
+                by_index!("event.tenant", "event_tenant", "event.tenant <> 0"),
+                others!("event.tenant = 0"),
+            ],
+            Self::Field(GroupColumn::Key("event.actor", ..)) => &[
+                by_index!("event.actor", "event_actor", "event.actor IS NOT NULL"),
+                others!("event.actor IS NULL"),
+            ],
             Self::Field(GroupColumn::Key("event.target", ..))
-            | Self::Record { per_tenant: false } => &[by_index!("event.target", "event_target")],
+            | Self::Record { per_tenant: false } => &[
+                by_index!("event.target", "event_target", "event.target IS NOT NULL"),
+                others!("event.target IS NULL"),
+            ],
             Self::Person { per_tenant: false } => &[
                 concat!(
                     "SELECT event.actor, count(*) FROM event INDEXED BY event_actor \
@@ -238,7 +257,7 @@ impl<'a> GroupReader<'a> {
                 ),
                 concat!(
                     "SELECT CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END, count(*) \
-                     FROM event INDEXED BY event_actor WHERE event.actor IS NULL AND ",
+                     FROM event NOT INDEXED WHERE event.actor IS NULL AND ",
                     not_swept!(),
                     " GROUP BY 1"
                 ),
