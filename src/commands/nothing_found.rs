@@ -17,6 +17,9 @@ use crate::text;
 /// The number of other readings that are told.
 const MAX_READINGS: usize = 2;
 
+/// The number of names in a term for which others are suggested. A list of thousands was not mistyped.
+const MAX_NAMES: usize = 10;
+
 /// Returns what the query could have been meant to be, each with what it finds.
 pub(super) fn hints(
     reader: &LogReader,
@@ -36,11 +39,12 @@ pub(super) fn hints(
     }
     if hints.is_empty() {
         for term in query.terms().filter(|term| !term.negated) {
-            for (kind, word) in names_in(&term.predicate) {
-                // The name is there, and the other terms exclude its events.
-                if reader.count(&Query::from_term(term), 1)? != Some(0) {
-                    continue;
-                }
+            let names = names_in(&term.predicate);
+            // Where it finds something, the other terms exclude that.
+            if names.is_empty() || reader.count(&Query::from_term(term), 1)? != Some(0) {
+                continue;
+            }
+            for (kind, word) in names.into_iter().take(MAX_NAMES) {
                 let similar = reader.suggestions(kind, &word)?;
                 hints.extend(did_you_mean(&describe_suggestions(&similar)));
             }
