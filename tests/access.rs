@@ -22,16 +22,20 @@ const EVENTS: &str = r#"
 const UID: &str = "64017";
 
 /// A log with the events, a config with roles, and a caller who is not root itself.
-struct Guarded {
-    sandbox: Sandbox,
+pub(crate) struct Guarded {
+    pub(crate) sandbox: Sandbox,
     user: String,
 }
 
 impl Guarded {
     /// `USER` in the config stands for the caller.
     fn new(config: &str) -> Self {
+        Self::with_events(EVENTS, config)
+    }
+
+    pub(crate) fn with_events(events: &str, config: &str) -> Self {
         let sandbox = Sandbox::new();
-        sandbox.ingest(EVENTS);
+        sandbox.ingest(events);
         let whoami = sandbox.run_with_env(&[("SUDO_UID", UID)], ["whoami", "--json"]);
         let user = whoami.ok().json()["user"].as_str().unwrap().to_owned();
         let guarded = Self { sandbox, user };
@@ -49,7 +53,7 @@ impl Guarded {
         Self::new(&format!("[access.users]\nUSER = {{ role = '{role}', actor_id = '17' }}\n"))
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.sandbox.run_with_env(&[("SUDO_UID", UID)], args)
     }
 
@@ -70,38 +74,15 @@ impl Guarded {
         }
     }
 
-    fn stored(&self) -> u64 {
+    pub(crate) fn stored(&self) -> u64 {
         self.sandbox.log().event_count()
     }
 }
 
-/// Every command that reads or writes the log.
-const COMMANDS: [&[&str]; 19] = [
-    &["list"],
-    &["list", "--json"],
-    &["list", "--output", "csv"],
-    &["list", "--count"],
-    &["show", "1"],
-    &["search-actor", "3"],
-    &["search-target", "user/17"],
-    &["export", "--csv"],
-    &["page", "-o", "-"],
-    &["stats"],
-    &["stats", "--json", "--by", "action"],
-    &["digest", "--dry-run"],
-    &["digest", "--history"],
-    &["sweep", "--keep", "365d", "--dry-run"],
-    &["verify"],
-    &["backup", "copy.db"],
-    &["actions"],
-    &["doctor"],
-    &["ingest", "--action", "a"],
-];
-
 #[test]
-fn a_caller_whom_nothing_names_is_refused_by_every_command() {
+fn a_caller_whom_nothing_names_is_refused_by_name() {
     let guarded = Guarded::new("[access.users]\nsomebody = 'administrator'\n");
-    for command in COMMANDS {
+    for command in [&["list"][..], &["export", "--csv"], &["ingest", "--action", "a"]] {
         guarded.refuses(command, &[&guarded.user, "config.toml"]);
     }
     let out = guarded.run(&["whoami"]).ok();

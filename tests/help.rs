@@ -9,7 +9,7 @@ use crate::support::clock;
 use crate::support::join_lines;
 
 /// Returns the names of the subcommands that a help text lists.
-fn subcommands(help: &str) -> Vec<String> {
+pub(crate) fn subcommands(help: &str) -> Vec<String> {
     let commands = help.split("Commands:\n").nth(1).unwrap_or_default();
     commands
         .lines()
@@ -21,8 +21,9 @@ fn subcommands(help: &str) -> Vec<String> {
         .collect()
 }
 
+/// Returns the help of a command, or of the program.
 #[track_caller]
-fn help_of(sandbox: &Sandbox, command: Option<&str>) -> String {
+pub(crate) fn help_of(sandbox: &Sandbox, command: Option<&str>) -> String {
     let args = command.into_iter().chain(["--help"]);
     sandbox.run(args).ok().no_stderr().stdout().to_owned()
 }

@@ -14,6 +14,7 @@
 mod support;
 
 mod access;
+mod access_table;
 mod actions;
 mod alert;
 mod backup;

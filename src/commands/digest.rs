@@ -62,6 +62,7 @@ pub(crate) struct DigestArgs {
 impl RunCommand for DigestArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
+        context.log().ensure_may_read(Reading::Digest)?;
         let zone = context.zone()?;
         if self.history {
             return self.print_history(context, &zone);

@@ -163,6 +163,7 @@ impl fmt::Display for IngestSummary<'_> {
 impl RunCommand for IngestArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
+        context.log().ensure_may_record()?;
         let zone = self.input_zone()?;
         if let Some(map) = &self.check_map {
             let map = Some(ingest_map::read_map(map, &context.settings.rights)?);

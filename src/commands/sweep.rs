@@ -73,6 +73,7 @@ pub(crate) struct SweepArgs {
 impl RunCommand for SweepArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
+        context.log().ensure_may_read(Reading::Sweep)?;
         if let Some(keep) = self.keep.filter(|keep| *keep < SHORTEST_KEEP)
             && !self.dry_run
             && !self.force

@@ -44,6 +44,7 @@ pub(crate) struct VerifyArgs {
 impl RunCommand for VerifyArgs {
     fn run(self, call: Invocation) -> Result<Exit> {
         let context = &call.into_context()?;
+        context.log().ensure_may_verify()?;
         let mut anchors = self.anchor;
         for file in &self.anchors {
             anchors.extend(read_anchors(file, &context.settings.rights)?);

@@ -71,6 +71,14 @@ impl<'a> LogAccess<'a> {
         Ok(())
     }
 
+    /// Refuses a caller who may record nothing, before a file is opened for them.
+    ///
+    /// # Errors
+    /// [`Exit::NoPermission`](crate::failure::Exit::NoPermission).
+    pub(crate) fn ensure_may_record(self) -> Result<()> {
+        Ok(self.context.settings.permissions.require(Capability::Ingest)?)
+    }
+
     /// Opens the log to read the events that the caller may see for a purpose.
     ///
     /// # Errors

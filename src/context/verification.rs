@@ -29,12 +29,20 @@ use crate::verify::anchors::Anchor;
 const MAX_ANCHORS_SIZE: u64 = 64 << 20;
 
 impl LogAccess<'_> {
+    /// Refuses a caller who may not check the log, before a file is opened for them.
+    ///
+    /// # Errors
+    /// [`Exit::NoPermission`].
+    pub(crate) fn ensure_may_verify(self) -> Result<()> {
+        Ok(self.context.settings.permissions.require_administrator("verify")?)
+    }
+
     /// Checks the log against its hashes, and against heads that were noted.
     ///
     /// # Errors
     /// As [`verify::run`].
     pub(crate) fn verify(self, request: &VerifyOptions<'_>) -> Result<VerifyReport> {
-        self.context.settings.permissions.require_administrator("verify")?;
+        self.ensure_may_verify()?;
         let log = Log::open_to_read(&self.context.settings.db()?.value)?;
         let mut progress = PhaseProgress::new(&self.context.output);
         let report = verify::run(&log, request, &mut |update| {
