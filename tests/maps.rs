@@ -147,13 +147,78 @@ fn a_map_of_ones_own_reads_lines_of_json() {
     sandbox
         .run(["ingest", "--map", "m.toml", "in.jsonl"])
         .exits(65)
-        .stderr_has("in.jsonl:2: occurred_at: \"later\" is not a time like 2026-11-20T04:00:00Z or 1700000000\n")
+        .stderr_has("in.jsonl:2: occurred_at: \"later\" is not a time like 2026-11-20T04:00:00Z or 1700000000; `time` in the map says how else")
         .stderr_has("in.jsonl:3: occurred_at: the record has no time where the map looks for it\n")
         .stderr_has("in.jsonl:4: must be an object, not an array\n").done();
     let event = sandbox.only_event();
     assert_eq!(event["action"], "door_opened");
     assert_eq!(event["actor_label"], "Ann");
     assert_eq!(event["payload"], serde_json::json!({"what":"Door Opened","who":{"badge":7}}));
+}
+
+#[test]
+fn a_field_is_taken_from_within_an_object_or_a_list() {
+    let sandbox = Sandbox::new();
+    let lines = [
+        r#"{"meta":{"at":"2026-11-20T06:00:00Z","run":1},"did":{"verb":"approve"},"who":{"uid":7},"on":[{"ref":"INV-9"}]}"#,
+        // A key that is spelled like the path is itself meant.
+        r#"{"meta":{"at":"2026-11-20T06:01:00Z"},"did.verb":"reject","did":{"verb":"x"},"who":{"uid":8}}"#,
+    ];
+    sandbox.write("in.jsonl", join_lines(lines));
+    let maps =
+        ["occurred_at=meta.at", "action=did.verb", "actor_id=who.uid", "target_id=on[0].ref"];
+    let args: Vec<&str> = ["ingest", "in.jsonl"]
+        .into_iter()
+        .chain(maps.into_iter().flat_map(|map| ["--map", map]))
+        .collect();
+    sandbox.run(args).ok().stderr_has("ingested 2, ").done();
+    let events = sandbox.stored_events();
+    assert_eq!((&events[0]["action"], &events[0]["actor_id"]), (&"approve".into(), &"7".into()));
+    assert_eq!(events[0]["target_id"], "INV-9");
+    assert_eq!(events[0]["payload"], serde_json::json!({"meta":{"run":1}}));
+    assert_eq!(events[1]["action"], "reject");
+    assert_eq!(events[1]["payload"], serde_json::json!({"did":{"verb":"x"}}));
+    sandbox
+        .run(["ingest", "in.jsonl", "--map", "action=on[0.ref"])
+        .exits(2)
+        .stderr_has("is no path")
+        .done();
+}
+
+#[test]
+fn a_table_without_our_columns_is_read_when_one_is_said_to_be_the_action() {
+    let sandbox = Sandbox::new();
+    sandbox.write("in.csv", "Zeit;Wer;Was\n2026-11-20T06:00:00Z;Anna;Login\n");
+    sandbox
+        .run(["ingest", "in.csv"])
+        .exits(65)
+        .stderr_has("in.csv:1: is no JSON; --format or --map")
+        .done();
+    sandbox
+        .run(["ingest", "--format", "csv", "in.csv"])
+        .exits(65)
+        .stderr_has("--map action=COLUMN takes it from one of Zeit, Wer, Was")
+        .done();
+    let maps = ["--map", "action=Was", "--map", "actor=Wer", "--map", "occurred_at=Zeit"];
+    sandbox.run(["ingest", "in.csv"].into_iter().chain(maps)).ok().done();
+    assert_eq!(sandbox.only_event()["actor_label"], "Anna");
+}
+
+#[test]
+fn records_without_an_action_are_told_which_key_may_be_it() {
+    let sandbox = Sandbox::new();
+    for (line, remark) in [
+        (r#"{"event":"login","hsh":"x"}"#, "--map action=event takes it"),
+        (r#"{"did":{"verb":"login"}}"#, "1 line has no action; --map action=KEY takes it"),
+        (r#"{"action":"a","who":{"id":7}}"#, "--map actor=who takes it"),
+    ] {
+        let out = sandbox.run_with_input(["ingest", "--dry-run"], line);
+        assert!(out.stderr().contains(remark), "{out}");
+        assert!(
+            !out.stderr().contains("--map id=") && !out.stderr().contains("--map hash="),
+            "{out}"
+        );
+    }
 }
 
 #[test]

@@ -20,14 +20,19 @@ use crate::event::builder::NewEventBuilder;
 use crate::event::field;
 use crate::event::field::Field;
 use crate::event::field::FieldValue;
+use crate::event::intake::KeyMap;
 use crate::event::quoted;
 use crate::map::MapContext;
 use crate::map::Record;
 use crate::map::RecordMap;
 use crate::map::RecordValue;
+use crate::text;
 
 /// The column without which CSV holds no events.
 const REQUIRED_COLUMN: &str = "action";
+
+/// The width of the list of columns in a message.
+const MAX_SHOWN_COLUMNS: usize = 200;
 
 /// Appends the header: the names of the fields.
 pub(crate) fn encode_header(fields: &[&'static Field], out: &mut Vec<u8>) {
@@ -120,7 +125,7 @@ fn delimiter_of(header: &str) -> u8 {
 }
 
 /// Whether a first line is the header of events.
-pub(super) fn is_header(line: &[u8]) -> bool {
+pub(super) fn is_header(line: &[u8], key_map: Option<&KeyMap>) -> bool {
     let Ok(line) = std::str::from_utf8(line) else {
         return false;
     };
@@ -128,7 +133,9 @@ pub(super) fn is_header(line: &[u8]) -> bool {
     let has_column = line.split(DELIMITERS.map(char::from)).any(|cell| {
         let cell = cell.trim();
         let cell = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell);
-        cell.trim().eq_ignore_ascii_case(REQUIRED_COLUMN)
+        let cell = cell.trim();
+        cell.eq_ignore_ascii_case(REQUIRED_COLUMN)
+            || key_map.is_some_and(|map| map.maps_to(cell, REQUIRED_COLUMN))
     });
     has_column || is_delimiter_line(line.as_bytes())
 }
@@ -188,7 +195,12 @@ impl CsvDecoder {
                 || field::lookup(name).is_some_and(|known| known.name() == REQUIRED_COLUMN)
         };
         if options.map.is_none() && !names.iter().any(is_action) {
-            return Err(format!("no column of the header is {REQUIRED_COLUMN}"));
+            let columns = table.columns.join(", ");
+            let columns = text::truncate(&columns, MAX_SHOWN_COLUMNS);
+            return Err(format!(
+                "no column of the header is {REQUIRED_COLUMN}; --map {REQUIRED_COLUMN}=COLUMN takes it \
+                 from one of {columns}"
+            ));
         }
         Ok(table)
     }

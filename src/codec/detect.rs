@@ -29,7 +29,7 @@ pub(super) fn mapped_dialect(map: &RecordMap, line: &[u8]) -> (Dialect, Splitter
         (_, Some(b'{')) => {
             let members = std::str::from_utf8(line).ok().and_then(|line| json::members(line).ok());
             let has_list = members.as_ref().is_some_and(|members| {
-                map.records().is_some_and(|list| members.iter().any(|(key, _)| key == list))
+                map.records().iter().any(|list| members.iter().any(|(key, _)| key == list))
             });
             if members.is_some() && !has_list {
                 return (Dialect::JsonLines, Splitter::Lines);

@@ -13,8 +13,8 @@ const NO_DOCUMENT: &str = "a JSON document begins with {";
 
 #[derive(Debug)]
 pub(super) struct DocumentSplitter {
-    /// The key of the list.
-    records: Option<String>,
+    /// The keys that the list may have.
+    records: Vec<String>,
     state: DocumentState,
 }
 
@@ -44,12 +44,12 @@ struct ObjectScan {
 }
 
 impl DocumentSplitter {
-    pub(super) fn new(records: Option<String>) -> Self {
+    pub(super) fn new(records: Vec<String>) -> Self {
         Self { records, state: DocumentState::Between { may_go_on: false } }
     }
 
     /// For an input that continues behind a record.
-    pub(super) fn after_one(records: Option<String>) -> Self {
+    pub(super) fn after_one(records: Vec<String>) -> Self {
         Self { records, state: DocumentState::Between { may_go_on: true } }
     }
 
@@ -80,7 +80,7 @@ impl DocumentSplitter {
                 };
                 if at > 0 { ScanResult::Skip(at) } else { self.scan(bytes) }
             }
-            DocumentState::Seeking(object) => match object.seek(bytes, self.records.as_deref()) {
+            DocumentState::Seeking(object) => match object.seek(bytes, &self.records) {
                 ObjectPlace::Within => ScanResult::More,
                 ObjectPlace::List(end) => {
                     self.state = DocumentState::Elements(ElementSplitter::BeforeFirst);
@@ -103,7 +103,7 @@ impl DocumentSplitter {
                     scanned => scanned,
                 }
             }
-            DocumentState::Rest(object) => match object.seek(bytes, None) {
+            DocumentState::Rest(object) => match object.seek(bytes, &[]) {
                 ObjectPlace::End(end) => {
                     self.state = DocumentState::Between { may_go_on: false };
                     ScanResult::Skip(end)
@@ -125,8 +125,8 @@ enum ObjectPlace {
 }
 
 impl ObjectScan {
-    /// Scans on, up to the list under a key or the end of the object.
-    fn seek(&mut self, bytes: &[u8], list: Option<&str>) -> ObjectPlace {
+    /// Scans on, up to the list under one of the keys or the end of the object.
+    fn seek(&mut self, bytes: &[u8], lists: &[String]) -> ObjectPlace {
         for (at, &byte) in bytes.iter().enumerate() {
             if self.in_string {
                 self.step_in_string(byte);
@@ -144,7 +144,7 @@ impl ObjectScan {
                 b',' if self.depth == 1 => self.is_key = false,
                 b'[' if self.depth == 1
                     && self.is_key
-                    && list.is_some_and(|list| list.as_bytes() == self.last_string) =>
+                    && lists.iter().any(|list| list.as_bytes() == self.last_string) =>
                 {
                     return ObjectPlace::List(at + 1);
                 }

@@ -93,13 +93,13 @@ impl Splitter {
     }
 
     /// For JSON documents whose records are in the list under this key.
-    pub(super) fn for_documents(records: Option<&str>) -> Self {
-        Self::Documents(DocumentSplitter::new(records.map(str::to_owned)))
+    pub(super) fn for_documents(records: &[String]) -> Self {
+        Self::Documents(DocumentSplitter::new(records.to_vec()))
     }
 
     /// Like [`Splitter::for_documents`], but for an input that continues after a record.
-    pub(super) fn for_documents_after_one(records: Option<&str>) -> Self {
-        Self::Documents(DocumentSplitter::after_one(records.map(str::to_owned)))
+    pub(super) fn for_documents_after_one(records: &[String]) -> Self {
+        Self::Documents(DocumentSplitter::after_one(records.to_vec()))
     }
 
     pub(super) fn for_json_array() -> Self {

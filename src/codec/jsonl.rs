@@ -10,6 +10,8 @@ use crate::event::field::FIELDS;
 use crate::event::field::Field;
 use crate::event::field::FieldValue;
 use crate::event::json;
+use crate::map::Record;
+use crate::map::RecordPath;
 use crate::text;
 
 /// Appends an event as one JSON object without a line feed. Fields are in the order of [`FIELDS`],
@@ -73,6 +75,40 @@ pub(crate) fn decode(text: &str, options: IntakeOptions<'_>) -> Result<NewEvent,
     let mut builder = NewEventBuilder::new(options);
     for (name, value) in members {
         builder.add_json(name, value)?;
+    }
+    builder.build()
+}
+
+/// A value within an object, which the user names by its path as if it were a key.
+#[derive(Clone, Debug)]
+pub(crate) struct NestedKey {
+    /// The path as it was typed.
+    pub name: String,
+    pub path: RecordPath,
+}
+
+/// Reads an event from one JSON object, some of whose values within objects count as if they stood at
+/// the top under their paths. A key that is spelled like such a path is itself meant.
+///
+/// # Errors
+/// The reason.
+pub(super) fn decode_nested(
+    text: &str,
+    options: IntakeOptions<'_>,
+    nested: &[NestedKey],
+) -> Result<NewEvent, String> {
+    let mut record = Record::from_json(text)?;
+    let mut lifted = Vec::with_capacity(nested.len());
+    for key in nested.iter().filter(|key| !record.has_key(&key.name)).collect::<Vec<_>>() {
+        lifted.extend(record.lift(&key.path).map(|value| (key.name.as_str(), value)));
+    }
+    let rest = record.rest().unwrap_or_else(|| "{}".to_owned());
+    let mut builder = NewEventBuilder::new(options);
+    for (name, value) in json::object_members(&rest)? {
+        builder.add_json(name, value)?;
+    }
+    for (name, value) in &lifted {
+        builder.add_json((*name).into(), value)?;
     }
     builder.build()
 }

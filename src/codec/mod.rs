@@ -36,6 +36,7 @@ pub(crate) use crate::codec::options::DecodeOptions;
 use crate::codec::packed::UnpackError;
 use crate::event::NewEvent;
 use crate::event::intake::IntakeNotes;
+use crate::event::intake::KeyMap;
 use crate::event::leniency;
 use crate::event::leniency::Leniency;
 use crate::map::MapContext;
@@ -88,14 +89,14 @@ impl EventFormat {
 
     /// Detects the format by the first line that is not blank. An unknown format is read as JSON
     /// Lines.
-    fn sniff(first_line: &[u8]) -> Self {
+    fn sniff(first_line: &[u8], key_map: Option<&KeyMap>) -> Self {
         let line = first_line.trim_ascii();
         match line.first() {
             Some(b'{') => Self::JsonLines,
             Some(b'[') if mirror_line::begins_with_time(line) => Self::Mirror,
             Some(b'[') => Self::Json,
             _ if mirror_line::ends_with_event(line) => Self::Mirror,
-            _ if csv::is_header(line) => Self::Csv,
+            _ if csv::is_header(line, key_map) => Self::Csv,
             _ => Self::JsonLines,
         }
     }
@@ -198,6 +199,7 @@ impl Dialect {
         leniency: Leniency,
     ) -> Result<NewEvent, String> {
         let map = context.options.map;
+        let nested = context.options.nested_keys;
         let context =
             MapContext { intake: context.intake(leniency), latest: context.options.latest };
         match (self, map) {
@@ -207,9 +209,10 @@ impl Dialect {
             (Self::JsonLines | Self::Json | Self::Documents, Some(map)) => {
                 map.event(Record::from_json(text)?, context)
             }
-            (Self::JsonLines | Self::Json | Self::Documents | Self::Lines, None) => {
-                jsonl::decode(text, context.intake)
-            }
+            (Self::JsonLines | Self::Json | Self::Documents | Self::Lines, None) => match nested {
+                [] => jsonl::decode(text, context.intake),
+                nested => jsonl::decode_nested(text, context.intake, nested),
+            },
             (Self::Mirror, _) => mirror_line::decode(text, context.intake),
         }
     }
@@ -303,7 +306,7 @@ impl<R: Read> Decoder<R> {
             Some(Dialect::Csv(None)) => Splitter::for_csv_rows(),
             Some(Dialect::Json) => Splitter::for_json_array_after_one(),
             Some(Dialect::Documents) => {
-                Splitter::for_documents_after_one(self.options.map.and_then(RecordMap::records))
+                Splitter::for_documents_after_one(self.options.map.map_or(&[], RecordMap::records))
             }
             Some(Dialect::JsonLines | Dialect::Mirror | Dialect::Lines) | None => Splitter::Lines,
         };
@@ -474,7 +477,7 @@ impl<R: Read> Decoder<R> {
                         if !mirror_line::ends_with_event(line.trim_ascii()) {
                             detect::refuse_foreign(text).map_err(|reason| (line_number, reason))?;
                         }
-                        detect::own_dialect(EventFormat::sniff(line))
+                        detect::own_dialect(EventFormat::sniff(line, self.options.key_map))
                     }
                 }
             }

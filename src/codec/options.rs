@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::codec::EventFormat;
+use crate::codec::jsonl::NestedKey;
 use crate::event::builder::IntakeOptions;
 use crate::event::intake::IntakeNotes;
 use crate::event::intake::KeyMap;
@@ -25,6 +26,8 @@ pub(crate) struct DecodeOptions {
     pub lenient: bool,
     /// The keys that the user has mapped to fields.
     pub key_map: Option<&'static KeyMap>,
+    /// Those of them that are paths to values within objects.
+    pub nested_keys: &'static [NestedKey],
     /// What becomes of an event without a time that seems to have one under another key.
     pub undated: Undated,
     /// How the records of another system become events.

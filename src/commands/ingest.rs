@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
 use crate::codec::DecodeOptions;
+use crate::codec::jsonl::NestedKey;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::commands::ingest_map;
@@ -35,6 +36,7 @@ use crate::ingest::Input;
 use crate::ingest::InputSource;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
+use crate::map::RecordPath;
 use crate::map::built_in::BUILT_IN;
 use crate::render;
 use crate::store::AppendOutcome;
@@ -117,8 +119,9 @@ pub(crate) struct IngestArgs {
     /// Read CSV that was exported with --raw
     #[arg(long, help_heading = "Input")]
     raw: bool,
-    /// Read the input by the map in FILE, or take FIELD from its key KEY (can be repeated)
-    #[arg(long, value_name = "FILE|FIELD=KEY", help_heading = "Input")]
+    /// Read the input by the map in FILE, or take FIELD from its key, or from within one by a path such
+    /// as user.id or targets[0].name (can be repeated)
+    #[arg(long, value_name = "FILE|FIELD=PATH", help_heading = "Input")]
     map: Vec<String>,
     /// Take an event without a time as of now, although a key of it seems to have one
     ///
@@ -303,10 +306,19 @@ impl IngestArgs {
         }
         if !keys.is_empty() {
             let mut map = KeyMap::default();
+            let mut nested = Vec::new();
+            let usage = |why| Failure::new(Exit::Usage, format!("--map: {why}"));
             for entry in keys {
-                map.add(entry).map_err(|why| Failure::new(Exit::Usage, format!("--map: {why}")))?;
+                map.add(entry).map_err(usage)?;
+                let name = entry.split_once('=').map_or("", |(_, key)| key);
+                if name.contains(['.', '[', '"', '\'']) {
+                    let path = RecordPath::parse(name)
+                        .map_err(|why| usage(format!("{name:?} is no path: {why}")))?;
+                    nested.push(NestedKey { name: name.to_owned(), path });
+                }
             }
             options.key_map = Some(Box::leak(Box::new(map)));
+            options.nested_keys = nested.leak();
         }
         Ok(options)
     }

@@ -140,6 +140,19 @@ pub(super) fn fields() -> String {
     page
 }
 
+/// What most maps need, for lines like `20.11.2026 08:15:02|open|anna|INV-9|denied`.
+const MAP_EXAMPLE: &str = r#"
+  # Lines by a pattern; of JSON and CSV the keys and columns have names already.
+  pattern = '^(?P<at>[^|]*)\|(?P<what>[^|]*)\|(?P<who>[^|]*)\|(?P<on>[^|]*)\|(?P<result>.*)$'
+  time = "%d.%m.%Y %H:%M:%S"          # a local time; --input-tz says where
+  [fields]                            # the first value that is there counts
+  occurred_at = "at"
+  action = { from = "what", words = { open = "invoice.view" }, failed = { result = "denied" } }
+  actor_label = ["who", "user.name"]
+  target_id = "on"
+  source = { const = "operator" }
+"#;
+
 pub(super) fn formats() -> String {
     let mut page = String::from("Formats of events\n\n");
     for (example, about) in [
@@ -163,11 +176,12 @@ pub(super) fn formats() -> String {
     page.push_str("\nMAPS\n");
     for (flag, about) in [
         ("--map FILE", "reads anything by a map in TOML; help formats NAME has one"),
-        ("--map FIELD=KEY", "takes a field from a key of the input (can be repeated)"),
+        ("--map FIELD=PATH", "takes a field from a key, or a path: user.id, tags[0].name"),
         ("--check-map FILE", "shows what a map makes of an input, and records nothing"),
     ] {
         page.push_str(&row(flag, about, 18));
     }
+    page.push_str(MAP_EXAMPLE);
     page.push_str(
         "\nWRITTEN\n  export --jsonl, list --json  a line of JSON per event, times in UTC\n  \
          export --csv, list --output csv  our header, all cells quoted; a cell that a\n    \

@@ -96,7 +96,10 @@ pub(crate) static BUILT_IN: [BuiltInFormat; 18] = [
     format_entry!(
         "cloudtrail",
         "an AWS CloudTrail log",
-        &[FormatSign::Keys(Some("Records"), &["eventSource", "eventName", "userIdentity"])]
+        &[
+            FormatSign::Keys(Some("Records"), &["eventSource", "eventName", "userIdentity"]),
+            FormatSign::Keys(Some("Events"), &["EventId", "CloudTrailEvent"]),
+        ]
     ),
     format_entry!(
         "k8s",

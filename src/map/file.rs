@@ -23,7 +23,8 @@ use crate::map::template::RecordTemplate;
 use crate::text;
 use crate::time::TimeLayout;
 
-const TOP_KEYS: [&str; 7] = ["format", "records", "pattern", "time", "within", "fields", "drop"];
+const TOP_KEYS: [&str; 8] =
+    ["format", "records", "record", "pattern", "time", "within", "fields", "drop"];
 const RULE_KEYS: [&str; 7] = ["from", "const", "join", "prefix", "words", "if", "failed"];
 const DIFF_KEYS: [&str; 5] = ["list", "name", "before", "after", "pairs"];
 const DROP_KEYS: [&str; 1] = ["keys"];
@@ -89,7 +90,11 @@ impl<'t> MapText<'t> {
             if !matches!(map.format, None | Some(RecordFormat::Json)) {
                 return Err(self.error(value, "records goes with format = \"json\"".to_owned()));
             }
-            map.records = Some(self.text(value, "records")?.to_owned());
+            let keys = self.texts(value, "records")?;
+            map.records = keys.into_iter().map(|(key, _)| key.to_owned()).collect();
+        }
+        if let Some(value) = table.get("record") {
+            map.record = Some(self.path(self.text(value, "record")?, value.span().start)?);
         }
         if let Some(value) = table.get("time") {
             for (layout, place) in self.texts(value, "time")? {

@@ -31,7 +31,7 @@ use crate::event::field::FieldKind;
 use crate::event::intake::Undated;
 use crate::event::leniency::Leniency;
 use crate::event::quoted;
-use crate::map::path::RecordPath;
+pub(crate) use crate::map::path::RecordPath;
 pub(crate) use crate::map::record::Record;
 pub(crate) use crate::map::record::RecordValue;
 use crate::map::rules::DiffRule;
@@ -87,8 +87,10 @@ impl fmt::Display for MapError {
 pub(crate) struct RecordMap {
     /// Absent where the first character of an input decides.
     format: Option<RecordFormat>,
-    /// The key of the list that holds the records, in an object at the top of the input.
-    records: Option<String>,
+    /// The keys that the list may have which holds the records, in an object at the top of the input.
+    records: Vec<String>,
+    /// Where a record has this value, that is the record: JSON as text within an envelope.
+    record: Option<RecordPath>,
     /// The patterns of a line; the first that fits counts.
     patterns: Vec<Regex>,
     /// Patterns for the text of one value, whose groups become values of the record.
@@ -144,9 +146,9 @@ impl RecordMap {
         self.format
     }
 
-    /// The key of the list that holds the records.
-    pub(crate) fn records(&self) -> Option<&str> {
-        self.records.as_deref()
+    /// The keys that the list may have which holds the records.
+    pub(crate) fn records(&self) -> &[String] {
+        &self.records
     }
 
     /// The name by which the map knows a column of CSV: letter case, blanks, `_` and `-` do not matter.
@@ -194,6 +196,11 @@ impl RecordMap {
         record: Record<'_>,
         context: MapContext<'_>,
     ) -> Result<NewEvent, String> {
+        let enveloped = self.record.as_ref().and_then(|path| record.find(path)?.text());
+        let record = match &enveloped {
+            Some(text) => Record::from_json(text)?,
+            None => record,
+        };
         let mapped = self.fields(record, context)?;
         let mut builder = NewEventBuilder::new(context.intake);
         for (name, text) in &mapped.fields {
@@ -291,7 +298,10 @@ impl RecordMap {
                 Some(layout) if !reason.contains("--input-tz") => {
                     format!("{} is not a time like {layout}", quoted(&text))
                 }
-                _ => reason,
+                None if !reason.contains("--input-tz") => {
+                    format!("{reason}; `time` in the map says how else, like \"%d.%m.%Y %H:%M:%S\"")
+                }
+                Some(_) | None => reason,
             })
         });
         match read {

@@ -36,6 +36,11 @@ enum PathStep {
 pub(super) enum FoundStep<'a> {
     Key(Cow<'a, str>),
     Index(usize),
+    /// A place in a list, found by what stands there under a key.
+    Entry {
+        place: usize,
+        key: Cow<'a, str>,
+    },
 }
 
 /// A value that a path leads to, below the top of the record.
@@ -115,17 +120,13 @@ impl PathStep {
                 Some((FoundStep::Index(*index), raw))
             }
             Self::Entry { key: wanted, value } => {
-                let fits = |element: &&RawValue| {
-                    json::members(element.get()).is_ok_and(|members| {
-                        members.iter().any(|(key, raw)| {
-                            key == wanted
-                                && json::parse_string(raw).is_ok_and(|text| text == *value)
-                        })
-                    })
-                };
-                let elements = elements(raw);
-                let place = elements.iter().position(fits)?;
-                Some((FoundStep::Index(place), elements.get(place)?.get()))
+                elements(raw).into_iter().enumerate().find_map(|(place, element)| {
+                    let members = json::members(element.get()).ok()?;
+                    let (key, _) = members.into_iter().find(|(key, raw)| {
+                        key == wanted && json::parse_string(raw).is_ok_and(|text| text == *value)
+                    })?;
+                    Some((FoundStep::Entry { place, key }, element.get()))
+                })
             }
         }
     }
@@ -192,9 +193,13 @@ pub(super) fn write_without(raw: &str, ways: &[&[FoundStep<'_>]], out: &mut Stri
             let mut any = false;
             for (place, element) in elements(raw).into_iter().enumerate() {
                 out.push(if place == 0 { '[' } else { ',' });
-                let below =
-                    below(ways, |step| matches!(step, FoundStep::Index(at) if *at == place));
-                if write_without(element.get(), &below, out) {
+                let below = below(ways, |step| match step {
+                    FoundStep::Index(at) | FoundStep::Entry { place: at, .. } => *at == place,
+                    FoundStep::Key(_) => false,
+                });
+                let is_left = !is_only_name(element.get(), place, ways, &below)
+                    && write_without(element.get(), &below, out);
+                if is_left {
                     any = true;
                 } else {
                     out.push_str("null");
@@ -226,6 +231,23 @@ pub(super) fn write_without(raw: &str, ways: &[&[FoundStep<'_>]], out: &mut Stri
             any
         }
     }
+}
+
+/// Whether nothing is left of an element of a list but the key by which it was found.
+fn is_only_name(
+    element: &str,
+    place: usize,
+    ways: &[&[FoundStep<'_>]],
+    below: &[&[FoundStep<'_>]],
+) -> bool {
+    ways.iter().filter_map(|way| way.first()).any(|step| match step {
+        FoundStep::Entry { place: at, key } if *at == place => {
+            let name = [FoundStep::Key(Cow::Borrowed(key.as_ref()))];
+            let all: Vec<&[FoundStep<'_>]> = below.iter().copied().chain([&name[..]]).collect();
+            !write_without(element, &all, &mut String::new())
+        }
+        FoundStep::Entry { .. } | FoundStep::Index(_) | FoundStep::Key(_) => false,
+    })
 }
 
 /// The rest of the ways whose first step is this one.

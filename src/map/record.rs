@@ -96,6 +96,19 @@ impl<'a> Record<'a> {
         Self::new(members.into_iter().map(|(key, raw)| (key, RecordValue::Json(raw))))
     }
 
+    /// Whether it has a value under a key at the top.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        self.members.iter().any(|member| member.key == key)
+    }
+
+    /// Takes the value that a path leads to, as JSON text; `None` where there is none.
+    pub(crate) fn lift(&mut self, path: &RecordPath) -> Option<Cow<'a, str>> {
+        let found = self.find(path)?;
+        let json = found.json()?;
+        self.take(found);
+        Some(json)
+    }
+
     /// Adds a value that was found within another one. What the record has under that key stays.
     pub(super) fn add(&mut self, key: &'a str, text: String) {
         if self.members.iter().all(|member| member.key != key) {
@@ -144,7 +157,7 @@ impl<'a> Record<'a> {
 
     /// The JSON text of an object with all values that were not taken; `None` where all were. Null and
     /// empty text are left out, as everywhere at the top of an event.
-    pub(super) fn rest(&self) -> Option<String> {
+    pub(crate) fn rest(&self) -> Option<String> {
         let mut out = String::new();
         for member in &self.members {
             let is_absent = match &member.value {

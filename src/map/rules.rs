@@ -61,6 +61,10 @@ impl MappedField {
         }
     }
 
+    fn is_prose(self) -> bool {
+        matches!(self, Self::Field(field) if field.kind == FieldKind::Text)
+    }
+
     fn is_action(self) -> bool {
         matches!(self, Self::Field(field) if field.kind == FieldKind::Slug)
     }
@@ -144,6 +148,8 @@ impl FieldRule {
                 None => return Ok(None),
             },
         };
+        // Some programs indent what they log.
+        let given = if self.field.is_prose() { trim(given) } else { given };
         let known = self.words.get(given.as_ref()).map(|word| Cow::Owned(word.clone()));
         let mut text = match known {
             Some(word) => word,
@@ -236,6 +242,13 @@ impl FieldRule {
             }
         }
         None
+    }
+}
+
+fn trim(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }
 }
 

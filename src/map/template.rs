@@ -35,6 +35,7 @@ impl RecordTemplate {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_fuel(Some(MAX_STEPS));
+        environment.add_filter("fill", fill);
         environment.add_template_owned(NAME, text.to_owned()).map_err(|error| describe(&error))?;
         let template = environment.get_template(NAME).map_err(|error| describe(&error))?;
         let mut keys: Vec<String> = template.undeclared_variables(false).into_iter().collect();
@@ -69,6 +70,32 @@ impl RecordTemplate {
             Err(error) => Err(describe(&error)),
         }
     }
+}
+
+/// Replaces each `{key}` of a text by the value that has this key, as messages of PSR-3 loggers have them.
+/// A key without a value stays as it is.
+fn fill(text: &str, values: &Value) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('{') {
+        out.push_str(before);
+        let value = behind.split_once('}').and_then(|(key, after)| {
+            let value = values.get_attr(key).ok().filter(|value| !is_absent(value))?;
+            Some((value.to_string(), after))
+        });
+        match value {
+            Some((value, after)) => {
+                out.push_str(&value);
+                rest = after;
+            }
+            None => {
+                out.push('{');
+                rest = behind;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The value of a text. Some exports have a whole object as JSON in one cell of a CSV: its members have

@@ -75,8 +75,8 @@ fn formats_are_told_apart_by_the_first_line() {
     assert_eq!(
         outcomes(b"title,user\nx,y\n", DecodeOptions::default()),
         owned(&[
-            (1, "rejected: no JSON value at column 2"),
-            (2, "rejected: no JSON value at column 1")
+            (1, "rejected: is no JSON; --format or --map says how to read something else"),
+            (2, "rejected: is no JSON; --format or --map says how to read something else")
         ])
     );
 }
@@ -108,7 +108,10 @@ fn an_unterminated_line_is_taken_when_whole() {
         (b"{\"action\":\"a\"}\n{\"action\":\"b", "torn: it ends within a string at column 12"),
         (b"{\"action\":\"a\"}\n{\"action\":\"\xC3", "torn: invalid UTF-8 at column 12"),
         (b"{\"action\":\"a\"}\n{\"action\":\"\xC3\"}", "rejected: invalid UTF-8 at column 12"),
-        (b"{\"action\":\"a\"}\nx}", "rejected: no JSON value at column 1"),
+        (
+            b"{\"action\":\"a\"}\nx}",
+            "rejected: is no JSON; --format or --map says how to read something else",
+        ),
         (b"action,title\na,\n\"b\",c", "b"),
         (b"action,title\na,\n\"b\",\"c", "torn: a quote does not end"),
         (b"action,title\na,\nb", "torn: has 1 cells, and the header has 2"),
@@ -139,7 +142,10 @@ fn utf_16_is_refused_as_a_whole() {
 #[test]
 fn a_header_must_name_actions_and_nothing_twice() {
     for (input, reason) in [
-        (&b"title,user\nx,y\n"[..], "no column of the header is action"),
+        (
+            &b"title,user\nx,y\n"[..],
+            "no column of the header is action; --map action=COLUMN takes it from one of title, user",
+        ),
         (b"action,title,action\nx,y,z\n", "column \"action\" stands in the header twice"),
         (b"action,\"title", "a quote begins here and does not end"),
     ] {
@@ -216,7 +222,7 @@ fn an_array_must_be_one() {
                 (1, "rejected: must be an object, not an array"),
                 (1, "rejected: action is missing"),
                 (1, "rejected: expected `,` or `}` at column 14"),
-                (2, "rejected: it ends within a value at column 3"),
+                (2, "rejected: is no JSON; --format or --map says how to read something else"),
             ],
         ),
     ] {

@@ -24,6 +24,8 @@ use crate::event::field::PartyRole;
 use crate::event::field::RecordState;
 use crate::event::intake::IntakeNotes;
 use crate::event::intake::KeyMap;
+use crate::event::intake::KnownParts;
+use crate::event::intake::PayloadKey;
 use crate::event::intake::Undated;
 use crate::event::json;
 use crate::event::json::JsonObject;
@@ -270,8 +272,12 @@ impl<'a> NewEventBuilder<'a> {
         self.check_time()?;
         if let Some(notes) = self.options.notes {
             let has_actor = self.event.actor_id.is_some() || self.event.actor_label.is_some();
-            let keys = self.payload_extras.iter().map(|(key, _)| key.as_ref());
-            notes.borrow_mut().count(keys, has_actor);
+            let parts = KnownParts { actor: has_actor, action: !self.event.action.is_empty() };
+            let keys = self.payload_extras.iter().map(|(key, value)| PayloadKey {
+                key: key.as_ref(),
+                is_nested: value.starts_with(['{', '[']),
+            });
+            notes.borrow_mut().count(keys, parts);
         }
         self.merge_payload();
         if self.is_lenient() {

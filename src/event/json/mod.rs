@@ -12,6 +12,9 @@ pub(crate) const MAX_DEPTH: usize = 64;
 /// The depth of a field's value: within the braces of the event.
 pub(crate) const VALUE_DEPTH: usize = 1;
 
+/// The reason why a line of something else is refused where JSON was expected.
+const NO_JSON: &str = "is no JSON; --format or --map says how to read something else";
+
 /// The text of one JSON object without blanks between its tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct JsonObject(Box<str>);
@@ -148,9 +151,14 @@ pub(crate) fn members(text: &str) -> serde_json::Result<Vec<(Cow<'_, str>, &str)
 /// The reason, worded for a line: the text is no object.
 pub(crate) fn object_members(text: &str) -> Result<Vec<(Cow<'_, str>, &str)>, String> {
     members(text).map_err(|error| match text.trim_ascii_start().as_bytes() {
+        [b'{' | b'[' | b'"', ..] if !error.is_data() => describe_error(&error),
+        _ if serde_json::from_str::<&RawValue>(text).is_ok()
+            && !text.trim_start().starts_with('{') =>
+        {
+            format!("must be an object, not {}", describe_type(text))
+        }
         [b'{', ..] => describe_error(&error),
-        _ if error.is_data() => format!("must be an object, not {}", describe_type(text)),
-        _ => describe_error(&error),
+        _ => NO_JSON.to_owned(),
     })
 }
 
