@@ -68,6 +68,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         let unasked = stored.len() - acknowledged.len();
         assert!(unasked <= killed, "at most one each was not confirmed any more: {unasked}");
     }
+    eprintln!("writers: {killed} kills");
     assert_eq!(killed, 8 * usize::try_from(ROUNDS).unwrap(), "every writer was killed");
     // And it goes on.
     sandbox.run(["ingest", "--action", "last"]).ok().done();

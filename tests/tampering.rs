@@ -791,5 +791,6 @@ fn no_flipped_bit_changes_what_holds() {
             seen += 1;
         }
     }
+    eprintln!("flipped bits: {seen} seen, {same} in free space");
     assert!(seen >= 15 && same >= 15, "{seen} seen, {same} in free space");
 }

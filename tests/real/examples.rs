@@ -253,7 +253,7 @@ fn an_access_log_loses_and_doubles_nothing_over_rotations() {
             host.0.append("access.log", (written..written + count).map(line).collect::<String>());
             written += count;
         };
-        for _ in 0..4 {
+        for _ in 0..8 {
             write(9_000);
             ingest();
             write(3_000);
@@ -264,7 +264,7 @@ fn an_access_log_loses_and_doubles_nothing_over_rotations() {
         let out = host.run_script("activity export --jsonl --columns endpoint").ok();
         let paths: Vec<&str> = out.stdout().lines().collect();
         let distinct: std::collections::BTreeSet<_> = paths.iter().collect();
-        assert_eq!((paths.len(), distinct.len()), (50_000, 50_000), "{create}: stored, distinct");
+        assert_eq!((paths.len(), distinct.len()), (100_000, 100_000), "{create}: stored, distinct");
         assert!(host.0.exists("access.log.2.gz"), "{create}: the older ones are small");
     }
 }

@@ -84,6 +84,8 @@ fn killed_at_each_call_of_an_ingest() {
             killed.push((call, positions));
         }
         let of = |name| killed.iter().find(|(call, _)| *call == name).unwrap().1;
+        let sum: usize = killed.iter().map(|(_, positions)| positions).sum();
+        eprintln!("ingest (ids: {with_ids}, a log before: {with_log}): {sum} kills, {killed:?}");
         assert!(of("pwrite64") > 10, "kills happened while it wrote: {killed:?}");
         assert!(of("fdatasync") > 0, "kills happened while it synced: {killed:?}");
     }

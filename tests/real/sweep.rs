@@ -187,6 +187,7 @@ fn killed_at_each_call_of_a_sweep() {
         met.push((call, positions));
     }
     let of = |name| met.iter().find(|(call, _)| *call == name).unwrap().1;
+    eprintln!("sweep: {} kills, {met:?}", states.len());
     assert!(of("pwrite64") > 30 && of("fdatasync") > 2 && of("ftruncate") > 0, "{met:?}");
     for state in [RemovalState::Before, RemovalState::Midway, RemovalState::After] {
         let killed = states.iter().filter(|met| **met == state).count();
