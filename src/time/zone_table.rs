@@ -2,8 +2,8 @@
 //!
 //! `chrono-tz` has the same data as tables of pointers. The loader of the system adjusts each of them
 //! whenever the program starts: half of the pages that a process touches to record one event. So the names
-//! come from `chrono-tz`, and its offsets are kept in `zones.bin`. A test compares the two; after an update
-//! `cargo test --bin activity write_zones -- --ignored` writes the file anew.
+//! come from `chrono-tz`, and its offsets from `zones.bin`, which `build.rs` makes of it. A test compares the
+//! two.
 //!
 //! ## Format
 //! All numbers are little-endian. For each zone, in the order of [`chrono_tz::TZ_VARIANTS`], 4 bytes
@@ -22,7 +22,7 @@ use chrono_tz::Tz;
 use super::civil::SECONDS_PER_DAY;
 use super::posix_zone::ShownInstants;
 
-static ZONES: &[u8] = include_bytes!("zones.bin");
+static ZONES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zones.bin"));
 
 const PLACE_LENGTH: usize = 4;
 const KIND_LENGTH: usize = 10;
@@ -121,9 +121,6 @@ fn seconds([a, b, c, d, e]: [u8; CHANGE_LENGTH]) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::fs;
-
     use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeZone};
     use chrono_tz::{GapInfo, OffsetName, TZ_VARIANTS};
 
@@ -148,73 +145,6 @@ mod tests {
         i64::from(offset.fix().local_minus_utc())
     }
 
-    /// The changes of a zone, from the oldest that `chrono-tz` knows to the newest. No zone has two of
-    /// them within a day.
-    fn changes(zone: Tz) -> Vec<i64> {
-        let (first, last) = (start_of_year(1800), start_of_year(2101));
-        let (mut at, mut changes) = (first, Vec::new());
-        while at < last {
-            let next = at + SECONDS_PER_DAY;
-            let before = theirs(zone, at);
-            if theirs(zone, next) != before {
-                let (mut same, mut changed) = (at, next);
-                while changed - same > 1 {
-                    let middle = i64::midpoint(same, changed);
-                    let is_same = theirs(zone, middle) == before;
-                    *(if is_same { &mut same } else { &mut changed }) = middle;
-                }
-                changes.push(changed);
-            }
-            at = next;
-        }
-        changes
-    }
-
-    fn encode_record(zone: Tz, changes: &[i64]) -> Vec<u8> {
-        let spans = std::iter::once(i64::from(i32::MIN) * 4).chain(changes.iter().copied());
-        let mut kinds = Vec::new();
-        let mut numbers = Vec::new();
-        for at in spans {
-            let (offset, abbreviation) = theirs(zone, at);
-            let mut kind = i32::try_from(offset).unwrap().to_le_bytes().to_vec();
-            kind.extend(abbreviation.unwrap_or_default().bytes());
-            assert!(kind.len() <= KIND_LENGTH, "{zone}");
-            kind.resize(KIND_LENGTH, 0);
-            let number = kinds.iter().position(|known| *known == kind).unwrap_or_else(|| {
-                kinds.push(kind);
-                kinds.len() - 1
-            });
-            numbers.push(u8::try_from(number).unwrap());
-        }
-        let mut record = vec![u8::try_from(kinds.len()).unwrap()];
-        record.extend(u16::try_from(changes.len()).unwrap().to_le_bytes());
-        record.extend(kinds.concat());
-        record.extend(changes.iter().flat_map(|at| at.to_le_bytes().into_iter().take(5)));
-        record.extend(numbers);
-        record
-    }
-
-    fn encode_zones() -> Vec<u8> {
-        let mut places = Vec::new();
-        let mut records = Vec::new();
-        let mut known = HashMap::new();
-        for zone in TZ_VARIANTS {
-            let record = encode_record(zone, &changes(zone));
-            let place = *known.entry(record).or_insert_with_key(|record| {
-                records.extend(record);
-                TZ_VARIANTS.len() * PLACE_LENGTH + records.len() - record.len()
-            });
-            places.extend(u32::try_from(place).unwrap().to_le_bytes());
-        }
-        [places, records].concat()
-    }
-
-    #[test]
-    #[ignore = "writes zones.bin, after an update of chrono-tz"]
-    fn write_zones() {
-        fs::write("src/time/zones.bin", encode_zones()).unwrap();
-    }
-
     /// Every other week, around each change, and where local times are skipped or shown twice.
     #[test]
     fn every_zone_is_as_in_chrono_tz() {
@@ -224,11 +154,7 @@ mod tests {
             let history = ZoneHistory::of(zone);
             let compare = |at| {
                 let ours = (history.offset_at(at), history.abbreviation(at).map(str::to_owned));
-                assert_eq!(
-                    ours,
-                    theirs(zone, at),
-                    "{zone} at {at}; write_zones takes an update over"
-                );
+                assert_eq!(ours, theirs(zone, at), "{zone} at {at}");
                 ours.0
             };
             for at in (begin..end).step_by(FORTNIGHT) {
