@@ -33,12 +33,12 @@ impl HttpReceiver {
     /// Starts a service: the first connections have these fates, all later ones are taken. `answer`
     /// gets the body of each request that is taken, and returns the status.
     pub(crate) fn start(
-        fates: &[Fate],
+        fates: &'static [Fate],
         mut answer: impl FnMut(&str) -> &'static str + Send + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let mut fates = fates.to_vec().into_iter();
+        let mut fates = fates.iter().copied();
         thread::spawn(move || {
             let mut held = Vec::new();
             for stream in listener.incoming() {

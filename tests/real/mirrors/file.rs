@@ -99,7 +99,7 @@ fn a_full_disk_keeps_whole_batches_and_gets_the_rest_later() {
     let ids = event_ids(&sandbox, &[]);
     let text = fs::read_to_string(mount.path().join("m.log")).unwrap();
     let there = ids_in(&text);
-    assert!(there.len() > BATCH && there.len() % BATCH == 0, "{}", there.len());
+    assert!(there.len() > BATCH && there.len().is_multiple_of(BATCH), "{}", there.len());
     assert_eq!(there, ids[..there.len()], "and no part of the batch that did not fit");
     assert_eq!(text.lines().count(), there.len());
     mount.resize("10m");

@@ -96,7 +96,7 @@ fn ingest_events(sandbox: &Sandbox, count: usize) {
     let severities = ["info", "low", "medium", "high", "critical"];
     let event = |n: usize| {
         json!({
-            "action": if n % 7 == 0 { "settings.write" } else { "user.edit" },
+            "action": if n.is_multiple_of(7) { "settings.write" } else { "user.edit" },
             "occurred_at": at,
             "severity": severities[n % severities.len()],
             "title": titles[n % titles.len()],
