@@ -57,7 +57,6 @@ fn a_summary_of_the_person_stands_above_the_table() {
                  records: Jim Compton 1, Old pricing 1
       types      page 1 · user 1
       kinds      auth.login_failed 1 · page.delete 1
-      activity   █ by month
 
     WHEN                      ACTOR                 ACTION               TARGET
     2025-03-04T16:00:00.000Z  (by Jerome Cruz)      page.delete          Old pricing
@@ -74,7 +73,6 @@ fn a_summary_of_the_person_stands_above_the_table() {
                  records: General settings 1, James Compton 1, Old pricing 1
       types      page 1 · setting 1 · user 1
       kinds      page.delete 1 · settings.write 1 · user.edit 1
-      activity   █ by month
 
     WHEN                      ACTOR               ACTION          TARGET
     2025-03-05T14:28:09.551Z  Jerome Cruz         user.edit       James Compton
@@ -98,7 +96,6 @@ fn a_summary_of_the_record_stands_above_the_table() {
       events     2 from 2025-03-04T08:00:00.000Z to 2025-03-05T14:28:09.551Z by 2
                  people: Jerome Cruz 1, Jim Compton 1
       kinds      auth.login_failed 1 · user.edit 1
-      activity   █ by month
 
     WHEN                      ACTOR        ACTION               TARGET
     2025-03-05T14:28:09.551Z  Jerome Cruz  user.edit            James Compton

@@ -121,7 +121,10 @@ impl Printer<'_> {
             let parts = first_and_rest(&counts, MAX_LISTED).join(self.display.separator());
             add(label, &StyledText::foreign(TextStyle::Plain, &parts));
         }
-        add("activity", &self.activity_line(&summary.monthly, room));
+        // One bar alone compares nothing.
+        if summary.monthly.len() > 1 {
+            add("activity", &self.activity_line(&summary.monthly, room));
+        }
         let mut lines = vec![head];
         lines.extend(table::arrange(&rows, &[Alignment::Left; 2], &[LABEL_WIDTH + 2, 0]));
         lines.push(StyledText::default());
