@@ -175,7 +175,8 @@ impl ConfigArgs {
                 },
             };
             let path = text::escape(&step.path.to_string_lossy()).into_owned();
-            let mut lines = format!("{verb} {path} ({})\n", step.describe());
+            let what = if is_done { "as it is".to_owned() } else { step.describe() };
+            let mut lines = format!("{verb} {path} ({what})\n");
             if self.dry_run && !is_done && !path.ends_with("config.toml") {
                 for line in step.text().unwrap_or_default().lines() {
                     lines += format!("    {line}").trim_end();

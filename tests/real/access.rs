@@ -177,6 +177,21 @@ fn a_program_with_a_group_of_its_own_binds_its_callers_to_their_roles() {
         assert!(matches!(out.code, Some(0 | 2)), "{out}");
         assert_no_secret(&out);
     }
+    // A second install by an administrator behind sudo changes nothing but the program.
+    let again = host.run_as(
+        "root",
+        &format!(
+            "SUDO_UID=$(id -u bob) sh {}/examples/install.sh setgid {}",
+            env!("CARGO_MANIFEST_DIR"),
+            env!("CARGO_BIN_EXE_activity")
+        ),
+    );
+    let again = again.ok();
+    for kept in
+        ["/etc/activity/config.toml", "/usr/local/bin/activity", "/var/lib/activity/activity.db"]
+    {
+        assert!(again.stdout().contains(&format!("kept {kept} ")), "{again}");
+    }
     // Debugging ends the lent group.
     let traced = host.run_as("alice", "strace -f -o trace activity list");
     assert_ne!(traced.code, Some(0), "{traced}");
