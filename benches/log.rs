@@ -11,6 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 #![expect(clippy::cast_precision_loss, reason = "ratios need two digits")]
 
+mod counts;
 mod generator;
 mod measure;
 
@@ -81,6 +82,8 @@ fn main() -> io::Result<()> {
     lines.push(bench.free_text());
     lines.extend(bench.export());
     lines.push(bench.digest()?);
+    lines.extend(bench.counts());
+    lines.extend(bench.completions());
     lines.extend(bench.ingest_during_sweep());
 
     println!("{events} events; {}\n", describe_machine());
