@@ -17,6 +17,7 @@
 mod support;
 
 mod access;
+mod browser;
 mod central;
 mod clocks;
 mod cron;

@@ -6,9 +6,10 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
+    ("chromium", "chromium"),
     ("cron", "cron"),
     ("faketime", "faketime"),
     ("git", "git"),
