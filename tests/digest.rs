@@ -130,6 +130,24 @@ fn run_with_key(sandbox: &Sandbox, args: &[&str]) -> Output {
     sandbox.run_with_env(&[("SENDGRID_API_KEY", SENDGRID_KEY)], args)
 }
 
+#[test]
+fn a_name_at_a_glance_is_cut_in_its_middle_and_one_id_is_one_person_in_all_tenants() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(join_lines([
+        r#"{"action":"a.b","tenant":"one","actor_id":"7","actor_label":"Jim"}"#,
+        r#"{"action":"a.b","tenant":"two","actor_id":"7","actor_label":"Jim"}"#,
+        r#"{"action":"a.b","tenant":"one","actor_label":"Ann"}"#,
+        r#"{"action":"a.b","tenant":"two","actor_label":"Ann"}"#,
+        r#"{"action":"integration.very_long_name_of_an_action_that_goes_on.finished"}"#,
+        r#"{"action":"api.call","source":"api"}"#,
+    ]));
+    let out = sandbox.run(["digest", "--dry-run"]).ok();
+    let long = "\n  integration.very_lon…at_goes_on.finished  ";
+    assert!(out.stdout().contains(long), "{out}");
+    // Neither the system nor somebody unknown is a person.
+    assert!(out.stdout().contains("\nMOST ACTIVE      Jim 2 · Ann 1 · Ann 1\n"), "{out}");
+}
+
 /// In the mail a person has one line, also where some of their events have only the id.
 #[test]
 fn people_without_a_label_are_named_and_counted_once() {

@@ -305,3 +305,25 @@ fn a_missing_label_is_filled_in_and_escapes_of_letters_are_undone() {
         assert!(out.stdout().contains(text), "{text}: {out}");
     }
 }
+
+#[test]
+fn an_equal_id_and_label_stand_once() {
+    let sandbox = Sandbox::new();
+    sandbox.ingest(
+        r#"{"action":"host.boot","actor_id":"root","actor_label":"root","target_type":"host","target_id":"web","target_label":"web"}"#,
+    );
+    let shown = sandbox.run(["show", "1"]).ok();
+    assert!(shown.stdout().contains("  actor         root\n"), "{shown}");
+    assert!(shown.stdout().contains("  target        host/web web\n"), "{shown}");
+    for args in [
+        &["list"][..],
+        &["search-actor", "root"],
+        &["search-target", "host/web"],
+        &["stats", "--by", "actor"],
+        &["digest", "--dry-run"],
+    ] {
+        let out = sandbox.run(args).ok();
+        assert!(out.stdout().contains("root"), "{out}");
+        assert!(!out.stdout().contains("(root)") && !out.stdout().contains("(web)"), "{out}");
+    }
+}
