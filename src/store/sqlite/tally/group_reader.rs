@@ -287,7 +287,7 @@ impl<'a> GroupReader<'a> {
         };
         Ok(match self {
             Self::Field(GroupColumn::Key(_, dimension, read)) => {
-                let rows = read_rows(connection, *dimension, numbers, |row| read(row))?;
+                let rows = read_rows(connection, *dimension, numbers, read)?;
                 let text = |key| rows.get(&key).cloned().flatten();
                 plain(&|key| text(key).map_or(GroupValue::Absent, GroupValue::Text))
             }
