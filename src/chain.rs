@@ -220,6 +220,27 @@ impl Seal {
     }
 }
 
+impl Seal {
+    /// Reads what [`Seal::to_bytes`] made; `None` for anything else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (body, mut rest) = bytes.strip_prefix(&[1])?.split_first_chunk::<8>()?;
+        let mut next = || match rest.split_first()? {
+            (0, behind) => {
+                rest = behind;
+                Some(None)
+            }
+            (1, behind) => {
+                let (salt, behind) = behind.split_first_chunk::<16>()?;
+                rest = behind;
+                Some(Some(*salt))
+            }
+            (_, _) => None,
+        };
+        let [actor, impersonator, target, agent] = [next()?, next()?, next()?, next()?];
+        rest.is_empty().then_some(Self { body: *body, actor, impersonator, target, agent })
+    }
+}
+
 /// Digests the gaps that sweeps left.
 pub(crate) struct GapHasher(digest::Context);
 
@@ -274,6 +295,11 @@ pub(crate) struct Verifier {
 impl Verifier {
     pub(crate) fn new(uuid: &[u8; 16]) -> Self {
         Self { last: EventId(0), hash: genesis_hash(uuid) }
+    }
+
+    /// A walk that goes on behind an event that an earlier walk reached.
+    pub(crate) fn resume(last: EventId, hash: Hash) -> Self {
+        Self { last, hash }
     }
 
     /// The last id that was reached, and its hash.
@@ -360,6 +386,11 @@ mod tests {
         };
         let expected = [&[1][..], &[7; 8], &[1], &[1; 16], &[0], &[1], &[2; 16], &[0]].concat();
         assert_eq!(seal.to_bytes(), expected);
+        assert_eq!(Seal::from_bytes(&expected), Some(seal));
+        for end in 0..expected.len() {
+            assert_eq!(Seal::from_bytes(&expected[..end]), None, "{end}");
+        }
+        assert_eq!(Seal::from_bytes(&[expected, vec![0]].concat()), None);
     }
 
     fn time(text: &str) -> Timestamp {

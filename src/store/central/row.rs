@@ -1,9 +1,18 @@
 //! An event as a central store has it.
 
 use ring::digest;
+use std::sync::Arc;
 
+use crate::chain;
+use crate::chain::ChainLink;
+use crate::chain::EventContent;
+use crate::chain::RowSalt;
 use crate::chain::Seal;
+use crate::chain::Sha256Digest;
+use crate::chain::StoredValues;
 use crate::event::Event;
+use crate::event::Party;
+use crate::event::json::JsonObject;
 use crate::text;
 
 /// An event on its way into a central store.
@@ -48,6 +57,82 @@ pub(super) fn label_key(folded: &str) -> i64 {
     let mut number = [0; 8];
     number.copy_from_slice(&digest.as_ref()[..8]);
     i64::from_be_bytes(number)
+}
+
+impl StoredEvent {
+    /// Returns the event as a link of the chain, or what no event can have unless somebody changed it.
+    ///
+    /// # Errors
+    /// One line about the row.
+    pub(crate) fn to_link(&self) -> Result<ChainLink, String> {
+        let event = &self.event;
+        if let Some(column) = self.flaw {
+            return Err(format!("no event has such a value in {column}"));
+        }
+        let Some(seal) = Seal::from_bytes(&self.seal) else {
+            return Err("its seal cannot be read".to_owned());
+        };
+        if self.words != words(event) {
+            return Err("the words by which it is found are not its own".to_owned());
+        }
+        let content = content_digest(event, &seal).ok_or("its seal is that of another event")?;
+        Ok(ChainLink { id: event.id, content, hash: event.hash })
+    }
+}
+
+/// Returns the digest of the content of an event; `None` where the seal has a part that the event has
+/// not, or lacks one.
+fn content_digest(event: &Event, seal: &Seal) -> Option<Sha256Digest> {
+    let party = |party: &Option<Arc<Party>>, salt: Option<RowSalt>| match (party, salt) {
+        (Some(party), Some(salt)) => {
+            Some(Some(chain::party_commitment(&salt, party.id.as_deref(), party.label.as_deref())))
+        }
+        (None, None) => Some(None),
+        (_, _) => None,
+    };
+    let target = match (&event.target, seal.target) {
+        (Some(target), Some(salt)) => {
+            let (id, label) = (target.id.as_deref(), target.label.as_deref());
+            Some(chain::target_commitment(&salt, id, label))
+        }
+        (None, None) => None,
+        (_, _) => return None,
+    };
+    let agent = match (&event.user_agent, seal.agent) {
+        (Some(agent), Some(salt)) => Some(chain::agent_commitment(&salt, agent)),
+        (None, None) => None,
+        (_, _) => return None,
+    };
+    let content = EventContent {
+        event_id: &event.event_id,
+        occurred_at: event.occurred_at,
+        recorded_at: event.recorded_at,
+        recorded_by: &event.recorded_by,
+        tenant: event.tenant.as_deref(),
+        source: event.source,
+        severity: event.severity,
+        module: event.action.module.as_deref(),
+        action: &event.action.slug,
+        title: event.title.as_deref(),
+        actor: party(&event.actor, seal.actor)?,
+        impersonator: party(&event.impersonator, seal.impersonator)?,
+        target_type: event.target.as_ref().and_then(|target| target.kind.as_deref()),
+        target,
+        agent,
+        values: StoredValues {
+            status_code: event.status_code,
+            method: event.method.as_deref(),
+            endpoint: event.endpoint.as_deref(),
+            ip: event.ip.as_deref(),
+            session_id: event.session_id.as_deref(),
+            description: event.description.as_deref(),
+            diff: event.diff.as_ref().map(JsonObject::as_str),
+            payload: event.payload.as_ref().map(JsonObject::as_str),
+        },
+        own: event.own,
+        salt: seal.body,
+    };
+    Some(content.digest())
 }
 
 /// Returns the text in which words are looked for: the labels and the title, folded, each on a line.
