@@ -77,6 +77,10 @@ pub(crate) enum DestinationConfig {
     ClickHouse(ClickHouseConfig),
 }
 
+/// Matches every event, and names those about mirrors, which else go to no mirror: a chain with holes
+/// cannot be verified.
+const EVERY_EVENT: &str = "action:*,mirror.*";
+
 /// The keys of `type = "file"`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct FileConfig {
@@ -185,14 +189,16 @@ impl MirrorConfig {
     /// Reads the mirrors of a config that was checked; paths in it are relative to `folder`.
     pub(super) fn read_all(config: &Table, folder: &Path) -> Vec<Self> {
         let mirror = |keys: Keys<'_>| {
+            let destination = DestinationConfig::read(keys, folder)?;
+            let default_query = if destination.is_central() { EVERY_EVENT } else { "" };
             Some(Self {
                 name: keys.text("name")?,
-                query: keys.text("query").unwrap_or_default(),
+                query: keys.text("query").unwrap_or_else(|| default_query.to_owned()),
                 identifier: keys.text("identifier"),
                 from_now: keys.text("start").as_deref() == Some("now"),
                 direct: keys.flag("direct").unwrap_or(false),
                 pace: DeliveryPace::read(keys),
-                destination: DestinationConfig::read(keys, folder)?,
+                destination,
             })
         };
         Keys::of_each(config, "mirror").filter_map(mirror).collect()
@@ -236,6 +242,11 @@ impl AlertChannel {
 }
 
 impl DestinationConfig {
+    /// Whether it is a central store.
+    pub(crate) fn is_central(&self) -> bool {
+        matches!(self, Self::Postgres(_) | Self::ClickHouse(_))
+    }
+
     fn read(keys: Keys<'_>, folder: &Path) -> Option<Self> {
         Some(match keys.text("type")?.as_str() {
             "file" => Self::File(FileConfig {

@@ -17,7 +17,6 @@ use crate::mirror::sink::FailureKind;
 use crate::mirror::sink::SinkFailure;
 use crate::query::Query;
 use crate::store::LocalLog;
-use crate::store::central::LogHeartbeat;
 use crate::store::mirror::DeadLetter;
 use crate::store::mirror::MirrorLock;
 use crate::text;
@@ -141,9 +140,8 @@ fn lock(log: &LocalLog, feed: &Feed) -> Result<MirrorLock> {
 }
 
 fn report_head(feed: &mut Feed, log: &LocalLog, context: &RunContext) -> Result<()> {
-    let (uuid, (head, hash)) = (log.uuid()?, log.head()?);
-    let (host, at) = (context.host.clone(), (context.clock)());
-    let reported = feed.sink.report_head(&LogHeartbeat { uuid, host, head, hash, at });
+    let cursor = log.mirror_state(feed.name())?.map_or(EventId(0), |state| state.cursor);
+    let reported = runner::report_log(feed, log, context, cursor)?;
     reported.map_err(|failure| to_error(feed, &failure, 0))
 }
 

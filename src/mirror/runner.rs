@@ -149,7 +149,10 @@ impl Runner<'_> {
             let failure = match self.report_head()? {
                 Some(failure) => Some(failure),
                 None => match self.deliver_next(until)? {
-                    Step::Done => return Ok(MirrorRunEnd::CaughtUp),
+                    Step::Done => {
+                        self.report_end()?;
+                        return Ok(MirrorRunEnd::CaughtUp);
+                    }
                     Step::Delivered(pause) => {
                         tries = 0;
                         if !self.sleep(pause) {
@@ -209,13 +212,21 @@ impl Runner<'_> {
         if self.feed.reported_at.is_some_and(|at| at.elapsed() < REPORT_INTERVAL) {
             return Ok(None);
         }
-        let (uuid, (head, hash)) = (self.log.uuid()?, self.log.head()?);
-        let (host, at) = (self.context.host.clone(), (self.context.clock)());
-        let taken = self.feed.sink.report_head(&LogHeartbeat { uuid, host, head, hash, at });
+        let taken = report_log(self.feed, self.log, self.context, self.state.cursor)?;
         if taken.is_ok() {
             self.feed.reported_at = Some(Instant::now());
         }
         Ok(taken.err())
+    }
+
+    /// Tells a sink that keeps track of it how far it has come, at the end of a run. Where that fails the
+    /// next run does it.
+    fn report_end(&mut self) -> Result<()> {
+        if self.delivered > 0 && self.feed.sink.known_sweep().is_some() {
+            self.feed.reported_at = None;
+            self.report_head()?;
+        }
+        Ok(())
     }
 
     /// Delivers the next batch up to an event.
@@ -385,6 +396,31 @@ impl Runner<'_> {
     fn sleep(&self, wait: Duration) -> bool {
         sleep(wait, &self.context.interrupt)
     }
+}
+
+/// Tells a sink the head of the log, and what sweeps have recorded since it was told last. `delivered` is
+/// the last event that needs no more work.
+///
+/// # Errors
+/// Those of the log; the inner ones are those of the sink.
+pub(super) fn report_log(
+    feed: &mut Feed,
+    log: &LocalLog,
+    context: &RunContext,
+    delivered: EventId,
+) -> Result<Result<(), SinkFailure>> {
+    let (uuid, (head, hash)) = (log.uuid()?, log.head()?);
+    let (host, at) = (context.host.clone(), (context.clock)());
+    let heartbeat = LogHeartbeat { uuid, host, head, hash, delivered, at };
+    if let Err(failure) = feed.sink.report_head(&heartbeat) {
+        return Ok(Err(failure));
+    }
+    let Some(known) = feed.sink.known_sweep() else { return Ok(Ok(())) };
+    let (gaps, newest) = log.gaps_since(PlatformWork::Mirror, known)?;
+    if newest == known {
+        return Ok(Ok(()));
+    }
+    Ok(feed.sink.report_gaps(&gaps, newest))
 }
 
 /// What one step of a run came to.

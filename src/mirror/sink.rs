@@ -16,6 +16,7 @@ use crate::event::Event;
 use crate::lent_rights::FileRights;
 use crate::settings::Environment;
 use crate::store::central::LogHeartbeat;
+use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -50,6 +51,21 @@ pub(crate) trait Sink: Send {
     /// The destination did not take it.
     fn report_head(&mut self, head: &LogHeartbeat) -> Result<(), SinkFailure> {
         let _ = head;
+        Ok(())
+    }
+
+    /// The newest sweep of the log whose ranges the destination has, after it took note of the head;
+    /// `None` where it takes no ranges.
+    fn known_sweep(&self) -> Option<i64> {
+        None
+    }
+
+    /// Takes the ranges of ids that the log's sweeps have recorded since that one, up to `sweep`.
+    ///
+    /// # Errors
+    /// The destination did not take them all.
+    fn report_gaps(&mut self, gaps: &[SweepGap], sweep: i64) -> Result<(), SinkFailure> {
+        let _ = (gaps, sweep);
         Ok(())
     }
 

@@ -15,10 +15,14 @@ use crate::access::Scope;
 use crate::chain::Seal;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::query::Query;
 use crate::store::Batch;
 use crate::store::LocalLog;
 use crate::store::Log;
+use crate::store::verify::ReadError;
+use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 
 /// How far a mirror has delivered, and how it fares. An alert has one too.
@@ -118,6 +122,34 @@ impl Log {
         bounds: &BatchBounds,
     ) -> Result<Vec<Event>> {
         self.local()?.events_within(&scope.narrow(query), bounds)
+    }
+
+    /// Returns the runs that sweeps behind one have recorded, and the newest sweep that took effect.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn gaps_since(
+        &self,
+        work: PlatformWork,
+        sweep: i64,
+    ) -> Result<(Vec<SweepGap>, i64)> {
+        self.inspect(work, |log| {
+            let damaged = |error| match error {
+                ReadError::Damage(what) => Failure::new(Exit::Io, what).into(),
+                ReadError::Failed(error) => error,
+            };
+            let newest = log.head().map_err(damaged)?.newest_sweep;
+            let mut gaps = Vec::new();
+            if newest > sweep {
+                let take = &mut |gap: SweepGap| {
+                    if gap.sweep > sweep {
+                        gaps.push(gap);
+                    }
+                };
+                log.each_gap(newest, take).map_err(damaged)?;
+            }
+            Ok((gaps, newest))
+        })
     }
 
     /// Returns the seals of events that are there, in the order of `ids`.

@@ -11,8 +11,10 @@
 pub(crate) mod clickhouse;
 mod columns;
 mod error;
+mod fleet;
 #[cfg(feature = "central")]
 pub(crate) mod postgres;
+pub(crate) mod ranges;
 #[cfg_attr(
     not(feature = "central"),
     allow(dead_code, unused_variables, unused_imports, reason = "it reads PostgreSQL alone")
@@ -20,15 +22,20 @@ pub(crate) mod postgres;
 pub(in crate::store) mod read;
 mod row;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 pub(crate) use crate::store::central::error::CentralError;
 pub(crate) use crate::store::central::error::CentralErrorKind;
+pub(crate) use crate::store::central::fleet::FleetStore;
+pub(crate) use crate::store::central::fleet::init_statements;
 pub(crate) use crate::store::central::row::CentralRow;
+pub(crate) use crate::store::central::row::StoredEvent;
 
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::settings::Environment;
+use crate::time::Span;
 use crate::time::Timestamp;
 
 /// What a connection to a server takes from the call.
@@ -50,7 +57,74 @@ pub(crate) struct LogHeartbeat {
     /// The newest event; 0 in an empty log.
     pub head: EventId,
     pub hash: Hash,
+    /// The last event that needs no more work: the store has confirmed all up to it.
+    pub delivered: EventId,
     pub at: Timestamp,
+}
+
+/// A log as a central store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MirroredLog {
+    /// What names it in the rows of its events: its number or its UUID.
+    pub key: LogKey,
+    pub uuid: [u8; 16],
+    pub host: String,
+    /// The last heartbeat: the newest event of the log, what the store had confirmed of it, and when.
+    pub head: EventId,
+    pub head_hash: Hash,
+    pub delivered: EventId,
+    pub seen_at: Timestamp,
+    /// The newest sweep whose ranges the store has.
+    pub sweep: i64,
+}
+
+/// Another version of an event: the hash that its log sent after the store had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OtherVersion {
+    pub id: EventId,
+    pub hash: Hash,
+}
+
+/// The event by which a log vouches for its sweeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SweepClaimRow {
+    pub id: EventId,
+    pub payload: String,
+}
+
+/// What is made beside the tables and the coming months.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InitOptions {
+    /// The roles of mirrors and readers.
+    pub roles: bool,
+    /// Readers see the tenants that the table of readers gives them.
+    pub secure_rows: bool,
+    /// How far back months are made, for logs that are older than their mirrors.
+    pub back: Span,
+}
+
+/// Whether months are dropped, or only named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropping {
+    Try,
+    Drop,
+}
+
+/// A month that a central sweep looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SweptMonth {
+    /// `202611`.
+    pub name: String,
+    pub events: u64,
+    /// The logs that still keep events of it, by their names, with how many. It is dropped where there are none.
+    pub keepers: Vec<(String, u64)>,
+}
+
+/// Names a log in the rows of its events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogKey {
+    Number(i32),
+    Uuid([u8; 16]),
 }
 
 /// The names of the tables of a store, which begin with that of the events.
@@ -60,7 +134,18 @@ pub(crate) struct TableNames {
     pub event: String,
     /// The logs that write to the store.
     pub origin: String,
+    /// The ranges that the sweeps of the logs vouch for.
+    pub gap: String,
+    /// What central sweeps have removed.
+    pub swept: String,
+    /// The hashes of other versions that a log sent of an event.
+    pub version: String,
+    /// The tenants that a role may read, where rows are secured.
+    pub reader: String,
 }
+
+/// The last digits of a UUID that tell the logs of one host apart.
+const TOLD_APART_DIGITS: usize = 6;
 
 /// The longest name of a table: a month's has seven characters more, and 63 bytes are the limit.
 const MAX_TABLE_BYTES: usize = 40;
@@ -82,12 +167,19 @@ impl TableNames {
                     .to_owned(),
             );
         }
-        let origin = match (schema, name) {
-            (None, DEFAULT_TABLE) => "origin".to_owned(),
-            (Some(schema), DEFAULT_TABLE) => format!("{schema}.origin"),
-            (_, _) => format!("{table}_origin"),
+        let named = |kind: &str| match (schema, name) {
+            (None, DEFAULT_TABLE) => kind.to_owned(),
+            (Some(schema), DEFAULT_TABLE) => format!("{schema}.{kind}"),
+            (_, _) => format!("{table}_{kind}"),
         };
-        Ok(Self { event: table.to_owned(), origin })
+        Ok(Self {
+            event: table.to_owned(),
+            origin: named("origin"),
+            gap: named("gap"),
+            swept: named("swept"),
+            version: named("version"),
+            reader: named("reader"),
+        })
     }
 }
 
@@ -96,6 +188,30 @@ fn is_identifier(text: &str) -> bool {
     text.len() <= MAX_TABLE_BYTES
         && text.bytes().all(plain)
         && text.starts_with(|c: char| c.is_ascii_lowercase())
+}
+
+/// Returns the names of logs by their hosts and UUIDs, so that no two have one name: that of the host,
+/// and behind it a `~` and digits of the UUID where a host has several logs.
+pub(crate) fn log_names(logs: &[(String, String)]) -> Vec<String> {
+    let mut logs_of_host: HashMap<&str, usize> = HashMap::new();
+    for (host, _) in logs {
+        *logs_of_host.entry(host).or_default() += 1;
+    }
+    let name = |(host, uuid): &(String, String)| match logs_of_host.get(host.as_str()) {
+        Some(1) | None => host.clone(),
+        Some(_) => {
+            let digits = uuid.len().saturating_sub(TOLD_APART_DIGITS);
+            format!("{host}~{}", uuid.get(digits..).unwrap_or(uuid))
+        }
+    };
+    logs.iter().map(name).collect()
+}
+
+/// Returns the names of logs that a store has.
+pub(crate) fn log_names_of(logs: &[MirroredLog]) -> Vec<String> {
+    let hosts: Vec<(String, String)> =
+        logs.iter().map(|log| (log.host.clone(), uuid_text(&log.uuid))).collect();
+    log_names(&hosts)
 }
 
 /// Returns a UUID as text.
@@ -109,16 +225,28 @@ mod tests {
 
     #[test]
     fn tables_have_plain_names() {
-        let names = |event: &str, origin: &str| {
-            Ok(TableNames { event: event.to_owned(), origin: origin.to_owned() })
-        };
-        assert_eq!(TableNames::parse(None), names("event", "origin"));
-        assert_eq!(TableNames::parse(Some("audit.event")), names("audit.event", "audit.origin"));
-        assert_eq!(TableNames::parse(Some("trail")), names("trail", "trail_origin"));
-        assert_eq!(TableNames::parse(Some("a.trail")), names("a.trail", "a.trail_origin"));
+        for (table, origin, gap) in [
+            (None, "origin", "gap"),
+            (Some("audit.event"), "audit.origin", "audit.gap"),
+            (Some("trail"), "trail_origin", "trail_gap"),
+            (Some("a.trail"), "a.trail_origin", "a.trail_gap"),
+        ] {
+            let names = TableNames::parse(table).unwrap();
+            assert_eq!(names.event, table.unwrap_or("event"));
+            assert_eq!((&*names.origin, &*names.gap), (origin, gap));
+        }
         for bad in ["", "Event", "a b", "a;b", "\"a\"", "1a", "a.b.c", ".a", &"a".repeat(41)] {
             assert!(TableNames::parse(Some(bad)).unwrap_err().starts_with("table: "), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn logs_of_one_host_are_told_apart() {
+        let log = |host: &str, digit| {
+            (host.to_owned(), format!("01890a5d-ac96-774b-bcce-b302099a805{digit}"))
+        };
+        let names = log_names(&[log("web3", 7), log("db1", 8), log("web3", 9)]);
+        assert_eq!(names, ["web3~9a8057", "db1", "web3~9a8059"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! An event as a central store has it.
 
-use ring::digest;
 use std::sync::Arc;
+
+use ring::digest;
 
 use crate::chain;
 use crate::chain::ChainLink;

@@ -19,6 +19,7 @@ use crate::mirror::sink::SinkFailure;
 use crate::store::central::CentralError;
 use crate::store::central::CentralErrorKind;
 use crate::store::central::CentralRow;
+use crate::store::central::OtherVersion;
 use crate::store::central::ServerAccess;
 
 impl From<CentralError> for SinkFailure {
@@ -41,6 +42,12 @@ fn access(context: SinkContext<'_>) -> ServerAccess<'_> {
 
 fn row(outgoing: &OutgoingEvent) -> CentralRow<'_> {
     CentralRow { event: &outgoing.event, seal: outgoing.seal.as_ref() }
+}
+
+/// Returns the versions of events that a batch brought and the store has not.
+fn other_versions(batch: &[OutgoingEvent], changed: &[RefusedEvent]) -> Vec<OtherVersion> {
+    let events = changed.iter().filter_map(|refused| Some(&batch.get(refused.index)?.event));
+    events.map(|event| OtherVersion { id: event.id, hash: event.hash }).collect()
 }
 
 /// Names an event of which the store has another version.

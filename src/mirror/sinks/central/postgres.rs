@@ -12,7 +12,10 @@ use crate::mirror::sink::SinkFailure;
 use crate::mirror::sinks::central;
 use crate::store::central::CentralRow;
 use crate::store::central::LogHeartbeat;
+use crate::store::central::postgres::NotedLog;
 use crate::store::central::postgres::PostgresStore;
+use crate::store::verify::SweepGap;
+use crate::time::Span;
 use crate::time::Timestamp;
 
 const DEFAULT_BATCH: usize = 2000;
@@ -20,8 +23,8 @@ const DEFAULT_BATCH: usize = 2000;
 pub(crate) struct PostgresSink {
     store: PostgresStore,
     clock: fn() -> Timestamp,
-    /// The number of this log in the store, which [`Sink::report_head`] finds.
-    log: Option<i32>,
+    /// What the store knows of this log, which [`Sink::report_head`] finds.
+    log: Option<NotedLog>,
 }
 
 impl PostgresSink {
@@ -43,7 +46,7 @@ impl Sink for PostgresSink {
     }
 
     fn deliver(&mut self, batch: &[OutgoingEvent]) -> Result<Vec<RefusedEvent>, SinkFailure> {
-        let Some(log) = self.log else {
+        let Some(NotedLog { number: log, .. }) = self.log else {
             return Err(SinkFailure::unavailable("this log is not known to the store yet"));
         };
         let times = batch.iter().map(|outgoing| outgoing.event.occurred_at);
@@ -61,15 +64,31 @@ impl Sink for PostgresSink {
             let differs = *hash != outgoing.event.hash.0;
             differs.then(|| central::changed_past(index, hash, outgoing))
         });
-        Ok(changed.collect())
+        let changed: Vec<RefusedEvent> = changed.collect();
+        if !changed.is_empty() {
+            self.store.note_versions(log, &central::other_versions(batch, &changed))?;
+        }
+        Ok(changed)
     }
 
     fn report_head(&mut self, head: &LogHeartbeat) -> Result<(), SinkFailure> {
         if self.log.is_none() {
             self.store.prepare_tables()?;
         }
-        self.store.make_coming_months((self.clock)())?;
-        self.log = self.store.note_head(head)?;
+        self.store.make_coming_months((self.clock)(), Span::default())?;
+        self.log = Some(self.store.note_head(head)?);
+        Ok(())
+    }
+
+    fn known_sweep(&self) -> Option<i64> {
+        Some(self.log?.sweep)
+    }
+
+    fn report_gaps(&mut self, gaps: &[SweepGap], sweep: i64) -> Result<(), SinkFailure> {
+        if let Some(log) = &mut self.log {
+            self.store.insert_gaps(log.number, gaps, sweep)?;
+            log.sweep = sweep;
+        }
         Ok(())
     }
 

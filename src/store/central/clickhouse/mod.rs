@@ -4,7 +4,9 @@
 //! batch whose answer got lost is cut alike when it is sent again and has the same token, by which the
 //! server knows it. A reader drops neighbours of the same log and id.
 
+mod fleet;
 mod insert;
+mod read;
 mod schema;
 mod server;
 
@@ -22,7 +24,8 @@ use crate::store::central::LogHeartbeat;
 use crate::store::central::ServerAccess;
 use crate::store::central::TableNames;
 
-pub(crate) use crate::store::central::clickhouse::server::ClickHouseServer;
+pub(crate) use crate::store::central::clickhouse::fleet::init_statements;
+use crate::store::central::clickhouse::server::ClickHouseServer;
 
 /// The first version in which all of this is there: codecs, projections of a table that replaces rows,
 /// and tokens by which a batch is known again.
@@ -63,11 +66,11 @@ impl ClickHouseStore {
 
     /// Runs a statement that is not about an event, so that its failure refuses none.
     fn run(&self, sql: &str, data: &[u8]) -> StoreResult<Vec<u8>> {
-        self.server.run(sql, &[], data).map_err(|error| match error.kind {
-            CentralErrorKind::Refused => {
-                CentralError { kind: CentralErrorKind::Unavailable, ..error }
+        self.server.run(sql, &[], data).map_err(|error| {
+            if error.kind == CentralErrorKind::Refused {
+                return CentralError { kind: CentralErrorKind::Unavailable, ..error };
             }
-            _ => error,
+            error
         })
     }
 
@@ -81,10 +84,7 @@ impl ClickHouseStore {
         let major: u32 = version.split('.').next().and_then(|n| n.parse().ok()).unwrap_or(0);
         let generation =
             if major >= MODERN_VERSION { ServerGeneration::Modern } else { ServerGeneration::Old };
-        let names = [&self.names.origin, &self.names.event];
-        let creations =
-            [schema::create_origin(&self.names), schema::create_event(&self.names, generation)];
-        for (name, create) in names.into_iter().zip(creations) {
+        for (name, create) in schema::create_tables(&self.names, generation) {
             // A role that may only write cannot make what is there.
             let exists = self.run(&format!("EXISTS TABLE {name}"), b"")?;
             if exists.first() != Some(&b'1') {
@@ -152,19 +152,33 @@ impl ClickHouseStore {
         self.server.run(&sql, settings, &rows).map(drop)
     }
 
-    /// Takes note of a log and its head.
+    /// Returns the newest sweep of a log whose ranges the store has.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(crate) fn known_sweep(&self, log: &[u8; 16]) -> StoreResult<i64> {
+        let (origin, uuid) = (&self.names.origin, central::uuid_text(log));
+        let sql = format!("SELECT max(sweep) FROM {origin} WHERE uuid = toUUID('{uuid}')");
+        let answer = self.run(&sql, b"")?;
+        Ok(String::from_utf8_lossy(&answer).trim().parse().unwrap_or(0))
+    }
+
+    /// Takes note of a log and its head; `sweep` is the newest whose ranges are complete.
     ///
     /// # Errors
     /// It is not noted, or there was no answer.
-    pub(crate) fn note_head(&self, head: &LogHeartbeat) -> StoreResult<()> {
+    pub(crate) fn note_head(&self, head: &LogHeartbeat, sweep: i64) -> StoreResult<()> {
         let mut row = Vec::new();
         insert::write_uuid(&head.uuid, &mut row);
         insert::write_bytes(head.host.as_bytes(), &mut row);
         row.extend(head.head.0.to_le_bytes());
         row.extend(head.hash.0);
         row.extend(head.at.as_nanos().to_le_bytes());
+        row.extend(head.delivered.0.to_le_bytes());
+        row.extend(sweep.to_le_bytes());
         let sql = format!(
-            "INSERT INTO {} (uuid, host, head_id, head_hash, head_at) FORMAT RowBinary",
+            "INSERT INTO {} (uuid, host, head_id, head_hash, head_at, delivered_id, sweep) \
+             FORMAT RowBinary",
             self.names.origin
         );
         self.run(&sql, &row).map(drop)

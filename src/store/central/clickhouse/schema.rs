@@ -9,10 +9,32 @@ use crate::store::central::columns::CentralColumn;
 use crate::store::central::columns::ColumnValue;
 use crate::store::central::row;
 
-pub(super) fn create_origin(names: &TableNames) -> String {
+/// Returns the tables of a store: their names, and the statements that make them.
+pub(super) fn create_tables(
+    names: &TableNames,
+    generation: ServerGeneration,
+) -> [(&str, String); 4] {
+    let TableNames { event, origin, gap, version, .. } = names;
+    let create_gap = format!(
+        "CREATE TABLE IF NOT EXISTS {gap} (log UUID, first Int64, last Int64, \
+         hash FixedString(32), sweep Int64) ENGINE = ReplacingMergeTree ORDER BY (log, first, last)"
+    );
+    let create_version = format!(
+        "CREATE TABLE IF NOT EXISTS {version} (log UUID, id Int64, hash FixedString(32)) \
+         ENGINE = ReplacingMergeTree ORDER BY (log, id, hash)"
+    );
+    [
+        (origin, create_origin(names)),
+        (event, create_event(names, generation)),
+        (gap, create_gap),
+        (version, create_version),
+    ]
+}
+
+fn create_origin(names: &TableNames) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (uuid UUID, host String, head_id Int64, \
-         head_hash FixedString(32), head_at Int64) ENGINE = ReplacingMergeTree(head_at) \
+         head_hash FixedString(32), head_at Int64, delivered_id Int64, sweep Int64) ENGINE = ReplacingMergeTree(head_at) \
          ORDER BY uuid",
         names.origin
     )
@@ -20,7 +42,7 @@ pub(super) fn create_origin(names: &TableNames) -> String {
 
 /// Returns the statement that makes the table of events. Hours come first in the order, so that the
 /// newest events of all logs lie together; other ways in are projections.
-pub(super) fn create_event(names: &TableNames, generation: ServerGeneration) -> String {
+fn create_event(names: &TableNames, generation: ServerGeneration) -> String {
     let is_modern = generation == ServerGeneration::Modern;
     let codec = |codec: &str| if is_modern { format!(" CODEC({codec})") } else { String::new() };
     let (text, random) = (codec("ZSTD(1)"), codec("NONE"));

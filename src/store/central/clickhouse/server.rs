@@ -68,11 +68,6 @@ impl ClickHouseServer {
         Ok(Self { client, host, user, password })
     }
 
-    /// The server as messages name it.
-    pub(crate) fn name(&self) -> &str {
-        &self.host
-    }
-
     /// Runs a statement; `data` goes with an INSERT. The answer is read up to 64 KiB.
     ///
     /// # Errors
@@ -86,12 +81,18 @@ impl ClickHouseServer {
         self.request(sql, settings, data).map(Response::into_body)
     }
 
-    /// Runs a query, and returns its answer of any length.
+    /// Runs a query, and returns its answer of any length: it begins after the query has ended, so that
+    /// it is whole.
     ///
     /// # Errors
     /// As [`ClickHouseServer::run`].
-    pub(crate) fn stream(&self, sql: &str) -> Result<impl Read, CentralError> {
-        self.request(sql, &[], b"").map(Response::into_reader)
+    pub(crate) fn read(&self, sql: &str) -> Result<Vec<u8>, CentralError> {
+        let response = self.request(sql, &[("wait_end_of_query", "1")], b"")?;
+        let mut answer = Vec::new();
+        match response.into_reader().read_to_end(&mut answer) {
+            Ok(_) => Ok(answer),
+            Err(_) => Err(self.error(CentralErrorKind::Unavailable, "its answer broke off")),
+        }
     }
 
     fn request(

@@ -4,7 +4,9 @@
 //! wherever a batch was cut off.
 
 mod connection;
+mod fleet;
 mod insert;
+mod months;
 pub(in crate::store::central) mod nul;
 pub(crate) mod read;
 mod schema;
@@ -30,16 +32,11 @@ use crate::store::central::postgres::connection::Parameter;
 use crate::store::central::postgres::connection::StatementError;
 use crate::store::central::postgres::insert::EventColumns;
 use crate::store::central::postgres::schema::Month;
-use crate::time::Span;
-use crate::time::Timestamp;
 
-pub(crate) use crate::store::central::postgres::connection::PostgresServer;
+use crate::store::central::postgres::connection::PostgresServer;
+pub(crate) use crate::store::central::postgres::fleet::init_statements;
 
 type CentralResult<T> = Result<T, CentralError>;
-
-/// The months that are made: so far ahead, and so far back for a log that is older than its mirror.
-const MONTHS_AHEAD: Span = Span::from_seconds(93 * 86_400);
-const MONTHS_BACK: Span = Span::from_seconds(3 * 365 * 86_400);
 
 /// A central store in PostgreSQL, and what is known of it.
 pub(crate) struct PostgresStore {
@@ -49,6 +46,15 @@ pub(crate) struct PostgresStore {
     months: Vec<Month>,
     /// Whether the role may make months.
     makes_months: bool,
+}
+
+/// What a store knows of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotedLog {
+    /// The number of the log in the store.
+    pub number: i32,
+    /// The newest sweep whose ranges the store has.
+    pub sweep: i64,
 }
 
 impl PostgresStore {
@@ -137,54 +143,6 @@ impl PostgresStore {
         Ok(Some(version.and_then(|version| version.parse().ok()).unwrap_or(0)))
     }
 
-    /// Makes the months from now on, so that no event waits for one.
-    ///
-    /// # Errors
-    /// No answer. A role that may not make them is no error.
-    pub(crate) fn make_coming_months(&mut self, now: Timestamp) -> CentralResult<()> {
-        self.make_months(now, now.saturating_add(MONTHS_AHEAD))
-    }
-
-    /// Makes the months of some events. Times beyond those of a sound clock get none.
-    ///
-    /// # Errors
-    /// As [`PostgresStore::make_coming_months`].
-    pub(crate) fn make_months_of(
-        &mut self,
-        times: impl Iterator<Item = Timestamp>,
-        now: Timestamp,
-    ) -> CentralResult<()> {
-        let (oldest, newest) = (now.saturating_sub(MONTHS_BACK), now.saturating_add(MONTHS_AHEAD));
-        for at in times {
-            let is_known = self.months.iter().any(|month| month.contains(at));
-            if !is_known && (oldest..newest).contains(&at) {
-                self.make_months(at, at)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn make_months(&mut self, first: Timestamp, last: Timestamp) -> CentralResult<()> {
-        for month in Month::between(first, last) {
-            if self.makes_months && !self.months.contains(&month) {
-                match self.server.execute_batch(&month.create(&self.names)) {
-                    // Events of this month are in the table of the others already.
-                    Ok(()) => {}
-                    Err(error)
-                        if error.is(&SqlState::CHECK_VIOLATION)
-                            || error.is(&SqlState::DUPLICATE_TABLE) => {}
-                    // Somebody else makes the months, or all stays in the table of the others.
-                    Err(error) if error.is(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                        self.makes_months = false;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                self.months.push(month);
-            }
-        }
-        Ok(())
-    }
-
     /// Returns the hashes of these events that the store has.
     ///
     /// # Errors
@@ -212,16 +170,17 @@ impl PostgresStore {
         Ok(inserted.len())
     }
 
-    /// Takes note of a log and its head, and returns the number of the log.
+    /// Takes note of a log and its head, and returns what the store knows of it.
     ///
     /// # Errors
     /// It is not noted, or there was no answer.
-    pub(crate) fn note_head(&mut self, head: &LogHeartbeat) -> CentralResult<Option<i32>> {
+    pub(crate) fn note_head(&mut self, head: &LogHeartbeat) -> CentralResult<NotedLog> {
         let sql = format!(
-            "INSERT INTO {} AS known (uuid, host, head_id, head_hash, head_at) \
-             VALUES ($1::uuid, $2, $3, $4, $5) \
+            "INSERT INTO {} AS known (uuid, host, head_id, head_hash, head_at, delivered_id) \
+             VALUES ($1::uuid, $2, $3, $4, $5, $6) \
              ON CONFLICT (uuid) DO UPDATE SET host = excluded.host, head_id = excluded.head_id, \
-             head_hash = excluded.head_hash, head_at = excluded.head_at RETURNING log",
+             head_hash = excluded.head_hash, head_at = excluded.head_at, \
+             delivered_id = excluded.delivered_id RETURNING log, sweep",
             self.names.origin
         );
         let hash = &head.hash.0[..];
@@ -234,9 +193,14 @@ impl PostgresStore {
                 (&head.head.0, Type::INT8),
                 (&hash, Type::BYTEA),
                 (&at, Type::INT8),
+                (&head.delivered.0, Type::INT8),
             ],
         )?;
-        Ok(rows.first().map(|row| row.get(0)))
+        let Some(row) = rows.first() else {
+            let reason = format!("{}: it did not take the head of the log", self.server.name());
+            return Err(CentralError::new(CentralErrorKind::Unavailable, reason));
+        };
+        Ok(NotedLog { number: row.get(0), sweep: row.get(1) })
     }
 
     /// Whether the role may write events.

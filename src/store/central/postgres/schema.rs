@@ -12,7 +12,7 @@ pub(super) const VERSION_COMMENT: &str = "activity central store, version ";
 /// Returns the statements that make the tables. Times are nanoseconds since 1970, because `timestamptz`
 /// has microseconds only. Texts of JSON are `text`: the chain hashes the text, and `jsonb` reorders it.
 pub(super) fn create_tables(names: &TableNames) -> String {
-    let TableNames { event, origin } = names;
+    let TableNames { event, origin, gap, swept, version, reader } = names;
     format!(
         "CREATE TABLE {origin} (
   log int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -21,9 +21,47 @@ pub(super) fn create_tables(names: &TableNames) -> String {
   -- The newest event of the log at the last run of its mirror, and the time of that run.
   head_id bigint,
   head_hash bytea,
-  head_at bigint
+  head_at bigint,
+  -- The last event that the store had confirmed then.
+  delivered_id bigint NOT NULL DEFAULT 0,
+  -- The newest sweep of the log whose ranges are in {gap}.
+  sweep bigint NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE {origin} IS '{VERSION_COMMENT}{VERSION}';
+-- The ranges of ids that the sweeps of a log have taken, and the hash of the last event of each.
+CREATE TABLE {gap} (
+  log int NOT NULL,
+  first bigint NOT NULL,
+  last bigint NOT NULL,
+  hash bytea NOT NULL,
+  sweep bigint NOT NULL,
+  PRIMARY KEY (log, first, last)
+);
+-- The ranges of ids that `activity central sweep` has dropped with their month.
+CREATE TABLE {swept} (
+  log int NOT NULL,
+  first bigint NOT NULL,
+  last bigint NOT NULL,
+  hash bytea NOT NULL,
+  month text NOT NULL,
+  swept_at timestamptz NOT NULL DEFAULT now(),
+  swept_by text NOT NULL DEFAULT session_user,
+  PRIMARY KEY (log, first)
+);
+-- The hashes that a log sent later for an event that was here with another one.
+CREATE TABLE {version} (
+  log int NOT NULL,
+  id bigint NOT NULL,
+  hash bytea NOT NULL,
+  seen_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (log, id, hash)
+);
+-- The tenants that a role may read, where rows are secured.
+CREATE TABLE {reader} (
+  role name NOT NULL,
+  tenant text COLLATE \"C\" NOT NULL,
+  PRIMARY KEY (role, tenant)
+);
 CREATE TABLE {event} (
   log int NOT NULL,
   id bigint NOT NULL,
@@ -84,6 +122,34 @@ CREATE INDEX ON {event} (action, occurred_at) WHERE status_code >= 400;"
     )
 }
 
+/// Returns the statements that make the two roles, if they are missing, and give them their rights.
+pub(super) fn create_roles(names: &TableNames) -> String {
+    let TableNames { event, origin, gap, swept, version, reader } = names;
+    format!(
+        "DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mirror') THEN CREATE ROLE mirror; END IF;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'reader') THEN CREATE ROLE reader; END IF;
+END $$;
+-- A mirror adds and compares. Of {origin} it writes its heartbeat.
+GRANT INSERT, SELECT ON {event}, {origin}, {gap}, {version} TO mirror;
+GRANT UPDATE (host, head_id, head_hash, head_at, delivered_id, sweep) ON {origin} TO mirror;
+GRANT SELECT ON {event}, {origin}, {gap}, {swept}, {version}, {reader} TO reader;"
+    )
+}
+
+/// Returns the statements that show a reader only the tenants that the table of readers gives it.
+pub(super) fn secure_rows(names: &TableNames) -> String {
+    let TableNames { event, reader, .. } = names;
+    format!(
+        "ALTER TABLE {event} ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS mirror ON {event};
+CREATE POLICY mirror ON {event} TO mirror USING (true) WITH CHECK (true);
+DROP POLICY IF EXISTS reader ON {event};
+CREATE POLICY reader ON {event} FOR SELECT TO reader
+  USING (tenant IN (SELECT tenant FROM {reader} WHERE role = current_user));"
+    )
+}
+
 /// A month of the table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Month {
@@ -102,11 +168,15 @@ impl Month {
         (self.start..self.end).contains(&at)
     }
 
+    /// Returns the name of the month: `202611`.
+    pub(super) fn name(&self) -> String {
+        let date = Zone::utc().format(self.start, TimeFormat::Date);
+        date.chars().filter(char::is_ascii_digit).take(6).collect()
+    }
+
     /// Returns the statement that makes the partition: `event_202611`.
     pub(super) fn create(&self, names: &TableNames) -> String {
-        let event = &names.event;
-        let date = Zone::utc().format(self.start, TimeFormat::Date);
-        let month: String = date.chars().filter(char::is_ascii_digit).take(6).collect();
+        let (event, month) = (&names.event, self.name());
         let (start, end) = (self.start.as_nanos(), self.end.as_nanos());
         format!(
             "CREATE TABLE IF NOT EXISTS {event}_{month} PARTITION OF {event} \
