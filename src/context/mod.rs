@@ -3,6 +3,7 @@
 //! [`Context`] holds what is decided once for a run. [`Context::output`] is standard output and
 //! standard error; [`Context::log`] is the only way to the log. A command gets no `Log` in its hands.
 
+mod fleet;
 mod health;
 mod log_access;
 mod mirrors;

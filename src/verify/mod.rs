@@ -18,9 +18,12 @@
 //! While it is held, the write-ahead log cannot start over, and grows with every write.
 
 pub(crate) mod anchors;
+pub(crate) mod fleet;
+mod fleet_report;
 mod mime;
 mod report;
 mod sweeps;
+pub(crate) mod verified_heads;
 mod walk;
 
 use anyhow::Result;
@@ -40,6 +43,7 @@ use crate::text;
 use crate::verify::anchors::Anchor;
 use crate::verify::walk::ChainWalk;
 
+pub(crate) use crate::verify::fleet_report::FleetReport;
 pub(crate) use crate::verify::report::AnchorVerdict;
 pub(crate) use crate::verify::report::VerifyReport;
 pub(crate) use crate::verify::report::Violation;

@@ -79,6 +79,18 @@ impl Violation {
         Self { kind: ViolationKind::Event, id: Some(id), reason: Some(why), message }
     }
 
+    pub(super) fn to_json(&self) -> Value {
+        let mut object = json!({"kind": self.kind.name()});
+        if let Some(id) = self.id {
+            object["id"] = id.0.into();
+        }
+        if let Some(why) = self.reason {
+            object["why"] = why.name().into();
+        }
+        object["what"] = self.message.clone().into();
+        object
+    }
+
     fn to_line(&self) -> String {
         let message = text::escape_lines(&self.message);
         match (self.kind, self.id) {
@@ -238,17 +250,6 @@ impl VerifyReport {
     /// Returns everything as one object.
     pub(crate) fn to_json(&self) -> String {
         let (id, hash) = self.head;
-        let broken = |broken: &Violation| {
-            let mut object = json!({"kind": broken.kind.name()});
-            if let Some(id) = broken.id {
-                object["id"] = id.0.into();
-            }
-            if let Some(why) = broken.reason {
-                object["why"] = why.name().into();
-            }
-            object["what"] = broken.message.clone().into();
-            object
-        };
         let anchor = |(anchor, verdict): &(Anchor, AnchorVerdict)| {
             json!({
                 "id": anchor.id.0,
@@ -260,7 +261,7 @@ impl VerifyReport {
             "holds": self.holds(),
             "events": self.events,
             "head": {"id": id.0, "hash": hash.to_string()},
-            "broken": self.violations.iter().map(broken).collect::<Vec<Value>>(),
+            "broken": self.violations.iter().map(Violation::to_json).collect::<Vec<Value>>(),
             "swept": {"events": self.swept.events, "ranges": self.swept.ranges},
             "sweeps": self.sweeps,
             "notes": self.notes,
