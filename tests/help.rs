@@ -56,6 +56,7 @@ fn the_commands_have_their_promised_names() {
             "digest",
             "mirror",
             "alert",
+            "central",
             "sweep",
             "verify",
             "backup",

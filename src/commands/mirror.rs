@@ -2,6 +2,7 @@ use anyhow::Result;
 
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::commands::central_status;
 use crate::context::Context;
 use crate::context::RunLength;
 use crate::failure;
@@ -16,6 +17,7 @@ use crate::mirror::runner::MirrorRunEnd;
 use crate::mirror::status::MirrorStatus;
 use crate::query::Query;
 use crate::render;
+use crate::settings::LogLocation;
 use crate::text;
 use crate::time::Span;
 use crate::time::Zone;
@@ -47,7 +49,8 @@ pub(crate) struct MirrorArgs {
 
 #[derive(clap::Subcommand)]
 enum MirrorAction {
-    /// Show what each mirror and alert has delivered, what waits, and the last error
+    /// Show what each mirror and alert has delivered, what waits, and the last error; with --central,
+    /// which hosts are behind in the central store
     Status(StatusArgs),
     /// Find out whether a mirror's destination would take an event; the log stays as it is
     Test {
@@ -198,6 +201,9 @@ fn print_resent(context: &Context, name: &str, summary: &ResendSummary) -> Resul
 
 impl StatusArgs {
     fn run(&self, context: &Context) -> Result<Exit> {
+        if let LogLocation::Store(address) = context.settings.location()? {
+            return central_status::show(context, &address, self.max_lag, self.json);
+        }
         let statuses = context.log().mirror_statuses()?;
         if self.json {
             let mut lines = String::new();

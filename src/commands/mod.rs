@@ -6,6 +6,8 @@
 mod actions;
 mod alert;
 mod backup;
+mod central;
+mod central_status;
 mod complete;
 mod completions;
 mod config;
@@ -116,7 +118,7 @@ const fn command_entry<R: RunCommand>(name: &'static str) -> CommandEntry {
 }
 
 /// Every command, in the order of help.
-const COMMANDS: [CommandEntry; 23] = [
+const COMMANDS: [CommandEntry; 24] = [
     command_entry::<ingest::IngestArgs>("ingest"),
     command_entry::<list::ListArgs>("list"),
     command_entry::<show::ShowArgs>("show"),
@@ -127,6 +129,7 @@ const COMMANDS: [CommandEntry; 23] = [
     command_entry::<digest::DigestArgs>("digest"),
     command_entry::<mirror::MirrorArgs>("mirror"),
     command_entry::<alert::AlertArgs>("alert"),
+    command_entry::<central::CentralArgs>("central"),
     command_entry::<sweep::SweepArgs>("sweep"),
     command_entry::<verify::VerifyArgs>("verify"),
     command_entry::<backup::BackupArgs>("backup"),
