@@ -13,6 +13,7 @@ use crate::mirrors::free_port;
 use crate::mirrors::ingest_events;
 use crate::mirrors::receivers;
 use crate::support::Sandbox;
+use crate::support::wait;
 use crate::tools;
 
 const PASSWORD: &str = "open-sesame-4711";
@@ -141,6 +142,20 @@ fn every_event_arrives_once(port: u16, server: &Sandbox) {
     let newest = sandbox.stored_events().pop().unwrap();
     let head = query(server, port, "SELECT max(head_id), lower(hex(any(head_hash))) FROM origin");
     assert_eq!(head, [format!("{}\t{}", newest["id"], newest["hash"].as_str().unwrap())]);
+
+    let url = format!("clickhouse+http://127.0.0.1:{port}/");
+    let verify = || sandbox.run(["--db", &url, "verify"]);
+    let out = verify().ok();
+    assert!(out.stdout().contains(": holds: 1000 events, head 1000:"), "{out}");
+    // A row that stands twice is one event; a row that is gone is named.
+    query(server, port, "INSERT INTO event SELECT * FROM event WHERE id = 5");
+    let out = verify().ok();
+    assert!(out.stdout().contains(": holds: 1000 events, head 1000:"), "{out}");
+    query(server, port, "ALTER TABLE event DELETE WHERE id = 700");
+    let count = "SELECT count() FROM event WHERE id = 700";
+    wait::until_true("the row to go", || query(server, port, count) == ["0"]);
+    let out = verify().exits(1);
+    assert!(out.stdout().contains("/700: removed"), "{out}");
 }
 
 #[test]

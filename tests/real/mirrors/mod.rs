@@ -4,6 +4,7 @@ mod breaking_proxy;
 mod clickhouse;
 mod cloudwatch;
 mod file;
+mod fleet;
 pub(crate) mod postgres;
 mod receivers;
 mod syslog;

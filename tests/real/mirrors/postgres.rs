@@ -17,7 +17,7 @@ use crate::support::wait;
 use crate::tools;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
-const PASSWORD: &str = "open-sesame-4711";
+pub(super) const PASSWORD: &str = "open-sesame-4711";
 
 /// A cluster of its own, owned by Debian's user of PostgreSQL: the server refuses root.
 pub(crate) struct Cluster {
@@ -97,7 +97,7 @@ impl Cluster {
         assert!(status.success(), "{program}: {}", errors());
     }
 
-    fn control(&self, args: &[&str]) {
+    pub(super) fn control(&self, args: &[&str]) {
         let here = self.folder.display();
         let log = format!("{here}/log");
         let data = format!("{here}/data");
@@ -107,12 +107,16 @@ impl Cluster {
     /// Runs SQL as the superuser, and returns what it prints.
     #[track_caller]
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
+        self.sandbox.run_command(self.psql(database, sql)).ok().stdout().trim_end().to_owned()
+    }
+
+    fn psql(&self, database: &str, sql: &str) -> Command {
         let mut command: Command = self.sandbox.command_of("psql");
         command
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
             .args(["-h", self.folder.to_str().unwrap(), "-p", &self.port.to_string()])
             .args(["-d", database, "-c", sql]);
-        self.sandbox.run_command(command).ok().stdout().trim_end().to_owned()
+        command
     }
 
     pub(crate) fn url(&self) -> String {
@@ -129,6 +133,17 @@ impl Cluster {
              url = '{}'\npassword_file = 'password'\nca_file = 'ca.pem'\n{more}\n",
             self.url()
         )
+    }
+
+    /// Runs SQL that fails, and returns what is said about it.
+    pub(super) fn try_sql(&self, database: &str, sql: &str) -> String {
+        self.sandbox.run_command(self.psql(database, sql)).stderr().to_owned()
+    }
+
+    /// The address of the store for the superuser.
+    pub(super) fn owner_url(&self) -> String {
+        let folder = self.folder.display().to_string().replace('/', "%2F");
+        format!("postgres://postgres@{folder}:{}/activity", self.port)
     }
 
     /// The ids of the events of a log, in its order.
@@ -244,10 +259,9 @@ fn a_role_that_may_only_write_is_enough() {
     sandbox.write("config.toml", cluster.config(&sandbox, ""));
     ingest_events(&sandbox, 5);
     sandbox.run(["mirror", "test", "central"]).ok().done();
-    cluster.sql("activity", &format!(
-        "CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}'; GRANT INSERT, SELECT ON event, origin TO writer; \
-         GRANT UPDATE (host, head_id, head_hash, head_at) ON origin TO writer;"
-    ));
+    sandbox.run(["--db", &cluster.owner_url(), "central", "init", "--roles"]).ok().done();
+    let writer = format!("CREATE ROLE writer LOGIN PASSWORD '{PASSWORD}' IN ROLE mirror");
+    cluster.sql("activity", &writer);
     let config = String::from_utf8(sandbox.read("config.toml")).unwrap();
     sandbox.write("config.toml", config.replace("audit@", "writer@"));
     sandbox.run(["mirror"]).ok().done();
