@@ -41,6 +41,15 @@ impl StoreAddress {
         Some(Self::ClickHouse(ClickHouseConfig { user: user.or(known.user), ..known }))
     }
 
+    /// Returns the store that is the destination of a mirror, if it is one.
+    pub(crate) fn of_destination(destination: &DestinationConfig) -> Option<Self> {
+        if let DestinationConfig::Postgres(config) = destination {
+            return Some(Self::Postgres(config.clone()));
+        }
+        let DestinationConfig::ClickHouse(config) = destination else { return None };
+        Some(Self::ClickHouse(config.clone()))
+    }
+
     /// Whether a text is the address of a central store and no path.
     pub(crate) fn is_one(text: &str) -> bool {
         Self::parse(text, &[]).is_some()

@@ -11,9 +11,27 @@
 pub(crate) mod clickhouse;
 mod columns;
 mod error;
+#[cfg_attr(
+    not(feature = "central"),
+    allow(
+        dead_code,
+        unused_variables,
+        unused_mut,
+        reason = "months and roles are those of PostgreSQL"
+    )
+)]
 mod fleet;
 #[cfg(feature = "central")]
 pub(crate) mod postgres;
+#[cfg_attr(
+    not(feature = "central"),
+    allow(
+        dead_code,
+        unused_variables,
+        unused_mut,
+        reason = "months and roles are those of PostgreSQL"
+    )
+)]
 pub(crate) mod ranges;
 #[cfg_attr(
     not(feature = "central"),
