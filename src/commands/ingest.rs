@@ -11,7 +11,6 @@ use serde_json::{Map, Value};
 
 use crate::args::event::EventArgs;
 use crate::codec::DecodeOptions;
-use crate::codec::jsonl::NestedKey;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
 use crate::commands::ingest_map;
@@ -23,7 +22,6 @@ use crate::context::InputOptions;
 use crate::context::Output;
 use crate::event::NewEvent;
 use crate::event::builder::IntakeOptions;
-use crate::event::intake::KeyMap;
 use crate::event::intake::Undated;
 use crate::event::leniency::Leniency;
 use crate::export;
@@ -36,7 +34,6 @@ use crate::ingest::Input;
 use crate::ingest::InputSource;
 use crate::interrupt;
 use crate::interrupt::Interrupt;
-use crate::map::RecordPath;
 use crate::map::built_in::BUILT_IN;
 use crate::render;
 use crate::store::AppendOutcome;
@@ -304,22 +301,7 @@ impl IngestArgs {
                 return Err(Failure::new(Exit::Usage, message));
             }
         }
-        if !keys.is_empty() {
-            let mut map = KeyMap::default();
-            let mut nested = Vec::new();
-            let usage = |why| Failure::new(Exit::Usage, format!("--map: {why}"));
-            for entry in keys {
-                map.add(entry).map_err(usage)?;
-                let name = entry.split_once('=').map_or("", |(_, key)| key);
-                if name.contains(['.', '[', '"', '\'']) {
-                    let path = RecordPath::parse(name)
-                        .map_err(|why| usage(format!("{name:?} is no path: {why}")))?;
-                    nested.push(NestedKey { name: name.to_owned(), path });
-                }
-            }
-            options.key_map = Some(Box::leak(Box::new(map)));
-            options.nested_keys = nested.leak();
-        }
+        ingest_map::read_keys(&keys, &mut options)?;
         Ok(options)
     }
 

@@ -15,15 +15,19 @@ use crate::codec::DecodeOutcome;
 use crate::codec::DecodeStep;
 use crate::codec::Decoder;
 use crate::codec::EventFormat;
+use crate::codec::jsonl::NestedKey;
 use crate::context::Context;
 use crate::event::NewEvent;
 use crate::event::field::FIELDS;
 use crate::event::field::FieldValue;
+use crate::event::intake::KeyMap;
+use crate::event::quoted;
 use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::lent_rights::FileRights;
 use crate::map::RecordMap;
+use crate::map::RecordPath;
 use crate::map::built_in::BUILT_IN;
 use crate::map::built_in::BuiltInFormat;
 use crate::text;
@@ -90,7 +94,7 @@ pub(super) fn read_map(path: &Path, rights: &FileRights) -> Result<&'static Reco
             };
             let why = failure::os_error_message(&error);
             return Err(Failure::new(exit, format!("cannot read {name}: {why}"))
-                .hint("--map takes a file with a map, or FIELD=KEY"));
+                .hint("--map takes a file with a map, or FIELD=PATH"));
         }
     }
     let map = RecordMap::parse(&text).map_err(|error| {
@@ -98,6 +102,31 @@ pub(super) fn read_map(path: &Path, rights: &FileRights) -> Result<&'static Reco
             .hint("activity ingest --help")
     })?;
     Ok(Box::leak(Box::new(map)))
+}
+
+/// Reads `FIELD=PATH`, each for one field. They live as long as the process.
+///
+/// # Errors
+/// [`Exit::Usage`], with the entry.
+pub(super) fn read_keys(entries: &[&String], options: &mut DecodeOptions) -> Result<(), Failure> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let usage = |why| Failure::new(Exit::Usage, format!("--map: {why}"));
+    let mut map = KeyMap::default();
+    let mut nested = Vec::new();
+    for entry in entries {
+        map.add(entry).map_err(usage)?;
+        let name = entry.split_once('=').map_or("", |(_, key)| key);
+        if name.contains(['.', '[', '"', '\'']) {
+            let path = RecordPath::parse(name)
+                .map_err(|why| usage(format!("{} is no path: {why}", quoted(name))))?;
+            nested.push(NestedKey { name: name.to_owned(), path });
+        }
+    }
+    options.key_map = Some(Box::leak(Box::new(map)));
+    options.nested_keys = nested.leak();
+    Ok(())
 }
 
 /// Opens a file that the caller names, with their own rights.
