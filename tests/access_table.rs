@@ -57,7 +57,7 @@ const NONE: Outcome = Shows(&[]);
 
 /// A call, what an administrator gets, what an editor and a viewer get who are 17, and what somebody gets
 /// whom the config does not name.
-const TABLE: [(&str, Outcome, Outcome, Outcome); 80] = [
+const TABLE: [(&str, Outcome, Outcome, Outcome); 81] = [
     ("list --count", Prints("7"), Prints("3"), Refused),
     ("list", ALL, OWN, Refused),
     ("list --json", ALL, OWN, Refused),
@@ -136,6 +136,8 @@ const TABLE: [(&str, Outcome, Outcome, Outcome); 80] = [
     ("sweep --keep 365d --dry-run --json", Refused, Refused, Refused),
     ("backup copy.db", Refused, Refused, Refused),
     ("complete -- activity list action:", ALL, OWN, NONE),
+    // No central store is named here, so nothing is done.
+    ("central sweep --keep 400d", Ends(&[2, 66, 77, 78]), Ends(&[2, 66, 77, 78]), Refused),
     // These do not know the log.
     ("completions bash", NONE, NONE, NONE),
     ("completions fish", NONE, NONE, NONE),
