@@ -390,8 +390,7 @@ impl Settings {
 
     /// Whether the call reads a central store.
     pub(crate) fn reads_store(&self) -> bool {
-        let is_address = |path: &PathBuf| path.to_str().is_some_and(StoreAddress::is_one);
-        self.central || self.named_log().is_some_and(|named| is_address(&named.value))
+        self.central || self.named_log().is_some_and(|named| is_store_address(&named.value))
     }
 
     fn named_log(&self) -> Option<Sourced<PathBuf>> {
@@ -420,7 +419,7 @@ impl Settings {
     /// # Errors
     /// [`Exit::NoInput`] where nothing names a log and there is no home.
     pub(crate) fn host_log(&self) -> Result<Sourced<PathBuf>, Failure> {
-        let named = self.named_log().filter(|_| !self.reads_store());
+        let named = self.named_log().filter(|named| !is_store_address(&named.value));
         let configured = || {
             let value = self.config.db.clone()?;
             Some(Sourced { value, origin: Origin::Config })
@@ -519,6 +518,10 @@ impl Settings {
     pub(crate) fn system_label(&self) -> &str {
         self.config.system_label.as_deref().unwrap_or("(system)")
     }
+}
+
+fn is_store_address(named: &Path) -> bool {
+    named.to_str().is_some_and(StoreAddress::is_one)
 }
 
 /// Refuses flags and variables that name another log or config than the system's.
