@@ -33,10 +33,6 @@ pub(crate) mod postgres;
     )
 )]
 pub(crate) mod ranges;
-#[cfg_attr(
-    not(feature = "central"),
-    allow(dead_code, unused_variables, unused_imports, reason = "it reads PostgreSQL alone")
-)]
 pub(in crate::store) mod read;
 mod row;
 

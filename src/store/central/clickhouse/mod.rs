@@ -64,6 +64,27 @@ impl ClickHouseStore {
         Ok(Self { server: ClickHouseServer::new(config, access)?, names })
     }
 
+    /// Returns the tables of the events and of the logs.
+    pub(in crate::store::central) fn table_names(&self) -> (String, String) {
+        (self.names.event.clone(), self.names.origin.clone())
+    }
+
+    /// Returns the whole answer to a query.
+    ///
+    /// # Errors
+    /// No answer, or one that broke off.
+    pub(in crate::store::central) fn read(&self, sql: &str) -> StoreResult<Vec<u8>> {
+        self.server.read(sql)
+    }
+
+    pub(in crate::store::central) fn error(
+        &self,
+        kind: CentralErrorKind,
+        why: &str,
+    ) -> CentralError {
+        self.server.error(kind, why)
+    }
+
     /// Runs a statement that is not about an event, so that its failure refuses none.
     fn run(&self, sql: &str, data: &[u8]) -> StoreResult<Vec<u8>> {
         self.server.run(sql, &[], data).map_err(|error| {

@@ -87,7 +87,8 @@ impl ClickHouseServer {
     /// # Errors
     /// As [`ClickHouseServer::run`].
     pub(crate) fn read(&self, sql: &str) -> Result<Vec<u8>, CentralError> {
-        let response = self.request(sql, &[("wait_end_of_query", "1")], b"")?;
+        // A long query finds room in the body alone.
+        let response = self.request("", &[("wait_end_of_query", "1")], sql.as_bytes())?;
         let mut answer = Vec::new();
         match response.into_reader().read_to_end(&mut answer) {
             Ok(_) => Ok(answer),

@@ -7,6 +7,7 @@
 //! Each request sees the store at a moment of its own. A row is never changed, so a page that was read is
 //! as it was; what a mirror delivers later may stand before it.
 
+mod clickhouse;
 mod condition;
 mod follow;
 mod fragment;
@@ -38,6 +39,7 @@ use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::central::CentralError;
 use crate::store::central::ServerAccess;
+use crate::store::central::read::clickhouse::ClickHouseReader;
 use crate::store::central::read::condition::Compiler;
 use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlDialect;
@@ -80,9 +82,8 @@ pub(in crate::store) fn open(
             let message = "this build cannot speak to PostgreSQL";
             Err(Failure::new(Exit::Config, message).into())
         }
-        StoreAddress::ClickHouse(_) => {
-            let message = "a central store in ClickHouse cannot be read yet";
-            Err(Failure::new(Exit::Config, message).into())
+        StoreAddress::ClickHouse(config) => {
+            Ok(CentralEngine::open(Box::new(ClickHouseReader::open(config, access)?))?)
         }
     }
 }

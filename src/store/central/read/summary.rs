@@ -31,7 +31,8 @@ use crate::store::digest::DailyCounts;
 use crate::time::Span;
 use crate::time::Timestamp;
 
-type TextRow = Vec<Option<String>>;
+/// The values of a row as text; an absent one is NULL.
+pub(super) type TextRow = Vec<Option<String>>;
 
 /// How often something occurs, and when first and last.
 #[derive(Clone, Copy)]
@@ -185,8 +186,8 @@ impl CentralEngine {
         summary.anonymous = number(row, 4);
         if edges.len() > 1 {
             let mut sql = self.bucket(edges);
-            sql.add(", count(*)");
-            for row in self.grouped(plan, &sql, "log, id, occurred_at", 2, " GROUP BY 1")? {
+            sql.add(" AS g1, count(*)");
+            for row in self.grouped(plan, &sql, "log, id, occurred_at", 2, " GROUP BY g1")? {
                 let bucket = usize::try_from(number(&row, 0)).unwrap_or(0);
                 add_to_histogram(&mut summary.histogram, bucket, number(&row, 1));
             }
@@ -221,10 +222,10 @@ impl CentralEngine {
         let plan = self.plan(query);
         let mut usages = ActionUsages { edges: edges.len(), usages: HashMap::new() };
         if plan.is_exact {
-            let mut sql = Fragment::new("action, module, ");
-            sql.append(&self.bucket(edges)).add(", count(*), max(occurred_at)");
+            let mut sql = Fragment::new("action AS g1, module AS g2, ");
+            sql.append(&self.bucket(edges)).add(" AS g3, count(*), max(occurred_at)");
             let columns = "log, id, action, module, occurred_at";
-            for row in self.grouped(&plan, &sql, columns, 5, " GROUP BY 1, 2, 3")? {
+            for row in self.grouped(&plan, &sql, columns, 5, " GROUP BY g1, g2, g3")? {
                 let action = Action { slug: text(&row, 0), module: row[1].clone() };
                 let bucket = usize::try_from(number(&row, 2)).unwrap_or(0);
                 let last = time(&row, 4).unwrap_or(Timestamp::from_nanos(0));
@@ -255,12 +256,13 @@ impl CentralEngine {
         }
         edges.reverse();
         let plan = self.plan(&Query::between(edges[0], until));
-        let mut sql =
-            Fragment::new("action, module, CASE WHEN status_code >= 400 THEN 1 ELSE 0 END, ");
-        sql.append(&self.bucket(&edges)).add(", count(*)");
+        let mut sql = Fragment::new(
+            "action AS g1, module AS g2, CASE WHEN status_code >= 400 THEN 1 ELSE 0 END AS g3, ",
+        );
+        sql.append(&self.bucket(&edges)).add(" AS g4, count(*)");
         let columns = "log, id, action, module, status_code, occurred_at";
         let mut counts: HashMap<(Action, bool), Vec<u64>> = HashMap::new();
-        for row in self.grouped(&plan, &sql, columns, 5, " GROUP BY 1, 2, 3, 4")? {
+        for row in self.grouped(&plan, &sql, columns, 5, " GROUP BY g1, g2, g3, g4")? {
             let action = Action { slug: text(&row, 0), module: row[1].clone() };
             if own_events::is_reserved(&action.slug) {
                 continue;

@@ -216,13 +216,14 @@ impl CentralEngine {
                 });
             }
         }
-        // A row that says one thing twice groups as well.
-        let numbers: Vec<String> = (1..=expressions.len()).map(|place| place.to_string()).collect();
+        let names: Vec<String> = (1..=expressions.len()).map(|n| format!("g{n}")).collect();
+        let named = expressions.iter().zip(&names);
+        let named: Vec<String> = named.map(|(value, name)| format!("{value} AS {name}")).collect();
         let selected = Fragment::new(format!(
             "{}, count(*), min(occurred_at), max(occurred_at), max(recorded_at)",
-            expressions.join(", ")
+            named.join(", ")
         ));
-        let end = format!(" GROUP BY {}", numbers.join(", "));
+        let end = format!(" GROUP BY {}", names.join(", "));
         let count = expressions.len() + 4;
         let rows = self.grouped(plan, &selected, &columns.join(", "), count, &end)?;
         let group = |row: &Vec<Option<String>>| {
