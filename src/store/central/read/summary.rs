@@ -186,8 +186,9 @@ impl CentralEngine {
         summary.anonymous = number(row, 4);
         if edges.len() > 1 {
             let mut sql = self.bucket(edges);
-            sql.add(" AS g1, count(*)");
-            for row in self.grouped(plan, &sql, "log, id, occurred_at", 2, " GROUP BY g1")? {
+            // Old servers of ClickHouse take a column for unused that only a lambda names.
+            sql.add(" AS g1, count(*), max(occurred_at)");
+            for row in self.grouped(plan, &sql, "log, id, occurred_at", 3, " GROUP BY g1")? {
                 let bucket = usize::try_from(number(&row, 0)).unwrap_or(0);
                 add_to_histogram(&mut summary.histogram, bucket, number(&row, 1));
             }
@@ -259,10 +260,10 @@ impl CentralEngine {
         let mut sql = Fragment::new(
             "action AS g1, module AS g2, CASE WHEN status_code >= 400 THEN 1 ELSE 0 END AS g3, ",
         );
-        sql.append(&self.bucket(&edges)).add(" AS g4, count(*)");
+        sql.append(&self.bucket(&edges)).add(" AS g4, count(*), max(occurred_at)");
         let columns = "log, id, action, module, status_code, occurred_at";
         let mut counts: HashMap<(Action, bool), Vec<u64>> = HashMap::new();
-        for row in self.grouped(&plan, &sql, columns, 5, " GROUP BY g1, g2, g3, g4")? {
+        for row in self.grouped(&plan, &sql, columns, 6, " GROUP BY g1, g2, g3, g4")? {
             let action = Action { slug: text(&row, 0), module: row[1].clone() };
             if own_events::is_reserved(&action.slug) {
                 continue;
