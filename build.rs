@@ -4,8 +4,8 @@
 //! adjust each of them whenever the program starts.
 
 use std::collections::HashMap;
+use std::fs;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
 use chrono_tz::{OffsetName, TZ_VARIANTS, Tz};
@@ -20,7 +20,7 @@ const ABBREVIATION_LENGTH: usize = 6;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    let folder = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names the folder"));
+    let folder = PathBuf::from(env!("OUT_DIR"));
     fs::write(folder.join("zones.bin"), encode_zones()).expect("the folder can be written");
 }
 
@@ -71,24 +71,30 @@ fn encode_kind(zone: Tz, at: i64) -> Vec<u8> {
 fn changes(zone: Tz) -> Vec<i64> {
     let mut changes = Vec::new();
     let mut before = offset(zone, FIRST);
-    for at in (FIRST..LAST).step_by(DAY.unsigned_abs() as usize) {
+    let mut at = FIRST;
+    while at < LAST {
         let after = offset(zone, at + DAY);
-        if shows_the_same(&before, &after) {
-            continue;
+        if !shows_the_same(&before, &after) {
+            changes.push(change_between(zone, at, at + DAY));
         }
-        let (mut same, mut changed) = (at, at + DAY);
-        while changed - same > 1 {
-            let middle = i64::midpoint(same, changed);
-            if shows_the_same(&before, &offset(zone, middle)) {
-                same = middle;
-            } else {
-                changed = middle;
-            }
-        }
-        changes.push(changed);
-        before = after;
+        (at, before) = (at + DAY, after);
     }
     changes
+}
+
+/// Returns the first second that differs from the start of a span.
+fn change_between(zone: Tz, start: i64, end: i64) -> i64 {
+    let before = offset(zone, start);
+    let (mut same, mut changed) = (start, end);
+    while changed - same > 1 {
+        let middle = i64::midpoint(same, changed);
+        if shows_the_same(&before, &offset(zone, middle)) {
+            same = middle;
+        } else {
+            changed = middle;
+        }
+    }
+    changed
 }
 
 fn offset(zone: Tz, at: i64) -> <Tz as TimeZone>::Offset {

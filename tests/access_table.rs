@@ -55,9 +55,12 @@ const ALL: Outcome = Shows(&[1, 2, 3, 4, 5, 6, 7]);
 const OWN: Outcome = Shows(&[2, 3, 7]);
 const NONE: Outcome = Shows(&[]);
 
+/// A call, and what becomes of it for an administrator, an editor and a viewer.
+type Row = (&'static str, Outcome, Outcome, Outcome);
+
 /// A call, what an administrator gets, what an editor and a viewer get who are 17, and what somebody gets
 /// whom the config does not name.
-const TABLE: [(&str, Outcome, Outcome, Outcome); 81] = [
+const TABLE: [Row; 81] = [
     ("list --count", Prints("7"), Prints("3"), Refused),
     ("list", ALL, OWN, Refused),
     ("list --json", ALL, OWN, Refused),
@@ -175,10 +178,7 @@ fn a_caller_whom_nothing_names_gets_what_the_table_says() {
 
 /// Checks a column of the table for a role; the empty one is that of somebody who is not named.
 #[track_caller]
-fn check(
-    role: &str,
-    column: fn((&'static str, Outcome, Outcome, Outcome)) -> (&'static str, Outcome),
-) {
+fn check(role: &str, column: fn(Row) -> (&'static str, Outcome)) {
     let user = match role {
         "" => "somebody = 'administrator'\n".to_owned(),
         role => format!("USER = {{ role = '{role}', actor_id = '17' }}\n"),

@@ -225,7 +225,7 @@ impl Listing<'_> {
             OutputFormat::Csv => self.export_csv(&events)?,
             OutputFormat::Table => {
                 let footer = Footer { shown: events.len() as u64, ..Footer::default() };
-                self.print_table(&events, None, Some(center.place()), &footer)?;
+                self.print_table(&events, None, Some(&center.place()), &footer)?;
             }
         }
         Ok(Exit::Success)
@@ -295,7 +295,7 @@ impl Listing<'_> {
         &self,
         events: &[Event],
         summary: Option<&SearchSummary>,
-        marked: Option<EventPlace>,
+        marked: Option<&EventPlace>,
         footer: &Footer,
     ) -> Result<()> {
         let printer = &self.printer;
@@ -305,7 +305,7 @@ impl Listing<'_> {
                 printer.write_summary(summary, out)?;
             }
             let table = EventTable::new(self.columns);
-            let mut table = match &marked {
+            let mut table = match marked {
                 Some(place) => table.with_mark(place.clone()),
                 None => table,
             };

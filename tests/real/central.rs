@@ -288,9 +288,9 @@ fn pages_of_a_store_tile_and_an_event_is_named_with_its_log() {
     for event in all.iter().step_by(11) {
         let place = format!("{}/{}", event["log"].as_str().unwrap(), event["id"]);
         let shown = host.run(["--central", "show", &place, "--json"]).ok().json_lines();
-        assert_eq!(shown, [event.clone()]);
+        assert_eq!(shown, std::slice::from_ref(event));
         let shown = host.run(["--central", "show", &event_id(event), "--json"]).ok().json_lines();
-        assert_eq!(shown, [event.clone()]);
+        assert_eq!(shown, std::slice::from_ref(event));
     }
     // The number alone is one of each log.
     let several = host.run(["--central", "show", "7"]).exits(2);

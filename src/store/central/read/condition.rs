@@ -55,7 +55,7 @@ impl Condition {
         Self { walks: Some(vec![sql.clone()]), ..Self::exact(sql) }
     }
 
-    fn both(a: Self, b: Self) -> Self {
+    fn both(a: &Self, b: &Self) -> Self {
         let mut sql = Fragment::new("(");
         sql.append(&a.sql).add(" AND ").append(&b.sql).add(")");
         Self { sql, is_exact: a.is_exact && b.is_exact, walks: None }
@@ -293,7 +293,7 @@ impl Compiler<'_> {
             } else {
                 let of_id = self.matching("target_id", id);
                 let is_walk = of_id.walks.is_some();
-                let both = Condition::both(of_id, of_kind);
+                let both = Condition::both(&of_id, &of_kind);
                 let walks = is_walk.then(|| vec![both.sql.clone()]);
                 conditions.push(Condition { walks, ..both });
             }
@@ -387,7 +387,7 @@ impl Compiler<'_> {
         let ids = self.ranges("id", &[range.ids], |id| id.0);
         let Some(wanted) = &range.log else { return ids };
         let is_named = |origin: &&NamedOrigin| log_names(&origin.name).contains(&wanted.as_str());
-        Condition::both(self.of_logs(self.origins.iter().filter(is_named)), ids)
+        Condition::both(&self.of_logs(self.origins.iter().filter(is_named)), &ids)
     }
 
     fn source(self, source: Source) -> Condition {

@@ -204,13 +204,13 @@ impl CentralEngine {
         for (columns, parties) in parties {
             for row in self.seen(plan, columns, &present(&columns[..2]))? {
                 let party = Party { id: row[0].clone(), label: row[1].clone() };
-                parties.add(party, tenant(&row[2]), seen(&row, 3));
+                parties.add(party, tenant(row[2].as_deref()), seen(&row, 3));
             }
         }
         let columns = ["target_type", "target_id", "target_label", "tenant"];
         for row in self.seen(plan, columns, &present(&columns[..3]))? {
             let [kind, id, label] = [0, 1, 2].map(|place| row[place].clone());
-            tally.targets.add(Target { kind, id, label }, tenant(&row[3]), seen(&row, 4));
+            tally.targets.add(Target { kind, id, label }, tenant(row[3].as_deref()), seen(&row, 4));
         }
         Ok(())
     }
@@ -405,8 +405,8 @@ fn present(columns: &[&str]) -> String {
     format!(" WHERE {}", present.join(" OR "))
 }
 
-fn tenant(text: &Option<String>) -> Option<Arc<str>> {
-    text.as_deref().filter(|text| !text.is_empty()).map(Arc::from)
+fn tenant(text: Option<&str>) -> Option<Arc<str>> {
+    text.filter(|text| !text.is_empty()).map(Arc::from)
 }
 
 fn text(row: &[Option<String>], place: usize) -> String {

@@ -161,7 +161,7 @@ impl SqliteSnapshot<'_> {
             };
             let done = work();
             let found = match check.join() {
-                Ok(Ok((found, end))) => self.to_findings(found, end),
+                Ok(Ok((found, end))) => self.to_findings(&found, end),
                 Ok(Err(_)) | Err(_) => self.integrity_findings(),
             };
             (done, found)
@@ -170,12 +170,12 @@ impl SqliteSnapshot<'_> {
 
     fn integrity_findings(&self) -> SnapshotResult<Vec<String>> {
         let (found, end) = find_integrity_violations(self.connection);
-        self.to_findings(found, end)
+        self.to_findings(&found, end)
     }
 
     fn to_findings(
         &self,
-        found: Vec<String>,
+        found: &[String],
         end: rusqlite::Result<()>,
     ) -> SnapshotResult<Vec<String>> {
         match end.map_err(|cause| self.to_read_error(&cause)) {
