@@ -25,6 +25,7 @@ mod digest;
 mod disks;
 mod examples;
 mod faults;
+mod instructions;
 mod memory;
 mod mirrors;
 mod power_loss;

@@ -6,7 +6,7 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 28] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("chromium", "chromium"),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &str); 28] = [
     ("strace", "strace"),
     ("systemd-analyze", "systemd"),
     ("unshare", "util-linux"),
+    ("valgrind", "valgrind"),
     ("dpkg-deb", "dpkg"),
     ("clickhouse-server", "clickhouse-server"),
     ("curl", "curl"),
