@@ -7,6 +7,8 @@
 //! it closes (POSIX). The path is always absolute, so that no name is taken for a URI.
 
 use std::fmt::Write;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -28,6 +30,8 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::files::check;
+use crate::store::sqlite::files::companions;
+use crate::store::sqlite::files::companions::WalState;
 use crate::store::sqlite::files::open_files::OpenFiles;
 use crate::store::sqlite::functions;
 use crate::store::sqlite::migrate;
@@ -109,7 +113,7 @@ impl Sqlite {
                 check::check_file(path)?.ok_or_else(|| check::missing_log(path))?
             }
         };
-        check::check_companions(path, &metadata)?;
+        let wal_state = check::check_companions(path, &metadata)?;
         let mut warnings = Vec::new();
         match check::find_hard_link(path, &metadata) {
             Some(check::HardLink::SameFolder(other)) => {
@@ -119,6 +123,9 @@ impl Sqlite {
         }
         warnings.extend(check::network_warning(path));
         let connection = connect_to_write(path)?;
+        if wal_state == WalState::New {
+            sync_folder(path)?;
+        }
         let Some(files) = OpenFiles::observe(path, &metadata) else {
             return Ok(None);
         };
@@ -127,6 +134,26 @@ impl Sqlite {
         let mut log = Self::new(connection, path.to_owned(), Some(files), warnings);
         log.writer.head = head;
         Ok(Some(log))
+    }
+}
+
+/// Syncs the folder of a log, so that the write-ahead log, which was opened just now, keeps its name when
+/// the power fails. SQLite is built without that sync, which it would make in each process that writes.
+///
+/// It is enough that each writer does so who found the file missing or empty: a file with frames was
+/// first written by one of those, after this sync. As with SQLite, a folder that cannot be read or be
+/// synced at all is no error.
+fn sync_folder(path: &Path) -> Result<()> {
+    let real = companions::resolve_links(path);
+    let folder = real.parent().unwrap_or(Path::new("/"));
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(why)
+            if !matches!(why.kind(), ErrorKind::PermissionDenied | ErrorKind::InvalidInput) =>
+        {
+            let message = format!("cannot sync the folder {}", folder.display());
+            Err(anyhow::Error::new(why).context(Failure::new(Exit::Io, message)))
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

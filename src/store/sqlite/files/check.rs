@@ -18,6 +18,7 @@ use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::sqlite::files::companions;
 use crate::store::sqlite::files::companions::Companion;
+use crate::store::sqlite::files::companions::WalState;
 use crate::store::sqlite::files::draft;
 
 /// The smallest shared memory file of a log that is in use.
@@ -77,7 +78,10 @@ pub(in crate::store::sqlite) fn check_file(path: &Path) -> Result<Option<Metadat
 }
 
 /// Checks the companions that a log has, before SQLite opens them.
-pub(in crate::store::sqlite) fn check_companions(path: &Path, metadata: &Metadata) -> Result<()> {
+pub(in crate::store::sqlite) fn check_companions(
+    path: &Path,
+    metadata: &Metadata,
+) -> Result<WalState> {
     companions::check_companions(path, metadata).map_err(|(companion, why)| {
         let message = format!("cannot use {} of the log", companion.display());
         let failure = with_owner_hint(Failure::new(Exit::NoPermission, message), &companion);
@@ -165,8 +169,9 @@ fn network_file_system_name(magic: u64) -> Option<&'static str> {
 /// read-only or full, and the write-ahead log is empty. Only then may the log be read without
 /// locks.
 pub(in crate::store::sqlite) fn is_immutable(path: &Path) -> bool {
+    let real = companions::resolve_links(path);
     let length = |companion: Companion| {
-        fs::metadata(companion.path(path)).map_or(0, |metadata| metadata.len())
+        fs::metadata(companion.path_beside(&real)).map_or(0, |metadata| metadata.len())
     };
     let system = rustix::fs::statvfs(path);
     let still = system.is_ok_and(|system| {

@@ -53,7 +53,12 @@ impl Companion {
     /// Returns the path of this companion of a log. It is beside the real file, because SQLite
     /// follows links.
     pub(crate) fn path(self, log: &Path) -> PathBuf {
-        let mut path = resolve_links(log).into_os_string();
+        self.path_beside(&resolve_links(log))
+    }
+
+    /// Returns the path of this companion of a log, which is the real file and no link.
+    pub(in crate::store::sqlite) fn path_beside(self, real: &Path) -> PathBuf {
+        let mut path = real.as_os_str().to_owned();
         path.push(self.suffix());
         path.into()
     }
@@ -85,6 +90,14 @@ pub(crate) fn resolve_links(log: &Path) -> PathBuf {
     fs::canonicalize(log).unwrap_or_else(|_| log.to_owned())
 }
 
+/// Whether the write-ahead log has frames before SQLite opens it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store::sqlite) enum WalState {
+    /// It is missing or empty: nobody has written to it, so its name may not be on the disk yet.
+    New,
+    Written,
+}
+
 /// Checks the companions that a log has, before SQLite opens them by name. `log` is the metadata of the
 /// log at `path`.
 ///
@@ -93,14 +106,19 @@ pub(crate) fn resolve_links(log: &Path) -> PathBuf {
 pub(in crate::store::sqlite) fn check_companions(
     path: &Path,
     log: &Metadata,
-) -> Result<(), (PathBuf, io::Error)> {
-    Companion::ALL.into_iter().map(|companion| companion.path(path)).try_for_each(|companion| {
-        match fs::symlink_metadata(&companion) {
-            Ok(metadata) => check_companion(&metadata, log).map_err(|why| (companion, why)),
-            // Who opens it tells what is wrong.
-            Err(_) => Ok(()),
+) -> Result<WalState, (PathBuf, io::Error)> {
+    let real = resolve_links(path);
+    let mut wal_state = WalState::New;
+    for companion in Companion::ALL {
+        let path = companion.path_beside(&real);
+        // Who opens it tells what is wrong.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        check_companion(&metadata, log).map_err(|why| (path, why))?;
+        if companion == Companion::WriteAheadLog && metadata.len() > 0 {
+            wal_state = WalState::Written;
         }
-    })
+    }
+    Ok(wal_state)
 }
 
 /// # Errors

@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::store::sqlite::files::companions;
 use crate::store::sqlite::files::companions::Companion;
 
 /// The device and the inode of a file.
@@ -36,8 +37,9 @@ impl OpenFiles {
     /// Remembers the files of a log that was opened. `before` was read before that; `None` if the
     /// log was replaced in the meantime.
     pub(in crate::store::sqlite) fn observe(log: &Path, before: &Metadata) -> Option<Self> {
+        let real = companions::resolve_links(log);
         let companions = [Companion::WriteAheadLog, Companion::SharedMemory].map(|companion| {
-            let path = companion.path(log);
+            let path = companion.path_beside(&real);
             let identity = fs::metadata(&path).ok().as_ref().map(file_identity);
             (path, identity)
         });
