@@ -11,7 +11,7 @@ repository=$(dirname "$examples")
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
 
-say "Building (the first time takes a minute or two)"
+say "Building (the first time takes some minutes)"
 (cd "$repository" && cargo build --release --quiet)
 target=$(cd "$repository" && cargo metadata --format-version 1 --no-deps |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
