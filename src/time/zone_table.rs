@@ -87,7 +87,7 @@ impl ZoneHistory {
         };
         let mut existing = (first..=last).filter_map(instant_in);
         if let Some(earlier) = existing.next() {
-            return ShownInstants::Existing(earlier, existing.last().unwrap_or(earlier));
+            return ShownInstants::Existing(earlier, existing.next_back().unwrap_or(earlier));
         }
         let skipping = (first..last).find_map(|span| {
             let change = self.change(span)?;
