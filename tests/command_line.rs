@@ -91,7 +91,7 @@ fn a_flag_says_what_it_takes() {
         (&["list", "-n", "0"], "--limit: \"0\" is no number from 1 on"),
         (&["list", "-n", "-3"], "--limit"),
         (&["list", "--page", "1.5"], "--page: \"1.5\" is no number from 1 on"),
-        (&["list", "--around", "web3"], "--around: \"web3\" is no number from 1 on"),
+        (&["list", "--around", "web3"], "--around: \"web3\" is not an id like 17"),
         (&["list", "--output", "jsn"], "--output: \"jsn\" is none of table, json, csv"),
         (&["list", "--output"], "--output needs a value: table, json, csv"),
         (&["list", "--limit"], "--limit N needs a value"),

@@ -216,7 +216,7 @@ fn keys_are_mapped_to_fields() {
         assert!(out.stderr().contains(said), "{out}");
     }
     let out = sandbox.run(["ingest", "events.csv", "--map", "usr"]).exits(66).no_stdout();
-    assert!(out.stderr().contains("FIELD=KEY"), "{out}");
+    assert!(out.stderr().contains("FIELD=PATH"), "{out}");
 }
 
 #[test]

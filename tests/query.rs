@@ -472,7 +472,7 @@ fn a_query_that_does_not_parse_is_shown_with_a_caret() {
     activity: cannot read the query: "acton" is not a qualifier; did you mean actor: ?
       acton:user.*
       ^^^^^
-    hint: text with a colon in it needs quotes; the qualifiers are actor target action id source method module tenant session endpoint by severity status ip impersonator person payload.KEY title agent event type has changed is on since until days actor_id actor_label impersonator_id impersonator_label target_id target_label description recorded_at hash
+    hint: text with a colon in it needs quotes; the qualifiers are actor target action id host source method module tenant session endpoint by severity status ip impersonator person payload.KEY title agent event type has changed is on since until days actor_id actor_label impersonator_id impersonator_label target_id target_label description recorded_at hash
     [exit status: 2]
     "#);
     insta::assert_snapshot!(query_error(&["actor:"]), @"

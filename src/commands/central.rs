@@ -12,11 +12,11 @@ use crate::time::Span;
 
 const EXAMPLES: &str = "\
 Examples:
-  What `central init` does, for an administrator who runs it by hand:
-  $ activity --db postgres://db/activity central sql --roles
+  Make the store of many hosts, with roles for its mirrors and its readers:
+  $ activity central init --roles --db postgres://db/activity
 
-  The same, where each reader sees the tenants that are theirs:
-  $ activity --db postgres://db/activity central sql --roles --row-security";
+  Print the statements for an administrator to run by hand; each reader sees their tenants:
+  $ activity central sql --roles --row-security --db postgres://db/activity";
 
 /// Make and sweep the central store of many hosts
 ///

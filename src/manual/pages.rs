@@ -143,7 +143,7 @@ pub(super) fn fields() -> String {
 /// What most maps need, for lines like `20.11.2026 08:15:02|open|anna|INV-9|denied`.
 const MAP_EXAMPLE: &str = r#"
   # Lines by a pattern; of JSON and CSV the keys and columns have names already.
-  pattern = '^(?P<at>[^|]*)\|(?P<what>[^|]*)\|(?P<who>[^|]*)\|(?P<on>[^|]*)\|(?P<result>.*)$'
+  pattern = '^(?<at>.*?)\|(?<what>.*?)\|(?<who>.*?)\|(?<on>.*?)\|(?<result>.*)$'
   time = "%d.%m.%Y %H:%M:%S"          # a local time; --input-tz says where
   [fields]                            # the first value that is there counts
   occurred_at = "at"
