@@ -12,10 +12,10 @@ use crate::time::Span;
 
 const EXAMPLES: &str = "\
 Examples:
-  Make the store of many hosts, with roles for its mirrors and its readers:
-  $ activity central init --roles --db postgres://db/activity
+  Print the statements that make the store, for an administrator who runs them:
+  $ activity central sql --roles --db postgres://db/activity
 
-  Print the statements for an administrator to run by hand; each reader sees their tenants:
+  The same, where each reader sees the tenants that are theirs:
   $ activity central sql --roles --row-security --db postgres://db/activity";
 
 /// Make and sweep the central store of many hosts

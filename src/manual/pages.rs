@@ -147,7 +147,9 @@ const MAP_EXAMPLE: &str = r#"
   time = "%d.%m.%Y %H:%M:%S"          # a local time; --input-tz says where
   [fields]                            # the first value that is there counts
   occurred_at = "at"
-  action = { from = "what", words = { open = "invoice.view" }, failed = { result = "denied" } }
+  action.from = "what"
+  action.words = { open = "invoice.view" }
+  action.failed = { result = "denied" }
   actor_label = ["who", "user.name"]
   target_id = "on"
   source = { const = "operator" }
