@@ -1,7 +1,7 @@
 //! Groups of flags that commands share, each turned once into plain values.
 //!
-//! Nothing below this layer sees `clap`. A command line that does not parse becomes a [`Failure`] here,
-//! so it is printed like any other.
+//! Nothing below this layer sees `clap`. A command line that does not parse becomes a
+//! [`Failure`](crate::failure::Failure) here, so it is printed like any other.
 
 pub(crate) mod command_line;
 pub(crate) mod event;

@@ -117,7 +117,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Input")]
     raw: bool,
     /// Read the input by the map in FILE, or take FIELD from its key, or from within one by a path such
-    /// as user.id or targets[0].name (can be repeated)
+    /// as user.id (can be repeated)
     #[arg(long, value_name = "FILE|FIELD=PATH", help_heading = "Input")]
     map: Vec<String>,
     /// Take an event without a time as of now, although a key of it seems to have one
