@@ -28,6 +28,7 @@ pub(crate) enum CentralErrorKind {
     /// There are no tables of a central store.
     NoTables,
     /// The tables are those of a newer version.
+    #[cfg_attr(not(feature = "central"), expect(dead_code, reason = "PostgreSQL tells a version"))]
     NewerVersion,
 }
 

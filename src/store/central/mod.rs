@@ -13,24 +13,14 @@ mod columns;
 mod error;
 #[cfg_attr(
     not(feature = "central"),
-    allow(
-        dead_code,
-        unused_variables,
-        unused_mut,
-        reason = "months and roles are those of PostgreSQL"
-    )
+    expect(unused_variables, reason = "months and roles are those of PostgreSQL")
 )]
 mod fleet;
 #[cfg(feature = "central")]
 pub(crate) mod postgres;
 #[cfg_attr(
     not(feature = "central"),
-    allow(
-        dead_code,
-        unused_variables,
-        unused_mut,
-        reason = "months and roles are those of PostgreSQL"
-    )
+    expect(dead_code, reason = "months and roles are those of PostgreSQL")
 )]
 pub(crate) mod ranges;
 pub(in crate::store) mod read;
@@ -137,6 +127,7 @@ pub(crate) struct SweptMonth {
 /// Names a log in the rows of its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogKey {
+    #[cfg_attr(not(feature = "central"), expect(dead_code, reason = "PostgreSQL numbers its logs"))]
     Number(i32),
     Uuid([u8; 16]),
 }

@@ -30,18 +30,18 @@ impl BreakingProxy {
     }
 }
 
-/// Starts a proxy. The first connections break at these limits, all later ones never.
+/// Starts a proxy. A connection has the limit after those at which others have broken off; what stays
+/// below it uses none up. Behind the last one nothing breaks.
 pub(super) fn start(server: u16, limits: Vec<ByteLimits>) -> BreakingProxy {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let broken = Arc::<AtomicUsize>::default();
     let counter = Arc::clone(&broken);
     thread::spawn(move || {
-        let mut limits = limits.into_iter();
         let never = ByteLimits { to_server: usize::MAX, from_server: usize::MAX };
         for client in listener.incoming() {
             let client = client.unwrap();
-            let limits = limits.next().unwrap_or(never);
+            let limits = limits.get(counter.load(Ordering::SeqCst)).copied().unwrap_or(never);
             let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else { continue };
             let back = (server.try_clone().unwrap(), client.try_clone().unwrap());
             let counters = (Arc::clone(&counter), Arc::clone(&counter));

@@ -191,7 +191,7 @@ fn connections_that_break_in_mid_batch_bring_nothing_twice() {
     // The tables are made before, so that it is inserts that break.
     sandbox.write("config.toml", config(&sandbox, server.port, ""));
     sandbox.run(["mirror", "test", "central"]).ok().done();
-    let proxy = breaking_proxy::start(server.port, breaking_proxy::growing(12, 2_000, 2_000));
+    let proxy = breaking_proxy::start(server.port, breaking_proxy::growing(12, 2_000, 4_000));
     let pace = "batch = 50\nattempts = 20\nwait = '1s'\ntimeout = '5s'";
     sandbox.write("config.toml", config(&sandbox, proxy.port, pace));
     super::run_until_delivered(&sandbox);

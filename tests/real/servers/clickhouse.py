@@ -2,8 +2,8 @@
 
     python3 clickhouse.py FOLDER
 
-The query comes in ?query=, the data of an INSERT in the body. Prints its port. It ends with its standard
-input.
+The query comes in ?query=, the data of an INSERT in the body; a long query is the body itself. Prints its
+port. It ends with its standard input.
 """
 
 import http.server
@@ -24,7 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         global number
         query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        sql = query["query"]
+        sql = query.get("query") or body.decode()
         token = query.get("insert_deduplication_token")
         output = "TabSeparated"
         if sql.startswith("INSERT"):
