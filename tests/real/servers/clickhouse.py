@@ -27,7 +27,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sql = query.get("query") or body.decode()
         token = query.get("insert_deduplication_token")
         output = "TabSeparated"
-        if sql.startswith("INSERT"):
+        if sql.startswith("INSERT") and sql.endswith(" FORMAT RowBinary"):
             # The embedded server has no request that carries data, so the data comes from a file.
             number += 1
             path = os.path.join(folder, f"data-{number}")
