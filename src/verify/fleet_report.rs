@@ -90,7 +90,7 @@ impl FleetReport {
     pub(super) fn new(mut logs: Vec<LogReport>) -> Self {
         let hosts: Vec<(String, String)> =
             logs.iter().map(|log| (log.name.clone(), central::uuid_text(&log.uuid))).collect();
-        for (log, name) in logs.iter_mut().zip(central::log_names(&hosts)) {
+        for (log, name) in logs.iter_mut().zip(central::distinct_log_names(&hosts)) {
             log.name = name;
         }
         Self { logs, missing_logs: Vec::new() }

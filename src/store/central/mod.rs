@@ -150,7 +150,7 @@ pub(crate) struct TableNames {
 }
 
 /// The last digits of a UUID that tell the logs of one host apart.
-const TOLD_APART_DIGITS: usize = 6;
+const DISTINGUISHING_DIGITS: usize = 6;
 
 /// The longest name of a table: a month's has seven characters more, and 63 bytes are the limit.
 const MAX_TABLE_BYTES: usize = 40;
@@ -197,7 +197,7 @@ fn is_identifier(text: &str) -> bool {
 
 /// Returns the names of logs by their hosts and UUIDs, so that no two have one name: that of the host,
 /// and behind it a `~` and digits of the UUID where a host has several logs.
-pub(crate) fn log_names(logs: &[(String, String)]) -> Vec<String> {
+pub(crate) fn distinct_log_names(logs: &[(String, String)]) -> Vec<String> {
     let mut logs_of_host: HashMap<&str, usize> = HashMap::new();
     for (host, _) in logs {
         *logs_of_host.entry(host).or_default() += 1;
@@ -205,7 +205,7 @@ pub(crate) fn log_names(logs: &[(String, String)]) -> Vec<String> {
     let name = |(host, uuid): &(String, String)| match logs_of_host.get(host.as_str()) {
         Some(1) | None => host.clone(),
         Some(_) => {
-            let digits = uuid.len().saturating_sub(TOLD_APART_DIGITS);
+            let digits = uuid.len().saturating_sub(DISTINGUISHING_DIGITS);
             format!("{host}~{}", uuid.get(digits..).unwrap_or(uuid))
         }
     };
@@ -216,7 +216,7 @@ pub(crate) fn log_names(logs: &[(String, String)]) -> Vec<String> {
 pub(crate) fn log_names_of(logs: &[MirroredLog]) -> Vec<String> {
     let hosts: Vec<(String, String)> =
         logs.iter().map(|log| (log.host.clone(), uuid_text(&log.uuid))).collect();
-    log_names(&hosts)
+    distinct_log_names(&hosts)
 }
 
 /// Returns a UUID as text.
@@ -250,7 +250,7 @@ mod tests {
         let log = |host: &str, digit| {
             (host.to_owned(), format!("01890a5d-ac96-774b-bcce-b302099a805{digit}"))
         };
-        let names = log_names(&[log("web3", 7), log("db1", 8), log("web3", 9)]);
+        let names = distinct_log_names(&[log("web3", 7), log("db1", 8), log("web3", 9)]);
         assert_eq!(names, ["web3~9a8057", "db1", "web3~9a8059"]);
     }
 

@@ -1,14 +1,11 @@
 //! The logs that write to a central store, and the names by which they are read.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::event::EventId;
+use crate::store::central::distinct_log_names;
 use crate::store::central::read::fragment::SqlValue;
 use crate::time::Timestamp;
-
-/// The last digits of a UUID that tell the logs of one host apart.
-const TOLD_APART_DIGITS: usize = 6;
 
 /// A log that writes to the store.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,20 +31,13 @@ pub(super) struct OriginRow {
 
 /// Names the logs so that no two have one name.
 pub(super) fn name_origins(rows: Vec<OriginRow>) -> Vec<NamedOrigin> {
-    let mut logs_of_host: HashMap<String, usize> = HashMap::new();
-    for row in &rows {
-        *logs_of_host.entry(row.host.clone()).or_default() += 1;
-    }
-    let named = rows.into_iter().map(|row| {
-        let name = match logs_of_host.get(&row.host) {
-            Some(1) | None => row.host,
-            Some(_) => {
-                let digits = row.uuid.len().saturating_sub(TOLD_APART_DIGITS);
-                format!("{}~{}", row.host, row.uuid.get(digits..).unwrap_or(&row.uuid))
-            }
-        };
-        let name = Arc::from(name);
-        NamedOrigin { name, key: row.key, head: row.head, seen_at: row.seen_at }
+    let logs: Vec<_> = rows.iter().map(|row| (row.host.clone(), row.uuid.clone())).collect();
+    let names = distinct_log_names(&logs).into_iter().map(Arc::from);
+    let named = names.zip(rows).map(|(name, row)| NamedOrigin {
+        name,
+        key: row.key,
+        head: row.head,
+        seen_at: row.seen_at,
     });
     let mut named: Vec<NamedOrigin> = named.collect();
     named.sort_by(|a, b| a.name.cmp(&b.name));
