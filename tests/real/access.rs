@@ -222,6 +222,9 @@ fn files_and_children_of_a_caller_have_their_own_rights() {
     for (script, code) in [
         ("activity ingest /etc/shadow", 77),
         ("activity ingest /var/lib/activity/activity.db", 2),
+        ("activity ingest --map /etc/shadow /dev/null", 77),
+        ("activity ingest --map /var/lib/activity/activity.db /dev/null", 77),
+        ("activity ingest --check-map /var/lib/activity/activity.db /dev/null", 77),
         ("echo bad | activity ingest --rejects /var/lib/activity/bad", 73),
         ("echo bad | activity ingest --rejects /var/lib/activity/activity.db.lock", 73),
         ("echo bad | activity ingest --rejects bad && false", 65),
