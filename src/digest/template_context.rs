@@ -209,9 +209,10 @@ impl EventListing {
 }
 
 /// Returns a time of the day that a digest is named by: that of its end, unless the window ends within
-/// the first hour of a day, so that it covers the day before.
+/// the first hour of a day, so that it covers the day before. A window that begins in that hour covers
+/// no other day.
 fn covered_day(window: &DigestWindow) -> Timestamp {
-    window.until.saturating_sub(Span::from_seconds(3_600))
+    window.until.saturating_sub(Span::from_seconds(3_600)).max(window.since)
 }
 
 fn late_section(report: &DigestReport, lines: &EventLineFormatter<'_>) -> LateSection {

@@ -292,6 +292,25 @@ fn a_quiet_day_is_told_with_the_last_sign_of_life() {
 }
 
 #[test]
+fn a_digest_is_named_by_the_day_that_it_covers() {
+    let zone = Zone::parse("Africa/Johannesburg").unwrap();
+    let kinds = ActivityKinds::new([]).unwrap();
+    let day_of = |now: &str, query: Option<&str>| {
+        let clock = Clock { now: time(now), zone: &zone };
+        let query = query.map(|query| Query::parse(query, &clock).unwrap());
+        let coverage = query.as_ref().map_or(Coverage::Due, Coverage::OneOff);
+        let subject = page(&SampleLog::new().report_with(now, &kinds, coverage)).subject;
+        subject.rsplit(' ').next().unwrap().to_owned()
+    };
+    // Johannesburg is two hours ahead of UTC.
+    assert_eq!(day_of("2026-11-19T21:59:00Z", None), "2026-11-19");
+    assert_eq!(day_of("2026-11-19T22:30:00Z", None), "2026-11-19");
+    assert_eq!(day_of("2026-11-19T23:30:00Z", None), "2026-11-20");
+    assert_eq!(day_of("2026-11-19T22:00:01Z", Some("since:today")), "2026-11-20");
+    assert_eq!(day_of("2026-11-19T22:30:00Z", Some("since:today")), "2026-11-20");
+}
+
+#[test]
 fn a_new_log_has_a_digest_too() {
     let page = page(&SampleLog::new().report(NOW));
     assert!(page.text.contains("No activity in 24 hours. The log has no events yet."));
