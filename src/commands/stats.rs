@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use anyhow::Result;
@@ -157,15 +158,18 @@ struct Count<'a> {
 
 impl Count<'_> {
     fn by(&self, groupings: &[Grouping]) -> Result<GroupedCounts> {
-        self.reader.count_by(self.query, groupings, self.zone)
+        let counts = self.reader.count_by(self.query, &[groupings], self.zone)?;
+        Ok(counts.into_iter().next().unwrap_or_default())
     }
 
     fn show_overview(&self, top: usize, as_json: bool) -> Result<()> {
-        let days = self.by(&[Grouping::Period(CalendarUnit::Day)])?;
+        let groupings =
+            [Grouping::Period(CalendarUnit::Day), Grouping::Field("action"), Grouping::Actor];
+        let sets = groupings.each_ref().map(std::slice::from_ref);
+        let mut counts = self.reader.count_by(self.query, &sets, self.zone)?.into_iter();
+        let [days, actions, actors] = [(); 3].map(|()| counts.next().unwrap_or_default());
         let mut scope = self.scope(&days);
-        let (unit, periods) = self.shortest_table(days)?;
-        let actions = self.by(&[Grouping::Field("action")])?;
-        let actors = self.by(&[Grouping::Actor])?;
+        let (unit, periods) = self.shortest_table(&days);
         let is_person =
             |group: &&CountedGroup| matches!(group.values[..], [GroupValue::Person { .. }]);
         scope.people = Some(actors.groups.iter().filter(is_person).count() as u64);
@@ -180,19 +184,31 @@ impl Count<'_> {
     }
 
     /// Returns the days of the events; the weeks or months, where those are too many.
-    fn shortest_table(&self, days: GroupedCounts) -> Result<(CalendarUnit, Vec<CountedGroup>)> {
-        let mut counts = days;
+    fn shortest_table(&self, days: &GroupedCounts) -> (CalendarUnit, Vec<CountedGroup>) {
         for unit in [CalendarUnit::Day, CalendarUnit::Week] {
-            if unit != CalendarUnit::Day {
-                counts = self.by(&[Grouping::Period(unit)])?;
-            }
-            let periods = self.fill(&counts, unit);
+            let periods = self.fill(&self.sum_days(days, unit), unit);
             if periods.len() <= MAX_PERIODS {
-                return Ok((unit, periods));
+                return (unit, periods);
             }
         }
-        let months = self.by(&[Grouping::Period(CalendarUnit::Month)])?;
-        Ok((CalendarUnit::Month, self.fill(&months, CalendarUnit::Month)))
+        (
+            CalendarUnit::Month,
+            self.fill(&self.sum_days(days, CalendarUnit::Month), CalendarUnit::Month),
+        )
+    }
+
+    /// Returns the counts of longer periods, each of which is a number of whole days.
+    fn sum_days(&self, days: &GroupedCounts, unit: CalendarUnit) -> GroupedCounts {
+        let mut sums = BTreeMap::new();
+        for group in &days.groups {
+            if let [GroupValue::Period(day)] = group.values[..] {
+                *sums.entry(self.zone.calendar_unit(day, unit).start).or_insert(0) += group.count;
+            }
+        }
+        let groups = sums
+            .into_iter()
+            .map(|(start, count)| CountedGroup { values: vec![GroupValue::Period(start)], count });
+        GroupedCounts { groups: groups.collect(), ..days.clone() }
     }
 
     fn show_one(&self, by: Grouping, top: usize, as_json: bool) -> Result<()> {
@@ -435,7 +451,7 @@ fn top_table(by: Grouping, mut groups: Vec<CountedGroup>, top: usize) -> CountTa
 
 /// Returns each value of one grouping with its events.
 fn totals(counts: &GroupedCounts, place: usize) -> Vec<(GroupValue, u64)> {
-    let mut totals = std::collections::BTreeMap::new();
+    let mut totals = BTreeMap::new();
     for group in &counts.groups {
         if let Some(value) = group.values.get(place) {
             *totals.entry(value.clone()).or_insert(0) += group.count;

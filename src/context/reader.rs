@@ -90,14 +90,15 @@ impl LogReader {
         Ok(Some(count).filter(|count| *count <= limit))
     }
 
-    /// Counts the matching events by one grouping or by several together; periods are those of `zone`.
+    /// Counts the matching events by each set of groupings, those of a set together; periods are those
+    /// of `zone`.
     pub(crate) fn count_by(
         &self,
         query: &Query,
-        groupings: &[Grouping],
+        sets: &[&[Grouping]],
         zone: &Zone,
-    ) -> Result<GroupedCounts> {
-        self.log.count_by(&self.scope, query, groupings, zone)
+    ) -> Result<Vec<GroupedCounts>> {
+        self.log.count_by(&self.scope, query, sets, zone)
     }
 
     pub(crate) fn summary(&self, query: &Query, edges: &[Timestamp]) -> Result<EventSummary> {

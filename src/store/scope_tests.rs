@@ -198,8 +198,8 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
         Grouping::Period(CalendarUnit::Day),
     ] {
         for query in [all, &Query::up_to(EventId(9))] {
-            let counts = log.count_by(scope, query, &[grouping], &Zone::utc()).unwrap();
-            assert_eq!(counts.events, 4, "{grouping:?}");
+            let counts = log.count_by(scope, query, &[&[grouping]], &Zone::utc()).unwrap();
+            assert_eq!(counts[0].events, 4, "{grouping:?}");
             assert!(!format!("{counts:?}").contains("ecret"), "{counts:?}");
         }
     }

@@ -97,8 +97,8 @@ pub(crate) struct GroupedCounts {
 }
 
 impl Log {
-    /// Counts the events that match, by one grouping or by several together. Periods are those of
-    /// `zone`.
+    /// Counts the events that match by each set of groupings, those of a set together. Periods are
+    /// those of `zone`.
     ///
     /// # Errors
     /// The class and the reason.
@@ -106,12 +106,15 @@ impl Log {
         &self,
         scope: &Scope,
         query: &Query,
-        groupings: &[Grouping],
+        sets: &[&[Grouping]],
         zone: &Zone,
-    ) -> Result<GroupedCounts> {
+    ) -> Result<Vec<GroupedCounts>> {
+        let query = scope.narrow(query);
         match &self.engine {
-            Engine::Local(engine) => engine.count_by(&scope.narrow(query), groupings, zone),
-            Engine::Central(engine) => engine.count_by(&scope.narrow(query), groupings, zone),
+            Engine::Local(engine) => engine.count_by(&query, sets, zone),
+            Engine::Central(engine) => {
+                sets.iter().map(|groupings| engine.count_by(&query, groupings, zone)).collect()
+            }
         }
     }
 }

@@ -83,8 +83,9 @@ impl Sqlite {
             NameKind::Tenant => Grouping::Field("tenant"),
             NameKind::Recorder => Grouping::Field("recorded_by"),
         };
-        let counts = self.count_by(scope, &[grouping], &Zone::utc())?;
-        let values = counts.groups.into_iter().filter_map(|group| group.values.into_iter().next());
+        let counts = self.count_by(scope, &[&[grouping]], &Zone::utc())?;
+        let groups = counts.into_iter().flat_map(|counts| counts.groups);
+        let values = groups.filter_map(|group| group.values.into_iter().next());
         let names = values.flat_map(|value| match value {
             GroupValue::Text(text) => [Some(text), None],
             GroupValue::Person { id, label, .. } | GroupValue::Record { id, label, .. } => {

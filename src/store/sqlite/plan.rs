@@ -17,6 +17,7 @@ use crate::query::TimeBounds;
 use crate::query::value::EventProperty;
 use crate::store::sqlite::lookup;
 use crate::store::sqlite::sql::Sql;
+use crate::store::sqlite::swept;
 use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::terms;
 use crate::store::sqlite::terms::BY_ACTION;
@@ -52,6 +53,8 @@ pub(super) struct QueryPlan {
     pub window: TimeWindow,
     /// Whether some term names nothing that is in the log, so that no event can match.
     pub matches_nothing: bool,
+    /// Whether events may stand where a sweep removed all.
+    may_meet_swept: bool,
 }
 
 struct TermFilter {
@@ -114,6 +117,7 @@ impl QueryPlan {
             access_paths: Vec::new(),
             window: window.unwrap_or(TimeWindow::ALL),
             matches_nothing: window.is_none(),
+            may_meet_swept: swept::may_hold_events(connection)?,
         };
         for (term_index, term) in query.terms().enumerate() {
             plan.add_term(connection, term_index, term)?;
@@ -181,8 +185,8 @@ impl QueryPlan {
         self.filters.is_empty()
     }
 
-    /// Adds every condition except that of the term that the access path covers, and that the event was
-    /// not swept.
+    /// Adds every condition except that of the term that the access path covers, and where that may be,
+    /// that the event was not swept.
     pub(super) fn add_filters(&self, sql: &mut Sql, covered: Option<&AccessPath>) {
         let is_needed =
             |filter: &&TermFilter| covered.is_none_or(|path| path.term_index != filter.term_index);
@@ -191,7 +195,12 @@ impl QueryPlan {
         if !conditions.is_empty() {
             sql.add(" AND ").append_joined(" AND ", &conditions);
         }
-        sql.add(concat!(" AND ", not_swept!()));
+        sql.add(self.swept_condition());
+    }
+
+    /// The condition that an event was not swept, after the others; empty where none can be.
+    pub(super) fn swept_condition(&self) -> &'static str {
+        if self.may_meet_swept { concat!(" AND ", not_swept!()) } else { "" }
     }
 
     /// Chooses the fastest way to find a page.

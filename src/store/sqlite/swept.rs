@@ -8,22 +8,44 @@
 //! Ids behind the last run, which are nearly all where events are swept by age alone, cost one
 //! comparison each. Any other id costs a search in each of the two tables.
 
+use rusqlite::Connection;
+
+/// The last id of the last run, 0 if there is none.
+macro_rules! last_swept {
+    () => {
+        "max( \
+           ifnull((SELECT last FROM gap ORDER BY first DESC LIMIT 1), 0), \
+           ifnull((SELECT last FROM removal WHERE sweep = (SELECT sweep FROM head) \
+                   ORDER BY first DESC LIMIT 1), 0))"
+    };
+}
+
 /// The condition that an event stands in no such run. The sign hides the id from SQLite's planner, which
 /// would read whole rows in its order.
 macro_rules! not_swept {
     () => {
-        "(+event.id > (SELECT max( \
-             ifnull((SELECT last FROM gap ORDER BY first DESC LIMIT 1), 0), \
-             ifnull((SELECT last FROM removal WHERE sweep = (SELECT sweep FROM head) \
-                     ORDER BY first DESC LIMIT 1), 0))) \
-          OR (event.id <= (SELECT last FROM gap WHERE first <= event.id \
-                           ORDER BY first DESC LIMIT 1)) IS NOT TRUE \
-             AND (event.id <= (SELECT last FROM removal \
-                               WHERE sweep = (SELECT sweep FROM head) AND first <= event.id \
-                               ORDER BY first DESC LIMIT 1)) IS NOT TRUE)"
+        concat!(
+            "(+event.id > (SELECT ",
+            $crate::store::sqlite::swept::last_swept!(),
+            ") OR (event.id <= (SELECT last FROM gap WHERE first <= event.id \
+                                ORDER BY first DESC LIMIT 1)) IS NOT TRUE \
+                AND (event.id <= (SELECT last FROM removal \
+                                  WHERE sweep = (SELECT sweep FROM head) AND first <= event.id \
+                                  ORDER BY first DESC LIMIT 1)) IS NOT TRUE)"
+        )
     };
 }
+pub(super) use last_swept;
 pub(super) use not_swept;
+
+/// Whether some event may stand in such a run. Where none can, a statement that reads very many events
+/// does without [`not_swept`].
+pub(super) fn may_hold_events(connection: &Connection) -> rusqlite::Result<bool> {
+    const FIRST_IS_BEFORE_THE_END: &str =
+        concat!("SELECT (SELECT min(id) FROM event) <= ", last_swept!());
+    let mut statement = connection.prepare_cached(FIRST_IS_BEFORE_THE_END)?;
+    Ok(statement.query_row([], |row| row.get::<_, Option<bool>>(0))?.unwrap_or(false))
+}
 
 /// Selects the runs that count when sweep ?1 is the newest, as first and last id, hash and sweep, in the
 /// order of ids.
@@ -35,8 +57,6 @@ pub(super) const SELECT_RUNS: &str = "SELECT first, last, hash, sweep FROM gap \
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
     use crate::store::sqlite::migrate;
 
@@ -79,6 +99,29 @@ mod tests {
         let rows = statement.query_map([], |row| row.get::<_, i64>(0)).unwrap();
         let kept = rows.collect::<rusqlite::Result<Vec<_>>>().unwrap();
         assert_eq!(kept, [1, 4, 5, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22]);
+    }
+
+    #[test]
+    fn only_events_behind_the_last_run_need_no_comparison() {
+        let log = log_with_runs(RUNS);
+        log.pragma_update(None, "foreign_keys", false).unwrap();
+        assert!(!may_hold_events(&log).unwrap(), "there is no event");
+        let add = |id: i64| {
+            log.execute("UPDATE head SET id = ?1 - 1", [id]).unwrap();
+            log.execute(
+                "INSERT INTO event (id, event_id, occurred_at, recorded_at, recorder, tenant, source, \
+                 severity, action, own, salt, hash) VALUES (?1, ?1, 0, 0, 1, 0, 0, 0, 1, 0, x'', x'')",
+                [id],
+            )
+            .unwrap();
+        };
+        add(21);
+        assert!(!may_hold_events(&log).unwrap());
+        log.execute("INSERT INTO gap VALUES (21, 22, zeroblob(32), 2)", []).unwrap();
+        assert!(may_hold_events(&log).unwrap());
+        log.execute("DELETE FROM gap", []).unwrap();
+        log.execute("UPDATE head SET sweep = 3", []).unwrap();
+        assert!(may_hold_events(&log).unwrap(), "the newest sweep removes up to 90");
     }
 
     /// However many runs there are, an id costs a search and no scan.

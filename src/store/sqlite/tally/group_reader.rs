@@ -13,7 +13,6 @@ use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
-use crate::store::sqlite::swept::not_swept;
 use crate::store::tally::GroupValue;
 use crate::store::tally::Grouping;
 use crate::time::CalendarUnit;
@@ -111,6 +110,26 @@ pub(in crate::store) fn groupable_fields() -> impl Iterator<Item = &'static str>
     field_columns().map(|(name, _)| *name)
 }
 
+/// How all events of the log are counted by the numbers of an index.
+pub(super) struct IndexCount {
+    pub column: &'static str,
+    /// The index, and the condition that its events fulfil.
+    pub from: &'static str,
+    pub others: UnindexedEvents,
+}
+
+/// The events that an index leaves out.
+pub(super) enum UnindexedEvents {
+    None,
+    /// The field is absent from all of them.
+    Absent,
+    /// Their numbers have to be read.
+    Select {
+        number: &'static str,
+        condition: &'static str,
+    },
+}
+
 /// What is read of each event for one grouping.
 pub(super) enum GroupReader<'a> {
     Field(&'static GroupColumn),
@@ -200,73 +219,39 @@ impl<'a> GroupReader<'a> {
         })
     }
 
-    /// The statements that count all events of the log from one index, if there is such an index:
-    /// they return a number, and how many events it has.
-    pub(super) fn index_statements(&self) -> &'static [&'static str] {
-        macro_rules! by_index {
-            ($column:literal, $index:literal, $condition:literal) => {
-                concat!(
-                    "SELECT ",
-                    $column,
-                    ", count(*) FROM event INDEXED BY ",
-                    $index,
-                    " WHERE ",
-                    $condition,
-                    " AND ",
-                    not_swept!(),
-                    " GROUP BY ",
-                    $column
-                )
-            };
-        }
-        // The events that an index leaves out.
-        macro_rules! others {
-            ($condition:literal) => {
-                concat!(
-                    "SELECT NULL, count(*) FROM event NOT INDEXED WHERE ",
-                    $condition,
-                    " AND ",
-                    not_swept!(),
-                    " HAVING count(*) > 0"
-                )
-            };
-        }
-        match self {
+    /// How all events of the log are counted from one index, if there is such an index.
+    pub(super) fn index_count(&self) -> Option<IndexCount> {
+        let (column, from, others) = match self {
             Self::Field(GroupColumn::Key("event.action", ..)) => {
-                &[by_index!("event.action", "event_action", "TRUE")]
+                ("event.action", "event_action WHERE TRUE", UnindexedEvents::None)
             }
-            Self::Field(GroupColumn::Key("event.tenant", ..)) => &[
-                by_index!("event.tenant", "event_tenant", "event.tenant <> 0"),
-                others!("event.tenant = 0"),
-            ],
-            Self::Field(GroupColumn::Key("event.actor", ..)) => &[
-                by_index!("event.actor", "event_actor", "event.actor IS NOT NULL"),
-                others!("event.actor IS NULL"),
-            ],
+            Self::Field(GroupColumn::Key("event.tenant", ..)) => {
+                ("event.tenant", "event_tenant WHERE event.tenant <> 0", UnindexedEvents::Absent)
+            }
+            Self::Field(GroupColumn::Key("event.actor", ..)) => (
+                "event.actor",
+                "event_actor WHERE event.actor IS NOT NULL",
+                UnindexedEvents::Absent,
+            ),
+            Self::Person { per_tenant: false } => {
+                let no_actor = UnindexedEvents::Select {
+                    number: "CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END",
+                    condition: "event.actor IS NULL",
+                };
+                ("event.actor", "event_actor WHERE event.actor IS NOT NULL", no_actor)
+            }
             Self::Field(GroupColumn::Key("event.target", ..))
-            | Self::Record { per_tenant: false } => &[
-                by_index!("event.target", "event_target", "event.target IS NOT NULL"),
-                others!("event.target IS NULL"),
-            ],
-            Self::Person { per_tenant: false } => &[
-                concat!(
-                    "SELECT event.actor, count(*) FROM event INDEXED BY event_actor \
-                     WHERE event.actor IS NOT NULL AND ",
-                    not_swept!(),
-                    " GROUP BY event.actor"
-                ),
-                concat!(
-                    "SELECT CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END, count(*) \
-                     FROM event NOT INDEXED WHERE event.actor IS NULL AND ",
-                    not_swept!(),
-                    " GROUP BY 1"
-                ),
-            ],
+            | Self::Record { per_tenant: false } => (
+                "event.target",
+                "event_target WHERE event.target IS NOT NULL",
+                UnindexedEvents::Absent,
+            ),
             Self::Field(_)
             | Self::Person { per_tenant: true }
             | Self::Record { per_tenant: true }
-            | Self::Period { .. } => &[],
-        }
+            | Self::Period { .. } => return None,
+        };
+        Some(IndexCount { column, from, others })
     }
 
     /// Returns what each pair of numbers stands for.

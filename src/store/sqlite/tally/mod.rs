@@ -1,9 +1,10 @@
 //! Counts events by fields, persons, records and periods.
 //!
 //! ## Cost
-//! All events by one indexed grouping are counted by SQLite, from the index alone. All events by
-//! period are counted as ranges of the index on time. Otherwise the access path of the query leads to
-//! the events, and each is counted by the numbers in its row; texts are read once for each group.
+//! All events by one indexed grouping are counted by SQLite, from the index alone; only where some have
+//! no actor, the rows say whether the system acted. All events by period are counted as ranges of the
+//! index on time. Otherwise the access path of the query leads to the events, and each is counted by the
+//! numbers in its row; texts are read once for each group.
 
 mod group_reader;
 
@@ -21,7 +22,9 @@ use crate::store::sqlite::sql::Sql;
 use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::tally::group_reader::ABSENT;
 use crate::store::sqlite::tally::group_reader::GroupReader;
+use crate::store::sqlite::tally::group_reader::IndexCount;
 use crate::store::sqlite::tally::group_reader::TextNumbers;
+use crate::store::sqlite::tally::group_reader::UnindexedEvents;
 use crate::store::tally::CountedGroup;
 use crate::store::tally::GroupValue;
 use crate::store::tally::GroupedCounts;
@@ -100,27 +103,45 @@ impl RunningCounts {
     }
 }
 
+/// The counts by some groupings together, and what is read of each event for them.
+struct Tally<'a> {
+    readers: Vec<GroupReader<'a>>,
+    counts: RunningCounts,
+}
+
 impl Sqlite {
+    /// Counts by each of the sets of groupings. One pass over the events serves all that no index can.
     pub(in crate::store) fn count_by(
         &self,
         query: &Query,
-        groupings: &[Grouping],
+        sets: &[&[Grouping]],
         zone: &Zone,
-    ) -> Result<GroupedCounts> {
-        debug_assert!(groupings.len() <= MAX_GROUPINGS, "{groupings:?}");
+    ) -> Result<Vec<GroupedCounts>> {
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             let per_tenant = has_several_tenants(connection)?;
-            let mut readers: Vec<_> = groupings
+            let mut tallies: Vec<_> = sets
                 .iter()
-                .take(MAX_GROUPINGS)
-                .map(|grouping| GroupReader::new(*grouping, zone, per_tenant))
+                .map(|groupings| {
+                    debug_assert!(groupings.len() <= MAX_GROUPINGS, "{groupings:?}");
+                    let groupings = groupings.iter().take(MAX_GROUPINGS);
+                    let readers =
+                        groupings.map(|grouping| GroupReader::new(*grouping, zone, per_tenant));
+                    Tally { readers: readers.collect(), counts: RunningCounts::new() }
+                })
                 .collect();
-            let mut counts = RunningCounts::new();
-            if !count_by_index(connection, &plan, &readers, &mut counts)? {
-                count_rows(connection, &plan, &mut readers, &mut counts)?;
+            let mut uncounted = Vec::with_capacity(tallies.len());
+            for tally in &mut tallies {
+                if !count_by_index(connection, &plan, &tally.readers, &mut tally.counts)? {
+                    uncounted.push(tally);
+                }
             }
-            counts.resolve(connection, &readers)
+            if !uncounted.is_empty() {
+                count_rows(connection, &plan, &mut uncounted)?;
+            }
+            let resolved =
+                tallies.into_iter().map(|tally| tally.counts.resolve(connection, &tally.readers));
+            resolved.collect()
         })
     }
 }
@@ -147,28 +168,66 @@ fn count_by_index(
             Ok(true)
         }
         [reader] if plan.window == TimeWindow::ALL => {
-            let statements = reader.index_statements();
-            if statements.is_empty() {
-                return Ok(false);
-            }
-            let Some((first, last)) = read_span(connection)? else { return Ok(true) };
-            for sql in statements {
-                let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    let key = row.get::<_, Option<i64>>(0)?.unwrap_or(ABSENT);
-                    counts.add(
-                        [(key, 0), (0, 0)],
-                        row.get::<_, i64>(1)?.unsigned_abs(),
-                        first,
-                        last,
-                    );
-                }
+            let Some(index) = reader.index_count() else { return Ok(false) };
+            if let Some(span) = read_span(connection)? {
+                count_all(connection, &index, plan.swept_condition(), span, counts)?;
             }
             Ok(true)
         }
         _ => Ok(false),
     }
+}
+
+/// Counts all events, which lie in a span of time.
+fn count_all(
+    connection: &Connection,
+    index: &IndexCount,
+    not_swept: &str,
+    (first, last): (i64, i64),
+    counts: &mut RunningCounts,
+) -> rusqlite::Result<()> {
+    let add = |sql: &str, counts: &mut RunningCounts| -> rusqlite::Result<()> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let count = row.get::<_, i64>(1)?.unsigned_abs();
+            counts.add([(row.get(0)?, 0), (0, 0)], count, first, last);
+        }
+        Ok(())
+    };
+    let IndexCount { column, from, others } = index;
+    let select = format!("SELECT {column}, count(*) FROM event INDEXED BY {from}");
+    add(&format!("{select}{not_swept} GROUP BY {column}"), counts)?;
+    match others {
+        UnindexedEvents::None => {}
+        UnindexedEvents::Absent => {
+            let others = count_events(connection, not_swept)?.saturating_sub(counts.events);
+            if others > 0 {
+                counts.add([(ABSENT, 0), (0, 0)], others, first, last);
+            }
+        }
+        UnindexedEvents::Select { number, condition } => {
+            // It reads every row, so not only to find none.
+            if count_events(connection, not_swept)? > counts.events {
+                let select = format!("SELECT {number}, count(*) FROM event NOT INDEXED");
+                add(&format!("{select} WHERE {condition}{not_swept} GROUP BY 1"), counts)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Counts all events. Without a condition SQLite adds up the entries of each page of its smallest index.
+fn count_events(connection: &Connection, not_swept: &str) -> rusqlite::Result<u64> {
+    let sql = match not_swept {
+        "" => "SELECT count(*) FROM event".to_owned(),
+        condition => {
+            let select = "SELECT count(*) FROM event INDEXED BY event_occurred_at WHERE TRUE";
+            format!("{select}{condition}")
+        }
+    };
+    let count = connection.prepare_cached(&sql)?.query_row([], |row| row.get::<_, i64>(0))?;
+    Ok(count.unsigned_abs())
 }
 
 /// Returns the first and the last time of all events; `None` if there is none.
@@ -232,24 +291,35 @@ fn count_periods(
 fn count_rows(
     connection: &Connection,
     plan: &QueryPlan,
-    readers: &mut [GroupReader<'_>],
-    counts: &mut RunningCounts,
+    tallies: &mut [&mut Tally<'_>],
 ) -> rusqlite::Result<()> {
     let mut columns = Sql::new("SELECT event.occurred_at");
-    let widths: Vec<usize> =
-        readers.iter().map(|reader| reader.add_columns(&mut columns)).collect();
+    let mut place = 1;
+    // Where the columns of each reader begin.
+    let places: Vec<Vec<usize>> = tallies
+        .iter()
+        .map(|tally| {
+            let begin = |reader: &GroupReader<'_>| {
+                let begin = place;
+                place += reader.add_columns(&mut columns);
+                begin
+            };
+            tally.readers.iter().map(begin).collect()
+        })
+        .collect();
     for sql in plan.all_statements_of(connection, &columns)? {
         let mut statement = connection.prepare_cached(sql.text())?;
         let mut rows = statement.query(sql.params())?;
         while let Some(row) = rows.next()? {
             let at: i64 = row.get(0)?;
-            let mut key: GroupKey = [(0, 0); MAX_GROUPINGS];
-            let mut place = 1;
-            for ((reader, width), pair) in readers.iter_mut().zip(&widths).zip(&mut key) {
-                *pair = reader.read(row, place, at, &mut counts.texts)?;
-                place += width;
+            for (tally, places) in tallies.iter_mut().zip(&places) {
+                let Tally { readers, counts } = &mut **tally;
+                let mut key: GroupKey = [(0, 0); MAX_GROUPINGS];
+                for ((reader, place), pair) in readers.iter_mut().zip(places).zip(&mut key) {
+                    *pair = reader.read(row, *place, at, &mut counts.texts)?;
+                }
+                counts.add(key, 1, at, at);
             }
-            counts.add(key, 1, at, at);
         }
     }
     Ok(())
