@@ -393,6 +393,19 @@ impl Settings {
         self.central || self.named_log().is_some_and(|named| is_store_address(&named.value))
     }
 
+    /// Returns how the program is called to read what this call reads, for a mail: a central store is
+    /// named, and a log of this host is the usual one.
+    pub(crate) fn reading_program(&self) -> String {
+        let store = self.named_log().filter(|named| is_store_address(&named.value));
+        match store.as_ref().and_then(|named| named.value.to_str()) {
+            Some(address) => {
+                format!("activity --db '{}'", text::escape(address).replace('\'', r"'\''"))
+            }
+            None if self.central => "activity --central".to_owned(),
+            None => "activity".to_owned(),
+        }
+    }
+
     fn named_log(&self) -> Option<Sourced<PathBuf>> {
         flag_or_variable(
             self.db.clone().map(|path| (path, Origin::Flag("--db"))),

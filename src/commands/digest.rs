@@ -34,6 +34,9 @@ Examples:
 /// sends none. `[digest]` in the config names sender, recipients and
 /// transport; the SendGrid key is read from a file or from SENDGRID_API_KEY, the SMTP password from
 /// ACTIVITY_SMTP_PASSWORD.
+///
+/// With --central it tells of all hosts of the central store, names those that are behind, and is
+/// recorded in the log of this host.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct DigestArgs {
@@ -76,8 +79,12 @@ impl RunCommand for DigestArgs {
         let options = DigestOptions::new(&context.settings.config.digest)?;
         let site = context.settings.site();
         let silent_alerts = context.log().silent_alerts(&zone);
-        let mail_context =
-            MailContext { silent_alerts: &silent_alerts, ..context.mail_context(&site, &zone) };
+        let program = context.settings.reading_program();
+        let mail_context = MailContext {
+            silent_alerts: &silent_alerts,
+            program: &program,
+            ..context.mail_context(&site, &zone)
+        };
         if self.dry_run || self.json || self.preview.is_some() {
             return self.print_report(context, coverage, &options, &mail_context);
         }
@@ -101,7 +108,7 @@ impl DigestArgs {
             return Err(Failure::new(Exit::Usage, message).into());
         }
         let mut lines = String::new();
-        for outcome in context.log().open_reader(Reading::Digest)?.digests()? {
+        for outcome in context.log().digests()? {
             lines.push_str(&match self.json {
                 true => outcome.to_json(),
                 false => outcome.history_line(zone),
@@ -126,8 +133,7 @@ impl DigestArgs {
                 "--preview - goes with neither --json nor --dry-run: all print to standard output";
             return Err(Failure::new(Exit::Usage, message).into());
         }
-        let reader = context.log().open_reader(Reading::Digest)?;
-        let report = reader.report(coverage, context.now, &options.report_options())?;
+        let report = context.log().digest_report(coverage, &options.report_options())?;
         if self.json {
             let line = report.to_json(mail_context.site, jsonl::encode);
             context.output.print(format!("{line}\n").as_bytes())?;

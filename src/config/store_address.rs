@@ -55,6 +55,32 @@ impl StoreAddress {
         Self::parse(text, &[]).is_some()
     }
 
+    /// Returns the name of the store, whoever reads it: its address without the user and, but for the
+    /// database of ClickHouse, without parameters; with the table where it is another than usual.
+    pub(crate) fn name(&self) -> String {
+        let url = self.url();
+        let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (login, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        let host = login.rsplit_once('@').map_or(login, |(_, host)| host);
+        let (path, parameters) = behind.split_once('?').unwrap_or((behind, ""));
+        let (mut name, table) = match self {
+            Self::Postgres(config) => (format!("postgres://{host}{path}"), &config.table),
+            Self::ClickHouse(config) => {
+                (format!("{CLICKHOUSE_PREFIX}{scheme}://{host}{path}"), &config.central.table)
+            }
+        };
+        if let Some(database) = parameters.split('&').find(|part| part.starts_with("database=")) {
+            name.push('?');
+            name.push_str(database);
+        }
+        if let Some(table) = table {
+            name.push_str(" table ");
+            name.push_str(table);
+        }
+        name
+    }
+
     fn url(&self) -> &str {
         match self {
             Self::Postgres(config) => &config.url,
@@ -110,6 +136,34 @@ mod tests {
         let Some(StoreAddress::ClickHouse(config)) = parsed else { panic!("{parsed:?}") };
         assert_eq!(config.user.as_deref(), Some("audit"));
         assert_eq!(config.central.url, "http://central:8123/?database=a");
+    }
+
+    #[test]
+    fn a_store_has_one_name_for_all_its_users() {
+        for (address, name) in [
+            (
+                "postgres://audit@central:5432/activity?sslmode=require",
+                "postgres://central:5432/activity",
+            ),
+            ("postgresql://central/activity", "postgres://central/activity"),
+            ("postgres://central", "postgres://central"),
+            (
+                "clickhouse+https://audit@central:8443/?user=x&database=a",
+                "clickhouse+https://central:8443/?database=a",
+            ),
+        ] {
+            assert_eq!(StoreAddress::parse(address, &[]).unwrap().name(), name);
+        }
+        let config = CentralConfig {
+            url: "postgres://web@central/activity".to_owned(),
+            table: Some("audit.event".to_owned()),
+            password_file: None,
+            ca_file: None,
+        };
+        assert_eq!(
+            StoreAddress::Postgres(config).name(),
+            "postgres://central/activity table audit.event"
+        );
     }
 
     #[test]

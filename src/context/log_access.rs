@@ -20,15 +20,21 @@ use crate::context::LogReader;
 use crate::context::LogWriter;
 use crate::context::writer;
 use crate::digest;
+use crate::digest::logs::DigestLogs;
 use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
+use crate::digest::outcome::RecordedOutcome;
 use crate::digest::report::Coverage;
+use crate::digest::report::DigestReport;
+use crate::digest::report::ReportOptions;
 use crate::digest::run::DigestLogOpener;
 use crate::digest::run::DigestOptions;
 use crate::digest::run::DigestPurpose;
 use crate::digest::run::DigestRequest;
 use crate::digest::run::DigestRunSummary;
+use crate::digest::run::DigestStore;
 use crate::event::NewEvent;
+use crate::failure::Failure;
 use crate::ingest::IngestPreview;
 use crate::ingest::Input;
 use crate::interrupt::Interrupt;
@@ -180,11 +186,65 @@ impl<'a> LogAccess<'a> {
             clock: &Timestamp::now,
             recorded_by: &recorded_by,
         };
+        let store = self.digested_store()?;
+        let create = if store.is_some() { Create::IfMissing } else { Create::Never };
+        let open_store = || self.open_to_read();
         let opener = DigestLogOpener {
-            open_to_write: || LocalLog::open_to_write(&context.settings.db()?.value, Create::Never),
-            open_to_read: || Log::open_to_read(&context.settings.db()?.value),
+            open_to_write: &|| LocalLog::open_to_write(&context.settings.host_log()?.value, create),
+            open_to_read: &|| Log::open_to_read(&context.settings.host_log()?.value),
+            store: store.as_deref().map(|name| DigestStore { name, open: &open_store }),
         };
-        digest::run::send(opener, &request, &mut thread::sleep)
+        digest::run::send(&opener, &request, &mut thread::sleep)
+    }
+
+    /// Reads the content of a digest, which is neither sent nor recorded.
+    ///
+    /// # Errors
+    /// As [`LogAccess::open_reader`] and [`digest::reader::read_report`].
+    pub(crate) fn digest_report(
+        self,
+        coverage: Coverage<'_>,
+        options: &ReportOptions<'_>,
+    ) -> Result<DigestReport> {
+        self.with_digest_logs(|logs| {
+            digest::reader::read_report(logs, coverage, self.context.now, options)
+        })
+    }
+
+    /// Returns the outcomes of the digests of the log or the store, oldest first.
+    ///
+    /// # Errors
+    /// As [`LogAccess::open_reader`].
+    pub(crate) fn digests(self) -> Result<Vec<RecordedOutcome>> {
+        access::scope(&self.context.settings.permissions, Reading::Digest)?;
+        let Some(store) = self.digested_store()? else {
+            return DigestLogs::of_host(&self.open_to_read()?).history();
+        };
+        let Some(records) = self.open_records()? else { return Ok(Vec::new()) };
+        DigestLogs { events: &records, records: Some(&records), store: Some(&store) }.history()
+    }
+
+    /// Opens what a digest is made from.
+    fn with_digest_logs<T>(self, read: impl FnOnce(DigestLogs<'_>) -> Result<T>) -> Result<T> {
+        access::scope(&self.context.settings.permissions, Reading::Digest)?;
+        let events = self.open_to_read()?;
+        let Some(store) = self.digested_store()? else { return read(DigestLogs::of_host(&events)) };
+        let records = self.open_records()?;
+        read(DigestLogs { events: &events, records: records.as_ref(), store: Some(&store) })
+    }
+
+    /// Returns the name of the store that a digest tells of; `None` for the log of this host.
+    fn digested_store(self) -> Result<Option<String>, Failure> {
+        Ok(match self.context.settings.location()? {
+            LogLocation::Store(address) => Some(address.name()),
+            LogLocation::File(_) => None,
+        })
+    }
+
+    /// Opens the log of this host, which records the digests of stores, if there is one.
+    fn open_records(self) -> Result<Option<Log>> {
+        let path = self.context.settings.host_log()?.value;
+        if path.exists() { Log::open_to_read(&path).map(Some) } else { Ok(None) }
     }
 
     /// Removes the events that the policy no longer keeps.

@@ -148,11 +148,12 @@ impl Context {
     /// Returns the names, the zone and the disk space that the page of a digest shows.
     pub(crate) fn mail_context<'a>(&'a self, site: &'a str, zone: &'a Zone) -> MailContext<'a> {
         // A missing path is an error where the log is opened.
-        let log = self.settings.db().ok();
+        let log = self.settings.host_log().ok();
         let required = self.settings.space_left().value;
         let free = log.and_then(|log| free_space(&log.value)).filter(|free| *free < required);
         MailContext {
             site,
+            program: "activity",
             zone,
             system_label: self.settings.system_label(),
             low_disk_space: free.map(|free| LowDiskSpace { free, required }),

@@ -4,13 +4,8 @@ use anyhow::{Context as _, Result};
 
 use crate::access::PlatformWork;
 use crate::access::Scope;
-use crate::digest;
-use crate::digest::outcome::RecordedOutcome;
 use crate::digest::quiet;
 use crate::digest::quiet::ActionActivity;
-use crate::digest::report::Coverage;
-use crate::digest::report::DigestReport;
-use crate::digest::report::ReportOptions;
 use crate::event::Event;
 use crate::event::EventId;
 use crate::event::EventPlace;
@@ -114,16 +109,6 @@ impl LogReader {
         quiet::activity_by_action(&self.log, &self.scope, &Query::default(), days, now)
     }
 
-    /// Reads the content of a digest.
-    pub(crate) fn report(
-        &self,
-        coverage: Coverage<'_>,
-        now: Timestamp,
-        options: &ReportOptions<'_>,
-    ) -> Result<DigestReport> {
-        digest::reader::read_report(&self.log, coverage, now, options)
-    }
-
     /// Returns the events that a sweep would remove now.
     pub(crate) fn sweep_preview(
         &self,
@@ -149,11 +134,6 @@ impl LogReader {
     /// Returns why a sweep would be refused, if the clock may be wrong.
     pub(crate) fn clock_doubt(&self, now: Timestamp) -> Result<Option<String>> {
         sweep::clock_doubt(&self.log, now)
-    }
-
-    /// Returns the outcomes of the digests that the log records, oldest first.
-    pub(crate) fn digests(&self) -> Result<Vec<RecordedOutcome>> {
-        digest::reader::history(&self.log)
     }
 
     /// Returns some names that begin with a text.

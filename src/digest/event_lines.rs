@@ -25,6 +25,8 @@ use crate::time::Zone;
 pub(crate) struct EventLine {
     /// `05:41`, with the day where the window is not one day long.
     pub time: String,
+    /// The name of its log, where a central store has several; else empty.
+    pub host: String,
     /// `James Compton (by Jerome Cruz)`.
     pub who: String,
     /// The title or else the action, with the status of a failure: `Signed in (401)`. The action is left
@@ -67,7 +69,7 @@ impl<'a> EventLineFormatter<'a> {
     /// Says of a critical event when, who and what: `05:41: Jerome Cruz, page.delete, Old pricing.`
     pub(super) fn format_critical(&self, event: &Event) -> String {
         let line = self.format_event_in_style(event, self.time_style);
-        let parts = [line.who, line.what, line.target];
+        let parts = [line.host, line.who, line.what, line.target];
         let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         format!("Critical at {}: {}.", line.time, parts.join(", "))
     }
@@ -109,6 +111,7 @@ impl<'a> EventLineFormatter<'a> {
             .or_else(|| event.ip.as_deref().map(format_network));
         EventLine {
             time: self.zone.format(event.occurred_at, time_style),
+            host: event.log.as_deref().map(phrases::escape_label).unwrap_or_default(),
             who: self.format_actor(event),
             what,
             target: target.unwrap_or_default(),
@@ -143,8 +146,17 @@ impl<'a> EventLineFormatter<'a> {
         self.zone.format(at, self.time_style)
     }
 
-    /// Formats one of the log's own events: `export of 412 events by alice at 16:20`.
+    /// Formats one of the log's own events: `export of 412 events by alice at 16:20`; with `web3: ` before
+    /// it, where a central store has several logs.
     pub(super) fn format_own_event(&self, event: &Event) -> String {
+        let act = self.format_own_act(event);
+        match &event.log {
+            Some(host) => format!("{}: {act}", phrases::escape_label(host)),
+            None => act,
+        }
+    }
+
+    fn format_own_act(&self, event: &Event) -> String {
         let payload = event.payload.as_ref().map(|payload| payload.as_str()).unwrap_or("{}");
         let payload: Value = serde_json::from_str(payload).unwrap_or_default();
         let at = self.format_time(event.occurred_at);

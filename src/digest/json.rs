@@ -6,12 +6,15 @@
 use serde_json::Value;
 use serde_json::json;
 
+use crate::digest::outcome;
 use crate::digest::report::DigestReport;
+use crate::digest::report::HostActivity;
 use crate::digest::tally::Impersonation;
 use crate::digest::tally::PersonFailures;
 use crate::event::Event;
 use crate::event::Party;
 use crate::text;
+use crate::time::Timestamp;
 
 impl DigestReport {
     /// Returns the report as one object. Times are RFC 3339 in UTC, and absent values are left out.
@@ -22,10 +25,14 @@ impl DigestReport {
         let gap = window.gap.as_ref();
         let report = json!({
             "site": site,
+            "store": self.store,
             "made_at": self.made_at.to_string(),
             "since": window.since.to_string(),
             "until": window.until.to_string(),
-            "through": window.through.0,
+            "through": outcome::positions_to_json(&window.through, self.store.is_some()),
+            "hosts": self.store.as_ref().map(|_| {
+                self.hosts.iter().map(|host| host_to_json(host, self.made_at)).collect::<Vec<_>>()
+            }),
             "covers_gap": gap.is_some(),
             "clock_was_ahead_until": window.ahead_until.map(|until| until.to_string()),
             "failed_windows": gap.map(|gap| gap.failed.iter().map(|failed| {
@@ -79,6 +86,20 @@ fn events_to_json(events: &[Event], encode: &impl Fn(&Event, &mut String)) -> Va
         serde_json::from_str::<Value>(&line).expect("an event is written as JSON")
     };
     events.iter().map(event_to_json).collect()
+}
+
+fn host_to_json(host: &HostActivity, now: Timestamp) -> Value {
+    let (head, hash) = host.log.head;
+    without_nulls(json!({
+        "log": &*host.log.name,
+        "uuid": host.log.uuid,
+        "events": host.events,
+        "head": format!("{head}:{hash}"),
+        "delivered": host.log.delivered.0,
+        "waiting": host.waiting(),
+        "seen_at": host.log.seen_at.map(|at| at.to_string()),
+        "silent": host.is_silent(now),
+    }))
 }
 
 fn failed_to_json(failed: &PersonFailures) -> Value {

@@ -12,11 +12,12 @@ use crate::time::Timestamp;
 /// Returns the command that lists the events of a query. Its times are exact, so that it lists as
 /// many events as the digest counts.
 pub(super) fn list_command(
+    program: &str,
     query: &str,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
 ) -> String {
-    let mut command = "activity list".to_owned();
+    let mut command = format!("{program} list");
     if !query.is_empty() {
         let quoted = text::escape(query).replace('\'', r"'\''");
         write!(command, " '{quoted}'").expect("a String takes all");

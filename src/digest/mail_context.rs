@@ -7,6 +7,9 @@ use crate::time::Zone;
 pub(crate) struct MailContext<'a> {
     /// The name of the log.
     pub site: &'a str,
+    /// How the program is called to read what the mail tells of: `activity`, with the options that name
+    /// a central store.
+    pub program: &'a str,
     pub zone: &'a Zone,
     /// The label of an actor where the system acted.
     pub system_label: &'a str,

@@ -4,7 +4,7 @@
 //!
 //! 1. [`mail_settings`] checks the recipients and the transport, before anything is read.
 //! 2. [`run`] opens the log and takes the digest lock.
-//! 3. [`reader`] reads a [`report`] in one snapshot. [`window`] decides which events it covers, from
+//! 3. [`reader`] reads a [`report`] from its [`logs`] in one snapshot. [`window`] decides which events it covers, from
 //!    the earlier [`outcome`]s; [`kinds`] gives each event its heading; [`tally`] counts people and
 //!    failures; [`quiet`] finds what has stopped, by its [`rhythm`].
 //! 4. [`run`] records the head that the mail will carry.
@@ -21,6 +21,7 @@ pub(crate) mod event_lines;
 mod json;
 pub(crate) mod kinds;
 mod list_command;
+pub(crate) mod logs;
 pub(crate) mod mail_context;
 pub(crate) mod mail_settings;
 pub(crate) mod outcome;

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::own_events;
+use crate::store::digest::LogPositions;
 use crate::text;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
@@ -29,8 +30,12 @@ pub(crate) struct DigestOutcome {
     pub sent: bool,
     pub since: Timestamp,
     pub until: Timestamp,
-    /// The newest id of the snapshot that the report was read from.
-    pub through: EventId,
+    /// The newest event of the snapshot that the report was read from, in each log.
+    pub through: LogPositions,
+    /// The newest event of the log that records this, when the digest was begun.
+    pub head: EventId,
+    /// The central store that it is about; absent for the log that records this.
+    pub store: Option<String>,
     /// The number of events that it covers, including those that arrived late.
     pub events: u64,
     pub recipients: Vec<String>,
@@ -73,7 +78,9 @@ impl DigestOutcome {
         let mut payload = json!({
             "since": self.since.to_string(),
             "until": self.until.to_string(),
-            "through": self.through.0,
+            "store": self.store,
+            "through": positions_to_json(&self.through, self.store.is_some()),
+            "head": self.store.is_some().then_some(self.head.0),
             "events": self.events,
             "recipients": self.recipients,
             "transport": self.transport,
@@ -98,8 +105,9 @@ impl DigestOutcome {
             zone.format(self.until, TimeFormat::Rfc3339Minute),
         ];
         let recipients = self.recipients.join(",");
+        let of = self.store.as_ref().map(|_| format!(" of {}", self.through)).unwrap_or_default();
         let mut line = format!(
-            "{at} {word} window {since}..{until} events {} to {} {}",
+            "{at} {word} window {since}..{until} events {}{of} to {} {}",
             self.events,
             text::escape(&recipients),
             text::escape(&self.transport),
@@ -149,6 +157,7 @@ impl RecordedOutcome {
             other => Some(other.to_string()),
         };
         let recipients = payload["recipients"].as_array().into_iter().flatten();
+        let through = positions_from_json(&payload["through"])?;
         Some(Self {
             id: event.id,
             at: event.occurred_at,
@@ -156,7 +165,9 @@ impl RecordedOutcome {
                 sent,
                 since: time("since")?,
                 until: time("until")?,
-                through: EventId(payload["through"].as_i64()?),
+                head: payload["head"].as_i64().map_or(through.host(), EventId),
+                through,
+                store: string("store"),
                 events: payload["events"].as_u64().unwrap_or(0),
                 recipients: recipients.filter_map(Value::as_str).map(str::to_owned).collect(),
                 transport: string("transport").unwrap_or_default(),
@@ -187,6 +198,22 @@ impl RecordedOutcome {
         text::json_escape_into(&mut line, &row.to_string());
         line
     }
+}
+
+/// Writes an id, or an object with the id in each log of a store.
+pub(super) fn positions_to_json(positions: &LogPositions, of_store: bool) -> Value {
+    if of_store {
+        return positions.logs().map(|(uuid, id)| (uuid.to_owned(), json!(id.0))).collect();
+    }
+    json!(positions.host().0)
+}
+
+fn positions_from_json(value: &Value) -> Option<LogPositions> {
+    let Some(logs) = value.as_object() else {
+        return Some(LogPositions::of_host(EventId(value.as_i64()?)));
+    };
+    let logs = logs.iter().map(|(uuid, id)| Some((uuid.clone(), EventId(id.as_i64()?))));
+    Some(LogPositions::of_logs(logs.collect::<Option<Vec<_>>>()?))
 }
 
 #[cfg(test)]
@@ -230,7 +257,9 @@ pub(crate) mod tests {
             sent: true,
             since: time("2026-11-19T04:00:01.5Z"),
             until: time("2026-11-20T04:00:02.25Z"),
-            through: EventId(48_213),
+            through: LogPositions::of_host(EventId(48_213)),
+            head: EventId(48_213),
+            store: None,
             events: 19,
             recipients: vec!["ops@example.org".to_owned(), "hello@example.org".to_owned()],
             transport: "sendgrid".to_owned(),
@@ -255,7 +284,16 @@ pub(crate) mod tests {
             one_off: true,
             ..outcome()
         };
-        for outcome in [outcome(), failed] {
+        let of_store = DigestOutcome {
+            through: LogPositions::of_logs([
+                ("u1".to_owned(), EventId(3)),
+                ("u2".to_owned(), EventId(9)),
+            ]),
+            head: EventId(5),
+            store: Some("postgres://central/activity".to_owned()),
+            ..outcome()
+        };
+        for outcome in [outcome(), failed, of_store] {
             let event = stored(7, outcome.until, &outcome.to_event());
             let back = RecordedOutcome::from_event(&event).unwrap();
             assert_eq!(back, RecordedOutcome { id: EventId(7), at: outcome.until, outcome });

@@ -1,4 +1,5 @@
-//! Reads a report from the log, in one snapshot.
+//! Reads a report from the log, in one snapshot; or from a central store, as far as the logs of its hosts
+//! have arrived.
 //!
 //! ## Cost
 //! One pass over the events of the window; counts by action for the previous window, unless a query or
@@ -18,29 +19,31 @@ use crate::digest::kinds::Classifier;
 use crate::digest::kinds::FAILED_SIGN_INS;
 use crate::digest::kinds::Heading;
 use crate::digest::list_command;
-use crate::digest::outcome;
-use crate::digest::outcome::RecordedOutcome;
+use crate::digest::logs;
+use crate::digest::logs::DigestLogs;
 use crate::digest::quiet;
 use crate::digest::quiet::QuietActivity;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::Coverage;
 use crate::digest::report::DigestReport;
+use crate::digest::report::HostActivity;
 use crate::digest::report::ReportOptions;
 use crate::digest::tally::PeopleTally;
-use crate::digest::window::BegunDigest;
 use crate::digest::window::DigestWindow;
 use crate::digest::window::USUAL_LENGTH;
-use crate::digest::window::WindowPart;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Severity;
 use crate::event::Target;
 use crate::query::Query;
 use crate::store::Log;
+use crate::store::digest::ArrivedLog;
 use crate::store::digest::DetailLevel;
 use crate::store::digest::DigestRange;
+use crate::store::digest::LogPositions;
 use crate::time::Timestamp;
 
 /// The most kinds and actions that are told; failures take one row more.
@@ -50,9 +53,6 @@ const MAX_CRITICAL: usize = 3;
 /// The most events of the log's own that are listed.
 const MAX_OWN_LISTED: usize = 20;
 
-/// The place under which the log keeps the head that a mail carries.
-pub(super) const ANCHOR_PLACE: &str = "digest";
-
 /// The counts of one heading.
 #[derive(Clone, Debug, Default)]
 struct HeadingCount {
@@ -61,7 +61,7 @@ struct HeadingCount {
     /// The number of events in the previous window.
     previous: u64,
     /// The newest events.
-    listed_ids: Vec<EventId>,
+    listed: Vec<EventPlace>,
     /// The actions in the window, each with whether all of its events here failed.
     actions: BTreeMap<String, bool>,
 }
@@ -73,74 +73,65 @@ struct ReportGroups {
     empty_kinds: Vec<String>,
 }
 
-/// Reads a report from the log, all from one snapshot.
+/// Reads a report, that of a log of this host from one snapshot.
 ///
 /// # Errors
-/// The log cannot be read.
+/// The log or the store cannot be read.
 pub(crate) fn read_report(
-    log: &Log,
+    logs: DigestLogs<'_>,
     coverage: Coverage<'_>,
     now: Timestamp,
     options: &ReportOptions<'_>,
 ) -> Result<DigestReport> {
-    log.with_snapshot(|| {
-        let head = log.head()?;
+    logs.events.with_snapshot(|| {
+        let head = logs.records.map_or(Ok((EventId(0), Hash([0; 32]))), Log::head)?;
+        let hosts = logs.events.arrived_logs(PlatformWork::Digest)?;
+        let arrived = match logs.store {
+            Some(_) => logs::positions(&hosts),
+            None => LogPositions::of_host(head.0),
+        };
         let (window, query) = match coverage {
             Coverage::Due => {
-                let window = DigestWindow::next(&history(log)?, &begun_digests(log)?, now, head.0);
-                (window, None)
+                let (history, begun) = (logs.history()?, logs.begun(&arrived)?);
+                (DigestWindow::next(&history, &begun, now, &arrived), None)
             }
             Coverage::OneOff(query) => {
                 let bounds = query.bounds();
                 // The current day is covered as far as it has gone.
                 let until = bounds.to.map_or(now, |to| to.min(now));
                 let since = bounds.from.unwrap_or(until.saturating_sub(USUAL_LENGTH));
-                (DigestWindow::one_off(since, until, head.0), Some(query))
+                (DigestWindow::one_off(since, until, &arrived), Some(query))
             }
         };
-        ReportReader::new(log, options, query).read(now, window, head)
+        let mut report =
+            ReportReader::new(logs.events, options, query).read(now, window, head, hosts)?;
+        report.store = logs.store.map(str::to_owned);
+        Ok(report)
     })
 }
 
-/// Returns every outcome of a digest that the log has, in the order of their ids.
-///
-/// # Errors
-/// The log cannot be read.
-pub(crate) fn history(log: &Log) -> Result<Vec<RecordedOutcome>> {
-    let mut events = log.own_events(PlatformWork::Digest, outcome::SENT_ACTION)?;
-    events.extend(log.own_events(PlatformWork::Digest, outcome::FAILED_ACTION)?);
-    events.sort_by_key(|event| event.id);
-    Ok(events.iter().filter_map(RecordedOutcome::from_event).collect())
-}
-
-/// Returns the digests that were begun, in the order of the heads that they read.
-fn begun_digests(log: &Log) -> Result<Vec<BegunDigest>> {
-    let published = log.published_heads(PlatformWork::Digest, ANCHOR_PLACE)?;
-    Ok(published.into_iter().map(|(through, at)| BegunDigest { at, through }).collect())
-}
-
-/// The first ids of a sequence, up to a cap, and the number of all.
-struct CappedIds {
+/// The first events of a sequence, up to a cap, and the number of all.
+struct CappedPlaces {
     cap: usize,
-    ids: Vec<EventId>,
+    places: Vec<EventPlace>,
     count: u64,
 }
 
-impl CappedIds {
+impl CappedPlaces {
     fn new(cap: usize) -> Self {
-        Self { cap, ids: Vec::new(), count: 0 }
+        Self { cap, places: Vec::new(), count: 0 }
     }
 
-    fn add(&mut self, id: EventId) {
+    fn add(&mut self, event: &Event) {
         self.count += 1;
-        if self.ids.len() < self.cap {
-            self.ids.push(id);
+        if self.places.len() < self.cap {
+            self.places.push(event.place());
         }
     }
 
-    /// The number of ids beyond the cap.
+    /// The number of events beyond the cap.
     fn omitted(&self) -> u64 {
-        self.count - self.ids.len() as u64
+        self.count - self.places.len() as u64
     }
 }
 
@@ -151,11 +142,20 @@ struct ReportReader<'a> {
     query: Option<&'a Query>,
     classifier: Classifier<'a>,
     counts: HashMap<Heading, HeadingCount>,
+    /// The number of events in the window by the names of the logs of a store.
+    events_by_host: HashMap<Arc<str>, u64>,
 }
 
 impl<'a> ReportReader<'a> {
     fn new(log: &'a Log, options: &'a ReportOptions<'a>, query: Option<&'a Query>) -> Self {
-        Self { log, options, query, classifier: options.kinds.classifier(), counts: HashMap::new() }
+        Self {
+            log,
+            options,
+            query,
+            classifier: options.kinds.classifier(),
+            counts: HashMap::new(),
+            events_by_host: HashMap::new(),
+        }
     }
 
     /// Reads the report of a window: the window, then the events before and after it.
@@ -164,9 +164,10 @@ impl<'a> ReportReader<'a> {
         now: Timestamp,
         window: DigestWindow,
         head: (EventId, Hash),
+        hosts: Vec<ArrivedLog>,
     ) -> Result<DigestReport> {
-        let mut own = CappedIds::new(MAX_OWN_LISTED);
-        let mut critical = CappedIds::new(MAX_CRITICAL);
+        let mut own = CappedPlaces::new(MAX_OWN_LISTED);
+        let mut critical = CappedPlaces::new(MAX_CRITICAL);
         let (total, mut people) = self.count_window(&window, &mut own, &mut critical)?;
         self.fill_in_people(&mut people)?;
         let (previous_total, previous_failures) = self.count_previous(&window)?;
@@ -180,8 +181,13 @@ impl<'a> ReportReader<'a> {
         let gone_quiet = self.find_quiet(&window)?;
         let ReportGroups { groups, omitted_groups, empty_kinds } = self.take_groups()?;
         let (most_active, people_count) = people.people(self.options.top);
+        let events_of = |log: &ArrivedLog| self.events_by_host.get(&log.name).copied().unwrap_or(0);
+        let hosts =
+            hosts.into_iter().map(|log| HostActivity { events: events_of(&log), log }).collect();
         Ok(DigestReport {
             made_at: now,
+            store: None,
+            hosts,
             query: self.query.cloned(),
             total,
             previous_total,
@@ -191,15 +197,15 @@ impl<'a> ReportReader<'a> {
             failures: people.failures(),
             previous_failures,
             critical: critical.count,
-            critical_events: self.fetch_events(&critical.ids)?,
+            critical_events: self.fetch_events(&critical.places)?,
             failed_attempts: people.failed_attempts(),
             people: most_active,
             people_count,
             impersonations: people.impersonations(),
-            own_events: self.fetch_events(&own.ids)?,
+            own_events: self.fetch_events(&own.places)?,
             more_own_events: own.omitted(),
             late_count: late.count,
-            late_events: self.fetch_events(&late.ids)?,
+            late_events: self.fetch_events(&late.places)?,
             ahead_count,
             gone_quiet,
             last_event,
@@ -213,25 +219,28 @@ impl<'a> ReportReader<'a> {
     fn count_window(
         &mut self,
         window: &DigestWindow,
-        own: &mut CappedIds,
-        critical: &mut CappedIds,
+        own: &mut CappedPlaces,
+        critical: &mut CappedPlaces,
     ) -> Result<(u64, PeopleTally)> {
         let mut people = PeopleTally::default();
         let mut total = 0;
         let per_kind = self.options.per_kind;
         let visit = &mut |reader: &mut Self, event: Event| {
             if event.own {
-                return own.add(event.id);
+                return own.add(&event);
             }
             total += 1;
+            if let Some(host) = &event.log {
+                *reader.events_by_host.entry(Arc::clone(host)).or_default() += 1;
+            }
             if event.severity == Severity::Critical {
-                critical.add(event.id);
+                critical.add(&event);
             }
             let heading = reader.classifier.classify(&event);
             let count = reader.counts.entry(heading).or_default();
             count.current += 1;
-            if count.listed_ids.len() < per_kind {
-                count.listed_ids.push(event.id);
+            if count.listed.len() < per_kind {
+                count.listed.push(event.place());
             }
             let failed = event.is_failed();
             match count.actions.get_mut(event.action.slug.as_str()) {
@@ -240,23 +249,22 @@ impl<'a> ReportReader<'a> {
             }
             people.add(&event);
         };
-        for part in window.parts(window.since, window.until) {
-            self.visit_events(&range_of_part(window, part), visit)?;
+        for part in window.parts() {
+            self.visit_events(&part, visit)?;
         }
         Ok((total, people))
     }
 
     /// Lists the events that arrived late. None do for a digest of a query.
-    fn list_late(&self, window: &DigestWindow, own: &mut CappedIds) -> Result<CappedIds> {
-        let mut late = CappedIds::new(self.options.per_kind);
-        if self.query.is_none() && window.covered_through < window.through {
-            let range = DigestRange {
-                after: window.covered_through,
-                ..range_up_to(window, Timestamp::from_nanos(i64::MIN), window.since)
-            };
+    fn list_late(&self, window: &DigestWindow, own: &mut CappedPlaces) -> Result<CappedPlaces> {
+        let mut late = CappedPlaces::new(self.options.per_kind);
+        if self.query.is_some() {
+            return Ok(late);
+        }
+        for part in window.late_parts() {
             let work = PlatformWork::Digest;
-            self.log.each_in_recorded_order(work, &range, DetailLevel::Outline, &mut |event| {
-                if event.own { own.add(event.id) } else { late.add(event.id) }
+            self.log.each_in_recorded_order(work, &part, DetailLevel::Outline, &mut |event| {
+                if event.own { own.add(&event) } else { late.add(&event) }
             })?;
         }
         Ok(late)
@@ -268,9 +276,8 @@ impl<'a> ReportReader<'a> {
             return Ok(0);
         }
         let mut count = 0;
-        for part in window.parts(window.until, Timestamp::from_nanos(i64::MAX)) {
-            let tallies =
-                self.log.action_counts(PlatformWork::Digest, &range_of_part(window, part))?;
+        for part in window.parts_ahead() {
+            let tallies = self.log.action_counts(PlatformWork::Digest, &part)?;
             count += tallies.iter().map(|tally| tally.count).sum::<u64>();
         }
         Ok(count)
@@ -299,7 +306,7 @@ impl<'a> ReportReader<'a> {
         let query = query.clone().with_time_range(range.since, range.until);
         let scope = Scope::of(PlatformWork::Digest);
         let visit = &mut |event| visit(self, event);
-        log.each_matching_newest_first(&scope, &query, range.through, visit)
+        log.each_matching_newest_first(&scope, &query, range.through.host(), visit)
     }
 
     /// Returns the detail that the classifier needs.
@@ -314,7 +321,12 @@ impl<'a> ReportReader<'a> {
     /// Counts the events of the previous window by heading. Returns their number and that of the
     /// failed ones.
     fn count_previous(&mut self, window: &DigestWindow) -> Result<(u64, u64)> {
-        let range = range_up_to(window, window.previous_since(), window.since);
+        let range = DigestRange {
+            after: LogPositions::START,
+            through: window.through.clone(),
+            since: window.previous_since(),
+            until: window.since,
+        };
         let (mut total, mut failures) = (0, 0);
         if self.detail_level() == DetailLevel::Outline {
             for tally in self.log.action_counts(PlatformWork::Digest, &range)? {
@@ -356,10 +368,10 @@ impl<'a> ReportReader<'a> {
         chosen.append(&mut actions);
         let rest = chosen.split_off(chosen.len().min(MAX_GROUPS));
         let omitted_groups = (rest.len() as u64, rest.iter().map(|(_, count)| count.current).sum());
-        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed_ids.len()).collect();
+        let listed: Vec<usize> = chosen.iter().map(|(_, count)| count.listed.len()).collect();
         let per_group = listed_per_group(&listed, self.options.total);
         let groups = chosen.into_iter().map(|(heading, mut count)| {
-            count.listed_ids.truncate(per_group);
+            count.listed.truncate(per_group);
             self.to_group(heading, &count)
         });
         Ok(ReportGroups { groups: groups.collect::<Result<_>>()?, omitted_groups, empty_kinds })
@@ -368,7 +380,7 @@ impl<'a> ReportReader<'a> {
     fn to_group(&self, heading: Heading, count: &HeadingCount) -> Result<ActivityGroup> {
         let query = self.heading_query(&heading, count);
         let (name, is_action) = self.options.kinds.heading_name(heading);
-        let listed = self.fetch_events(&count.listed_ids)?;
+        let listed = self.fetch_events(&count.listed)?;
         Ok(ActivityGroup {
             name,
             is_action,
@@ -402,19 +414,20 @@ impl<'a> ReportReader<'a> {
         list_command::narrow_query(&text, self.query)
     }
 
-    /// Returns the events with these ids, in their order, without what a line about an event does not
+    /// Returns the events at these places, in their order, without what a line about an event does not
     /// show and what may be long.
-    fn fetch_events(&self, ids: &[EventId]) -> Result<Vec<Event>> {
+    fn fetch_events(&self, places: &[EventPlace]) -> Result<Vec<Event>> {
         const EVENTS_AT_A_TIME: usize = 8;
-        let mut events: HashMap<EventId, Event> = HashMap::new();
-        for ids in ids.chunks(EVENTS_AT_A_TIME) {
-            for event in self.log.events_by_ids(PlatformWork::Digest, ids)? {
+        let mut events: HashMap<EventPlace, Event> = HashMap::new();
+        for places in places.chunks(EVENTS_AT_A_TIME) {
+            for event in self.log.events_at(PlatformWork::Digest, places)? {
                 let payload = event.payload.filter(|_| event.own);
                 let outline = Event { payload, diff: None, description: None, ..event };
-                events.insert(outline.id, outline);
+                events.insert(outline.place(), outline);
             }
         }
-        let mut events: Vec<Event> = ids.iter().filter_map(|id| events.remove(id)).collect();
+        let mut events: Vec<Event> =
+            places.iter().filter_map(|place| events.remove(place)).collect();
         self.fill_in_labels(&mut events)?;
         Ok(events)
     }
@@ -470,17 +483,6 @@ impl ReportReader<'_> {
 /// Marks a label that an event does not have itself.
 fn marked(label: &str) -> String {
     format!("~{label}")
-}
-
-/// Returns the range of the events of a window's snapshot that occurred in a span of time.
-fn range_up_to(window: &DigestWindow, since: Timestamp, until: Timestamp) -> DigestRange {
-    DigestRange { after: EventId(0), through: window.through, since, until }
-}
-
-/// Returns the range of the events of a part that no earlier digest covers.
-fn range_of_part(window: &DigestWindow, part: WindowPart) -> DigestRange {
-    let after = part.covered_through;
-    DigestRange { after, ..range_up_to(window, part.since, part.until) }
 }
 
 /// Returns the most events that each group may list so that all groups together list no more than

@@ -14,7 +14,9 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Hash;
 use crate::query::Query;
+use crate::store::digest::ArrivedLog;
 use crate::time::Timestamp;
+use crate::verify::fleet::SILENT_AFTER;
 
 /// The options of a report.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +44,10 @@ pub(crate) enum Coverage<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct DigestReport {
     pub made_at: Timestamp,
+    /// The name of the central store that it tells of.
+    pub store: Option<String>,
+    /// The logs of the store, in the order of their names; none where it tells of a log of this host.
+    pub hosts: Vec<HostActivity>,
     pub window: DigestWindow,
     /// The query of a one-off digest.
     pub query: Option<Query>,
@@ -79,8 +85,28 @@ pub(crate) struct DigestReport {
     pub gone_quiet: Vec<QuietActivity>,
     /// The last event of the log, where the window has none.
     pub last_event: Option<Event>,
-    /// The head of the chain.
+    /// The head of the chain of the log that records digests.
     pub head: (EventId, Hash),
+}
+
+/// A log of a central store, and the number of its events in the window.
+#[derive(Clone, Debug)]
+pub(crate) struct HostActivity {
+    pub log: ArrivedLog,
+    pub events: u64,
+}
+
+impl HostActivity {
+    /// Whether its mirror has said nothing for so long that its events may be missing.
+    pub(crate) fn is_silent(&self, now: Timestamp) -> bool {
+        self.log.seen_at.is_none_or(|at| at.saturating_add(SILENT_AFTER) < now)
+    }
+
+    /// Returns the number of its events that had yet to arrive when it reported last.
+    pub(crate) fn waiting(&self) -> u64 {
+        let (head, _) = self.log.head;
+        u64::try_from(head.0.saturating_sub(self.log.delivered.0)).unwrap_or(0)
+    }
 }
 
 /// The events of a kind of activity, or of an action without a kind.

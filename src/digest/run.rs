@@ -6,9 +6,12 @@
 //! is sent all the same, without a head and with the reason. Incomplete settings are refused before
 //! anything is read, by [`MailSettings`].
 //!
+//! The digest of a central store is recorded in the log of this host, and is not made without that:
+//! then the mail says so and nothing of the store.
+//!
 //! ## Locking
 //! A run holds the log's digest lock from before the report is read until the outcome is recorded,
-//! so no two runs send the same window.
+//! so no two runs send the same window. Digests of central stores have a lock of their own.
 
 use std::time::Duration;
 
@@ -18,12 +21,13 @@ use crate::config;
 use crate::digest::deliver::Delivery;
 use crate::digest::deliver::DeliveryFailure;
 use crate::digest::kinds::ActivityKinds;
+use crate::digest::logs;
+use crate::digest::logs::DigestLogs;
 use crate::digest::mail_context::MailContext;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::outcome::DigestOutcome;
 use crate::digest::outcome::RecordedOutcome;
 use crate::digest::reader;
-use crate::digest::reader::ANCHOR_PLACE;
 use crate::digest::rendered_mail::RenderedMail;
 use crate::digest::rendered_mail::Templates;
 use crate::digest::report::Coverage;
@@ -33,6 +37,7 @@ use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
+use crate::store::DigestSubject;
 use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
@@ -130,10 +135,19 @@ pub(crate) struct DigestRunSummary {
     pub error: Option<anyhow::Error>,
 }
 
-/// The two ways to open the log. The second is used where the first fails.
-pub(crate) struct DigestLogOpener<W, R> {
-    pub open_to_write: W,
-    pub open_to_read: R,
+/// The ways to open the log that records digests, and the store that they tell of.
+pub(crate) struct DigestLogOpener<'a> {
+    pub open_to_write: &'a dyn Fn() -> Result<LocalLog>,
+    /// Used where it cannot be opened to write.
+    pub open_to_read: &'a dyn Fn() -> Result<Log>,
+    pub store: Option<DigestStore<'a>>,
+}
+
+/// A central store that a digest tells of.
+pub(crate) struct DigestStore<'a> {
+    /// The name under which its digests are recorded.
+    pub name: &'a str,
+    pub open: &'a dyn Fn() -> Result<Log>,
 }
 
 /// Makes the digest of a log, sends it and records it. `pause` waits between the attempts.
@@ -141,7 +155,7 @@ pub(crate) struct DigestLogOpener<W, R> {
 /// # Errors
 /// [`Exit::TryAgain`] where another run holds the digest lock.
 pub(crate) fn send(
-    opener: DigestLogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
+    opener: &DigestLogOpener<'_>,
     request: &DigestRequest<'_>,
     pause: &mut dyn FnMut(Duration),
 ) -> Result<DigestRunSummary> {
@@ -156,7 +170,10 @@ pub(crate) fn send(
             Ok(DigestRunSummary { line, error: None })
         }
         Ok(Preparation::Busy) => {
-            let message = "another digest of this log is being made";
+            let message = match &opener.store {
+                Some(_) => "another digest of a central store is being made",
+                None => "another digest of this log is being made",
+            };
             Err(Failure::new(Exit::TryAgain, message).into())
         }
         Err(error) => Ok(send_fallback_mail(error, request, pause)),
@@ -184,12 +201,11 @@ struct PreparedDigest {
 }
 
 /// Reads the report and records the head that the mail will carry.
-fn prepare(
-    opener: DigestLogOpener<impl FnOnce() -> Result<LocalLog>, impl FnOnce() -> Result<Log>>,
-    request: &DigestRequest<'_>,
-) -> Result<Preparation> {
-    let options = request.options.report_options();
-    let read = |log: &Log| reader::read_report(log, request.coverage, request.now, &options);
+fn prepare(opener: &DigestLogOpener<'_>, request: &DigestRequest<'_>) -> Result<Preparation> {
+    if let Some(store) = &opener.store {
+        return prepare_of_store((opener.open_to_write)()?, store, request);
+    }
+    let read = |log: &Log| read(DigestLogs::of_host(log), request);
     let mut log = match (opener.open_to_write)() {
         Ok(log) => log,
         Err(error) => {
@@ -201,34 +217,62 @@ fn prepare(
             return Ok(Preparation::Ready(Box::new(digest)));
         }
     };
-    let (lock, mut write_error) = match log.try_lock_digest() {
+    let (lock, mut write_error) = match log.try_lock_digest(DigestSubject::Host) {
         Ok(Some(lock)) => (Some(lock), None),
         Ok(None) => return Ok(Preparation::Busy),
         Err(error) => (None, Some(error)),
     };
-    if !request.is_one_off()
-        && request.purpose == DigestPurpose::Regular
-        && let Some(last) = just_sent(&log, request.now)?
-    {
+    if let Some(last) = just_sent(DigestLogs::of_host(&log), request)? {
         return Ok(Preparation::NothingNew(last));
     }
     let report = read(&log)?;
-    // An empty log has no head.
-    if report.head.0.0 > 0
-        && let Err(error) = record_head(&mut log, &report, request)
-    {
+    if let Err(error) = record_head(&mut log, &report, request) {
         write_error.get_or_insert(error);
     }
     let digest = PreparedDigest { log: Some(log), lock, report, write_error };
     Ok(Preparation::Ready(Box::new(digest)))
 }
 
-/// Returns the last digest, if it was sent a moment ago and nothing was recorded since.
-fn just_sent(log: &Log, now: Timestamp) -> Result<Option<RecordedOutcome>> {
-    let (head, _) = log.head()?;
-    let last = reader::history(log)?.pop();
-    Ok(last.filter(|last| {
-        last.id == head
+/// Reads the report of a central store, and records in the log of this host that it is about to be sent.
+fn prepare_of_store(
+    mut log: LocalLog,
+    store: &DigestStore<'_>,
+    request: &DigestRequest<'_>,
+) -> Result<Preparation> {
+    let Some(lock) = log.try_lock_digest(DigestSubject::Store)? else {
+        return Ok(Preparation::Busy);
+    };
+    let events = (store.open)()?;
+    let logs = DigestLogs { events: &events, records: Some(&log), store: Some(store.name) };
+    if let Some(last) = just_sent(logs, request)? {
+        return Ok(Preparation::NothingNew(last));
+    }
+    let report = read(logs, request)?;
+    record_head(&mut log, &report, request)?;
+    let digest = PreparedDigest { log: Some(log), lock: Some(lock), report, write_error: None };
+    Ok(Preparation::Ready(Box::new(digest)))
+}
+
+fn read(logs: DigestLogs<'_>, request: &DigestRequest<'_>) -> Result<DigestReport> {
+    let options = request.options.report_options();
+    reader::read_report(logs, request.coverage, request.now, &options)
+}
+
+/// Returns the last digest, if it was sent a moment ago and nothing was recorded since; for a digest that
+/// goes out whenever the last one did, nothing.
+fn just_sent(logs: DigestLogs<'_>, request: &DigestRequest<'_>) -> Result<Option<RecordedOutcome>> {
+    if request.is_one_off() || request.purpose != DigestPurpose::Regular {
+        return Ok(None);
+    }
+    let Some(last) = logs.history()?.pop() else { return Ok(None) };
+    let is_nothing_new = match logs.store {
+        // What the log records meanwhile is about other things.
+        Some(_) => !last.outcome.through.is_before(&logs::arrived(logs)?),
+        None => logs.events.head()?.0 == last.id,
+    };
+    let now = request.now;
+    Ok(Some(last).filter(|last| {
+        is_nothing_new
             && last.outcome.sent
             && !last.outcome.one_off
             && last.at <= now.saturating_add(REPEAT_WINDOW)
@@ -236,15 +280,21 @@ fn just_sent(log: &Log, now: Timestamp) -> Result<Option<RecordedOutcome>> {
     }))
 }
 
-/// Records that the head of a report is about to be known outside the log.
+/// Records that the head of a report is about to be known outside the log. An empty log has no head.
 fn record_head(
     log: &mut LocalLog,
     report: &DigestReport,
     request: &DigestRequest<'_>,
 ) -> Result<()> {
-    let place = if request.is_one_off() { ONE_OFF_ANCHOR_PLACE } else { ANCHOR_PLACE };
+    if report.head.0.0 == 0 {
+        return Ok(());
+    }
+    let place = match request.is_one_off() {
+        true => ONE_OFF_ANCHOR_PLACE.to_owned(),
+        false => logs::anchor_place(report.store.as_deref()),
+    };
     let mut batch = log.begin()?;
-    batch.record_anchor(report.head, request.now, place)?;
+    batch.record_anchor(report.head, request.now, &place)?;
     batch.commit()
 }
 
@@ -381,7 +431,9 @@ fn to_outcome(
         sent: sent.is_ok(),
         since: window.since,
         until: window.until,
-        through: window.through,
+        through: window.through.clone(),
+        head: report.head.0,
+        store: report.store.clone(),
         events: report.event_count(),
         recipients: request.mail_settings.recipients(),
         transport: request.mail_settings.transport.name().to_owned(),

@@ -9,6 +9,7 @@ use crate::digest::mail_context::MailContext;
 use crate::digest::phrases;
 use crate::digest::quiet::QuietActivity;
 use crate::digest::report::DigestReport;
+use crate::digest::report::HostActivity;
 use crate::digest::window::DigestGap;
 use crate::digest::window::DigestWindow;
 use crate::event::Party;
@@ -53,6 +54,14 @@ pub(super) fn no_activity_sentence(report: &DigestReport, zone: &Zone) -> String
     let length = phrases::format_length(&report.window);
     match &report.last_event {
         Some(_) if report.query.is_some() => format!("No activity of that sort in {length}."),
+        Some(last) if report.store.is_some() => format!(
+            "No activity in {length} on any host. The last event came {} ({}).",
+            time::format_ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
+            phrases::escape_label(&last.action.slug),
+        ),
+        None if report.store.is_some() => {
+            format!("No activity in {length} on any host. The store has no events yet.")
+        }
         Some(last) => format!(
             "No activity in {length}. The log is alive: its last event came {} ({}).",
             time::format_ago(last.occurred_at, report.made_at.max(last.occurred_at), zone),
@@ -128,6 +137,7 @@ pub(super) fn needs_a_look(
         sentences
             .push(format!("Only {free} are left for the log, less than the {required} asked for."));
     }
+    sentences.extend(host_sentences(report, options));
     sentences.extend(gap_sentences(window, options.zone));
     sentences.extend(
         report
@@ -141,7 +151,12 @@ pub(super) fn needs_a_look(
     }));
     if report.critical > 0 {
         let query = list_command::narrow_query("severity:critical", report.query.as_ref());
-        let command = list_command::list_command(&query, Some(window.since), Some(window.until));
+        let command = list_command::list_command(
+            options.program,
+            &query,
+            Some(window.since),
+            Some(window.until),
+        );
         sentences.extend(report.critical_events.iter().map(|event| lines.format_critical(event)));
         let more = report.critical.saturating_sub(report.critical_events.len() as u64);
         if more > 0 {
@@ -157,6 +172,43 @@ pub(super) fn needs_a_look(
         .filter(|event| is_mirror_failure(&event.action.slug))
         .take(MAX_NAMED);
     sentences.extend(mirror_failures.map(|event| to_sentence(&lines.format_own_event(event))));
+    sentences
+}
+
+/// Names the hosts of a store whose events may be missing: a host that says nothing is not quiet.
+fn host_sentences(report: &DigestReport, options: &MailContext<'_>) -> Vec<String> {
+    let now = report.made_at;
+    let (silent, others): (Vec<&HostActivity>, Vec<&HostActivity>) =
+        report.hosts.iter().partition(|host| host.is_silent(now));
+    let behind: Vec<&HostActivity> = others.into_iter().filter(|host| host.waiting() > 0).collect();
+    let mut sentences = Vec::new();
+    if report.store.is_some() && report.hosts.is_empty() {
+        sentences.push("No host has written to the store yet.".to_owned());
+    }
+    sentences.extend(silent.iter().take(MAX_NAMED).map(|host| {
+        let name = phrases::escape_label(&host.log.name);
+        match host.log.seen_at {
+            Some(at) => format!(
+                "{name} has said nothing since {} ({}): what happened there since then is missing.",
+                options.zone.format(at, phrases::dated_style(at, now, options.zone)),
+                time::format_ago(at, now.max(at), options.zone),
+            ),
+            None => format!("{name} has said nothing yet."),
+        }
+    }));
+    sentences.extend(behind.iter().take(MAX_NAMED).map(|host| {
+        let name = phrases::escape_label(&host.log.name);
+        let events = phrases::format_count(host.waiting(), "event");
+        let verb = if host.waiting() == 1 { "has" } else { "have" };
+        format!("{name} is behind: {events} {verb} yet to arrive, and a later digest tells them.")
+    }));
+    let more = |hosts: &[&HostActivity]| hosts.len().saturating_sub(MAX_NAMED) as u64;
+    let hosts = more(&silent) + more(&behind);
+    if hosts > 0 {
+        let hosts = phrases::format_count(hosts, "more host");
+        let program = options.program;
+        sentences.push(format!("So it is with {hosts}: {program} mirror status"));
+    }
     sentences
 }
 

@@ -7,6 +7,8 @@
 //! ## Compatibility
 //! Users write templates against these fields. `docs/digest.md` documents them all.
 
+use std::cmp::Reverse;
+
 use serde::Serialize;
 
 use crate::digest::event_lines::EventLine;
@@ -16,6 +18,7 @@ use crate::digest::mail_context::MailContext;
 use crate::digest::phrases;
 use crate::digest::report::ActivityGroup;
 use crate::digest::report::DigestReport;
+use crate::digest::report::HostActivity;
 use crate::digest::sentences;
 use crate::digest::window::DigestWindow;
 use crate::event::Party;
@@ -23,11 +26,17 @@ use crate::text;
 use crate::time::Span;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
+use crate::time::Zone;
 
 /// The squares of the longest bar in the text part.
 const MAX_BAR_SQUARES: u64 = 20;
 /// The most lines of failures, and of impersonations.
 const MAX_NAMED: usize = 10;
+
+/// The most hosts that are listed.
+const MAX_HOSTS: usize = 100;
+/// The number of hexadecimal digits that tell one hash from another.
+const SHOWN_HASH_DIGITS: usize = 16;
 
 /// The most columns of a name at a glance.
 const MAX_NAME_COLUMNS: usize = 40;
@@ -53,6 +62,12 @@ pub(crate) struct TemplateContext {
     pub gap: String,
     pub quiet_day: String,
     pub looks: Vec<String>,
+    pub hosts: Vec<HostRow>,
+    /// The columns of the names of hosts in the text part.
+    pub host_columns: usize,
+    pub more_hosts: u64,
+    /// How the program is called: `activity --central`.
+    pub program: String,
     /// The columns of the names at a glance in the text part.
     pub name_columns: usize,
     pub glance: Vec<GlanceRow>,
@@ -71,6 +86,18 @@ pub(crate) struct TemplateContext {
     pub more_impersonations: u64,
     pub own: Vec<String>,
     pub more_own: u64,
+    pub head: String,
+}
+
+/// A host of a central store.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct HostRow {
+    pub name: String,
+    /// The number of its events in the window.
+    pub count: u64,
+    /// `12 events have yet to arrive`; empty where all is well.
+    pub state: String,
+    /// The head of its chain, `ID:HASH`, with the digits that tell one hash from another.
     pub head: String,
 }
 
@@ -109,6 +136,8 @@ pub(crate) struct LateSection {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct EventListing {
     pub events: Vec<EventLine>,
+    /// The columns of the host in the text part; 0 where there is but one log.
+    pub host_columns: usize,
     /// The columns of the person in the text part.
     pub who_columns: usize,
     /// The columns of the action in the text part.
@@ -132,8 +161,10 @@ impl TemplateContext {
         let window = &report.window;
         let query = report.query.as_ref();
         let lines = EventLineFormatter::new(options, window);
-        let list_in_window =
-            |query: &str| list_command::list_command(query, Some(window.since), Some(window.until));
+        let list_in_window = |query: &str| {
+            let (since, until) = (Some(window.since), Some(window.until));
+            list_command::list_command(options.program, query, since, until)
+        };
         let glance = glance_rows(report);
         Self {
             site: phrases::escape_label(site),
@@ -156,6 +187,15 @@ impl TemplateContext {
             gap: sentences::gap_prefix(window),
             quiet_day: sentences::no_activity_sentence(report, zone),
             looks: sentences::needs_a_look(report, options, &lines),
+            hosts: host_rows(report, zone),
+            host_columns: report
+                .hosts
+                .iter()
+                .map(|host| text::width(&phrases::escape_name(&host.log.name, MAX_NAME_COLUMNS)))
+                .max()
+                .unwrap_or(0),
+            more_hosts: remaining(report.hosts.len() as u64, MAX_HOSTS),
+            program: options.program.to_owned(),
             name_columns: glance
                 .iter()
                 .map(|row| text::width(&row.name))
@@ -176,7 +216,7 @@ impl TemplateContext {
                 .iter()
                 .map(|group| kind_section(group, &lines, &list_in_window))
                 .collect(),
-            late: late_section(report, &lines),
+            late: late_section(report, &lines, options.program),
             ahead: sentences::ahead_sentence(report.ahead_count),
             people: active_people(report),
             more_people: remaining(report.people_count, report.people.len()),
@@ -202,9 +242,14 @@ impl EventListing {
                 .max()
                 .unwrap_or(0)
         };
-        let (who_columns, what_columns) = (columns(|line| &line.who), columns(|line| &line.what));
-        let more = remaining(count, events.len());
-        Self { events, who_columns, what_columns, more, command }
+        Self {
+            host_columns: columns(|line| &line.host),
+            who_columns: columns(|line| &line.who),
+            what_columns: columns(|line| &line.what),
+            more: remaining(count, events.len()),
+            events,
+            command,
+        }
     }
 }
 
@@ -215,12 +260,20 @@ fn covered_day(window: &DigestWindow) -> Timestamp {
     window.until.saturating_sub(Span::from_seconds(3_600)).max(window.since)
 }
 
-fn late_section(report: &DigestReport, lines: &EventLineFormatter<'_>) -> LateSection {
+fn late_section(
+    report: &DigestReport,
+    lines: &EventLineFormatter<'_>,
+    program: &str,
+) -> LateSection {
     let window = &report.window;
-    let first_id = window.covered_through.0.saturating_add(1);
-    let query = format!("id:{first_id}-{}", window.through);
+    let first_id = window.covered_through.host().0.saturating_add(1);
+    let query = format!("id:{first_id}-{}", window.through.host());
     let events = report.late_events.iter().map(|event| lines.format_event_with_day(event));
-    let command = list_command::list_command(&query, None, Some(window.since));
+    let command = match report.store {
+        // They have other ids in each log.
+        Some(_) => String::new(),
+        None => list_command::list_command(program, &query, None, Some(window.since)),
+    };
     LateSection {
         count: report.late_count,
         listing: EventListing::new(events.collect(), report.late_count, command),
@@ -256,6 +309,34 @@ fn impersonations(report: &DigestReport) -> Vec<NamedCount> {
         NamedCount { name, count: impersonation.count }
     });
     named.collect()
+}
+
+/// Returns the hosts whose events may be missing, then the others, those of most events first.
+fn host_rows(report: &DigestReport, zone: &Zone) -> Vec<HostRow> {
+    let now = report.made_at;
+    let mut hosts: Vec<&HostActivity> = report.hosts.iter().collect();
+    hosts.sort_by_key(|host| (!host.is_silent(now), host.waiting() == 0, Reverse(host.events)));
+    let row = |host: &HostActivity| {
+        let (id, hash) = host.log.head;
+        let digits: String = hash.to_string().chars().take(SHOWN_HASH_DIGITS).collect();
+        let state = match host.log.seen_at {
+            None => "has said nothing yet".to_owned(),
+            Some(at) if host.is_silent(now) => {
+                format!("nothing since {}", zone.format(at, phrases::dated_style(at, now, zone)))
+            }
+            Some(_) if host.waiting() > 0 => {
+                format!("{} yet to arrive", phrases::format_count(host.waiting(), "event"))
+            }
+            Some(_) => String::new(),
+        };
+        HostRow {
+            name: phrases::escape_name(&host.log.name, MAX_NAME_COLUMNS),
+            count: host.events,
+            state,
+            head: if id.0 > 0 { format!("{id}:{digits}") } else { String::new() },
+        }
+    };
+    hosts.into_iter().take(MAX_HOSTS).map(row).collect()
 }
 
 /// Returns the head as `ID:HASH`. A head that is not recorded is left out, because it cannot be

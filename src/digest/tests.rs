@@ -5,6 +5,8 @@ use tempfile::TempDir;
 
 use crate::access::PlatformWork;
 use crate::digest::kinds::ActivityKinds;
+use crate::digest::logs;
+use crate::digest::logs::DigestLogs;
 use crate::digest::mail_context::LowDiskSpace;
 use crate::digest::mail_context::MailContext;
 use crate::digest::outcome::DigestOutcome;
@@ -62,7 +64,7 @@ impl SampleLog {
 
     fn report_with(&self, now: &str, kinds: &ActivityKinds, scope: Coverage<'_>) -> DigestReport {
         let options = ReportOptions { kinds, top: 6, per_kind: 4, total: 100 };
-        reader::read_report(&self.log, scope, time(now), &options).unwrap()
+        reader::read_report(DigestLogs::of_host(&self.log), scope, time(now), &options).unwrap()
     }
 
     /// Records the outcome of the digest of a report.
@@ -71,7 +73,9 @@ impl SampleLog {
             sent,
             since: report.window.since,
             until: report.window.until,
-            through: report.window.through,
+            through: report.window.through.clone(),
+            head: report.head.0,
+            store: None,
             events: report.event_count(),
             recipients: vec!["ops@example.org".to_owned()],
             transport: "sendgrid".to_owned(),
@@ -189,6 +193,7 @@ fn page(report: &DigestReport) -> RenderedMail {
 fn page_by(report: &DigestReport, templates: &Templates) -> RenderedMail {
     let zone = Zone::parse("Africa/Johannesburg").unwrap();
     let setting = MailContext {
+        program: "activity",
         site: "s2l.online",
         zone: &zone,
         system_label: "(system)",
@@ -363,7 +368,7 @@ fn what_was_not_sent_is_made_up_for_and_named() {
       digest at Wed 18 Nov 06:00 failed
       digest at Tue 17 Nov 06:00 sent
     ");
-    assert_eq!(reader::history(&sample.log).unwrap().len(), 2);
+    assert_eq!(logs::history(&sample.log).unwrap().len(), 2);
 }
 
 #[test]
@@ -532,6 +537,7 @@ fn every_variable_of_a_template_is_documented() {
     let guide = include_str!("../../docs/digest.md");
     let zone = Zone::utc();
     let setting = MailContext {
+        program: "activity",
         site: "x",
         zone: &zone,
         system_label: "(system)",
@@ -791,6 +797,7 @@ fn what_is_listed_is_capped_and_what_is_counted_is_not() {
 fn little_space_is_the_first_that_needs_a_look() {
     let report = a_day().report(NOW);
     let setting = MailContext {
+        program: "activity",
         site: "s2l.online",
         zone: &Zone::utc(),
         system_label: "(system)",

@@ -145,7 +145,7 @@ impl LogContents {
                 head,
                 last_recorded: log.event(&scope, head.0)?,
                 last_occurred: log.page(&scope, &Query::default(), &page)?.pop(),
-                digests: digest::reader::history(log)?,
+                digests: digest::logs::history(log)?,
                 last_sweep: log.own_events(PlatformWork::Examination, "retention.sweep")?.pop(),
                 has_tenants: log.count(&scope, &Query::with_tenant(), 1)? > 0,
                 pending_writes,

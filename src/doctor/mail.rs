@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::digest::deliver::Transport;
+use crate::digest::logs::DigestLogs;
 use crate::digest::mail_settings::MailSettings;
 use crate::digest::reader;
 use crate::digest::rendered_mail::RenderedMail;
@@ -108,7 +109,7 @@ fn check_templates(subject: &CheckInputs<'_>) -> Option<Check> {
     };
     let report = subject.log.as_ref().and_then(|log| log.as_ref().ok()).map(|log| {
         reader::read_report(
-            log,
+            DigestLogs::of_host(log),
             Coverage::OneOff(&Query::default()),
             subject.now,
             &brief.report_options(),

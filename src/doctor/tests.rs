@@ -14,6 +14,7 @@ use crate::event::EventId;
 use crate::event::own_events;
 use crate::store::Create;
 use crate::store::Stamp;
+use crate::store::digest::LogPositions;
 use crate::time::Span;
 use crate::time::Zone;
 
@@ -292,7 +293,9 @@ fn log_contents(events: &[(&str, &str, &str)], digests: &[(&str, bool)]) -> LogC
             sent: *sent,
             since: timestamp(at).saturating_sub(Span::from_seconds(86_400)),
             until: timestamp(at),
-            through: EventId(1),
+            through: LogPositions::of_host(EventId(1)),
+            head: EventId(1),
+            store: None,
             events: 19,
             recipients: vec!["ops@example.org".to_owned()],
             transport: "sendgrid".to_owned(),

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::access::PlatformWork;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::mirror::delivery;
@@ -56,7 +57,8 @@ fn retry_part(
     summary: &mut ResendSummary,
 ) -> Result<()> {
     let ids: Vec<EventId> = letters.iter().map(|letter| letter.id).collect();
-    let mut events = log.events_by_ids(PlatformWork::Mirror, &ids)?;
+    let places: Vec<EventPlace> = ids.iter().map(|id| EventPlace { id: *id, log: None }).collect();
+    let mut events = log.events_at(PlatformWork::Mirror, &places)?;
     events.sort_by_key(|event| event.id);
     let found: HashSet<EventId> = events.iter().map(|event| event.id).collect();
     let mut done: Vec<EventId> = ids.into_iter().filter(|id| !found.contains(id)).collect();

@@ -248,13 +248,13 @@ impl LocalLog {
         self.sqlite().hold_off_sweeps()
     }
 
-    /// Makes this the only digest of the log until the guard is dropped; `None` if another digest
+    /// Makes this the only digest of its subject until the guard is dropped; `None` if another digest
     /// has the lock. Readers and sweeps are not affected.
     ///
     /// # Errors
     /// The file to lock cannot be opened.
-    pub(crate) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
-        self.sqlite().try_lock_digest()
+    pub(crate) fn try_lock_digest(&self, subject: DigestSubject) -> Result<Option<DigestLock>> {
+        self.sqlite().try_lock_digest(subject)
     }
 
     /// Copies the log, as it is at one moment, into an empty file. Other processes continue to read
@@ -280,6 +280,15 @@ impl LocalLog {
 pub(crate) struct ExportLock {
     /// `None` where the file to lock is missing and cannot be made.
     pub(super) _lock: Option<File>,
+}
+
+/// What the digests tell of that a log records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DigestSubject {
+    /// The log itself.
+    Host,
+    /// A central store.
+    Store,
 }
 
 /// Keeps other digests of a log from being made while it lives.

@@ -57,6 +57,7 @@ pub(crate) use crate::store::local::AppendOutcome;
 pub(crate) use crate::store::local::Batch;
 pub(crate) use crate::store::local::Create;
 pub(crate) use crate::store::local::DigestLock;
+pub(crate) use crate::store::local::DigestSubject;
 pub(crate) use crate::store::local::ExportLock;
 pub(crate) use crate::store::local::FileIdentity;
 pub(crate) use crate::store::local::FileProgress;

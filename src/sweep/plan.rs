@@ -1,6 +1,7 @@
 //! The events that are too old.
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 
 use anyhow::Result;
@@ -116,8 +117,8 @@ impl SweepPlan {
 }
 
 /// Returns the log's own events that stay at any age: the newest sweep, because it vouches for all
-/// that is missing; the newest digests that were sent, because the next one begins where the last
-/// one ended; and the digests that failed since then.
+/// that is missing; the newest digests that were sent, of the log itself and of each central store,
+/// because the next one begins where the last one ended; and the digests that failed since then.
 fn protected_ids(log: &Log) -> Result<Vec<EventId>> {
     let mut kept: Vec<EventId> = log
         .own_events(PlatformWork::Sweep, SWEEP_ACTION)?
@@ -127,12 +128,19 @@ fn protected_ids(log: &Log) -> Result<Vec<EventId>> {
         .collect();
     let sent = log.own_events(PlatformWork::Sweep, outcome::SENT_ACTION)?;
     kept.extend(sent.last().map(|event| event.id));
-    let regular = sent.iter().rev().find(|event| {
-        RecordedOutcome::from_event(event).is_some_and(|recorded| !recorded.outcome.one_off)
-    });
-    let since = regular.map_or(EventId(0), |event| event.id);
-    kept.extend(regular.map(|event| event.id));
+    // Digests of the log itself, and of each central store.
+    let mut newest: HashMap<Option<String>, EventId> = HashMap::new();
+    for recorded in sent.iter().filter_map(RecordedOutcome::from_event) {
+        if !recorded.outcome.one_off {
+            newest.insert(recorded.outcome.store, recorded.id);
+        }
+    }
+    kept.extend(newest.values());
     let failed = log.own_events(PlatformWork::Sweep, outcome::FAILED_ACTION)?;
-    kept.extend(failed.iter().map(|event| event.id).filter(|id| *id > since));
+    let is_newer = |event: &&Event| {
+        let store = RecordedOutcome::from_event(event).and_then(|recorded| recorded.outcome.store);
+        newest.get(&store).is_none_or(|sent| event.id > *sent)
+    };
+    kept.extend(failed.iter().filter(is_newer).map(|event| event.id));
     Ok(kept)
 }

@@ -243,6 +243,18 @@ fn the_state_of_the_digests_stays_whatever_its_age() {
     }
     assert_eq!(swept_count(fixture.sweep(10, false)), 5);
     assert_eq!(fixture.remaining_ids(), [3, 4, 5, 6, 10, 11]);
+    // Those of a central store are a sequence of their own.
+    let of_store = |sent| {
+        let store = Some("postgres://central/activity".to_owned());
+        DigestOutcome { sent, store, ..outcome() }.to_event()
+    };
+    let mut fixture = Fixture::new();
+    for event in [of_store(false), of_store(true), of_store(false), digest(true, false)] {
+        fixture.add(event, 20);
+    }
+    fixture.add_event("a.b", 20);
+    assert_eq!(swept_count(fixture.sweep(10, false)), 2);
+    assert_eq!(fixture.remaining_ids(), [2, 3, 4, 6]);
     // Without one that was sent, those that failed are all there is.
     let mut fixture = Fixture::new();
     fixture.add(digest(false, false), 20);

@@ -10,6 +10,7 @@ use crate::event;
 use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::EventPlace;
 use crate::event::own_events;
 use crate::store::digest::ActionCount;
 use crate::store::digest::DailyCounts;
@@ -79,7 +80,8 @@ impl Sqlite {
             DetailLevel::Outline => newest_first_sql!(layout::outline_columns!()),
             DetailLevel::Full => newest_first_sql!(layout::columns!()),
         };
-        let DigestRange { after, through, since, until } = *extent;
+        let (after, through) = (extent.after.host(), extent.through.host());
+        let DigestRange { since, until, .. } = *extent;
         let mut place = (until, EventId(i64::MAX));
         loop {
             let span = (after.0, through.0, since.as_nanos(), until.as_nanos());
@@ -102,7 +104,8 @@ impl Sqlite {
             DetailLevel::Outline => recorded_order_sql!(layout::outline_columns!()),
             DetailLevel::Full => recorded_order_sql!(layout::columns!()),
         };
-        let DigestRange { mut after, through, since, until } = *extent;
+        let (mut after, through) = (extent.after.host(), extent.through.host());
+        let DigestRange { since, until, .. } = *extent;
         loop {
             let params = (after.0, through.0, since.as_nanos(), until.as_nanos(), ROWS_PER_PAGE);
             let page = self.select_events_within(sql, params, STREAM_CHUNK_BYTES)?.events;
@@ -120,7 +123,8 @@ impl Sqlite {
             not_swept!(),
             " GROUP BY action, failed"
         );
-        let DigestRange { after, through, since, until } = *extent;
+        let (after, through) = (extent.after.host(), extent.through.host());
+        let DigestRange { since, until, .. } = *extent;
         self.read_in_snapshot(|connection| {
             let actions = read_actions(connection)?;
             let mut statement = connection.prepare_cached(SQL)?;
@@ -209,8 +213,8 @@ impl Sqlite {
         })
     }
 
-    pub(in crate::store) fn events_by_ids(&self, ids: &[EventId]) -> Result<Vec<Event>> {
-        let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
+    pub(in crate::store) fn events_at(&self, places: &[EventPlace]) -> Result<Vec<Event>> {
+        let ids: Vec<String> = places.iter().map(|place| place.id.to_string()).collect();
         let sql = concat!(
             "SELECT ",
             layout::columns!(),

@@ -1,11 +1,12 @@
-//! The locks between exports, sweeps, digests and mirrors: `LOG.lock` and `LOG.mirror-NAME`.
+//! The locks between exports, sweeps, digests and mirrors: `LOG.lock`, `LOG.digest-lock` and
+//! `LOG.mirror-NAME`.
 //!
 //! ## Locking
 //!
 //! - Readers of many steps, such as exports, share a lock by `flock`. A sweep takes it alone while
 //!   it removes events.
 //! - The digest that is being made takes a lock by `fcntl`, which never meets those by `flock`:
-//!   nobody waits for the mail service of a digest.
+//!   nobody waits for the mail service of a digest. Digests of central stores lock another file.
 //! - Another file, the reserve, has the lock that allows one sweep at a time.
 //! - Each mirror has a file, which the run that delivers for it locks by `flock`.
 //!
@@ -25,6 +26,7 @@ use rustix::fs::FlockOperation;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::DigestLock;
+use crate::store::DigestSubject;
 use crate::store::ExportLock;
 use crate::store::mirror::MirrorLock;
 use crate::store::sqlite::engine::Sqlite;
@@ -52,8 +54,15 @@ impl Sqlite {
 
     /// A lock of the process (`fcntl`), not one by `flock`: a digest waits for its mail service,
     /// and exports and sweeps must not wait for that.
-    pub(in crate::store) fn try_lock_digest(&self) -> Result<Option<DigestLock>> {
-        let path = Companion::Lock.path(&self.path);
+    pub(in crate::store) fn try_lock_digest(
+        &self,
+        subject: DigestSubject,
+    ) -> Result<Option<DigestLock>> {
+        let companion = match subject {
+            DigestSubject::Host => Companion::Lock,
+            DigestSubject::Store => Companion::StoreDigestLock,
+        };
+        let path = companion.path(&self.path);
         let failed = |why| lock_failure(&path, why);
         let file = open_or_create(&self.path, &path).map_err(failed)?;
         match rustix::fs::fcntl_lock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -14,12 +14,14 @@ use crate::store::central::columns::COLUMNS;
 use crate::store::central::columns::ColumnValue;
 use crate::store::central::columns::EventParts;
 use crate::store::central::read::CentralServer;
+use crate::store::central::read::DETAIL_COLUMNS;
 use crate::store::central::read::FoundEvent;
 use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlDialect;
 use crate::store::central::read::fragment::SqlValue;
 use crate::store::central::read::origin::OriginRow;
 use crate::store::central::read::summary::TextRow;
+use crate::store::digest::DetailLevel;
 use crate::time::Timestamp;
 
 /// A server that is asked over HTTP.
@@ -28,6 +30,7 @@ pub(super) struct ClickHouseReader {
     event_table: String,
     origin_table: String,
     columns: String,
+    outline_columns: String,
 }
 
 impl ClickHouseReader {
@@ -44,7 +47,12 @@ impl ClickHouseReader {
         let columns = COLUMNS.iter().map(|column| column.name);
         let first = ["toString(log)", "id", "event_id"].into_iter();
         let columns: Vec<&str> = first.chain(columns).chain(["lower(hex(hash))"]).collect();
-        let reader = Self { columns: columns.join(", "), store, event_table, origin_table };
+        let outline = columns.iter().copied();
+        let outline =
+            outline.map(|name| if DETAIL_COLUMNS.contains(&name) { "NULL" } else { name });
+        let outline: Vec<&str> = outline.collect();
+        let (columns, outline_columns) = (columns.join(", "), outline.join(", "));
+        let reader = Self { store, event_table, origin_table, columns, outline_columns };
         for table in [&reader.origin_table, &reader.event_table] {
             let exists = Fragment::new(format!("EXISTS TABLE {table}"));
             if reader.rows(&exists)? != [[Some("1".to_owned())]] {
@@ -147,13 +155,17 @@ impl CentralServer for ClickHouseReader {
         &self.event_table
     }
 
-    fn event_columns(&self) -> &str {
-        &self.columns
+    fn event_columns(&self, depth: DetailLevel) -> &str {
+        match depth {
+            DetailLevel::Full => &self.columns,
+            DetailLevel::Outline => &self.outline_columns,
+        }
     }
 
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError> {
         let sql = format!(
-            "SELECT toString(uuid), argMax(host, head_at), argMax(head_id, head_at), max(head_at) \
+            "SELECT toString(uuid), argMax(host, head_at), argMax(head_id, head_at), max(head_at), \
+             lower(hex(argMax(head_hash, head_at))), argMax(delivered_id, head_at) \
              FROM {} GROUP BY uuid",
             self.origin_table
         );
@@ -167,6 +179,8 @@ impl CentralServer for ClickHouseReader {
                 host: text(1)?,
                 head: EventId(number(2)?),
                 seen_at: number(3).map(Timestamp::from_nanos),
+                head_hash: read_hash(&text(4)?)?,
+                delivered: EventId(number(5)?),
             })
         });
         Ok(origins.collect())

@@ -13,6 +13,7 @@ use crate::store::central::read::CentralEngine;
 use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlValue;
 use crate::store::central::read::summary;
+use crate::store::digest::DetailLevel;
 
 /// How far the logs of a store were read.
 pub(crate) struct CentralHeads(Vec<(SqlValue, i64)>);
@@ -95,7 +96,7 @@ impl CentralEngine {
         (after, up_to): (i64, i64),
         limit: usize,
     ) -> Result<Vec<Event>> {
-        let (columns, table) = (self.server.event_columns(), self.server.table());
+        let (columns, table) = (self.server.event_columns(DetailLevel::Full), self.server.table());
         let mut sql = Fragment::new(format!("SELECT {columns} FROM {table} WHERE log = "));
         sql.bind(log.clone()).add(" AND id > ").bind(SqlValue::Integer(after));
         sql.add(" AND id <= ").bind(SqlValue::Integer(up_to));

@@ -9,6 +9,7 @@
 
 mod clickhouse;
 mod condition;
+mod digest;
 mod follow;
 mod fragment;
 mod origin;
@@ -49,6 +50,7 @@ use crate::store::central::read::origin::OriginRow;
 use crate::store::central::read::plan::CentralPlan;
 use crate::store::central::read::plan::RowPlace;
 use crate::store::central::read::plan::RowSlice;
+use crate::store::digest::DetailLevel;
 use crate::text;
 
 pub(crate) use crate::store::central::read::follow::CentralHeads;
@@ -88,6 +90,19 @@ pub(in crate::store) fn open(
     }
 }
 
+/// The columns that are left out where an outline of an event is enough.
+const DETAIL_COLUMNS: [&str; 9] = [
+    "title",
+    "description",
+    "diff",
+    "payload",
+    "ip",
+    "user_agent",
+    "session_id",
+    "method",
+    "endpoint",
+];
+
 /// An event as a server has it, with what names its log there.
 struct FoundEvent {
     pub log: SqlValue,
@@ -102,7 +117,7 @@ trait CentralServer {
     fn table(&self) -> &str;
 
     /// The columns of an event, for [`CentralServer::read_events`].
-    fn event_columns(&self) -> &str;
+    fn event_columns(&self, depth: DetailLevel) -> &str;
 
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError>;
 
@@ -239,12 +254,23 @@ impl CentralEngine {
         newest_first: bool,
         visit: &mut dyn FnMut(Event) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let plan = self.plan(query);
+        self.each_of_plan(query, &self.plan(query), (newest_first, DetailLevel::Full), visit)
+    }
+
+    /// Visits the events that a query and its plan match.
+    fn each_of_plan(
+        &self,
+        query: &Query,
+        plan: &CentralPlan,
+        (newest_first, depth): (bool, DetailLevel),
+        visit: &mut dyn FnMut(Event) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
         let mut after = None;
         let mut limit = FIRST_CHUNK;
         loop {
             let slice = RowSlice { newest_first, after: after.take(), skip: 0, limit };
-            let found = self.read_rows(&self.slice_statement(&plan, &slice))?;
+            let (columns, table) = (self.server.event_columns(depth), self.server.table());
+            let found = self.read_rows(&plan.slice_statement(columns, table, &slice))?;
             let is_last = found.len() < limit;
             let bytes: usize = found.iter().map(|found| found.event.memory_size()).sum();
             after = found.last().map(row_place_of);
@@ -284,7 +310,8 @@ impl CentralEngine {
     }
 
     fn slice_statement(&self, plan: &CentralPlan, slice: &RowSlice) -> Fragment {
-        plan.slice_statement(self.server.event_columns(), self.server.table(), slice)
+        let columns = self.server.event_columns(DetailLevel::Full);
+        plan.slice_statement(columns, self.server.table(), slice)
     }
 
     /// Reads a slice of the events that match.
@@ -326,7 +353,7 @@ impl CentralEngine {
         page: &PageRequest<'_>,
     ) -> Result<Vec<Event>> {
         let key = sort_expression(self.server.dialect(), field)?;
-        let (columns, table) = (self.server.event_columns(), self.server.table());
+        let (columns, table) = (self.server.event_columns(DetailLevel::Full), self.server.table());
         let statement =
             |skip, limit| plan.sorted_statement(columns, table, (&key, ascending), (skip, limit));
         if plan.is_exact {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::EventId;
+use crate::event::Hash;
 use crate::store::central::distinct_log_names;
 use crate::store::central::read::fragment::SqlValue;
 use crate::time::Timestamp;
@@ -12,10 +13,14 @@ use crate::time::Timestamp;
 pub(crate) struct NamedOrigin {
     /// The name of its host; behind it a `~` and digits of its UUID where a host has several logs.
     pub name: Arc<str>,
+    pub uuid: String,
     /// How the rows of its events name it.
     pub(super) key: SqlValue,
-    /// The newest event at the last run of its mirror, and the time of that run.
+    /// The newest event at the last run of its mirror with its hash, what the store had confirmed, and
+    /// the time of that run.
     pub head: EventId,
+    pub head_hash: Hash,
+    pub delivered: EventId,
     pub seen_at: Option<Timestamp>,
 }
 
@@ -26,6 +31,8 @@ pub(super) struct OriginRow {
     pub uuid: String,
     pub key: SqlValue,
     pub head: EventId,
+    pub head_hash: Hash,
+    pub delivered: EventId,
     pub seen_at: Option<Timestamp>,
 }
 
@@ -35,8 +42,11 @@ pub(super) fn name_origins(rows: Vec<OriginRow>) -> Vec<NamedOrigin> {
     let names = distinct_log_names(&logs).into_iter().map(Arc::from);
     let named = names.zip(rows).map(|(name, row)| NamedOrigin {
         name,
+        uuid: row.uuid,
         key: row.key,
         head: row.head,
+        head_hash: row.head_hash,
+        delivered: row.delivered,
         seen_at: row.seen_at,
     });
     let mut named: Vec<NamedOrigin> = named.collect();
@@ -55,6 +65,8 @@ mod tests {
             uuid: uuid.to_owned(),
             key: SqlValue::Integer(key),
             head: EventId(0),
+            head_hash: Hash([0; 32]),
+            delivered: EventId(0),
             seen_at: None,
         };
         let named = name_origins(vec![

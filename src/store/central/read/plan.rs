@@ -70,6 +70,11 @@ impl CentralPlan {
         Self { dialect, window: query.bounds(), terms, walked, is_exact }
     }
 
+    /// Leaves out the rows that do not fulfil a condition.
+    pub(super) fn restrict(&mut self, condition: Fragment) {
+        self.terms.push(condition);
+    }
+
     /// Returns what all matching rows fulfil, as far as SQL can say it.
     pub(super) fn condition(&self) -> Fragment {
         self.condition_but(None)

@@ -7,17 +7,20 @@ use tokio_postgres::types::Type;
 
 use crate::config::mirror::CentralConfig;
 use crate::event::EventId;
+use crate::event::Hash;
 use crate::store::central::CentralError;
 use crate::store::central::ServerAccess;
 use crate::store::central::postgres::PostgresStore;
 use crate::store::central::postgres::nul;
 use crate::store::central::postgres::read;
 use crate::store::central::read::CentralServer;
+use crate::store::central::read::DETAIL_COLUMNS;
 use crate::store::central::read::FoundEvent;
 use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlDialect;
 use crate::store::central::read::fragment::SqlValue;
 use crate::store::central::read::origin::OriginRow;
+use crate::store::digest::DetailLevel;
 use crate::time::Timestamp;
 
 /// A connection to PostgreSQL that only reads.
@@ -27,6 +30,7 @@ pub(super) struct PostgresReader {
     origin_table: String,
     /// The number of the log, then an event.
     columns: String,
+    outline_columns: String,
 }
 
 impl PostgresReader {
@@ -43,6 +47,7 @@ impl PostgresReader {
             event_table: names.event,
             origin_table: names.origin,
             columns: format!("log, {}", read::selected_columns()),
+            outline_columns: outline_columns(),
         })
     }
 
@@ -52,6 +57,20 @@ impl PostgresReader {
         let parameters: Vec<_> = values.iter().map(ServerValue::parameter).collect();
         self.store.borrow_mut().query(&text, &parameters)
     }
+}
+
+/// Returns the columns of an event, with nothing in the place of those that an outline leaves out.
+fn outline_columns() -> String {
+    let selected = read::selected_columns();
+    let outline = |name: &str| match name {
+        "seal" => "''::bytea".to_owned(),
+        "words" => "NULL::text".to_owned(),
+        name if DETAIL_COLUMNS.contains(&name) => "NULL::text".to_owned(),
+        name => name.to_owned(),
+    };
+    let columns: Vec<String> =
+        ["log"].into_iter().chain(selected.split(", ")).map(outline).collect();
+    columns.join(", ")
 }
 
 /// A value as PostgreSQL takes it.
@@ -88,13 +107,16 @@ impl CentralServer for PostgresReader {
         &self.event_table
     }
 
-    fn event_columns(&self) -> &str {
-        &self.columns
+    fn event_columns(&self, depth: DetailLevel) -> &str {
+        match depth {
+            DetailLevel::Full => &self.columns,
+            DetailLevel::Outline => &self.outline_columns,
+        }
     }
 
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError> {
         let sql = format!(
-            "SELECT log::bigint, uuid::text, host, head_id, head_at FROM {}",
+            "SELECT log::bigint, uuid::text, host, head_id, head_at, head_hash, delivered_id FROM {}",
             self.origin_table
         );
         let rows = self.query(&Fragment::new(sql))?;
@@ -104,6 +126,13 @@ impl CentralServer for PostgresReader {
             host: row.get(2),
             head: EventId(row.get::<_, Option<i64>>(3).unwrap_or(0)),
             seen_at: row.get::<_, Option<i64>>(4).map(Timestamp::from_nanos),
+            // Without one no event is the head.
+            head_hash: Hash(
+                row.get::<_, Option<Vec<u8>>>(5)
+                    .and_then(|hash| hash.try_into().ok())
+                    .unwrap_or_default(),
+            ),
+            delivered: EventId(row.get(6)),
         });
         Ok(origins.collect())
     }

@@ -409,11 +409,11 @@ fn tenant(text: Option<&str>) -> Option<Arc<str>> {
     text.filter(|text| !text.is_empty()).map(Arc::from)
 }
 
-fn text(row: &[Option<String>], place: usize) -> String {
+pub(super) fn text(row: &[Option<String>], place: usize) -> String {
     row.get(place).cloned().flatten().unwrap_or_default()
 }
 
-fn number(row: &[Option<String>], place: usize) -> u64 {
+pub(super) fn number(row: &[Option<String>], place: usize) -> u64 {
     text(row, place).parse().unwrap_or(0)
 }
 

@@ -33,19 +33,22 @@ pub(crate) enum Companion {
     SharedMemory,
     /// The locks between exports, sweeps and digests.
     Lock,
+    /// The lock between digests of central stores.
+    StoreDigestLock,
     /// Space on the disk that a sweep gives up when the disk is full.
     Reserve,
 }
 
 impl Companion {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::WriteAheadLog, Self::SharedMemory, Self::Lock, Self::Reserve];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::WriteAheadLog, Self::SharedMemory, Self::Lock, Self::StoreDigestLock, Self::Reserve];
 
     fn suffix(self) -> &'static str {
         match self {
             Self::WriteAheadLog => "-wal",
             Self::SharedMemory => "-shm",
             Self::Lock => ".lock",
+            Self::StoreDigestLock => ".digest-lock",
             Self::Reserve => ".reserve",
         }
     }

@@ -7,6 +7,7 @@ use crate::event::NewEvent;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::store::Create;
+use crate::store::DigestSubject;
 use crate::store::conformance::STAMP;
 use crate::store::conformance::minimal_event;
 use crate::store::conformance::some_text;
@@ -322,7 +323,7 @@ fn there_is_one_sweep_and_a_digest_is_none() {
     let sweeping = log.try_lock_sweep().unwrap();
     assert!(sweeping.is_some());
     assert!(other.try_lock_sweep().unwrap().is_none());
-    let _digest = other.try_lock_digest().unwrap().unwrap();
+    let _digest = other.try_lock_digest(DigestSubject::Host).unwrap().unwrap();
     let _export = other.hold_off_sweeps().unwrap();
     drop(sweeping);
     assert!(other.try_lock_sweep().unwrap().is_some());
