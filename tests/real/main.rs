@@ -19,6 +19,7 @@ mod support;
 mod access;
 mod browser;
 mod central;
+mod central_digest;
 mod clocks;
 mod cron;
 mod digest;

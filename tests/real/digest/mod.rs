@@ -49,14 +49,14 @@ fn digest_outcomes(sandbox: &Sandbox) -> Vec<(String, Value)> {
 }
 
 /// Writes a program in the place of `sendmail` that keeps each letter in a file of `letters/`.
-fn install_sendmail(sandbox: &Sandbox) {
+pub(crate) fn install_sendmail(sandbox: &Sandbox) {
     fs::create_dir(sandbox.path("letters")).unwrap();
     let script = "#!/bin/sh\nd=${0%/*}/letters\ncat > $d/new\nn=$(ls $d | wc -l)\nmv $d/new $d/$(printf %03d $n)\n";
     let script = sandbox.write("sendmail", script);
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-fn sendmail_config(sandbox: &Sandbox, more: &str) -> String {
+pub(crate) fn sendmail_config(sandbox: &Sandbox, more: &str) -> String {
     let command = sandbox.path("sendmail");
     digest_config(
         "sendmail",
@@ -65,7 +65,7 @@ fn sendmail_config(sandbox: &Sandbox, more: &str) -> String {
 }
 
 /// The letters in a folder in the order of their names, as another parser reads them.
-fn parse_letters(sandbox: &Sandbox, folder: &Path) -> Vec<Value> {
+pub(crate) fn parse_letters(sandbox: &Sandbox, folder: &Path) -> Vec<Value> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut paths: Vec<_> = entries.collect();
     paths.sort();
@@ -86,14 +86,14 @@ fn header_values<'a>(letter: &'a Value, name: &str) -> Vec<&'a str> {
 
 /// The only value of a header.
 #[track_caller]
-fn single_header<'a>(letter: &'a Value, name: &str) -> &'a str {
+pub(crate) fn single_header<'a>(letter: &'a Value, name: &str) -> &'a str {
     let values = header_values(letter, name);
     assert_eq!(values.len(), 1, "{name} in {}", letter["headers"]);
     values[0]
 }
 
 /// The plain part.
-fn text_body(letter: &Value) -> &str {
+pub(crate) fn text_body(letter: &Value) -> &str {
     assert_eq!(letter["parts"][0]["type"], "text/plain");
     letter["parts"][0]["content"].as_str().unwrap()
 }

@@ -97,7 +97,7 @@ impl Cluster {
         assert!(status.success(), "{program}: {}", errors());
     }
 
-    pub(super) fn control(&self, args: &[&str]) {
+    pub(crate) fn control(&self, args: &[&str]) {
         let here = self.folder.display();
         let log = format!("{here}/log");
         let data = format!("{here}/data");
