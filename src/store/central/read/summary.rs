@@ -78,7 +78,7 @@ impl<T: Eq + Hash> SeenValues<T> {
 
 /// The summary of events while they are counted.
 #[derive(Default)]
-struct Tally {
+struct SummaryTally {
     summary: EventSummary,
     actions: SeenValues<Action>,
     actors: SeenValues<Party>,
@@ -86,7 +86,7 @@ struct Tally {
     targets: SeenValues<Target>,
 }
 
-impl Tally {
+impl SummaryTally {
     fn new(edges: &[Timestamp]) -> Self {
         let histogram = vec![0; edges.len().saturating_sub(1)];
         Self { summary: EventSummary { histogram, ..EventSummary::default() }, ..Self::default() }
@@ -150,7 +150,7 @@ impl CentralEngine {
         edges: &[Timestamp],
     ) -> Result<EventSummary> {
         let plan = self.plan(query);
-        let mut tally = Tally::new(edges);
+        let mut tally = SummaryTally::new(edges);
         if plan.is_exact {
             self.count_all(&plan, edges, &mut tally)?;
         } else {
@@ -167,7 +167,7 @@ impl CentralEngine {
         &self,
         plan: &CentralPlan,
         edges: &[Timestamp],
-        tally: &mut Tally,
+        tally: &mut SummaryTally,
     ) -> Result<(), CentralError> {
         const NO_ACTOR: &str = "actor_id IS NULL AND actor_label IS NULL";
         let totals = format!(
