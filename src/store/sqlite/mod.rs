@@ -16,7 +16,8 @@
 //! - `lock` keeps sweeps, exports, digests and mirrors apart, `sweep` removes events, `copy` makes a backup.
 //! - `verify` reads without trusting what the other modules have written.
 //!
-//! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers.
+//! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers,
+//! and `row_keys` has the maps by the keys of rows.
 
 mod append;
 mod copy;
@@ -43,6 +44,7 @@ mod progress;
 mod query_tests;
 mod ranges;
 mod recorded;
+mod row_keys;
 mod rows;
 mod sort;
 mod sql;

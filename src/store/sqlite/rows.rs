@@ -7,8 +7,6 @@
 //! events, and no more texts of theirs, than that and one event.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -37,6 +35,8 @@ use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::ReadValues;
 use crate::store::sqlite::layout::ReferencedKeys;
+use crate::store::sqlite::row_keys::RowKeyMap;
+use crate::store::sqlite::row_keys::RowKeySet;
 use crate::time::Timestamp;
 
 /// The number of rows of one dimension that are remembered: more than a page of any export needs.
@@ -220,14 +220,14 @@ fn read_json(row: &Row<'_>, position: usize) -> std::result::Result<Option<JsonO
 
 /// The rows of one dimension by key.
 struct RowsByKey<T: ?Sized> {
-    rows: HashMap<i64, Arc<T>>,
+    rows: RowKeyMap<i64, Arc<T>>,
     /// The bytes of their texts.
     bytes: usize,
 }
 
 impl<T: ?Sized> Default for RowsByKey<T> {
     fn default() -> Self {
-        Self { rows: HashMap::new(), bytes: 0 }
+        Self { rows: RowKeyMap::default(), bytes: 0 }
     }
 }
 
@@ -252,7 +252,7 @@ impl<T: ?Sized> RowsByKey<T> {
         room: &mut usize,
         read: impl Fn(&Row<'_>) -> Result<(Arc<T>, usize)>,
     ) -> Result<()> {
-        let mut seen = HashSet::new();
+        let mut seen = RowKeySet::default();
         let missing: Vec<String> = keys
             .filter(|key| !self.rows.contains_key(key) && seen.insert(*key))
             .map(|key| key.to_string())

@@ -19,6 +19,7 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::lookup::KeySet;
 use crate::store::sqlite::plan::QueryPlan;
+use crate::store::sqlite::row_keys::RowKeyMap;
 use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
 use crate::text;
@@ -46,7 +47,7 @@ struct KeyStats {
 
 /// The statistics of one dimension by key and tenant. Key 0 is no tenant.
 #[derive(Default)]
-struct StatsByKey(HashMap<(i64, i64), KeyStats>);
+struct StatsByKey(RowKeyMap<(i64, i64), KeyStats>);
 
 impl StatsByKey {
     fn record(&mut self, key: i64, tenant: i64, at: i64) {

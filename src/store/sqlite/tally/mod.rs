@@ -18,6 +18,7 @@ use crate::query::Query;
 use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::plan::QueryPlan;
 use crate::store::sqlite::plan::TimeWindow;
+use crate::store::sqlite::row_keys::RowKeyMap;
 use crate::store::sqlite::sql::Sql;
 use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::tally::group_reader::ABSENT;
@@ -47,7 +48,7 @@ struct RunningCounts {
     events: u64,
     first: i64,
     last: i64,
-    by_key: HashMap<GroupKey, u64>,
+    by_key: RowKeyMap<GroupKey, u64>,
     texts: TextNumbers,
 }
 
@@ -57,7 +58,7 @@ impl RunningCounts {
             events: 0,
             first: i64::MAX,
             last: i64::MIN,
-            by_key: HashMap::new(),
+            by_key: RowKeyMap::default(),
             texts: TextNumbers::default(),
         }
     }

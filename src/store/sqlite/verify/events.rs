@@ -7,7 +7,6 @@
 //! The digest of a dimension row is computed once and cached, for up to 65,536 rows of each
 //! dimension, so memory stays flat.
 
-use std::collections::HashMap;
 use std::result::Result as StdResult;
 
 use rusqlite::CachedStatement;
@@ -32,6 +31,7 @@ use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::ReferencedKeys;
+use crate::store::sqlite::row_keys::RowKeyMap;
 use crate::store::verify::InspectedEvent;
 use crate::store::verify::NO_CONTENT;
 use crate::text;
@@ -47,7 +47,7 @@ const MAX_CACHED_ROWS: usize = 1 << 16;
 const MAX_CACHED_TEXT_BYTES: usize = 8 << 20;
 
 /// The checked rows of one dimension by key; `None` where there is no such row.
-type CheckedRows<T> = HashMap<i64, Option<T>>;
+type CheckedRows<T> = RowKeyMap<i64, Option<T>>;
 
 /// A row that enters the chain by commitment.
 struct CheckedCommitment {
