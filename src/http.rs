@@ -81,6 +81,11 @@ impl Endpoint {
     }
 
     /// Returns the name of the host, for messages.
+    /// Whether it is spoken to over TLS.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     pub(crate) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }

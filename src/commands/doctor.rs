@@ -23,6 +23,10 @@ Examples:
 /// older than 48 hours; a clock behind the log. Run by root, it reads every user's crontab. Scheduled
 /// commands do not get the variables of this shell, so their settings belong in the config. `activity
 /// verify` checks the chain of events.
+///
+/// With --central it looks at the central store instead: its server, encryption and rights, the coming
+/// months, sizes, clocks, and each host. BAD are a store that is away, a month that is missing, a host
+/// that has said nothing for an hour or sent another version of an event, and a clock that is wrong.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct DoctorArgs {

@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result};
 use crate::access::Capability;
 use crate::config::StoreAddress;
 use crate::context::LogAccess;
+use crate::doctor::store::ExaminedLog;
+use crate::doctor::store::ExaminedStore;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::settings::LogLocation;
@@ -23,6 +25,7 @@ use crate::store::central::ServerAccess;
 use crate::store::central::SweptMonth;
 use crate::text;
 use crate::time::Span;
+use crate::time::Timestamp;
 use crate::verify;
 use crate::verify::FleetReport;
 use crate::verify::verified_heads::VerifiedHeads;
@@ -94,6 +97,25 @@ impl LogAccess<'_> {
         store.check_tables()?;
         let logs = store.logs()?;
         Ok(central::log_names_of(&logs).into_iter().zip(logs).collect())
+    }
+
+    /// Asks a store how it is, and which logs write to it.
+    ///
+    /// # Errors
+    /// The store is away, has no tables, or those of a newer version.
+    pub(super) fn examine_store(self, address: &StoreAddress) -> Result<ExaminedStore> {
+        let mut store = FleetStore::new(address, self.server_access())?;
+        store.check_tables()?;
+        let examination = store.examine()?;
+        let answered_at = Timestamp::now();
+        let found = store.logs()?;
+        let names = central::log_names_of(&found);
+        let mut logs = Vec::new();
+        for (name, log) in names.into_iter().zip(found) {
+            let changed = store.other_versions(log.key)?.len() as u64;
+            logs.push(ExaminedLog { name, log, changed });
+        }
+        Ok(ExaminedStore { examination, logs, answered_at })
     }
 
     /// Makes the tables and months of the store, and what else is asked for.

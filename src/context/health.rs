@@ -17,9 +17,11 @@ use crate::doctor::CheckInputs;
 use crate::doctor::Diagnosis;
 use crate::doctor::Host;
 use crate::doctor::SettingRow;
+use crate::doctor::store::StoreInputs;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::lent_rights::FileRights;
+use crate::settings::LogLocation;
 use crate::store::LocalLog;
 use crate::text;
 
@@ -76,15 +78,23 @@ impl Context {
 }
 
 impl LogAccess<'_> {
-    /// Examines whether this host is set up. `config_error` says why the config was left out.
+    /// Examines whether this host is set up, or the store that the call names. `config_error` says why the
+    /// config was left out.
     pub(crate) fn diagnose(self, config_error: Option<&anyhow::Error>) -> Result<Diagnosis> {
         let context = self.context;
         context.settings.permissions.require_administrator("doctor")?;
-        if context.settings.reads_store() {
-            // It looks at this host.
-            context.settings.db()?;
-        }
         let zone = context.zone()?;
+        if let LogLocation::Store(address) = context.settings.location()? {
+            return Ok(doctor::store::examine(&StoreInputs {
+                name: &address.name(),
+                found: self.examine_store(&address),
+                // Without a log of this host nothing is recorded.
+                digests: self.digests().unwrap_or_default(),
+                wants_digest: !context.settings.config.digest.to.is_empty(),
+                now: context.now,
+                zone: &zone,
+            }));
+        }
         let site = context.settings.site();
         let db = context.settings.db();
         // Without a config nobody knows who may read the log.

@@ -43,7 +43,12 @@ pub(super) fn evaluate(
 }
 
 /// Checks the last digest. `wanted`: whether the config names a recipient.
-fn check_digest(digests: &[RecordedOutcome], wanted: bool, now: Timestamp, zone: &Zone) -> Check {
+pub(super) fn check_digest(
+    digests: &[RecordedOutcome],
+    wanted: bool,
+    now: Timestamp,
+    zone: &Zone,
+) -> Check {
     let check = |status, value: String| Check::new(Area::LastRuns, "digest", status, value);
     let unless_unwanted = |status| if wanted { status } else { Status::Note };
     let Some(last) = digests.iter().rev().find(|digest| !digest.outcome.one_off) else {

@@ -1,5 +1,5 @@
 //! Checks whether a host is set up: its log, its config, its mail, its schedules and their last
-//! runs.
+//! runs; or a central store: its server, its tables, and each host that writes to it.
 //!
 //! The modules first collect facts and then judge them, in functions that see no file, no clock and
 //! no process. Nothing here changes anything. A check is *ok*, a *note* (good to know, and perhaps
@@ -19,6 +19,7 @@ mod mail;
 mod mirrors;
 mod roles;
 mod schedule;
+pub(crate) mod store;
 mod systemd_units;
 
 #[cfg(test)]
@@ -49,6 +50,8 @@ pub(crate) use crate::doctor::schedule::Host;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Area {
     Log,
+    Store,
+    Hosts,
     Config,
     Access,
     Mail,
@@ -59,8 +62,10 @@ enum Area {
 }
 
 impl Area {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Log,
+        Self::Store,
+        Self::Hosts,
         Self::Config,
         Self::Access,
         Self::Mail,
@@ -73,6 +78,8 @@ impl Area {
     fn name(self) -> &'static str {
         match self {
             Self::Log => "log",
+            Self::Store => "store",
+            Self::Hosts => "hosts",
             Self::Config => "config",
             Self::Access => "access",
             Self::Mail => "mail",

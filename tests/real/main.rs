@@ -20,6 +20,7 @@ mod access;
 mod browser;
 mod central;
 mod central_digest;
+mod central_doctor;
 mod clocks;
 mod cron;
 mod digest;

@@ -14,6 +14,7 @@ use crate::store::central::LogKey;
 use crate::store::central::MirroredLog;
 use crate::store::central::OtherVersion;
 use crate::store::central::ServerAccess;
+use crate::store::central::StoreExamination;
 use crate::store::central::StoredEvent;
 use crate::store::central::SweepClaimRow;
 use crate::store::central::SweptMonth;
@@ -72,6 +73,14 @@ impl FleetStore {
     /// They are not, or there was no answer.
     pub(crate) fn check_tables(&mut self) -> FleetResult<()> {
         on_engine!(self, store => store.check_tables())
+    }
+
+    /// Says how the store is. Its tables must be there.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(crate) fn examine(&mut self) -> FleetResult<StoreExamination> {
+        on_engine!(self, store => store.examine())
     }
 
     /// Returns the logs that write to the store, in the order of their hosts.

@@ -11,6 +11,7 @@
 pub(crate) mod clickhouse;
 mod columns;
 mod error;
+mod examination;
 #[cfg_attr(
     not(feature = "central"),
     expect(unused_variables, reason = "months and roles are those of PostgreSQL")
@@ -31,6 +32,7 @@ use std::time::Duration;
 
 pub(crate) use crate::store::central::error::CentralError;
 pub(crate) use crate::store::central::error::CentralErrorKind;
+pub(crate) use crate::store::central::examination::StoreExamination;
 pub(crate) use crate::store::central::fleet::FleetStore;
 pub(crate) use crate::store::central::fleet::init_statements;
 pub(crate) use crate::store::central::row::CentralRow;

@@ -90,7 +90,7 @@ fn write_certificates(sandbox: &Sandbox, folder: &Path) {
 }
 
 /// Takes in events of all kinds: names in other alphabets, braces, line feeds, escape sequences.
-fn ingest_events(sandbox: &Sandbox, count: usize) {
+pub(crate) fn ingest_events(sandbox: &Sandbox, count: usize) {
     let at = clock::seconds_ago(60);
     let titles =
         ["Signed in", "Zoë {\"x\": [1}", "two\nlines\r\n", "\u{1b}[31mred\u{1b}[0m", "\"]\\"];

@@ -17,7 +17,7 @@ use crate::support::wait;
 use crate::tools;
 
 const BIN: &str = "/usr/lib/postgresql/15/bin";
-pub(super) const PASSWORD: &str = "open-sesame-4711";
+pub(crate) const PASSWORD: &str = "open-sesame-4711";
 
 /// A cluster of its own, owned by Debian's user of PostgreSQL: the server refuses root.
 pub(crate) struct Cluster {

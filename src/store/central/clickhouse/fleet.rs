@@ -152,7 +152,7 @@ impl ClickHouseStore {
         }
     }
 
-    fn read_rows<T>(
+    pub(super) fn read_rows<T>(
         &self,
         sql: &str,
         mut read: impl FnMut(&mut BinaryRows<'_>) -> Option<T>,

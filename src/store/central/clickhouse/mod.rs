@@ -4,6 +4,7 @@
 //! batch whose answer got lost is cut alike when it is sent again and has the same token, by which the
 //! server knows it. A reader drops neighbours of the same log and id.
 
+mod examine;
 mod fleet;
 mod insert;
 mod read;

@@ -34,6 +34,7 @@ pub(crate) struct ClickHouseServer {
     host: String,
     user: String,
     password: Option<Secret>,
+    is_encrypted: bool,
 }
 
 impl ClickHouseServer {
@@ -64,8 +65,19 @@ impl ClickHouseServer {
         let authorities = authorities.transpose()?;
         let timeouts = Timeouts { connect: access.timeout.min(MAX_CONNECT), total: access.timeout };
         let host = endpoint.host().to_owned();
+        let is_encrypted = endpoint.is_encrypted();
         let client = Client::with_authorities(endpoint, timeouts, authorities.as_deref());
-        Ok(Self { client, host, user, password })
+        Ok(Self { client, host, user, password, is_encrypted })
+    }
+
+    /// Who asks.
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Whether it is asked over TLS.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// Runs a statement; `data` goes with an INSERT. The answer is read up to 64 KiB.

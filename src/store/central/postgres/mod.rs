@@ -4,6 +4,7 @@
 //! wherever a batch was cut off.
 
 mod connection;
+mod examine;
 mod fleet;
 mod insert;
 mod months;
