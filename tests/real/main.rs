@@ -21,6 +21,7 @@ mod browser;
 mod central;
 mod central_digest;
 mod central_doctor;
+mod central_verify;
 mod clocks;
 mod cron;
 mod digest;

@@ -36,6 +36,8 @@ pub(crate) struct StoredEvent {
     pub event: Event,
     pub seal: Vec<u8>,
     pub words: Option<String>,
+    /// The keys of its labels, in the order of [`KEY_COLUMNS`].
+    pub keys: [Option<i64>; 3],
     /// A column whose value no event can have: somebody has changed it.
     pub flaw: Option<&'static str>,
 }
@@ -75,6 +77,9 @@ impl StoredEvent {
         };
         if self.words != words(event) {
             return Err("the words by which it is found are not its own".to_owned());
+        }
+        if self.keys != label_keys(event) {
+            return Err("the keys by which its labels are found are not their own".to_owned());
         }
         let content = content_digest(event, &seal).ok_or("its seal is that of another event")?;
         Ok(ChainLink { id: event.id, content, hash: event.hash })

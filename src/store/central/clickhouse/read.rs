@@ -6,11 +6,13 @@ use crate::store::central::StoredEvent;
 use crate::store::central::columns::COLUMNS;
 use crate::store::central::columns::ColumnValue;
 use crate::store::central::columns::EventParts;
+use crate::store::central::row;
 
 /// Returns what a query selects for [`BinaryRows::event`].
 pub(super) fn selected_columns() -> String {
     let columns = COLUMNS.iter().map(|column| column.name);
     let names = ["id", "event_id"].into_iter().chain(columns).chain(["seal", "hash", "words"]);
+    let names = names.chain(row::KEY_COLUMNS);
     names.collect::<Vec<_>>().join(", ")
 }
 
@@ -96,7 +98,11 @@ impl BinaryRows<'_> {
         let seal = self.bytes()?;
         parts.event.hash = self.hash()?;
         let words = self.optional_text()?;
-        Some(StoredEvent { event: parts.into_event(), seal, words, flaw })
+        let mut keys = [None; 3];
+        for key in &mut keys {
+            *key = if self.byte()? == 0 { Some(self.integer()?) } else { None };
+        }
+        Some(StoredEvent { event: parts.into_event(), seal, words, keys, flaw })
     }
 }
 
@@ -115,10 +121,10 @@ mod tests {
             insert::write_row(&[7; 16], &CentralRow { event: &event, seal: None }, &mut bytes);
             let mut rows = BinaryRows(&bytes[16..]);
             let stored = rows.event().unwrap();
+            assert_eq!(stored.keys, row::label_keys(&event));
             assert_eq!((stored.event, stored.flaw), (event, None));
-            // Behind it are the keys of labels, which are for queries.
-            let length = bytes.len() - rows.0.len();
-            for end in 16..length {
+            assert!(rows.is_at_end());
+            for end in 16..bytes.len() {
                 assert!(BinaryRows(&bytes[16..end]).event().is_none(), "{end}");
             }
         }

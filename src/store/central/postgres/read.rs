@@ -8,13 +8,15 @@ use crate::store::central::columns::COLUMNS;
 use crate::store::central::columns::ColumnValue;
 use crate::store::central::columns::EventParts;
 use crate::store::central::postgres::nul;
+use crate::store::central::row;
 use crate::store::central::row::StoredEvent;
 
 /// Returns what a query selects for [`read_event`].
 pub(crate) fn selected_columns() -> String {
     let columns = COLUMNS.iter().map(|column| column.name);
     let ids = ["id", "event_uuid::text", "event_text"].into_iter();
-    ids.chain(columns).chain(["seal", "hash", "words"]).collect::<Vec<_>>().join(", ")
+    let derived = ["seal", "hash", "words"].into_iter().chain(row::KEY_COLUMNS);
+    ids.chain(columns).chain(derived).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads an event whose columns begin at a position.
@@ -57,7 +59,8 @@ pub(crate) fn read_event(row: &Row, first: usize) -> StoredEvent {
         None => reader.flaw = Some("hash"),
     }
     let words = reader.next_optional("words").map(nul::unescape);
-    StoredEvent { event: parts.into_event(), seal, words, flaw: reader.flaw }
+    let keys = row::KEY_COLUMNS.map(|name| reader.next_optional(name));
+    StoredEvent { event: parts.into_event(), seal, words, keys, flaw: reader.flaw }
 }
 
 /// Reads the values of a row one after the other.

@@ -20,6 +20,7 @@ use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlDialect;
 use crate::store::central::read::fragment::SqlValue;
 use crate::store::central::read::origin::OriginRow;
+use crate::store::central::row;
 use crate::store::digest::DetailLevel;
 use crate::time::Timestamp;
 
@@ -65,6 +66,7 @@ fn outline_columns() -> String {
     let outline = |name: &str| match name {
         "seal" => "''::bytea".to_owned(),
         "words" => "NULL::text".to_owned(),
+        name if row::KEY_COLUMNS.contains(&name) => "NULL::bigint".to_owned(),
         name if DETAIL_COLUMNS.contains(&name) => "NULL::text".to_owned(),
         name => name.to_owned(),
     };
