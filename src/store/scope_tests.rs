@@ -67,7 +67,8 @@ const READS_WITHOUT_EVENTS: [&str; 17] = [
     "warnings",
 ];
 
-/// A read that only a central store answers, with the scope in the same query as every other.
+/// A read that only a central store answers, with the scope in the same query as every other. The real
+/// suite has a caller with a narrow scope follow a store.
 const CENTRAL_READS: [&str; 1] = ["arrived_since"];
 
 #[test]

@@ -19,6 +19,7 @@ mod support;
 mod access;
 mod browser;
 mod central;
+mod central_access;
 mod central_digest;
 mod central_doctor;
 mod central_verify;
