@@ -52,6 +52,20 @@ fn report(sandbox: &Sandbox, args: &[&str]) -> Value {
 }
 
 #[test]
+fn the_first_day_of_all_is_a_day() {
+    let sandbox = Sandbox::new();
+    // The least time that there is, whose day began before it.
+    let event = json!({"action": "a.b", "occurred_at": "1677-09-21T00:12:43.145224193Z"});
+    sandbox.ingest(event.to_string());
+    for query in [&[][..], &["action:a.b"]] {
+        let by_day = report(&sandbox, &[&["--by", "day"], query].concat());
+        assert_eq!(groups(&by_day, "day"), BTreeMap::from([("1677-09-21".to_owned(), 1)]));
+        let page = report(&sandbox, query);
+        assert_eq!(groups(&page, "day"), BTreeMap::from([("1677-09-21".to_owned(), 1)]));
+    }
+}
+
+#[test]
 fn without_by_it_counts_by_day_action_and_actor() {
     let sandbox = two_weeks();
     let report = report(&sandbox, &[]);

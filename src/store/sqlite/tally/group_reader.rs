@@ -21,6 +21,12 @@ use crate::time::Zone;
 
 /// Stands for NULL; no key, code or number of a text is so small.
 pub(super) const ABSENT: i64 = i64::MIN;
+
+/// Returns the number of the period with this start. The first of all begins with the least time there
+/// is, which is no absent value.
+pub(super) fn period_number(start: Timestamp) -> i64 {
+    start.as_nanos().max(ABSENT + 1)
+}
 /// Stand for the actor of an event that has none.
 const SYSTEM: i64 = -1;
 const ANONYMOUS: i64 = -2;
@@ -214,7 +220,7 @@ impl<'a> GroupReader<'a> {
                 if !last.contains(&at) {
                     *last = zone.calendar_unit(at, *unit);
                 }
-                (last.start.as_nanos(), 0)
+                (period_number(last.start), 0)
             }
         })
     }
@@ -280,7 +286,10 @@ impl<'a> GroupReader<'a> {
             Self::Field(GroupColumn::Text(_)) => {
                 plain(&|number| GroupValue::Text(texts.text(number)))
             }
-            Self::Period { .. } => plain(&|nanos| GroupValue::Period(Timestamp::from_nanos(nanos))),
+            Self::Period { unit, zone, .. } => plain(&|nanos| {
+                let period = zone.calendar_unit(Timestamp::from_nanos(nanos), *unit);
+                GroupValue::Period(period.start)
+            }),
             Self::Person { .. } => {
                 let parties = read_rows(connection, Dimension::Actor, numbers, rows::read_party)?;
                 let tenants = read_tenants(connection, numbers)?;

@@ -278,7 +278,7 @@ fn count_periods(
         let latest = window.latest.min(if end > first { end - 1 } else { i64::MAX });
         let (found, last): (i64, i64) =
             count.query_row([first, latest], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let key = [(period.start.as_nanos(), 0), (0, 0)];
+        let key = [(group_reader::period_number(period.start), 0), (0, 0)];
         counts.add(key, found.unsigned_abs(), first, last);
         match latest.checked_add(1) {
             Some(after) if after <= window.latest => from = after,
