@@ -432,7 +432,14 @@ impl Settings {
     /// # Errors
     /// [`Exit::NoInput`] where nothing names a log and there is no home.
     pub(crate) fn host_log(&self) -> Result<Sourced<PathBuf>, Failure> {
-        let named = self.named_log().filter(|named| !is_store_address(&named.value));
+        // A flag that names a store says nothing of the log that the variable names.
+        let flag = self.db.clone().map(|path| (path, Origin::Flag("--db")));
+        let variable = self.environment.get("ACTIVITY_DB").map(PathBuf::from);
+        let variable = variable.map(|path| (path, "ACTIVITY_DB"));
+        let named = flag_or_variable(
+            flag.filter(|(path, _)| !is_store_address(path)),
+            variable.filter(|(path, _)| !is_store_address(path)),
+        );
         let configured = || {
             let value = self.config.db.clone()?;
             Some(Sourced { value, origin: Origin::Config })
