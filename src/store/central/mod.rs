@@ -8,6 +8,7 @@
 //!
 //! The table of logs names the version of the store. A store of a newer version is refused.
 
+mod chunk;
 pub(crate) mod clickhouse;
 mod columns;
 mod error;

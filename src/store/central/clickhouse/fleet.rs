@@ -13,6 +13,7 @@ use crate::store::central::OtherVersion;
 use crate::store::central::StoredEvent;
 use crate::store::central::SweepClaimRow;
 use crate::store::central::TableNames;
+use crate::store::central::chunk::ChunkSize;
 use crate::store::central::clickhouse::ClickHouseStore;
 use crate::store::central::clickhouse::ServerGeneration;
 use crate::store::central::clickhouse::StoreResult;
@@ -23,8 +24,9 @@ use crate::store::central::clickhouse::schema;
 use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 
-/// How many events are read at a time. Each time the server looks through the ids of the log.
-const EVENTS_AT_A_TIME: usize = 20_000;
+/// What the events of a page of a walk may take in memory. Each time the server looks through the ids of
+/// the log.
+const WALK_BYTES: usize = 12 << 20;
 
 impl ClickHouseStore {
     /// Checks that the tables are there.
@@ -127,28 +129,37 @@ impl ClickHouseStore {
         visit: &mut dyn FnMut(StoredEvent) -> ControlFlow<()>,
     ) -> StoreResult<()> {
         let mut from = from.0;
+        let mut chunk = ChunkSize::first(WALK_BYTES);
+        // The rows of the last id are read again, and do not count.
+        let mut known = 0;
         loop {
+            let limit = chunk.events() + known;
             let sql = format!(
                 "SELECT {} FROM {} WHERE {} AND id >= {from} ORDER BY id, hash \
-                 LIMIT {EVENTS_AT_A_TIME} FORMAT RowBinary",
+                 LIMIT {limit} FORMAT RowBinary",
                 read::selected_columns(),
                 self.names.event,
                 of_log(log)
             );
             let answer = self.server.read(&sql)?;
             let mut rows = BinaryRows(&answer);
-            let mut count = 0;
+            let (mut count, mut bytes) = (0, 0);
+            known = 0;
             while !rows.is_at_end() {
                 let stored = rows.event().ok_or_else(|| self.broken_answer())?;
-                from = stored.event.id.0;
+                let id = stored.event.id.0;
+                known = if id == from { known + 1 } else { 1 };
+                from = id;
                 count += 1;
+                bytes += stored.event.memory_size();
                 if visit(stored).is_break() {
                     return Ok(());
                 }
             }
-            if count < EVENTS_AT_A_TIME {
+            if count < limit {
                 return Ok(());
             }
+            chunk = chunk.next(count, bytes);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::store::central::OtherVersion;
 use crate::store::central::StoredEvent;
 use crate::store::central::SweepClaimRow;
 use crate::store::central::TableNames;
+use crate::store::central::chunk::ChunkSize;
 use crate::store::central::postgres::CentralResult;
 use crate::store::central::postgres::PostgresStore;
 use crate::store::central::postgres::connection::Parameter;
@@ -27,8 +28,8 @@ use crate::store::central::postgres::schema;
 use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 
-/// How many events are read at a time: one answer stays at some megabytes.
-const EVENTS_AT_A_TIME: i64 = 4_000;
+/// What the events of a page of a walk may take in memory.
+const WALK_BYTES: usize = 4 << 20;
 /// How many gaps are inserted at a time.
 const GAPS_AT_A_TIME: usize = 10_000;
 
@@ -133,27 +134,37 @@ impl PostgresStore {
         from: EventId,
         visit: &mut dyn FnMut(StoredEvent) -> ControlFlow<()>,
     ) -> CentralResult<()> {
-        let sql = format!(
-            "SELECT {} FROM {} WHERE log = $1 AND id >= $2 ORDER BY id, occurred_at LIMIT {}",
+        let select = format!(
+            "SELECT {} FROM {} WHERE log = $1 AND id >= $2 ORDER BY id, occurred_at",
             read::selected_columns(),
             self.names.event,
-            EVENTS_AT_A_TIME
         );
         let log = number(log);
         let mut from = from.0;
+        let mut chunk = ChunkSize::first(WALK_BYTES);
+        // The rows of the last id are read again, and do not count.
+        let mut known = 0;
         loop {
+            let limit = chunk.events() + known;
+            let sql = format!("{select} LIMIT {limit}");
             let parameters: [Parameter<'_>; 2] = [(&log, Type::INT4), (&from, Type::INT8)];
             let rows = self.server.query(&sql, &parameters)?;
+            let mut bytes = 0;
+            known = 0;
             for row in &rows {
                 let stored = read::read_event(row, 0);
-                from = stored.event.id.0;
+                let id = stored.event.id.0;
+                known = if id == from { known + 1 } else { 1 };
+                from = id;
+                bytes += stored.event.memory_size();
                 if visit(stored).is_break() {
                     return Ok(());
                 }
             }
-            if i64::try_from(rows.len()).unwrap_or_default() < EVENTS_AT_A_TIME {
+            if rows.len() < limit {
                 return Ok(());
             }
+            chunk = chunk.next(rows.len(), bytes);
         }
     }
 

@@ -40,6 +40,7 @@ use crate::store::Order;
 use crate::store::PageRequest;
 use crate::store::central::CentralError;
 use crate::store::central::ServerAccess;
+use crate::store::central::chunk::ChunkSize;
 use crate::store::central::read::clickhouse::ClickHouseReader;
 use crate::store::central::read::condition::Compiler;
 use crate::store::central::read::fragment::Fragment;
@@ -57,12 +58,10 @@ pub(crate) use crate::store::central::read::follow::CentralHeads;
 #[cfg(feature = "central")]
 use crate::store::central::read::postgres::PostgresReader;
 
-/// The first and the greatest number of events that a stream reads at once. The first events say how
-/// large they are.
-const FIRST_CHUNK: usize = 64;
-const GREATEST_CHUNK: usize = 4_096;
-/// The bytes of events up to which the next chunk may be larger.
-const CHUNK_BYTES: usize = 2 << 20;
+/// What the events that are read at a time may take in memory.
+const CHUNK_BYTES: usize = 4 << 20;
+/// The events that a page in the order of a field, which SQL says not all of, takes at a time.
+const SORTED_CHUNK: usize = 4_096;
 /// The number of events that are named where an `event_id` stands for several.
 const MAX_CANDIDATES: usize = 6;
 
@@ -266,13 +265,14 @@ impl CentralEngine {
         visit: &mut dyn FnMut(Event) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let mut after = None;
-        let mut limit = FIRST_CHUNK;
+        let mut chunk = ChunkSize::first(CHUNK_BYTES);
         loop {
+            let limit = chunk.events();
             let slice = RowSlice { newest_first, after: after.take(), skip: 0, limit };
             let (columns, table) = (self.server.event_columns(depth), self.server.table());
             let found = self.read_rows(&plan.slice_statement(columns, table, &slice))?;
             let is_last = found.len() < limit;
-            let bytes: usize = found.iter().map(|found| found.event.memory_size()).sum();
+            chunk = chunk.after(found.iter().map(|found| &found.event));
             after = found.last().map(row_place_of);
             for FoundEvent { event, .. } in found {
                 if (plan.is_exact || query.matches(&event)) && visit(event)?.is_break() {
@@ -282,10 +282,6 @@ impl CentralEngine {
             if is_last {
                 return Ok(());
             }
-            limit = match bytes {
-                0..CHUNK_BYTES => (limit * 2).min(GREATEST_CHUNK),
-                _ => (limit / 2).max(1),
-            };
         }
     }
 
@@ -322,11 +318,13 @@ impl CentralEngine {
         }
         let RowSlice { newest_first, mut after, mut skip, limit } = slice;
         let mut events = Vec::new();
-        let mut chunk = limit.clamp(FIRST_CHUNK, GREATEST_CHUNK);
+        let mut chunk = ChunkSize::first_of(limit, CHUNK_BYTES);
         loop {
-            let part = RowSlice { newest_first, after: after.take(), skip: 0, limit: chunk };
+            let wanted = chunk.events();
+            let part = RowSlice { newest_first, after: after.take(), skip: 0, limit: wanted };
             let found = self.read_rows(&self.slice_statement(plan, &part))?;
-            let is_last = found.len() < chunk;
+            let is_last = found.len() < wanted;
+            chunk = chunk.after(found.iter().map(|found| &found.event));
             after = found.last().map(row_place_of);
             for event in found.into_iter().map(|found| found.event) {
                 if events.len() < limit && query.matches(&event) {
@@ -340,7 +338,6 @@ impl CentralEngine {
             if is_last || events.len() >= limit {
                 return Ok(events);
             }
-            chunk = (chunk * 2).min(GREATEST_CHUNK);
         }
     }
 
@@ -364,9 +361,9 @@ impl CentralEngine {
         let wanted = page.limit.saturating_add(usize::try_from(page.skip).unwrap_or(usize::MAX));
         let mut place = 0;
         while events.len() < wanted {
-            let found = self.read_rows(&statement(place, GREATEST_CHUNK))?;
-            let is_last = found.len() < GREATEST_CHUNK;
-            place += GREATEST_CHUNK as u64;
+            let found = self.read_rows(&statement(place, SORTED_CHUNK))?;
+            let is_last = found.len() < SORTED_CHUNK;
+            place += SORTED_CHUNK as u64;
             let found = found.into_iter().map(|found| found.event);
             events.extend(found.filter(|event| query.matches(event)));
             if is_last {

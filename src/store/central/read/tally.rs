@@ -251,12 +251,20 @@ impl CentralEngine {
 
 /// Returns the expression of the quarter of an hour of an event, counted from 1970.
 fn quarter(dialect: SqlDialect) -> String {
-    let quotient = match dialect {
-        SqlDialect::Postgres => format!("occurred_at / {QUARTER}"),
-        SqlDialect::ClickHouse => format!("intDiv(occurred_at, {QUARTER})"),
-    };
     // Division goes towards 0.
-    format!("({quotient} - CASE WHEN occurred_at % {QUARTER} < 0 THEN 1 ELSE 0 END)")
+    match dialect {
+        SqlDialect::Postgres => format!(
+            "(occurred_at / {QUARTER} - CASE WHEN occurred_at % {QUARTER} < 0 THEN 1 ELSE 0 END)"
+        ),
+        // A plain number has no sign, and makes old servers take that of the time for a digit.
+        SqlDialect::ClickHouse => {
+            let quarter = format!("toInt64({QUARTER})");
+            format!(
+                "(intDiv(occurred_at, {quarter}) - \
+                 CASE WHEN occurred_at % {quarter} < 0 THEN 1 ELSE 0 END)"
+            )
+        }
+    }
 }
 
 /// Returns the group of one event alone.
