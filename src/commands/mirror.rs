@@ -62,7 +62,8 @@ enum MirrorAction {
         /// The name of the mirror in the config
         name: String,
     },
-    /// Deliver again what a mirror has had, in order; its place stays as it is
+    /// Deliver again what a mirror has had, in order; its place stays as it is. What is refused for good
+    /// becomes a dead letter
     Replay {
         /// The name of the mirror in the config
         name: String,
@@ -97,13 +98,13 @@ impl RunCommand for MirrorArgs {
                 Ok(Exit::Success)
             }
             Some(MirrorAction::Retry { name }) => {
-                let summary = context.log().retry_mirror(&name)?;
-                print_resent(context, &name, &summary)
+                resend(context, &name, |interrupt| context.log().retry_mirror(&name, interrupt))
             }
             Some(MirrorAction::Replay { name, since }) => {
                 let narrowed = parse_since(context, &since)?;
-                let summary = context.log().replay_mirror(&name, &narrowed)?;
-                print_resent(context, &name, &summary)
+                resend(context, &name, |interrupt| {
+                    context.log().replay_mirror(&name, &narrowed, interrupt)
+                })
             }
         }
     }
@@ -181,6 +182,20 @@ fn graver(one: Exit, other: Exit) -> Exit {
         (Exit::TryAgain, other) if other != Exit::Success => other,
         (one, _) => one,
     }
+}
+
+/// Sends events again and prints what became of them. A signal ends that after the batch at hand.
+fn resend(
+    context: &Context,
+    name: &str,
+    send: impl FnOnce(&Interrupt) -> Result<ResendSummary>,
+) -> Result<Exit> {
+    let interrupt = Interrupt::listen()?;
+    let exit = print_resent(context, name, &send(&interrupt)?)?;
+    if let Some(signal) = interrupt.signal() {
+        interrupt::reraise(signal)?;
+    }
+    Ok(exit)
 }
 
 fn print_resent(context: &Context, name: &str, summary: &ResendSummary) -> Result<Exit> {

@@ -133,23 +133,30 @@ impl<'a> LogAccess<'a> {
     /// As [`resend::test`]; there is no mirror of that name.
     pub(crate) fn test_mirror(self, name: &str) -> Result<()> {
         let probe = self.context.probe();
-        self.with_mirror(name, |feed, run_context| resend::test(feed, probe, run_context))
+        let test = |feed: &mut Feed, run_context: &_| resend::test(feed, probe, run_context);
+        self.with_mirror(name, &Interrupt::default(), test)
     }
 
-    /// Delivers the dead letters of a mirror again.
+    /// Delivers the dead letters of a mirror again, until a signal comes.
     ///
     /// # Errors
     /// As [`resend::retry`]; there is no mirror of that name.
-    pub(crate) fn retry_mirror(self, name: &str) -> Result<ResendSummary> {
-        self.with_mirror(name, resend::retry)
+    pub(crate) fn retry_mirror(self, name: &str, interrupt: &Interrupt) -> Result<ResendSummary> {
+        self.with_mirror(name, interrupt, resend::retry)
     }
 
-    /// Delivers again what a mirror was sent and a further query matches.
+    /// Delivers again what a mirror was sent and a further query matches, until a signal comes.
     ///
     /// # Errors
     /// As [`resend::replay`]; there is no mirror of that name.
-    pub(crate) fn replay_mirror(self, name: &str, narrowed: &Query) -> Result<ResendSummary> {
-        self.with_mirror(name, |feed, run_context| resend::replay(feed, run_context, narrowed))
+    pub(crate) fn replay_mirror(
+        self,
+        name: &str,
+        narrowed: &Query,
+        interrupt: &Interrupt,
+    ) -> Result<ResendSummary> {
+        let replay = |feed: &mut Feed, run_context: &_| resend::replay(feed, run_context, narrowed);
+        self.with_mirror(name, interrupt, replay)
     }
 
     /// Sends a message through an alert that says it is a test.
@@ -190,6 +197,7 @@ impl<'a> LogAccess<'a> {
     fn with_mirror<T>(
         self,
         name: &str,
+        interrupt: &Interrupt,
         work: impl FnOnce(&mut Feed, &RunContext) -> Result<T>,
     ) -> Result<T> {
         let context = self.context;
@@ -199,7 +207,7 @@ impl<'a> LogAccess<'a> {
             let names = mirrors.iter().map(|mirror| mirror.name.as_str());
             return Err(unknown_name("mirror", name, names).into());
         };
-        let run_context = self.run_context(&Interrupt::listen()?)?;
+        let run_context = self.run_context(interrupt)?;
         let zone = context.zone()?;
         let sinks = context.sink_context(&run_context, &zone);
         let mut feed = Feed::of_mirror(mirror, &context.settings.site(), sinks)?;

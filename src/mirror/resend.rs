@@ -15,9 +15,11 @@ use crate::mirror::feed::Feed;
 use crate::mirror::run::RunContext;
 use crate::mirror::runner;
 use crate::mirror::sink::FailureKind;
+use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::SinkFailure;
 use crate::query::Query;
 use crate::store::LocalLog;
+use crate::store::Stamp;
 use crate::store::mirror::DeadLetter;
 use crate::store::mirror::MirrorLock;
 use crate::text;
@@ -44,6 +46,9 @@ pub(crate) fn retry(feed: &mut Feed, context: &RunContext) -> Result<ResendSumma
     let letters = log.dead_letters(feed.name())?;
     let mut summary = ResendSummary::default();
     for part in letters.chunks(feed.batch) {
+        if context.interrupt.signal().is_some() {
+            break;
+        }
         retry_part(&mut log, feed, context, part, &mut summary)?;
     }
     Ok(summary)
@@ -56,40 +61,24 @@ fn retry_part(
     letters: &[DeadLetter],
     summary: &mut ResendSummary,
 ) -> Result<()> {
-    let ids: Vec<EventId> = letters.iter().map(|letter| letter.id).collect();
+    let ids: HashSet<EventId> = letters.iter().map(|letter| letter.id).collect();
     let places: Vec<EventPlace> = ids.iter().map(|id| EventPlace { id: *id, log: None }).collect();
     let mut events = log.events_at(PlatformWork::Mirror, &places)?;
     events.sort_by_key(|event| event.id);
     let found: HashSet<EventId> = events.iter().map(|event| event.id).collect();
-    let mut done: Vec<EventId> = ids.into_iter().filter(|id| !found.contains(id)).collect();
-    summary.swept += done.len() as u64;
+    let swept: Vec<EventId> = ids.difference(&found).copied().collect();
+    if !swept.is_empty() {
+        let mut batch = log.begin()?;
+        batch.remove_dead_letters(feed.name(), &swept)?;
+        batch.commit()?;
+        summary.swept += swept.len() as u64;
+    }
     let outgoing = feed.prepare(log, events)?;
-    let outcome = delivery::deliver_batch(feed.sink.as_mut(), &outgoing);
-    let refused: HashSet<usize> = outcome.refused.iter().map(|refused| refused.index).collect();
-    let taken = outgoing.iter().take(outcome.confirmed).enumerate();
-    let taken = taken.filter(|(index, _)| !refused.contains(index));
-    let before = done.len();
-    done.extend(taken.map(|(_, outgoing)| outgoing.event.id));
-    summary.delivered += (done.len() - before) as u64;
-    let mut batch = log.begin()?;
-    batch.remove_dead_letters(feed.name(), &done)?;
-    for refused in &outcome.refused {
-        if let Some(outgoing) = outgoing.get(refused.index) {
-            let (id, at) = (outgoing.event.id, (context.clock)());
-            let (reason, status) = (refused.reason.clone(), refused.status);
-            batch.add_dead_letter(feed.name(), &DeadLetter { id, reason, status, at })?;
-            summary.refused += 1;
-            summary.reason = Some(runner::describe_error(&refused.reason, status));
-        }
-    }
-    batch.commit()?;
-    match outcome.failure {
-        Some(failure) => Err(to_error(feed, &failure, summary.delivered)),
-        None => Ok(()),
-    }
+    deliver(log, feed, context, &outgoing, &ids, summary)
 }
 
-/// Delivers again what matches a further query, up to the feed's cursor, and moves no cursor.
+/// Delivers again what matches a further query, up to the feed's cursor, and moves no cursor. What is
+/// refused for good becomes a dead letter as in any run; a dead letter that is taken now is forgotten.
 ///
 /// # Errors
 /// As [`retry`].
@@ -98,27 +87,61 @@ pub(crate) fn replay(
     context: &RunContext,
     narrowed: &Query,
 ) -> Result<ResendSummary> {
-    let log = context.open_log()?;
+    let mut log = context.open_log()?;
     let _lock = lock(&log, feed)?;
     let mut summary = ResendSummary::default();
     let Some(state) = log.mirror_state(feed.name())? else { return Ok(summary) };
     report_head(feed, &log, context)?;
+    let letters = log.dead_letters(feed.name())?;
+    let dead: HashSet<EventId> = letters.into_iter().map(|letter| letter.id).collect();
     let query = feed.selection.query.clone().and(narrowed.clone());
     let mut cursor = EventId(0);
     while cursor < state.cursor && context.interrupt.signal().is_none() {
         let next = feed.read_matching(&log, &query, cursor, state.cursor)?;
-        let outcome = delivery::deliver_batch(feed.sink.as_mut(), &next.events);
-        summary.delivered += (outcome.confirmed - outcome.refused.len()) as u64;
-        summary.refused += outcome.refused.len() as u64;
-        if let Some(refused) = outcome.refused.last() {
-            summary.reason = Some(runner::describe_error(&refused.reason, refused.status));
-        }
-        if let Some(failure) = outcome.failure {
-            return Err(to_error(feed, &failure, summary.delivered));
-        }
+        deliver(&mut log, feed, context, &next.events, &dead, &mut summary)?;
         cursor = next.through;
     }
     Ok(summary)
+}
+
+/// Delivers events, and keeps which of them are dead letters now. `dead` has those that were so far;
+/// what tells of them is in the log already.
+fn deliver(
+    log: &mut LocalLog,
+    feed: &mut Feed,
+    context: &RunContext,
+    outgoing: &[OutgoingEvent],
+    dead: &HashSet<EventId>,
+    summary: &mut ResendSummary,
+) -> Result<()> {
+    let outcome = delivery::deliver_batch(feed.sink.as_mut(), outgoing);
+    let refused = runner::dead_letters(outgoing, &outcome.refused, (context.clock)());
+    let refused_ids: HashSet<EventId> = refused.iter().map(|dead| dead.letter.id).collect();
+    let confirmed = outgoing.iter().take(outcome.confirmed).map(|outgoing| outgoing.event.id);
+    let taken: Vec<EventId> = confirmed.filter(|id| !refused_ids.contains(id)).collect();
+    summary.delivered += taken.len() as u64;
+    summary.refused += refused.len() as u64;
+    if let Some(dead) = refused.last() {
+        let DeadLetter { reason, status, .. } = &dead.letter;
+        summary.reason = Some(runner::describe_error(reason, *status));
+    }
+    let revived: Vec<EventId> = taken.into_iter().filter(|id| dead.contains(id)).collect();
+    if !revived.is_empty() || !refused.is_empty() {
+        let stamp = Stamp { clock: &context.clock, recorded_by: &context.recorded_by };
+        let mut batch = log.begin()?;
+        batch.remove_dead_letters(feed.name(), &revived)?;
+        for refused in &refused {
+            batch.add_dead_letter(feed.name(), &refused.letter)?;
+            if !dead.contains(&refused.letter.id) {
+                batch.append(&refused.to_event(feed.name()), &stamp)?;
+            }
+        }
+        batch.commit()?;
+    }
+    match outcome.failure {
+        Some(failure) => Err(to_error(feed, &failure, summary.delivered)),
+        None => Ok(()),
+    }
 }
 
 /// Finds out whether the destination would take an event.
@@ -130,7 +153,7 @@ pub(crate) fn test(feed: &mut Feed, probe: Event, context: &RunContext) -> Resul
     report_head(feed, &log, context)?;
     let identifier = feed.identify(&probe);
     let seal = None;
-    let probe = crate::mirror::sink::OutgoingEvent { event: probe, identifier, seal };
+    let probe = OutgoingEvent { event: probe, identifier, seal };
     feed.sink.test(&probe).map_err(|failure| to_error(feed, &failure, 0))
 }
 

@@ -28,6 +28,7 @@ use crate::mirror::feed::Feed;
 use crate::mirror::feed::NextBatch;
 use crate::mirror::run::RunContext;
 use crate::mirror::sink::OutgoingEvent;
+use crate::mirror::sink::RefusedEvent;
 use crate::mirror::sink::SinkFailure;
 use crate::query::Query;
 use crate::retry;
@@ -285,19 +286,7 @@ impl Runner<'_> {
             return Ok(());
         }
         let now = (self.context.clock)();
-        let dead: Vec<DeadLetter> = outcome
-            .refused
-            .iter()
-            .filter_map(|refused| {
-                let id = batch.get(refused.index)?.event.id;
-                Some(DeadLetter {
-                    id,
-                    reason: refused.reason.clone(),
-                    status: refused.status,
-                    at: now,
-                })
-            })
-            .collect();
+        let dead = dead_letters(batch, &outcome.refused, now);
         let is_whole = outcome.confirmed >= batch.len();
         let last = batch.get(outcome.confirmed - 1).map(|event| event.event.id);
         self.state.cursor = last.filter(|_| !is_whole).unwrap_or(through);
@@ -305,21 +294,8 @@ impl Runner<'_> {
         self.state.delivered += delivered;
         self.delivered += delivered;
         self.dead += u64::try_from(dead.len()).unwrap_or_default();
-        let mut events: Vec<NewEvent> = outcome
-            .refused
-            .iter()
-            .filter_map(|refused| {
-                let event_id = &batch.get(refused.index)?.event.event_id;
-                Some(own_events::system_event(
-                    "mirror.dead",
-                    &serde_json::json!({
-                        "mirror": self.state.name,
-                        "error": refused.reason,
-                        "event_id": event_id,
-                    }),
-                ))
-            })
-            .collect();
+        let mut events: Vec<NewEvent> =
+            dead.iter().map(|dead| dead.to_event(&self.state.name)).collect();
         events.extend(self.note_success(now));
         self.save(&events, &dead)
     }
@@ -348,7 +324,9 @@ impl Runner<'_> {
         let noise = RandomState::new().hash_one((failures, now.as_nanos()));
         let grown = retry::backoff(self.feed.first_wait, failures, noise);
         let wait = failure.retry_after.map_or(grown, |asked| asked.max(grown)).min(retry::MAX_WAIT);
-        let since = *self.state.failing_since.get_or_insert(now);
+        // A time that is to come was noted by a clock that was wrong.
+        let since = self.state.failing_since.filter(|since| *since <= now).unwrap_or(now);
+        self.state.failing_since = Some(since);
         self.state.next_try = Some(add(now, wait));
         self.state.error = Some(failure.reason.clone());
         self.state.status = failure.status;
@@ -368,12 +346,12 @@ impl Runner<'_> {
         Ok(wait)
     }
 
-    fn save(&mut self, events: &[NewEvent], dead: &[DeadLetter]) -> Result<()> {
+    fn save(&mut self, events: &[NewEvent], dead: &[NewDeadLetter<'_>]) -> Result<()> {
         let stamp = Stamp { clock: &self.context.clock, recorded_by: &self.context.recorded_by };
         let mut batch = self.log.begin()?;
         batch.save_mirror(&self.state)?;
-        for letter in dead {
-            batch.add_dead_letter(&self.state.name, letter)?;
+        for dead in dead {
+            batch.add_dead_letter(&self.state.name, &dead.letter)?;
         }
         for event in events {
             batch.append(event, &stamp)?;
@@ -396,6 +374,41 @@ impl Runner<'_> {
     fn sleep(&self, wait: Duration) -> bool {
         sleep(wait, &self.context.interrupt)
     }
+}
+
+/// A dead letter of an event at hand.
+pub(super) struct NewDeadLetter<'a> {
+    pub letter: DeadLetter,
+    event_id: &'a str,
+}
+
+impl NewDeadLetter<'_> {
+    /// Returns the event that tells of it.
+    pub(super) fn to_event(&self, mirror: &str) -> NewEvent {
+        own_events::system_event(
+            "mirror.dead",
+            &serde_json::json!({
+                "mirror": mirror,
+                "error": self.letter.reason,
+                "event_id": self.event_id,
+            }),
+        )
+    }
+}
+
+/// Returns the dead letters of those events of a batch that were refused for good.
+pub(super) fn dead_letters<'a>(
+    batch: &'a [OutgoingEvent],
+    refused: &[RefusedEvent],
+    now: Timestamp,
+) -> Vec<NewDeadLetter<'a>> {
+    let letter = |refused: &RefusedEvent| {
+        let event = &batch.get(refused.index)?.event;
+        let (reason, status) = (refused.reason.clone(), refused.status);
+        let letter = DeadLetter { id: event.id, reason, status, at: now };
+        Some(NewDeadLetter { letter, event_id: &event.event_id })
+    };
+    refused.iter().filter_map(letter).collect()
 }
 
 /// Tells a sink the head of the log, and what sweeps have recorded since it was told last. `delivered` is

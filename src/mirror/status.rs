@@ -130,7 +130,10 @@ fn read_one(
         None => 0,
     };
     let lag = oldest.map(|event| {
-        let nanos = now.as_nanos().saturating_sub(event.recorded_at.as_nanos()).max(0);
+        // A time that is to come was noted by a clock that was wrong.
+        let mut times = [Some(event.recorded_at), state.failing_since].into_iter().flatten();
+        let since = times.find(|since| *since <= now).unwrap_or(now);
+        let nanos = now.as_nanos().saturating_sub(since.as_nanos());
         Span::from_seconds((nanos / NANOS_PER_SECOND).cast_unsigned())
     });
     Ok(MirrorStatus {

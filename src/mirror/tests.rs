@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::access::PlatformWork;
+use crate::config::Config;
 use crate::config::mirror::DeliveryPace;
 use crate::config::mirror::DestinationConfig;
 use crate::config::mirror::FileConfig;
@@ -29,6 +30,8 @@ use crate::mirror::sink::OutgoingEvent;
 use crate::mirror::sink::RefusedEvent;
 use crate::mirror::sink::Sink;
 use crate::mirror::sink::SinkFailure;
+use crate::mirror::status;
+use crate::query::Query;
 use crate::store::Create;
 use crate::store::LocalLog;
 use crate::store::Stamp;
@@ -97,6 +100,22 @@ impl Sink for ObedientSink {
     }
 }
 
+fn config(query: &str) -> MirrorConfig {
+    MirrorConfig {
+        name: "m".to_owned(),
+        query: query.to_owned(),
+        identifier: None,
+        from_now: false,
+        direct: false,
+        pace: DeliveryPace::default(),
+        destination: DestinationConfig::File(FileConfig {
+            path: "unused".into(),
+            format: FileFormat::JsonLines,
+            rotation: None,
+        }),
+    }
+}
+
 struct World {
     _folder: TempDir,
     context: RunContext,
@@ -116,21 +135,8 @@ impl World {
         };
         drop(LocalLog::open_to_write(&context.log, Create::IfMissing).unwrap());
         let sink = ObedientSink::default();
-        let config = MirrorConfig {
-            name: "m".to_owned(),
-            query: query.to_owned(),
-            identifier: None,
-            from_now: false,
-            direct: false,
-            pace: DeliveryPace::default(),
-            destination: DestinationConfig::File(FileConfig {
-                path: "unused".into(),
-                format: FileFormat::JsonLines,
-                rotation: None,
-            }),
-        };
         let feed = Feed {
-            selection: Selection::of_mirror(&config).unwrap(),
+            selection: Selection::of_mirror(&config(query)).unwrap(),
             identifier: None,
             site: Arc::from("site"),
             messages: None,
@@ -206,6 +212,45 @@ fn a_refused_event_is_a_dead_letter_and_the_rest_goes_on() {
     assert_eq!(world.take_batches(), [[3]]);
     assert_eq!(world.log().dead_letter_count("m").unwrap(), 0);
     assert_eq!(world.own_events("mirror.dead").len(), 1, "told once");
+}
+
+#[test]
+fn a_replay_keeps_what_is_refused_now_and_forgets_what_is_taken() {
+    let mut world = World::new("");
+    world.ingest(5);
+    world.destination.lock().unwrap().bad = vec![2];
+    world.run();
+    world.take_batches();
+    let before = world.state();
+    let dead = |world: &World| -> Vec<i64> {
+        let letters = world.log().dead_letters("m").unwrap();
+        letters.iter().map(|letter| letter.id.0).collect()
+    };
+    for _ in 0..2 {
+        world.destination.lock().unwrap().bad = vec![4];
+        let summary = resend::replay(&mut world.feed, &world.context, &Query::default()).unwrap();
+        assert_eq!((summary.delivered, summary.refused), (4, 1));
+        assert_eq!(summary.reason.as_deref(), Some("400: too odd"));
+        assert_eq!(world.take_batches().concat(), [1, 2, 3, 5], "in order");
+        assert_eq!(dead(&world), [4]);
+        assert_eq!(world.own_events("mirror.dead").len(), 2, "each told once");
+    }
+    world.destination.lock().unwrap().bad.clear();
+    let summary = resend::replay(&mut world.feed, &world.context, &Query::default()).unwrap();
+    assert_eq!((summary.delivered, summary.refused), (5, 0));
+    assert_eq!(dead(&world), [0; 0]);
+    assert_eq!(world.state(), before, "its place is where it was");
+}
+
+#[test]
+fn a_replay_ends_after_a_signal() {
+    let mut world = World::new("");
+    world.ingest(3);
+    world.run();
+    world.take_batches();
+    world.context.interrupt.send(15);
+    let summary = resend::replay(&mut world.feed, &world.context, &Query::default()).unwrap();
+    assert_eq!((summary.delivered, world.take_batches().len()), (0, 0));
 }
 
 #[test]
@@ -286,6 +331,26 @@ fn a_clock_that_was_wrong_holds_nothing_up() {
     assert_eq!(world.run().end, MirrorRunEnd::Spaced);
     pass(-5);
     assert_eq!(world.run().delivered, 1, "the last message is not to come");
+}
+
+#[test]
+fn a_failing_that_began_in_the_future_is_told_after_an_hour() {
+    let mut world = World::new("");
+    pass(1_000_000);
+    world.ingest(1);
+    world.set_away(true);
+    world.run();
+    pass(-1_000_000);
+    let mut all = Config::default();
+    all.mirrors.push(config(""));
+    for seconds in [0, 1800, 1800] {
+        assert!(world.own_events("mirror.failing").is_empty());
+        pass(seconds);
+        world.run();
+    }
+    assert_eq!(world.own_events("mirror.failing").len(), 1);
+    let statuses = status::read(&world.log(), &all, now()).unwrap();
+    assert_eq!(statuses[0].lag, Some(Span::from_seconds(3600)), "of an event from the future");
 }
 
 #[test]
