@@ -90,6 +90,9 @@ fn a_burst_is_told_at_once_and_then_in_one_message() {
     sandbox.run(["mirror"]).ok().done();
     let sent = mails(&sandbox);
     assert_eq!(sent.len(), 2);
+    let text = quoted_printable::decode(&sent[1], quoted_printable::ParseMode::Robust).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("setting/security × 49"), "{text}");
     let row: Value = sandbox.run(["mirror", "status", "--json"]).ok().json_lines().remove(0);
     assert_eq!((&row["kind"], &row["delivered"]), (&json!("alert"), &json!(50)));
 }

@@ -34,9 +34,17 @@ impl HttpReceiver {
     /// gets the body of each request that is taken, and returns the status.
     pub(crate) fn start(
         fates: &'static [Fate],
+        answer: impl FnMut(&str) -> &'static str + Send + 'static,
+    ) -> Self {
+        Self::start_on(TcpListener::bind("127.0.0.1:0").unwrap(), fates, answer)
+    }
+
+    /// As [`HttpReceiver::start`], on a port that is open already.
+    pub(crate) fn start_on(
+        listener: TcpListener,
+        fates: &'static [Fate],
         mut answer: impl FnMut(&str) -> &'static str + Send + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mut fates = fates.iter().copied();
         thread::spawn(move || {

@@ -231,6 +231,18 @@ fn trouble_with_the_account_waits_without_the_key() {
 }
 
 #[test]
+fn a_signature_of_a_wrong_clock_waits() {
+    let service = FakeService::start(|_, _| {
+        let why = "Signature expired: 20261120T040000Z is now earlier than 20261120T040500Z";
+        let body = json!({"__type": "InvalidSignatureException", "message": why});
+        reply("400 Bad Request", &body.to_string())
+    });
+    let failure = open(&service, "AKIDEXAMPLE").deliver(&batch(&[NOW_MILLIS])).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
+    assert!(failure.reason.contains("InvalidSignatureException: Signature expired"));
+}
+
+#[test]
 fn a_config_that_cannot_be_is_named() {
     let refused = |config: &CloudWatchConfig, environment: &Environment| {
         let sink = with_context(environment, |context| CloudWatchSink::new(config, context));
