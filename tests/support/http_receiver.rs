@@ -58,15 +58,15 @@ impl HttpReceiver {
                         stream.read_exact(&mut [0]).unwrap();
                     }
                     Fate::Status(status) => {
-                        read_body(&stream);
-                        reply(&mut stream, status);
+                        if read_body(&stream).is_some() {
+                            reply(&mut stream, status);
+                        }
                     }
-                    Fate::AnswerLost => {
-                        answer(&read_body(&stream));
-                    }
+                    Fate::AnswerLost => drop(read_body(&stream).map(|body| answer(&body))),
                     Fate::Taken => {
-                        let status = answer(&read_body(&stream));
-                        reply(&mut stream, status);
+                        if let Some(body) = read_body(&stream) {
+                            reply(&mut stream, answer(&body));
+                        }
                     }
                 }
             }
@@ -79,12 +79,15 @@ impl HttpReceiver {
     }
 }
 
-fn read_body(stream: &TcpStream) -> String {
+/// Reads a request, and returns its body; `None` where the sender has gone before its end.
+fn read_body(stream: &TcpStream) -> Option<String> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
         let line = line.trim_end().to_ascii_lowercase();
         match line.split_once(": ") {
             Some(("content-length", value)) => length = value.parse().unwrap(),
@@ -94,8 +97,8 @@ fn read_body(stream: &TcpStream) -> String {
         }
     }
     let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    String::from_utf8(body).unwrap()
+    reader.read_exact(&mut body).ok()?;
+    Some(String::from_utf8(body).unwrap())
 }
 
 fn reply(stream: &mut TcpStream, status: &str) {
@@ -105,5 +108,6 @@ fn reply(stream: &mut TcpStream, status: &str) {
     let length = body.len();
     let head =
         format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-    stream.write_all(head.as_bytes()).unwrap();
+    // Who has gone meanwhile gets no answer.
+    drop(stream.write_all(head.as_bytes()));
 }

@@ -8,9 +8,11 @@ use std::process::Stdio;
 
 use crate::mirrors::Server;
 use crate::mirrors::breaking_proxy;
+use crate::mirrors::clocks;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
 use crate::mirrors::ingest_events;
+use crate::mirrors::kills;
 use crate::mirrors::receivers;
 use crate::support::Sandbox;
 use crate::support::wait;
@@ -198,4 +200,32 @@ fn connections_that_break_in_mid_batch_bring_nothing_twice() {
     assert!(proxy.broken() >= 2, "{} connections were broken", proxy.broken());
     let stored = query(&server.sandbox, server.port, "SELECT event_id FROM event ORDER BY id");
     assert_eq!(stored, event_ids(&sandbox, &[]));
+}
+
+#[test]
+fn a_clock_that_steps_changes_no_order_and_holds_nothing_up() {
+    if !tools::require_programs(&["faketime"]) {
+        return;
+    }
+    let Some(server) = ClickHouse::start() else { return };
+    let sandbox = Sandbox::new();
+    let config = config(&sandbox, server.port, "attempts = 1\nwait = '1s'");
+    clocks::deliver_while_the_clock_steps(&sandbox, &config, server.port);
+    let stored = query(&server.sandbox, server.port, "SELECT event_id FROM event ORDER BY id");
+    assert_eq!(stored, event_ids(&sandbox, &[]));
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_call_brings_nothing_twice() {
+    if !tools::require_programs(&["strace"]) {
+        return;
+    }
+    let Some(server) = ClickHouse::start() else { return };
+    let received = |_: &Sandbox| {
+        let newest = "SELECT toString(uuid) FROM origin ORDER BY head_at DESC LIMIT 1";
+        let log = query(&server.sandbox, server.port, newest).concat();
+        let sql = format!("SELECT event_id FROM event WHERE toString(log) = '{log}' ORDER BY id");
+        query(&server.sandbox, server.port, &sql)
+    };
+    kills::nothing_is_lost_by_kills(|sandbox| config(sandbox, server.port, ""), received, 0);
 }

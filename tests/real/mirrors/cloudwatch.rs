@@ -7,6 +7,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use crate::mirrors::Server;
+use crate::mirrors::clocks;
 use crate::mirrors::event_id;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
@@ -14,6 +15,7 @@ use crate::mirrors::ingest_events;
 use crate::mirrors::receivers;
 use crate::support::Sandbox;
 use crate::support::clock;
+use crate::tools;
 
 const SECRET: &str = "aws-s3cret/key+of=a/user";
 
@@ -75,7 +77,7 @@ impl Moto {
     }
 }
 
-fn write_credentials(sandbox: &Sandbox, id: &str, secret: &str) {
+pub(super) fn write_credentials(sandbox: &Sandbox, id: &str, secret: &str) {
     let folder = sandbox.home().join(".aws");
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join("credentials");
@@ -159,4 +161,20 @@ fn a_wrong_secret_is_refused_by_the_signature_and_not_shown() {
     write_credentials(&sandbox, &id, &good);
     super::run_until_delivered(&sandbox);
     assert_eq!(received(&moto, &sandbox).len(), event_ids(&sandbox, &[]).len());
+}
+
+#[test]
+fn a_clock_that_steps_changes_no_order_and_holds_nothing_up() {
+    if !tools::require_programs(&["faketime"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let Some(moto) = Moto::start(&sandbox) else { return };
+    // The service takes no event from another year, however it is signed.
+    let query = format!("attempts = 1\nwait = '1s'\nquery = 'action:{}'", clocks::SOUND_ACTION);
+    clocks::deliver_while_the_clock_steps(&sandbox, &moto.config(&query), moto.port);
+    let received = received(&moto, &sandbox);
+    let ids = |event: &Value| event_id(&serde_json::from_str(event[1].as_str().unwrap()).unwrap());
+    let received: Vec<String> = received.iter().map(ids).collect();
+    assert_eq!(received, event_ids(&sandbox, &[&format!("action:{}", clocks::SOUND_ACTION)]));
 }

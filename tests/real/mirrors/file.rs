@@ -1,5 +1,4 @@
-//! Mirrors into files: killed at each call, on disks that fail or are full, under logrotate, and with a
-//! clock that steps.
+//! Mirrors into files: killed at each call, on disks that fail or are full, and under logrotate.
 
 use std::fs;
 
@@ -168,34 +167,4 @@ fn a_file_that_is_renamed_at_any_moment_goes_on() {
     rustix::process::kill_process(wait::pid(&child), Signal::TERM).unwrap();
     drop(sandbox.wait_with_output(child));
     assert_eq!(ids_in(&rotated_text(&sandbox)), ids);
-}
-
-#[test]
-fn a_clock_that_steps_changes_no_order_and_holds_nothing_up() {
-    if !tools::require_programs(&["faketime"]) {
-        return;
-    }
-    let sandbox = Sandbox::new();
-    sandbox.write("config.toml", config("later/m.log"));
-    let at = |clock: &str, args: &[&str]| {
-        let mut command = sandbox.command_of("faketime");
-        command.arg(clock).arg(env!("CARGO_BIN_EXE_activity")).args(args);
-        sandbox.run_command(command)
-    };
-    let clocks = ["2026-01-01 00:00:00", "2038-01-19 03:14:08", "2024-11-27 00:00:00"];
-    for (n, clock) in clocks.iter().enumerate() {
-        at(clock, &["ingest", "--quiet", "--action", "a.b"]).ok().done();
-        // In 2038 it fails, and notes a wait until then.
-        if n == 1 {
-            at(clock, &["mirror"]).exits(75).done();
-            fs::create_dir(sandbox.path("later")).unwrap();
-        }
-    }
-    for clock in clocks {
-        at(clock, &["mirror"]).ok().done();
-        at(clock, &["ingest", "--quiet", "--action", "a.b"]).ok().done();
-    }
-    at(clocks[0], &["mirror"]).ok().done();
-    let text = fs::read_to_string(sandbox.path("later/m.log")).unwrap();
-    assert_eq!(ids_in(&text), event_ids(&sandbox, &[]));
 }

@@ -2,9 +2,11 @@
 
 mod breaking_proxy;
 mod clickhouse;
+mod clocks;
 mod cloudwatch;
 mod file;
 mod fleet;
+mod kills;
 pub(crate) mod postgres;
 mod receivers;
 mod syslog;

@@ -8,9 +8,11 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::mirrors::breaking_proxy;
+use crate::mirrors::clocks;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
 use crate::mirrors::ingest_events;
+use crate::mirrors::kills;
 use crate::mirrors::write_certificates;
 use crate::support::Sandbox;
 use crate::support::wait;
@@ -286,4 +288,40 @@ fn a_wrong_password_or_authority_waits_and_is_not_shown() {
         out.stderr().contains("certificate")
     });
     assert!(cluster.sql("activity", "SELECT to_regclass('event') IS NULL") == "t");
+}
+
+#[test]
+fn a_clock_that_steps_changes_no_order_and_holds_nothing_up() {
+    if !tools::require_programs(&["faketime"]) {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    // With TLS, whose certificate holds for two days, and without: the months that the wrong clock
+    // makes are no harm.
+    for url in [cluster.url(), cluster.owner_url()] {
+        let sandbox = Sandbox::new();
+        let config = cluster.config(&sandbox, "attempts = 1\nwait = '1s'");
+        let config = config.replace(&cluster.url(), &url);
+        let config = match url == cluster.url() {
+            true => config,
+            false => config.replace("ca_file = 'ca.pem'\n", ""),
+        };
+        clocks::deliver_while_the_clock_steps(&sandbox, &config, cluster.port);
+        assert_eq!(cluster.event_ids(), event_ids(&sandbox, &[]), "{url}");
+        cluster.sql("activity", "DROP TABLE event, origin, gap, swept, version, reader CASCADE");
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_call_brings_nothing_twice() {
+    if !tools::require_programs(&["strace"]) {
+        return;
+    }
+    let Some(cluster) = Cluster::start() else { return };
+    let received = |_: &Sandbox| {
+        let ids = cluster.event_ids();
+        cluster.sql("activity", "TRUNCATE event, origin");
+        ids
+    };
+    kills::nothing_is_lost_by_kills(|sandbox| cluster.config(sandbox, ""), received, 0);
 }

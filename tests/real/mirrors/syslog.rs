@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::mirrors::Server;
+use crate::mirrors::clocks;
 use crate::mirrors::event_id;
 use crate::mirrors::event_ids;
 use crate::mirrors::free_port;
@@ -266,4 +267,23 @@ fn a_receiver_whose_authority_is_unknown_gets_nothing() {
     assert!(out.stderr().contains("certificate"), "{out}");
     out.exits(75).done();
     assert!(receiver.received().is_empty());
+}
+
+#[test]
+fn a_clock_that_steps_changes_no_order_and_holds_nothing_up() {
+    if !tools::require_programs(&["faketime"]) {
+        return;
+    }
+    let Some(receiver) = SyslogReceiver::start(ReceiverKind::Rsyslog) else { return };
+    // The certificate of the receiver holds for two days, and it reads no head of a year behind 2099.
+    let sound = format!("action:{}", clocks::SOUND_ACTION);
+    for (way, port) in [("octets", receiver.ports.octets), ("tls", receiver.ports.tls)] {
+        let sandbox = Sandbox::new();
+        let more = format!("attempts = 1\nwait = '1s'\nquery = '{sound}'");
+        let config = receiver.mirror_config(&[way], &more);
+        clocks::deliver_while_the_clock_steps(&sandbox, &config, port);
+        let ids = event_ids(&sandbox, &[&sound]);
+        wait::until_true("all messages", || receiver.received_ids(way).len() >= ids.len());
+        assert_eq!(receiver.received_ids(way), ids, "{way}");
+    }
 }
