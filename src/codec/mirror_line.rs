@@ -44,18 +44,9 @@ fn truncate_header_text(text: &str) -> &str {
 
 /// Appends a time with nine digits of a second and a numeric offset.
 fn write_time(at: Timestamp, out: &mut String) {
-    let start = out.len();
-    at.write_into(out);
+    at.write_sortable_into(out);
     let utc = out.pop();
     debug_assert_eq!(utc, Some('Z'), "a time is written in UTC");
-    let digits = match out[start..].find('.') {
-        Some(point) => out.len() - start - point - 1,
-        None => {
-            out.push('.');
-            0
-        }
-    };
-    out.extend(std::iter::repeat_n('0', 9 - digits));
     out.push_str("+00:00");
 }
 

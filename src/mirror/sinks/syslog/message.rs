@@ -7,11 +7,13 @@
 //! A message has no control characters, so that one line is one message.
 
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 use crate::codec::mirror_line;
 use crate::event::Event;
 use crate::event::Severity;
 use crate::event::field::FIELDS;
+use crate::event::field::Field;
 use crate::event::field::FieldValue;
 use crate::text;
 
@@ -38,6 +40,11 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 /// The fields that only the text has: they are long, or for the log itself.
 const TEXT_ONLY_FIELDS: [&str; 8] =
     ["title", "description", "diff", "payload", "user_agent", "recorded_at", "recorded_by", "hash"];
+
+/// The fields of our element.
+static ELEMENT_FIELDS: LazyLock<Vec<&Field>> = LazyLock::new(|| {
+    FIELDS.iter().filter(|field| !TEXT_ONLY_FIELDS.contains(&field.name)).collect()
+});
 
 /// What all messages of a mirror share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +102,11 @@ impl MessageFormat {
         let message_id = event.action.slug.as_str();
         let message_id = message_id.get(..MAX_MESSAGE_ID_BYTES).unwrap_or(message_id);
         let message_id = if is_header_text(message_id) { message_id } else { NIL };
-        let _ = write!(out, " {host} {app} {NIL} {message_id} ");
+        for part in [host.as_str(), app.as_str(), NIL, message_id] {
+            out.push(' ');
+            out.push_str(part);
+        }
+        out.push(' ');
         write_element(event, out);
         out.push_str(&self.extra_element);
         out.push(' ');
@@ -134,9 +145,11 @@ fn write_time(event: &Event, out: &mut String) {
 fn write_element(event: &Event, out: &mut String) {
     out.push('[');
     out.push_str(ELEMENT);
-    for field in FIELDS.iter().filter(|field| !TEXT_ONLY_FIELDS.contains(&field.name)) {
+    for field in &*ELEMENT_FIELDS {
         let Some(value) = (field.get)(event) else { continue };
-        let _ = write!(out, " {}=\"", field.name);
+        out.push(' ');
+        out.push_str(field.name);
+        out.push_str("=\"");
         match value {
             FieldValue::Integer(number) => {
                 let _ = write!(out, "{number}");
@@ -153,12 +166,16 @@ fn write_element(event: &Event, out: &mut String) {
 
 /// Writes the value of a parameter (RFC 5424, section 6.3.3), control characters escaped first.
 fn write_parameter(value: &str, out: &mut String) {
-    for c in text::escape(value).chars() {
-        if matches!(c, '"' | '\\' | ']') {
+    let value = text::escape(value);
+    let mut written = 0;
+    for (place, byte) in value.bytes().enumerate() {
+        if matches!(byte, b'"' | b'\\' | b']') {
+            out.push_str(&value[written..place]);
             out.push('\\');
+            written = place;
         }
-        out.push(c);
     }
+    out.push_str(&value[written..]);
 }
 
 /// Whether a text can stand in the head of a message: visible ASCII.
