@@ -45,7 +45,9 @@ pub(crate) struct RunContext {
 
 impl RunContext {
     pub(super) fn open_log(&self) -> Result<LocalLog> {
-        LocalLog::open_to_write(&self.log, Create::Never)
+        let log = LocalLog::open_to_write(&self.log, Create::Never)?;
+        log.keep_few_pages()?;
+        Ok(log)
     }
 }
 

@@ -187,6 +187,15 @@ impl Log {
 }
 
 impl LocalLog {
+    /// Keeps few pages in memory: a writer has a large cache, which one pass through the log would fill
+    /// in vain, for each mirror anew.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn keep_few_pages(&self) -> Result<()> {
+        self.sqlite().keep_few_pages()
+    }
+
     /// Makes this the only process that delivers for a mirror until the guard is dropped; `None` if
     /// another one does.
     ///

@@ -62,12 +62,14 @@ fn peak_memory(mut command: Command, code: i32) -> u64 {
 fn long_events_are_read_in_little_memory() {
     for field in ["payload", "description", "title", "user_agent"] {
         let sandbox = sandbox_with_long_events(field);
+        sandbox.write("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\n");
         let mut peaks = Vec::new();
         for args in [
             &["export", "--jsonl"][..],
             &["export", "--csv"],
             &["export", "--jsonl", "source:system"],
             &["export", "--jsonl", "--columns", "id,payload"],
+            &["mirror"],
             &["verify"],
             &["digest", "--dry-run"],
             &["digest", "--dry-run", "actor:7"],

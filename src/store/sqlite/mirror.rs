@@ -23,7 +23,14 @@ use crate::store::sqlite::rows;
 use crate::store::sqlite::sql::Sql;
 use crate::time::Timestamp;
 
+/// The pages that a mirror keeps, in KiB: those of the rows that many events share.
+const CACHE_KIB: i64 = 4096;
+
 impl Sqlite {
+    pub(in crate::store) fn keep_few_pages(&self) -> Result<()> {
+        self.read_in_snapshot(|connection| connection.pragma_update(None, "cache_size", -CACHE_KIB))
+    }
+
     pub(in crate::store) fn log_uuid(&self) -> Result<[u8; 16]> {
         const SQL: &str = "SELECT value FROM meta WHERE key = 'uuid'";
         self.read_in_snapshot(|connection| connection.query_row(SQL, [], |row| row.get(0)))
