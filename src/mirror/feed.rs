@@ -65,13 +65,9 @@ pub(crate) struct Selection {
 /// A mirror or alert, ready to run.
 pub(crate) struct Feed {
     pub(super) selection: Selection,
-    /// The name that the config gives the log.
-    pub(super) identifier: Option<Arc<str>>,
-    /// The name of the log for events without a tenant.
-    pub(super) site: Arc<str>,
+    pub(super) reader: BatchReader,
     /// Present for an alert.
     pub(super) messages: Option<MessagePace>,
-    pub(super) batch: usize,
     pub(super) attempts: u32,
     pub(super) first_wait: Duration,
     pub(super) timeout: Duration,
@@ -80,9 +76,23 @@ pub(crate) struct Feed {
     pub(super) sink: Box<dyn Sink>,
 }
 
+/// Reads events in batches, with what they need on their way.
+pub(super) struct BatchReader {
+    /// The name that the config gives the log.
+    pub identifier: Option<Arc<str>>,
+    /// The name of the log for events without a tenant.
+    pub site: Arc<str>,
+    /// The most events of a batch.
+    pub batch: usize,
+    /// Whether the sink wants them.
+    pub has_seals: bool,
+}
+
 /// The next events of a feed.
 pub(super) struct NextBatch {
     pub events: Vec<OutgoingEvent>,
+    /// The event behind which it was read.
+    pub after: EventId,
     /// The last event that was looked at.
     pub through: EventId,
 }
@@ -132,11 +142,11 @@ impl Feed {
         let timeout = duration_or(config.pace.timeout, DEFAULT_TIMEOUT);
         let sink = sinks::open(&config.destination, SinkContext { timeout, ..context })
             .map_err(|error| with_name("mirror", &config.name, &error))?;
-        Ok(Self {
-            selection: Selection::of_mirror(config)?,
-            identifier: config.identifier.as_deref().map(Arc::from),
-            ..Self::new(&config.pace, site, timeout, sink)
-        })
+        let identifier = config.identifier.as_deref().map(Arc::from);
+        let mut feed =
+            Self::new(Selection::of_mirror(config)?, &config.pace, (site, timeout), sink);
+        feed.reader.identifier = identifier;
+        Ok(feed)
     }
 
     /// Makes the feed of an alert. `names` are those of the log and of what acts without an actor;
@@ -154,23 +164,28 @@ impl Feed {
         let context = SinkContext { timeout, ..context };
         let sink = AlertSink::new(config, names, &context, mail)
             .map_err(|error| with_name("alert", &config.name, &error))?;
-        Ok(Self {
-            selection: Selection::of_alert(config)?,
-            messages: Some(MessagePace { every: config.every }),
-            ..Self::new(&config.pace, names.0, timeout, Box::new(sink))
-        })
+        let selection = Selection::of_alert(config)?;
+        let mut feed = Self::new(selection, &config.pace, (names.0, timeout), Box::new(sink));
+        feed.messages = Some(MessagePace { every: config.every });
+        Ok(feed)
     }
 
-    /// Returns the feed of a sink, without what it selects.
-    fn new(pace: &DeliveryPace, site: &str, timeout: Duration, sink: Box<dyn Sink>) -> Self {
-        let nothing =
-            Selection { name: String::new(), query: Query::default(), start: Start::Oldest };
-        Self {
-            selection: nothing,
+    fn new(
+        selection: Selection,
+        pace: &DeliveryPace,
+        (site, timeout): (&str, Duration),
+        sink: Box<dyn Sink>,
+    ) -> Self {
+        let reader = BatchReader {
             identifier: None,
             site: Arc::from(site),
-            messages: None,
             batch: pace.batch.unwrap_or_else(|| sink.default_batch()),
+            has_seals: sink.wants_seals(),
+        };
+        Self {
+            selection,
+            reader,
+            messages: None,
             attempts: pace.attempts.unwrap_or(DEFAULT_ATTEMPTS),
             first_wait: duration_or(pace.wait, DEFAULT_WAIT),
             timeout,
@@ -185,11 +200,13 @@ impl Feed {
 
     /// Reads the next events behind `after`, up to `up_to`.
     pub(super) fn read(&self, log: &Log, after: EventId, up_to: EventId) -> Result<NextBatch> {
-        self.read_matching(log, &self.selection.query, after, up_to)
+        self.reader.read(log, &self.selection.query, after, up_to)
     }
+}
 
-    /// As [`Feed::read`], with another query.
-    pub(super) fn read_matching(
+impl BatchReader {
+    /// Reads the next events behind `after` that a query matches, up to `up_to`.
+    pub(super) fn read(
         &self,
         log: &Log,
         query: &Query,
@@ -200,12 +217,12 @@ impl Feed {
         let events = log.events_within(&Scope::of(PlatformWork::Mirror), query, &bounds)?;
         // Some may have been left behind, so the end is only reached where none is found.
         let through = events.last().map_or(up_to, |event| event.id);
-        Ok(NextBatch { events: self.prepare(log, events)?, through })
+        Ok(NextBatch { events: self.prepare(log, events)?, after, through })
     }
 
     /// Gives events what they need on their way.
     pub(super) fn prepare(&self, log: &Log, events: Vec<Event>) -> Result<Vec<OutgoingEvent>> {
-        let seals = if self.sink.wants_seals() {
+        let seals = if self.has_seals {
             let ids: Vec<EventId> = events.iter().map(|event| event.id).collect();
             log.seals(PlatformWork::Mirror, &ids)?.into_iter().map(Some).collect()
         } else {

@@ -14,6 +14,7 @@
 //! and did not confirm it; its `event_id` is the same then.
 
 pub(crate) mod alert;
+mod dead_letters;
 mod delivery;
 pub(crate) mod feed;
 mod hmac;

@@ -10,6 +10,7 @@ use crate::event::EventId;
 use crate::event::EventPlace;
 use crate::failure::Exit;
 use crate::failure::Failure;
+use crate::mirror::dead_letters;
 use crate::mirror::delivery;
 use crate::mirror::feed::Feed;
 use crate::mirror::run::RunContext;
@@ -45,7 +46,7 @@ pub(crate) fn retry(feed: &mut Feed, context: &RunContext) -> Result<ResendSumma
     report_head(feed, &log, context)?;
     let letters = log.dead_letters(feed.name())?;
     let mut summary = ResendSummary::default();
-    for part in letters.chunks(feed.batch) {
+    for part in letters.chunks(feed.reader.batch) {
         if context.interrupt.signal().is_some() {
             break;
         }
@@ -73,7 +74,7 @@ fn retry_part(
         batch.commit()?;
         summary.swept += swept.len() as u64;
     }
-    let outgoing = feed.prepare(log, events)?;
+    let outgoing = feed.reader.prepare(log, events)?;
     deliver(log, feed, context, &outgoing, &ids, summary)
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn replay(
     let query = feed.selection.query.clone().and(narrowed.clone());
     let mut cursor = EventId(0);
     while cursor < state.cursor && context.interrupt.signal().is_none() {
-        let next = feed.read_matching(&log, &query, cursor, state.cursor)?;
+        let next = feed.reader.read(&log, &query, cursor, state.cursor)?;
         deliver(&mut log, feed, context, &next.events, &dead, &mut summary)?;
         cursor = next.through;
     }
@@ -115,7 +116,7 @@ fn deliver(
     summary: &mut ResendSummary,
 ) -> Result<()> {
     let outcome = delivery::deliver_batch(feed.sink.as_mut(), outgoing);
-    let refused = runner::dead_letters(outgoing, &outcome.refused, (context.clock)());
+    let refused = dead_letters::of(outgoing, &outcome.refused, (context.clock)());
     let refused_ids: HashSet<EventId> = refused.iter().map(|dead| dead.letter.id).collect();
     let confirmed = outgoing.iter().take(outcome.confirmed).map(|outgoing| outgoing.event.id);
     let taken: Vec<EventId> = confirmed.filter(|id| !refused_ids.contains(id)).collect();
@@ -151,7 +152,7 @@ fn deliver(
 pub(crate) fn test(feed: &mut Feed, probe: Event, context: &RunContext) -> Result<()> {
     let log = context.open_log()?;
     report_head(feed, &log, context)?;
-    let identifier = feed.identify(&probe);
+    let identifier = feed.reader.identify(&probe);
     let seal = None;
     let probe = OutgoingEvent { event: probe, identifier, seal };
     feed.sink.test(&probe).map_err(|failure| to_error(feed, &failure, 0))

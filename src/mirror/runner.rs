@@ -11,9 +11,11 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use anyhow::Context;
 use anyhow::Result;
 
 use crate::access::PlatformWork;
@@ -21,14 +23,17 @@ use crate::access::Scope;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::event::own_events;
+use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::interrupt::Interrupt;
+use crate::mirror::dead_letters;
+use crate::mirror::dead_letters::NewDeadLetter;
 use crate::mirror::delivery;
 use crate::mirror::delivery::BatchOutcome;
 use crate::mirror::feed::Feed;
 use crate::mirror::feed::NextBatch;
 use crate::mirror::run::RunContext;
 use crate::mirror::sink::OutgoingEvent;
-use crate::mirror::sink::RefusedEvent;
 use crate::mirror::sink::SinkFailure;
 use crate::query::Query;
 use crate::retry;
@@ -36,7 +41,6 @@ use crate::store::LocalLog;
 use crate::store::Log;
 use crate::store::Stamp;
 use crate::store::central::LogHeartbeat;
-use crate::store::mirror::DeadLetter;
 use crate::store::mirror::MirrorState;
 use crate::time::Span;
 use crate::time::Timestamp;
@@ -102,6 +106,8 @@ pub(super) struct Runner<'a> {
     state: MirrorState,
     delivered: u64,
     dead: u64,
+    /// The batch behind the one that was delivered last, where it has been read already.
+    ahead: Option<NextBatch>,
     /// Whether the destination was away for a while before this run reached it.
     after_outage: bool,
 }
@@ -124,8 +130,8 @@ pub(super) fn run(
         Some(state) => state,
         None => begin(log, feed, (context.clock)())?,
     };
-    let mut runner =
-        Runner { log, feed, context, state, delivered: 0, dead: 0, after_outage: false };
+    let (delivered, dead, ahead, after_outage) = (0, 0, None, false);
+    let mut runner = Runner { log, feed, context, state, delivered, dead, ahead, after_outage };
     let end = runner.run(persistence)?;
     Ok(MirrorRun { name, delivered: runner.delivered, dead: runner.dead, end })
 }
@@ -232,7 +238,11 @@ impl Runner<'_> {
 
     /// Delivers the next batch up to an event.
     fn deliver_next(&mut self, until: EventId) -> Result<Step> {
-        let NextBatch { events, through } = self.next_batch(until)?;
+        let ahead = self.ahead.take().filter(|batch| batch.after == self.state.cursor);
+        let NextBatch { events, through, .. } = match ahead {
+            Some(batch) => batch,
+            None => self.next_batch(until)?,
+        };
         if events.is_empty() {
             if through > self.state.cursor {
                 self.state.cursor = through;
@@ -245,7 +255,7 @@ impl Runner<'_> {
             self.save(&[], &[])?;
         }
         let began = Instant::now();
-        let outcome = delivery::deliver_batch(self.feed.sink.as_mut(), &events);
+        let outcome = self.deliver(&events, through, until)?;
         let took = began.elapsed();
         let failure = outcome.failure.clone();
         self.record(&events, through, &outcome)?;
@@ -255,6 +265,32 @@ impl Runner<'_> {
             None if self.feed.messages.is_some() || through >= until => Step::Done,
             None => Step::Delivered(self.pause_after(events.len(), took)),
         })
+    }
+
+    /// Delivers a batch. Behind one that is full of short events it reads the next one meanwhile.
+    fn deliver(
+        &mut self,
+        events: &[OutgoingEvent],
+        through: EventId,
+        until: EventId,
+    ) -> Result<BatchOutcome> {
+        let Feed { sink, reader, selection, messages, .. } = &mut *self.feed;
+        let is_cut_by_number = events.len() == reader.batch && through < until;
+        if !is_cut_by_number || messages.is_some() || sink.wants_stable_batches() {
+            return Ok(delivery::deliver_batch(sink.as_mut(), events));
+        }
+        let log: &Log = &*self.log;
+        let (outcome, ahead) = thread::scope(|scope| {
+            let deliver = || delivery::deliver_batch(sink.as_mut(), events);
+            let delivery = thread::Builder::new().spawn_scoped(scope, deliver);
+            let ahead = reader.read(log, &selection.query, through, until);
+            let outcome =
+                delivery.map(|delivery| delivery.join().expect("a panic ends the program"));
+            (outcome, ahead)
+        });
+        // What could not be read is read again behind this batch, and its error told then.
+        self.ahead = ahead.ok();
+        Ok(outcome.context(Failure::new(Exit::Io, "cannot start a thread"))?)
     }
 
     /// Reads the next batch. One that was cut before, and must be cut alike, ends where it did.
@@ -286,7 +322,7 @@ impl Runner<'_> {
             return Ok(());
         }
         let now = (self.context.clock)();
-        let dead = dead_letters(batch, &outcome.refused, now);
+        let dead = dead_letters::of(batch, &outcome.refused, now);
         let is_whole = outcome.confirmed >= batch.len();
         let last = batch.get(outcome.confirmed - 1).map(|event| event.event.id);
         self.state.cursor = last.filter(|_| !is_whole).unwrap_or(through);
@@ -376,41 +412,6 @@ impl Runner<'_> {
     }
 }
 
-/// A dead letter of an event at hand.
-pub(super) struct NewDeadLetter<'a> {
-    pub letter: DeadLetter,
-    event_id: &'a str,
-}
-
-impl NewDeadLetter<'_> {
-    /// Returns the event that tells of it.
-    pub(super) fn to_event(&self, mirror: &str) -> NewEvent {
-        own_events::system_event(
-            "mirror.dead",
-            &serde_json::json!({
-                "mirror": mirror,
-                "error": self.letter.reason,
-                "event_id": self.event_id,
-            }),
-        )
-    }
-}
-
-/// Returns the dead letters of those events of a batch that were refused for good.
-pub(super) fn dead_letters<'a>(
-    batch: &'a [OutgoingEvent],
-    refused: &[RefusedEvent],
-    now: Timestamp,
-) -> Vec<NewDeadLetter<'a>> {
-    let letter = |refused: &RefusedEvent| {
-        let event = &batch.get(refused.index)?.event;
-        let (reason, status) = (refused.reason.clone(), refused.status);
-        let letter = DeadLetter { id: event.id, reason, status, at: now };
-        Some(NewDeadLetter { letter, event_id: &event.event_id })
-    };
-    refused.iter().filter_map(letter).collect()
-}
-
 /// Tells a sink the head of the log, and what sweeps have recorded since it was told last. `delivered` is
 /// the last event that needs no more work.
 ///
@@ -452,7 +453,7 @@ pub(super) fn sleep(wait: Duration, interrupt: &Interrupt) -> bool {
         if left.is_zero() {
             return true;
         }
-        std::thread::sleep(left.min(LONGEST_SLEEP));
+        thread::sleep(left.min(LONGEST_SLEEP));
     }
     false
 }

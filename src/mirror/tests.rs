@@ -17,6 +17,7 @@ use crate::config::mirror::MirrorConfig;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::interrupt::Interrupt;
+use crate::mirror::feed::BatchReader;
 use crate::mirror::feed::Feed;
 use crate::mirror::feed::MessagePace;
 use crate::mirror::feed::Selection;
@@ -137,10 +138,13 @@ impl World {
         let sink = ObedientSink::default();
         let feed = Feed {
             selection: Selection::of_mirror(&config(query)).unwrap(),
-            identifier: None,
-            site: Arc::from("site"),
+            reader: BatchReader {
+                identifier: None,
+                site: Arc::from("site"),
+                batch: 10,
+                has_seals: true,
+            },
             messages: None,
-            batch: 10,
             attempts: 1,
             first_wait: Duration::from_secs(2),
             timeout: Duration::from_secs(1),
