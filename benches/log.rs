@@ -13,6 +13,7 @@
 
 mod counts;
 mod generator;
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod measure;
 
 use std::fs;

@@ -16,6 +16,8 @@ use rustix::process::PidfdFlags;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measurement {
     pub(crate) wall_time: Duration,
+    /// The time that its threads were at work, in seconds.
+    pub(crate) cpu_seconds: f64,
     /// The largest resident memory in KiB, as sampled every 10 ms.
     pub(crate) peak_memory_kib: u64,
 }
@@ -35,10 +37,22 @@ pub(crate) fn run_measured(mut command: Command) -> Measurement {
         memory = memory.max(peak_memory(child.id()));
     }
     let wall = start.elapsed();
+    // It has ended, and its parent has yet to ask for it.
+    let cpu_seconds = cpu_seconds(child.id());
     let output = child.wait_with_output().unwrap_or_else(|why| panic!("{text}: {why}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}: {}: {said}", output.status);
-    Measurement { wall_time: wall, peak_memory_kib: memory }
+    Measurement { wall_time: wall, cpu_seconds, peak_memory_kib: memory }
+}
+
+/// Returns the time that a process was at work, as the kernel counts it, in hundredths of a second.
+fn cpu_seconds(pid: u32) -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let (_, fields) = stat.rsplit_once(") ").unwrap_or_default();
+    // utime and stime are fields 14 and 15; the first one here is the third.
+    let ticks = fields.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS_PER_SECOND
 }
 
 fn peak_memory(pid: u32) -> u64 {

@@ -135,7 +135,10 @@ impl Bench {
             raw_rates.push(self.events as f64 / start.elapsed().as_secs_f64());
         }
         let raw = raw_rates.into_iter().fold(0.0, f64::max);
-        Ok(self.compare(name, &mut runs, &format!("bare {raw:.0}"), goal))
+        let worked: f64 = runs.iter().map(|run| run.cpu_seconds).sum();
+        let of_own_core = (self.events * ROUNDS) as f64 / worked;
+        let peer = format!("bare {raw:.0}, of our own core {of_own_core:.0}");
+        Ok(self.compare(name, &mut runs, &peer, goal))
     }
 
     fn compare(
