@@ -161,8 +161,8 @@ pub(crate) fn send(
 ) -> Result<DigestRunSummary> {
     match prepare(opener, request) {
         Ok(Preparation::Ready(digest)) => Ok(digest.send_and_record(request, pause)),
-        Ok(Preparation::NothingNew(last)) => {
-            let [at, sent_at] = [request.now, last.at]
+        Ok(Preparation::NothingNew(sent_at)) => {
+            let [at, sent_at] = [request.now, sent_at]
                 .map(|at| Zone::utc().format(at.truncate_to_second(), TimeFormat::Rfc3339));
             let line = format!(
                 "{at} digest not sent: nothing is new since the one sent {sent_at}; --now sends one"
@@ -183,8 +183,8 @@ pub(crate) fn send(
 /// How the preparation of a digest ended.
 enum Preparation {
     Ready(Box<PreparedDigest>),
-    /// The digest that was sent a moment ago has everything.
-    NothingNew(RecordedOutcome),
+    /// The digest that was sent a moment ago, at this time, has everything.
+    NothingNew(Timestamp),
     /// Another run holds the digest lock.
     Busy,
 }
@@ -223,7 +223,7 @@ fn prepare(opener: &DigestLogOpener<'_>, request: &DigestRequest<'_>) -> Result<
         Err(error) => (None, Some(error)),
     };
     if let Some(last) = just_sent(DigestLogs::of_host(&log), request)? {
-        return Ok(Preparation::NothingNew(last));
+        return Ok(Preparation::NothingNew(last.at));
     }
     let report = read(&log)?;
     if let Err(error) = record_head(&mut log, &report, request) {
@@ -245,7 +245,7 @@ fn prepare_of_store(
     let events = (store.open)()?;
     let logs = DigestLogs { events: &events, records: Some(&log), store: Some(store.name) };
     if let Some(last) = just_sent(logs, request)? {
-        return Ok(Preparation::NothingNew(last));
+        return Ok(Preparation::NothingNew(last.at));
     }
     let report = read(logs, request)?;
     record_head(&mut log, &report, request)?;
