@@ -23,6 +23,7 @@ mod central_access;
 mod central_digest;
 mod central_doctor;
 mod central_verify;
+mod central_versions;
 mod clocks;
 mod cron;
 mod digest;

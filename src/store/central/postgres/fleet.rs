@@ -223,11 +223,13 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Makes the tables, the coming months, and what else is asked for. What is there stays.
+    /// Makes the tables, the coming months, and what else is asked for. What is there stays; tables of an
+    /// older version are upgraded.
     ///
     /// # Errors
     /// The role may not make them; the tables are of a newer version; no answer.
     pub(crate) fn init(&mut self, options: InitOptions, now: Timestamp) -> CentralResult<()> {
+        self.upgrade_tables()?;
         self.prepare_tables()?;
         self.make_coming_months(now, options.back)?;
         if !self.makes_months() {

@@ -58,6 +58,11 @@ pub(crate) struct NotedLog {
     pub sweep: i64,
 }
 
+/// Whether a version is one of ours, and older than this program's.
+fn is_older(version: i64) -> bool {
+    (1..schema::VERSION).contains(&version)
+}
+
 impl PostgresStore {
     /// Returns a store, without a connection yet.
     ///
@@ -106,6 +111,35 @@ impl PostgresStore {
         self.check_tables()
     }
 
+    /// Brings tables of an older version to that of this program. Others stay as they are.
+    ///
+    /// # Errors
+    /// The role may not change them, or there was no answer; then they are as they were.
+    pub(crate) fn upgrade_tables(&mut self) -> CentralResult<()> {
+        if !matches!(self.read_version()?, Some(version) if is_older(version)) {
+            return Ok(());
+        }
+        let lock = format!(
+            "BEGIN; SELECT pg_advisory_xact_lock(hashtext('activity {}'))",
+            self.names.event
+        );
+        self.server.execute_batch(&lock)?;
+        let upgraded = self.run_migrations();
+        self.server.execute_batch(if upgraded.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+        upgraded
+    }
+
+    /// Runs the migrations that are left to run, within a transaction that has the lock.
+    fn run_migrations(&mut self) -> CentralResult<()> {
+        match self.read_version()? {
+            Some(version) if is_older(version) => {
+                let statements = schema::migrate_tables(&self.names, version);
+                Ok(self.server.execute_batch(&statements)?)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Checks that the tables are there, in the version of this program.
     ///
     /// # Errors
@@ -118,6 +152,14 @@ impl PostgresStore {
                 format!(
                     "the central store was made by a newer activity (version {version}, this one \
                      knows {})",
+                    schema::VERSION
+                ),
+            ),
+            Some(version) if is_older(version) => (
+                CentralErrorKind::Unavailable,
+                format!(
+                    "the central store is of version {version}, and `activity central init` brings \
+                     it to {}",
                     schema::VERSION
                 ),
             ),

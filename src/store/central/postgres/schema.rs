@@ -1,12 +1,25 @@
-//! The tables of the central store in PostgreSQL.
+//! The tables of the central store in PostgreSQL, and how those of an older version become these.
+//!
+//! ## Compatibility
+//!
+//! `activity central init` upgrades a store, step by step and forward only, in one transaction.
+//! [`MIGRATIONS`] is only ever added to: its first entry leads from version 1 to 2.
+
+use std::fmt::Write;
 
 use crate::store::central::TableNames;
 use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
+/// Returns the statements that lead from one version of the tables to the next.
+type StoreMigration = fn(&TableNames) -> String;
+
+/// The migrations in their order. Version 1 is the first version, and there is no other yet.
+const MIGRATIONS: &[StoreMigration] = &[];
+
 /// The version of the tables, in the comment of the table of logs.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 pub(super) const VERSION_COMMENT: &str = "activity central store, version ";
 
 /// Returns the statements that make the tables. Times are nanoseconds since 1970, because `timestamptz`
@@ -122,6 +135,21 @@ CREATE INDEX ON {event} (action, occurred_at) WHERE status_code >= 400;"
     )
 }
 
+/// Returns the statements that bring tables of an older version to [`VERSION`].
+pub(super) fn migrate_tables(names: &TableNames, from: i64) -> String {
+    migrate_by(MIGRATIONS, names, from)
+}
+
+fn migrate_by(migrations: &[StoreMigration], names: &TableNames, from: i64) -> String {
+    let mut sql = String::new();
+    for (migration, version) in migrations.iter().zip(1_i64..).filter(|(_, at)| *at >= from) {
+        let (origin, next) = (&names.origin, version + 1);
+        sql.push_str(&migration(names));
+        let _ = writeln!(sql, ";\nCOMMENT ON TABLE {origin} IS '{VERSION_COMMENT}{next}';");
+    }
+    sql
+}
+
 /// Returns the statements that make the two roles, if they are missing, and give them their rights.
 pub(super) fn create_roles(names: &TableNames) -> String {
     let TableNames { event, origin, gap, swept, version, reader } = names;
@@ -200,6 +228,25 @@ mod tests {
         let found: Vec<&str> =
             names[first..].iter().copied().filter(|name| wanted.contains(name)).collect();
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn tables_of_an_older_version_go_through_each_step_behind_it() {
+        let names = TableNames::parse(Some("audit.event")).unwrap();
+        let migrations: [StoreMigration; 3] = [
+            |names| format!("ALTER TABLE {} ADD a int", names.event),
+            |names| format!("ALTER TABLE {} ADD b int", names.gap),
+            |names| format!("ALTER TABLE {} ADD c int", names.event),
+        ];
+        assert_eq!(
+            migrate_by(&migrations, &names, 2),
+            "ALTER TABLE audit.gap ADD b int;\n\
+             COMMENT ON TABLE audit.origin IS 'activity central store, version 3';\n\
+             ALTER TABLE audit.event ADD c int;\n\
+             COMMENT ON TABLE audit.origin IS 'activity central store, version 4';\n"
+        );
+        assert_eq!(migrate_by(&migrations, &names, 4), "");
+        assert_eq!(migrate_tables(&names, VERSION), "");
     }
 
     #[test]
