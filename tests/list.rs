@@ -145,6 +145,37 @@ fn the_http_view() {
 }
 
 #[test]
+fn a_narrow_http_view_leaves_titles_out_first() {
+    let sandbox = Sandbox::with_events();
+    let args = ["list", "--view", "http", "--time", "relative", "method:POST", "--quiet"];
+    insta::assert_snapshot!(sandbox.run_with_env(&[("COLUMNS", "80")], args), @"
+    WHEN        ACTION               USER         METHOD  ENDPOINT            STATUS
+    4 Mar 2025  ✗ auth.login_failed  Jim Compton  POST    /v1/auth/login         401
+    3 Mar 2025  submit_quiz          21           POST    /v1/quizzes/71f0/…     201
+    [exit status: 0]
+    ");
+}
+
+#[test]
+fn the_endpoint_gets_the_room_of_titles_that_repeat_it() {
+    let sandbox = Sandbox::new();
+    let endpoint = "/v1/quizzes/71f0/submissions/9";
+    sandbox.ingest(
+        json!({"action": "submit_quiz", "title": format!("POST {endpoint}"), "method": "POST",
+               "endpoint": endpoint, "actor_id": "21"})
+        .to_string(),
+    );
+    let args = ["list", "--view", "http", "--time", "relative", "--quiet"];
+    let out = sandbox.run_with_env(&[("COLUMNS", "84")], args).ok();
+    assert!(out.stdout().contains(endpoint) && !out.stdout().contains("TITLE"), "{out}");
+    sandbox.ingest(
+        json!({"action": "submit_quiz", "title": "Ninth try", "method": "POST"}).to_string(),
+    );
+    let out = sandbox.run_with_env(&[("COLUMNS", "120")], args).ok();
+    assert!(out.stdout().contains("TITLE") && out.stdout().contains("Ninth try"), "{out}");
+}
+
+#[test]
 fn columns_are_chosen_or_added() {
     let sandbox = Sandbox::with_events();
     let head = |columns: &str| -> Vec<String> {
