@@ -567,8 +567,8 @@ fn rules_change_the_clocks_when_the_zone_does() {
     ] {
         let (rules, named) = (zone(rules), zone(name));
         let first = at("2026-01-01T00:00:00Z");
-        for quarter in 0..4 * 365 * 96_u64 {
-            let time = first.saturating_add(Span::from_seconds(quarter * 900));
+        for hour in 0..4 * 365 * 24_u64 {
+            let time = first.saturating_add(Span::from_seconds(hour * 3_600));
             let format = |zone: &Zone| zone.format(time, TimeFormat::Rfc3339);
             assert_eq!(format(&rules), format(&named), "{name}");
         }
