@@ -12,14 +12,14 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
 
 say "Building (the first time takes some minutes)"
-(cd "$repository" && cargo build --release --quiet)
+(cd "$repository" && cargo build --profile tour --quiet)
 target=$(cd "$repository" && cargo metadata --format-version 1 --no-deps |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 trap 'exit 130' INT TERM
-PATH=$target/release:$PATH
+PATH=$target/tour:$PATH
 # Neither a log nor a config of this host takes part.
 ACTIVITY_DB=$folder/tour.db
 ACTIVITY_CONFIG=$folder/config.toml
