@@ -290,7 +290,7 @@ impl Runner<'_> {
         });
         // What could not be read is read again behind this batch, and its error told then.
         self.ahead = ahead.ok();
-        Ok(outcome.context(Failure::new(Exit::Io, "cannot start a thread"))?)
+        outcome.context(Failure::new(Exit::Io, "cannot start a thread"))
     }
 
     /// Reads the next batch. One that was cut before, and must be cut alike, ends where it did.

@@ -20,7 +20,8 @@ use crate::store::verify::SweepGap;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
-/// The destination of a mirror. It is made for one run of the program, and used by one thread.
+/// The destination of a mirror. It is made for one run of the program, and used by one thread at a
+/// time.
 pub(crate) trait Sink: Send {
     /// The most events that it takes in one batch, where the config says nothing else. A sink whose
     /// service has limits on bytes or on time divides the batch further by itself. The engine keeps
