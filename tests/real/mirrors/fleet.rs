@@ -163,7 +163,7 @@ fn what_hosts_have_swept_is_vouched_for_in_the_store() {
     let url = cluster.owner_url();
     init(&cluster, &admin);
     let retention =
-        "[retention]\nkeep = '30d'\n[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '7d'";
+        "[retention]\nkeep = '40d'\n[[retention.rule]]\nquery = 'action:cron.*'\nkeep = '7d'";
     let event = |n: i64| {
         let action = if n % 4 == 0 { "cron.run" } else { "user.edit" };
         let at = clock::seconds_ago(n * 86_400);
