@@ -14,6 +14,8 @@ use crate::digest::parse_letters;
 use crate::digest::sendmail_config;
 use crate::digest::single_header;
 use crate::digest::text_body;
+use crate::mirrors::clickhouse;
+use crate::mirrors::clickhouse::ClickHouse;
 use crate::mirrors::postgres::Cluster;
 use crate::support::Output;
 use crate::support::Sandbox;
@@ -273,4 +275,36 @@ fn without_the_store_or_a_record_the_mail_says_so() {
     fleet.digest(&[]).exits(66).done();
     assert!(!text_body(&fleet.last_letter()).contains("title-"));
     assert_eq!(fleet.letters().len(), 3);
+}
+
+#[test]
+fn a_store_in_clickhouse_has_the_same_digest() {
+    let Some(server) = ClickHouse::start() else { return };
+    let observer = Sandbox::new();
+    install_sendmail(&observer);
+    let central = format!("central = 'clickhouse+http://127.0.0.1:{}/'\n", server.port);
+    let digest = sendmail_config(&observer, "attempts = 1");
+    let config = central + &digest + "\n" + &clickhouse::config(&observer, server.port, "");
+    observer.write("config.toml", config);
+    let record = |title: &str, seconds_ago: i64| {
+        let at = clock::seconds_ago(seconds_ago);
+        let event = json!({"action": "user.edit", "title": title, "occurred_at": at});
+        observer.ingest(format!("{event}\n"));
+    };
+    record("the first", 60);
+    observer.run(["mirror"]).ok().done();
+    let mail = || {
+        observer.run(["--central", "digest"]).ok().no_stderr().done();
+        let letters = parse_letters(&observer, &observer.path("letters"));
+        text_body(letters.last().unwrap()).to_owned()
+    };
+    let text = mail();
+    assert!(text.contains("the first") && text.contains("\nHOSTS\n"), "{text}");
+    record("the second", 1);
+    record("of long ago", 3 * 86_400);
+    observer.run(["mirror"]).ok().done();
+    let text = mail();
+    assert!(text.contains("the second") && !text.contains("the first"), "{text}");
+    let late = text.find("ARRIVED LATE (1)").unwrap_or_else(|| panic!("{text}"));
+    assert!(text[late..].contains("of long ago"), "{text}");
 }

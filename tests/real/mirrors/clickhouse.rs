@@ -21,15 +21,15 @@ use crate::tools;
 const PASSWORD: &str = "open-sesame-4711";
 
 /// Debian's server.
-struct ClickHouse {
+pub(crate) struct ClickHouse {
     sandbox: Sandbox,
-    port: u16,
+    pub(crate) port: u16,
     _server: Server,
 }
 
 impl ClickHouse {
     /// Returns `None` where the server is missing.
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         if !tools::require_programs(&["clickhouse-server"]) {
             return None;
         }
@@ -110,7 +110,7 @@ fn query(sandbox: &Sandbox, port: u16, sql: &str) -> Vec<String> {
     sandbox.run_command(command).ok().stdout().lines().map(str::to_owned).collect()
 }
 
-fn config(sandbox: &Sandbox, port: u16, more: &str) -> String {
+pub(crate) fn config(sandbox: &Sandbox, port: u16, more: &str) -> String {
     let password = sandbox.write("password", PASSWORD);
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(password, private).unwrap();

@@ -1,7 +1,7 @@
 //! Mirrors against receivers that others wrote: what they got is what the log has, in its order.
 
 mod breaking_proxy;
-mod clickhouse;
+pub(crate) mod clickhouse;
 mod clocks;
 mod cloudwatch;
 mod file;
