@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::support::Sandbox;
 use crate::support::is_running_as_root;
 use crate::support::log::Log;
+use crate::support::torture::FaultCount;
 use crate::support::wait;
 
 /// The files of the working folder.
@@ -192,6 +193,7 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
     sandbox.ingest("{\"action\":\"a.b\",\"title\":\"many of them\"}\n".repeat(60_000));
     sandbox.write("copy.db", "an older one");
     let mut left = 0;
+    let mut kills = FaultCount::new("kills");
     for megabytes in 1..=4 {
         let child = sandbox.spawn(sandbox.command(["backup", "copy.db"]));
         let is_there = || {
@@ -203,6 +205,7 @@ fn a_copy_that_is_killed_leaves_the_old_one() {
         let seen = wait::until_or_exit("the copy to begin", &child, is_there);
         assert!(seen.is_some(), "it was done before it could be killed");
         wait::send_signal(&child, Signal::KILL);
+        kills.add(1);
         let out = child.wait_with_output().unwrap();
         assert_eq!(sandbox.read("copy.db"), b"an older one", "{out:?}");
         left += file_names(&sandbox).iter().filter(|name| name.starts_with(".copy.db.")).count();

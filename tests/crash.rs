@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::support::Sandbox;
 use crate::support::log::Log;
+use crate::support::torture::FaultCount;
 use crate::support::wait;
 
 /// Eight loops of one-event processes are killed at a random moment, over and over: each event that
@@ -68,7 +69,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
         let unasked = stored.len() - acknowledged.len();
         assert!(unasked <= killed, "at most one each was not confirmed any more: {unasked}");
     }
-    eprintln!("writers: {killed} kills");
+    FaultCount::new("kills").add(killed);
     assert_eq!(killed, 8 * usize::try_from(ROUNDS).unwrap(), "every writer was killed");
     // And it goes on.
     sandbox.run(["ingest", "--action", "last"]).ok().done();
@@ -80,6 +81,7 @@ fn killed_writers_lose_nothing_that_was_acknowledged() {
 fn a_killed_stream_leaves_a_sound_log() {
     let sandbox = Sandbox::in_memory();
     let mut landed = 0;
+    let mut kills = FaultCount::new("kills");
     for round in 1..=5_u64 {
         let mut command = sandbox.command(["ingest", "--quiet"]);
         command.stdin(Stdio::piped());
@@ -98,6 +100,7 @@ fn a_killed_stream_leaves_a_sound_log() {
         wait::send_signal(&child, Signal::KILL);
         let out = sandbox.wait_with_output(child);
         assert_eq!(out.signal, Some(9), "{out}");
+        kills.add(1);
         feeder.join().unwrap();
         let log = sandbox.log();
         log.assert_sound();

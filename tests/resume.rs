@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::support::Sandbox;
 use crate::support::join_lines;
 use crate::support::log::Log;
+use crate::support::torture::FaultCount;
 use crate::support::wait;
 
 fn numbered_events(range: std::ops::Range<u32>) -> String {
@@ -240,6 +241,7 @@ fn kill_and_complete(event: impl Fn(u32) -> String) {
     wait::send_signal(&child, Signal::KILL);
     let out = sandbox.wait_with_output(child);
     assert_eq!(out.signal, Some(9), "{out}");
+    FaultCount::new("kills").add(1);
 
     let landed = sandbox.log().event_count();
     assert!(

@@ -10,6 +10,7 @@ use crate::support::log::Log;
 use crate::support::tamper;
 use crate::support::tamper::ForgedSweep;
 use crate::support::tamper::assert_broken;
+use crate::support::torture::FaultCount;
 
 const ALTERED: &str = "altered: what it says, or the hash before it, is not what was hashed";
 const GONE: &str = "removed, and no sweep vouches for it";
@@ -17,6 +18,7 @@ const GONE: &str = "removed, and no sweep vouches for it";
 /// Every hand that the chain itself shows, with the first event that it touched.
 #[test]
 fn the_first_event_that_somebody_touched_is_named() {
+    let mut hands = FaultCount::new("manipulations");
     let cases = [
         ("UPDATE event SET occurred_at = occurred_at + 1 WHERE id = 3", format!("3: {ALTERED}")),
         ("UPDATE event SET payload = NULL WHERE id IN (1, 6)", format!("1: {ALTERED}")),
@@ -160,6 +162,7 @@ fn the_first_event_that_somebody_touched_is_named() {
     sandbox.run(["backup", "sound.db"]).ok().done();
     let sound = sandbox.read("sound.db");
     for (hand, line) in cases {
+        hands.add(1);
         let other = Sandbox::new();
         other.write("log.db", &sound);
         other.run(["verify", "--quick", "--quiet"]).ok().done();
@@ -180,6 +183,7 @@ fn the_first_event_that_somebody_touched_is_named() {
 /// Numbers at the ends of their range, where the next one is none: a rejected log, and no panic.
 #[test]
 fn the_last_number_that_there_is_has_no_next() {
+    let mut hands = FaultCount::new("manipulations");
     let last = i64::MAX;
     for (hand, message, of_sweep) in [
         (
@@ -201,6 +205,7 @@ fn the_last_number_that_there_is_has_no_next() {
             "nothing is swept: ",
         ),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         sandbox.tamper(&hand);
         let out = sandbox.run(["verify"]).exits(1);
@@ -215,10 +220,12 @@ fn the_last_number_that_there_is_has_no_next() {
 /// Ids below the first are damage, not a defect of the program.
 #[test]
 fn an_export_of_ids_that_cannot_be_is_no_defect() {
+    let mut hands = FaultCount::new("manipulations");
     for (hand, message) in [
         ("UPDATE event SET id = -1 WHERE id = 1", "exported 8 rows where the log has 7"),
         ("UPDATE head SET id = -1", "is damaged: its head has an impossible id"),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         sandbox.tamper(hand);
         let out = sandbox.run(["export", "--jsonl"]).exits(74);
@@ -230,6 +237,7 @@ fn an_export_of_ids_that_cannot_be_is_no_defect() {
 /// What is no JSON object was never stored, and is shown by no command.
 #[test]
 fn an_object_that_is_none_is_damage() {
+    let mut hands = FaultCount::new("manipulations");
     for (column, text) in [
         ("diff", "-1"),
         ("diff", "{\"a\":\u{1b}[31m}"),
@@ -237,6 +245,7 @@ fn an_object_that_is_none_is_damage() {
         ("payload", "\u{1b}[31m"),
         ("payload", "{\"\\ud800\":1}"),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         sandbox.tamper(&format!("UPDATE event SET {column} = '{text}' WHERE id = 5"));
         for args in [&["list"][..], &["list", "--json"], &["export", "--jsonl"]] {
@@ -253,6 +262,7 @@ fn an_object_that_is_none_is_damage() {
 /// What follows a statement in the text of a schema is never run: a log is only read.
 #[test]
 fn a_schema_with_more_than_its_statement_runs_nothing() {
+    FaultCount::new("manipulations").add(1);
     let sandbox = Sandbox::with_events();
     let planted = sandbox.path("planted.db");
     let log = Log::open_to_write(&sandbox.db());
@@ -272,6 +282,7 @@ fn a_schema_with_more_than_its_statement_runs_nothing() {
 
 #[test]
 fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
+    let mut hands = FaultCount::new("manipulations");
     for (hand, what) in [
         (
             "CREATE TRIGGER t BEFORE INSERT ON event BEGIN SELECT RAISE(IGNORE); END",
@@ -288,6 +299,7 @@ fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
             "4 of its tables, indexes, triggers and views are missing",
         ),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let log = Log::open_to_write(&sandbox.db());
         log.sql.execute_batch(hand).unwrap();
@@ -309,7 +321,9 @@ fn a_schema_that_was_changed_is_told_and_the_walk_goes_on() {
 /// A trigger with the name of a table of `ANALYZE` is in force like any other.
 #[test]
 fn an_object_with_a_name_of_sqlite_is_told() {
+    let mut hands = FaultCount::new("manipulations");
     for name in ["sqlite_stat1", "sqlite_stat4", "sqlite_sequence", "sqlite_autoindex_actor_1"] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let log = Log::open_to_write(&sandbox.db());
         let hand = format!(
@@ -332,11 +346,13 @@ fn an_object_with_a_name_of_sqlite_is_told() {
 /// The folded forms that searches look in are computed again, beyond ASCII too.
 #[test]
 fn a_folded_text_that_hides_an_event_from_searches_is_told() {
+    let mut hands = FaultCount::new("manipulations");
     for (table, noun) in [
         ("actor", "its actor's id or label"),
         ("target", "its target's id or label"),
         ("title", "the form of its title that words are searched in"),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::new();
         sandbox.ingest(
             r#"{"action":"a.b","actor_label":"ZOË","target_label":"ÜNITED","title":"ÄNDERUNG"}"#,
@@ -351,6 +367,7 @@ fn a_folded_text_that_hides_an_event_from_searches_is_told() {
 /// An index that lacks an event hides it, under a schema that reads as it should.
 #[test]
 fn only_the_integrity_check_sees_a_hollow_index() {
+    FaultCount::new("manipulations").add(1);
     let sandbox = Sandbox::with_events();
     let log = Log::open_to_write(&sandbox.db());
     log.sql
@@ -376,6 +393,7 @@ fn only_the_integrity_check_sees_a_hollow_index() {
 
 #[test]
 fn a_log_without_its_own_notes_does_not_hold() {
+    let mut hands = FaultCount::new("manipulations");
     for (hand, line) in [
         (
             "UPDATE head SET hash = zeroblob(32)",
@@ -388,6 +406,7 @@ fn a_log_without_its_own_notes_does_not_hold() {
         ("DROP TABLE head", "broken: its head cannot be read: no such table: head"),
         ("DROP TABLE tenant", "broken: event 1 cannot be read: no such table: tenant"),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let log = Log::open_to_write(&sandbox.db());
         log.sql.execute_batch("DROP TRIGGER event_delete; DROP TRIGGER event_insert;").unwrap();
@@ -409,6 +428,7 @@ fn swept_sandbox() -> Sandbox {
 
 #[test]
 fn a_sweep_that_nothing_vouches_for_does_not_hold() {
+    let mut hands = FaultCount::new("manipulations");
     let other = "broken: 2 swept ranges count, and not those that sweep 1 (event 9) vouches for";
     for (hand, line) in [
         ("UPDATE gap SET hash = zeroblob(32) WHERE first = 5", other),
@@ -438,11 +458,13 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
             "broken at event 5: put in: a sweep has removed the event with this id",
         ),
     ] {
+        hands.add(1);
         let sandbox = swept_sandbox();
         sandbox.run(["verify"]).ok().done();
         sandbox.tamper(hand);
         assert_broken(&sandbox.run(["verify"]).exits(1), line);
     }
+    hands.add(2);
     // A forged sweep event without the `own` mark.
     let sandbox = Sandbox::with_events();
     let sweep = ForgedSweep { ranges: &[(4, 4)], own: false, ..ForgedSweep::default() };
@@ -470,6 +492,7 @@ fn a_sweep_that_nothing_vouches_for_does_not_hold() {
 /// at least tell what it took, for every digest tells that.
 #[test]
 fn a_forged_sweep_cannot_hide_what_it_took() {
+    let mut hands = FaultCount::new("manipulations");
     let sweep = "sweep 1 (event 9)";
     for (claims, why) in [
         (r#"{"count":0,"by_action":{}}"#, "says that it took 0, and the ranges grew by 3 events"),
@@ -495,6 +518,7 @@ fn a_forged_sweep_cannot_hide_what_it_took() {
         (r#"{"rules":null}"#, "the counts by rule of"),
         (r#"{"cutoff":"soon"}"#, "a cutoff of"),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let forged = ForgedSweep { ranges: &[(2, 3), (5, 5)], claims, ..ForgedSweep::default() };
         tamper::without_triggers(&sandbox.db(), |sql| forged.forge(sql));
@@ -524,6 +548,7 @@ fn a_forged_sweep_cannot_hide_what_it_took() {
             "sweep 2 (event 10) says that it took 3, and the ranges grew by 0 events",
         ),
     ] {
+        hands.add(1);
         let sandbox = swept_sandbox();
         tamper::without_triggers(&sandbox.db(), |sql| hand.forge_as(sql, "again"));
         assert_broken(&sandbox.run(["verify", "--quiet"]).exits(1), &format!("broken: {why}"));
@@ -545,7 +570,9 @@ const FORGED_ROW: &str = "'forged', occurred_at, recorded_at, recorder, tenant, 
 /// Rows in a range that a sweep vouches for are gone for every reader, whoever put them there.
 #[test]
 fn forged_rows_within_a_swept_range_are_read_by_nobody() {
+    let mut hands = FaultCount::new("manipulations");
     for (ranges, id) in [(&[(1, 3)][..], 2), (&[(2, 3), (5, 5)], 3), (&[(2, 3), (5, 5)], 5)] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let sweep = ForgedSweep { ranges, ..ForgedSweep::default() };
         tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
@@ -591,6 +618,7 @@ fn forged_rows_within_a_swept_range_are_read_by_nobody() {
 /// to the end of the range.
 #[test]
 fn what_is_left_of_a_removal_must_lead_to_the_end_of_its_range() {
+    let mut hands = FaultCount::new("manipulations");
     let altered = "altered: a sweep has yet to remove it, but it is not what was hashed";
     let put_in = "put in: a sweep has removed the event with this id";
     let forge = |id: i64| format!("INSERT INTO event SELECT {id}, {FORGED_ROW}");
@@ -622,6 +650,7 @@ fn what_is_left_of_a_removal_must_lead_to_the_end_of_its_range() {
         ("UPDATE removal SET removed_hash = zeroblob(32)".to_owned(), Some((4, altered))),
         ("UPDATE removal SET removed_to = 4".to_owned(), Some((4, put_in))),
     ] {
+        hands.add(1);
         let sandbox = Sandbox::with_events();
         let sweep = ForgedSweep { ranges: &[(2, 5)], removed_up_to: 3, ..ForgedSweep::default() };
         tamper::without_triggers(&sandbox.db(), |sql| sweep.forge(sql));
@@ -645,6 +674,7 @@ fn what_is_left_of_a_removal_must_lead_to_the_end_of_its_range() {
 /// SQLite reads the write-ahead log up to the first frame that does not hold, and says nothing.
 #[test]
 fn a_byte_that_was_flipped_in_the_write_ahead_log_is_damage() {
+    let mut flips = FaultCount::new("flipped bits");
     const FRAME: usize = 24 + 4_096;
     let sandbox = Sandbox::new();
     for n in 0..8 {
@@ -671,6 +701,7 @@ fn a_byte_that_was_flipped_in_the_write_ahead_log_is_damage() {
     ] {
         let mut bytes = sound.clone();
         bytes[place] ^= 1;
+        flips.add(1);
         fs::write(&wal, &bytes).unwrap();
         let listed = sandbox.run(["list", "--json"]);
         assert!(listed.stdout().lines().count() < 6, "SQLite passes over it: {listed}");
@@ -791,6 +822,6 @@ fn no_flipped_bit_changes_what_holds() {
             seen += 1;
         }
     }
-    eprintln!("flipped bits: {seen} seen, {same} in free space");
+    FaultCount::new("flipped bits").add(seen + same);
     assert!(seen >= 15 && same >= 15, "{seen} seen, {same} in free space");
 }

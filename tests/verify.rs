@@ -13,6 +13,7 @@ use crate::support::log::Log;
 use crate::support::tamper;
 use crate::support::tamper::ForgedSweep;
 use crate::support::tamper::assert_broken;
+use crate::support::torture::FaultCount;
 
 /// The head as `verify` prints it, `ID:HASH`.
 #[track_caller]
@@ -69,6 +70,8 @@ fn an_empty_log_holds_from_its_beginning() {
 /// Whoever can write the file can compute it anew, but cannot change a head that others have noted.
 #[test]
 fn what_only_a_noted_head_shows() {
+    // Changed and hashed anew, cut off, and put back.
+    FaultCount::new("manipulations").add(3);
     let sandbox = Sandbox::with_events();
     let (noted, early) = (verified_head(&sandbox), head_at(&sandbox, 2));
     let both = ["verify", "--anchor", &noted, "--anchor", &early];

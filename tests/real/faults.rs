@@ -6,6 +6,7 @@ use std::fs;
 use crate::strace;
 use crate::support::Sandbox;
 use crate::support::join_lines;
+use crate::support::torture::FaultCount;
 use crate::tools;
 
 /// Calls by which the program changes files.
@@ -62,6 +63,7 @@ fn killed_at_each_call_of_an_ingest() {
     if !tools::require_programs(&["strace"]) {
         return;
     }
+    let mut kills = FaultCount::new("kills");
     for (with_ids, with_log) in [(true, false), (false, false), (false, true)] {
         let mut killed = Vec::new();
         for call in WRITING_CALLS {
@@ -84,8 +86,7 @@ fn killed_at_each_call_of_an_ingest() {
             killed.push((call, positions));
         }
         let of = |name| killed.iter().find(|(call, _)| *call == name).unwrap().1;
-        let sum: usize = killed.iter().map(|(_, positions)| positions).sum();
-        eprintln!("ingest (ids: {with_ids}, a log before: {with_log}): {sum} kills, {killed:?}");
+        kills.add(killed.iter().map(|(_, positions)| positions).sum());
         assert!(of("pwrite64") > 10, "kills happened while it wrote: {killed:?}");
         assert!(of("fdatasync") > 0, "kills happened while it synced: {killed:?}");
     }
@@ -112,6 +113,7 @@ fn an_error_at_each_call_of_an_ingest() {
         ("mmap", "ENOMEM"),
     ];
     let mut failed = 0;
+    let mut injections = FaultCount::new("injections");
     for (call, error) in calls {
         let mut positions = 0;
         for nth in 1.. {
@@ -138,6 +140,7 @@ fn an_error_at_each_call_of_an_ingest() {
             drop(out);
             assert_sound_then_complete(&sandbox, true, &what);
         }
+        injections.add(positions);
         let needed = matches!(call, "pwrite64" | "fdatasync" | "pread64" | "openat" | "fcntl");
         assert!(positions > 0 || !needed, "{call} was never met");
     }
@@ -150,6 +153,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
         return;
     }
     let mut unconfirmed = 0;
+    let mut injections = FaultCount::new("injections");
     for (call, error) in [("pwrite64", "ENOSPC"), ("pwrite64", "EIO"), ("fdatasync", "EIO")] {
         for nth in 1.. {
             let sandbox = prepare_sandbox(false, true);
@@ -159,6 +163,7 @@ fn an_error_while_one_event_is_written_names_the_id_to_repeat_with() {
             if !injected {
                 break;
             }
+            injections.add(1);
             if out.code == Some(0) {
                 continue;
             }
@@ -192,6 +197,7 @@ fn threads_and_random_numbers_that_the_system_refuses_are_74() {
         ("clone3", "EAGAIN", &["export", "--jsonl", "-o", "out.jsonl"]),
         ("getrandom", "EIO", &["ingest", "events.jsonl"]),
     ];
+    let mut injections = FaultCount::new("injections");
     for (call, error, args) in cases {
         let mut refused = 0;
         for nth in 1.. {
@@ -202,6 +208,7 @@ fn threads_and_random_numbers_that_the_system_refuses_are_74() {
                 assert_eq!(out.code, Some(0), "{out}");
                 break;
             }
+            injections.add(1);
             let what = format!("{error} at {call} {nth} of {args:?}");
             if out.code != Some(0) {
                 refused += 1;
@@ -229,11 +236,13 @@ fn an_error_while_reading_is_74_and_never_a_shorter_list() {
     let args = ["list", "--json", "--limit", "1000"];
     let whole = sandbox.run(args).ok();
     let mut failed = 0;
+    let mut injections = FaultCount::new("injections");
     for nth in 1.. {
         let (out, injected) = strace::inject(&sandbox, "pread64", "error=EIO", nth, true, &args);
         if !injected {
             break;
         }
+        injections.add(1);
         if out.code == Some(0) {
             assert_eq!(out.stdout(), whole.stdout(), "EIO at pread64 {nth}");
         } else {
@@ -275,6 +284,7 @@ fn an_export_that_is_killed_leaves_its_output_as_it_was() {
             assert!(remains.is_empty(), "{call} {nth}: {remains:?}");
         }
     }
+    FaultCount::new("kills").add(killed);
     assert!(killed > 3, "{killed} exports were killed");
 }
 
@@ -297,12 +307,14 @@ fn a_long_ingest_that_is_killed_between_and_within_its_transactions() {
         fs::read_to_string(trace).unwrap().lines().count()
     };
     let mut between = 0;
+    let mut kills = FaultCount::new("kills");
     for nth in (1..=8).map(|part| calls * part / 9) {
         let sandbox = Sandbox::in_memory();
         sandbox.write("events.jsonl", &input);
         let args = ["ingest", "events.jsonl"];
         let (out, _) = strace::inject(&sandbox, "pwrite64", "signal=SIGKILL", nth, false, &args);
         assert_eq!(out.signal, Some(9), "pwrite64 {nth} of {calls}\n{out}");
+        kills.add(1);
         drop(out);
         let landed = sandbox.log().event_count();
         sandbox.assert_sound_with(landed);

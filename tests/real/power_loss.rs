@@ -14,6 +14,7 @@ use rusqlite::Connection;
 use crate::strace;
 use crate::support::Sandbox;
 use crate::support::chain;
+use crate::support::torture::FaultCount;
 use crate::tools;
 
 /// One thing that happened to the disk, in order.
@@ -69,6 +70,7 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     assert!(promised == 12 && writes > 30 && syncs >= 12, "{promised} {writes} {syncs}");
 
     let states = simulate_cuts(&sandbox, &steps, true);
+    FaultCount::new("power cuts").add(states.tried);
     assert!(states.tried > 300, "{} states", states.tried);
     assert!(
         states.failures.is_empty(),
@@ -108,6 +110,7 @@ fn what_a_sweep_removes_is_vouched_for_at_any_moment() {
     assert!(steps[before..].iter().any(|step| cut(&step)), "space was given back");
 
     let states = simulate_cuts(&sandbox, &steps, true);
+    FaultCount::new("power cuts").add(states.tried);
     assert!(states.tried > 500, "{} states", states.tried);
     assert!(
         states.failures.is_empty(),

@@ -3,6 +3,7 @@
 use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
+use crate::support::torture::FaultCount;
 use crate::tools;
 
 const DAY_SECONDS: i64 = 86_400;
@@ -26,6 +27,7 @@ fn an_edit_a_removal_and_an_insertion_by_the_shell_are_named() {
     if !tools::require_programs(&["sqlite3"]) {
         return;
     }
+    let mut hands = FaultCount::new("manipulations");
     const LIKE_3: &str = "occurred_at, recorded_at, recorder, tenant, source, severity, action, \
         actor, impersonator, target, title, agent, status, method, endpoint, ip, session_id, \
         description, diff, payload, own, salt, hash FROM event WHERE id = 3;";
@@ -56,6 +58,7 @@ fn an_edit_a_removal_and_an_insertion_by_the_shell_are_named() {
         ),
     ] {
         let sandbox = Sandbox::with_events();
+        hands.add(1);
         tamper_by_shell(&sandbox, "SELECT 1;");
         sandbox.run(["verify"]).ok().no_stderr().done();
         tamper_by_shell(&sandbox, &hand);
@@ -87,6 +90,7 @@ fn rows_put_in_where_a_sweep_has_removed_some_are_named_and_read_by_nobody() {
         "sqlite3 log.db \"SELECT count(*) FROM events WHERE action = 'a.b'\"",
     ];
     let before = commands.map(read);
+    let mut hands = FaultCount::new("manipulations");
     for (id, removal) in [
         (3, ""),
         (6, ""),
@@ -97,6 +101,7 @@ fn rows_put_in_where_a_sweep_has_removed_some_are_named_and_read_by_nobody() {
              DELETE FROM gap; UPDATE event SET hash = (SELECT hash FROM removal) WHERE id = 6;",
         ),
     ] {
+        hands.add(1);
         tamper_by_shell(
             &sandbox,
             &format!(

@@ -14,6 +14,7 @@ use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
 use crate::support::log::Log;
+use crate::support::torture::FaultCount;
 use crate::tools;
 
 /// Calls by which a sweep changes files.
@@ -187,7 +188,7 @@ fn killed_at_each_call_of_a_sweep() {
         met.push((call, positions));
     }
     let of = |name| met.iter().find(|(call, _)| *call == name).unwrap().1;
-    eprintln!("sweep: {} kills, {met:?}", states.len());
+    FaultCount::new("kills").add(states.len());
     assert!(of("pwrite64") > 30 && of("fdatasync") > 2 && of("ftruncate") > 0, "{met:?}");
     for state in [RemovalState::Before, RemovalState::Midway, RemovalState::After] {
         let killed = states.iter().filter(|met| **met == state).count();
@@ -202,6 +203,7 @@ fn an_error_at_each_call_of_a_sweep() {
     }
     let prepared = PreparedLog::new();
     let mut failed = 0;
+    let mut injections = FaultCount::new("injections");
     for (call, error) in
         [("pwrite64", "EIO"), ("pwrite64", "ENOSPC"), ("fdatasync", "EIO"), ("ftruncate", "EIO")]
     {
@@ -213,6 +215,7 @@ fn an_error_at_each_call_of_a_sweep() {
                 assert_eq!(out.code, Some(0), "{out}");
                 break;
             }
+            injections.add(1);
             let what = format!("{error} at {call} {nth}");
             assert!(matches!(out.code, Some(0 | 74 | 75)), "{what}\n{out}");
             failed += usize::from(out.code != Some(0));

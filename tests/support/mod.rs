@@ -13,6 +13,7 @@ pub(crate) mod output;
 pub(crate) mod sandbox;
 pub(crate) mod tamper;
 pub(crate) mod terminal;
+pub(crate) mod torture;
 pub(crate) mod wait;
 
 pub(crate) use output::Output;

@@ -13,6 +13,7 @@ use crate::mirrors::run_until_delivered;
 use crate::mirrors::without_doubles;
 use crate::strace;
 use crate::support::Sandbox;
+use crate::support::torture::FaultCount;
 use crate::support::wait;
 use crate::tools;
 
@@ -58,6 +59,8 @@ fn a_fault_at_each_call_leaves_every_event_in_the_file() {
         ("write", "error=EIO"),
         ("fdatasync", "error=EIO"),
     ];
+    let mut kills = FaultCount::new("kills");
+    let mut injections = FaultCount::new("injections");
     for (call, fault) in faults {
         let mut met = 0;
         for nth in 1.. {
@@ -80,6 +83,7 @@ fn a_fault_at_each_call_leaves_every_event_in_the_file() {
             assert!(doubles_in(&sandbox, &what) <= BATCH, "{what}");
             sandbox.assert_sound_with(3 * BATCH as u64);
         }
+        if fault == kill { &mut kills } else { &mut injections }.add(met);
         assert!(met > 0 || call == "fsync", "{fault} at {call} was never met");
     }
 }

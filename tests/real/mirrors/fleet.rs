@@ -12,6 +12,7 @@ use crate::mirrors::run_until_delivered;
 use crate::support::Sandbox;
 use crate::support::clock;
 use crate::support::join_lines;
+use crate::support::torture::FaultCount;
 use crate::support::wait;
 
 /// A host whose mirror may write, as the roles of `central init` have it.
@@ -70,6 +71,7 @@ fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
         }
         mirrors.iter_mut().for_each(|mirror| assert!(mirror.wait().is_ok()));
     }
+    FaultCount::new("kills").add(killed);
     assert!(killed > 5, "only {killed} mirrors were killed");
     for host in &hosts {
         run_until_delivered(host);
