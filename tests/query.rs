@@ -622,6 +622,164 @@ fn thousands_of_values_and_terms_are_searched_like_a_few() {
     }
 }
 
+/// The qualifiers of the help that take a list, with a value of each for a number. The first value is one of
+/// the events' own; a few qualifiers know a few values alone, which are repeated.
+fn listed_values(qualifier: &str) -> Box<dyn Fn(usize) -> String> {
+    let own = |own: &'static str| -> Box<dyn Fn(usize) -> String> {
+        Box::new(move |number| match number {
+            0 => own.to_owned(),
+            _ => format!("nothing{number}"),
+        })
+    };
+    let repeated = |values: &'static [&str]| -> Box<dyn Fn(usize) -> String> {
+        Box::new(move |number| values[number % values.len()].to_owned())
+    };
+    match qualifier {
+        "id" => Box::new(|number| (7 * number + 1).to_string()),
+        "status" => Box::new(|number| format!("{}-{}", 400 + number % 90, 490 + number % 60)),
+        "ip" => Box::new(|number| match number {
+            0 => "102.65.14.9".to_owned(),
+            _ => format!("10.1.{}.{}", number / 250, number % 250),
+        }),
+        "on" | "recorded_at" => Box::new(|number| match number {
+            0 => "2025-03-05".to_owned(),
+            _ => format!(
+                "{}-{:02}-{:02}",
+                1700 + number / 336,
+                1 + number / 28 % 12,
+                1 + number % 28
+            ),
+        }),
+        "source" => repeated(&["operator", "cron"]),
+        "severity" => repeated(&["high", "critical"]),
+        "has" => repeated(&["ip", "diff"]),
+        "is" => repeated(&["impersonated", "failed"]),
+        "actor" | "person" => own("jerome cruz"),
+        "impersonator" | "impersonator_id" => own("3"),
+        "target" => own("user/17"),
+        "action" => own("user.edit"),
+        "method" => own("post"),
+        "module" => own("auth"),
+        "tenant" => own("other.example"),
+        "session" => own("s-1"),
+        "endpoint" => own("/v1/auth/login"),
+        "payload.KEY" => own("admin"),
+        "title" => own("profile update"),
+        "agent" => own("mozilla/5.0 (x11; linux x86_64)"),
+        "event" => own("e1"),
+        "type" => own("user"),
+        "changed" => own("phone"),
+        "actor_id" => own("3"),
+        "actor_label" | "impersonator_label" => own("jerome cruz"),
+        "target_id" => own("17"),
+        "target_label" => own("james compton"),
+        "by" | "description" | "hash" | "host" => own("nothing"),
+        other => panic!("{other} is new: what are its values?"),
+    }
+}
+
+/// Each qualifier with 5,000 values, in every command that takes a query: found as with a few, and excluded.
+#[test]
+fn five_thousand_values_of_each_qualifier_are_found_and_excluded() {
+    const VALUES: usize = 5_000;
+    let sandbox = Sandbox::with_events();
+    let help = sandbox.run(["help", "query"]).ok();
+    let table = help.stdout().split("QUALIFIERS\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let named = table.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<&str> = named.map(|line| line.trim().split(':').next().unwrap()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let alone = ["since", "until", "days"];
+    let all: &[i64] = &[1, 2, 3, 4, 5, 6, 7, 8];
+    let mut found_some = 0;
+    for name in names.into_iter().filter(|name| !alone.contains(name)) {
+        let value = listed_values(name);
+        let quoted = |number| format!("\"{}\"", value(number));
+        let few = format!("{}:{}", name.replace("KEY", "via"), quoted(0));
+        let many: Vec<String> = (0..VALUES).map(quoted).collect();
+        let many = format!("{}:{}", name.replace("KEY", "via"), many.join(","));
+        let found = matching_ids(&sandbox, &[&many]);
+        let of_few = matching_ids(&sandbox, &[&few]);
+        assert!(of_few.iter().all(|id| found.contains(id)), "{name}: {found:?}, of few {of_few:?}");
+        found_some += usize::from(!found.is_empty());
+        let others: Vec<i64> = all.iter().copied().filter(|id| !found.contains(id)).collect();
+        let negated = format!("-{many}");
+        assert_eq!(matching_ids(&sandbox, &[&negated]), others, "{name}");
+        assert_eq!(
+            sandbox.run(["list", "--count", &many]).ok().stdout().trim(),
+            found.len().to_string()
+        );
+    }
+    assert!(found_some > 25, "{found_some} qualifiers found something");
+}
+
+/// Lists of 5,000 values, each with how many of the eight events it finds.
+fn long_queries() -> Vec<(String, usize)> {
+    let many = |qualifier: &str, own: &str| {
+        let values: Vec<String> = (0..5_000).map(|number| format!("nothing{number}")).collect();
+        format!("{qualifier}:{},{own}", values.join(","))
+    };
+    // Of the events 4 alone.
+    let ids: Vec<String> = (0..5_000).map(|number| (4 + 8 * number).to_string()).collect();
+    let ids = format!("id:{}", ids.join(","));
+    vec![
+        (many("actor", "3"), 2),
+        (many("action", "user.edit"), 1),
+        (many("session", "s-1"), 1),
+        (ids.clone(), 1),
+        (format!("-{}", many("actor", "3")), 6),
+        (format!("-{ids}"), 7),
+    ]
+}
+
+#[test]
+fn five_thousand_values_work_in_every_command_that_takes_a_query() {
+    for (query, found) in long_queries() {
+        let sandbox = Sandbox::with_events();
+        let run = |args: &[&str]| sandbox.run([args, &[&query]].concat()).ok();
+        let count = found.to_string();
+        assert_eq!(run(&["list", "--count"]).stdout().trim(), count);
+        assert_eq!(run(&["stats", "--json"]).json()["events"], found);
+        for args in [
+            &["search-actor", "--json", "Jerome Cruz"][..],
+            &["search-target", "--json", "17"],
+            &["stats", "--by", "actor", "--json"],
+            &["list", "--sort", "title"],
+        ] {
+            run(args).done();
+        }
+        assert_eq!(run(&["export", "--jsonl"]).stdout().lines().count(), found);
+    }
+}
+
+#[test]
+fn five_thousand_values_work_wherever_the_config_has_a_query() {
+    for (query, found) in long_queries() {
+        let sandbox = Sandbox::with_events();
+        sandbox.write(
+            "config.toml",
+            format!(
+                "[queries]\nmine = '{query}'\n\
+                 [digest]\nfrom = 'a@example.org'\nto = ['b@example.org']\n\
+                 [digest.kinds]\n'My kind' = '{query}'\n\
+                 [retention]\n[[retention.rule]]\nquery = '{query}'\nkeep = '1d'\n\
+                 [[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\nquery = '{query}'\n\
+                 [[alert]]\nname = 'a'\nquery = '{query}'\ncommand = ['sh', '-c', 'cat >> {}']\n",
+                sandbox.path("told").display()
+            ),
+        );
+        let listed = sandbox.run(["list", "--count", "@mine"]).ok();
+        assert_eq!(listed.stdout().trim(), found.to_string());
+        let digest = ["digest", "--dry-run", "--since", "2025-01-01", "--until", "2026-01-01"];
+        let told = sandbox.run(digest).ok();
+        assert!(told.stdout().contains("My kind"), "{told}");
+        sandbox.run(["mirror"]).ok().done();
+        assert_eq!(String::from_utf8(sandbox.read("m.log")).unwrap().lines().count(), found);
+        assert_eq!(String::from_utf8(sandbox.read("told")).unwrap().lines().count(), found);
+        let swept = sandbox.run(["sweep", "--json"]).ok();
+        assert_eq!(swept.json()["count"], found);
+    }
+}
+
 #[test]
 fn a_query_of_too_many_terms_is_refused() {
     let sandbox = Sandbox::with_events();

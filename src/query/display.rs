@@ -93,11 +93,11 @@ impl Display for Predicate {
             Self::Target(records) => {
                 write_values(f, "target", records.iter().map(|record| &record.name.id))
             }
-            Self::Text(field, patterns) => write_values(f, field.qualifier(), patterns),
+            Self::Text(field, patterns) => write_values(f, field.qualifier(), patterns.iter()),
             Self::Payload { key, values } => {
                 f.write_str("payload.")?;
                 write_literal(f, key, |c| c == ':')?;
-                write_values(f, "", values)
+                write_values(f, "", values.iter())
             }
             Self::Id(ranges) => write_values(f, "id", ranges),
             Self::Source(sources) => {
@@ -108,7 +108,7 @@ impl Display for Predicate {
             Self::Ip(addresses) => write_values(f, "ip", addresses),
             Self::Is(all) => write_values(f, "is", all.iter().map(|is| is.name())),
             Self::Has(fields) => write_values(f, "has", fields.iter().map(|field| field.name())),
-            Self::Changed(names) => write_values(f, "changed", names),
+            Self::Changed(names) => write_values(f, "changed", names.iter()),
             Self::Occurred(ranges) => write_values(f, "on", ranges),
             Self::Recorded(ranges) => write_values(f, "recorded_at", ranges),
             Self::Phrase(pattern) => write_pattern(f, pattern, true),

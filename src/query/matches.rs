@@ -13,6 +13,7 @@ use crate::query::TextField;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
 use crate::query::value;
+use crate::query::value::AddressSet;
 use crate::query::value::EventProperty;
 use crate::query::value::PresentField;
 use crate::text;
@@ -89,21 +90,18 @@ impl Predicate {
     pub(crate) fn holds_for_text(&self, value: &str) -> bool {
         match self {
             Self::Text(field, patterns) if field.is_in_any_case() => {
-                let folded = text::fold(value);
-                patterns.iter().any(|pattern| pattern.matches(&folded))
+                patterns.any_matches(&text::fold(value))
             }
-            Self::Text(TextField::Log, patterns) => value::log_names(value)
-                .iter()
-                .any(|name| patterns.iter().any(|pattern| pattern.matches(name))),
-            Self::Text(_, patterns) => patterns.iter().any(|pattern| pattern.matches(value)),
-            Self::Changed(names) => json::members(value).is_ok_and(|entries| {
-                entries.iter().any(|(entry, _)| names.iter().any(|name| name.matches(entry)))
-            }),
-            Self::Ip(addresses) => addresses.iter().any(|addresses| addresses.contains(value)),
+            Self::Text(TextField::Log, patterns) => {
+                value::log_names(value).iter().any(|name| patterns.any_matches(name))
+            }
+            Self::Text(_, patterns) => patterns.any_matches(value),
+            Self::Changed(names) => json::members(value)
+                .is_ok_and(|entries| entries.iter().any(|(entry, _)| names.any_matches(entry))),
+            Self::Ip(addresses) => AddressSet::any_contains(addresses, value),
             Self::Payload { key, values } => {
                 may_contain(value, key, values)
-                    && payload_value(value, key)
-                        .is_some_and(|value| values.iter().any(|pattern| pattern.matches(&value)))
+                    && payload_value(value, key).is_some_and(|value| values.any_matches(&value))
             }
             Self::Actor(_)
             | Self::Impersonator(_)
@@ -184,13 +182,17 @@ fn matches_party(names: &[NamePattern], party: Option<&Party>) -> bool {
     })
 }
 
+/// The number of values up to which each is looked for in the text of a payload.
+const MAX_SEARCHED: usize = 8;
+
 /// Whether a payload may have a value, judged by its text alone. A payload with an escape always may,
 /// because escapes are not decoded here.
 fn may_contain(payload: &str, key: &str, values: &[Pattern]) -> bool {
     let has = |piece: &String| payload.contains(piece.as_str());
     payload.contains('\\')
         || (key.split('.').all(|part| payload.contains(part))
-            && values.iter().any(|pattern| pattern.pieces().iter().all(has)))
+            && (values.len() > MAX_SEARCHED
+                || values.iter().any(|pattern| pattern.pieces().iter().all(has))))
 }
 
 /// Returns the value of a key of a payload as text: strings decoded, everything else as its JSON with

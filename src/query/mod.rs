@@ -20,7 +20,8 @@
 //! - An IPv4 address in IPv6 form is the same host as the IPv4 address.
 //! - Actions and methods may be written in any case, because the log keeps each of them in one case.
 //! - A backslash stands for itself, except before a quote or another backslash within quotes.
-//! - A query has at most 2,000 terms. The values of one term are not limited.
+//! - A query has at most 2,000 terms. The values of one list are not limited, but for those with a `*`:
+//!   500.
 //! - An empty value or phrase does not parse; an empty `--search` matches everything.
 
 mod display;
@@ -40,6 +41,9 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+use std::hash::Hash;
+
 use crate::event::Action;
 use crate::event::EventId;
 use crate::event::EventPlace;
@@ -51,6 +55,7 @@ use crate::time::Zone;
 pub(crate) use crate::query::error::QueryError;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
+use crate::query::pattern::PatternList;
 use crate::query::pattern::TargetPattern;
 pub(crate) use crate::query::qualifiers::QUALIFIERS;
 pub(crate) use crate::query::qualifiers::find as find_qualifier;
@@ -98,10 +103,10 @@ pub(crate) enum Predicate {
     /// The actor or the impersonator.
     Person(Vec<NamePattern>),
     Target(Vec<TargetPattern>),
-    Text(TextField, Vec<Pattern>),
+    Text(TextField, PatternList),
     Payload {
         key: String,
-        values: Vec<Pattern>,
+        values: PatternList,
     },
     Id(Vec<PlaceRange>),
     Source(Vec<Source>),
@@ -115,7 +120,7 @@ pub(crate) enum Predicate {
     /// The event has a value in one of the fields.
     Has(Vec<PresentField>),
     /// The diff has an entry of one of the names.
-    Changed(Vec<Pattern>),
+    Changed(PatternList),
     /// The time when it occurred.
     Occurred(Vec<ValueRange<Timestamp>>),
     /// The time when the log took it.
@@ -291,7 +296,7 @@ impl Query {
 
     /// Matches the events that belong to a tenant.
     pub(crate) fn with_tenant() -> Self {
-        Self::from_predicate(Predicate::Text(TextField::Tenant, vec![Pattern::glob("*")]))
+        Self::from_predicate(Predicate::Text(TextField::Tenant, Pattern::glob("*").into()))
     }
 
     /// Matches no event.
@@ -318,7 +323,7 @@ impl Query {
     /// Matches the events of one action. Every character of the slug stands for itself.
     pub(crate) fn for_action(slug: &str) -> Self {
         let pattern = Pattern::literal(slug).folded();
-        Self::from_predicate(Predicate::Text(TextField::Action, vec![pattern]))
+        Self::from_predicate(Predicate::Text(TextField::Action, pattern.into()))
     }
 
     /// Matches the events up to an id, including the id itself.
@@ -399,7 +404,7 @@ impl Query {
         match text {
             Some(text) => Self::from_text(field, Pattern::literal(text)),
             None => {
-                let predicate = Predicate::Text(field, vec![Pattern::glob("*")]);
+                let predicate = Predicate::Text(field, Pattern::glob("*").into());
                 let mut query = Self::default();
                 query.base.add(Term { negated: true, predicate });
                 query
@@ -408,7 +413,7 @@ impl Query {
     }
 
     fn from_text(field: TextField, pattern: Pattern) -> Self {
-        Self::from_predicate(Predicate::Text(field, vec![pattern]))
+        Self::from_predicate(Predicate::Text(field, pattern.into()))
     }
 
     /// Matches the events that occurred at `since` or later, and before `until`.
@@ -562,9 +567,33 @@ impl Predicate {
         }
     }
 
+    /// Joins the values of predicates with one qualifier; `None` if there are none.
+    fn any_of(mut predicates: Vec<Self>) -> Option<Self> {
+        // Neighbours first, so that no list is gone through once for each value.
+        while predicates.len() > 1 {
+            let mut joined = Vec::with_capacity(predicates.len().div_ceil(2));
+            let mut rest = predicates.into_iter();
+            while let Some(mut one) = rest.next() {
+                if let Some(next) = rest.next() {
+                    one.widen(next);
+                }
+                joined.push(one);
+            }
+            predicates = joined;
+        }
+        predicates.pop()
+    }
+
     /// Adds the values of a predicate with the same qualifier.
     fn widen(&mut self, other: Self) {
-        fn join<T: PartialEq>(all: &mut Vec<T>, more: Vec<T>) {
+        /// The number of values up to which each is compared with all others.
+        const FEW: usize = 8;
+        fn join<T: Clone + Eq + Hash>(all: &mut Vec<T>, more: Vec<T>) {
+            if more.len() > FEW {
+                let mut seen: HashSet<T> = all.iter().cloned().collect();
+                all.extend(more.into_iter().filter(|value| seen.insert(value.clone())));
+                return;
+            }
             for value in more {
                 if !all.contains(&value) {
                     all.push(value);
@@ -592,7 +621,7 @@ impl Predicate {
             }
             Self::Text(_, all) | Self::Payload { values: all, .. } => {
                 if let Self::Text(_, more) | Self::Payload { values: more, .. } = other {
-                    join(all, more);
+                    all.update(|all| join(all, more.to_vec()));
                 }
             }
             Self::Id(all) => {
@@ -632,7 +661,7 @@ impl Predicate {
             }
             Self::Changed(all) => {
                 if let Self::Changed(more) = other {
-                    join(all, more);
+                    all.update(|all| join(all, more.to_vec()));
                 }
             }
             Self::Occurred(all) | Self::Recorded(all) => {

@@ -35,6 +35,10 @@ use crate::time::WindowEdge;
 /// their number is limited; the values of one term are not.
 const MAX_TERMS: usize = 2_000;
 
+/// The values of one list that may have a wildcard. Each of them is tried on each text, while all
+/// others are looked up.
+const MAX_STARRED: usize = 500;
+
 impl Query {
     /// Parses a query.
     ///
@@ -106,7 +110,14 @@ impl Query {
         values: &[Lexeme],
         clock: &Clock<'_>,
     ) -> Result<(), ParseError> {
+        let mut predicates = Vec::with_capacity(values.len());
+        let mut starred = 0;
         for value in values {
+            starred += usize::from(value.to_pattern().as_literal().is_none());
+            if starred > MAX_STARRED {
+                let reason = format!("a list has at most {MAX_STARRED} values with a *");
+                return Err(ParseError::new(value.span.clone(), reason));
+            }
             if value.text.is_empty() {
                 return Err(ParseError::new(value.span.clone(), "a value is missing"));
             }
@@ -115,16 +126,21 @@ impl Query {
                 QualifierKind::Span(predicate) => predicate(vec![parse_span(value, clock)?]),
                 QualifierKind::Payload => Predicate::Payload {
                     key: key.unwrap_or_default().to_owned(),
-                    values: vec![value.to_pattern()],
+                    values: value.to_pattern().into(),
                 },
                 QualifierKind::Time(time) => {
                     self.base.times.add(time, negated, parse_time(time, value, clock)?);
                     continue;
                 }
             };
-            self.add_term(Term { negated, predicate }, &value.span)?;
+            predicates.push(predicate);
         }
-        Ok(())
+        match (Predicate::any_of(predicates), values) {
+            (Some(predicate), [first, ..]) => {
+                self.add_term(Term { negated, predicate }, &first.span)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn add_term(&mut self, term: Term, span: &Range<usize>) -> Result<(), ParseError> {
@@ -224,16 +240,16 @@ pub(super) fn parse_names(value: &Lexeme) -> Vec<NamePattern> {
 pub(super) fn parse_text(field: TextField, value: &Lexeme) -> Result<Predicate, ParseError> {
     let pattern = value.to_pattern();
     let pattern = if field.is_in_any_case() { pattern.folded() } else { pattern };
-    Ok(Predicate::Text(field, vec![pattern]))
+    Ok(Predicate::Text(field, pattern.into()))
 }
 
 /// Parses a hash, or a pattern for one. The log writes hashes in lower case.
 pub(super) fn parse_hash(value: &Lexeme) -> Result<Predicate, ParseError> {
-    Ok(Predicate::Text(TextField::Hash, vec![value.to_pattern().folded()]))
+    Ok(Predicate::Text(TextField::Hash, value.to_pattern().folded().into()))
 }
 
 pub(super) fn parse_changed(value: &Lexeme) -> Result<Predicate, ParseError> {
-    Ok(Predicate::Changed(vec![value.to_pattern()]))
+    Ok(Predicate::Changed(value.to_pattern().into()))
 }
 
 /// Parses the name of a field, of a qualifier, or of one of the three parties.
@@ -251,13 +267,13 @@ pub(super) fn parse_action(value: &Lexeme) -> Result<Predicate, ParseError> {
         let hint = format!("action:{}", value.text.replace("||", ",").replace('|', ","));
         return Err(ParseError::new(value.span.clone(), "a comma means or, not |").hint(hint));
     }
-    Ok(Predicate::Text(TextField::Action, vec![value.to_pattern().folded()]))
+    Ok(Predicate::Text(TextField::Action, value.to_pattern().folded().into()))
 }
 
 /// Parses a method. The log keeps methods in upper case.
 pub(super) fn parse_method(value: &Lexeme) -> Result<Predicate, ParseError> {
     let upper_case = value.to_pattern().folded().map(str::to_ascii_uppercase);
-    Ok(Predicate::Text(TextField::Method, vec![upper_case]))
+    Ok(Predicate::Text(TextField::Method, upper_case.into()))
 }
 
 pub(super) fn parse_id(value: &Lexeme) -> Result<Predicate, ParseError> {

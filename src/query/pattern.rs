@@ -4,12 +4,16 @@
 //! find candidates by an index with [`Pattern::as_literal`] and [`Pattern::prefix`], but
 //! [`Pattern::matches`] decides.
 
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::OnceLock;
+
 use memchr::memmem::Finder;
 
 use crate::text;
 
 /// Pieces of text with any text between them, or none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pattern {
     /// At least one piece. Only the first and the last may be empty.
     pieces: Vec<String>,
@@ -147,8 +151,77 @@ fn contains_in_order(pieces: &[Finder<'_>], mut text: &[u8]) -> bool {
     })
 }
 
+/// Patterns of which any may match a text. Those without a wildcard are looked up, so that thousands of
+/// them are tried as fast as a few.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PatternList {
+    patterns: Vec<Pattern>,
+    /// Made when there are many and the first text is tried.
+    index: OnceLock<PatternIndex>,
+}
+
+#[derive(Clone, Debug)]
+struct PatternIndex {
+    literals: HashSet<String>,
+    /// The patterns with a wildcard.
+    starred: Vec<Pattern>,
+}
+
+/// The number of patterns up to which each is tried.
+const MAX_TRIED: usize = 8;
+
+impl PatternList {
+    /// Whether any pattern matches the whole text.
+    pub(crate) fn any_matches(&self, text: &str) -> bool {
+        if self.patterns.len() <= MAX_TRIED {
+            return self.patterns.iter().any(|pattern| pattern.matches(text));
+        }
+        let index = self.index.get_or_init(|| PatternIndex {
+            literals: self
+                .patterns
+                .iter()
+                .filter_map(Pattern::as_literal)
+                .map(str::to_owned)
+                .collect(),
+            starred: self
+                .patterns
+                .iter()
+                .filter(|one| one.as_literal().is_none())
+                .cloned()
+                .collect(),
+        });
+        index.literals.contains(text) || index.starred.iter().any(|pattern| pattern.matches(text))
+    }
+
+    /// Changes the patterns.
+    pub(super) fn update(&mut self, change: impl FnOnce(&mut Vec<Pattern>)) {
+        change(&mut self.patterns);
+        self.index = OnceLock::new();
+    }
+}
+
+impl From<Pattern> for PatternList {
+    fn from(pattern: Pattern) -> Self {
+        Self { patterns: vec![pattern], index: OnceLock::new() }
+    }
+}
+
+impl Deref for PatternList {
+    type Target = [Pattern];
+
+    fn deref(&self) -> &[Pattern] {
+        &self.patterns
+    }
+}
+
+impl PartialEq for PatternList {
+    fn eq(&self, other: &Self) -> bool {
+        self.patterns == other.patterns
+    }
+}
+
 /// A name that matches an id exactly, or a label in any case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NamePattern {
     pub id: Pattern,
     /// The pattern for the folded label.
@@ -173,7 +246,7 @@ impl NamePattern {
 }
 
 /// The name of a record in a query: an id, a label or `TYPE/ID`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TargetPattern {
     pub name: NamePattern,
     /// The patterns of the type and the id, where the name has a slash.

@@ -15,7 +15,7 @@ use crate::query::qualifiers;
 use crate::text;
 
 /// A range of values, including both ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ValueRange<T> {
     pub from: T,
     pub to: T,
@@ -28,7 +28,7 @@ impl<T: Copy + PartialOrd> ValueRange<T> {
 }
 
 /// A range of ids, in one log or in each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PlaceRange {
     /// The name of the log or of its host.
     pub log: Option<String>,
@@ -216,7 +216,7 @@ pub(super) fn at_least(level: Severity) -> ValueRange<Severity> {
 ///
 /// An IPv4 address in IPv6 form (`::ffff:192.0.2.1`) is the same host as the IPv4 address, so ranges
 /// treat both forms alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum AddressSet {
     V4(ValueRange<u32>),
     V6(ValueRange<u128>),
@@ -259,21 +259,22 @@ impl AddressSet {
         }
     }
 
-    /// Whether the set contains an address, given as text.
-    pub(crate) fn contains(&self, address: &str) -> bool {
-        match self {
-            Self::Pattern(pattern) => pattern.matches(address),
-            Self::V4(range) => {
-                match address.parse().map(|address: IpAddr| address.to_canonical()) {
-                    Ok(IpAddr::V4(address)) => range.contains(address.to_bits()),
-                    _ => false,
-                }
-            }
-            Self::V6(range) => match address.parse() {
-                Ok(IpAddr::V6(address)) => range.contains(address.to_bits()),
-                _ => false,
-            },
-        }
+    /// Whether any of the sets contains an address, given as text.
+    pub(crate) fn any_contains(sets: &[Self], text: &str) -> bool {
+        let address: Option<IpAddr> = text.parse().ok();
+        let v4 = match address.map(|address| address.to_canonical()) {
+            Some(IpAddr::V4(address)) => Some(address.to_bits()),
+            _ => None,
+        };
+        let v6 = match address {
+            Some(IpAddr::V6(address)) => Some(address.to_bits()),
+            _ => None,
+        };
+        sets.iter().any(|set| match set {
+            Self::Pattern(pattern) => pattern.matches(text),
+            Self::V4(range) => v4.is_some_and(|address| range.contains(address)),
+            Self::V6(range) => v6.is_some_and(|address| range.contains(address)),
+        })
     }
 }
 
@@ -308,7 +309,7 @@ impl fmt::Display for AddressSet {
 }
 
 /// A field that an event may have, for `has:`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum PresentField {
     /// The actor, by id or label.
     Actor,
@@ -339,7 +340,7 @@ impl PresentField {
 }
 
 /// A property of events that several fields decide, for `is:`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum EventProperty {
     Impersonated,
     Failed,

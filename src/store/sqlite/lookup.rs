@@ -15,6 +15,7 @@ use crate::event;
 use crate::query::pattern;
 use crate::query::pattern::NamePattern;
 use crate::query::pattern::Pattern;
+use crate::query::pattern::PatternList;
 use crate::query::pattern::TargetPattern;
 use crate::store::sqlite::rows;
 use crate::text;
@@ -247,11 +248,11 @@ pub(super) fn titles(connection: &Connection, folded: &[Pattern]) -> Result<KeyS
 }
 
 /// The user agents that match in any case. Their table has no folded column, so each is read.
-pub(super) fn agents(connection: &Connection, folded: &[Pattern]) -> Result<KeySet> {
+pub(super) fn agents(connection: &Connection, folded: &PatternList) -> Result<KeySet> {
     let mut found = Vec::new();
     let accepts = |text: ValueRef<'_>| {
         let text = text::fold(text.as_str()?);
-        Ok(folded.iter().any(|pattern| pattern.matches(&text)))
+        Ok(folded.any_matches(&text))
     };
     scan(connection, AGENT.all, &[], accepts, &mut found)?;
     Ok(found.into_iter().collect())

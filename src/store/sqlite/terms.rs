@@ -8,6 +8,7 @@ use crate::event::EventId;
 use crate::query::Predicate;
 use crate::query::TextField;
 use crate::query::pattern::Pattern;
+use crate::query::pattern::PatternList;
 use crate::query::value::EventProperty;
 use crate::query::value::PresentField;
 use crate::query::value::ValueRange;
@@ -230,7 +231,7 @@ fn compile_text(
     connection: &Connection,
     predicate: &Predicate,
     field: TextField,
-    patterns: &[Pattern],
+    patterns: &PatternList,
 ) -> Result<CompiledTerm> {
     let keyed = |column, index, keys| Ok(any_key_condition(vec![(column, index, keys)]));
     let column = |equal, holds| Ok(text_condition(predicate, patterns, equal, holds));
