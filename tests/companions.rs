@@ -11,11 +11,20 @@ use crate::support::is_running_as_root;
 const COMPANIONS: [&str; 4] = ["log.db-wal", "log.db-shm", "log.db.lock", "log.db.reserve"];
 
 /// What root or anybody may run.
-const RUNS: [&[&str]; 4] = [
+const RUNS: [&[&str]; 13] = [
     &["ingest", "--action", "a.b"],
     &["list"],
     &["sweep", "--keep", "30d"],
     &["export", "--jsonl", "-o", "out.jsonl"],
+    &["page", "-o", "out.html"],
+    &["stats"],
+    &["actions"],
+    &["search-actor", "17"],
+    &["backup", "copy.db"],
+    &["mirror"],
+    &["mirror", "status"],
+    &["gate", "--as", "administrator"],
+    &["digest", "--dry-run"],
 ];
 
 #[test]

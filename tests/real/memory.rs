@@ -62,13 +62,28 @@ fn peak_memory(mut command: Command, code: i32) -> u64 {
 fn long_events_are_read_in_little_memory() {
     for field in ["payload", "description", "title", "user_agent"] {
         let sandbox = sandbox_with_long_events(field);
-        sandbox.write("config.toml", "[[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\n");
+        sandbox.write(
+            "config.toml",
+            "[[mirror]]\nname = 'm'\ntype = 'file'\npath = 'm.log'\n\
+             [[alert]]\nname = 'a'\nquery = 'action:page.*'\ncommand = ['sh', '-c', 'cat > /dev/null']\n",
+        );
         let mut peaks = Vec::new();
         for args in [
             &["export", "--jsonl"][..],
             &["export", "--csv"],
             &["export", "--jsonl", "source:system"],
             &["export", "--jsonl", "--columns", "id,payload"],
+            &["page", "-o", "page.html"],
+            &["list", "--limit", "8"],
+            &["list", "--limit", "8", "--json"],
+            &["list", "--sort", "title", "--limit", "8"],
+            &["list", "--count", "source:operator"],
+            &["search-actor", "7"],
+            &["search-target", "7"],
+            &["stats"],
+            &["stats", "--by", "title"],
+            &["actions"],
+            &["backup", "copy.db"],
             &["mirror"],
             &["verify"],
             &["digest", "--dry-run"],
