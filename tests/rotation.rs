@@ -103,6 +103,28 @@ fn lines_that_were_rejected_are_taken_when_the_zone_is_told() {
     assert_eq!(out.stderr(), "ingested 0, duplicates 0, rejected 0, known 5\n");
 }
 
+/// Stretches of rejected lines are kept up to a number; what is beyond it is told.
+#[test]
+fn ten_thousand_places_with_rejected_lines_are_kept_and_more_are_told() {
+    const KEPT: usize = 10_000;
+    const PLACES: usize = KEPT + 3;
+    let sandbox = Sandbox::in_memory();
+    let bad = r#"{"action":"b","occurred_at":"2026-11-20 14:30"}"#;
+    let good = r#"{"action":"a","occurred_at":"2026-11-20T14:30:00Z"}"#;
+    sandbox.write("a", join_lines([bad, good].repeat(PLACES)));
+    let out = sandbox.run(["ingest", "a"]).exits(65);
+    let line = 2 * KEPT + 1;
+    let told = format!("a:{line}: too many places with rejected lines; from here on none is tried");
+    assert_eq!(out.stderr().matches(&told).count(), 1, "{out}");
+    assert_eq!(out.stderr().matches("too many places").count(), 1, "{out}");
+    assert!(out.stderr().contains(&format!("ingested {PLACES}, ")), "{out}");
+    let out = sandbox.run(["ingest", "--input-tz", "UTC", "--json", "a"]).ok().json();
+    assert_eq!((&out["ingested"], &out["rejected"]), (&KEPT.into(), &0.into()), "{out}");
+    // All of it, when asked for.
+    let out = sandbox.run(["ingest", "--input-tz", "UTC", "--again", "--json", "a"]).ok().json();
+    assert_eq!(out["ingested"], 2 * PLACES);
+}
+
 #[test]
 fn a_mistaken_format_makes_nothing_known() {
     let sandbox = Sandbox::new();
@@ -172,6 +194,22 @@ fn a_file_that_grew_by_no_event_is_told() {
     sandbox.append("a", "\n\n");
     let out = sandbox.run(["ingest", "--quiet", "a"]).ok();
     assert_eq!(out.stderr(), "a: has grown, and nothing new was found in it\n");
+}
+
+/// Cron reads a file while a line of it is being written: that is no trouble to be mailed.
+#[test]
+fn a_line_that_is_being_written_is_told_and_no_trouble() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", timed_events(0..3));
+    sandbox.run(["ingest", "a"]).ok().done();
+    let (head, tail) = ("{\"action\":\"a", ".b\"}\n");
+    sandbox.append("a", head);
+    let out = sandbox.run(["ingest", "a"]).ok();
+    assert!(out.stderr().starts_with("a:4: "), "{out}");
+    assert!(out.stderr().contains("; left for the next run\ningested 0, "), "{out}");
+    sandbox.run(["ingest", "--quiet", "a"]).ok().no_stderr().done();
+    sandbox.append("a", tail);
+    sandbox.run(["ingest", "a"]).ok().stderr_has("ingested 1, ").done();
 }
 
 #[test]

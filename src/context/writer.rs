@@ -92,6 +92,7 @@ impl LogWriter<'_> {
         let mut shown_input: Option<(String, ProgressLine)> = None;
         let mut report = |report: ingest::IngestUpdate<'_>| match report {
             ingest::IngestUpdate::Message(line) => context.output.warn(line),
+            ingest::IngestUpdate::Unfinished(line) => context.output.note(line),
             ingest::IngestUpdate::Note(line) => context.output.note(&format!("note: {line}")),
             ingest::IngestUpdate::Progress(reached) => {
                 let (name, progress) =
@@ -249,6 +250,7 @@ pub(super) fn preview_ingest(
     };
     let mut report = |report: ingest::IngestUpdate<'_>| match report {
         ingest::IngestUpdate::Message(line) => context.output.warn(line),
+        ingest::IngestUpdate::Unfinished(line) => context.output.note(line),
         ingest::IngestUpdate::Note(line) => context.output.note(&format!("note: {line}")),
         ingest::IngestUpdate::Progress(_) => {}
     };

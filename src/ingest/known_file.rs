@@ -221,7 +221,9 @@ impl KnownFile {
 
     /// Whether an earlier run read this file when it was shorter.
     pub(super) fn has_grown(&self) -> bool {
-        self.packing.is_none() && self.taken.offset > 0 && self.size > self.taken.size
+        // The earlier run may have read on beyond the size that it began with.
+        let seen = self.taken.size.max(self.taken.offset);
+        self.packing.is_none() && self.taken.offset > 0 && self.size > seen
     }
 
     /// Returns what was taken for certain, and what of a file that only has the same content.

@@ -116,6 +116,8 @@ impl IngestCounts {
 pub(crate) enum IngestUpdate<'a> {
     /// One line about a record, escaped.
     Message(&'a str),
+    /// The same about the last record of a file that is being written, which has no end yet.
+    Unfinished(&'a str),
     /// A remark on a run that went well.
     Note(&'a str),
     Progress(InputProgress<'a>),

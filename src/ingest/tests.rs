@@ -146,7 +146,9 @@ impl IngestSandbox {
             interrupt: &self.interrupt,
         };
         let mut report = |report: IngestUpdate<'_>| match report {
-            IngestUpdate::Message(line) | IngestUpdate::Note(line) => {
+            IngestUpdate::Message(line)
+            | IngestUpdate::Unfinished(line)
+            | IngestUpdate::Note(line) => {
                 messages.push(line.to_owned());
             }
             IngestUpdate::Progress(reached) => {

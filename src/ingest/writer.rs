@@ -77,6 +77,10 @@ pub(super) struct OpenInput<'a> {
     pub(super) parser: ParserThread,
     /// Whether the rejects are prepared for its records.
     rejects_ready: bool,
+    /// Whether it was told that no more places of rejected lines are kept.
+    is_full_told: bool,
+    /// Whether its last record has no end yet.
+    is_unfinished: bool,
     /// The number of bytes that were read.
     bytes: u64,
     /// What a file is recognised by at the last place that this run reached.
@@ -210,7 +214,10 @@ impl<'a> IngestWriter<'a> {
     ) -> Result<()> {
         let done = |tally: &IngestCounts| tally.ingested + tally.duplicates + tally.rejected;
         let has_stored = done(self.tally) > done(&before);
-        if current.file.as_ref().is_some_and(KnownFile::has_grown) && !has_stored {
+        if current.file.as_ref().is_some_and(KnownFile::has_grown)
+            && !has_stored
+            && !current.is_unfinished
+        {
             let name = text::escape(current.name);
             let message = format!("{name}: has grown, and nothing new was found in it");
             (self.on_update)(IngestUpdate::Message(&text::escape_lines(&message)));
@@ -319,6 +326,8 @@ impl<'a> IngestWriter<'a> {
             parser: ParserThread::start(from, parsing).with_context(|| read_failure(name))?,
             file,
             rejects_ready: false,
+            is_full_told: false,
+            is_unfinished: false,
             bytes: left.map_or(0, |place| place.offset),
             fingerprint: None,
         })
@@ -472,12 +481,14 @@ impl<'a> IngestWriter<'a> {
         }));
     }
 
-    /// Notes where a record was rejected, so that the next run tries it again.
+    /// Notes where a record was rejected, so that the next run tries it again, or that it has no end yet.
     fn keep_place_of_reject(&mut self, current: &mut OpenInput<'_>, item: &ParsedItem) {
+        current.is_unfinished = matches!(item.outcome, ParseOutcome::Truncated(_));
         if let (Some(file), true) = (&mut current.file, item.is_complete())
             && !file.reject(item.end)
+            && !std::mem::replace(&mut current.is_full_told, true)
         {
-            let line = "too many places with rejected lines; this one is not tried again";
+            let line = "too many places with rejected lines; from here on none is tried again";
             self.report_line(current.name, item.line, line);
         }
     }
@@ -495,8 +506,9 @@ impl<'a> IngestWriter<'a> {
             ParseOutcome::Event(_) => return Ok(()),
             ParseOutcome::Excess => return self.write_reject(raw),
             ParseOutcome::Truncated(why) if current.file.is_some() => {
-                let line = format!("{why}; left for the next run");
-                self.report_line(current.name, item.line, &line);
+                let name = text::escape(current.name);
+                let line = format!("{name}:{}: {why}; left for the next run", item.line);
+                (self.on_update)(IngestUpdate::Unfinished(&text::escape_lines(&line)));
                 return Ok(());
             }
             ParseOutcome::Truncated(why)
