@@ -148,7 +148,7 @@ fn a_map_of_ones_own_reads_lines_of_json() {
         .run(["ingest", "--map", "m.toml", "in.jsonl"])
         .exits(65)
         .stderr_has("in.jsonl:2: occurred_at: \"later\" is not a time like 2026-11-20T04:00:00Z or 1700000000; `time` in the map says how else")
-        .stderr_has("in.jsonl:3: occurred_at: the record has no time where the map looks for it\n")
+        .stderr_has("in.jsonl:3: occurred_at: the record has no value at when; its keys are what\n")
         .stderr_has("in.jsonl:4: must be an object, not an array\n").done();
     let event = sandbox.only_event();
     assert_eq!(event["action"], "door_opened");
@@ -192,7 +192,7 @@ fn a_table_without_our_columns_is_read_when_one_is_said_to_be_the_action() {
     sandbox
         .run(["ingest", "in.csv"])
         .exits(65)
-        .stderr_has("in.csv:1: is no JSON; --format or --map")
+        .stderr_has("in.csv:1: is no JSON; --format csv reads a table")
         .done();
     sandbox
         .run(["ingest", "--format", "csv", "in.csv"])
@@ -290,7 +290,7 @@ fn documents_are_read_by_their_list_in_every_shape() {
 #[test]
 fn a_document_that_is_no_such_document_is_told() {
     for (input, reason) in [
-        (r#"{"Records":null}"#, "in.json:1: occurred_at: the record has no time"),
+        (r#"{"Records":null}"#, "in.json:1: occurred_at: the record has no value at when"),
         (
             "{\"Records\":[{\"when\":1,\"what\":\"a\"}]} x",
             "in.json:1: a JSON document begins with {",
@@ -399,10 +399,10 @@ fn check_map_shows_what_each_field_became_and_records_nothing() {
     assert_eq!(
         out.stdout(),
         "in.jsonl:1\n  \
-         occurred_at        2026-11-20T04:00:00Z\n  \
-         action             open\n  \
-         actor_label        An\\en\n  \
-         payload            {\"door\":3}\n"
+         occurred_at        when      2026-11-20T04:00:00Z\n  \
+         action             what      open\n  \
+         actor_label        who.name  An\\en\n  \
+         payload            the rest  {\"door\":3}\n"
     );
     assert!(out.stderr().starts_with("in.jsonl:2: occurred_at: "), "{}", out.stderr());
     assert!(!sandbox.db().exists());

@@ -18,6 +18,15 @@ pub(super) fn own_dialect(format: EventFormat) -> (Dialect, Splitter) {
     }
 }
 
+/// Returns how the records of one of our own formats are found in an input whose first line is `line`.
+/// What is said to be JSON may be an array, or objects one after the other.
+pub(super) fn named_dialect(format: EventFormat, line: &[u8]) -> (Dialect, Splitter) {
+    match (format, line.trim_ascii().first()) {
+        (EventFormat::Json, Some(b'{')) => (Dialect::Documents, Splitter::for_documents(&[])),
+        _ => own_dialect(format),
+    }
+}
+
 /// Returns how the records of a map are found in an input whose first line is `line`, as far as it was
 /// read. JSON may be objects one a line, a list, or documents, whichever of them the map names.
 pub(super) fn mapped_dialect(map: &RecordMap, line: &[u8]) -> (Dialect, Splitter) {
@@ -27,11 +36,8 @@ pub(super) fn mapped_dialect(map: &RecordMap, line: &[u8]) -> (Dialect, Splitter
         (Some(RecordFormat::Csv), _) => own_dialect(EventFormat::Csv),
         (_, Some(b'[')) => own_dialect(EventFormat::Json),
         (_, Some(b'{')) => {
-            let members = std::str::from_utf8(line).ok().and_then(|line| json::members(line).ok());
-            let has_list = members.as_ref().is_some_and(|members| {
-                map.records().iter().any(|list| members.iter().any(|(key, _)| key == list))
-            });
-            if members.is_some() && !has_list {
+            let whole = std::str::from_utf8(line).ok().filter(|line| json::members(line).is_ok());
+            if whole.is_some_and(|object| !map.has_list(object)) {
                 return (Dialect::JsonLines, Splitter::Lines);
             }
             (Dialect::Documents, Splitter::for_documents(map.records()))

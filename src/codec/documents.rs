@@ -1,5 +1,6 @@
-//! Splits JSON documents into records: the elements of a list within an object, or the objects
-//! themselves where they have no such list. Objects may follow each other, as pages of one answer do.
+//! Splits JSON documents into records: the elements of a list within an object, however deep, or the
+//! objects themselves where they have no such list. Objects may follow each other, as pages of one
+//! answer do.
 //!
 //! ## Cost
 //! What stands before the list within an object is kept until the list begins, so it has the limit of a
@@ -13,8 +14,8 @@ const NO_DOCUMENT: &str = "a JSON document begins with {";
 
 #[derive(Debug)]
 pub(super) struct DocumentSplitter {
-    /// The keys that the list may have.
-    records: Vec<String>,
+    /// The keys that may lead to the list, equally many in each case.
+    records: Vec<Vec<String>>,
     state: DocumentState,
 }
 
@@ -34,22 +35,25 @@ enum DocumentState {
 #[derive(Debug, Default)]
 struct ObjectScan {
     /// The depth of nesting; 1 is within the object itself.
-    depth: u64,
+    depth: usize,
     in_string: bool,
     escaped: bool,
-    /// The last string at depth 1, as it is written.
+    /// The keys that lead to the innermost object, as they are written. Where they are fewer than the
+    /// depth, it lies in a list, or too deep to matter.
+    keys: Vec<Vec<u8>>,
+    /// The last string of the innermost object that matters, as it is written.
     last_string: Vec<u8>,
     /// Whether a colon follows that string, so that it is the key of what comes next.
     is_key: bool,
 }
 
 impl DocumentSplitter {
-    pub(super) fn new(records: Vec<String>) -> Self {
+    pub(super) fn new(records: Vec<Vec<String>>) -> Self {
         Self { records, state: DocumentState::Between { may_go_on: false } }
     }
 
     /// For an input that continues behind a record.
-    pub(super) fn after_one(records: Vec<String>) -> Self {
+    pub(super) fn after_one(records: Vec<Vec<String>>) -> Self {
         Self { records, state: DocumentState::Between { may_go_on: true } }
     }
 
@@ -96,8 +100,9 @@ impl DocumentSplitter {
                 let is_behind = *elements == ElementSplitter::AfterArray;
                 match scanned {
                     ScanResult::Broken { at, .. } if is_behind => {
+                        let depth = self.records.first().map_or(1, Vec::len);
                         self.state =
-                            DocumentState::Rest(ObjectScan { depth: 1, ..ObjectScan::default() });
+                            DocumentState::Rest(ObjectScan { depth, ..ObjectScan::default() });
                         if at > 0 { ScanResult::Skip(at) } else { self.scan(bytes) }
                     }
                     scanned => scanned,
@@ -125,40 +130,56 @@ enum ObjectPlace {
 }
 
 impl ObjectScan {
-    /// Scans on, up to the list under one of the keys or the end of the object.
-    fn seek(&mut self, bytes: &[u8], lists: &[String]) -> ObjectPlace {
+    /// Scans on, up to the list that one of the keys leads to or the end of the object.
+    fn seek(&mut self, bytes: &[u8], lists: &[Vec<String>]) -> ObjectPlace {
+        let deepest = lists.first().map_or(0, Vec::len);
         for (at, &byte) in bytes.iter().enumerate() {
             if self.in_string {
                 self.step_in_string(byte);
                 continue;
             }
+            let matters = self.depth <= deepest && self.keys.len() + 1 == self.depth;
             match byte {
                 b'"' => {
                     self.in_string = true;
-                    if self.depth == 1 {
+                    if matters {
                         self.last_string.clear();
                         self.is_key = false;
                     }
                 }
-                b':' if self.depth == 1 => self.is_key = true,
-                b',' if self.depth == 1 => self.is_key = false,
-                b'[' if self.depth == 1
-                    && self.is_key
-                    && lists.iter().any(|list| list.as_bytes() == self.last_string) =>
-                {
+                b':' if matters => self.is_key = true,
+                b',' if matters => self.is_key = false,
+                b'[' if matters && self.is_key && self.leads_to_any(lists) => {
                     return ObjectPlace::List(at + 1);
                 }
-                b'{' | b'[' => self.depth += 1,
+                b'{' | b'[' => {
+                    if byte == b'{' && matters && self.is_key && self.depth < deepest {
+                        self.keys.push(std::mem::take(&mut self.last_string));
+                    }
+                    self.is_key = false;
+                    self.depth += 1;
+                }
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
                         return ObjectPlace::End(at + 1);
                     }
+                    self.keys.truncate(self.depth - 1);
+                    self.is_key = false;
                 }
                 _ => {}
             }
         }
         ObjectPlace::Within
+    }
+
+    /// Whether the keys down to the last string are those of a list.
+    fn leads_to_any(&self, lists: &[Vec<String>]) -> bool {
+        let way = || self.keys.iter().chain([&self.last_string]);
+        lists.iter().any(|list| {
+            list.len() == self.depth
+                && way().zip(list).all(|(key, wanted)| key == wanted.as_bytes())
+        })
     }
 
     fn step_in_string(&mut self, byte: u8) {
@@ -172,7 +193,7 @@ impl ObjectScan {
             _ => {}
         }
         // A longer string is not the key that is looked for.
-        if self.depth == 1 && self.last_string.len() < 256 {
+        if self.keys.len() + 1 == self.depth && self.last_string.len() < 256 {
             self.last_string.push(byte);
         }
     }

@@ -92,13 +92,13 @@ impl Splitter {
         Self::Rows(RowSplitter::new(delimiter))
     }
 
-    /// For JSON documents whose records are in the list under this key.
-    pub(super) fn for_documents(records: &[String]) -> Self {
+    /// For JSON documents whose records are in the list that keys lead to, or are the objects themselves.
+    pub(super) fn for_documents(records: &[Vec<String>]) -> Self {
         Self::Documents(DocumentSplitter::new(records.to_vec()))
     }
 
     /// Like [`Splitter::for_documents`], but for an input that continues after a record.
-    pub(super) fn for_documents_after_one(records: &[String]) -> Self {
+    pub(super) fn for_documents_after_one(records: &[Vec<String>]) -> Self {
         Self::Documents(DocumentSplitter::after_one(records.to_vec()))
     }
 
@@ -267,7 +267,7 @@ impl ElementSplitter {
         Ok(match (self, byte) {
             (between, b' ' | b'\t' | b'\n' | b'\r') => between,
             (Self::BeforeArray, b'[') => Self::BeforeFirst,
-            (Self::BeforeArray, _) => return Err("a JSON array begins with ["),
+            (Self::BeforeArray, _) => return Err("JSON begins with [ or {"),
             (Self::BeforeFirst | Self::AfterElement, b']') => Self::AfterArray,
             (Self::AfterElement, b',') => Self::AfterComma,
             (Self::AfterElement, _) => return Err("a comma or ] is missing behind an element"),

@@ -39,6 +39,7 @@ use crate::event::intake::IntakeNotes;
 use crate::event::intake::KeyMap;
 use crate::event::leniency;
 use crate::event::leniency::Leniency;
+use crate::map::FieldOrigin;
 use crate::map::MapContext;
 use crate::map::Record;
 use crate::map::RecordMap;
@@ -171,6 +172,8 @@ pub(crate) struct Decoder<R> {
     may_grow: bool,
     /// The keys that went into the payload.
     notes: RefCell<IntakeNotes>,
+    /// What each field of the last record was taken from, where somebody wants to know.
+    origins: Option<RefCell<Vec<FieldOrigin>>>,
 }
 
 /// The format of an input, as its beginning decides it.
@@ -200,8 +203,11 @@ impl Dialect {
     ) -> Result<NewEvent, String> {
         let map = context.options.map;
         let nested = context.options.nested_keys;
-        let context =
-            MapContext { intake: context.intake(leniency), latest: context.options.latest };
+        let context = MapContext {
+            intake: context.intake(leniency),
+            latest: context.options.latest,
+            origins: context.origins,
+        };
         match (self, map) {
             (Self::Csv(Some(table)), _) => table.decode(text, context),
             (Self::Csv(None), _) => Err("no header says what it holds".to_owned()),
@@ -237,6 +243,26 @@ impl Dialect {
         }
     }
 
+    /// Adds how to read what is no line of its own but the beginning of longer JSON.
+    fn with_hint(&self, reason: String, bytes: &[u8]) -> String {
+        let is_beginning = || {
+            std::str::from_utf8(bytes).is_ok_and(|text| {
+                text.starts_with('{') && jsonl::is_unfinished(text.trim_ascii_end())
+            })
+        };
+        match self {
+            Self::JsonLines if is_beginning() => {
+                format!("{reason}; --format json reads JSON that spans lines")
+            }
+            Self::JsonLines
+            | Self::Json
+            | Self::Csv(_)
+            | Self::Mirror
+            | Self::Documents
+            | Self::Lines => reason,
+        }
+    }
+
     /// Whether the last record of an input may lack a part. Only JSON shows where it ends; in the
     /// other formats a record that cannot be decoded may be incomplete.
     fn is_truncated(&self, text: &str, is_event: bool) -> bool {
@@ -258,7 +284,18 @@ impl<R: Read> Decoder<R> {
             dialect: None,
             may_grow: false,
             notes: RefCell::default(),
+            origins: None,
         }
+    }
+
+    /// Returns a decoder that notes what a map takes each field from. Otherwise as [`Decoder::new`].
+    pub(crate) fn with_origins(source: R, options: DecodeOptions) -> Self {
+        Self { origins: Some(RefCell::default()), ..Self::new(source, options) }
+    }
+
+    /// Returns what each field of the records since the last call was taken from.
+    pub(crate) fn take_origins(&mut self) -> Vec<FieldOrigin> {
+        self.origins.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     /// Returns which keys went into the payload since the last call.
@@ -348,19 +385,21 @@ impl<R: Read> Decoder<R> {
             }
         }
         let dialect = self.dialect.get_or_insert(Dialect::JsonLines);
-        let context = DecodeContext { options: &self.options, notes: &self.notes };
+        let context = DecodeContext {
+            options: &self.options,
+            notes: &self.notes,
+            origins: self.origins.as_ref(),
+        };
         match self.framer.next() {
             Frame::NeedsInput => DecodeStep::NeedsInput,
             Frame::End => DecodeStep::End,
             Frame::Excess(bytes) => DecodeStep::Excess(bytes),
             Frame::Record(slice) => {
                 let decoded = dialect.decode_bytes(slice.bytes, context);
-                DecodeStep::Record(to_record(
-                    slice,
-                    decoded.map_or_else(DecodeOutcome::Rejected, |event| {
-                        DecodeOutcome::Event(Box::new(event))
-                    }),
-                ))
+                let reject = |why| DecodeOutcome::Rejected(dialect.with_hint(why, slice.bytes));
+                let outcome =
+                    decoded.map_or_else(reject, |event| DecodeOutcome::Event(Box::new(event)));
+                DecodeStep::Record(to_record(slice, outcome))
             }
             Frame::Tail { last, unclosed } => DecodeStep::Record(to_record(
                 last,
@@ -455,7 +494,13 @@ impl<R: Read> Decoder<R> {
             }
         }
         let (dialect, splitter) = match self.options.format {
-            Some(format) => detect::own_dialect(format),
+            Some(format) => {
+                let line = waiting.trim_ascii_start();
+                if line.is_empty() && !ended && waiting.len() < MAX_SNIFFED_BYTES {
+                    return Ok(false);
+                }
+                detect::named_dialect(format, line)
+            }
             None => {
                 let text = waiting.trim_ascii_start();
                 let blanks = &waiting[..waiting.len() - text.len()];

@@ -9,6 +9,7 @@ use crate::event::intake::IntakeNotes;
 use crate::event::intake::KeyMap;
 use crate::event::intake::Undated;
 use crate::event::leniency::Leniency;
+use crate::map::FieldOrigin;
 use crate::map::RecordMap;
 use crate::time::Timestamp;
 use crate::time::Zone;
@@ -42,6 +43,8 @@ pub(super) struct DecodeContext<'a> {
     pub options: &'a DecodeOptions,
     /// Where it is noted which keys go into the payload.
     pub notes: &'a RefCell<IntakeNotes>,
+    /// Where it is noted what each field of a mapped record was taken from.
+    pub origins: Option<&'a RefCell<Vec<FieldOrigin>>>,
 }
 
 impl<'a> DecodeContext<'a> {

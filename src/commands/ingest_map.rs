@@ -26,6 +26,7 @@ use crate::failure;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::lent_rights::FileRights;
+use crate::map::FieldOrigin;
 use crate::map::RecordMap;
 use crate::map::RecordPath;
 use crate::map::built_in::BUILT_IN;
@@ -35,6 +36,10 @@ use crate::time::Timestamp;
 
 /// The longest map that is read.
 const MAX_MAP_BYTES: u64 = 1 << 20;
+
+/// The columns that what a field was taken from has at least and at most.
+const MIN_ORIGIN_WIDTH: usize = 8;
+const MAX_ORIGIN_WIDTH: usize = 32;
 
 /// The records that `--check-map` shows.
 const MAX_SHOWN_RECORDS: usize = 10;
@@ -152,7 +157,7 @@ pub(super) fn check_map(
             .map_err(|error| anyhow::Error::new(error).context(failure()))?;
         let latest = file.metadata().and_then(|metadata| metadata.modified());
         let latest = latest.ok().map(Timestamp::from_system_time);
-        let mut decoder = Decoder::new(file, DecodeOptions { latest, ..options });
+        let mut decoder = Decoder::with_origins(file, DecodeOptions { latest, ..options });
         let mut shown = 0;
         while shown < MAX_SHOWN_RECORDS {
             let record = match decoder.next() {
@@ -166,9 +171,11 @@ pub(super) fn check_map(
             };
             shown += 1;
             let place = format!("{name}:{}", record.line);
-            match record.outcome {
+            let outcome = record.outcome;
+            let origins = decoder.take_origins();
+            match outcome {
                 DecodeOutcome::Event(event) => {
-                    context.output.print(describe(&place, &event).as_bytes())?;
+                    context.output.print(describe(&place, &event, &origins).as_bytes())?;
                 }
                 DecodeOutcome::Rejected(reason)
                 | DecodeOutcome::Truncated(reason)
@@ -182,9 +189,13 @@ pub(super) fn check_map(
     Ok(exit)
 }
 
-/// The fields of an event, each on a line.
-fn describe(place: &str, event: &NewEvent) -> String {
+/// The fields of an event, each on a line with what it was taken from.
+fn describe(place: &str, event: &NewEvent, origins: &[FieldOrigin]) -> String {
     let mut page = format!("{place}\n");
+    let origins: Vec<_> =
+        origins.iter().map(|(name, origin)| (*name, text::escape(origin))).collect();
+    let width = origins.iter().map(|(_, origin)| text::width(origin)).max().unwrap_or(0);
+    let width = width.clamp(MIN_ORIGIN_WIDTH, MAX_ORIGIN_WIDTH);
     for field in &FIELDS {
         let value = match (field.given)(event) {
             None | Some(FieldValue::Hash(_) | FieldValue::Text("")) => continue,
@@ -193,8 +204,15 @@ fn describe(place: &str, event: &NewEvent) -> String {
             Some(FieldValue::Integer(number)) => number.to_string(),
             Some(FieldValue::Time(at)) => at.to_string(),
         };
-        let pad = " ".repeat(19_usize.saturating_sub(field.name.len()));
-        page.extend(["  ", field.name, &pad, &value, "\n"]);
+        let origin = match origins.iter().find(|(name, _)| *name == field.name) {
+            Some((_, origin)) => origin.as_ref(),
+            // Made of what no field took, or of the state before and after.
+            None if field.name == "payload" => "the rest",
+            None => "",
+        };
+        let pad = |text: &str, width: usize| " ".repeat(width.saturating_sub(text::width(text)));
+        let (after_name, after_origin) = (pad(field.name, 19), pad(origin, width));
+        page.extend(["  ", field.name, &after_name, origin, &after_origin, "  ", &value, "\n"]);
     }
     page
 }

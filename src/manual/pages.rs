@@ -155,6 +155,24 @@ const MAP_EXAMPLE: &str = r#"
   source = { const = "operator" }
 "#;
 
+/// What else a map may have.
+const MAP_KEYS: [(&str, &str); 11] = [
+    ("format = \"csv\"", "or jsonl, json, lines; else { and [ are JSON, all else CSV"),
+    ("records = \"data.items\"", "JSON: the list within a document that holds the records"),
+    ("\"{{ kind }}.{{ verb }}\"", "a template; where one of its values is missing: nothing"),
+    ("from = [\"a\", \"b\"], join = \"/\"", "both values, with that between them"),
+    ("prefix = \"door.\"", "stands before the value"),
+    ("words = { \"-\" = \"\" }", "a whole value in other words; with none it is left out"),
+    ("if = \"door\"", "the rule holds where that path has a value"),
+    ("before = \"old\", after = \"new\"", "objects, whose differences become the diff"),
+    (
+        "diff = { list = \"changes\", name = \"field\", before = \"old\", after = \"new\" }",
+        "of a list of changes, or without list of one",
+    ),
+    ("within.message = 'by (?<who>\\S+)'", "looks into the text of a value by a pattern"),
+    ("drop.keys = [\"token\"]", "what never goes into the payload; all else does"),
+];
+
 pub(super) fn formats() -> String {
     let mut page = String::from("Formats of events\n\n");
     for (example, about) in [
@@ -179,11 +197,15 @@ pub(super) fn formats() -> String {
     for (flag, about) in [
         ("--map FILE", "reads anything by a map in TOML; help formats NAME has one"),
         ("--map FIELD=PATH", "takes a field from a key, or a path: user.id, tags[0].name"),
-        ("--check-map FILE", "shows what a map makes of an input, and records nothing"),
+        ("--check-map FILE", "shows what a map takes each field from; records nothing"),
     ] {
         page.push_str(&row(flag, about, 18));
     }
     page.push_str(MAP_EXAMPLE);
+    page.push_str("\nALSO IN A MAP\n");
+    for (key, about) in MAP_KEYS {
+        page.push_str(&row(key, about, 34));
+    }
     page.push_str(
         "\nWRITTEN\n  export --jsonl, list --json  a line of JSON per event, times in UTC\n  \
          export --csv, list --output csv  our header, all cells quoted; a cell that a\n    \
@@ -196,7 +218,7 @@ pub(super) fn formats() -> String {
 fn describe_format(format: EventFormat) -> &'static str {
     match format {
         EventFormat::JsonLines => "a JSON object on each line",
-        EventFormat::Json => "one JSON array of objects, or one object",
+        EventFormat::Json => "a JSON array of objects, or objects one after the other",
         EventFormat::Csv => "a header with our names or their other names, then rows",
         EventFormat::Mirror => {
             "[TIME] SITE.SEVERITY: MESSAGE {JSON}: our mirrors, WP Activity Log, Monolog"

@@ -90,8 +90,7 @@ impl<'t> MapText<'t> {
             if !matches!(map.format, None | Some(RecordFormat::Json)) {
                 return Err(self.error(value, "records goes with format = \"json\"".to_owned()));
             }
-            let keys = self.texts(value, "records")?;
-            map.records = keys.into_iter().map(|(key, _)| key.to_owned()).collect();
+            map.records = self.lists(value)?;
         }
         if let Some(value) = table.get("record") {
             map.record = Some(self.path(self.text(value, "record")?, value.span().start)?);
@@ -180,6 +179,24 @@ impl<'t> MapText<'t> {
 
     fn paths(self, value: &TomlValue<'t>, key: &str) -> Result<Vec<RecordPath>, MapError> {
         self.texts(value, key)?.into_iter().map(|(text, place)| self.path(text, place)).collect()
+    }
+
+    /// The keys that lead to the lists of records.
+    fn lists(self, value: &TomlValue<'t>) -> Result<Vec<Vec<String>>, MapError> {
+        let mut lists: Vec<Vec<String>> = Vec::new();
+        for (text, place) in self.texts(value, "records")? {
+            let path = self.path(text, place)?;
+            let Some(keys) = path.keys() else {
+                let reason = format!("records: {} goes into a list", quoted(text));
+                return Err(self.error_at(place, reason));
+            };
+            if lists.first().is_some_and(|first| first.len() != keys.len()) {
+                let reason = "records: all paths must have equally many keys".to_owned();
+                return Err(self.error_at(place, reason));
+            }
+            lists.push(keys.into_iter().map(str::to_owned).collect());
+        }
+        Ok(lists)
     }
 
     fn format(self, value: &TomlValue<'t>) -> Result<RecordFormat, MapError> {

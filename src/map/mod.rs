@@ -8,6 +8,7 @@
 //! ## Cost
 //! A map is read only when it is named. A record is scanned once; templates are the dearest rules.
 
+mod absence;
 pub(crate) mod built_in;
 mod file;
 mod path;
@@ -19,6 +20,7 @@ mod template;
 mod tests;
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 
 use regex::Regex;
@@ -29,6 +31,7 @@ use crate::event::builder::IntakeOptions;
 use crate::event::builder::NewEventBuilder;
 use crate::event::field::FieldKind;
 use crate::event::intake::Undated;
+use crate::event::json;
 use crate::event::leniency::Leniency;
 use crate::event::quoted;
 pub(crate) use crate::map::path::RecordPath;
@@ -41,8 +44,9 @@ use crate::time;
 use crate::time::TimeLayout;
 use crate::time::Timestamp;
 
-/// The field that a map must find in every record.
+/// The fields that a map must find in every record.
 const TIME_FIELD: &str = "occurred_at";
+const ACTION_FIELD: &str = "action";
 
 /// How records stand in an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +91,9 @@ impl fmt::Display for MapError {
 pub(crate) struct RecordMap {
     /// Absent where the first character of an input decides.
     format: Option<RecordFormat>,
-    /// The keys that the list may have which holds the records, in an object at the top of the input.
-    records: Vec<String>,
+    /// The keys that may lead to the list which holds the records, from an object at the top of the
+    /// input; equally many in each case.
+    records: Vec<Vec<String>>,
     /// Where a record has this value, that is the record: JSON as text within an envelope.
     record: Option<RecordPath>,
     /// The patterns of a line; the first that fits counts.
@@ -109,12 +114,26 @@ impl fmt::Debug for RecordMap {
     }
 }
 
+/// The name of a field, and where the record had its value, as the map names the place.
+pub(crate) type FieldOrigin = (&'static str, String);
+
 /// What a record is read with.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct MapContext<'a> {
     pub intake: IntakeOptions<'a>,
     /// The time of the input's last line, at the latest. It gives times their year that have none.
     pub latest: Option<Timestamp>,
+    /// Where it is noted what each field was taken from.
+    pub origins: Option<&'a RefCell<Vec<FieldOrigin>>>,
+}
+
+impl MapContext<'_> {
+    /// Notes where a field is taken from, if anybody wants to know.
+    fn note_origin(self, name: &'static str, origin: impl FnOnce() -> String) {
+        if let Some(origins) = self.origins {
+            origins.borrow_mut().push((name, origin()));
+        }
+    }
 }
 
 /// What a record became.
@@ -146,9 +165,21 @@ impl RecordMap {
         self.format
     }
 
-    /// The keys that the list may have which holds the records.
-    pub(crate) fn records(&self) -> &[String] {
+    /// The keys that may lead to the list which holds the records.
+    pub(crate) fn records(&self) -> &[Vec<String>] {
         &self.records
+    }
+
+    /// Whether an object has such a list, as JSON text.
+    pub(crate) fn has_list(&self, object: &str) -> bool {
+        self.records.iter().any(|keys| {
+            let mut within = object;
+            keys.iter().all(|wanted| {
+                let members = json::members(within).unwrap_or_default();
+                let found = members.into_iter().find(|(key, _)| key == wanted);
+                found.map(|(_, raw)| within = raw).is_some()
+            })
+        })
     }
 
     /// The name by which the map knows a column of CSV: letter case, blanks, `_` and `-` do not matter.
@@ -215,7 +246,7 @@ impl RecordMap {
     /// Returns the fields of a record.
     ///
     /// # Errors
-    /// The reason: it has no time, or a template fails.
+    /// The reason: it has no time or no action, or a template fails.
     pub(crate) fn fields<'a>(
         &'a self,
         mut record: Record<'a>,
@@ -232,10 +263,16 @@ impl RecordMap {
                 continue;
             }
             if rule.field.is_object() {
-                mapped.objects.extend(rule.object(&mut record).map(|object| (name, object)));
+                if let Some(object) = rule.object(&mut record) {
+                    context.note_origin(name, || rule.origin(&record));
+                    mapped.objects.push((name, object));
+                }
                 continue;
             }
             let text = rule.text(&mut record).map_err(|why| format!("{name}: {why}"))?;
+            if text.is_some() {
+                context.note_origin(name, || rule.origin(&record));
+            }
             let text = match rule.field {
                 MappedField::Field(field) if field.kind == FieldKind::Time => {
                     self.time(name, text, context)?
@@ -244,9 +281,13 @@ impl RecordMap {
             };
             mapped.fields.extend(text.map(|text| (name, text)));
         }
+        self.require_fields(&mapped, &record, context)?;
         let diffs = if mapped.has("diff") { &[] } else { self.diffs.as_slice() };
-        let diff = diffs.iter().find_map(|rule| rule.diff(&mut record));
-        mapped.objects.extend(diff.map(|diff| ("diff", Cow::Owned(diff))));
+        let diff = diffs.iter().find_map(|rule| Some((rule, rule.diff(&mut record)?)));
+        if let Some((rule, diff)) = diff {
+            context.note_origin("diff", || rule.origin());
+            mapped.objects.push(("diff", Cow::Owned(diff)));
+        }
         for path in &self.drops {
             if let Some(found) = record.find(path) {
                 record.take(found);
@@ -254,6 +295,29 @@ impl RecordMap {
         }
         mapped.objects.extend(record.rest().map(|rest| ("payload", Cow::Owned(rest))));
         Ok(mapped)
+    }
+
+    /// # Errors
+    /// The reason: the record has no time or no action, and is not taken without.
+    fn require_fields(
+        &self,
+        mapped: &MappedFields<'_>,
+        record: &Record<'_>,
+        context: MapContext<'_>,
+    ) -> Result<(), String> {
+        if context.intake.leniency != Leniency::Strict {
+            // The builder makes do, and notes it.
+            return Ok(());
+        }
+        let needs_time = context.intake.undated == Undated::Refused;
+        let required = [TIME_FIELD, ACTION_FIELD].into_iter().skip(usize::from(!needs_time));
+        match required.into_iter().find(|field| !mapped.has(field)) {
+            None => Ok(()),
+            Some(field) => {
+                let rules = self.rules.iter().filter(|rule| rule.field.name() == field);
+                Err(absence::describe(field, rules, record))
+            }
+        }
     }
 
     /// Adds the named groups of the patterns that fit values of the record.
@@ -274,7 +338,7 @@ impl RecordMap {
     /// Returns a time in the one form that every reader takes.
     ///
     /// # Errors
-    /// The reason: there is none, or it cannot be read.
+    /// The reason: it cannot be read.
     fn time<'a>(
         &self,
         name: &str,
@@ -282,14 +346,7 @@ impl RecordMap {
         context: MapContext<'_>,
     ) -> Result<Option<Cow<'a, str>>, String> {
         let is_lenient = context.intake.leniency != Leniency::Strict;
-        let Some(text) = text else {
-            return match name {
-                TIME_FIELD if !is_lenient && context.intake.undated == Undated::Refused => {
-                    Err(format!("{TIME_FIELD}: the record has no time where the map looks for it"))
-                }
-                _ => Ok(None),
-            };
-        };
+        let Some(text) = text else { return Ok(None) };
         let zone = context.intake.zone;
         let by_layout =
             self.times.iter().find_map(|layout| layout.read(&text, zone, context.latest));

@@ -3,6 +3,7 @@
 //! A key that has a dot, a bracket or an equals sign is written in quotes: `labels."app.kubernetes.io/name"`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use serde_json::value::RawValue;
 
@@ -90,6 +91,15 @@ impl RecordPath {
         path
     }
 
+    /// The keys that it goes through; `None` where it goes into a list.
+    pub(super) fn keys(&self) -> Option<Vec<&str>> {
+        let rest = self.rest.iter().map(|step| match step {
+            PathStep::Key(key) => Some(key.as_str()),
+            PathStep::Index(_) | PathStep::Entry { .. } => None,
+        });
+        std::iter::once(Some(self.first.as_str())).chain(rest).collect()
+    }
+
     /// Whether it leads to a value at the top of the record.
     pub(super) fn is_top(&self) -> bool {
         self.rest.is_empty()
@@ -104,6 +114,30 @@ impl RecordPath {
             found.way.push(step);
         }
         Some(found)
+    }
+}
+
+impl fmt::Display for RecordPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&written_key(&self.first))?;
+        self.rest.iter().try_for_each(|step| match step {
+            PathStep::Key(key) => write!(f, ".{}", written_key(key)),
+            PathStep::Index(index) => write!(f, "[{index}]"),
+            PathStep::Entry { key, value } => {
+                write!(f, "[{}={}]", written_key(key), written_key(value))
+            }
+        })
+    }
+}
+
+/// A key as it stands in a path: in quotes where it has a mark of paths.
+fn written_key(key: &str) -> Cow<'_, str> {
+    if !key.is_empty() && !key.contains(['.', '[', ']', '=', '"', '\'']) {
+        Cow::Borrowed(key)
+    } else if key.contains('"') {
+        Cow::Owned(format!("'{key}'"))
+    } else {
+        Cow::Owned(format!("\"{key}\""))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -104,6 +105,16 @@ pub(super) enum FieldSource {
     Constant(String),
 }
 
+impl fmt::Display for FieldSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.fmt(f),
+            Self::Template(template) => f.write_str(template.text()),
+            Self::Constant(_) => f.write_str("const"),
+        }
+    }
+}
+
 /// A sign that an action failed: a path, and the values that say so; no values stand for any.
 pub(super) struct FailureSign {
     pub path: RecordPath,
@@ -181,21 +192,43 @@ impl FieldRule {
     /// The first value that there is, and where it was found.
     fn first<'a>(&self, record: &Record<'a>) -> Result<Option<FirstValue<'a>>, String> {
         for choice in &self.choices {
-            let (text, found) = match choice {
-                FieldSource::Path(path) => {
-                    let found = record.find(path);
-                    (found.as_ref().and_then(RecordMatch::text), found)
-                }
-                FieldSource::Template(template) => (template.render(record)?.map(Cow::Owned), None),
-                FieldSource::Constant(text) => (Some(Cow::Owned(text.clone())), None),
-            };
-            let Some(text) = text else { continue };
-            let value = self.words.get(text.as_ref()).map_or(text.as_ref(), String::as_str);
-            if !value.is_empty() && self.field.accepts(value) {
-                return Ok(Some((text, found)));
+            if let Some(value) = self.value_of(choice, record)? {
+                return Ok(Some(value));
             }
         }
         Ok(None)
+    }
+
+    /// The value of one choice, if the field accepts it, and where it was found.
+    fn value_of<'a>(
+        &self,
+        choice: &FieldSource,
+        record: &Record<'a>,
+    ) -> Result<Option<FirstValue<'a>>, String> {
+        let (text, found) = match choice {
+            FieldSource::Path(path) => {
+                let found = record.find(path);
+                (found.as_ref().and_then(RecordMatch::text), found)
+            }
+            FieldSource::Template(template) => (template.render(record)?.map(Cow::Owned), None),
+            FieldSource::Constant(text) => (Some(Cow::Owned(text.clone())), None),
+        };
+        let Some(text) = text else { return Ok(None) };
+        let value = self.words.get(text.as_ref()).map_or(text.as_ref(), String::as_str);
+        Ok((!value.is_empty() && self.field.accepts(value)).then_some((text, found)))
+    }
+
+    /// Describes where [`FieldRule::text`] or [`FieldRule::object`] takes a value from that it finds.
+    pub(super) fn origin(&self, record: &Record<'_>) -> String {
+        let has_value = |choice: &&FieldSource| match choice {
+            FieldSource::Path(path) if self.field.is_object() => record.find(path).is_some(),
+            choice => self.value_of(choice, record).is_ok_and(|value| value.is_some()),
+        };
+        let used: Vec<_> = match self.join {
+            Some(_) => self.choices.iter().collect(),
+            None => self.choices.iter().find(has_value).into_iter().collect(),
+        };
+        used.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(" + ")
     }
 
     /// The values of all paths; `None` where one is missing.
@@ -305,6 +338,15 @@ impl DiffRule {
             Self::Pairs { within, .. } => [within.as_ref(), None, None],
         };
         paths.into_iter().flatten()
+    }
+
+    /// Describes where the diff is taken from.
+    pub(super) fn origin(&self) -> String {
+        match self {
+            Self::List { list, .. } => list.to_string(),
+            Self::Single { before, after, .. } => format!("{before} + {after}"),
+            Self::Pairs { before, after, .. } => format!("{before}* + {after}*"),
+        }
     }
 
     /// Returns the diff as JSON text; `None` where the record has no change.

@@ -22,6 +22,7 @@ const MAX_STEPS: u64 = 10_000;
 /// A template, strict: where a value that it names is missing it gives no text at all.
 pub(super) struct RecordTemplate {
     environment: Environment<'static>,
+    text: String,
     /// The keys at the top of the record that it names.
     keys: Vec<RecordPath>,
 }
@@ -41,7 +42,12 @@ impl RecordTemplate {
         let mut keys: Vec<String> = template.undeclared_variables(false).into_iter().collect();
         keys.sort();
         let keys = keys.iter().map(|key| RecordPath::of_key(key)).collect();
-        Ok(Self { environment, keys })
+        Ok(Self { environment, text: text.to_owned(), keys })
+    }
+
+    /// The template as it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
     }
 
     /// The keys at the top of the record that it names.

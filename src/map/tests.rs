@@ -282,7 +282,7 @@ fn a_time_that_cannot_be_read_rejects_the_record() {
     for none in ["null", "\"\"", "{}"] {
         assert_eq!(
             read(none, None).unwrap_err(),
-            "occurred_at: the record has no time where the map looks for it"
+            "occurred_at: the record has no value at t; its keys are a, t"
         );
     }
 }
@@ -293,8 +293,11 @@ fn a_year_that_is_missing_is_the_latest_that_is_not_after_the_input() {
     let zone = Zone::utc();
     let read = |time: &str, latest: &str| {
         let intake = IntakeOptions { zone: Some(&zone), ..IntakeOptions::default() };
-        let context =
-            MapContext { intake, latest: Some(Timestamp::parse_rfc3339(latest).unwrap()) };
+        let context = MapContext {
+            intake,
+            latest: Some(Timestamp::parse_rfc3339(latest).unwrap()),
+            origins: None,
+        };
         let json = format!(r#"{{"a":"x","t":"{time}"}}"#);
         let event = map.event(Record::from_json(&json).unwrap(), context).unwrap();
         event.occurred_at.unwrap().to_string()

@@ -75,8 +75,14 @@ fn formats_are_told_apart_by_the_first_line() {
     assert_eq!(
         outcomes(b"title,user\nx,y\n", DecodeOptions::default()),
         owned(&[
-            (1, "rejected: is no JSON; --format or --map says how to read something else"),
-            (2, "rejected: is no JSON; --format or --map says how to read something else")
+            (
+                1,
+                "rejected: is no JSON; --format csv reads a table, --map anything else: activity help formats"
+            ),
+            (
+                2,
+                "rejected: is no JSON; --format csv reads a table, --map anything else: activity help formats"
+            )
         ])
     );
 }
@@ -110,7 +116,7 @@ fn an_unterminated_line_is_taken_when_whole() {
         (b"{\"action\":\"a\"}\n{\"action\":\"\xC3\"}", "rejected: invalid UTF-8 at column 12"),
         (
             b"{\"action\":\"a\"}\nx}",
-            "rejected: is no JSON; --format or --map says how to read something else",
+            "rejected: is no JSON; --format csv reads a table, --map anything else: activity help formats",
         ),
         (b"action,title\na,\n\"b\",c", "b"),
         (b"action,title\na,\n\"b\",\"c", "torn: a quote does not end"),
@@ -203,7 +209,9 @@ fn an_array_must_be_one() {
         (b" [ ] \n", vec![]),
         (b"", vec![]),
         (b"[{\"action\":\"a\"},\n\n{\"action\":\n\"b\"}\n]\n", vec![(1, "a"), (3, "b")]),
-        (b"{}", vec![(1, "unreadable: a JSON array begins with [")]),
+        (b"x", vec![(1, "unreadable: JSON begins with [ or {")]),
+        (b"{}", vec![(1, "rejected: action is missing")]),
+        (b"\n{\n\"action\":\"a\"\n}\n{\"action\":\n\"b\"}\n", vec![(2, "a"), (5, "b")]),
         (b"[\n,{}]", vec![(2, "unreadable: an element is missing beside a comma")]),
         (
             b"[{\"action\":\"a\"},]",
@@ -222,7 +230,10 @@ fn an_array_must_be_one() {
                 (1, "rejected: must be an object, not an array"),
                 (1, "rejected: action is missing"),
                 (1, "rejected: expected `,` or `}` at column 14"),
-                (2, "rejected: is no JSON; --format or --map says how to read something else"),
+                (
+                    2,
+                    "rejected: is no JSON; --format csv reads a table, --map anything else: activity help formats",
+                ),
             ],
         ),
     ] {

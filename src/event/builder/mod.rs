@@ -352,7 +352,15 @@ impl<'a> NewEventBuilder<'a> {
             }
         };
         let zone = self.options.zone;
-        field.set_from_text(&mut self.event, text, |time| time::parse_emitted(time, zone))
+        let has_key_map = self.options.key_map.is_some();
+        field.set_from_text(&mut self.event, text, |time| {
+            time::parse_emitted(time, zone).map_err(|reason| match has_key_map {
+                true if !reason.contains("--input-tz") => {
+                    format!("{reason}; a map in a file says how else: activity help formats")
+                }
+                _ => reason,
+            })
+        })
     }
 
     fn add_to_payload(&mut self, name: Cow<'a, str>, given: &InputValue<'a>) -> Result<(), String> {

@@ -13,7 +13,8 @@ pub(crate) const MAX_DEPTH: usize = 64;
 pub(crate) const VALUE_DEPTH: usize = 1;
 
 /// The reason why a line of something else is refused where JSON was expected.
-const NO_JSON: &str = "is no JSON; --format or --map says how to read something else";
+const NO_JSON: &str =
+    "is no JSON; --format csv reads a table, --map anything else: activity help formats";
 
 /// The text of one JSON object without blanks between its tokens.
 #[derive(Clone, Debug)]
