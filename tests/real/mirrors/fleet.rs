@@ -1,6 +1,7 @@
 //! The logs of many hosts in one PostgreSQL: mirrored at once under kills, verified, swept.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::process::Child;
 
 use rustix::process::Signal;
@@ -39,42 +40,78 @@ fn verify(admin: &Sandbox, cluster: &Cluster, code: i32) -> HashMap<String, Valu
     logs.map(|log| (log["uuid"].as_str().unwrap().to_owned(), log)).collect()
 }
 
+/// Events with ids of their own: what is taken in again is known.
+fn events_of_host(host: usize, numbers: Range<usize>) -> String {
+    let at = clock::seconds_ago(600);
+    join_lines(numbers.map(|number| {
+        format!(
+            "{{\"event_id\":\"{host}-{number}\",\"occurred_at\":\"{at}\",\"action\":\"page.view\",\
+             \"actor_id\":\"{}\",\"actor_label\":\"Jérôme {}\",\"target_type\":\"page\",\
+             \"target_id\":\"{}\",\"payload\":{{\"n\":{number},\"via\":\"web\"}}}}",
+            number % 97,
+            number % 97,
+            number % 1_009
+        )
+    }))
+}
+
+/// Kills those of some processes that still run, and returns how many those were.
+fn kill_running<'a>(processes: impl Iterator<Item = &'a mut Child>) -> usize {
+    let running =
+        processes.filter_map(|process| process.try_wait().unwrap().is_none().then_some(process));
+    running
+        .map(|process| rustix::process::kill_process(wait::pid(process), Signal::KILL).unwrap())
+        .count()
+}
+
+/// `ACTIVITY_FLEET_EVENTS=50000` gives each host so many events, which takes minutes.
 #[test]
 fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
     const HOSTS: usize = 20;
-    const EVENTS: usize = 2_000;
+    const ROUNDS: usize = 5;
+    let events = std::env::var("ACTIVITY_FLEET_EVENTS").map_or(2_000, |text| text.parse().unwrap());
     let Some(cluster) = Cluster::start() else { return };
     let admin = Sandbox::new();
     init(&cluster, &admin);
     let pace = "batch = 100\nattempts = 2\nwait = '1s'\ntimeout = '20s'";
     let hosts: Vec<Sandbox> = (0..HOSTS).map(|_| host(&cluster, pace)).collect();
-    for host in &hosts {
-        ingest_events(host, EVENTS);
+    for (number, host) in hosts.iter().enumerate() {
+        host.ingest(events_of_host(number, 0..events / 2));
+        host.write("later.jsonl", events_of_host(number, events / 2..events));
     }
-    let count =
-        || -> usize { cluster.sql("activity", "SELECT count(*) FROM event").parse().unwrap() };
-    let mut killed = 0;
-    for round in 1..=3 {
-        let mut mirrors: Vec<Child> =
-            hosts.iter().map(|host| host.spawn(host.command(["mirror"]))).collect();
-        let before = count();
-        wait::until_true("some rows", || count() >= (before + 1_000).min(HOSTS * EVENTS));
-        for mirror in mirrors.iter_mut().skip(round % 2).step_by(2) {
-            if mirror.try_wait().unwrap().is_none() {
-                rustix::process::kill_process(wait::pid(mirror), Signal::KILL).unwrap();
-                killed += 1;
-            }
-        }
-        if round < 3 {
+    let ingest = ["ingest", "--quiet", "later.jsonl"];
+    // A log arrives in its order, so that its newest event counts them.
+    let newest = "SELECT sum((SELECT max(id) FROM event WHERE event.log = origin.log)) FROM origin";
+    let arrived = || cluster.sql("activity", newest).parse().unwrap_or(0_usize);
+    let (mut killed_mirrors, mut killed_hosts) = (0, 0);
+    for round in 1..=ROUNDS {
+        let start = |args: &[&str], host: &Sandbox| host.spawn(host.command(args));
+        let mut mirrors: Vec<Child> = hosts.iter().map(|host| start(&["mirror"], host)).collect();
+        let writing = hosts.iter().skip(round % 4).step_by(4);
+        let mut ingests: Vec<Child> = writing.map(|host| start(&ingest, host)).collect();
+        let before = arrived();
+        let more = (HOSTS * events / 40).min(20_000);
+        wait::until_true("some rows", || arrived() >= before + more);
+        killed_hosts += kill_running(ingests.iter_mut());
+        killed_mirrors += kill_running(mirrors.iter_mut().skip(round % 2).step_by(2));
+        if round < ROUNDS {
             cluster.control(&["-m", "immediate", "stop"]);
             cluster.control(&["start"]);
         }
-        mirrors.iter_mut().for_each(|mirror| assert!(mirror.wait().is_ok()));
+        mirrors.iter_mut().chain(&mut ingests).for_each(|child| assert!(child.wait().is_ok()));
     }
-    FaultCount::new("kills").add(killed);
-    assert!(killed > 5, "only {killed} mirrors were killed");
+    FaultCount::new("kills").add(killed_mirrors + killed_hosts);
+    assert!(killed_mirrors > 2, "only {killed_mirrors} mirrors were killed");
+    let mut acknowledged = 0;
     for host in &hosts {
+        // Now every event is acknowledged.
+        host.run(ingest).ok().done();
         run_until_delivered(host);
+        let log = host.log();
+        let own: i64 = log.query_value("SELECT count(*) FROM event WHERE own");
+        let all = usize::try_from(log.event_count()).unwrap();
+        assert_eq!(all - usize::try_from(own).unwrap(), events);
+        acknowledged += all;
     }
     let logs = verify(&admin, &cluster, 0);
     assert_eq!(logs.len(), HOSTS);
@@ -83,17 +120,18 @@ fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
         assert_eq!(log["events"], log["head"]["id"], "{log}");
         all += usize::try_from(log["events"].as_u64().unwrap()).unwrap();
     }
-    assert!(all >= HOSTS * EVENTS);
-    assert_eq!(count(), all, "nothing stands twice");
+    assert_eq!(all, acknowledged);
+    let stored = cluster.sql("activity", "SELECT count(*) FROM event");
+    assert_eq!(stored, all.to_string(), "nothing stands twice");
 
     // One altered row and one removed row are named.
     let uuid_of =
         |log| cluster.sql("activity", &format!("SELECT uuid FROM origin WHERE log = {log}"));
     let (altered, removed) = (uuid_of(3), uuid_of(7));
-    cluster.sql("activity", "UPDATE event SET payload = '{\"n\":0}' WHERE log = 3 AND id = 1234");
+    cluster.sql("activity", "UPDATE event SET payload = '{\"n\":0}' WHERE log = 3 AND id = 567");
     cluster.sql("activity", "DELETE FROM event WHERE log = 7 AND id = 777");
     let logs = verify(&admin, &cluster, 1);
-    for (uuid, id, why) in [(&altered, 1234, "altered"), (&removed, 777, "removed")] {
+    for (uuid, id, why) in [(&altered, 567, "altered"), (&removed, 777, "removed")] {
         let log = &logs[uuid.as_str()];
         let broken = &log["broken"][0];
         assert_eq!((&broken["id"], &broken["why"]), (&id.into(), &why.into()), "{log}");
