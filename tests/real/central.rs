@@ -1,11 +1,15 @@
-//! One question to the logs of many hosts, in PostgreSQL: it finds what each log finds.
+//! One question to the logs of many hosts, in every engine: it finds what each log finds.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use serde_json::Value;
 use serde_json::json;
 
-use crate::mirrors::postgres::Cluster;
+use crate::mirrors::stores::StoreOfTest;
+use crate::mirrors::stores::Stores;
+use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::join_lines;
 
@@ -112,7 +116,7 @@ const OTHER_TERMS: [&str; 27] = [
 ];
 
 /// Numbers that are the same in every run (Knuth's multiplier).
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
     fn below(&mut self, end: usize) -> usize {
@@ -129,7 +133,7 @@ impl Numbers {
         if self.below(10) < 4 { Value::Null } else { self.pick(all).into() }
     }
 
-    fn event(&mut self, number: usize) -> Value {
+    pub(crate) fn event(&mut self, number: usize) -> Value {
         let id = match number % 3 {
             0 => format!("e{number}"),
             _ => format!("0000{number:04}-0000-7000-8000-000000000000"),
@@ -203,33 +207,37 @@ impl Numbers {
     }
 }
 
-/// Some hosts with a log each, and the store that they write to.
+/// Some hosts with a log each, and the stores that they write to.
 struct Fleet {
     hosts: Vec<Sandbox>,
-    cluster: Cluster,
+    stores: Stores,
 }
 
 impl Fleet {
-    /// Returns `None` where the server is missing.
+    /// Returns `None` where every server is missing.
     fn start(events: usize) -> Option<Self> {
-        let cluster = Cluster::start()?;
+        let stores = Stores::start()?;
         let mut numbers = Numbers(7);
         let hosts = (0..3).map(|host| {
             let sandbox = Sandbox::new();
-            let central = format!("central = '{}'\n", cluster.url());
-            sandbox.write("config.toml", central + &cluster.config(&sandbox, ""));
+            sandbox.write("config.toml", stores.config(&sandbox));
             let events = (0..events).map(|n| numbers.event(host * events + n).to_string());
             sandbox.ingest(join_lines(events));
             sandbox.run(["mirror"]).ok().done();
             sandbox
         });
-        Some(Self { hosts: hosts.collect(), cluster })
+        Some(Self { hosts: hosts.collect(), stores })
     }
 
-    /// The events that a query finds in the store, in the order of time.
-    fn central(&self, query: &str) -> Vec<Value> {
-        let order = ["--central", "list", "--json", "--limit", "10000", "--sort", "when:asc"];
-        self.hosts[0].run(order.into_iter().chain(["--", query])).ok().no_stderr().json_lines()
+    /// Runs a command on a store.
+    fn run(&self, store: &StoreOfTest, args: &[&str]) -> Output {
+        self.hosts[0].run(["--db", &store.url].iter().chain(args))
+    }
+
+    /// The events that a query finds in a store, in the order of time.
+    fn central(&self, store: &StoreOfTest, query: &str) -> Vec<Value> {
+        let order = ["list", "--json", "--limit", "10000", "--sort", "when:asc", "--", query];
+        self.run(store, &order).ok().no_stderr().json_lines()
     }
 
     /// The ids that a query finds in each log.
@@ -238,6 +246,23 @@ impl Fleet {
         let found = |host: &Sandbox| host.run(order.into_iter().chain([query])).ok().json_lines();
         self.hosts.iter().flat_map(found).map(|event| event_id(&event)).collect()
     }
+
+    /// Compares what a query finds in each store and in the logs, and returns how many events that are.
+    fn compare(&self, query: &str, counted: bool) -> usize {
+        let local = self.local(query);
+        for store in self.stores.all() {
+            let (central, engine) = (self.central(&store, query), store.engine);
+            let ids: BTreeSet<String> = central.iter().map(event_id).collect();
+            assert_eq!(ids.len(), central.len(), "{engine} has some twice: {query}");
+            assert_eq!(ids, local, "{engine}: {query}");
+            if counted {
+                let count = self.run(&store, &["list", "--count", "--", query]).ok();
+                let number = local.len().to_string();
+                assert_eq!(count.stdout().trim(), number, "{engine}: {query}");
+            }
+        }
+        local.len()
+    }
 }
 
 fn event_id(event: &Value) -> String {
@@ -245,107 +270,117 @@ fn event_id(event: &Value) -> String {
 }
 
 #[test]
-fn a_query_means_the_same_to_the_store_as_to_each_log() {
+fn a_query_means_the_same_to_every_store_as_to_each_log() {
+    const QUERIES: usize = 1_000;
     let Some(fleet) = Fleet::start(100) else { return };
     let mut numbers = Numbers(4711);
-    let mut found_some = 0;
-    for number in 0..300 {
-        let query = numbers.query();
-        let central = fleet.central(&query);
-        let ids: BTreeSet<String> = central.iter().map(event_id).collect();
-        let local = fleet.local(&query);
-        assert_eq!(ids.len(), central.len(), "twice: {query}");
-        assert_eq!(ids, local, "{query}");
-        found_some += usize::from(!local.is_empty());
-        if number % 10 == 0 {
-            let count = fleet.hosts[0].run(["--central", "list", "--count", "--", &query]).ok();
-            assert_eq!(count.stdout().trim(), local.len().to_string(), "{query}");
+    let queries: Vec<String> = (0..QUERIES).map(|_| numbers.query()).collect();
+    let next = AtomicUsize::new(0);
+    let found_some = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some((number, query)) = {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    queries.get(number).map(|query| (number, query))
+                } {
+                    if fleet.compare(query, number % 10 == 0) > 0 {
+                        found_some.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
         }
-    }
-    assert!(found_some > 100, "only {found_some} queries found something");
+    });
+    let found_some = found_some.into_inner();
+    assert!(found_some > QUERIES / 3, "only {found_some} queries found something");
 }
 
 #[test]
 fn pages_of_a_store_tile_and_an_event_is_named_with_its_log() {
     let Some(fleet) = Fleet::start(40) else { return };
-    let host = &fleet.hosts[0];
-    let all = fleet.central("");
-    assert_eq!(all.len(), 120);
+    for store in fleet.stores.all() {
+        pages_tile(&fleet, &store);
+    }
+}
+
+fn pages_tile(fleet: &Fleet, store: &StoreOfTest) {
+    let all = fleet.central(store, "");
+    assert_eq!(all.len(), 120, "{}", store.engine);
     let mut pages = Vec::new();
     let mut after: Option<String> = None;
     while pages.len() < all.len() {
-        let mut args = vec!["--central", "list", "--json", "--limit", "7", "--sort", "when:asc"];
+        let mut args = vec!["list", "--json", "--limit", "7", "--sort", "when:asc"];
         args.extend(after.iter().flat_map(|after| ["--after", after.as_str()]));
-        let page = host.run(args).ok().json_lines();
+        let page = fleet.run(store, &args).ok().json_lines();
         let last = page.last().expect("there are more");
         let text = |name: &str| last[name].as_str().unwrap().to_owned();
         after = Some(format!("{},{}/{}", text("occurred_at"), text("log"), last["id"]));
         pages.extend(page);
     }
-    assert_eq!(pages, all);
+    assert_eq!(pages, all, "{}", store.engine);
     let logs: BTreeSet<&str> = all.iter().map(|event| event["log"].as_str().unwrap()).collect();
     assert_eq!(logs.len(), 3, "{logs:?}");
     for event in all.iter().step_by(11) {
         let place = format!("{}/{}", event["log"].as_str().unwrap(), event["id"]);
-        let shown = host.run(["--central", "show", &place, "--json"]).ok().json_lines();
-        assert_eq!(shown, std::slice::from_ref(event));
-        let shown = host.run(["--central", "show", &event_id(event), "--json"]).ok().json_lines();
-        assert_eq!(shown, std::slice::from_ref(event));
+        for named in [&place, &event_id(event)] {
+            let shown = fleet.run(store, &["show", named, "--json"]).ok().json_lines();
+            assert_eq!(shown, std::slice::from_ref(event));
+        }
     }
     // The number alone is one of each log.
-    let several = host.run(["--central", "show", "7"]).exits(2);
+    let several = fleet.run(store, &["show", "7"]).exits(2);
     for log in &logs {
         assert!(several.stderr().contains(&format!("{log}/7")), "{several}");
     }
-    let around = host.run([
-        "--central",
-        "list",
-        "--json",
-        "--around",
-        &format!("{}/7", logs.first().unwrap()),
-    ]);
+    let center = format!("{}/7", logs.first().unwrap());
+    let around = fleet.run(store, &["list", "--json", "--around", &center]);
     assert_eq!(around.ok().json_lines().len(), 11);
-    let table = host.run(["--central", "list", "--columns", "+id"]).ok();
+    let table = fleet.run(store, &["list", "--columns", "+id"]).ok();
     assert!(table.stdout().lines().next().unwrap().starts_with("ID  HOST "), "{table}");
 }
 
 #[test]
 fn what_leaves_a_store_is_recorded_in_the_log_of_the_host_first() {
     let Some(fleet) = Fleet::start(20) else { return };
-    let host = &fleet.hosts[1];
-    host.run(["--central", "export", "--jsonl", "-o", "all.jsonl", "action:user.*"]).ok().done();
-    let text = String::from_utf8(host.read("all.jsonl")).unwrap();
-    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(rows, fleet.central("action:user.*"));
-    let recorded = host.stored_events().pop().unwrap();
-    assert_eq!(recorded["action"], "log.export");
-    assert_eq!(recorded["payload"]["rows"], rows.len());
-    let heads = recorded["payload"]["last_ids"].as_object().unwrap();
-    assert_eq!(heads.len(), 3);
-    assert!(heads.values().all(|id| *id == 20), "{heads:?}");
-    let table = host.run(["--central", "export", "--csv", "--columns", "id,action"]).ok();
-    assert!(table.stdout().starts_with("\"log\",\"id\",\"action\"\n"), "{table}");
-    assert_eq!(table.stdout().lines().count(), 61);
+    let host = &fleet.hosts[0];
+    for store in fleet.stores.all() {
+        let export = ["export", "--jsonl", "-o", "all.jsonl", "action:user.*"];
+        fleet.run(&store, &export).ok().done();
+        let text = String::from_utf8(host.read("all.jsonl")).unwrap();
+        let rows: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(rows, fleet.central(&store, "action:user.*"), "{}", store.engine);
+        let recorded = host.stored_events().pop().unwrap();
+        assert_eq!(recorded["action"], "log.export");
+        assert_eq!(recorded["payload"]["rows"], rows.len());
+        let heads = recorded["payload"]["last_ids"].as_object().unwrap();
+        assert_eq!(heads.len(), 3);
+        assert!(heads.values().all(|id| *id == 20), "{heads:?}");
+        let table = fleet.run(&store, &["export", "--csv", "--columns", "id,action"]).ok();
+        assert!(table.stdout().starts_with("\"log\",\"id\",\"action\"\n"), "{table}");
+        assert_eq!(table.stdout().lines().count(), 61);
+    }
 }
 
 #[test]
 fn a_store_is_only_read_and_what_keeps_it_from_that_is_told_in_a_line() {
     let Some(fleet) = Fleet::start(5) else { return };
+    let Some(cluster) = &fleet.stores.cluster else { return };
     let host = &fleet.hosts[0];
+    let config = String::from_utf8(host.read("config.toml")).unwrap();
+    host.write("config.toml", format!("central = '{}'\n{config}", cluster.url()));
     for command in
         [&["ingest", "--action", "x"][..], &["sweep", "--keep", "1d"], &["backup", "b.db"]]
     {
         let out = host.run(["--central"].iter().chain(command)).exits(2);
         assert!(out.stderr().contains("only read"), "{out}");
     }
-    let with_password = fleet.cluster.url().replace("audit@", "audit:hush@");
+    let with_password = cluster.url().replace("audit@", "audit:hush@");
     let out = host.run(["--db", &with_password, "list"]).exits(2);
     assert!(!out.stderr().contains("hush"), "{out}");
-    fleet
-        .cluster
-        .sql("activity", "COMMENT ON TABLE origin IS 'activity central store, version 99'");
+    cluster.sql("activity", "COMMENT ON TABLE origin IS 'activity central store, version 99'");
     assert!(host.run(["--central", "list"]).exits(78).stderr().contains("newer"));
-    fleet.cluster.sql("activity", "DROP TABLE origin");
+    cluster.sql("activity", "DROP TABLE origin");
     assert!(host.run(["--central", "list"]).exits(66).stderr().contains("no table"));
     host.write("password", "wrong");
     assert!(host.run(["--central", "list"]).exits(77).stderr().contains("password"));

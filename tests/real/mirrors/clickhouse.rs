@@ -61,15 +61,15 @@ impl ClickHouse {
 }
 
 /// Today's ClickHouse.
-struct EmbeddedClickHouse {
+pub(super) struct EmbeddedClickHouse {
     sandbox: Sandbox,
-    port: u16,
+    pub(super) port: u16,
     process: Child,
 }
 
 impl EmbeddedClickHouse {
     /// Returns `None` where it cannot be had.
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let environment = receivers::folder("chdb")?;
         let sandbox = Sandbox::new();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real/servers/clickhouse.py");

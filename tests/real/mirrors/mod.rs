@@ -9,6 +9,7 @@ mod fleet;
 mod kills;
 pub(crate) mod postgres;
 mod receivers;
+pub(crate) mod stores;
 mod syslog;
 
 use std::fs;

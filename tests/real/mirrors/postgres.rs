@@ -142,8 +142,13 @@ impl Cluster {
         self.sandbox.run_command(self.psql(database, sql)).stderr().to_owned()
     }
 
+    /// What the server has written so far.
+    pub(crate) fn read_log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap()).into_owned()
+    }
+
     /// The address of the store for the superuser.
-    pub(super) fn owner_url(&self) -> String {
+    pub(crate) fn owner_url(&self) -> String {
         let folder = self.folder.display().to_string().replace('/', "%2F");
         format!("postgres://postgres@{folder}:{}/activity", self.port)
     }
