@@ -219,11 +219,13 @@ impl KnownFile {
         self.accepted
     }
 
-    /// Whether an earlier run read this file when it was shorter.
+    /// Whether an earlier run read this file when it was shorter, and it has still all that it had when
+    /// it was looked up.
     pub(super) fn has_grown(&self) -> bool {
+        let is_whole = || self.file.metadata().is_ok_and(|file| file.len() >= self.size);
         // The earlier run may have read on beyond the size that it began with.
         let seen = self.taken.size.max(self.taken.offset);
-        self.packing.is_none() && self.taken.offset > 0 && self.size > seen
+        self.packing.is_none() && self.taken.offset > 0 && self.size > seen && is_whole()
     }
 
     /// Returns what was taken for certain, and what of a file that only has the same content.
@@ -393,11 +395,15 @@ impl KnownFile {
         self.read(0, self.longest_content(size).min(HEAD_BYTES))
     }
 
-    /// Reads a part of the contents. What a compressed file has less of is left out.
+    /// Reads a part of the contents. What they have less of is left out: a compressed file may be short,
+    /// and another one may be cut off at any moment.
     fn read(&self, start: u64, length: u64) -> io::Result<Vec<u8>> {
         let Some(packing) = self.packing else {
-            let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-            self.file.read_exact_at(&mut bytes, start)?;
+            let mut part =
+                PositionedFile::new(self.file.try_clone()?, start.saturating_add(length));
+            part.offset = start;
+            let mut bytes = Vec::new();
+            part.read_to_end(&mut bytes)?;
             return Ok(bytes);
         };
         let mut contents = packing.unpack(PositionedFile::new(self.file.try_clone()?, u64::MAX));
@@ -449,4 +455,30 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&SHA256, bytes).as_ref());
     hash
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_was_cut_off_only_the_rest_is_read() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&[b'x'; 100]).unwrap();
+        let known = KnownFile::new(file.try_clone().unwrap()).unwrap();
+        assert!(known.hash_before(100, 50).unwrap().is_some());
+        file.set_len(70).unwrap();
+        assert_eq!(known.read(50, 50).unwrap(), [b'x'; 20]);
+        assert_eq!(known.hash_before(100, 50).unwrap(), None);
+        assert!(known.hash_before(70, 50).unwrap().is_some());
+        let taken = FileProgress { offset: 60, size: 60, ..known.taken.clone() };
+        let mut known = KnownFile { taken, ..known };
+        assert!(!known.has_grown(), "what it had is gone");
+        file.set_len(100).unwrap();
+        assert!(known.has_grown());
+        known.taken.size = 100;
+        assert!(!known.has_grown());
+    }
 }

@@ -273,13 +273,18 @@ fn open_file(
     reading.latest = known_file::written_at(&file).or(reading.latest);
     let mut again = file.try_clone()?;
     let mut decoder: Decoder<InputReader> = Decoder::of_growing(Box::new(file.take(end)), reading);
-    if let Some(place) = left {
-        decoder.continue_with(place, |start| {
-            again.seek(SeekFrom::Start(start))?;
-            Ok(Box::new(again.take(end.saturating_sub(start))))
-        })?;
+    let Some(place) = left else { return Ok(decoder) };
+    let continued = decoder.continue_with(place, |start| {
+        again.seek(SeekFrom::Start(start))?;
+        Ok(Box::new(again.take(end.saturating_sub(start))))
+    });
+    match continued {
+        // It was cut off since it was looked up. What it has now is for the next look-up.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(Decoder::of_growing(Box::new(io::empty()), reading))
+        }
+        continued => continued.map(|()| decoder),
     }
-    Ok(decoder)
 }
 
 /// Parses to the end; `None` when nobody receives any more.
@@ -387,4 +392,29 @@ fn identify(chunk: &mut ParsedChunk, decoder: &mut Decoder<InputReader>, parsing
 /// Sends a chunk if it has anything; returns whether somebody still receives.
 fn send_chunk(chunk: &mut ParsedChunk, sender: &SyncSender<ParserMessage>) -> bool {
     chunk.items.is_empty() || sender.send(ParserMessage::Chunk(std::mem::take(chunk))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_cut_off_since_it_was_looked_up_has_no_more_for_this_run() {
+        for left in ["", "{\"action\":\"new\"}\n"] {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(left.as_bytes()).unwrap();
+            let place = InputPosition { offset: 5_000, lines: 200 };
+            let mut decoder =
+                open_file(file, Some(place), u64::MAX, DecodeOptions::default()).unwrap();
+            loop {
+                match decoder.next() {
+                    DecodeStep::NeedsInput => decoder.fill().unwrap(),
+                    DecodeStep::End => break,
+                    DecodeStep::Record(_) | DecodeStep::Excess(_) => panic!("{left} was read"),
+                }
+            }
+        }
+    }
 }
