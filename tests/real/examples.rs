@@ -12,15 +12,15 @@ use crate::support::Output;
 use crate::support::Sandbox;
 use crate::tools;
 
-fn example_path(name: &str) -> PathBuf {
+pub(crate) fn example_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name)
 }
 
 /// A sandbox in which `activity` is on the path, and its log has an absolute name.
-struct ExampleHost(Sandbox);
+pub(crate) struct ExampleHost(pub(crate) Sandbox);
 
 impl ExampleHost {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let sandbox = Sandbox::new();
         sandbox.run_shell("activity --version").ok().done();
         Self(sandbox)
@@ -42,7 +42,7 @@ impl ExampleHost {
         command
     }
 
-    fn run_script(&self, script: &str) -> Output {
+    pub(crate) fn run_script(&self, script: &str) -> Output {
         let mut command = self.command_of("sh");
         command.args(["-euc", script]);
         self.0.run_command(command)

@@ -36,6 +36,7 @@ mod instructions;
 mod memory;
 mod mirrors;
 mod power_loss;
+mod rotation;
 mod sqlite_shell;
 mod stalled_readers;
 mod strace;
