@@ -288,6 +288,29 @@ fn documents_are_read_by_their_list_in_every_shape() {
 }
 
 #[test]
+fn records_may_lie_deep_within_a_document() {
+    let record = |n: u32| format!(r#"{{"when":"2026-11-20T04:00:0{n}Z","what":"a.b","n":"{n}"}}"#);
+    let list = |n: u32| format!("[{},{}]", record(n), record(n + 1));
+    let sandbox = Sandbox::new();
+    sandbox.write("m.toml", format!("format = \"json\"\nrecords = \"data.entries\"\n{MAP}"));
+    sandbox.write(
+        "in.json",
+        format!(
+            r#"{{"entries":[7],"data":{{"more":[{{"entries":[8]}}],"entries":{},"end":{{}}}},"x":{{"entries":[9]}}}}
+               {{"data":{{"entries":{}}}}}"#,
+            list(1),
+            list(3)
+        ),
+    );
+    sandbox.run(["ingest", "--map", "m.toml", "in.json"]).ok().done();
+    let got: Vec<_> =
+        sandbox.stored_events().iter().map(|event| event["payload"]["n"].clone()).collect();
+    assert_eq!(got, ["1", "2", "3", "4"]);
+    let known = "ingested 0, duplicates 0, rejected 0, known 4";
+    sandbox.run(["ingest", "--map", "m.toml", "in.json"]).ok().stderr_has(known).done();
+}
+
+#[test]
 fn a_document_that_is_no_such_document_is_told() {
     for (input, reason) in [
         (r#"{"Records":null}"#, "in.json:1: occurred_at: the record has no value at when"),
