@@ -27,7 +27,12 @@ pub(super) fn describe<'r>(
             FieldSource::Template(_) | FieldSource::Constant(_) => None,
         })
         .collect();
-    let looked = paths.iter().take(MAX_NAMED).map(ToString::to_string).collect::<Vec<_>>();
+    let mut looked: Vec<String> = Vec::new();
+    for name in paths.iter().map(ToString::to_string) {
+        if looked.len() < MAX_NAMED && !looked.contains(&name) {
+            looked.push(name);
+        }
+    }
     let looked = match looked.as_slice() {
         [] => String::new(),
         looked => format!(" at {}", looked.join(" or ")),

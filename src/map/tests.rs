@@ -144,7 +144,8 @@ fn values_are_joined_prefixed_and_put_in_other_words() {
     let joined = r#"[{ from = ["s", "e"], join = "." }, { from = "e" }]"#;
     assert_eq!(slug(joined, r#""s":"S3","e":"PutObject""#), ok("s3.put_object"));
     assert_eq!(slug(joined, r#""e":"PutObject""#), ok("put_object"));
-    assert_eq!(slug(joined, r#""x":1"#), Err("action is missing".to_owned()));
+    let absent = "action: the record has no value at s or e; its keys are t, x";
+    assert_eq!(slug(joined, r#""x":1"#), Err(absent.to_owned()));
     let conditional = r#"[{ const = "user.impersonate", if = "as.id" }, { const = "user.view" }]"#;
     assert_eq!(slug(conditional, r#""as":{"id":3}"#), ok("user.impersonate"));
     assert_eq!(slug(conditional, r#""as":{"id":null}"#), ok("user.view"));

@@ -97,7 +97,11 @@ fn bad_lines_are_told_with_their_place() {
             (1, "a"),
             (2, "rejected: invalid number at column 12"),
             (3, "rejected: must be an object, not an array"),
-            (4, "rejected: more text behind the JSON at column 16"),
+            (
+                4,
+                "rejected: more text behind the JSON at column 16; --format json reads JSON that \
+                 spans lines"
+            ),
             (5, "rejected: invalid UTF-8 at column 12"),
             (6, "rejected: \"action\": half of a \\u pair at column 8"),
             (7, "rejected: no JSON value at column 10"),
