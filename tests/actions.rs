@@ -52,6 +52,49 @@ fn every_action_of_the_log_is_there_once() {
 }
 
 #[test]
+fn families_have_totals_and_an_order() {
+    let sandbox = Sandbox::new();
+    let event = |action: &str, day: u32| {
+        json!({"action": action, "occurred_at": format!("2025-01-0{day}T00:00:00Z"),
+               "actor_id": day.to_string()})
+        .to_string()
+    };
+    sandbox.ingest(join_lines([
+        event("user.edit", 1),
+        event("user.edit", 2),
+        event("user.suspend", 3),
+        event("auth.login", 4),
+        event("backup", 5),
+    ]));
+    insta::assert_snapshot!(sandbox.run(["actions"]), @"
+    ACTION        EVENTS  LAST SEEN                 RHYTHM
+    auth.login         1  2025-01-04T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    backup             1  2025-01-05T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    user.*             3  2025-01-03T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    user.edit          2  2025-01-02T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    user.suspend       1  2025-01-03T00:00:00.000Z  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+    [exit status: 0]
+    ");
+    let listed = |args: &[&str]| -> Vec<String> {
+        let out = sandbox.run([&["actions"], args].concat()).ok();
+        out.stdout().lines().skip(1).map(|line| line[..13].trim().to_owned()).collect()
+    };
+    let by_count = ["user.*", "user.edit", "user.suspend", "backup", "auth.login"];
+    assert_eq!(listed(&["--sort", "count"]), by_count);
+    let by_last = ["backup", "auth.login", "user.*", "user.suspend", "user.edit"];
+    assert_eq!(listed(&["--sort", "last"]), by_last);
+    assert_eq!(listed(&["actor:2,4"]), ["auth.login", "user.edit"]);
+    assert_eq!(listed(&["--action", "user.*", "--sort", "name"]).len(), 3);
+    let out = sandbox.run(["actions", "actor:9"]).ok().no_stdout();
+    assert_eq!(out.stderr(), "no events match actor:9\n");
+    sandbox
+        .run(["actions", "--sort", "size"])
+        .exits(2)
+        .stderr_has("none of count, name, last")
+        .done();
+}
+
+#[test]
 fn an_empty_log_has_no_actions() {
     let sandbox = Sandbox::new();
     sandbox.run(["actions"]).exits(66).no_stdout().stderr_is_one_error().done();

@@ -100,13 +100,14 @@ impl LogReader {
         self.log.summary(&self.scope, query, edges)
     }
 
-    /// Returns the actions of the log, and which of them have gone quiet.
+    /// Returns the actions of the matching events, and which of them have gone quiet.
     pub(crate) fn activity_by_action(
         &self,
+        query: &Query,
         days: &[Timestamp],
         now: Timestamp,
     ) -> Result<Vec<ActionActivity>> {
-        quiet::activity_by_action(&self.log, &self.scope, &Query::default(), days, now)
+        quiet::activity_by_action(&self.log, &self.scope, query, days, now)
     }
 
     /// Returns the events that a sweep would remove now.
