@@ -101,7 +101,7 @@ fn family(action: &str) -> &str {
 }
 
 /// Returns the rows of a table: before the actions of a family, of which there are several, its total.
-fn rows_with_totals(actions: Vec<ActionActivity>) -> Vec<render::ActionRow> {
+fn rows_with_totals(actions: &[ActionActivity]) -> Vec<render::ActionRow> {
     let mut rows: Vec<render::ActionRow> = Vec::with_capacity(actions.len());
     for of_family in actions.chunk_by(|a, b| family(&a.usage.action) == family(&b.usage.action)) {
         if let [first, _, ..] = of_family {
@@ -175,7 +175,7 @@ impl RunCommand for ActionsArgs {
             context.output.note(&printer.nothing_found(&description, &[]));
             return Ok(exit);
         }
-        let rows = rows_with_totals(actions);
+        let rows = rows_with_totals(&actions);
         context.output.show(|out| printer.write_actions(&rows, out))?;
         Ok(exit)
     }
