@@ -156,6 +156,12 @@ fn stale_lists_only_what_has_gone_quiet_and_exits_1() {
     assert!(out.stdout().contains("signin.email_sent"), "{out}");
     let row = sandbox.run(["actions", "--stale", "--json"]).exits(1).json();
     assert_eq!(row["action"], "signin.email_sent");
+    // What stands outside the times of a query has not stopped.
+    let out = sandbox.run(["actions", "until:2d"]).ok();
+    assert!(out.stdout().contains("auth.login") && !out.stdout().contains("quiet"), "{out}");
+    sandbox.run(["actions", "--stale", "--days", "3"]).exits(2).stderr_is_one_error().done();
+    let stale = sandbox.run(["actions", "--stale", "action:signin.*"]).exits(1);
+    assert_eq!(stale.stdout().lines().count(), 2, "{stale}");
 }
 
 #[test]

@@ -8,12 +8,14 @@ use crate::access::Reading;
 use crate::args::filter::FilterArgs;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::commands::nothing_found;
 use crate::digest::quiet::ActionActivity;
 use crate::failure::Exit;
+use crate::failure::Failure;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::render;
 use crate::text;
-use crate::time::TimeFormat;
 use crate::time::Timestamp;
 
 const EXAMPLES: &str = "\
@@ -32,7 +34,7 @@ const RHYTHM_DAYS: i32 = 14;
 /// A family of several actions has a line with their total, auth.* for auth.login and auth.logout.
 ///
 /// An action that used to occur and has stopped is marked: it has gone quiet. Its own rhythm over the
-/// last 28 days decides, as in the digest. Cron mails what a command prints, and
+/// last 28 days decides, as in the digest; where the query has times, none is marked. Cron mails what a command prints, and
 /// `activity actions --stale --quiet` prints nothing unless an action has gone quiet.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -136,8 +138,17 @@ impl RunCommand for ActionsArgs {
         let day = |day: i32| zone.start_of_day_from(context.now, day);
         let days: Vec<_> = (1 - RHYTHM_DAYS..=1).map(day).collect();
         let query = self.filter.query(&context.clock(&zone), &context.settings.config.queries)?;
+        // What stands outside the times of the query would look like silence.
+        let has_times = query.bounds() != TimeBounds::default();
+        if self.stale && has_times {
+            let failure = Failure::new(Exit::Usage, "--stale looks at the last 28 days");
+            return Err(failure.hint("leave the times out of the query").into());
+        }
         let reader = context.log().open_reader(Reading::List)?;
         let mut actions = reader.activity_by_action(&query, &days, context.now)?;
+        if has_times {
+            actions.iter_mut().for_each(|action| action.quiet = None);
+        }
         self.sort.unwrap_or(ActionOrder::Name).sort(&mut actions);
         if self.stale {
             actions.retain(|action| action.quiet.is_some());
@@ -170,8 +181,7 @@ impl RunCommand for ActionsArgs {
         }
         let printer = context.printer(&zone, None);
         if actions.is_empty() && query != Query::default() {
-            let format_time = |at| zone.format(at, TimeFormat::DateTimeMinute);
-            let description = format!("match {}", query.describe(format_time));
+            let description = nothing_found::describe_query(&query, &zone);
             context.output.note(&printer.nothing_found(&description, &[]));
             return Ok(exit);
         }

@@ -45,7 +45,6 @@ use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
 use crate::terminal::DisplayOptions;
-use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -338,11 +337,9 @@ impl Listing<'_> {
             Some(_) | None if *self.query == Query::default() => String::new(),
             Some(_) | None => {
                 hints = nothing_found::hints(&self.reader, self.query, self.filter, self.clock())?;
-                let zone = self.printer.zone;
-                let format_time = |at| zone.format(at, TimeFormat::DateTimeMinute);
                 match self.query.as_phrases() {
                     Some(phrases) => format!("have {phrases} in a name or title"),
-                    None => format!("match {}", self.query.describe(format_time)),
+                    None => nothing_found::describe_query(self.query, self.printer.zone),
                 }
             }
         };

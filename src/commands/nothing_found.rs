@@ -13,12 +13,22 @@ use crate::query::pattern::Pattern;
 use crate::store::Suggestion;
 use crate::store::SuggestionKind;
 use crate::text;
+use crate::time::TimeFormat;
+use crate::time::Zone;
 
 /// The number of other readings that are told.
 const MAX_READINGS: usize = 2;
 
 /// The number of names in a term for which others are suggested. A list of thousands was not mistyped.
 const MAX_NAMES: usize = 10;
+
+/// Returns the query as it was understood, for a message that nothing matches; empty without a filter.
+pub(super) fn describe_query(query: &Query, zone: &Zone) -> String {
+    if *query == Query::default() {
+        return String::new();
+    }
+    format!("match {}", query.describe(|at| zone.format(at, TimeFormat::DateTimeMinute)))
+}
 
 /// Returns what the query could have been meant to be, each with what it finds.
 pub(super) fn hints(

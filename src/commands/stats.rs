@@ -9,6 +9,7 @@ use crate::args::filter::CountFilterArgs;
 use crate::args::parse_count;
 use crate::commands::Invocation;
 use crate::commands::RunCommand;
+use crate::commands::nothing_found;
 use crate::context::Context;
 use crate::context::LogReader;
 use crate::event::field;
@@ -28,7 +29,6 @@ use crate::store::tally::GroupedCounts;
 use crate::store::tally::Grouping;
 use crate::text;
 use crate::time::CalendarUnit;
-use crate::time::TimeFormat;
 use crate::time::Timestamp;
 use crate::time::Zone;
 
@@ -261,12 +261,7 @@ impl Count<'_> {
         }
         if scope.events == 0 {
             let printer = self.context.printer(self.zone, None);
-            let format_time = |at| self.zone.format(at, TimeFormat::DateTimeMinute);
-            let description = if *self.query == Query::default() {
-                String::new()
-            } else {
-                format!("match {}", self.query.describe(format_time))
-            };
+            let description = nothing_found::describe_query(self.query, self.zone);
             output.note(&printer.nothing_found(&description, &[]));
             return Ok(());
         }
