@@ -316,6 +316,21 @@ fn a_git_history_becomes_events() {
     assert_eq!(events[0]["actor_label"], "Ann \"A\" O\\Neil");
 }
 
+#[test]
+fn a_hostile_history_of_dpkg_is_recorded_in_whole() {
+    let host = ExampleHost::new();
+    let mut history = b"2026-11-20 06:00:00 install ev\x1bil\xff\x01:amd64 <none> 1\"\\\n".to_vec();
+    history
+        .extend(format!("2026-11-20 06:00:01 upgrade big:all 1 {}\n", "v".repeat(200_000)).bytes());
+    history.extend(b"2026-11-20 06:00:02 remove good:amd64 1.0 <none>\n");
+    host.0.write("dpkg.log", history);
+    let script = example_path("apt/dpkg-events");
+    host.run_script(&format!("'{}' dpkg.log", script.display())).ok().no_stderr().done();
+    let actions: Vec<_> =
+        host.stored_events().iter().map(|event| event["action"].clone()).collect();
+    assert_eq!(actions, ["package.install", "package.upgrade", "package.remove"]);
+}
+
 /// The README's first command, from another folder; with dpkg's history, git's, or neither.
 #[test]
 fn the_tour_is_worth_its_while() {
