@@ -102,6 +102,31 @@ fn loggly_gets_every_event() {
 }
 
 #[test]
+fn slack_gets_every_event() {
+    if !has_strace() {
+        return;
+    }
+    let taken = TakenIds::default();
+    let kept = Arc::clone(&taken);
+    let receiver = HttpReceiver::start(&[], move |body| {
+        let message: Value = serde_json::from_str(body).unwrap();
+        let lines = message["text"].as_str().unwrap().lines();
+        let places = lines.map(|line| line.rsplit_once(" #").unwrap().1.to_owned());
+        kept.lock().unwrap().extend(places);
+        "200 OK"
+    });
+    let url = receiver.url("/services/T/B/X");
+    let config = |_: &Sandbox| format!("[[mirror]]\nname = 'm'\ntype = 'slack'\nurl = '{url}'\n");
+    // A message names an event by its place in the log.
+    let received = |sandbox: &Sandbox| {
+        let ids = event_ids(sandbox, &[]);
+        let places = std::mem::take(&mut *taken.lock().unwrap());
+        places.iter().map(|place| ids[place.parse::<usize>().unwrap() - 1].clone()).collect()
+    };
+    nothing_is_lost_by_kills(config, received, BATCH);
+}
+
+#[test]
 fn cloudwatch_gets_every_event() {
     let mirror = |to: &HttpReceiver| {
         let endpoint = to.url("");
