@@ -176,6 +176,25 @@ fn the_endpoint_gets_the_room_of_titles_that_repeat_it() {
 }
 
 #[test]
+fn the_names_of_columns_can_be_left_out() {
+    let sandbox = Sandbox::with_events();
+    let lines = |args: &[&str]| -> Vec<String> {
+        let out = sandbox.run([&["list", "--columns", "id,action"], args].concat()).ok();
+        out.stdout().lines().map(str::to_owned).collect()
+    };
+    let table = lines(&["--no-header"]);
+    assert_eq!((table.len(), table[0].split_whitespace().next()), (8, Some("1")), "{table:?}");
+    let around = lines(&["--around", "1", "--no-header"]);
+    assert!(!around.iter().any(|line| line.contains("ACTION")), "{around:?}");
+    let csv = lines(&["--output", "csv", "--limit", "2"]);
+    assert_eq!(csv[0], "\"id\",\"action\"");
+    // The export before is an event now.
+    let below = lines(&["--output", "csv", "--limit", "3", "--no-header"]);
+    assert_eq!(below[1..], csv[1..]);
+    assert_eq!(lines(&["--json", "--no-header", "--limit", "2"]).len(), 2);
+}
+
+#[test]
 fn columns_are_chosen_or_added() {
     let sandbox = Sandbox::with_events();
     let head = |columns: &str| -> Vec<String> {

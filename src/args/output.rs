@@ -27,6 +27,9 @@ pub(crate) struct OutputArgs {
     /// Print JSON Lines, the same as --output json
     #[arg(long, conflicts_with = "output")]
     json: bool,
+    /// Leave out the row with the names of the columns, in tables and CSV
+    #[arg(long)]
+    no_header: bool,
     /// Print the number of matching events alone
     #[arg(
         long,
@@ -65,6 +68,11 @@ impl OutputArgs {
     /// Whether only the number of events is asked for.
     pub(crate) fn is_count(&self) -> bool {
         self.count
+    }
+
+    /// Whether the names of the columns stand above them.
+    pub(crate) fn has_header(&self) -> bool {
+        !self.no_header
     }
 
     /// Whether a flag says which columns the table has.

@@ -83,12 +83,14 @@ impl ExportArgs {
     fn format(&self) -> Result<ExportFormat, Failure> {
         let from_path = || self.file().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
-            (true, _) => Some(ExportFormat::Csv { raw: self.raw }),
+            (true, _) => Some(ExportFormat::Csv { raw: self.raw, has_header: true }),
             (_, true) => Some(ExportFormat::JsonLines),
             (false, false) => self.format.or_else(from_path),
         };
         match format {
-            Some(ExportFormat::Csv { .. }) => Ok(ExportFormat::Csv { raw: self.raw }),
+            Some(ExportFormat::Csv { .. }) => {
+                Ok(ExportFormat::Csv { raw: self.raw, has_header: true })
+            }
             Some(ExportFormat::JsonLines | ExportFormat::MirrorLines) if self.raw => {
                 Err(Failure::new(Exit::Usage, "--raw is for CSV alone"))
             }

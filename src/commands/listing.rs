@@ -130,6 +130,7 @@ impl ListingRequest<'_> {
             columns: &columns,
             fields: &fields,
             format,
+            has_header: self.output.has_header(),
             log: context.log(),
             reader,
             printer: context.printer(zone, time_display),
@@ -154,6 +155,7 @@ struct Listing<'a> {
     /// The fields of JSON and CSV.
     fields: &'a [&'static Field],
     format: OutputFormat,
+    has_header: bool,
     /// Only CSV needs it: the log records who exports.
     log: LogAccess<'a>,
     reader: LogReader,
@@ -243,7 +245,7 @@ impl Listing<'_> {
         };
         let mut events = followed.reader().page(self.query, &newest)?;
         events.reverse();
-        let mut table = EventTable::new(self.columns);
+        let mut table = self.table();
         loop {
             self.print_followed(followed.reader(), &mut table, &events)?;
             events = loop {
@@ -286,7 +288,13 @@ impl Listing<'_> {
     }
 
     fn export_csv(&self, events: &[Event]) -> Result<()> {
-        self.log.open_exporter()?.export_page(self.query, self.fields, events)
+        let fields = self.fields;
+        self.log.open_exporter()?.export_page(self.query, fields, self.has_header, events)
+    }
+
+    fn table(&self) -> EventTable<'_> {
+        let table = EventTable::new(self.columns);
+        if self.has_header { table } else { table.without_header() }
     }
 
     /// Writes a table and its footer: on a terminal below the table, elsewhere to standard error.
@@ -303,7 +311,7 @@ impl Listing<'_> {
             if let Some(summary) = summary {
                 printer.write_summary(summary, out)?;
             }
-            let table = EventTable::new(self.columns);
+            let table = self.table();
             let mut table = match marked {
                 Some(place) => table.with_mark(place.clone()),
                 None => table,

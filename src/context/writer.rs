@@ -168,9 +168,10 @@ impl LogExporter<'_> {
         self,
         query: &Query,
         fields: &[&'static Field],
+        has_header: bool,
         events: &[Event],
     ) -> Result<()> {
-        let format = export::ExportFormat::Csv { raw: false };
+        let format = export::ExportFormat::Csv { raw: false, has_header };
         self.export_with(query, (format, fields), None, |log, _, store, request, destination| {
             export::export_page(log, store, events, request, destination)
         })

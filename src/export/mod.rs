@@ -54,6 +54,7 @@ pub(crate) enum ExportFormat {
     /// `raw` leaves cells unchanged that a spreadsheet would run as formulas.
     Csv {
         raw: bool,
+        has_header: bool,
     },
     JsonLines,
     MirrorLines,
@@ -68,7 +69,7 @@ impl ExportFormat {
     /// One line that names the formats.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         match name {
-            "csv" => Ok(Self::Csv { raw: false }),
+            "csv" => Ok(Self::Csv { raw: false, has_header: true }),
             "jsonl" => Ok(Self::JsonLines),
             "mirror" => Ok(Self::MirrorLines),
             _ => Err("none of csv, jsonl, mirror".to_owned()),
@@ -79,7 +80,7 @@ impl ExportFormat {
     pub(crate) fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
-            "csv" => Some(Self::Csv { raw: false }),
+            "csv" => Some(Self::Csv { raw: false, has_header: true }),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
@@ -96,6 +97,7 @@ impl ExportFormat {
 
     fn write_header(self, request: &ExportRequest<'_>, rows: RowOrigin, out: &mut Vec<u8>) {
         match (self, rows) {
+            (Self::Csv { has_header: false, .. }, _) => {}
             (Self::Csv { .. }, RowOrigin::OneLog) => {
                 codec::csv::encode_header(request.fields, out);
             }
@@ -134,7 +136,7 @@ impl ExportFormat {
     ) {
         line.clear();
         match self {
-            Self::Csv { raw } => return codec::csv::encode(event, fields, raw, out),
+            Self::Csv { raw, .. } => return codec::csv::encode(event, fields, raw, out),
             Self::JsonLines => codec::jsonl::encode_fields(event, fields.iter().copied(), line),
             Self::MirrorLines => {
                 let identifier = event.tenant.as_deref().unwrap_or(site);

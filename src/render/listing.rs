@@ -22,6 +22,7 @@ use crate::render::theme::TextStyle;
 /// A table that can be continued: later events keep the column widths of the earlier ones, or wider.
 pub(crate) struct EventTable<'a> {
     columns: &'a TableColumns,
+    has_header: bool,
     /// The widest cell of each column so far; empty before the first events.
     natural_widths: Vec<usize>,
     /// The names of the columns that have something to tell.
@@ -32,7 +33,15 @@ pub(crate) struct EventTable<'a> {
 
 impl<'a> EventTable<'a> {
     pub(crate) fn new(columns: &'a TableColumns) -> Self {
-        Self { columns, natural_widths: Vec::new(), shown: Vec::new(), marked: None }
+        let (natural_widths, shown) = (Vec::new(), Vec::new());
+        Self { columns, has_header: true, natural_widths, shown, marked: None }
+    }
+
+    /// Leaves out the names of the columns.
+    #[must_use]
+    pub(crate) fn without_header(mut self) -> Self {
+        self.has_header = false;
+        self
     }
 
     /// Marks one event among those around it.
@@ -62,7 +71,9 @@ impl<'a> EventTable<'a> {
         self.shown = columns.iter().map(|column| column.name()).collect();
         let mut rows: Vec<Vec<StyledText>> = Vec::with_capacity(events.len() + 1);
         if self.natural_widths.is_empty() {
-            rows.push(columns.iter().map(|column| column.header()).collect());
+            if self.has_header {
+                rows.push(columns.iter().map(|column| column.header()).collect());
+            }
             self.natural_widths = vec![0; columns.len()];
         }
         rows.extend(events.iter().map(|event| {
