@@ -60,6 +60,18 @@ fn the_first_event_that_somebody_touched_is_named() {
             "3: altered: its actor's id or label is not what was hashed".to_owned(),
         ),
         (
+            "UPDATE actor SET salt = x'01' WHERE id = '9'",
+            "3: altered: the actor that it refers to is not there, or damaged".to_owned(),
+        ),
+        (
+            "UPDATE target SET digest = x'01' WHERE id = 'old-pricing'",
+            "5: altered: the target that it refers to is not there, or damaged".to_owned(),
+        ),
+        (
+            "UPDATE agent SET digest = x''",
+            "1: altered: the user agent that it refers to is not there, or damaged".to_owned(),
+        ),
+        (
             "UPDATE actor SET folded = 'eve' WHERE id = '9'",
             "3: altered: its actor's id or label is not what was hashed".to_owned(),
         ),
