@@ -11,8 +11,9 @@ repository=$(dirname "$examples")
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$*"; }
 
+# Without the central store of many hosts, which is not shown here.
 say "Building (the first time takes some minutes)"
-(cd "$repository" && cargo build --profile tour --quiet)
+(cd "$repository" && cargo build --profile tour --no-default-features --quiet)
 target=$(cd "$repository" && cargo metadata --format-version 1 --no-deps |
     sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 
