@@ -49,6 +49,8 @@ fn names_of_the_log_are_offered() {
         ["actor:\"James Compton\"", "actor:\"Jerome Cruz\"", "actor:\"Jim Compton\""]
     );
     assert_eq!(offered(&sandbox, &["list", "--actor", "jer"]), ["Jerome Cruz"]);
+    let all = offered(&sandbox, &["list", "actor:"]);
+    assert!(all.iter().any(|name| name == "actor:\"Jerome Cruz\""), "{all:?}");
     assert_eq!(offered(&sandbox, &["search-actor", "1"]), ["17"]);
     assert_eq!(offered(&sandbox, &["search-target", "spring"]), ["Spring launch", "spring-launch"]);
     assert_eq!(offered(&sandbox, &["list", "tenant:s"]), ["tenant:s2l.online"]);

@@ -116,6 +116,8 @@ fn find_names(
         let start = if is_folded { folded } else { beginning };
         // No text sorts behind this end and begins with the start.
         let end = format!("{start}\u{10ffff}");
+        // The first text that is not empty: where many rows have no label, they are not read.
+        let start = if start.is_empty() { "\0" } else { start };
         let mut statement = connection.prepare_cached(sql)?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map((start, end, limit), |row| row.get::<_, String>(0))?;
