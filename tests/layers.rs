@@ -48,7 +48,7 @@ const LAYERS: [&str; 37] = [
 ];
 
 /// The modules that may name each crate; an empty list means all.
-const CRATE_PLACES: [(&str, &[&str]); 38] = [
+const CRATE_PLACES: [(&str, &[&str]); 39] = [
     ("anyhow", &[]),
     ("base64", &["verify", "digest", "mirror"]),
     ("chrono", &["time"]),
@@ -60,6 +60,8 @@ const CRATE_PLACES: [(&str, &[&str]); 38] = [
     ("csv", &["codec"]),
     ("flate2", &["codec", "mirror"]),
     ("httpdate", &["retry"]),
+    // No module names it: its version decides what url builds on.
+    ("idna_adapter", &["http"]),
     ("indicatif", &["terminal"]),
     ("lettre", &["digest"]),
     ("libsqlite3_sys", &["store"]),
