@@ -73,8 +73,10 @@ fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
     let Some(cluster) = Cluster::start() else { return };
     let admin = Sandbox::new();
     init(&cluster, &admin);
-    let pace = "batch = 100\nattempts = 2\nwait = '1s'\ntimeout = '20s'";
-    let hosts: Vec<Sandbox> = (0..HOSTS).map(|_| host(&cluster, pace)).collect();
+    // Small enough that a quick machine is not done before the first kill.
+    let batch = (events / 100).min(100);
+    let pace = format!("batch = {batch}\nattempts = 2\nwait = '1s'\ntimeout = '20s'");
+    let hosts: Vec<Sandbox> = (0..HOSTS).map(|_| host(&cluster, &pace)).collect();
     for (number, host) in hosts.iter().enumerate() {
         host.ingest(events_of_host(number, 0..events / 2));
         host.write("later.jsonl", events_of_host(number, events / 2..events));
@@ -90,7 +92,7 @@ fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
         let writing = hosts.iter().skip(round % 4).step_by(4);
         let mut ingests: Vec<Child> = writing.map(|host| start(&ingest, host)).collect();
         let before = arrived();
-        let more = (HOSTS * events / 40).min(20_000);
+        let more = (HOSTS * events / 200).min(20_000);
         wait::until_true("some rows", || arrived() >= before + more);
         killed_hosts += kill_running(ingests.iter_mut());
         killed_mirrors += kill_running(mirrors.iter_mut().skip(round % 2).step_by(2));
