@@ -112,7 +112,7 @@ CREATE TABLE event (
   payload      TEXT,
   -- 1: the log wrote it about itself.
   own          INTEGER NOT NULL CHECK (own IN (0, 1)),
-  -- 8 and 32 bytes, without a CHECK too.
+  -- 8 and 32 bytes; no CHECK says so here either.
   salt         BLOB    NOT NULL,
   hash         BLOB    NOT NULL
 ) STRICT;

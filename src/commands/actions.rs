@@ -34,8 +34,9 @@ const RHYTHM_DAYS: i32 = 14;
 /// A family of several actions has a line with their total, auth.* for auth.login and auth.logout.
 ///
 /// An action that used to occur and has stopped is marked: it has gone quiet. Its own rhythm over the
-/// last 28 days decides, as in the digest; where the query has times, none is marked. Cron mails what a command prints, and
-/// `activity actions --stale --quiet` prints nothing unless an action has gone quiet.
+/// last 28 days decides, as in the digest; where the query has times, none is marked. Cron mails what
+/// a command prints, and `activity actions --stale --quiet` prints nothing unless an action has gone
+/// quiet.
 #[derive(clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct ActionsArgs {

@@ -83,13 +83,13 @@ impl ExportArgs {
     fn format(&self) -> Result<ExportFormat, Failure> {
         let from_path = || self.file().and_then(ExportFormat::from_path);
         let format = match (self.csv, self.jsonl) {
-            (true, _) => Some(ExportFormat::Csv { raw: self.raw, has_header: true }),
+            (true, _) => Some(ExportFormat::CSV),
             (_, true) => Some(ExportFormat::JsonLines),
             (false, false) => self.format.or_else(from_path),
         };
         match format {
-            Some(ExportFormat::Csv { .. }) => {
-                Ok(ExportFormat::Csv { raw: self.raw, has_header: true })
+            Some(ExportFormat::Csv { has_header, .. }) => {
+                Ok(ExportFormat::Csv { raw: self.raw, has_header })
             }
             Some(ExportFormat::JsonLines | ExportFormat::MirrorLines) if self.raw => {
                 Err(Failure::new(Exit::Usage, "--raw is for CSV alone"))

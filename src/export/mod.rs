@@ -63,13 +63,16 @@ pub(crate) enum ExportFormat {
 }
 
 impl ExportFormat {
+    /// CSV as a spreadsheet reads it safely, with the names of the columns.
+    pub(crate) const CSV: Self = Self::Csv { raw: false, has_header: true };
+
     /// Reads the name of a format.
     ///
     /// # Errors
     /// One line that names the formats.
     pub(crate) fn parse(name: &str) -> Result<Self, String> {
         match name {
-            "csv" => Ok(Self::Csv { raw: false, has_header: true }),
+            "csv" => Ok(Self::CSV),
             "jsonl" => Ok(Self::JsonLines),
             "mirror" => Ok(Self::MirrorLines),
             _ => Err("none of csv, jsonl, mirror".to_owned()),
@@ -80,7 +83,7 @@ impl ExportFormat {
     pub(crate) fn from_path(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_str()?.to_ascii_lowercase();
         match extension.as_str() {
-            "csv" => Some(Self::Csv { raw: false, has_header: true }),
+            "csv" => Some(Self::CSV),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
             _ => None,
         }
