@@ -119,9 +119,42 @@ pub(in crate::store) fn groupable_fields() -> impl Iterator<Item = &'static str>
 /// How all events of the log are counted by the numbers of an index.
 pub(super) struct IndexCount {
     pub column: &'static str,
-    /// The index, and the condition that its events fulfil.
-    pub from: &'static str,
+    pub index: &'static str,
+    /// What the events in the index fulfil.
+    pub condition: &'static str,
+    pub numbers: IndexedNumbers,
     pub others: UnindexedEvents,
+}
+
+impl IndexCount {
+    /// The statement that selects each number of the index and how many events have it, which may be none
+    /// if a condition that begins with AND leaves them out.
+    pub(super) fn statement(&self, and: &str) -> String {
+        let Self { column, index, condition, numbers, .. } = self;
+        let events = format!("FROM event INDEXED BY {index} WHERE {condition}");
+        match numbers {
+            IndexedNumbers::Many => {
+                format!("SELECT {column}, count(*) {events}{and} GROUP BY {column}")
+            }
+            IndexedNumbers::Few => format!(
+                "WITH RECURSIVE found(number) AS ( \
+                   SELECT min({column}) {events} \
+                   UNION ALL \
+                   SELECT (SELECT min({column}) {events} AND {column} > found.number) \
+                   FROM found WHERE found.number IS NOT NULL) \
+                 SELECT number, (SELECT count(*) {events} AND {column} = found.number{and}) \
+                 FROM found WHERE number IS NOT NULL"
+            ),
+        }
+    }
+}
+
+/// How many numbers there are in an index.
+#[derive(Clone, Copy)]
+pub(super) enum IndexedNumbers {
+    /// So few that a search for each costs less than to compare each event with the one before.
+    Few,
+    Many,
 }
 
 /// The events that an index leaves out.
@@ -227,37 +260,39 @@ impl<'a> GroupReader<'a> {
 
     /// How all events of the log are counted from one index, if there is such an index.
     pub(super) fn index_count(&self) -> Option<IndexCount> {
-        let (column, from, others) = match self {
+        let (column, index, condition) = match self {
             Self::Field(GroupColumn::Key("event.action", ..)) => {
-                ("event.action", "event_action WHERE TRUE", UnindexedEvents::None)
+                ("event.action", "event_action", "TRUE")
             }
             Self::Field(GroupColumn::Key("event.tenant", ..)) => {
-                ("event.tenant", "event_tenant WHERE event.tenant <> 0", UnindexedEvents::Absent)
+                ("event.tenant", "event_tenant", "event.tenant <> 0")
             }
-            Self::Field(GroupColumn::Key("event.actor", ..)) => (
-                "event.actor",
-                "event_actor WHERE event.actor IS NOT NULL",
-                UnindexedEvents::Absent,
-            ),
-            Self::Person { per_tenant: false } => {
-                let no_actor = UnindexedEvents::Select {
-                    number: "CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END",
-                    condition: "event.actor IS NULL",
-                };
-                ("event.actor", "event_actor WHERE event.actor IS NOT NULL", no_actor)
+            Self::Field(GroupColumn::Key("event.actor", ..))
+            | Self::Person { per_tenant: false } => {
+                ("event.actor", "event_actor", "event.actor IS NOT NULL")
             }
             Self::Field(GroupColumn::Key("event.target", ..))
-            | Self::Record { per_tenant: false } => (
-                "event.target",
-                "event_target WHERE event.target IS NOT NULL",
-                UnindexedEvents::Absent,
-            ),
+            | Self::Record { per_tenant: false } => {
+                ("event.target", "event_target", "event.target IS NOT NULL")
+            }
             Self::Field(_)
             | Self::Person { per_tenant: true }
             | Self::Record { per_tenant: true }
             | Self::Period { .. } => return None,
         };
-        Some(IndexCount { column, from, others })
+        let numbers = match column {
+            "event.action" | "event.tenant" => IndexedNumbers::Few,
+            _ => IndexedNumbers::Many,
+        };
+        let others = match self {
+            Self::Field(_) if column == "event.action" => UnindexedEvents::None,
+            Self::Person { .. } => UnindexedEvents::Select {
+                number: "CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END",
+                condition: "event.actor IS NULL",
+            },
+            _ => UnindexedEvents::Absent,
+        };
+        Some(IndexCount { column, index, condition, numbers, others })
     }
 
     /// Returns what each pair of numbers stands for.

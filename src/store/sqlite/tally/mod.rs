@@ -1,8 +1,9 @@
 //! Counts events by fields, persons, records and periods.
 //!
 //! ## Cost
-//! All events by one indexed grouping are counted by SQLite, from the index alone; only where some have
-//! no actor, the rows say whether the system acted. All events by period are counted as ranges of the
+//! All events by one indexed grouping are counted by SQLite, from the index alone: actions and tenants,
+//! which are few, by a search for each; only where some have no actor, the rows say whether the system
+//! acted. All events by period are counted as ranges of the
 //! index on time. Otherwise the access path of the query leads to the events, and each is counted by the
 //! numbers in its row; texts are read once for each group.
 
@@ -192,14 +193,14 @@ fn count_all(
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let count = row.get::<_, i64>(1)?.unsigned_abs();
-            counts.add([(row.get(0)?, 0), (0, 0)], count, first, last);
+            if count > 0 {
+                counts.add([(row.get(0)?, 0), (0, 0)], count, first, last);
+            }
         }
         Ok(())
     };
-    let IndexCount { column, from, others } = index;
-    let select = format!("SELECT {column}, count(*) FROM event INDEXED BY {from}");
-    add(&format!("{select}{not_swept} GROUP BY {column}"), counts)?;
-    match others {
+    add(&index.statement(not_swept), counts)?;
+    match &index.others {
         UnindexedEvents::None => {}
         UnindexedEvents::Absent => {
             let others = count_events(connection, not_swept)?.saturating_sub(counts.events);
