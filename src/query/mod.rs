@@ -196,7 +196,7 @@ impl TimeBounds {
         self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
     }
 
-    fn intersection(self, other: Self) -> Self {
+    pub(crate) fn intersection(self, other: Self) -> Self {
         Self {
             // `None` is the least of options, so the later beginning is the maximum.
             from: self.from.max(other.from),

@@ -39,6 +39,10 @@ pub(crate) use crate::store::central::postgres::fleet::init_statements;
 
 type CentralResult<T> = Result<T, CentralError>;
 
+/// How many ids of a batch there may be between the first and the last for each that is in it, so that
+/// all between them are read.
+const MAX_SPREAD: u64 = 2;
+
 /// A central store in PostgreSQL, and what is known of it.
 pub(crate) struct PostgresStore {
     server: PostgresServer,
@@ -61,6 +65,12 @@ pub(crate) struct NotedLog {
 /// Whether a version is one of ours, and older than this program's.
 fn is_older(version: i64) -> bool {
     (1..schema::VERSION).contains(&version)
+}
+
+/// Returns the version that the comment of a table tells, 0 where it tells none.
+fn version_in(comment: Option<&str>) -> i64 {
+    let version = comment.and_then(|text| text.strip_prefix(schema::VERSION_COMMENT));
+    version.and_then(|version| version.parse().ok()).unwrap_or(0)
 }
 
 impl PostgresStore {
@@ -175,18 +185,45 @@ impl PostgresStore {
         Err(CentralError::new(kind, format!("{}: {what}", self.server.name())))
     }
 
+    /// Reads columns of the table of logs, and checks the tables with the same statement.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::check_tables`].
+    pub(in crate::store::central) fn read_origins(
+        &mut self,
+        columns: &str,
+    ) -> CentralResult<Vec<Row>> {
+        let origin = &self.names.origin;
+        let sql = format!(
+            "SELECT {columns}, obj_description(to_regclass($1), 'pg_class') AS comment FROM {origin}"
+        );
+        let rows = match self.server.query(&sql, &[(origin, Type::TEXT)]) {
+            Ok(rows) => rows,
+            Err(error) => {
+                // Where it answered, the tables may be the cause.
+                if error.state.is_some() {
+                    self.check_tables()?;
+                }
+                return Err(error.into());
+            }
+        };
+        let version = rows.first().map(|row| version_in(row.get("comment")));
+        if version != Some(schema::VERSION) {
+            self.check_tables()?;
+        }
+        Ok(rows)
+    }
+
     /// Returns the version of the tables; `None` where there are none, 0 where they are not ours.
     fn read_version(&mut self) -> Result<Option<i64>, StatementError> {
         let sql = "SELECT obj_description(to_regclass($1), 'pg_class') \
                    WHERE to_regclass($1) IS NOT NULL";
         let rows = self.server.query(sql, &[(&self.names.origin, Type::TEXT)])?;
         let Some(row) = rows.first() else { return Ok(None) };
-        let comment: Option<&str> = row.get(0);
-        let version = comment.and_then(|text| text.strip_prefix(schema::VERSION_COMMENT));
-        Ok(Some(version.and_then(|version| version.parse().ok()).unwrap_or(0)))
+        Ok(Some(version_in(row.get(0))))
     }
 
-    /// Returns the hashes of these events that the store has.
+    /// Returns the hashes of these events that the store has, and perhaps of some between them.
     ///
     /// # Errors
     /// No answer.
@@ -195,10 +232,18 @@ impl PostgresStore {
         log: i32,
         ids: &[i64],
     ) -> CentralResult<HashMap<EventId, Vec<u8>>> {
-        let sql =
-            format!("SELECT id, hash FROM {} WHERE log = $1 AND id = ANY ($2)", self.names.event);
-        let parameters = [(&log as _, Type::INT4), (&ids as _, Type::INT8_ARRAY)];
-        let rows = self.server.query(&sql, &parameters)?;
+        let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else {
+            return Ok(HashMap::new());
+        };
+        let select = format!("SELECT id, hash FROM {} WHERE log = $1 AND id", self.names.event);
+        // A search in each month for a run of ids, instead of one for each id.
+        let rows = if last.abs_diff(*first) < MAX_SPREAD * ids.len() as u64 {
+            let run = [(&log as _, Type::INT4), (first as _, Type::INT8), (last as _, Type::INT8)];
+            self.server.query(&format!("{select} BETWEEN $2 AND $3"), &run)?
+        } else {
+            let each = [(&log as _, Type::INT4), (&ids as _, Type::INT8_ARRAY)];
+            self.server.query(&format!("{select} = ANY ($2)"), &each)?
+        };
         Ok(rows.iter().map(|row| (EventId(row.get(0)), row.get(1))).collect())
     }
 

@@ -67,6 +67,11 @@ impl PostgresStore {
     }
 
     fn make_months(&mut self, months: &[Month]) -> CentralResult<()> {
+        if self.makes_months && months.iter().any(|month| !self.months.contains(month)) {
+            let names = self.read_month_names("TRUE")?;
+            let are_there = months.iter().filter(|month| names.contains(&month.name()));
+            self.months.extend(are_there.cloned());
+        }
         for month in months {
             if self.makes_months && !self.months.contains(month) {
                 match self.server.execute_batch(&month.create(&self.names)) {
@@ -98,7 +103,10 @@ impl PostgresStore {
         dropping: Dropping,
     ) -> CentralResult<Vec<SweptMonth>> {
         let mut months = Vec::new();
-        for name in self.read_month_names(before)? {
+        let end = Month::between(before, before).first().map(Month::name).unwrap_or_default();
+        let mut names = self.read_month_names("TRUE")?;
+        names.retain(|name| *name < end);
+        for name in names {
             let begun = match dropping {
                 Dropping::Try => "BEGIN READ ONLY".to_owned(),
                 Dropping::Drop => {
@@ -157,16 +165,29 @@ impl PostgresStore {
         Ok(self.server.execute_batch(&sql)?)
     }
 
-    /// Returns the names of the months that ended before a time, in their order.
-    fn read_month_names(&mut self, before: Timestamp) -> CentralResult<Vec<String>> {
-        let sql = "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-                   WHERE inhparent = to_regclass($1) ORDER BY relname";
-        let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
-        let end = Month::between(before, before).first().map(Month::name).unwrap_or_default();
+    /// Returns the beginnings of the months that have events by the statistics of the server, in their
+    /// order. Others may have some too.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(in crate::store::central) fn read_filled_months(
+        &mut self,
+    ) -> CentralResult<Vec<Timestamp>> {
+        let names = self.read_month_names("relpages > 0")?;
+        Ok(names.iter().filter_map(|name| Month::start_of(name)).collect())
+    }
+
+    /// Returns the names of the months whose row of `pg_class` fulfils a condition, in their order.
+    fn read_month_names(&mut self, condition: &str) -> CentralResult<Vec<String>> {
+        let sql = format!(
+            "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+             WHERE inhparent = to_regclass($1) AND {condition} ORDER BY relname"
+        );
+        let rows = self.server.query(&sql, &[(&self.names.event, Type::TEXT)])?;
         let names = rows.iter().filter_map(|row| {
             let name = row.get::<_, &str>(0).rsplit_once('_')?.1.to_owned();
             let is_month = name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_digit());
-            (is_month && name < end).then_some(name)
+            is_month.then_some(name)
         });
         Ok(names.collect())
     }

@@ -186,6 +186,10 @@ impl CentralServer for ClickHouseReader {
         Ok(origins.collect())
     }
 
+    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError> {
+        Ok(Vec::new())
+    }
+
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError> {
         let rows = self.rows(sql)?;
         let read = |row: &TextRow| {

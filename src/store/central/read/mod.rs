@@ -20,6 +20,7 @@ mod tally;
 #[cfg(feature = "central")]
 mod postgres;
 
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -53,6 +54,7 @@ use crate::store::central::read::plan::RowPlace;
 use crate::store::central::read::plan::RowSlice;
 use crate::store::digest::DetailLevel;
 use crate::text;
+use crate::time::Timestamp;
 
 pub(crate) use crate::store::central::read::follow::CentralHeads;
 #[cfg(feature = "central")]
@@ -118,7 +120,12 @@ trait CentralServer {
     /// The columns of an event, for [`CentralServer::read_events`].
     fn event_columns(&self, depth: DetailLevel) -> &str;
 
+    /// Reads the logs, and checks that the tables are those that this program knows.
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError>;
+
+    /// The beginnings of parts of the table, in their order, that likely have events. Events may be outside
+    /// of all. None where a statement about some of the time costs no less than one about all.
+    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError>;
 
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError>;
 
@@ -135,12 +142,15 @@ pub(crate) struct CentralEngine {
     server: Box<dyn CentralServer>,
     /// The logs as they were when they were read last.
     origins: RefCell<Rc<[NamedOrigin]>>,
+    /// Read for the first page.
+    filled_months: OnceCell<Vec<Timestamp>>,
 }
 
 impl CentralEngine {
     /// Reads the logs of a store, whose tables must be there.
     fn open(server: Box<dyn CentralServer>) -> Result<Self, CentralError> {
-        let engine = Self { server, origins: RefCell::new(Rc::from([])) };
+        let origins = RefCell::new(Rc::from([]));
+        let engine = Self { server, origins, filled_months: OnceCell::new() };
         engine.read_origins()?;
         Ok(engine)
     }
@@ -201,7 +211,8 @@ impl CentralEngine {
 
     fn find_few(&self, query: &Query) -> Result<EventIdMatch> {
         let slice = RowSlice { newest_first: false, after: None, skip: 0, limit: MAX_CANDIDATES };
-        let mut events = self.read_slice(query, &self.plan(query), slice)?;
+        // Another event may be at any time, so one statement asks for all of it.
+        let mut events = self.read_part(query, &self.plan(query), slice)?;
         Ok(match events.len() {
             0 => EventIdMatch::None,
             1 => EventIdMatch::One(Box::new(events.remove(0))),
@@ -310,8 +321,33 @@ impl CentralEngine {
         plan.slice_statement(columns, self.server.table(), slice)
     }
 
-    /// Reads a slice of the events that match.
+    /// Reads a slice of the events that match, window by window until it is full.
     fn read_slice(&self, query: &Query, plan: &CentralPlan, slice: RowSlice) -> Result<Vec<Event>> {
+        if slice.skip > 0 {
+            return self.read_part(query, plan, slice);
+        }
+        let mut events = Vec::new();
+        for window in plan.search_windows(self.filled_months()?, &slice) {
+            let limit = slice.limit - events.len();
+            let part = RowSlice { limit, ..slice.clone() };
+            events.extend(self.read_part(query, &plan.within(window), part)?);
+            if events.len() >= slice.limit {
+                break;
+            }
+        }
+        Ok(events)
+    }
+
+    fn filled_months(&self) -> Result<&[Timestamp], CentralError> {
+        if let Some(months) = self.filled_months.get() {
+            return Ok(months);
+        }
+        let months = self.server.read_filled_months()?;
+        Ok(self.filled_months.get_or_init(|| months))
+    }
+
+    /// Reads a slice of the events that match in the window of a plan.
+    fn read_part(&self, query: &Query, plan: &CentralPlan, slice: RowSlice) -> Result<Vec<Event>> {
         if plan.is_exact {
             let found = self.read_rows(&self.slice_statement(plan, &slice))?;
             return Ok(found.into_iter().map(|found| found.event).collect());

@@ -2,7 +2,9 @@
 //!
 //! ## Cost
 //!
-//! A page is found by the key of the row before it. Where a term names a few ids, labels or actions, the
+//! A page is found by the key of the row before it. PostgreSQL opens each index of each month that a
+//! statement may need, which takes a new connection longer than all else; so a page is looked for in the
+//! first month of its order, then in some more, then in the rest. Where a term names a few ids, labels or actions, the
 //! index of each is walked in the order of time as far as the page goes; a server that sees them joined
 //! by OR would collect and sort all their events first.
 
@@ -14,7 +16,10 @@ use crate::store::central::read::condition::always;
 use crate::store::central::read::fragment::Fragment;
 use crate::store::central::read::fragment::SqlDialect;
 use crate::store::central::read::fragment::SqlValue;
+use crate::time::Timestamp;
 
+/// The months that are asked together where the first has too few events for a page.
+const NEXT_MONTHS: usize = 4;
 /// The most indexes that are walked side by side.
 const MAX_WALKS: usize = 16;
 
@@ -37,6 +42,7 @@ pub(super) struct RowSlice {
 }
 
 /// A query compiled for an engine.
+#[derive(Clone)]
 pub(super) struct CentralPlan {
     dialect: SqlDialect,
     window: TimeBounds,
@@ -68,6 +74,45 @@ impl CentralPlan {
         };
         let terms = conditions.into_iter().map(|condition| condition.sql).collect();
         Self { dialect, window: query.bounds(), terms, walked, is_exact }
+    }
+
+    /// Returns the plan for the events of the query within a span of time.
+    pub(super) fn within(&self, bounds: TimeBounds) -> Self {
+        Self { window: self.window.intersection(bounds), ..self.clone() }
+    }
+
+    /// Returns the spans of time in which a slice is looked for one after the other, cut at the beginnings
+    /// of months: the first month in the order of the slice, [`NEXT_MONTHS`] more, and all that is left.
+    /// Together they are all of time.
+    pub(super) fn search_windows(&self, months: &[Timestamp], slice: &RowSlice) -> Vec<TimeBounds> {
+        let after = slice.after.as_ref().map(|place| Timestamp::from_nanos(place.occurred_at));
+        let begins_after = |at: &Timestamp| match after {
+            Some(after) if slice.newest_first => *at <= after,
+            Some(after) => *at > after,
+            None => true,
+        };
+        let within = |at: &Timestamp| {
+            self.window.from.is_none_or(|from| from < *at)
+                && self.window.to.is_none_or(|to| *at < to)
+        };
+        // What is before the first month is read with it.
+        let cuts = months.iter().skip(1).copied();
+        let mut cuts: Vec<Timestamp> = cuts.filter(|at| within(at) && begins_after(at)).collect();
+        cuts.sort_unstable();
+        if slice.newest_first {
+            cuts.reverse();
+        }
+        let mut windows = Vec::new();
+        let mut rest = TimeBounds::default();
+        for cut in [cuts.first(), cuts.get(NEXT_MONTHS)].into_iter().flatten() {
+            let (before, from) =
+                (TimeBounds { to: Some(*cut), ..rest }, TimeBounds { from: Some(*cut), ..rest });
+            let (part, left) = if slice.newest_first { (from, before) } else { (before, from) };
+            windows.push(part);
+            rest = left;
+        }
+        windows.push(rest);
+        windows
     }
 
     /// Leaves out the rows that do not fulfil a condition.
@@ -220,5 +265,70 @@ impl RowSlice {
         } else {
             " ORDER BY occurred_at, id, log"
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SLICE: RowSlice = RowSlice { newest_first: true, after: None, skip: 0, limit: 50 };
+
+    fn plan(from: Option<i64>, to: Option<i64>) -> CentralPlan {
+        let window =
+            TimeBounds { from: from.map(Timestamp::from_nanos), to: to.map(Timestamp::from_nanos) };
+        let dialect = SqlDialect::Postgres;
+        CentralPlan { dialect, window, terms: Vec::new(), walked: None, is_exact: true }
+    }
+
+    #[test]
+    fn a_page_is_looked_for_in_one_month_then_four_then_all_others() {
+        let months: Vec<_> = (0..10).map(|month| Timestamp::from_nanos(10 * month)).collect();
+        let bounds = |newest_first| {
+            let slice = RowSlice { newest_first, ..SLICE };
+            let windows = plan(None, None).search_windows(&months, &slice);
+            let nanos = |at: Option<Timestamp>| at.map(Timestamp::as_nanos);
+            windows.iter().map(|window| (nanos(window.from), nanos(window.to))).collect::<Vec<_>>()
+        };
+        assert_eq!(bounds(true), [(Some(90), None), (Some(50), Some(90)), (None, Some(50))]);
+        assert_eq!(bounds(false), [(None, Some(10)), (Some(10), Some(50)), (Some(50), None)]);
+    }
+
+    proptest! {
+        /// The windows of a slice hold each time that the slice may have once, in its order.
+        #[test]
+        fn windows_have_each_time_once(
+            months in prop::collection::btree_set(0_i64..100, 0..9),
+            from in prop::option::of(0_i64..100),
+            to in prop::option::of(0_i64..100),
+            after in prop::option::of(0_i64..100),
+            newest_first: bool,
+        ) {
+            let months: Vec<_> = months.into_iter().map(Timestamp::from_nanos).collect();
+            let place = after.map(|occurred_at| RowPlace { occurred_at, id: 7, log: None });
+            let slice = RowSlice { newest_first, after: place, ..SLICE };
+            let plan = plan(from, to);
+            let windows = plan.search_windows(&months, &slice);
+            prop_assert!(windows.len() <= 3);
+            let mut found = Vec::new();
+            for window in windows {
+                let bounds = plan.within(window).window;
+                let mut times: Vec<i64> = (-5..105)
+                    .filter(|at| bounds.contains(Timestamp::from_nanos(*at)))
+                    .collect();
+                if newest_first {
+                    times.reverse();
+                }
+                found.extend(times);
+            }
+            let mut all: Vec<i64> =
+                (-5..105).filter(|at| plan.window.contains(Timestamp::from_nanos(*at))).collect();
+            if newest_first {
+                all.reverse();
+            }
+            prop_assert_eq!(found, all);
+        }
     }
 }

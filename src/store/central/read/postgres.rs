@@ -28,25 +28,22 @@ use crate::time::Timestamp;
 pub(super) struct PostgresReader {
     store: RefCell<PostgresStore>,
     event_table: String,
-    origin_table: String,
     /// The number of the log, then an event.
     columns: String,
     outline_columns: String,
 }
 
 impl PostgresReader {
-    /// Connects, and checks that the tables are there.
+    /// Returns a reader, without a connection yet.
     ///
     /// # Errors
-    /// As [`PostgresStore::new`] and [`PostgresStore::check_tables`].
+    /// As [`PostgresStore::new`].
     pub(super) fn open(config: &CentralConfig, access: ServerAccess<'_>) -> anyhow::Result<Self> {
-        let mut store = PostgresStore::new(config, access)?;
-        store.check_tables()?;
-        let names = store.names().clone();
+        let store = PostgresStore::new(config, access)?;
+        let event_table = store.names().event.clone();
         Ok(Self {
             store: RefCell::new(store),
-            event_table: names.event,
-            origin_table: names.origin,
+            event_table,
             columns: format!("log, {}", read::selected_columns()),
             outline_columns: outline_columns(),
         })
@@ -117,11 +114,9 @@ impl CentralServer for PostgresReader {
     }
 
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError> {
-        let sql = format!(
-            "SELECT log::bigint, uuid::text, host, head_id, head_at, head_hash, delivered_id FROM {}",
-            self.origin_table
-        );
-        let rows = self.query(&Fragment::new(sql))?;
+        let rows = self.store.borrow_mut().read_origins(
+            "log::bigint, uuid::text, host, head_id, head_at, head_hash, delivered_id",
+        )?;
         let origins = rows.iter().map(|row| OriginRow {
             key: SqlValue::Integer(row.get(0)),
             uuid: row.get(1),
@@ -137,6 +132,10 @@ impl CentralServer for PostgresReader {
             delivered: EventId(row.get(6)),
         });
         Ok(origins.collect())
+    }
+
+    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError> {
+        self.store.borrow_mut().read_filled_months()
     }
 
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError> {
