@@ -196,6 +196,20 @@ impl TimeBounds {
         self.from.is_none_or(|from| from <= at) && self.to.is_none_or(|to| at < to)
     }
 
+    /// Whether it has no time at all.
+    pub(crate) fn is_empty(self) -> bool {
+        matches!((self.from, self.to), (Some(from), Some(to)) if from >= to)
+    }
+
+    /// Returns the least bounds that have all times of some; `None` for none.
+    pub(crate) fn hull(spans: &[Self]) -> Option<Self> {
+        spans.iter().copied().reduce(|all, span| Self {
+            from: all.from.min(span.from),
+            // An open end is later than any.
+            to: all.to.zip(span.to).map(|(a, b)| a.max(b)),
+        })
+    }
+
     pub(crate) fn intersection(self, other: Self) -> Self {
         Self {
             // `None` is the least of options, so the later beginning is the maximum.

@@ -11,6 +11,7 @@ use tokio_postgres::types::Type;
 
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::query::TimeBounds;
 use crate::store::central;
 use crate::store::central::Dropping;
 use crate::store::central::LogKey;
@@ -31,6 +32,56 @@ const MONTHS_BACK: Span = Span::from_seconds(3 * 365 * 86_400);
 /// Returns the months that are made ahead, and those so far back.
 pub(super) fn coming_months(now: Timestamp, back: Span) -> Vec<Month> {
     Month::between(now.saturating_sub(back), now.saturating_add(MONTHS_AHEAD))
+}
+
+/// A partition of the table of events.
+#[derive(Clone, Copy, Debug)]
+struct Partition {
+    /// The first time that it takes, and the first after it; absent for the one that takes all others.
+    months: Option<(i64, i64)>,
+    may_have_events: bool,
+}
+
+impl Partition {
+    /// Reads the bounds of a partition as the server writes them; `None` for those that are not ours.
+    fn parse(bounds: &str) -> Option<Option<(i64, i64)>> {
+        if bounds == "DEFAULT" {
+            return Some(None);
+        }
+        let bounds = bounds.strip_prefix("FOR VALUES FROM ('")?.strip_suffix("')")?;
+        let (from, to) = bounds.split_once("') TO ('")?;
+        Some(Some((from.parse().ok()?, to.parse().ok()?)))
+    }
+}
+
+/// Returns the spans of time whose partition may have events, in their order; all of time where none may,
+/// which tells that the server does not tell.
+fn find_filled_spans(mut partitions: Vec<Partition>) -> Vec<TimeBounds> {
+    if !partitions.iter().any(|partition| partition.may_have_events) {
+        return vec![TimeBounds::default()];
+    }
+    partitions.sort_unstable_by_key(|partition| partition.months);
+    let others_may = partitions.iter().any(|it| it.months.is_none() && it.may_have_events);
+    let mut spans = Vec::new();
+    let mut end = None;
+    let bounds = |from: Option<i64>, to: Option<i64>| TimeBounds {
+        from: from.map(Timestamp::from_nanos),
+        to: to.map(Timestamp::from_nanos),
+    };
+    for Partition { months, may_have_events } in partitions {
+        let Some((first, behind)) = months else { continue };
+        if others_may && end != Some(first) {
+            spans.push(bounds(end, Some(first)));
+        }
+        if may_have_events {
+            spans.push(bounds(Some(first), Some(behind)));
+        }
+        end = Some(behind);
+    }
+    if others_may {
+        spans.push(bounds(end, None));
+    }
+    spans
 }
 
 impl PostgresStore {
@@ -68,7 +119,7 @@ impl PostgresStore {
 
     fn make_months(&mut self, months: &[Month]) -> CentralResult<()> {
         if self.makes_months && months.iter().any(|month| !self.months.contains(month)) {
-            let names = self.read_month_names("TRUE")?;
+            let names = self.read_month_names()?;
             let are_there = months.iter().filter(|month| names.contains(&month.name()));
             self.months.extend(are_there.cloned());
         }
@@ -104,7 +155,7 @@ impl PostgresStore {
     ) -> CentralResult<Vec<SweptMonth>> {
         let mut months = Vec::new();
         let end = Month::between(before, before).first().map(Month::name).unwrap_or_default();
-        let mut names = self.read_month_names("TRUE")?;
+        let mut names = self.read_month_names()?;
         names.retain(|name| *name < end);
         for name in names {
             let begun = match dropping {
@@ -165,25 +216,35 @@ impl PostgresStore {
         Ok(self.server.execute_batch(&sql)?)
     }
 
-    /// Returns the beginnings of the months that have events by the statistics of the server, in their
-    /// order. Others may have some too.
+    /// Returns spans of time, in their order, outside of which there is no event.
     ///
     /// # Errors
     /// No answer.
-    pub(in crate::store::central) fn read_filled_months(
+    pub(in crate::store::central) fn read_filled_spans(
         &mut self,
-    ) -> CentralResult<Vec<Timestamp>> {
-        let names = self.read_month_names("relpages > 0")?;
-        Ok(names.iter().filter_map(|name| Month::start_of(name)).collect())
+    ) -> CentralResult<Vec<TimeBounds>> {
+        // A heap of no bytes has no row. Of a table whose rows are elsewhere, as Citus has them, that
+        // says nothing.
+        let sql = "SELECT pg_get_expr(relpartbound, pg_class.oid), \
+                   relkind <> 'r' OR relam <> (SELECT oid FROM pg_am WHERE amname = 'heap') \
+                   OR pg_relation_size(pg_class.oid) > 0 \
+                   OR to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL \
+                   FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+                   WHERE inhparent = to_regclass($1)";
+        let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
+        let partitions = rows.iter().map(|row| {
+            let (bounds, may_have_events) = (row.get(0), row.get(1));
+            Some(Partition { months: Partition::parse(bounds)?, may_have_events })
+        });
+        let partitions: Option<Vec<Partition>> = partitions.collect();
+        Ok(partitions.map_or_else(|| vec![TimeBounds::default()], find_filled_spans))
     }
 
-    /// Returns the names of the months whose row of `pg_class` fulfils a condition, in their order.
-    fn read_month_names(&mut self, condition: &str) -> CentralResult<Vec<String>> {
-        let sql = format!(
-            "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
-             WHERE inhparent = to_regclass($1) AND {condition} ORDER BY relname"
-        );
-        let rows = self.server.query(&sql, &[(&self.names.event, Type::TEXT)])?;
+    /// Returns the names of the months, in their order.
+    fn read_month_names(&mut self) -> CentralResult<Vec<String>> {
+        let sql = "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
+                   WHERE inhparent = to_regclass($1) ORDER BY relname";
+        let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
         let names = rows.iter().filter_map(|row| {
             let name = row.get::<_, &str>(0).rsplit_once('_')?.1.to_owned();
             let is_month = name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_digit());
@@ -210,5 +271,53 @@ impl PostgresStore {
             })
         });
         Ok(ranges.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn bounds_are_read_as_the_server_writes_them() {
+        let parse = Partition::parse;
+        assert_eq!(parse("DEFAULT"), Some(None));
+        assert_eq!(parse("FOR VALUES FROM ('-5') TO ('17')"), Some(Some((-5, 17))));
+        assert_eq!(parse("FOR VALUES FROM (MINVALUE) TO ('17')"), None);
+        assert_eq!(parse("FOR VALUES WITH (modulus 4, remainder 0)"), None);
+    }
+
+    #[test]
+    fn a_server_that_tells_of_no_event_does_not_tell() {
+        let month = Partition { months: Some((0, 10)), may_have_events: false };
+        assert_eq!(find_filled_spans(vec![month]), [TimeBounds::default()]);
+        assert_eq!(find_filled_spans(Vec::new()), [TimeBounds::default()]);
+    }
+
+    proptest! {
+        /// Each time is in one span if the partition that takes it may have events, and in none otherwise.
+        #[test]
+        fn spans_are_those_of_the_partitions_with_events(
+            months in prop::collection::btree_map(0_i64..9, any::<bool>(), 0..9),
+            others_may: bool,
+        ) {
+            let partitions = months.iter().map(|(month, may)| Partition {
+                months: Some((10 * month, 10 * month + 10)),
+                may_have_events: *may,
+            });
+            let other = Partition { months: None, may_have_events: others_may };
+            prop_assume!(others_may || months.values().any(|may| *may));
+            let spans = find_filled_spans(partitions.rev().chain([other]).collect());
+            for at in -15_i64..115 {
+                let may = months.get(&at.div_euclid(10)).copied().unwrap_or(others_may);
+                let holding =
+                    spans.iter().filter(|span| span.contains(Timestamp::from_nanos(at)));
+                prop_assert_eq!(holding.count(), usize::from(may), "{}", at);
+            }
+            let starts: Vec<_> = spans.iter().map(|span| span.from).collect();
+            prop_assert!(starts.is_sorted());
+        }
     }
 }

@@ -202,12 +202,6 @@ impl Month {
         date.chars().filter(char::is_ascii_digit).take(6).collect()
     }
 
-    /// Returns the beginning of the month with a [`Month::name`]; `None` for another text.
-    pub(super) fn start_of(name: &str) -> Option<Timestamp> {
-        let (year, month) = name.split_at_checked(4)?;
-        Timestamp::parse_rfc3339(&format!("{year}-{month}-01T00:00:00Z")).ok()
-    }
-
     /// Returns the statement that makes the partition: `event_202611`.
     pub(super) fn create(&self, names: &TableNames) -> String {
         let (event, month) = (&names.event, self.name());
@@ -264,11 +258,6 @@ mod tests {
         assert!(months.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert!(months[0].contains(time("2026-11-01T00:00:00Z")));
         assert!(!months[0].contains(time("2026-12-01T00:00:00Z")));
-        for month in &months {
-            assert_eq!(Month::start_of(&month.name()), Some(month.start));
-        }
-        assert_eq!(Month::start_of("202613"), None);
-        assert_eq!(Month::start_of("other"), None);
         let names = TableNames::parse(Some("audit.event")).unwrap();
         assert_eq!(
             months[1].create(&names),

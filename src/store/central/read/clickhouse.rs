@@ -6,6 +6,7 @@
 use crate::config::mirror::ClickHouseConfig;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::query::TimeBounds;
 use crate::store::central::CentralError;
 use crate::store::central::CentralErrorKind;
 use crate::store::central::ServerAccess;
@@ -186,8 +187,8 @@ impl CentralServer for ClickHouseReader {
         Ok(origins.collect())
     }
 
-    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError> {
-        Ok(Vec::new())
+    fn read_filled_spans(&self) -> Result<Vec<TimeBounds>, CentralError> {
+        Ok(vec![TimeBounds::default()])
     }
 
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError> {

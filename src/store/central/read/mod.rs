@@ -20,7 +20,6 @@ mod tally;
 #[cfg(feature = "central")]
 mod postgres;
 
-use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
@@ -35,6 +34,7 @@ use crate::event::EventPlace;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::store::Cursor;
 use crate::store::EventIdMatch;
 use crate::store::Order;
@@ -54,7 +54,6 @@ use crate::store::central::read::plan::RowPlace;
 use crate::store::central::read::plan::RowSlice;
 use crate::store::digest::DetailLevel;
 use crate::text;
-use crate::time::Timestamp;
 
 pub(crate) use crate::store::central::read::follow::CentralHeads;
 #[cfg(feature = "central")]
@@ -123,9 +122,8 @@ trait CentralServer {
     /// Reads the logs, and checks that the tables are those that this program knows.
     fn read_origins(&self) -> Result<Vec<OriginRow>, CentralError>;
 
-    /// The beginnings of parts of the table, in their order, that likely have events. Events may be outside
-    /// of all. None where a statement about some of the time costs no less than one about all.
-    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError>;
+    /// The spans of time, in their order, that have events: outside of them there is none.
+    fn read_filled_spans(&self) -> Result<Vec<TimeBounds>, CentralError>;
 
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError>;
 
@@ -142,15 +140,12 @@ pub(crate) struct CentralEngine {
     server: Box<dyn CentralServer>,
     /// The logs as they were when they were read last.
     origins: RefCell<Rc<[NamedOrigin]>>,
-    /// Read for the first page.
-    filled_months: OnceCell<Vec<Timestamp>>,
 }
 
 impl CentralEngine {
     /// Reads the logs of a store, whose tables must be there.
     fn open(server: Box<dyn CentralServer>) -> Result<Self, CentralError> {
-        let origins = RefCell::new(Rc::from([]));
-        let engine = Self { server, origins, filled_months: OnceCell::new() };
+        let engine = Self { server, origins: RefCell::new(Rc::from([])) };
         engine.read_origins()?;
         Ok(engine)
     }
@@ -212,7 +207,10 @@ impl CentralEngine {
     fn find_few(&self, query: &Query) -> Result<EventIdMatch> {
         let slice = RowSlice { newest_first: false, after: None, skip: 0, limit: MAX_CANDIDATES };
         // Another event may be at any time, so one statement asks for all of it.
-        let mut events = self.read_part(query, &self.plan(query), slice)?;
+        let Some(all) = TimeBounds::hull(&self.server.read_filled_spans()?) else {
+            return Ok(EventIdMatch::None);
+        };
+        let mut events = self.read_part(query, &self.plan(query).within(all), slice)?;
         Ok(match events.len() {
             0 => EventIdMatch::None,
             1 => EventIdMatch::One(Box::new(events.remove(0))),
@@ -327,7 +325,7 @@ impl CentralEngine {
             return self.read_part(query, plan, slice);
         }
         let mut events = Vec::new();
-        for window in plan.search_windows(self.filled_months()?, &slice) {
+        for window in plan.search_windows(&self.server.read_filled_spans()?, &slice) {
             let limit = slice.limit - events.len();
             let part = RowSlice { limit, ..slice.clone() };
             events.extend(self.read_part(query, &plan.within(window), part)?);
@@ -336,14 +334,6 @@ impl CentralEngine {
             }
         }
         Ok(events)
-    }
-
-    fn filled_months(&self) -> Result<&[Timestamp], CentralError> {
-        if let Some(months) = self.filled_months.get() {
-            return Ok(months);
-        }
-        let months = self.server.read_filled_months()?;
-        Ok(self.filled_months.get_or_init(|| months))
     }
 
     /// Reads a slice of the events that match in the window of a plan.

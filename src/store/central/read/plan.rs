@@ -18,8 +18,8 @@ use crate::store::central::read::fragment::SqlDialect;
 use crate::store::central::read::fragment::SqlValue;
 use crate::time::Timestamp;
 
-/// The months that are asked together where the first has too few events for a page.
-const NEXT_MONTHS: usize = 4;
+/// The spans that are asked together where the first has too few events for a page.
+const NEXT_SPANS: usize = 4;
 /// The most indexes that are walked side by side.
 const MAX_WALKS: usize = 16;
 
@@ -81,38 +81,28 @@ impl CentralPlan {
         Self { window: self.window.intersection(bounds), ..self.clone() }
     }
 
-    /// Returns the spans of time in which a slice is looked for one after the other, cut at the beginnings
-    /// of months: the first month in the order of the slice, [`NEXT_MONTHS`] more, and all that is left.
-    /// Together they are all of time.
-    pub(super) fn search_windows(&self, months: &[Timestamp], slice: &RowSlice) -> Vec<TimeBounds> {
+    /// Returns the spans of time in which a slice is looked for one after the other, of `filled` ones outside
+    /// of which there is no event: the first in the order of the slice, [`NEXT_SPANS`] more together, and
+    /// all others together.
+    pub(super) fn search_windows(
+        &self,
+        filled: &[TimeBounds],
+        slice: &RowSlice,
+    ) -> Vec<TimeBounds> {
         let after = slice.after.as_ref().map(|place| Timestamp::from_nanos(place.occurred_at));
-        let begins_after = |at: &Timestamp| match after {
-            Some(after) if slice.newest_first => *at <= after,
-            Some(after) => *at > after,
+        let reaches = |span: &&TimeBounds| match after {
+            Some(at) if slice.newest_first => span.from.is_none_or(|from| from <= at),
+            Some(at) => span.to.is_none_or(|to| at < to),
             None => true,
         };
-        let within = |at: &Timestamp| {
-            self.window.from.is_none_or(|from| from < *at)
-                && self.window.to.is_none_or(|to| *at < to)
-        };
-        // What is before the first month is read with it.
-        let cuts = months.iter().skip(1).copied();
-        let mut cuts: Vec<Timestamp> = cuts.filter(|at| within(at) && begins_after(at)).collect();
-        cuts.sort_unstable();
+        let spans = filled.iter().filter(reaches).map(|span| self.window.intersection(*span));
+        let mut spans: Vec<TimeBounds> = spans.filter(|span| !span.is_empty()).collect();
         if slice.newest_first {
-            cuts.reverse();
+            spans.reverse();
         }
-        let mut windows = Vec::new();
-        let mut rest = TimeBounds::default();
-        for cut in [cuts.first(), cuts.get(NEXT_MONTHS)].into_iter().flatten() {
-            let (before, from) =
-                (TimeBounds { to: Some(*cut), ..rest }, TimeBounds { from: Some(*cut), ..rest });
-            let (part, left) = if slice.newest_first { (from, before) } else { (before, from) };
-            windows.push(part);
-            rest = left;
-        }
-        windows.push(rest);
-        windows
+        let (first, others) = spans.split_at(spans.len().min(1));
+        let (next, rest) = others.split_at(others.len().min(NEXT_SPANS));
+        [first, next, rest].into_iter().filter_map(TimeBounds::hull).collect()
     }
 
     /// Leaves out the rows that do not fulfil a condition.
@@ -283,51 +273,59 @@ mod tests {
         CentralPlan { dialect, window, terms: Vec::new(), walked: None, is_exact: true }
     }
 
+    fn bounds(from: i64, to: i64) -> TimeBounds {
+        let [from, to] = [from, to].map(|at| Some(Timestamp::from_nanos(at)));
+        TimeBounds { from, to }
+    }
+
     #[test]
     fn a_page_is_looked_for_in_one_month_then_four_then_all_others() {
-        let months: Vec<_> = (0..10).map(|month| Timestamp::from_nanos(10 * month)).collect();
-        let bounds = |newest_first| {
-            let slice = RowSlice { newest_first, ..SLICE };
-            let windows = plan(None, None).search_windows(&months, &slice);
-            let nanos = |at: Option<Timestamp>| at.map(Timestamp::as_nanos);
-            windows.iter().map(|window| (nanos(window.from), nanos(window.to))).collect::<Vec<_>>()
+        let months: Vec<_> = (0..10).map(|month| bounds(10 * month, 10 * month + 10)).collect();
+        let windows = |newest_first| {
+            plan(None, None).search_windows(&months, &RowSlice { newest_first, ..SLICE })
         };
-        assert_eq!(bounds(true), [(Some(90), None), (Some(50), Some(90)), (None, Some(50))]);
-        assert_eq!(bounds(false), [(None, Some(10)), (Some(10), Some(50)), (Some(50), None)]);
+        assert_eq!(windows(true), [bounds(90, 100), bounds(50, 90), bounds(0, 50)]);
+        assert_eq!(windows(false), [bounds(0, 10), bounds(10, 50), bounds(50, 100)]);
+        assert_eq!(plan(None, None).search_windows(&[], &SLICE), []);
     }
 
     proptest! {
         /// The windows of a slice hold each time that the slice may have once, in its order.
         #[test]
         fn windows_have_each_time_once(
-            months in prop::collection::btree_set(0_i64..100, 0..9),
+            months in prop::collection::btree_set(0_i64..9, 0..9),
             from in prop::option::of(0_i64..100),
             to in prop::option::of(0_i64..100),
             after in prop::option::of(0_i64..100),
             newest_first: bool,
         ) {
-            let months: Vec<_> = months.into_iter().map(Timestamp::from_nanos).collect();
+            let filled: Vec<_> =
+                months.iter().map(|month| bounds(10 * month, 10 * month + 10)).collect();
             let place = after.map(|occurred_at| RowPlace { occurred_at, id: 7, log: None });
             let slice = RowSlice { newest_first, after: place, ..SLICE };
             let plan = plan(from, to);
-            let windows = plan.search_windows(&months, &slice);
+            let windows = plan.search_windows(&filled, &slice);
             prop_assert!(windows.len() <= 3);
-            let mut found = Vec::new();
-            for window in windows {
-                let bounds = plan.within(window).window;
+            let times = |bounds: TimeBounds| {
                 let mut times: Vec<i64> = (-5..105)
                     .filter(|at| bounds.contains(Timestamp::from_nanos(*at)))
+                    .filter(|at| match after {
+                        Some(after) if newest_first => *at <= after,
+                        Some(after) => *at >= after,
+                        None => true,
+                    })
                     .collect();
                 if newest_first {
                     times.reverse();
                 }
-                found.extend(times);
-            }
-            let mut all: Vec<i64> =
-                (-5..105).filter(|at| plan.window.contains(Timestamp::from_nanos(*at))).collect();
-            if newest_first {
-                all.reverse();
-            }
+                times
+            };
+            let within = windows.into_iter().map(|window| plan.within(window).window);
+            let mut found: Vec<i64> = within.flat_map(&times).collect();
+            let mut all = times(plan.window);
+            let is_filled = |at: &i64| months.contains(&at.div_euclid(10));
+            found.retain(is_filled);
+            all.retain(is_filled);
             prop_assert_eq!(found, all);
         }
     }

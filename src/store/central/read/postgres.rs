@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 use crate::config::mirror::CentralConfig;
 use crate::event::EventId;
 use crate::event::Hash;
+use crate::query::TimeBounds;
 use crate::store::central::CentralError;
 use crate::store::central::ServerAccess;
 use crate::store::central::postgres::PostgresStore;
@@ -134,8 +135,8 @@ impl CentralServer for PostgresReader {
         Ok(origins.collect())
     }
 
-    fn read_filled_months(&self) -> Result<Vec<Timestamp>, CentralError> {
-        self.store.borrow_mut().read_filled_months()
+    fn read_filled_spans(&self) -> Result<Vec<TimeBounds>, CentralError> {
+        self.store.borrow_mut().read_filled_spans()
     }
 
     fn read_events(&self, sql: &Fragment) -> Result<Vec<FoundEvent>, CentralError> {
