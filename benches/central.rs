@@ -29,6 +29,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cluster::Cluster;
+use crate::cluster::POSTGRES_BIN;
 use crate::generator::Generator;
 use crate::measure::Comparison;
 use crate::measure::Measurement;
@@ -105,7 +106,8 @@ impl Bench {
     }
 
     fn psql(&self, sql: &str) -> Command {
-        let mut command = self.command("psql");
+        // Debian's own `psql` is a script that looks for this one.
+        let mut command = self.command(&format!("{POSTGRES_BIN}/psql"));
         command
             .args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-U", "postgres", "-d", "activity"])
             .args(["-p", &self.cluster.port.to_string(), "-c", sql]);
@@ -198,6 +200,7 @@ impl Bench {
         let list = |query: String| vec!["list".to_owned(), "--json".to_owned(), query];
         let show = |id: &str| vec!["show".to_owned(), "--json".to_owned(), id.to_owned()];
         let lines = [
+            ("newest 50, beside a bare connection", list(String::new()), "SELECT 1".to_owned()),
             ("newest 50", list(String::new()), newest("")),
             (
                 "an actor",

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-const POSTGRES_BIN: &str = "/usr/lib/postgresql/15/bin";
+pub(crate) const POSTGRES_BIN: &str = "/usr/lib/postgresql/15/bin";
 
 /// A server of PostgreSQL for this run, owned by Debian's user of it: it refuses root.
 pub(crate) struct Cluster {

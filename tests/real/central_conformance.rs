@@ -257,3 +257,42 @@ fn every_store_exports_what_the_log_does() {
         }
     }
 }
+
+#[test]
+fn every_store_says_how_the_log_fares() {
+    let Some(log) = CopiedLog::start() else { return };
+    let last = log.host.run(["list", "--json", "--limit", "1", "--sort", "id:desc"]).ok().json();
+    let status = ["mirror", "status", "--json"];
+    for store in log.stores.all() {
+        let rows = log.run(&store, &status).ok().json_lines();
+        assert_eq!(rows.len(), 1, "{}", store.engine);
+        let row = &rows[0];
+        assert_eq!((&row["delivered"], &row["waiting"]), (&last["id"], &json!(0)), "{row}");
+        assert_eq!((&row["head"]["hash"], &row["silent"]), (&last["hash"], &json!(false)), "{row}");
+        log.run(&store, &["mirror", "status", "--max-lag", "1h"]).ok().done();
+    }
+    log.host.ingest(json!({"action": "late.event"}).to_string());
+    log.host.run(["mirror"]).ok().done();
+    for store in log.stores.all() {
+        let rows = log.run(&store, &status).ok().json_lines();
+        assert_eq!(rows[0]["delivered"], json!(last["id"].as_i64().unwrap() + 1));
+    }
+}
+
+#[test]
+fn every_store_finds_events_of_any_time_at_once() {
+    let Some(log) = CopiedLog::start() else { return };
+    // A month that a mirror makes ahead, and times for which there is none, all without events until now.
+    let times = [-40, -900].map(|days| clock::seconds_ago(days * 86_400));
+    let past = ["1999-12-31T23:59:59.999999999Z", "1970-01-01T00:00:00Z"].map(str::to_owned);
+    for at in times.into_iter().chain(past) {
+        log.host.ingest(json!({"action": "odd.time", "occurred_at": at}).to_string());
+        log.host.run(["mirror"]).ok().done();
+        for query in ["", "action:odd.time", "action:odd.time,a.b,x"] {
+            for page in [&["--limit", "3"][..], &["--limit", "100", "--reverse"]] {
+                log.compare(&[&["list", "--json"], page, &["--", query]].concat()).ok().done();
+            }
+        }
+        log.compare(&["list", "--json", "--limit", "3", "--page", "2"]).ok().done();
+    }
+}
