@@ -15,6 +15,7 @@ mod counts;
 mod generator;
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod measure;
+mod workbench;
 
 use std::fs;
 use std::fs::File;
@@ -22,14 +23,7 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
-
-use tempfile::TempDir;
 
 use crate::generator::Generator;
 use crate::measure::Comparison;
@@ -38,33 +32,13 @@ use crate::measure::format_seconds;
 use crate::measure::median;
 use crate::measure::percentile;
 use crate::measure::run_interleaved;
+use crate::workbench::Bench;
 
 const EVENTS: usize = 1_000_000;
 /// The number of times that the small log is smaller.
 const SMALL_LOG_DIVISOR: usize = 10;
 /// The events of a busy day.
 const BUSY_DAY_EVENTS: usize = 20_000;
-
-/// One flat table with the same indexes as the log.
-const FLAT_SCHEMA: &str = "
-PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
-CREATE TABLE event (
-  event_id TEXT, occurred_at TEXT, tenant TEXT, source TEXT, severity TEXT, module TEXT, action TEXT,
-  title TEXT, description TEXT, actor_id TEXT, actor_label TEXT, impersonator_id TEXT,
-  impersonator_label TEXT, target_type TEXT, target_id TEXT, target_label TEXT, diff TEXT,
-  payload TEXT, ip TEXT, user_agent TEXT, session_id TEXT, method TEXT, endpoint TEXT,
-  status_code INTEGER);
-CREATE UNIQUE INDEX event_event_id ON event (tenant, event_id);
-CREATE INDEX event_occurred_at ON event (occurred_at);
-CREATE INDEX event_actor ON event (actor_id, occurred_at) WHERE actor_id <> '';
-CREATE INDEX event_impersonator ON event (impersonator_id, occurred_at) WHERE impersonator_id <> '';
-CREATE INDEX event_target ON event (target_id, occurred_at) WHERE target_id <> '';
-CREATE INDEX event_action ON event (action, occurred_at);
-CREATE INDEX event_tenant ON event (tenant, occurred_at) WHERE tenant <> '';
-CREATE INDEX event_title ON event (title) WHERE title <> '';
-CREATE INDEX event_failed ON event (action, occurred_at) WHERE status_code >= 400;
-";
 
 fn main() -> io::Result<()> {
     for tool in ["sqlite3", "rg"] {
@@ -73,7 +47,7 @@ fn main() -> io::Result<()> {
     }
     let events = std::env::var("ACTIVITY_BENCH_EVENTS")
         .map_or(EVENTS, |events| events.parse().expect("ACTIVITY_BENCH_EVENTS is a number"));
-    let bench = Bench::new(events)?;
+    let bench = Bench::with_history(events)?;
     let mut lines = Vec::new();
     lines.extend(bench.bulk_ingest()?);
     lines.extend(bench.mapped_ingest());
@@ -87,35 +61,16 @@ fn main() -> io::Result<()> {
     lines.extend(bench.completions());
     lines.extend(bench.ingest_during_sweep());
 
-    println!("{events} events; {}\n", describe_machine());
+    let sqlite = workbench::tool_version("sqlite3");
+    println!("{events} events; {}; sqlite3 {sqlite}\n", workbench::describe_processor());
     measure::write_table(&lines, &mut io::stdout().lock())
-}
-
-/// Returns the processor, the cores and the version of the peer.
-fn describe_machine() -> String {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|line| line.starts_with("model name"));
-    let model = model.and_then(|line| line.split(": ").nth(1)).unwrap_or("unknown processor");
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let version = Command::new("sqlite3").arg("--version").output().unwrap().stdout;
-    let version = String::from_utf8_lossy(&version).split(' ').next().unwrap().to_owned();
-    format!("{model}, {cores} cores; sqlite3 {version}")
-}
-
-struct Bench {
-    dir: TempDir,
-    events: usize,
 }
 
 impl Bench {
     /// Writes the whole history as JSON Lines and CSV, and its first tenth as JSON Lines.
-    fn new(events: usize) -> io::Result<Self> {
-        let dir =
-            tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let bench = Self { dir, events };
+    fn with_history(events: usize) -> io::Result<Self> {
+        let bench = Self::new(events)?;
         bench.report_progress("making events");
-        fs::write(bench.path("config.toml"), "")?;
-        fs::create_dir(bench.path("home"))?;
         let create = |name: &str| File::create(bench.path(name)).map(BufWriter::new);
         let mut jsonl = [create("all.jsonl")?, create("few.jsonl")?];
         let mut foreign = [create("foreign.jsonl")?, create("plain.log")?, create("plain.jsonl")?];
@@ -150,52 +105,6 @@ impl Bench {
         Ok(bench)
     }
 
-    fn report_progress(&self, step: &str) {
-        eprintln!("bench of {}: {step}", self.events);
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", self.path("home"))
-            .env("TZ", "UTC")
-            .env("ACTIVITY_CONFIG", self.path("config.toml"))
-            .current_dir(self.dir.path());
-        command
-    }
-
-    /// Returns the command that runs the program on one of the logs.
-    fn activity_command(&self, db: &str, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_activity"));
-        command.env("ACTIVITY_DB", self.path(db)).args(args);
-        command
-    }
-
-    /// Returns the command that runs the `sqlite3` shell on the flat table.
-    fn sqlite_command(&self, options: &[&str], statements: &[&str]) -> Command {
-        let mut command = self.command("sqlite3");
-        command.args(["-batch", "-bail"]).args(options).arg(self.path("flat.db")).args(statements);
-        command
-    }
-
-    fn remove_database(&self, db: &str) {
-        for side in ["", "-wal", "-shm", "-journal", ".lock", ".reserve"] {
-            drop(fs::remove_file(self.path(&format!("{db}{side}"))));
-        }
-    }
-
-    /// Returns the bytes of a database and its write-ahead log.
-    fn database_size(&self, db: &str) -> u64 {
-        let sides = ["", "-wal"].map(|side| self.path(&format!("{db}{side}")));
-        sides.iter().filter_map(|path| fs::metadata(path).ok()).map(|file| file.len()).sum()
-    }
-
     /// Takes in the whole history at once; leaves `all.db`, `few.db` and `flat.db`.
     fn bulk_ingest(&self) -> io::Result<Vec<Comparison>> {
         self.report_progress("bulk ingest");
@@ -209,9 +118,10 @@ impl Bench {
         };
         let peer = |_| {
             fresh("flat.db");
-            let import = format!(".import --csv {} event", path_text(&self.path("all.csv")));
+            let import =
+                format!(".import --csv {} event", workbench::path_text(&self.path("all.csv")));
             let empty = "PRAGMA wal_checkpoint(TRUNCATE);";
-            self.sqlite_command(&[], &[FLAT_SCHEMA, &import, empty])
+            self.sqlite_command(&[], &[workbench::FLAT_SCHEMA, &import, empty])
         };
         let few = |_| {
             fresh("few.db");
@@ -267,45 +177,8 @@ impl Bench {
     /// Records one event per process, as hooks do.
     fn single_ingest(&self) -> Vec<Comparison> {
         self.report_progress("single events");
-        let ours = |round: usize| {
-            let (id, target) = (format!("single-{round}"), generator::target_id(round));
-            let args = [
-                "ingest",
-                "--quiet",
-                "--event-id",
-                &id,
-                "--action",
-                "user.edit",
-                "--module",
-                "users",
-                "--tenant",
-                "s2l.online",
-                "--actor-id",
-                "1007",
-                "--target-type",
-                "user",
-                "--target-id",
-                &target,
-                "--title",
-                "user edit",
-                "--ip",
-                "102.65.14.9",
-                "--payload",
-                r#"{"request_id":"0d9e","via":"hook"}"#,
-            ];
-            self.activity_command("all.db", &args)
-        };
-        let peer = |round: usize| {
-            let insert = format!(
-                "INSERT INTO event (event_id, occurred_at, tenant, source, severity, module, action, \
-                 title, actor_id, target_type, target_id, ip, payload) VALUES ('single-{round}', \
-                 strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), 's2l.online', 'operator', 'info', 'users', \
-                 'user.edit', 'user edit', '1007', 'user', '{}', '102.65.14.9', \
-                 '{{\"request_id\":\"0d9e\",\"via\":\"hook\"}}');",
-                generator::target_id(round)
-            );
-            self.sqlite_command(&[], &["PRAGMA synchronous = FULL;", &insert])
-        };
+        let ours = |round| self.single_ingest_command(round);
+        let peer = |round| self.single_insert_command(round);
         let runs = run_interleaved(200, &[&ours, &peer]);
         let line = |name: &str, percent, goal| {
             compare_times(
@@ -376,21 +249,14 @@ impl Bench {
         self.report_progress("free text");
         let name = generator::target_label(200);
         let ours = |_| self.activity_command("all.db", &["list", "--json", "--search", &name]);
-        let peer = |_| {
-            let mut command = self.command("rg");
-            command.args(["--ignore-case", "--fixed-strings", "--no-config", &name, "all.jsonl"]);
-            command
-        };
+        let peer = |_| self.ripgrep_command(&name);
         let runs = run_interleaved(11, &[&ours, &peer]);
         compare_times("free text", median(&runs[0]), "ripgrep", median(&runs[1]), 0.3)
     }
 
     fn export(&self) -> Vec<Comparison> {
         self.report_progress("export");
-        let query = format!(
-            "SELECT rowid AS id, {} FROM event ORDER BY occurred_at, rowid;",
-            generator::FIELDS.join(", ")
-        );
+        let query = workbench::flat_select("ORDER BY occurred_at, rowid");
         [("csv", "--csv", "-csv"), ("JSON Lines", "--jsonl", "-json")]
             .map(|(name, format, peer_format)| {
                 let ours = |_| self.activity_command("all.db", &["export", format, "--quiet"]);
@@ -440,26 +306,11 @@ impl Bench {
     /// it removes what the others measure.
     fn ingest_during_sweep(&self) -> Vec<Comparison> {
         self.report_progress("single events beside a sweep");
-        let hook = |round: usize| {
-            let target = generator::target_id(round);
-            let args = ["ingest", "--quiet", "--action", "hook.run", "--target-id", &target];
-            self.activity_command("all.db", &args)
-        };
-        let rest = run_interleaved(200, &[&hook]);
+        let rest = self.hooks_at_rest();
         // The generated history is in the past; the hooks record events of today.
-        let mut sweep = self
-            .activity_command("all.db", &["sweep", "--keep", "1h", "--force", "--yes", "--quiet"]);
-        let mut sweep = sweep.stdout(Stdio::null()).spawn().unwrap();
-        let mut beside = Vec::new();
-        while sweep.try_wait().unwrap().is_none() {
-            beside.push(measure::run_measured(hook(beside.len())));
-            // Hooks do not run without a pause.
-            thread::sleep(Duration::from_millis(20));
-        }
-        assert!(sweep.wait().unwrap().success(), "the sweep");
-        beside.sort_by_key(|run| run.wall_time);
+        let beside = self.hooks_during_sweep("1h");
         let line = |name: &str, percent| {
-            let (ours, rest) = (percentile(&beside, percent), percentile(&rest[0], percent));
+            let (ours, rest) = (percentile(&beside, percent), percentile(&rest, percent));
             Comparison {
                 name: format!("{name} beside a sweep, against 50 ms"),
                 ours: format_seconds(ours),
@@ -468,7 +319,6 @@ impl Bench {
                 goal: 1.0,
             }
         };
-        self.report_progress(&format!("{} events beside the sweep", beside.len()));
         vec![line("single ingest, p50", 50), line("single ingest, p99", 99)]
     }
 }
@@ -482,8 +332,4 @@ fn compare_times(name: &str, ours: f64, peer_name: &str, peer: f64, goal: f64) -
         ratio: ours / peer,
         goal,
     }
-}
-
-fn path_text(path: &Path) -> &str {
-    path.to_str().expect("the build's folder has a plain name")
 }
