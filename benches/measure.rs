@@ -18,12 +18,18 @@ pub(crate) struct Measurement {
     pub(crate) wall_time: Duration,
     /// The time that its threads were at work, in seconds.
     pub(crate) cpu_seconds: f64,
-    /// The largest resident memory in KiB, as sampled every 10 ms.
+    /// The largest resident memory in KiB, as last sampled.
     pub(crate) peak_memory_kib: u64,
 }
 
 /// Runs a command, which must succeed, and discards its output.
-pub(crate) fn run_measured(mut command: Command) -> Measurement {
+pub(crate) fn run_measured(command: Command) -> Measurement {
+    // A short process ends before the first sample, so sampling does not disturb it.
+    run_sampled(command, Duration::from_millis(10))
+}
+
+/// Runs a command as [`run_measured`] does, and samples its memory at such intervals.
+pub(crate) fn run_sampled(mut command: Command, interval: Duration) -> Measurement {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let text = format!("{command:?}");
     let start = Instant::now();
@@ -31,8 +37,7 @@ pub(crate) fn run_measured(mut command: Command) -> Measurement {
     let pidfd = rustix::process::pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
         .unwrap_or_else(|why| panic!("{text}: {why}"));
     let mut memory = 0;
-    // A short process ends before the first sample, so sampling does not disturb it.
-    let interval = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    let interval = Timespec::try_from(interval).expect("it is short");
     while rustix::event::poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&interval)) == Ok(0) {
         memory = memory.max(peak_memory(child.id()));
     }
