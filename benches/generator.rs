@@ -35,6 +35,9 @@ const ACTORS: usize = 5_000;
 const TARGETS: usize = 100_000;
 const AGENTS: usize = 300;
 
+/// The nanoseconds from one event to the next, on average.
+pub(crate) const MEAN_PAUSE: u64 = 30_000_000_000;
+
 /// The family of actions that one event in a thousand has.
 pub(crate) const RARE_FAMILY: &str = "licence";
 
@@ -176,10 +179,15 @@ impl Generator {
         }
     }
 
+    /// Returns a generator whose history begins at a time in nanoseconds since 1970.
+    pub(crate) fn starting_at(now: u64) -> Self {
+        Self { now, ..Self::new() }
+    }
+
     pub(crate) fn next(&mut self) -> GeneratedEvent {
         let random = &mut self.random;
         self.number += 1;
-        self.now += 1 + random.next() % 60_000_000_000;
+        self.now += 1 + random.next() % (2 * MEAN_PAUSE);
         let (action, module, family) = if random.happens_per_thousand(1) {
             ("licence.renew", "billing", "licence")
         } else {

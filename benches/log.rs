@@ -12,6 +12,7 @@
 #![expect(clippy::cast_precision_loss, reason = "ratios need two digits")]
 
 mod counts;
+#[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod generator;
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod measure;
