@@ -99,12 +99,12 @@ impl SizeRun {
 
     /// Keeps a log of all events for the larger sizes, and removes the rest.
     pub(crate) fn keep_log(&self) -> io::Result<()> {
-        let ingest =
-            self.bench.activity_command(KEPT_LOG, &["ingest", "--quiet", "all.jsonl"]).output()?;
-        assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
         for db in ["all.db", "flat.db"] {
             self.bench.remove_database(db);
         }
+        let ingest =
+            self.bench.activity_command(KEPT_LOG, &["ingest", "--quiet", "all.jsonl"]).output()?;
+        assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
         for entry in fs::read_dir(self.bench.path(""))? {
             let path = entry?.path();
             let extension = path.extension().unwrap_or_default();
