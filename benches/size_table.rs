@@ -118,27 +118,32 @@ fn format_row(operation: &str, sizes: &[SizeFigures]) -> String {
     let grown = !std::ptr::eq(*first, *last);
     let growth = grown.then(|| last.ours / last.at_smallest.unwrap_or(first.ours));
     let (shown_growth, goal, met) = match last.goal {
-        Goal::None => (None, String::new(), true),
+        Goal::None => (None, String::new(), Some(true)),
         Goal::OfPeer(most) => {
             let met = match last.peer {
-                PeerFigure::Measured(peer) => last.ours <= most * peer,
-                PeerFigure::Absent(_) => true,
+                PeerFigure::Measured(peer) => Some(last.ours <= most * peer),
+                PeerFigure::Absent(_) => None,
             };
             (None, format!("ratio ≤ {most}"), met)
         }
         Goal::Growth(most) => {
-            (growth, format!("growth ≤ {most}"), growth.is_none_or(|growth| growth <= most))
+            (growth, format!("growth ≤ {most}"), growth.map(|growth| growth <= most))
         }
         Goal::Limit(most) => {
-            (None, format!("≤ {}", format_limit(last.unit, most)), last.ours <= most)
+            (None, format!("≤ {}", format_limit(last.unit, most)), Some(last.ours <= most))
         }
+    };
+    let verdict = match met {
+        Some(true) => "",
+        Some(false) => "missed",
+        None => "not measured",
     };
     let growth = shown_growth.map_or_else(|| "–".to_owned(), |growth| format!("{growth:.2}"));
     format!(
         "| {operation} | {} |{} {growth} | {goal} | {} |\n",
         first.peer_name,
         cells.collect::<String>(),
-        if met { "" } else { "missed" },
+        verdict,
     )
 }
 
