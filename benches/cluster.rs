@@ -11,6 +11,9 @@ use std::process::Command;
 
 pub(crate) const POSTGRES_BIN: &str = "/usr/lib/postgresql/15/bin";
 
+/// What `docs/central.md` says to set, for a server with 4 GiB of memory.
+const SETTINGS: &str = "-c shared_buffers=1GB -c max_wal_size=8GB -c wal_compression=on";
+
 /// A server of PostgreSQL for this run, owned by Debian's user of it: it refuses root.
 pub(crate) struct Cluster {
     pub(crate) folder: PathBuf,
@@ -34,7 +37,7 @@ impl Cluster {
         );
         let start = format!(
             "{POSTGRES_BIN}/pg_ctl -D {here}/data -w -l {here}/log start -o \
-             '-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={here}'"
+             '-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={here} {SETTINGS}'"
         );
         let script = format!(
             "chown postgres {here} && cd {here} && setpriv --reuid=postgres --regid=postgres \

@@ -57,6 +57,7 @@ impl SizeRun {
         figures.extend(self.export());
         figures.extend(self.verify());
         figures.push(self.stats());
+        figures.extend(self.wide_reads());
         for log in &self.host_logs {
             figures.extend(self.beside_host_log(*log));
         }
@@ -309,6 +310,25 @@ impl SizeRun {
         let turns = self.take_turns(SHORT_RUNS, &ours, &peer, None);
         OperationFigures::new("stats by action", Unit::Seconds, Goal::None, median(&turns.ours))
             .beside("`sqlite3 -json`", turns.peer_figure(median))
+    }
+
+    /// Asks what no index answers by a few of its entries.
+    fn wide_reads(&self) -> Vec<OperationFigures> {
+        self.bench.report_progress("what many events answer");
+        let reads: [(&'static str, &[&str]); 6] = [
+            ("stats of all", &["stats", "--json"]),
+            ("actions", &["actions", "--json"]),
+            ("every actor", &["search-actor", "--json", "*"]),
+            ("by module", &["list", "--json", "--sort", "module"]),
+            ("a network", &["list", "--json", "ip:102.60.0.0/16"]),
+            ("edits", &["list", "--json", "is:edit"]),
+        ];
+        let figures = reads.into_iter().map(|(operation, args)| {
+            let ours = |_| self.bench.activity_command("all.db", args);
+            let runs = run_interleaved(LONG_RUNS, &[&ours]).remove(0);
+            OperationFigures::new(operation, Unit::Seconds, Goal::None, median(&runs))
+        });
+        figures.collect()
     }
 
     /// Asks a log of the host the same as ours.

@@ -18,7 +18,8 @@ use crate::store::verify::SweepGap;
 use crate::time::Span;
 use crate::time::Timestamp;
 
-const DEFAULT_BATCH: usize = 2000;
+/// A batch is a commit here and one there, and the months are looked through for it.
+const DEFAULT_BATCH: usize = 5000;
 
 pub(crate) struct PostgresSink {
     store: PostgresStore,

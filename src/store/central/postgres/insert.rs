@@ -80,7 +80,7 @@ impl EventColumns {
         Self { log, columns }
     }
 
-    /// Returns the statement that inserts the rows, and answers with the ids that were new.
+    /// Returns the statement that inserts all rows or none.
     pub(super) fn insert(&self, names: &TableNames) -> String {
         let mut sql = format!("INSERT INTO {} (log", names.event);
         for column in &self.columns {
@@ -91,8 +91,13 @@ impl EventColumns {
             let separator = if number == 2 { "" } else { ", " };
             let _ = write!(sql, "{separator}${number}{}", column.cast);
         }
-        sql.push_str(") ON CONFLICT DO NOTHING RETURNING id");
+        sql.push(')');
         sql
+    }
+
+    /// Returns the statement that inserts the rows that are not there yet, and answers with their ids.
+    pub(super) fn insert_new(&self, names: &TableNames) -> String {
+        self.insert(names) + " ON CONFLICT DO NOTHING RETURNING id"
     }
 
     pub(super) fn parameters(&self) -> Vec<Parameter<'_>> {

@@ -1,7 +1,7 @@
 //! The central store in PostgreSQL (and Citus, which has the same SQL).
 //!
-//! A batch is one statement, which answers with the ids that it inserted, so nothing is there twice,
-//! wherever a batch was cut off.
+//! A batch is one statement, of all its rows or of none, so nothing is there twice, wherever a batch was
+//! cut off.
 
 mod connection;
 mod examine;
@@ -49,6 +49,8 @@ pub(crate) struct PostgresStore {
     names: TableNames,
     /// The months that are there, or cannot be made.
     months: Vec<Month>,
+    /// The names of the months that were there when they were read for the first time.
+    month_names: Option<Vec<String>>,
     /// Whether the role may make months.
     makes_months: bool,
 }
@@ -82,7 +84,7 @@ impl PostgresStore {
         let names = TableNames::parse(config.table.as_deref())
             .map_err(|why| Failure::new(Exit::Config, why))?;
         let server = PostgresServer::new(config, access)?;
-        Ok(Self { server, names, months: Vec::new(), makes_months: true })
+        Ok(Self { server, names, months: Vec::new(), month_names: None, makes_months: true })
     }
 
     pub(in crate::store::central) fn names(&self) -> &TableNames {
@@ -253,8 +255,15 @@ impl PostgresStore {
     /// None is inserted, or there was no answer.
     pub(crate) fn insert(&mut self, log: i32, batch: &[CentralRow<'_>]) -> CentralResult<usize> {
         let columns = EventColumns::new(log, batch);
+        // To look for each row costs a tenth, and only another run can have brought one meanwhile.
+        match self.server.query(&columns.insert(&self.names), &columns.parameters()) {
+            Ok(_) => return Ok(batch.len()),
+            Err(error) if error.is(&SqlState::UNIQUE_VIOLATION) => {}
+            Err(error) => return Err(error.into()),
+        }
         // The number of rows that the server counts is wrong on some engines; these rows are not.
-        let inserted = self.server.query(&columns.insert(&self.names), &columns.parameters())?;
+        let inserted =
+            self.server.query(&columns.insert_new(&self.names), &columns.parameters())?;
         Ok(inserted.len())
     }
 

@@ -118,29 +118,40 @@ impl PostgresStore {
     }
 
     fn make_months(&mut self, months: &[Month]) -> CentralResult<()> {
-        if self.makes_months && months.iter().any(|month| !self.months.contains(month)) {
-            let names = self.read_month_names()?;
-            let are_there = months.iter().filter(|month| names.contains(&month.name()));
-            self.months.extend(are_there.cloned());
-        }
         for month in months {
-            if self.makes_months && !self.months.contains(month) {
-                match self.server.execute_batch(&month.create(&self.names)) {
-                    // Events of this month are in the table of the others already.
-                    Ok(()) => {}
-                    Err(error)
-                        if error.is(&SqlState::CHECK_VIOLATION)
-                            || error.is(&SqlState::DUPLICATE_TABLE) => {}
-                    // Somebody else makes the months, or all stays in the table of the others.
-                    Err(error) if error.is(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-                        self.makes_months = false;
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-                self.months.push(month.clone());
+            if self.months.contains(month) {
+                continue;
             }
+            if self.makes_months && !self.is_there(month)? {
+                self.make_month(month)?;
+            }
+            self.months.push(month.clone());
         }
         Ok(())
+    }
+
+    fn make_month(&mut self, month: &Month) -> CentralResult<()> {
+        match self.server.execute_batch(&month.create(&self.names)) {
+            Ok(()) => {}
+            // Events of this month are in the table of the others already.
+            Err(error)
+                if error.is(&SqlState::CHECK_VIOLATION) || error.is(&SqlState::DUPLICATE_TABLE) => {
+            }
+            // Somebody else makes the months, or all stays in the table of the others.
+            Err(error) if error.is(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                self.makes_months = false;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Whether a month was there when the months were read for the first time.
+    fn is_there(&mut self, month: &Month) -> CentralResult<bool> {
+        if self.month_names.is_none() {
+            self.month_names = Some(self.read_month_names()?);
+        }
+        Ok(self.month_names.iter().flatten().any(|name| *name == month.name()))
     }
 
     /// Drops the months that ended before a time and of which no log keeps anything; or only says so,
