@@ -179,6 +179,10 @@ fn start_syslog_receiver_on(
         let mut held = Vec::new();
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
+            // A mirror only looks whether the receiver is still there.
+            if stream.peek(&mut [0]).unwrap() == 0 {
+                continue;
+            }
             let mut bytes = Vec::new();
             match fates.next().unwrap_or(Fate::Taken) {
                 Fate::Silence | Fate::Status(_) => held.push(stream),

@@ -42,10 +42,17 @@ impl DeadlineStream {
     }
 
     /// Sends all, ends the stream, and waits for the receiver to end its side.
+    ///
+    /// A receiver that is killed when it has read all and written some ends its side as one that is done.
+    /// Only that it takes no connections any more tells it apart.
     pub(super) fn send_and_end(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let receiver = self.stream.peer_addr()?;
         self.write_all(bytes)?;
         self.stream.shutdown(Shutdown::Write)?;
-        read_to_end(self)
+        read_to_end(self)?;
+        TcpStream::connect_timeout(&receiver, time_left(self.deadline)?)
+            .map(drop)
+            .map_err(|_| io::Error::other("the receiver is gone, and may not have written all"))
     }
 }
 

@@ -244,8 +244,10 @@ impl PostgresStore {
                    WHERE inhparent = to_regclass($1)";
         let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
         let partitions = rows.iter().map(|row| {
-            let (bounds, may_have_events) = (row.get(0), row.get(1));
-            Some(Partition { months: Partition::parse(bounds)?, may_have_events })
+            // A month that is being dropped may have neither.
+            let months = Partition::parse(row.get::<_, Option<&str>>(0)?)?;
+            let may_have_events = row.get::<_, Option<bool>>(1).unwrap_or(true);
+            Some(Partition { months, may_have_events })
         });
         let partitions: Option<Vec<Partition>> = partitions.collect();
         Ok(partitions.map_or_else(|| vec![TimeBounds::default()], find_filled_spans))

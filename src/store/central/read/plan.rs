@@ -4,9 +4,11 @@
 //!
 //! A page is found by the key of the row before it. PostgreSQL opens each index of each month that a
 //! statement may need, which takes a new connection longer than all else; so a page is looked for in the
-//! first month of its order, then in some more, then in the rest. Where a term names a few ids, labels or actions, the
-//! index of each is walked in the order of time as far as the page goes; a server that sees them joined
-//! by OR would collect and sort all their events first.
+//! first month of its order, then in some more, then in the rest.
+//!
+//! Where a term names a few ids, labels or actions, the index of each is walked in the order of time as
+//! far as the page goes; a server that sees them joined by OR would collect and sort all their events
+//! first.
 
 use crate::query::Query;
 use crate::query::TimeBounds;
