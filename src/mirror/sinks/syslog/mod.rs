@@ -3,8 +3,8 @@
 //! Syslog has no answers. Over TCP and TLS each batch has a connection of its own, which is ended after
 //! the last message; the receiver closes it when it has read all. Only then the batch counts as
 //! delivered: a receiver that was killed with messages unread resets the connection instead, and one that
-//! was killed with messages unwritten takes no new connection. Over UDP messages may be lost, and only a
-//! host that refuses them is noticed.
+//! was killed with messages unwritten does not end another connection, without a message, as well. Over
+//! UDP messages may be lost, and only a host that refuses them is noticed.
 
 mod address;
 mod message;

@@ -5,6 +5,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,15 +45,22 @@ impl DeadlineStream {
     /// Sends all, ends the stream, and waits for the receiver to end its side.
     ///
     /// A receiver that is killed when it has read all and written some ends its side as one that is done.
-    /// Only that it takes no connections any more tells it apart.
+    /// Only one that lives takes another connection and ends that too; the system may still take one, but
+    /// resets it.
     pub(super) fn send_and_end(&mut self, bytes: &[u8]) -> io::Result<()> {
         let receiver = self.stream.peer_addr()?;
         self.write_all(bytes)?;
         self.stream.shutdown(Shutdown::Write)?;
         read_to_end(self)?;
-        TcpStream::connect_timeout(&receiver, time_left(self.deadline)?)
-            .map(drop)
+        self.look_again(receiver)
             .map_err(|_| io::Error::other("the receiver is gone, and may not have written all"))
+    }
+
+    /// Makes a connection without a message, and waits for the receiver to end it.
+    fn look_again(&self, receiver: SocketAddr) -> io::Result<()> {
+        let stream = TcpStream::connect_timeout(&receiver, time_left(self.deadline)?)?;
+        stream.shutdown(Shutdown::Write)?;
+        read_to_end(&mut Self { stream, deadline: self.deadline })
     }
 }
 
