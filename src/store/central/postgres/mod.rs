@@ -47,10 +47,8 @@ const MAX_SPREAD: u64 = 2;
 pub(crate) struct PostgresStore {
     server: PostgresServer,
     names: TableNames,
-    /// The months that are there, or cannot be made.
-    months: Vec<Month>,
-    /// The names of the months that were there when they were read for the first time.
-    month_names: Option<Vec<String>>,
+    /// The months that are there, or cannot be made, once they were read.
+    months: Option<Vec<Month>>,
     /// Whether the role may make months.
     makes_months: bool,
 }
@@ -84,7 +82,7 @@ impl PostgresStore {
         let names = TableNames::parse(config.table.as_deref())
             .map_err(|why| Failure::new(Exit::Config, why))?;
         let server = PostgresServer::new(config, access)?;
-        Ok(Self { server, names, months: Vec::new(), month_names: None, makes_months: true })
+        Ok(Self { server, names, months: None, makes_months: true })
     }
 
     pub(in crate::store::central) fn names(&self) -> &TableNames {

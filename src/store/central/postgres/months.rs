@@ -35,22 +35,23 @@ pub(super) fn coming_months(now: Timestamp, back: Span) -> Vec<Month> {
 }
 
 /// A partition of the table of events.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Partition {
-    /// The first time that it takes, and the first after it; absent for the one that takes all others.
-    months: Option<(i64, i64)>,
+    /// Absent for the one that takes all times that have none.
+    month: Option<Month>,
     may_have_events: bool,
 }
 
 impl Partition {
     /// Reads the bounds of a partition as the server writes them; `None` for those that are not ours.
-    fn parse(bounds: &str) -> Option<Option<(i64, i64)>> {
+    fn parse(bounds: &str) -> Option<Option<Month>> {
         if bounds == "DEFAULT" {
             return Some(None);
         }
         let bounds = bounds.strip_prefix("FOR VALUES FROM ('")?.strip_suffix("')")?;
         let (from, to) = bounds.split_once("') TO ('")?;
-        Some(Some((from.parse().ok()?, to.parse().ok()?)))
+        let [start, end] = [from, to].map(|nanos| nanos.parse().map(Timestamp::from_nanos).ok());
+        Some(Some(Month { start: start?, end: end? }))
     }
 }
 
@@ -60,26 +61,22 @@ fn find_filled_spans(mut partitions: Vec<Partition>) -> Vec<TimeBounds> {
     if !partitions.iter().any(|partition| partition.may_have_events) {
         return vec![TimeBounds::default()];
     }
-    partitions.sort_unstable_by_key(|partition| partition.months);
-    let others_may = partitions.iter().any(|it| it.months.is_none() && it.may_have_events);
+    partitions.sort_unstable_by_key(|partition| partition.month.as_ref().map(|month| month.start));
+    let others_may = partitions.iter().any(|it| it.month.is_none() && it.may_have_events);
     let mut spans = Vec::new();
     let mut end = None;
-    let bounds = |from: Option<i64>, to: Option<i64>| TimeBounds {
-        from: from.map(Timestamp::from_nanos),
-        to: to.map(Timestamp::from_nanos),
-    };
-    for Partition { months, may_have_events } in partitions {
-        let Some((first, behind)) = months else { continue };
-        if others_may && end != Some(first) {
-            spans.push(bounds(end, Some(first)));
+    for Partition { month, may_have_events } in partitions {
+        let Some(month) = month else { continue };
+        if others_may && end != Some(month.start) {
+            spans.push(TimeBounds { from: end, to: Some(month.start) });
         }
         if may_have_events {
-            spans.push(bounds(Some(first), Some(behind)));
+            spans.push(TimeBounds { from: Some(month.start), to: Some(month.end) });
         }
-        end = Some(behind);
+        end = Some(month.end);
     }
     if others_may {
-        spans.push(bounds(end, None));
+        spans.push(TimeBounds { from: end, to: None });
     }
     spans
 }
@@ -109,8 +106,7 @@ impl PostgresStore {
     ) -> CentralResult<()> {
         let (oldest, newest) = (now.saturating_sub(MONTHS_BACK), now.saturating_add(MONTHS_AHEAD));
         for at in times {
-            let is_known = self.months.iter().any(|month| month.contains(at));
-            if !is_known && (oldest..newest).contains(&at) {
+            if (oldest..newest).contains(&at) && !self.is_settled(at)? {
                 self.make_months(&Month::between(at, at))?;
             }
         }
@@ -119,15 +115,25 @@ impl PostgresStore {
 
     fn make_months(&mut self, months: &[Month]) -> CentralResult<()> {
         for month in months {
-            if self.months.contains(month) {
+            if self.is_settled(month.start)? {
                 continue;
             }
-            if self.makes_months && !self.is_there(month)? {
+            if self.makes_months {
                 self.make_month(month)?;
             }
-            self.months.push(month.clone());
+            self.months.get_or_insert_default().push(month.clone());
         }
         Ok(())
+    }
+
+    /// Whether a time has a month, or can have none.
+    fn is_settled(&mut self, at: Timestamp) -> CentralResult<bool> {
+        if self.months.is_none() {
+            let partitions = self.read_partitions()?;
+            let months = partitions.into_iter().filter_map(|partition| partition?.month);
+            self.months = Some(months.collect());
+        }
+        Ok(self.months.iter().flatten().any(|month| month.contains(at)))
     }
 
     fn make_month(&mut self, month: &Month) -> CentralResult<()> {
@@ -146,14 +152,6 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Whether a month was there when the months were read for the first time.
-    fn is_there(&mut self, month: &Month) -> CentralResult<bool> {
-        if self.month_names.is_none() {
-            self.month_names = Some(self.read_month_names()?);
-        }
-        Ok(self.month_names.iter().flatten().any(|name| *name == month.name()))
-    }
-
     /// Drops the months that ended before a time and of which no log keeps anything; or only says so,
     /// month by month.
     ///
@@ -165,10 +163,7 @@ impl PostgresStore {
         dropping: Dropping,
     ) -> CentralResult<Vec<SweptMonth>> {
         let mut months = Vec::new();
-        let end = Month::between(before, before).first().map(Month::name).unwrap_or_default();
-        let mut names = self.read_month_names()?;
-        names.retain(|name| *name < end);
-        for name in names {
+        for name in self.read_month_names(before)? {
             let begun = match dropping {
                 Dropping::Try => "BEGIN READ ONLY".to_owned(),
                 Dropping::Drop => {
@@ -234,6 +229,12 @@ impl PostgresStore {
     pub(in crate::store::central) fn read_filled_spans(
         &mut self,
     ) -> CentralResult<Vec<TimeBounds>> {
+        let partitions: Option<Vec<Partition>> = self.read_partitions()?.into_iter().collect();
+        Ok(partitions.map_or_else(|| vec![TimeBounds::default()], find_filled_spans))
+    }
+
+    /// Reads the partitions; `None` for one whose bounds are not ours, or which is being dropped.
+    fn read_partitions(&mut self) -> CentralResult<Vec<Option<Partition>>> {
         // A heap of no bytes has no row. Of a table whose rows are elsewhere, as Citus has them, that
         // says nothing.
         let sql = "SELECT pg_get_expr(relpartbound, pg_class.oid), \
@@ -244,24 +245,23 @@ impl PostgresStore {
                    WHERE inhparent = to_regclass($1)";
         let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
         let partitions = rows.iter().map(|row| {
-            // A month that is being dropped may have neither.
-            let months = Partition::parse(row.get::<_, Option<&str>>(0)?)?;
+            let month = Partition::parse(row.get::<_, Option<&str>>(0)?)?;
             let may_have_events = row.get::<_, Option<bool>>(1).unwrap_or(true);
-            Some(Partition { months, may_have_events })
+            Some(Partition { month, may_have_events })
         });
-        let partitions: Option<Vec<Partition>> = partitions.collect();
-        Ok(partitions.map_or_else(|| vec![TimeBounds::default()], find_filled_spans))
+        Ok(partitions.collect())
     }
 
-    /// Returns the names of the months, in their order.
-    fn read_month_names(&mut self) -> CentralResult<Vec<String>> {
+    /// Returns the names of the months that ended before a time, in their order.
+    fn read_month_names(&mut self, before: Timestamp) -> CentralResult<Vec<String>> {
         let sql = "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
                    WHERE inhparent = to_regclass($1) ORDER BY relname";
         let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
+        let end = Month::between(before, before).first().map(Month::name).unwrap_or_default();
         let names = rows.iter().filter_map(|row| {
             let name = row.get::<_, &str>(0).rsplit_once('_')?.1.to_owned();
             let is_month = name.len() == 6 && name.bytes().all(|byte| byte.is_ascii_digit());
-            is_month.then_some(name)
+            (is_month && name < end).then_some(name)
         });
         Ok(names.collect())
     }
@@ -293,19 +293,23 @@ mod tests {
 
     use super::*;
 
+    fn month(start: i64, end: i64) -> Month {
+        Month { start: Timestamp::from_nanos(start), end: Timestamp::from_nanos(end) }
+    }
+
     #[test]
     fn bounds_are_read_as_the_server_writes_them() {
         let parse = Partition::parse;
         assert_eq!(parse("DEFAULT"), Some(None));
-        assert_eq!(parse("FOR VALUES FROM ('-5') TO ('17')"), Some(Some((-5, 17))));
+        assert_eq!(parse("FOR VALUES FROM ('-5') TO ('17')"), Some(Some(month(-5, 17))));
         assert_eq!(parse("FOR VALUES FROM (MINVALUE) TO ('17')"), None);
         assert_eq!(parse("FOR VALUES WITH (modulus 4, remainder 0)"), None);
     }
 
     #[test]
     fn a_server_that_tells_of_no_event_does_not_tell() {
-        let month = Partition { months: Some((0, 10)), may_have_events: false };
-        assert_eq!(find_filled_spans(vec![month]), [TimeBounds::default()]);
+        let empty = Partition { month: Some(month(0, 10)), may_have_events: false };
+        assert_eq!(find_filled_spans(vec![empty]), [TimeBounds::default()]);
         assert_eq!(find_filled_spans(Vec::new()), [TimeBounds::default()]);
     }
 
@@ -316,11 +320,11 @@ mod tests {
             months in prop::collection::btree_map(0_i64..9, any::<bool>(), 0..9),
             others_may: bool,
         ) {
-            let partitions = months.iter().map(|(month, may)| Partition {
-                months: Some((10 * month, 10 * month + 10)),
+            let partitions = months.iter().map(|(number, may)| Partition {
+                month: Some(month(10 * number, 10 * number + 10)),
                 may_have_events: *may,
             });
-            let other = Partition { months: None, may_have_events: others_may };
+            let other = Partition { month: None, may_have_events: others_may };
             prop_assume!(others_may || months.values().any(|may| *may));
             let spans = find_filled_spans(partitions.rev().chain([other]).collect());
             for at in -15_i64..115 {

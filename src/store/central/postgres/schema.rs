@@ -181,8 +181,9 @@ CREATE POLICY reader ON {event} FOR SELECT TO reader
 /// A month of the table of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Month {
-    start: Timestamp,
-    end: Timestamp,
+    pub(super) start: Timestamp,
+    /// The first time that is not in it.
+    pub(super) end: Timestamp,
 }
 
 impl Month {
