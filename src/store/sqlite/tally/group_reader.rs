@@ -260,37 +260,33 @@ impl<'a> GroupReader<'a> {
 
     /// How all events of the log are counted from one index, if there is such an index.
     pub(super) fn index_count(&self) -> Option<IndexCount> {
-        let (column, index, condition) = match self {
+        let (column, index, condition, numbers) = match self {
             Self::Field(GroupColumn::Key("event.action", ..)) => {
-                ("event.action", "event_action", "TRUE")
+                ("event.action", "event_action", "TRUE", IndexedNumbers::Few)
             }
             Self::Field(GroupColumn::Key("event.tenant", ..)) => {
-                ("event.tenant", "event_tenant", "event.tenant <> 0")
+                ("event.tenant", "event_tenant", "event.tenant <> 0", IndexedNumbers::Few)
             }
             Self::Field(GroupColumn::Key("event.actor", ..))
             | Self::Person { per_tenant: false } => {
-                ("event.actor", "event_actor", "event.actor IS NOT NULL")
+                ("event.actor", "event_actor", "event.actor IS NOT NULL", IndexedNumbers::Many)
             }
             Self::Field(GroupColumn::Key("event.target", ..))
             | Self::Record { per_tenant: false } => {
-                ("event.target", "event_target", "event.target IS NOT NULL")
+                ("event.target", "event_target", "event.target IS NOT NULL", IndexedNumbers::Many)
             }
             Self::Field(_)
             | Self::Person { per_tenant: true }
             | Self::Record { per_tenant: true }
             | Self::Period { .. } => return None,
         };
-        let numbers = match column {
-            "event.action" | "event.tenant" => IndexedNumbers::Few,
-            _ => IndexedNumbers::Many,
-        };
         let others = match self {
-            Self::Field(_) if column == "event.action" => UnindexedEvents::None,
+            Self::Field(GroupColumn::Key("event.action", ..)) => UnindexedEvents::None,
             Self::Person { .. } => UnindexedEvents::Select {
                 number: "CASE WHEN event.source IN (1, 3) THEN -1 ELSE -2 END",
                 condition: "event.actor IS NULL",
             },
-            _ => UnindexedEvents::Absent,
+            Self::Field(_) | Self::Record { .. } | Self::Period { .. } => UnindexedEvents::Absent,
         };
         Some(IndexCount { column, index, condition, numbers, others })
     }

@@ -3,9 +3,9 @@
 //! ## Cost
 //! All events by one indexed grouping are counted by SQLite, from the index alone: actions and tenants,
 //! which are few, by a search for each; only where some have no actor, the rows say whether the system
-//! acted. All events by period are counted as ranges of the
-//! index on time. Otherwise the access path of the query leads to the events, and each is counted by the
-//! numbers in its row; texts are read once for each group.
+//! acted. All events by period are counted as ranges of the index on time. Otherwise the access path of
+//! the query leads to the events, and each is counted by the numbers in its row; texts are read once for
+//! each group.
 
 mod group_reader;
 
