@@ -100,8 +100,11 @@ fn twenty_hosts_under_kills_arrive_once_and_every_chain_holds() {
             cluster.control(&["-m", "immediate", "stop"]);
             cluster.control(&["start"]);
         }
-        // Else these would bring all that there is, and leave nothing for the next kill.
-        killed_mirrors += kill_running(mirrors.iter_mut());
+        // In the other rounds they outlive the server, and some bring all that they have. If they did so in
+        // each round, nothing would be left for the next kill.
+        if round % 2 == 1 {
+            kill_running(mirrors.iter_mut());
+        }
         mirrors.iter_mut().chain(&mut ingests).for_each(|child| assert!(child.wait().is_ok()));
     }
     FaultCount::new("kills").add(killed_mirrors + killed_hosts);
