@@ -16,17 +16,17 @@ mod cluster;
 #[expect(dead_code, reason = "the other benchmarks use the rest")]
 mod generator;
 mod measure;
+#[expect(dead_code, reason = "the other benchmarks use the rest")]
+mod workbench;
 
 use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::BufWriter;
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::cluster::POSTGRES_BIN;
@@ -38,6 +38,7 @@ use crate::measure::median;
 use crate::measure::percentile;
 use crate::measure::run_interleaved;
 use crate::measure::run_measured;
+use crate::workbench::Bench;
 
 const HOSTS: usize = 100;
 const EVENTS: usize = 10_000;
@@ -58,56 +59,42 @@ fn main() -> io::Result<()> {
     };
     let hosts = number("ACTIVITY_BENCH_HOSTS", HOSTS);
     let events = number("ACTIVITY_BENCH_EVENTS", EVENTS);
-    let dir = tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let Some(cluster) = Cluster::start(dir.path())? else {
+    let bench = Bench::new(hosts * events)?;
+    let Some(cluster) = Cluster::start(&bench.path(""))? else {
         eprintln!("bench of central: no postgres: it needs root and postgresql-15");
         return Ok(());
     };
-    let bench = Bench { dir, cluster, hosts, events };
-    let mut lines = bench.mirror()?;
-    lines.extend(bench.pages());
-    lines.extend(bench.verify());
-    println!("{hosts} hosts with {events} events each; {} bytes per event\n", bench.event_size()?);
+    let fleet = Fleet { bench, cluster, hosts, events };
+    let mut lines = fleet.mirror()?;
+    lines.extend(fleet.pages());
+    lines.extend(fleet.verify());
+    println!("{hosts} hosts with {events} events each; {} bytes per event\n", fleet.event_size()?);
     measure::write_table(&lines, &mut io::stdout().lock())
 }
 
-struct Bench {
-    dir: TempDir,
+/// The logs of many hosts, and their store.
+struct Fleet {
+    bench: Bench,
     cluster: Cluster,
     hosts: usize,
+    /// The events of each host.
     events: usize,
 }
 
-impl Bench {
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
+impl Fleet {
     fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/activity", self.cluster.port)
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", self.path("home"))
-            .env("TZ", "UTC")
-            .env("ACTIVITY_CONFIG", self.path("config.toml"))
-            .current_dir(self.dir.path());
-        command
-    }
-
     fn activity(&self, db: &str, args: &[&str]) -> Command {
-        let mut command = self.command(env!("CARGO_BIN_EXE_activity"));
+        let mut command = self.bench.command(env!("CARGO_BIN_EXE_activity"));
         command.args(["--db", db]).args(args);
         command
     }
 
     fn psql(&self, sql: &str) -> Command {
         // Debian's own `psql` is a script that looks for this one.
-        let mut command = self.command(&format!("{POSTGRES_BIN}/psql"));
+        let mut command = self.bench.command(&format!("{POSTGRES_BIN}/psql"));
         command
             .args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-U", "postgres", "-d", "activity"])
             .args(["-p", &self.cluster.port.to_string(), "-c", sql]);
@@ -123,11 +110,10 @@ impl Bench {
 
     /// Gives one history to the logs of all hosts by turns, and mirrors one after the other.
     fn mirror(&self) -> io::Result<Vec<Comparison>> {
-        eprintln!("bench of central: {} logs of {} events", self.hosts, self.events);
-        fs::create_dir(self.path("home"))?;
+        self.bench.report_progress(&format!("{} logs of {}", self.hosts, self.events));
         let url = self.url();
         let config = format!("[[mirror]]\nname = 'pg'\ntype = 'postgres'\nurl = '{url}'\n");
-        fs::write(self.path("config.toml"), config)?;
+        fs::write(self.bench.path("config.toml"), config)?;
         self.cluster.sql("postgres", "CREATE DATABASE activity")?;
         run_measured(self.activity(&url, &["central", "init", "--back", "2y"]));
         self.write_histories()?;
@@ -136,11 +122,11 @@ impl Bench {
         for host in 0..self.hosts {
             let (db, input) = (format!("{host}.db"), format!("{host}.jsonl"));
             run_measured(self.activity(&db, &["ingest", "--quiet", &input]));
-            fs::remove_file(self.path(&input))?;
+            fs::remove_file(self.bench.path(&input))?;
             runs.push(run_measured(self.activity(&db, &["mirror"])));
             // What was delivered is no longer needed here.
             for side in ["", "-wal", "-shm", ".reserve"] {
-                drop(fs::remove_file(self.path(&format!("{db}{side}"))));
+                drop(fs::remove_file(self.bench.path(&format!("{db}{side}"))));
             }
         }
         let worked = self.cluster.cpu_seconds() - worked;
@@ -161,7 +147,8 @@ impl Bench {
     }
 
     fn write_histories(&self) -> io::Result<()> {
-        let files = (0..self.hosts).map(|host| File::create(self.path(&format!("{host}.jsonl"))));
+        let files =
+            (0..self.hosts).map(|host| File::create(self.bench.path(&format!("{host}.jsonl"))));
         let files = files.map(|file| file.map(BufWriter::new));
         let mut files: Vec<_> = files.collect::<io::Result<_>>()?;
         let mut generator = Generator::new();
@@ -184,7 +171,7 @@ impl Bench {
 
     /// Reads pages, each beside `psql`.
     fn pages(&self) -> Vec<Comparison> {
-        eprintln!("bench of central: pages");
+        self.bench.report_progress("pages");
         let (actor, target) = (generator::actor_id(30), generator::target_id(30));
         let rare = generator::RARE_FAMILY;
         let newest = |condition: &str| format!("SELECT * FROM event {condition} {NEWEST}");
@@ -262,7 +249,7 @@ impl Bench {
 
     /// Verifies every chain.
     fn verify(&self) -> Vec<Comparison> {
-        eprintln!("bench of central: verify");
+        self.bench.report_progress("verify");
         let url = self.url();
         let verify = |_| self.activity(&url, &["verify"]);
         let copy = |_| self.psql("COPY (SELECT * FROM event ORDER BY log, id) TO STDOUT");

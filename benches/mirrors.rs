@@ -14,6 +14,8 @@ mod cluster;
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
 mod generator;
 mod measure;
+#[expect(dead_code, reason = "the other benchmarks use the rest")]
+mod workbench;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -26,12 +28,9 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::Instant;
-
-use tempfile::TempDir;
 
 use crate::cluster::Cluster;
 use crate::generator::Generator;
@@ -42,6 +41,7 @@ use crate::measure::median;
 use crate::measure::percentile;
 use crate::measure::run_interleaved;
 use crate::measure::run_measured;
+use crate::workbench::Bench;
 
 const EVENTS: usize = 100_000;
 /// The runs of each destination.
@@ -56,31 +56,27 @@ const SINGLE_EVENTS: usize = 300;
 fn main() -> io::Result<()> {
     let events = std::env::var("ACTIVITY_BENCH_EVENTS")
         .map_or(EVENTS, |events| events.parse().expect("ACTIVITY_BENCH_EVENTS is a number"));
-    let bench = Bench::new(events)?;
+    let deliveries = Deliveries::new(events)?;
     let mut lines = Vec::new();
-    lines.extend(bench.file()?);
-    lines.extend(bench.syslog()?);
-    lines.extend(bench.http()?);
-    lines.extend(bench.postgres()?);
-    lines.push(bench.ingest_beside_dead_mirrors()?);
+    lines.extend(deliveries.file()?);
+    lines.extend(deliveries.syslog()?);
+    lines.extend(deliveries.http()?);
+    lines.extend(deliveries.postgres()?);
+    lines.push(deliveries.ingest_beside_dead_mirrors()?);
     println!("{events} events to each destination, in events per second\n");
     measure::write_table(&lines, &mut io::stdout().lock())
 }
 
-struct Bench {
-    dir: TempDir,
-    events: usize,
+/// A log that is delivered to one destination after the other.
+struct Deliveries {
+    bench: Bench,
     /// The events as JSON Lines: what the bare writes write.
     lines: Vec<u8>,
 }
 
-impl Bench {
+impl Deliveries {
     fn new(events: usize) -> io::Result<Self> {
-        let dir =
-            tempfile::Builder::new().prefix("bench").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let mut bench = Self { dir, events, lines: Vec::new() };
-        fs::create_dir(bench.path("home"))?;
-        fs::write(bench.path("config.toml"), "")?;
+        let mut deliveries = Self { bench: Bench::new(events)?, lines: Vec::new() };
         let mut generator = Generator::new();
         let (mut all, mut line) = (String::new(), String::new());
         for _ in 0..events {
@@ -88,29 +84,15 @@ impl Bench {
             generator::write_json(&generator.next(), &mut line);
             all.push_str(&line);
         }
-        fs::write(bench.path("all.jsonl"), all)?;
-        run_measured(bench.command(&["ingest", "--quiet", "all.jsonl"]));
-        run_measured(bench.command(&["export", "--jsonl", "--quiet", "-o", "out.jsonl"]));
-        bench.lines = fs::read(bench.path("out.jsonl"))?;
-        Ok(bench)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        fs::write(deliveries.bench.path("all.jsonl"), all)?;
+        run_measured(deliveries.command(&["ingest", "--quiet", "all.jsonl"]));
+        run_measured(deliveries.command(&["export", "--jsonl", "--quiet", "-o", "out.jsonl"]));
+        deliveries.lines = fs::read(deliveries.bench.path("out.jsonl"))?;
+        Ok(deliveries)
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_activity"));
-        command
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("HOME", self.path("home"))
-            .env("TZ", "UTC")
-            .env("ACTIVITY_CONFIG", self.path("config.toml"))
-            .env("ACTIVITY_DB", self.path("log.db"))
-            .args(args)
-            .current_dir(self.dir.path());
-        command
+        self.bench.activity_command("log.db", args)
     }
 
     /// Delivers everything to a destination as often as `raw` takes the bare bytes, by turns. `keys` are
@@ -127,15 +109,15 @@ impl Bench {
         for round in 0..ROUNDS {
             // A mirror of another name begins anew.
             let config = format!("[[mirror]]\nname = '{name}-{round}'\ntimeout = '60s'\n{keys}\n");
-            fs::write(self.path("config.toml"), config)?;
+            fs::write(self.bench.path("config.toml"), config)?;
             runs.push(run_measured(self.command(&["mirror"])));
             let start = Instant::now();
             raw(&self.lines)?;
-            raw_rates.push(self.events as f64 / start.elapsed().as_secs_f64());
+            raw_rates.push(self.bench.events as f64 / start.elapsed().as_secs_f64());
         }
         let raw = raw_rates.into_iter().fold(0.0, f64::max);
         let worked: f64 = runs.iter().map(|run| run.cpu_seconds).sum();
-        let of_own_core = (self.events * ROUNDS) as f64 / worked;
+        let of_own_core = (self.bench.events * ROUNDS) as f64 / worked;
         let peer = format!("bare {raw:.0}, of our own core {of_own_core:.0}");
         Ok(self.compare(name, &mut runs, &peer, goal))
     }
@@ -148,7 +130,7 @@ impl Bench {
         goal: f64,
     ) -> Vec<Comparison> {
         runs.sort_by_key(|run| run.wall_time);
-        let rate = self.events as f64 / median(runs);
+        let rate = self.bench.events as f64 / median(runs);
         let memory = runs.iter().map(|run| run.peak_memory_kib).max().unwrap() as f64 / 1024.0;
         vec![
             Comparison {
@@ -170,7 +152,7 @@ impl Bench {
 
     fn file(&self) -> io::Result<Vec<Comparison>> {
         let raw = |bytes: &[u8]| {
-            let mut file = File::create(self.path("raw"))?;
+            let mut file = File::create(self.bench.path("raw"))?;
             bytes.chunks(RAW_CHUNK).try_for_each(|chunk| {
                 file.write_all(chunk)?;
                 file.sync_data()
@@ -209,7 +191,7 @@ impl Bench {
 
     /// Delivers to PostgreSQL, and counts by the time that its processes were at work.
     fn postgres(&self) -> io::Result<Vec<Comparison>> {
-        let Some(cluster) = Cluster::start(self.dir.path())? else {
+        let Some(cluster) = Cluster::start(&self.bench.path(""))? else {
             eprintln!("bench of mirrors: no postgres: it needs root and postgresql-15");
             return Ok(Vec::new());
         };
@@ -223,14 +205,14 @@ impl Bench {
             let config = format!(
                 "[[mirror]]\nname = 'pg-{round}'\ntype = 'postgres'\nurl = '{url}'\ntimeout = '60s'\n"
             );
-            fs::write(self.path("config.toml"), config)?;
+            fs::write(self.bench.path("config.toml"), config)?;
             let before = cluster.cpu_seconds();
             runs.push(run_measured(self.command(&["mirror"])));
             worked.push(cluster.cpu_seconds() - before);
         }
-        let per_core = (self.events * ROUNDS) as f64 / worked.iter().sum::<f64>();
+        let per_core = (self.bench.events * ROUNDS) as f64 / worked.iter().sum::<f64>();
         let wall = median(&runs);
-        let peer = format!("by the clock {:.0}", self.events as f64 / wall);
+        let peer = format!("by the clock {:.0}", self.bench.events as f64 / wall);
         let mut lines = self.compare("postgres", &mut runs, &peer, 10_000.0);
         lines[0].name = "postgres, of the server's core, against 10000".to_owned();
         lines[0].ours = format!("{per_core:.0}");
@@ -246,17 +228,19 @@ impl Bench {
             let keys = "type = 'syslog'\naddress = 'tcp://127.0.0.1:1'\nattempts = 1";
             writeln!(mirrors, "[[mirror]]\nname = 'dead-{n}'\n{keys}").unwrap();
         }
-        fs::write(self.path("dead.toml"), mirrors)?;
-        fs::write(self.path("none.toml"), "")?;
+        fs::write(self.bench.path("dead.toml"), mirrors)?;
+        fs::write(self.bench.path("none.toml"), "")?;
         // They have failed before.
         let mut failing = self.command(&["mirror"]);
-        failing.env("ACTIVITY_CONFIG", self.path("dead.toml")).stderr(std::process::Stdio::null());
+        failing
+            .env("ACTIVITY_CONFIG", self.bench.path("dead.toml"))
+            .stderr(std::process::Stdio::null());
         assert_eq!(failing.status()?.code(), Some(75), "they are dead");
         let ingest = |config: &'static str| {
             move |_| {
                 let args = ["ingest", "--quiet", "--action", "user.edit", "--actor-id", "7"];
                 let mut command = self.command(&args);
-                command.env("ACTIVITY_CONFIG", self.path(config));
+                command.env("ACTIVITY_CONFIG", self.bench.path(config));
                 command
             }
         };
