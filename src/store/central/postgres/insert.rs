@@ -1,5 +1,6 @@
 //! The rows of a batch, as one array for each column: a statement of one shape for any number of events.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use tokio_postgres::types::ToSql;
@@ -17,35 +18,35 @@ use crate::store::central::postgres::nul;
 use crate::store::central::row;
 
 /// The values of one column.
-enum ColumnValues {
+enum ColumnValues<'a> {
     Integers(Vec<Option<i64>>),
     SmallIntegers(Vec<Option<i16>>),
     Booleans(Vec<bool>),
-    Texts(Vec<Option<String>>),
-    Bytes(Vec<Vec<u8>>),
+    Texts(Vec<Option<Cow<'a, str>>>),
+    Bytes(Vec<Cow<'a, [u8]>>),
 }
 
 /// A column: its name, how its array is read where that is not by its type, and its values.
-struct EventColumn {
+struct EventColumn<'a> {
     name: &'static str,
     cast: &'static str,
-    values: ColumnValues,
+    values: ColumnValues<'a>,
 }
 
 /// The columns of a batch.
-pub(super) struct EventColumns {
+pub(super) struct EventColumns<'a> {
     log: i32,
-    columns: Vec<EventColumn>,
+    columns: Vec<EventColumn<'a>>,
 }
 
-impl EventColumns {
-    pub(super) fn new(log: i32, batch: &[CentralRow<'_>]) -> Self {
-        let text = |name, cast, value: &dyn Fn(&Event) -> Option<String>| {
+impl<'a> EventColumns<'a> {
+    pub(super) fn new(log: i32, batch: &'a [CentralRow<'a>]) -> Self {
+        let text = |name, cast, value: &dyn Fn(&'a Event) -> Option<Cow<'a, str>>| {
             let values = batch.iter().map(|row| value(row.event).map(nul::escape)).collect();
             EventColumn { name, cast, values: ColumnValues::Texts(values) }
         };
-        let id = |event: &Event| event.event_id.clone();
-        let bytes = |name, value: &dyn Fn(&CentralRow<'_>) -> Vec<u8>| EventColumn {
+        let id = |event: &'a Event| Cow::from(event.event_id.as_str());
+        let bytes = |name, value: &dyn Fn(&CentralRow<'a>) -> Cow<'a, [u8]>| EventColumn {
             name,
             cast: "",
             values: ColumnValues::Bytes(batch.iter().map(value).collect()),
@@ -67,9 +68,9 @@ impl EventColumns {
             values: ColumnValues::of(column, batch),
         }));
         columns.extend([
-            bytes("seal", &|row| row.seal_bytes()),
-            bytes("hash", &|row| row.event.hash.0.to_vec()),
-            text("words", "", &row::words),
+            bytes("seal", &|row| row.seal_bytes().into()),
+            bytes("hash", &|row| row.event.hash.0[..].into()),
+            text("words", "", &|event| row::words(event).map(Cow::from)),
         ]);
         let keys: Vec<_> = batch.iter().map(|row| row::label_keys(row.event)).collect();
         columns.extend(row::KEY_COLUMNS.iter().enumerate().map(|(place, name)| EventColumn {
@@ -106,8 +107,8 @@ impl EventColumns {
     }
 }
 
-impl ColumnValues {
-    fn of(column: &CentralColumn, batch: &[CentralRow<'_>]) -> Self {
+impl<'a> ColumnValues<'a> {
+    fn of(column: &CentralColumn, batch: &'a [CentralRow<'a>]) -> Self {
         let events = batch.iter().map(|row| row.event);
         match &column.value {
             ColumnValue::Integer { get, .. } => {
@@ -117,14 +118,14 @@ impl ColumnValues {
             ColumnValue::Boolean { get, .. } => Self::Booleans(events.map(get).collect()),
             ColumnValue::Text { get, .. } => {
                 let default = column.is_required.then_some("");
-                let text = |event| get(event).or(default).map(|text| nul::escape(text.to_owned()));
+                let text = |event| get(event).or(default).map(|text| nul::escape(text.into()));
                 Self::Texts(events.map(text).collect())
             }
         }
     }
 }
 
-impl EventColumn {
+impl EventColumn<'_> {
     fn parameter(&self) -> Parameter<'_> {
         let (values, kind): (&(dyn ToSql + Sync), Type) = match &self.values {
             ColumnValues::Integers(values) => (values, Type::INT8_ARRAY),

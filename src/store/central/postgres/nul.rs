@@ -1,9 +1,11 @@
 //! NUL in texts, which PostgreSQL does not take. It is written as U+10FFFD and `0`, and that character
 //! itself as it and `1`, so that a reader gets every text back as it was. No alphabet has the character.
 
+use std::borrow::Cow;
+
 const ESCAPE: char = '\u{10fffd}';
 
-pub(crate) fn escape(text: String) -> String {
+pub(crate) fn escape(text: Cow<'_, str>) -> Cow<'_, str> {
     if !text.contains(['\0', ESCAPE]) {
         return text;
     }
@@ -15,7 +17,7 @@ pub(crate) fn escape(text: String) -> String {
             c => out.push(c),
         }
     }
-    out
+    out.into()
 }
 
 /// Returns the text that was escaped.
@@ -48,9 +50,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_has_a_nul_and_each_comes_back(text in "[a\\x00\u{10fffd}01]{0,20}") {
-            let escaped = escape(text.clone());
+            let escaped = escape(text.as_str().into());
             prop_assert!(!escaped.contains('\0'));
-            prop_assert_eq!(unescape(escaped), text);
+            prop_assert_eq!(unescape(escaped.into_owned()), text);
         }
     }
 }

@@ -83,7 +83,9 @@ enum ServerValue {
 impl ServerValue {
     fn new(value: &SqlValue) -> Self {
         match value {
-            SqlValue::Text(text) | SqlValue::Uuid(text) => Self::Text(nul::escape(text.clone())),
+            SqlValue::Text(text) | SqlValue::Uuid(text) => {
+                Self::Text(nul::escape(text.as_str().into()).into_owned())
+            }
             SqlValue::Integer(number) => Self::Integer(*number),
             SqlValue::Integers(numbers) => Self::Integers(numbers.clone()),
         }
