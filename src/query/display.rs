@@ -174,8 +174,11 @@ fn write_pattern(f: &mut fmt::Formatter<'_>, pattern: &Pattern, as_phrase: bool)
         }
         let minus_first = index == 0 && text.starts_with('-');
         let is_operator = as_phrase && operators::may_be_operator(text);
+        let is_joined = text.contains("&&");
         write_literal(f, text, |c| {
-            c == '|' || as_phrase && (c == ':' || minus_first || is_operator)
+            c == '|'
+                || c == '&' && is_joined
+                || as_phrase && (c == ':' || minus_first || is_operator)
         })?;
     }
     Ok(())

@@ -18,6 +18,9 @@ const COMPARISONS: [(&str, bool); 8] = [
     ("<", false),
 ];
 
+/// The operators that people write without blanks between two terms, the longest first.
+const GLUED: [&str; 3] = ["||", "|", "&&"];
+
 /// The qualifiers whose values may begin with a comparison.
 const ORDERED: [&str; 5] = ["id", "status", "severity", "on", "recorded_at"];
 
@@ -27,6 +30,7 @@ const ORDERED: [&str; 5] = ["id", "status", "severity", "on", "recorded_at"];
 /// The place of the operator, and the right spelling as a hint.
 pub(super) fn refuse(tokens: &[Token], text: &str) -> Result<(), ParseError> {
     for (place, token) in tokens.iter().enumerate() {
+        refuse_glued(token, tokens.get(place + 1), text)?;
         let Some(word) = bare_word(token) else { continue };
         let before = place.checked_sub(1).and_then(|place| tokens.get(place));
         let after = tokens.get(place + 1);
@@ -83,6 +87,39 @@ fn bare_word(token: &Token) -> Option<&str> {
 
 fn is_comparison(word: &str) -> bool {
     COMPARISONS.iter().any(|(operator, _)| *operator == word)
+}
+
+/// Refuses `NAME:VALUE|NAME:VALUE`, where the operator has become part of a value.
+fn refuse_glued(token: &Token, next: Option<&Token>, text: &str) -> Result<(), ParseError> {
+    let Some(name) = &token.qualifier else { return Ok(()) };
+    let name_of = |term: &str| {
+        let (name, value) = term.split_once(':')?;
+        let name = name.trim_start_matches('-');
+        let is_known = qualifiers::payload_key(name).is_some() || qualifiers::find(name).is_some();
+        is_known.then(|| (name.to_owned(), value.to_owned()))
+    };
+    for value in token.values.iter().filter(|value| !value.is_quoted()) {
+        let found =
+            GLUED.iter().find_map(|operator| value.text.split_once(operator).zip(Some(operator)));
+        let Some(((before, rest), operator)) = found else { continue };
+        let next =
+            next.filter(|next| next.qualifier.is_some()).map(|next| &text[next.span.clone()]);
+        let rest = if rest.is_empty() { next.unwrap_or_default() } else { rest };
+        let Some((other, other_value)) = name_of(rest) else { continue };
+        let same = name.text.eq_ignore_ascii_case(&other) && !rest.starts_with('-');
+        let (why, hint) = if *operator == "&&" {
+            ("different terms narrow", format!("{}:{before} {rest}", name.text))
+        } else if same {
+            let hint = format!("{}:{before},{other_value}", name.text);
+            ("a comma or the same qualifier again means or", hint)
+        } else {
+            let why = "only values of one qualifier widen";
+            (why, "one query after the other finds either".to_owned())
+        };
+        let reason = format!("{operator} is not part of the language: {why}");
+        return Err(ParseError::new(value.span.clone(), reason).hint(hint));
+    }
+    Ok(())
 }
 
 fn refuse_or(text: &str, before: &Token, token: &Token, after: &Token) -> ParseError {

@@ -412,15 +412,31 @@ fn what_other_languages_have_is_told_with_the_right_spelling() {
         ("since>yesterday", "since>yesterday", "since:yesterday"),
         ("payload.token=abc", "payload.token=abc", "payload.token:abc"),
         ("action:a|b", "a|b", "action:a,b"),
+        ("actor:a|actor:b", "a|actor:b", "actor:a,b"),
+        ("actor:a| Actor:b", "a|", "actor:a,b"),
+        ("actor:x,a||action:b", "a||action:b", "one query after the other finds either"),
+        ("actor:a|-actor:b", "a|-actor:b", "one query after the other finds either"),
+        ("actor:a&&action:b", "a&&action:b", "actor:a action:b"),
     ] {
         let error = Query::parse(text, &Clock { now: NOW, zone: &Zone::utc() }).unwrap_err();
         assert_eq!(error.hint.as_deref(), Some(hint), "{text}");
         let carets = error.to_string().lines().last().unwrap().trim().len();
         assert_eq!(carets, place.len(), "{text}: {error}");
     }
-    for text in
-        ["this or that", "OR", "R&D", "a=b", "\"OR\" x", "tom AND", "x \"actor=1\"", "<3 you"]
-    {
+    for text in [
+        "this or that",
+        "OR",
+        "R&D",
+        "a=b",
+        "\"OR\" x",
+        "tom AND",
+        "x \"actor=1\"",
+        "<3 you",
+        "actor:a|b",
+        "actor:\"a|actor:b\"",
+        "actor:R&D",
+        "title:a|http://b",
+    ] {
         parse(text);
     }
 }
