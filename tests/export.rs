@@ -41,6 +41,34 @@ fn json_lines_come_oldest_first_as_in_list() {
 }
 
 #[test]
+fn many_events_come_in_order_each_once() {
+    const EVENTS: usize = 21_000;
+    let sandbox = Sandbox::new();
+    // Many share a time, out of the order in which they are recorded.
+    let line = |number: usize| {
+        let minute = number * 7_919 % 1_000;
+        json!({
+            "action": if number % 400 == 0 { "page.edit" } else { "page.view" },
+            "occurred_at": format!("2026-03-{:02}T10:{:02}:00Z", 1 + minute / 60, minute % 60),
+        })
+        .to_string()
+    };
+    sandbox.ingest(join_lines((0..EVENTS).map(line)));
+    let key = |line: &str| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        (event["occurred_at"].as_str().unwrap().to_owned(), event["id"].as_i64().unwrap())
+    };
+    let exported = sandbox.run(["export", "--jsonl", "action:page.*"]).ok();
+    let keys: Vec<_> = exported.stdout().lines().map(key).collect();
+    assert_eq!(keys.len(), EVENTS);
+    assert!(keys.windows(2).all(|pair| pair[0] < pair[1]));
+    let csv = sandbox.run(["export", "--csv", "action:page.view"]).ok();
+    assert_eq!(csv.stdout().lines().count(), 1 + EVENTS - EVENTS.div_ceil(400));
+    let few = sandbox.run(["export", "--jsonl", "action:page.edit"]).ok();
+    assert_eq!(few.stdout().lines().count(), EVENTS.div_ceil(400));
+}
+
+#[test]
 fn csv_has_the_fields_in_their_order_all_quoted() {
     let sandbox = Sandbox::with_events();
     let out = sandbox.run(["export", "--csv"]).ok();

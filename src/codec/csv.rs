@@ -68,16 +68,14 @@ fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
 
 fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
     for (index, cell) in cells.enumerate() {
-        if index > 0 {
-            out.push(b',');
+        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
+        let mut rest = cell.as_bytes();
+        while let Some(quote) = memchr(b'"', rest) {
+            out.extend_from_slice(&rest[..=quote]);
+            out.push(b'"');
+            rest = &rest[quote + 1..];
         }
-        out.push(b'"');
-        for (index, run) in cell.split('"').enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b"\"\"");
-            }
-            out.extend_from_slice(run.as_bytes());
-        }
+        out.extend_from_slice(rest);
         out.push(b'"');
     }
     out.push(b'\n');
@@ -85,7 +83,8 @@ fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) 
 
 /// Whether a spreadsheet would run the text as a formula, or the text looks like a guarded one.
 fn needs_guard(text: &str) -> bool {
-    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r'])
+    let first = text.bytes().find(|byte| *byte != b'\'');
+    first.is_some_and(|byte| matches!(byte, b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r'))
 }
 
 fn strip_guard(cell: &str) -> &str {

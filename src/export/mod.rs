@@ -9,18 +9,17 @@
 //! ## Concurrency
 //!
 //! The log is read in short batches: an export into a slow pipe neither blocks a writer nor keeps the
-//! write-ahead log from being reused. One thread reads, another encodes and writes.
+//! write-ahead log from being reused. Threads read, another encodes and writes: see `stream`.
 //!
 //! The caller decides who may export what; `codec` decides how a row is written.
 
 mod destination;
+mod stream;
 
 use std::path::Path;
-use std::sync::mpsc;
-use std::sync::mpsc::SyncSender;
-use std::thread;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Context;
+use anyhow::Result;
 
 use crate::access::Scope;
 use crate::codec;
@@ -29,6 +28,7 @@ use crate::event::EventId;
 use crate::event::EventPlace;
 use crate::event::field::Field;
 use crate::event::own_events;
+use crate::export::stream::RowSource;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::query::Query;
@@ -40,13 +40,6 @@ pub(crate) use destination::Destination;
 pub(crate) use destination::is_same_file;
 pub(crate) use destination::is_stdout;
 pub(crate) use destination::refuse_log;
-
-/// The most events of a batch.
-const BATCH_SIZE: usize = 1_000;
-/// The bytes of events with which a batch is full. An event may have 1 MiB.
-const BATCH_BYTES: usize = 1 << 20;
-/// The number of batches that may wait for the writer; with their bytes it bounds the memory.
-const QUEUED_BATCHES: usize = 4;
 
 /// The format of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,7 +210,9 @@ pub(crate) fn run(
     record_export(&mut log, request, rows, &[EventPlace { id: head, log: None }])?;
     // A writer has a large page cache, which one pass through the log does not need.
     drop(log);
-    let written = stream(&Log::open_to_read(path)?, request, head, destination)?;
+    let log = Log::open_to_read(path)?;
+    let source = RowSource { log: &log, path: Some(path), head, rows };
+    let written = stream::stream(&source, request, destination)?;
     drop(sweep_hold);
     if written != rows {
         // Only somebody who edits the file can have removed or inserted events below the head.
@@ -245,7 +240,8 @@ pub(crate) fn run_from_store(
     record_export(&mut log, request, rows, &heads)?;
     drop(log);
     let request = ExportRequest { query: &query, ..*request };
-    let written = stream(store, &request, EventId(i64::MAX), destination)?;
+    let source = RowSource { log: store, path: None, head: EventId(i64::MAX), rows };
+    let written = stream::stream(&source, &request, destination)?;
     if written != rows {
         let message = format!("exported {written} rows where the store had {rows}");
         let hint = "a month of the store may have been removed meanwhile";
@@ -306,79 +302,5 @@ fn record_export(
     let event = own_events::export_event(&payload, id.to_owned(), name.to_owned());
     log.append(&[event], &request.stamp)
         .context("cannot record the export, so nothing is exported")?;
-    Ok(())
-}
-
-/// Reads on this thread, and encodes and writes on another.
-fn stream(
-    log: &Log,
-    request: &ExportRequest<'_>,
-    head: EventId,
-    mut destination: Destination,
-) -> Result<u64> {
-    let (format, fields, site) = (request.format, request.fields, request.labels.site);
-    let mut out = Vec::with_capacity(1 << 20);
-    format.write_header(request, RowOrigin::of(log), &mut out);
-    thread::scope(|scope| {
-        let (sender, receiver) = mpsc::sync_channel(QUEUED_BATCHES);
-        let writer = thread::Builder::new().spawn_scoped(scope, move || -> Result<u64> {
-            let mut written = 0;
-            let mut line = String::new();
-            for batch in receiver {
-                let ExportBatch::Events(events) = batch else {
-                    format.write_end(&mut out);
-                    destination.write_all(&out)?;
-                    destination.finish()?;
-                    break;
-                };
-                for event in &events {
-                    format.write_row(event, (fields, site), &mut line, &mut out);
-                }
-                destination.write_all(&out)?;
-                out.clear();
-                written += events.len() as u64;
-            }
-            Ok(written)
-        });
-        let writer = writer.context("cannot start a thread")?;
-        let read = send_batches(log, request, head, &sender);
-        drop(sender);
-        let written = writer.join().expect("a panic ends the program");
-        read.and(written)
-    })
-}
-
-/// A message to the writer.
-enum ExportBatch {
-    Events(Vec<Event>),
-    /// The end. Without it the export was interrupted and must not look complete.
-    End,
-}
-
-/// Sends the matching events in batches. Stops without an error if the writer has stopped: the writer
-/// returns its own.
-fn send_batches(
-    log: &Log,
-    request: &ExportRequest<'_>,
-    head: EventId,
-    sender: &SyncSender<ExportBatch>,
-) -> Result<()> {
-    let mut events = Vec::with_capacity(BATCH_SIZE);
-    let mut bytes = 0;
-    let mut has_receiver = true;
-    log.each(request.scope, request.query, head, &mut |event| {
-        bytes += event.memory_size();
-        events.push(event);
-        if events.len() == BATCH_SIZE || bytes >= BATCH_BYTES {
-            bytes = 0;
-            let full = std::mem::replace(&mut events, Vec::with_capacity(BATCH_SIZE));
-            has_receiver = sender.send(ExportBatch::Events(full)).is_ok();
-        }
-        if has_receiver { Ok(()) } else { bail!("the writer of the export has stopped") }
-    })
-    .or_else(|error| if has_receiver { Err(error) } else { Ok(()) })?;
-    for batch in [ExportBatch::Events(events), ExportBatch::End] {
-        has_receiver = has_receiver && sender.send(batch).is_ok();
-    }
     Ok(())
 }

@@ -17,6 +17,7 @@ use crate::event::Hash;
 use crate::event::Party;
 use crate::event::Target;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::store::Engine;
 use crate::store::LocalLog;
 use crate::store::Log;
@@ -362,9 +363,37 @@ impl Log {
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
+        self.each_within(scope, query, TimeBounds::default(), up_to, visit)
+    }
+
+    /// Visits all events of a span of time that match, otherwise as [`Log::each`].
+    ///
+    /// # Errors
+    /// As [`Log::each`].
+    pub(crate) fn each_within(
+        &self,
+        scope: &Scope,
+        query: &Query,
+        span: TimeBounds,
+        up_to: EventId,
+        visit: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let query = scope.narrow(query);
         match &self.engine {
-            Engine::Local(engine) => engine.each(&scope.narrow(query), false, up_to, visit),
-            Engine::Central(engine) => engine.each(&scope.narrow(query), false, visit),
+            Engine::Local(engine) => engine.each(&query, span, false, up_to, visit),
+            Engine::Central(engine) => engine.each(&query, span, false, visit),
+        }
+    }
+
+    /// Cuts all of time into spans, one behind the other, that have about so many events each. A central
+    /// store is one span.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn time_spans(&self, events: u32) -> Result<Vec<TimeBounds>> {
+        match &self.engine {
+            Engine::Local(engine) => engine.time_spans(events),
+            Engine::Central(_) => Ok(vec![TimeBounds::default()]),
         }
     }
 
@@ -380,13 +409,14 @@ impl Log {
         up_to: EventId,
         visit: &mut dyn FnMut(Event),
     ) -> Result<()> {
+        let (query, span) = (scope.narrow(query), TimeBounds::default());
         let mut visit = |event| {
             visit(event);
             Ok(())
         };
         match &self.engine {
-            Engine::Local(engine) => engine.each(&scope.narrow(query), true, up_to, &mut visit),
-            Engine::Central(engine) => engine.each(&scope.narrow(query), true, &mut visit),
+            Engine::Local(engine) => engine.each(&query, span, true, up_to, &mut visit),
+            Engine::Central(engine) => engine.each(&query, span, true, &mut visit),
         }
     }
 

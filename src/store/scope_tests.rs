@@ -20,6 +20,7 @@ use crate::event::EventPlace;
 use crate::event::NewEvent;
 use crate::event::Source;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::query::samples::any_event;
 use crate::query::samples::any_query;
 use crate::query::samples::to_new_event;
@@ -47,7 +48,7 @@ const ALL: PageRequest<'_> =
 
 /// Reads that give no event away: the head and the holes of the log, its identity, and what it keeps
 /// about itself.
-const READS_WITHOUT_EVENTS: [&str; 17] = [
+const READS_WITHOUT_EVENTS: [&str; 18] = [
     "arrived_heads",
     "dead_letter_count",
     "dead_letters",
@@ -64,6 +65,7 @@ const READS_WITHOUT_EVENTS: [&str; 17] = [
     "uuid",
     "with_snapshot",
     "schema_version",
+    "time_spans",
     "warnings",
 ];
 
@@ -175,6 +177,14 @@ fn no_read_lets_anything_out_that_is_beyond_the_scope() {
     };
     log.each(scope, all, EventId(9), &mut visit).unwrap();
     assert_eq!(streamed, own);
+    let mut part = Vec::new();
+    let mut visit = |event: Event| {
+        part.push(event.id.0);
+        Ok(())
+    };
+    let span = TimeBounds { from: Some(Timestamp::from_nanos(3_000_000_000)), to: None };
+    log.each_within(scope, all, span, EventId(7), &mut visit).unwrap();
+    assert_eq!(part, [4, 6]);
     let mut newest_first = Vec::new();
     let mut visit = |event: Event| newest_first.push(event.id.0);
     log.each_matching_newest_first(scope, all, EventId(9), &mut visit).unwrap();

@@ -11,10 +11,12 @@ use std::rc::Rc;
 
 use anyhow::Result;
 use rusqlite::Connection;
+use rusqlite::OptionalExtension;
 
 use crate::event::Event;
 use crate::event::EventId;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::store::Cursor;
 use crate::store::Order;
 use crate::store::PageRequest;
@@ -28,6 +30,7 @@ use crate::store::sqlite::rows;
 use crate::store::sqlite::rows::SelectedEvents;
 use crate::store::sqlite::sort;
 use crate::store::sqlite::sql::Sql;
+use crate::time::Timestamp;
 
 /// The number of events that a stream reads at once.
 const STREAM_CHUNK: usize = 4_096;
@@ -45,6 +48,8 @@ pub(super) struct PageBounds<'a> {
     pub skip: u64,
     pub limit: usize,
     pub up_to: Option<EventId>,
+    /// The span of time outside of which nothing is looked for.
+    pub span: TimeBounds,
 }
 
 impl Sqlite {
@@ -65,7 +70,8 @@ impl Sqlite {
             }
         };
         let PageRequest { after, skip, limit, up_to, .. } = *page;
-        let slice = PageBounds { newest_first, after, skip, limit, up_to };
+        let span = TimeBounds::default();
+        let slice = PageBounds { newest_first, after, skip, limit, up_to, span };
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
             self.read_slice(connection, &plan, slice)
@@ -110,6 +116,7 @@ impl Sqlite {
             skip: 0,
             limit: each,
             up_to: None,
+            span: TimeBounds::default(),
         };
         self.read_in_snapshot(|connection| {
             let plan = self.plan(connection, query)?;
@@ -123,11 +130,12 @@ impl Sqlite {
         })
     }
 
-    /// Streams events in the order of time. One plan serves all chunks: the keys in it cover all
-    /// events up to `up_to`.
+    /// Streams the events of a span in the order of time. One plan serves all chunks: the keys in it
+    /// cover all events up to `up_to`.
     pub(in crate::store) fn each(
         &self,
         query: &Query,
+        span: TimeBounds,
         newest_first: bool,
         up_to: EventId,
         visit: &mut dyn FnMut(Event) -> Result<()>,
@@ -141,6 +149,7 @@ impl Sqlite {
                 skip: 0,
                 limit: STREAM_CHUNK,
                 up_to: Some(up_to),
+                span,
             };
             let SelectedEvents { events, is_complete } = self.read_in_snapshot(|connection| {
                 self.read_slice_within(connection, &plan, slice, STREAM_CHUNK_BYTES)
@@ -155,6 +164,27 @@ impl Sqlite {
                 return Ok(());
             }
         }
+    }
+
+    /// Cuts all of time into spans, one behind the other, that have about so many events each.
+    pub(in crate::store) fn time_spans(&self, events: u32) -> Result<Vec<TimeBounds>> {
+        const NEXT_CUT: &str = "SELECT occurred_at FROM event INDEXED BY event_occurred_at \
+             WHERE occurred_at > ?1 ORDER BY occurred_at LIMIT 1 OFFSET ?2";
+        self.read_in_snapshot(|connection| {
+            let mut statement = connection.prepare_cached(NEXT_CUT)?;
+            let mut spans = Vec::new();
+            let mut from = None;
+            loop {
+                let behind = from.map_or(i64::MIN, Timestamp::as_nanos);
+                let cut = statement.query_row((behind, events), |row| row.get(0)).optional()?;
+                let to = cut.map(Timestamp::from_nanos);
+                spans.push(TimeBounds { from, to });
+                if to.is_none() {
+                    return Ok(spans);
+                }
+                from = to;
+            }
+        })
     }
 
     pub(in crate::store) fn count(&self, query: &Query, at_most: u64) -> Result<u64> {
@@ -326,7 +356,7 @@ impl QueryPlan {
         if self.matches_nothing || slice.limit == 0 {
             return None;
         }
-        let TimeWindow { mut earliest, mut latest } = self.window;
+        let TimeWindow { mut earliest, mut latest } = self.window.within(slice.span)?;
         match slice.after {
             Some(cursor) if slice.newest_first => {
                 latest = latest.min(cursor.occurred_at.as_nanos());

@@ -93,6 +93,14 @@ impl TimeWindow {
         (earliest <= latest).then_some(Self { earliest, latest })
     }
 
+    /// Returns the part of the window that is within bounds; `None` if it is empty.
+    pub(super) fn within(self, bounds: TimeBounds) -> Option<Self> {
+        let other = Self::from_bounds(bounds)?;
+        let earliest = self.earliest.max(other.earliest);
+        let latest = self.latest.min(other.latest);
+        (earliest <= latest).then_some(Self { earliest, latest })
+    }
+
     /// Adds the window as a condition that an index on the time can serve.
     pub(super) fn add_condition(&self, sql: &mut Sql) {
         sql.bind(" AND event.occurred_at BETWEEN ?", self.earliest).bind(" AND ?", self.latest);

@@ -13,6 +13,7 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::NewEvent;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::query::samples::any_event;
 use crate::query::samples::any_query;
 use crate::query::samples::to_new_event;
@@ -111,7 +112,14 @@ fn check_slice(log: &LocalLog, events: &[Event], tested: &Query, slice: PageBoun
 }
 
 fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
-    let all = PageBounds { newest_first: true, after: None, skip: 0, limit: 1_000, up_to: None };
+    let all = PageBounds {
+        newest_first: true,
+        after: None,
+        skip: 0,
+        limit: 1_000,
+        up_to: None,
+        span: TimeBounds::default(),
+    };
     for newest_first in [true, false] {
         for limit in [1_000, 2] {
             let slice = PageBounds { newest_first, limit, ..all };
@@ -143,6 +151,21 @@ fn check_query(log: &LocalLog, events: &[Event], tested: &Query) {
     })
     .unwrap();
     assert_eq!(streamed, expected, "{tested}");
+    for events in [1, 3, u32::MAX] {
+        let mut streamed = Vec::new();
+        let spans = log.time_spans(events).unwrap();
+        assert!(spans.windows(2).all(|pair| pair[0].to.is_some() && pair[0].to == pair[1].from));
+        assert_eq!((spans[0].from, spans[spans.len() - 1].to), (None, None));
+        for span in spans {
+            let scope = Scope::of(PlatformWork::Comparison);
+            log.each_within(&scope, tested, span, EventId(i64::MAX), &mut |event| {
+                streamed.push(event.id.0);
+                Ok(())
+            })
+            .unwrap();
+        }
+        assert_eq!(streamed, expected, "{tested} in spans of {events}");
+    }
     let mut streamed = Vec::new();
     let scope = Scope::of(PlatformWork::Comparison);
     let visit = &mut |event: Event| streamed.push(event.id.0);
@@ -302,7 +325,14 @@ fn listings_are_led_by_an_index_and_never_sorted() {
     let plan_of = |tested: &str, newest_first| {
         let engine = log.sqlite();
         let plan = QueryPlan::new(&engine.connection, &query(tested)).unwrap();
-        let slice = PageBounds { newest_first, after: None, skip: 0, limit: 50, up_to: None };
+        let slice = PageBounds {
+            newest_first,
+            after: None,
+            skip: 0,
+            limit: 50,
+            up_to: None,
+            span: TimeBounds::default(),
+        };
         let window = plan.window_of(slice).unwrap();
         let sql = match plan.choose_strategy(&engine.connection, window).unwrap() {
             ReadStrategy::TimeOrder => plan.time_order_statement(slice, window),

@@ -243,14 +243,16 @@ impl CentralEngine {
         Ok(events)
     }
 
-    /// Visits all events that match, in the order of time.
+    /// Visits all events of a span that match, in the order of time.
     pub(in crate::store) fn each(
         &self,
         query: &Query,
+        span: TimeBounds,
         newest_first: bool,
         visit: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
-        self.each_until(query, newest_first, &mut |event| {
+        let plan = self.plan(query).within(span);
+        self.each_of_plan(query, &plan, (newest_first, DetailLevel::Full), &mut |event| {
             visit(event)?;
             Ok(ControlFlow::Continue(()))
         })

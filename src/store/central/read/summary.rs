@@ -18,6 +18,7 @@ use crate::event::Party;
 use crate::event::Target;
 use crate::event::own_events;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::store::ActionUsage;
 use crate::store::EventSummary;
 use crate::store::Occurrences;
@@ -154,7 +155,7 @@ impl CentralEngine {
         if plan.is_exact {
             self.count_all(&plan, edges, &mut tally)?;
         } else {
-            self.each(query, false, &mut |event| {
+            self.each(query, TimeBounds::default(), false, &mut |event| {
                 tally.add(event, edges);
                 Ok(())
             })?;
@@ -233,7 +234,7 @@ impl CentralEngine {
                 usages.add(action, bucket, number(&row, 3), last);
             }
         } else {
-            self.each(query, false, &mut |event| {
+            self.each(query, TimeBounds::default(), false, &mut |event| {
                 let at = event.occurred_at;
                 usages.add(Arc::unwrap_or_clone(event.action), bucket_of(edges, at), 1, at);
                 Ok(())

@@ -17,6 +17,7 @@ use crate::event::Target;
 use crate::event::field;
 use crate::event::field::FieldValue;
 use crate::query::Query;
+use crate::query::TimeBounds;
 use crate::store;
 use crate::store::central::CentralError;
 use crate::store::central::read::CentralEngine;
@@ -186,7 +187,7 @@ impl CentralEngine {
         if plan.is_exact {
             groups = self.grouped_rows(&plan, groupings, zone)?;
         } else {
-            self.each(query, false, &mut |event| {
+            self.each(query, TimeBounds::default(), false, &mut |event| {
                 groups.push(group_of(&event, groupings, zone));
                 Ok(())
             })?;
