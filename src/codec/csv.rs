@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::fmt::Write;
 use std::io;
 use std::io::Read;
 
@@ -36,49 +37,92 @@ const MAX_SHOWN_COLUMNS: usize = 200;
 
 /// Appends the header: the names of the fields.
 pub(crate) fn encode_header(fields: &[&'static Field], out: &mut Vec<u8>) {
-    encode_row(out, fields.iter().map(|field| Cow::Borrowed(field.name)));
+    let mut row = EncodedRow::begin(out);
+    fields.iter().for_each(|field| row.push(field.name));
+    row.end();
 }
 
 /// Appends the header of events that have the name of their log.
 pub(crate) fn encode_header_with_log(fields: &[&'static Field], out: &mut Vec<u8>) {
-    let fields = fields.iter().map(|field| Cow::Borrowed(field.name));
-    encode_row(out, std::iter::once(Cow::Borrowed("log")).chain(fields));
+    let mut row = EncodedRow::begin(out);
+    row.push("log");
+    fields.iter().for_each(|field| row.push(field.name));
+    row.end();
 }
 
 /// Appends some fields of an event as one row, behind the name of its log where it has one. Cells are
-/// not guarded where `raw` is set.
-pub(crate) fn encode(event: &Event, fields: &[&'static Field], raw: bool, out: &mut Vec<u8>) {
-    let log = event.log.as_deref().map(Cow::Borrowed);
-    let values = fields.iter().map(|field| match (field.get)(event) {
-        None => Cow::Borrowed(""),
-        Some(FieldValue::Text(text)) => Cow::Borrowed(text),
-        Some(FieldValue::Json(json)) => Cow::Borrowed(json.as_str()),
-        Some(FieldValue::Integer(number)) => Cow::Owned(number.to_string()),
-        Some(FieldValue::Time(at)) => Cow::Owned(at.to_sortable()),
-        Some(FieldValue::Hash(hash)) => Cow::Owned(hash.to_string()),
-    });
-    let cells = log.into_iter().chain(values);
-    encode_row(out, cells.map(|text| if raw { text } else { guarded(text) }));
+/// not guarded where `raw` is set. `scratch` is for numbers.
+pub(crate) fn encode(
+    event: &Event,
+    fields: &[&'static Field],
+    raw: bool,
+    scratch: &mut String,
+    out: &mut Vec<u8>,
+) {
+    let mut row = EncodedRow::begin(out);
+    if let Some(log) = event.log.as_deref() {
+        row.push_guarded(log, raw);
+    }
+    for field in fields {
+        scratch.clear();
+        match (field.get)(event) {
+            None => row.push(""),
+            Some(FieldValue::Text(text)) => row.push_guarded(text, raw),
+            Some(FieldValue::Json(json)) => row.push_guarded(json.as_str(), raw),
+            Some(FieldValue::Integer(number)) => {
+                write!(scratch, "{number}").expect("a String takes it");
+                row.push_guarded(scratch, raw);
+            }
+            // Both begin with a digit, or a letter.
+            Some(FieldValue::Time(at)) => {
+                at.write_sortable_into(scratch);
+                row.push(scratch);
+            }
+            Some(FieldValue::Hash(hash)) => {
+                hash.write_hex_into(scratch);
+                row.push(scratch);
+            }
+        }
+    }
+    row.end();
 }
 
-/// Returns a text so that no spreadsheet runs it.
-fn guarded(text: Cow<'_, str>) -> Cow<'_, str> {
-    if needs_guard(&text) { Cow::Owned(format!("'{text}")) } else { text }
+/// A row that is being written.
+struct EncodedRow<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
 }
 
-fn encode_row<'a>(out: &mut Vec<u8>, cells: impl Iterator<Item = Cow<'a, str>>) {
-    for (index, cell) in cells.enumerate() {
-        out.extend_from_slice(if index > 0 { b",\"" } else { b"\"" });
-        let mut rest = cell.as_bytes();
+impl<'a> EncodedRow<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        Self { start: out.len(), out }
+    }
+
+    /// Appends a cell so that no spreadsheet runs it, unless it is to stay as it is.
+    fn push_guarded(&mut self, text: &str, raw: bool) {
+        self.push_behind(if !raw && needs_guard(text) { b"'" } else { b"" }, text);
+    }
+
+    fn push(&mut self, text: &str) {
+        self.push_behind(b"", text);
+    }
+
+    fn push_behind(&mut self, guard: &[u8], text: &str) {
+        self.out.extend_from_slice(if self.out.len() > self.start { b",\"" } else { b"\"" });
+        self.out.extend_from_slice(guard);
+        let mut rest = text.as_bytes();
         while let Some(quote) = memchr(b'"', rest) {
-            out.extend_from_slice(&rest[..=quote]);
-            out.push(b'"');
+            self.out.extend_from_slice(&rest[..=quote]);
+            self.out.push(b'"');
             rest = &rest[quote + 1..];
         }
-        out.extend_from_slice(rest);
-        out.push(b'"');
+        self.out.extend_from_slice(rest);
+        self.out.push(b'"');
     }
-    out.push(b'\n');
+
+    fn end(self) {
+        self.out.push(b'\n');
+    }
 }
 
 /// Whether a spreadsheet would run the text as a formula, or the text looks like a guarded one.

@@ -78,11 +78,12 @@ pub(crate) struct Hash(pub [u8; 32]);
 impl Hash {
     /// Appends the hash in hex digits.
     pub(crate) fn write_hex_into(&self, out: &mut String) {
-        for byte in self.0 {
-            for digit in [byte >> 4, byte & 0xF] {
-                out.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
-            }
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble)];
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xF)]);
         }
+        out.push_str(str::from_utf8(&digits).expect("digits are ASCII"));
     }
 }
 

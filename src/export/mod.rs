@@ -132,7 +132,7 @@ impl ExportFormat {
     ) {
         line.clear();
         match self {
-            Self::Csv { raw, .. } => return codec::csv::encode(event, fields, raw, out),
+            Self::Csv { raw, .. } => return codec::csv::encode(event, fields, raw, line, out),
             Self::JsonLines => codec::jsonl::encode_fields(event, fields.iter().copied(), line),
             Self::MirrorLines => {
                 let identifier = event.tenant.as_deref().unwrap_or(site);
@@ -206,12 +206,12 @@ pub(crate) fn run(
 ) -> Result<()> {
     let sweep_hold = log.hold_off_sweeps()?;
     let (head, _) = log.head()?;
-    let rows = count_up_to(&log, request, head)?;
+    // A writer has a large page cache, which to read the log once does not need.
+    let reader = Log::open_to_read(path)?;
+    let rows = count_up_to(&reader, request, head)?;
     record_export(&mut log, request, rows, &[EventPlace { id: head, log: None }])?;
-    // A writer has a large page cache, which one pass through the log does not need.
     drop(log);
-    let log = Log::open_to_read(path)?;
-    let source = RowSource { log: &log, path: Some(path), head, rows };
+    let source = RowSource { log: &reader, path: Some(path), head, rows };
     let written = stream::stream(&source, request, destination)?;
     drop(sweep_hold);
     if written != rows {

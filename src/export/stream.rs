@@ -92,7 +92,7 @@ pub(super) fn stream(
         let writer = thread::Builder::new().spawn_scoped(scope, write);
         let writer = writer.context("cannot start a thread")?;
         let mut others = Vec::new();
-        if let Some(path) = source.path {
+        if let Some(path) = source.path.filter(|_| readers > 1) {
             let uuid = source.log.uuid()?;
             for (reader, sender) in senders.drain(1..).enumerate() {
                 let spans = share(reader + 1);

@@ -170,8 +170,11 @@ fn encode_all(events: &[Event]) -> [(DecodeOptions, Vec<u8>); 5] {
     let all_fields: Vec<_> = FIELDS.iter().collect();
     let table = |raw| {
         let mut table = Vec::new();
+        let mut scratch = String::new();
         csv::encode_header(&all_fields, &mut table);
-        events.iter().for_each(|event| csv::encode(event, &all_fields, raw, &mut table));
+        for event in events {
+            csv::encode(event, &all_fields, raw, &mut scratch, &mut table);
+        }
         table
     };
     [
