@@ -1,7 +1,7 @@
 //! Finds the dimension rows of events by their texts, and adds those that are missing.
 //!
 //! ## Cost
-//! The rows that were found or added are remembered, up to 16 MiB for each dimension, until another
+//! The rows that were found or added are remembered, up to 6 MiB for each dimension, until another
 //! connection writes or a transaction is rolled back.
 
 use std::collections::HashMap;
@@ -300,7 +300,7 @@ impl<T> Default for RowsByText<T> {
 
 impl<T: Copy> RowsByText<T> {
     /// The memory that one dimension may take, in bytes; a full one starts again from empty.
-    const MAX_BYTES: usize = 16 << 20;
+    const MAX_BYTES: usize = 6 << 20;
     /// The bytes that a row takes beside its texts, roughly.
     const ROW_OVERHEAD: usize = 96;
 

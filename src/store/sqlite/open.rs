@@ -54,10 +54,10 @@ const READER_PRAGMAS: &str = "PRAGMA query_only=ON;";
 /// - `synchronous=FULL`: a commit is on the disk when it returns. With NORMAL a power cut loses the
 ///   newest events.
 /// - `wal_autocheckpoint=0`: `append` chooses the moment, so that no commit waits for a reader.
-/// - `cache_size`: 64 MiB hold the pages that a bulk transaction touches. They are allocated as
+/// - `cache_size`: 32 MiB hold most pages that a bulk transaction touches. They are allocated as
 ///   needed.
 const WRITER_PRAGMAS: &str =
-    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-65536;";
+    "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-32768;";
 
 impl Sqlite {
     pub(in crate::store) fn open_to_read(path: &Path) -> Result<Self> {
