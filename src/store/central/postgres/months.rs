@@ -236,11 +236,12 @@ impl PostgresStore {
     /// Reads the partitions; `None` for one whose bounds are not ours, or which is being dropped.
     fn read_partitions(&mut self) -> CentralResult<Vec<Option<Partition>>> {
         // A heap of no bytes has no row. Of a table whose rows are elsewhere, as Citus has them, that
-        // says nothing.
+        // says nothing. The server opens a table to see its size, unless it has counted pages of it.
         let sql = "SELECT pg_get_expr(relpartbound, pg_class.oid), \
-                   relkind <> 'r' OR relam <> (SELECT oid FROM pg_am WHERE amname = 'heap') \
+                   relpages > 0 OR relkind <> 'r' \
+                   OR relam <> (SELECT oid FROM pg_am WHERE amname = 'heap') \
                    OR pg_relation_size(pg_class.oid) > 0 \
-                   OR to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL \
+                   OR (SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL) \
                    FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid \
                    WHERE inhparent = to_regclass($1)";
         let rows = self.server.query(sql, &[(&self.names.event, Type::TEXT)])?;
