@@ -6,7 +6,7 @@ use crate::support::is_running_as_root;
 use crate::support::skip;
 
 /// The programs, and the Debian packages that bring them.
-const PACKAGES: [(&str, &str); 29] = [
+const PACKAGES: [(&str, &str); 30] = [
     ("apt-get", "apt"),
     ("bash", "bash"),
     ("chromium", "chromium"),
@@ -36,6 +36,7 @@ const PACKAGES: [(&str, &str); 29] = [
     ("python3", "python3"),
     ("setpriv", "util-linux"),
     ("/usr/lib/postgresql/15/bin/initdb", "postgresql-15"),
+    ("/usr/sbin/pgbouncer", "pgbouncer"),
 ];
 
 /// Whether these programs are there; under CI they must be.

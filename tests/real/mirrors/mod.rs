@@ -7,6 +7,7 @@ mod cloudwatch;
 mod file;
 mod fleet;
 mod kills;
+mod pooler;
 pub(crate) mod postgres;
 mod receivers;
 pub(crate) mod stores;

@@ -142,6 +142,15 @@ impl Cluster {
         self.sandbox.run_command(self.psql(database, sql)).stderr().to_owned()
     }
 
+    /// Where its certificate is, and what else belongs to the server's user.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// What the server has written so far.
     pub(crate) fn read_log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.folder.join("log")).unwrap()).into_owned()
