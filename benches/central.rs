@@ -16,6 +16,7 @@ mod cluster;
 #[expect(dead_code, reason = "the other benchmarks use the rest")]
 mod generator;
 mod measure;
+mod pooler;
 #[expect(dead_code, reason = "the other benchmarks use the rest")]
 mod workbench;
 
@@ -38,6 +39,7 @@ use crate::measure::median;
 use crate::measure::percentile;
 use crate::measure::run_interleaved;
 use crate::measure::run_measured;
+use crate::pooler::Pooler;
 use crate::workbench::Bench;
 
 const HOSTS: usize = 100;
@@ -83,7 +85,7 @@ struct Fleet {
 
 impl Fleet {
     fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/activity", self.cluster.port)
+        store_url(self.cluster.port)
     }
 
     fn activity(&self, db: &str, args: &[&str]) -> Command {
@@ -92,18 +94,22 @@ impl Fleet {
         command
     }
 
-    fn psql(&self, sql: &str) -> Command {
+    fn psql(&self, port: u16, sql: &str) -> Command {
         // Debian's own `psql` is a script that looks for this one.
         let mut command = self.bench.command(&format!("{POSTGRES_BIN}/psql"));
         command
             .args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-U", "postgres", "-d", "activity"])
-            .args(["-p", &self.cluster.port.to_string(), "-c", sql]);
+            .args(["-p", &port.to_string(), "-c", sql]);
         command
+    }
+
+    fn server_psql(&self, sql: &str) -> Command {
+        self.psql(self.cluster.port, sql)
     }
 
     /// Runs SQL, and returns the one value that it answers with.
     fn value(&self, sql: &str) -> io::Result<String> {
-        let output = self.psql(sql).output()?;
+        let output = self.server_psql(sql).output()?;
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -133,7 +139,7 @@ impl Fleet {
         let all = (self.hosts * self.events) as f64;
         let wall: f64 = runs.iter().map(|run| run.wall_time.as_secs_f64()).sum();
         // What a server does by itself once in a while.
-        run_measured(self.psql("VACUUM (ANALYZE)"));
+        run_measured(self.server_psql("VACUUM (ANALYZE)"));
         let own: f64 = runs.iter().map(|run| run.cpu_seconds).sum();
         let per_core = format!(
             "per second of the server's processor {:.0}, of its own {:.0}",
@@ -217,14 +223,25 @@ impl Fleet {
                 format!("SELECT * FROM event WHERE event_uuid = '{event_id}'"),
             ),
         ];
-        lines.into_iter().map(|(name, args, sql)| self.compare_page(name, &args, &sql)).collect()
+        let compare = |port, suffix| {
+            lines.iter().map(move |(name, args, sql)| {
+                self.compare_page(&format!("{name}{suffix}"), args, sql, port)
+            })
+        };
+        let mut pages: Vec<Comparison> = compare(self.cluster.port, "").collect();
+        match Pooler::start(&self.cluster).unwrap() {
+            Some(pooler) => pages.extend(compare(pooler.port, ", pooled")),
+            None => eprintln!("without a pooler: apt-get install pgbouncer"),
+        }
+        pages
     }
 
-    fn compare_page(&self, name: &str, args: &[String], sql: &str) -> Comparison {
-        let url = self.url();
+    /// Reads a page by `activity` and by `psql`, both from this port.
+    fn compare_page(&self, name: &str, args: &[String], sql: &str, port: u16) -> Comparison {
+        let url = store_url(port);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let ours = |_| self.activity(&url, &args);
-        let peer = |_| self.psql(sql);
+        let peer = |_| self.psql(port, sql);
         let runs = run_interleaved(ROUNDS, &[&ours, &peer]);
         let (ours, peer) = (median(&runs[0]), median(&runs[1]));
         let least = percentile(&runs[0], 1);
@@ -252,7 +269,7 @@ impl Fleet {
         self.bench.report_progress("verify");
         let url = self.url();
         let verify = |_| self.activity(&url, &["verify"]);
-        let copy = |_| self.psql("COPY (SELECT * FROM event ORDER BY log, id) TO STDOUT");
+        let copy = |_| self.server_psql("COPY (SELECT * FROM event ORDER BY log, id) TO STDOUT");
         let runs = run_interleaved(3, &[&verify, &copy]);
         let all = (self.hosts * self.events) as f64;
         let copied = format!("psql copies {:.0}", all / median(&runs[1]));
@@ -261,6 +278,10 @@ impl Fleet {
             compare_memory(&runs[0]),
         ]
     }
+}
+
+fn store_url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/activity")
 }
 
 fn compare_rate(name: &str, rate: f64, peer: String, goal: f64) -> Comparison {

@@ -38,6 +38,10 @@ use crate::workbench::Bench;
 const EVENTS: usize = 1_000_000;
 /// The number of times that the small log is smaller.
 const SMALL_LOG_DIVISOR: usize = 10;
+/// The time of a verification, against that of SQLite's own check alone.
+const VERIFY_GOAL: f64 = 1.1;
+/// Events per second.
+const QUICK_VERIFY_RATE: f64 = 350_000.0;
 /// The events of a busy day.
 const BUSY_DAY_EVENTS: usize = 20_000;
 
@@ -57,6 +61,7 @@ fn main() -> io::Result<()> {
     lines.extend(bench.scoped_pages()?);
     lines.push(bench.free_text());
     lines.extend(bench.export());
+    lines.extend(bench.verify());
     lines.push(bench.digest()?);
     lines.extend(bench.counts());
     lines.extend(bench.completions());
@@ -273,6 +278,35 @@ impl Bench {
                 )
             })
             .into()
+    }
+
+    /// Verifies the log, beside SQLite's own check of the same file, which is a part of it.
+    fn verify(&self) -> Vec<Comparison> {
+        self.report_progress("verify");
+        let all = |_| self.activity_command("all.db", &["verify"]);
+        let quick = |_| self.activity_command("all.db", &["verify", "--quick"]);
+        let pages_alone = |_| {
+            let file = self.path("all.db");
+            let mut command = self.command("sqlite3");
+            // As much memory as ours takes for it.
+            command.args(["-readonly", "-cmd", "PRAGMA cache_size=-16384"]);
+            command.arg(file).arg("PRAGMA integrity_check");
+            command
+        };
+        let runs = run_interleaved(3, &[&all, &pages_alone, &quick]);
+        let [all, pages_alone, quick] = [0, 1, 2].map(|place| median(&runs[place]));
+        let rate = self.events as f64 / quick;
+        let peer = "`PRAGMA integrity_check`";
+        vec![
+            compare_times("verify", all, peer, pages_alone, VERIFY_GOAL),
+            Comparison {
+                name: format!("verify --quick, events per second, against {QUICK_VERIFY_RATE:.0}"),
+                ours: format!("{rate:.0}"),
+                peer: format!("{peer} {:.0}", self.events as f64 / pages_alone),
+                ratio: QUICK_VERIFY_RATE / rate,
+                goal: 1.0,
+            },
+        ]
     }
 
     /// Makes the digest of a busy day at the end of the long history.
