@@ -48,7 +48,7 @@ fn many_events_come_in_order_each_once() {
     let line = |number: usize| {
         let minute = number * 7_919 % 1_000;
         json!({
-            "action": if number % 400 == 0 { "page.edit" } else { "page.view" },
+            "action": if number.is_multiple_of(400) { "page.edit" } else { "page.view" },
             "occurred_at": format!("2026-03-{:02}T10:{:02}:00Z", 1 + minute / 60, minute % 60),
         })
         .to_string()
