@@ -28,7 +28,7 @@ use crate::event::EventId;
 use crate::event::EventPlace;
 use crate::event::field::Field;
 use crate::event::own_events;
-use crate::export::stream::RowSource;
+use crate::export::stream::ExportSource;
 use crate::failure::Exit;
 use crate::failure::Failure;
 use crate::query::Query;
@@ -211,7 +211,7 @@ pub(crate) fn run(
     let rows = count_up_to(&reader, request, head)?;
     record_export(&mut log, request, rows, &[EventPlace { id: head, log: None }])?;
     drop(log);
-    let source = RowSource { log: &reader, path: Some(path), head, rows };
+    let source = ExportSource { log: &reader, path: Some(path), head, rows };
     let written = stream::stream(&source, request, destination)?;
     drop(sweep_hold);
     if written != rows {
@@ -240,7 +240,7 @@ pub(crate) fn run_from_store(
     record_export(&mut log, request, rows, &heads)?;
     drop(log);
     let request = ExportRequest { query: &query, ..*request };
-    let source = RowSource { log: store, path: None, head: EventId(i64::MAX), rows };
+    let source = ExportSource { log: store, path: None, head: EventId(i64::MAX), rows };
     let written = stream::stream(&source, &request, destination)?;
     if written != rows {
         let message = format!("exported {written} rows where the store had {rows}");

@@ -40,7 +40,7 @@ const SHARED_ROWS: u64 = 5 * SPAN_ROWS;
 const MAX_READERS: usize = 2;
 
 /// What is read: a log as it is open, up to an event, and how many rows that gives.
-pub(super) struct RowSource<'a> {
+pub(super) struct ExportSource<'a> {
     pub log: &'a Log,
     /// Where further readers open it; absent for a central store.
     pub path: Option<&'a Path>,
@@ -58,7 +58,7 @@ enum ReadBatch {
 
 /// Writes all rows, and returns their number.
 pub(super) fn stream(
-    source: &RowSource<'_>,
+    source: &ExportSource<'_>,
     request: &ExportRequest<'_>,
     mut destination: Destination,
 ) -> Result<u64> {
@@ -114,7 +114,7 @@ pub(super) fn stream(
     })
 }
 
-fn count_readers(source: &RowSource<'_>) -> usize {
+fn count_readers(source: &ExportSource<'_>) -> usize {
     if source.path.is_none() || source.rows < SHARED_ROWS {
         return 1;
     }
