@@ -65,7 +65,8 @@ fn a_store_behind_a_pooler_is_filled_read_and_verified() {
         sandbox.write("config.toml", format!("central = '{}'\n{config}", pooler.url()));
         ingest_events(sandbox, 700);
     }
-    let mirrors = hosts.each_ref().map(|sandbox| sandbox.command(["mirror", "--quiet"]).spawn().unwrap());
+    let mirrors =
+        hosts.each_ref().map(|sandbox| sandbox.command(["mirror", "--quiet"]).spawn().unwrap());
     for mut mirror in mirrors {
         assert!(mirror.wait().unwrap().success());
     }
