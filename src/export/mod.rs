@@ -9,7 +9,7 @@
 //! ## Concurrency
 //!
 //! The log is read in short batches: an export into a slow pipe neither blocks a writer nor keeps the
-//! write-ahead log from being reused. Threads read, another encodes and writes: see `stream`.
+//! write-ahead log from being reused. `stream` says which threads read, and which one writes.
 //!
 //! The caller decides who may export what; `codec` decides how a row is written.
 

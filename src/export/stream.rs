@@ -66,7 +66,7 @@ pub(super) fn stream(
     let spans = if readers > 1 {
         // Ids are at least as many as events, and rows may be few of them.
         let events = u64::try_from(source.head.0).unwrap_or(0).max(source.rows);
-        let events = SPAN_ROWS.saturating_mul(events / source.rows.max(1));
+        let events = SPAN_ROWS.saturating_mul(events / source.rows);
         source.log.time_spans(u32::try_from(events).unwrap_or(u32::MAX))?
     } else {
         vec![TimeBounds::default()]
