@@ -17,7 +17,7 @@
 //! - `verify` reads without trusting what the other modules have written.
 //!
 //! `sql` builds statements so that no value is ever spliced into one, `ranges` the conditions on numbers,
-//! and `row_keys` has the maps by the keys of rows.
+//! `row_keys` has the maps by the keys of rows, and `recent_rows` remembers rows.
 
 mod append;
 mod copy;
@@ -43,6 +43,7 @@ mod progress;
 #[cfg(test)]
 mod query_tests;
 mod ranges;
+mod recent_rows;
 mod recorded;
 mod row_keys;
 mod rows;

@@ -3,7 +3,7 @@
 //!
 //! ## Cost
 //! A call reads each dimension table at most once or twice, however many events it reads, and remembers
-//! the rows. Memory is bounded: a full cache is cleared, and a call with a limit of bytes reads no more
+//! the rows. Memory is bounded: old rows are forgotten, and a call with a limit of bytes reads no more
 //! events, and no more texts of theirs, than that and one event.
 
 use std::cell::RefCell;
@@ -35,27 +35,23 @@ use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::ReadValues;
 use crate::store::sqlite::layout::ReferencedKeys;
-use crate::store::sqlite::row_keys::RowKeyMap;
+use crate::store::sqlite::recent_rows::HeldText;
+use crate::store::sqlite::recent_rows::RecentRows;
 use crate::store::sqlite::row_keys::RowKeySet;
 use crate::time::Timestamp;
-
-/// The number of rows of one dimension that are remembered: more than a page of any export needs.
-const MAX_CACHED_ROWS: usize = 1 << 15;
-/// The bytes of the rows of one dimension that are remembered. Titles and user agents may be long.
-const MAX_CACHED_BYTES: usize = 4 << 20;
 
 /// The dimension rows that were read. They hold until another connection writes: a sweep may remove a
 /// row to which nothing refers, and its key may be given to another row.
 #[derive(Default)]
 pub(super) struct DimensionCache {
     data_version: Option<i64>,
-    recorders: RowsByKey<str>,
-    tenants: RowsByKey<str>,
-    actions: RowsByKey<Action>,
-    actors: RowsByKey<Party>,
-    targets: RowsByKey<Target>,
-    titles: RowsByKey<str>,
-    agents: RowsByKey<str>,
+    recorders: RecentRows<Arc<str>>,
+    tenants: RecentRows<Arc<str>>,
+    actions: RecentRows<Arc<Action>>,
+    actors: RecentRows<Arc<Party>>,
+    targets: RecentRows<Arc<Target>>,
+    titles: RecentRows<Arc<str>>,
+    agents: RecentRows<Arc<str>>,
 }
 
 impl DimensionCache {
@@ -218,60 +214,34 @@ fn read_json(row: &Row<'_>, position: usize) -> std::result::Result<Option<JsonO
     text.map(|text| JsonObject::parse(text, VALUE_DEPTH).map_err(drop)).transpose()
 }
 
-/// The rows of one dimension by key.
-struct RowsByKey<T: ?Sized> {
-    rows: RowKeyMap<i64, Arc<T>>,
-    /// The bytes of their texts.
-    bytes: usize,
-}
-
-impl<T: ?Sized> Default for RowsByKey<T> {
-    fn default() -> Self {
-        Self { rows: RowKeyMap::default(), bytes: 0 }
+/// Reads the rows with these keys that are not remembered, in the order of the keys, until there is no
+/// more room for their texts.
+fn load_missing<T: HeldText>(
+    remembered: &mut RecentRows<T>,
+    connection: &Connection,
+    dimension: Dimension,
+    keys: impl Iterator<Item = i64>,
+    room: &mut usize,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<()> {
+    let mut seen = RowKeySet::default();
+    let missing: Vec<String> = keys
+        .filter(|key| !remembered.renew(*key) && seen.insert(*key))
+        .map(|key| key.to_string())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-}
-
-impl<T: ?Sized> RowsByKey<T> {
-    fn make_room(&mut self) {
-        if self.rows.len() > MAX_CACHED_ROWS || self.bytes > MAX_CACHED_BYTES {
-            *self = Self::default();
-        }
+    let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
+    let mut rows = statement.query([format!("[{}]", missing.join(","))])?;
+    while *room > 0
+        && let Some(row) = rows.next()?
+    {
+        let value = read(row)?;
+        *room = room.saturating_sub(value.text_bytes());
+        remembered.insert(row.get("key")?, value);
     }
-
-    fn has(&self, key: Option<i64>) -> bool {
-        key.is_none_or(|key| self.rows.contains_key(&key))
-    }
-
-    /// Reads the rows with these keys that are not in the cache, in the order of the keys, until there is
-    /// no more room for their texts.
-    fn load_missing(
-        &mut self,
-        connection: &Connection,
-        dimension: Dimension,
-        keys: impl Iterator<Item = i64>,
-        room: &mut usize,
-        read: impl Fn(&Row<'_>) -> Result<(Arc<T>, usize)>,
-    ) -> Result<()> {
-        let mut seen = RowKeySet::default();
-        let missing: Vec<String> = keys
-            .filter(|key| !self.rows.contains_key(key) && seen.insert(*key))
-            .map(|key| key.to_string())
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let mut statement = connection.prepare_cached(dimension.statements().select_by_keys)?;
-        let mut rows = statement.query([format!("[{}]", missing.join(","))])?;
-        while *room > 0
-            && let Some(row) = rows.next()?
-        {
-            let (value, size) = read(row)?;
-            self.rows.insert(row.get("key")?, value);
-            self.bytes += size;
-            *room = room.saturating_sub(size);
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 impl DimensionCache {
@@ -288,14 +258,14 @@ impl DimensionCache {
 
     /// Whether all rows are in the cache to which an event refers.
     fn has_all(&self, keys: &ReferencedKeys) -> bool {
-        self.recorders.has(Some(keys.recorder))
-            && self.tenants.has(Some(keys.tenant))
-            && self.actions.has(Some(keys.action))
-            && self.actors.has(keys.actor)
-            && self.actors.has(keys.impersonator)
-            && self.targets.has(keys.target)
-            && self.titles.has(keys.title)
-            && self.agents.has(keys.agent)
+        has(&self.recorders, Some(keys.recorder))
+            && has(&self.tenants, Some(keys.tenant))
+            && has(&self.actions, Some(keys.action))
+            && has(&self.actors, keys.actor)
+            && has(&self.actors, keys.impersonator)
+            && has(&self.targets, keys.target)
+            && has(&self.titles, keys.title)
+            && has(&self.agents, keys.agent)
     }
 
     /// Reads the rows that these events refer to and that are not in the cache yet, up to so many bytes
@@ -307,32 +277,20 @@ impl DimensionCache {
         room: &mut usize,
     ) -> Result<()> {
         let keys = || events.iter().map(|event| &event.keys);
-        let recorders = keys().map(|keys| keys.recorder);
-        self.recorders.load_missing(connection, Dimension::Recorder, recorders, room, read_text)?;
-        let tenants = keys().map(|keys| keys.tenant);
-        self.tenants.load_missing(connection, Dimension::Tenant, tenants, room, read_text)?;
-        let actions = keys().map(|keys| keys.action);
-        self.actions.load_missing(connection, Dimension::Action, actions, room, |row| {
-            let action = read_action(row)?;
-            let size = action.slug.len() + action.module.as_ref().map_or(0, String::len);
-            Ok((Arc::new(action), size))
-        })?;
+        macro_rules! load {
+            ($rows:ident $dimension:ident $keys:expr, $read:expr) => {
+                load_missing(&mut self.$rows, connection, Dimension::$dimension, $keys, room, $read)
+            };
+        }
+        load!(recorders Recorder keys().map(|keys| keys.recorder), read_text)?;
+        load!(tenants Tenant keys().map(|keys| keys.tenant), read_text)?;
+        load!(actions Action keys().map(|keys| keys.action), |row| read_action(row).map(Arc::new))?;
         let actors = keys().flat_map(|keys| [keys.actor, keys.impersonator]).flatten();
-        self.actors.load_missing(connection, Dimension::Actor, actors, room, |row| {
-            let Party { id, label } = read_party(row)?;
-            let size = texts_length([&id, &label]);
-            Ok((Arc::new(Party { id, label }), size))
-        })?;
+        load!(actors Actor actors, |row| read_party(row).map(Arc::new))?;
         let targets = keys().filter_map(|keys| keys.target);
-        self.targets.load_missing(connection, Dimension::Target, targets, room, |row| {
-            let Target { kind, id, label } = read_target(row)?;
-            let size = texts_length([&kind, &id, &label]);
-            Ok((Arc::new(Target { kind, id, label }), size))
-        })?;
-        let titles = keys().filter_map(|keys| keys.title);
-        self.titles.load_missing(connection, Dimension::Title, titles, room, read_text)?;
-        let agents = keys().filter_map(|keys| keys.agent);
-        self.agents.load_missing(connection, Dimension::Agent, agents, room, read_text)
+        load!(targets Target targets, |row| read_target(row).map(Arc::new))?;
+        load!(titles Title keys().filter_map(|keys| keys.title), read_text)?;
+        load!(agents Agent keys().filter_map(|keys| keys.agent), read_text)
     }
 
     /// Turns a row into an event. The rows that it refers to must be in the cache.
@@ -391,31 +349,33 @@ pub(super) fn optional_text(row: &Row<'_>, column: &'static str) -> Result<Optio
     row.get(column).map(|text: String| Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Reads the text of a dimension that has nothing else, and its length.
-fn read_text(row: &Row<'_>) -> Result<(Arc<str>, usize)> {
-    let text: Arc<str> = row.get("text")?;
-    let length = text.len();
-    Ok((text, length))
+/// Reads the text of a dimension that has nothing else.
+fn read_text(row: &Row<'_>) -> Result<Arc<str>> {
+    row.get("text")
 }
 
-fn texts_length<const N: usize>(texts: [&Option<String>; N]) -> usize {
-    texts.into_iter().flatten().map(String::len).sum()
+fn has<T: HeldText>(rows: &RecentRows<T>, key: Option<i64>) -> bool {
+    key.is_none_or(|key| rows.get(key).is_some())
 }
 
-fn get_row<T: ?Sized>(cached: &RowsByKey<T>, key: i64, event: EventId) -> Result<Arc<T>> {
-    cached
-        .rows
-        .get(&key)
+fn get_row<T: ?Sized>(rows: &RecentRows<Arc<T>>, key: i64, event: EventId) -> Result<Arc<T>>
+where
+    Arc<T>: HeldText,
+{
+    rows.get(key)
         .cloned()
         .ok_or_else(|| damage(format!("event {event} refers to a row that is not there")))
 }
 
 fn get_optional_row<T: ?Sized>(
-    cached: &RowsByKey<T>,
+    rows: &RecentRows<Arc<T>>,
     key: Option<i64>,
     event: EventId,
-) -> Result<Option<Arc<T>>> {
-    key.map(|key| get_row(cached, key, event)).transpose()
+) -> Result<Option<Arc<T>>>
+where
+    Arc<T>: HeldText,
+{
+    key.map(|key| get_row(rows, key, event)).transpose()
 }
 
 fn decode_event_id(value: ValueRef<'_>) -> Option<String> {

@@ -4,8 +4,7 @@
 //! of the columns.
 //!
 //! ## Cost
-//! The digest of a dimension row is computed once and cached, for up to 65,536 rows of each
-//! dimension, so memory stays flat.
+//! The digest of a dimension row is computed once for as long as the row is remembered.
 
 use std::result::Result as StdResult;
 
@@ -31,7 +30,8 @@ use crate::store::sqlite::layout;
 use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::layout::Dimension;
 use crate::store::sqlite::layout::ReferencedKeys;
-use crate::store::sqlite::row_keys::RowKeyMap;
+use crate::store::sqlite::recent_rows::HeldText;
+use crate::store::sqlite::recent_rows::RecentRows;
 use crate::store::verify::InspectedEvent;
 use crate::store::verify::NO_CONTENT;
 use crate::text;
@@ -40,14 +40,8 @@ use crate::time::Timestamp;
 /// A statement about an event that cannot hold for one that nobody touched.
 type Flaw = String;
 
-/// The number of rows of one dimension that are remembered.
-const MAX_CACHED_ROWS: usize = 1 << 16;
-
-/// The bytes of text of all dimensions that are remembered. A title may have a megabyte.
-const MAX_CACHED_TEXT_BYTES: usize = 8 << 20;
-
 /// The checked rows of one dimension by key; `None` where there is no such row.
-type CheckedRows<T> = RowKeyMap<i64, Option<T>>;
+type CheckedRows<T> = RecentRows<Option<T>>;
 
 /// A row that enters the chain by commitment.
 struct CheckedCommitment {
@@ -70,17 +64,6 @@ struct CheckedTitle {
     text: String,
     /// Whether the folded text, in which searches look for words, is that of the text.
     folded_holds: bool,
-}
-
-/// What a row that was read holds of text, in bytes.
-trait HeldText {
-    fn text_bytes(&self) -> usize;
-}
-
-impl HeldText for String {
-    fn text_bytes(&self) -> usize {
-        self.len()
-    }
 }
 
 impl HeldText for CheckedCommitment {
@@ -110,8 +93,6 @@ impl HeldText for CheckedTitle {
 /// The dimension rows that were read.
 #[derive(Default)]
 pub(super) struct CheckedDimensions {
-    /// The bytes of text in all of them.
-    text_bytes: usize,
     recorders: CheckedRows<String>,
     tenants: CheckedRows<String>,
     actions: CheckedRows<CheckedAction>,
@@ -144,65 +125,53 @@ impl CheckedDimensions {
         keys: &ReferencedKeys,
         select: &mut RowStatements<'_>,
     ) -> rusqlite::Result<()> {
-        self.clear_full();
+        self.make_room();
         let recorder = select.of(Dimension::Recorder);
-        let mut read =
-            load_row(&mut self.recorders, Some(keys.recorder), recorder, |row| row.get("text"))?;
+        load_row(&mut self.recorders, Some(keys.recorder), recorder, |row| row.get("text"))?;
         let tenant = select.of(Dimension::Tenant);
-        read += load_row(&mut self.tenants, Some(keys.tenant), tenant, |row| row.get("text"))?;
+        load_row(&mut self.tenants, Some(keys.tenant), tenant, |row| row.get("text"))?;
         let action = select.of(Dimension::Action);
-        read += load_row(&mut self.actions, Some(keys.action), action, check_action)?;
+        load_row(&mut self.actions, Some(keys.action), action, check_action)?;
         let actor = select.of(Dimension::Actor);
-        read += load_row(&mut self.actors, keys.actor, actor, check_actor)?;
-        read += load_row(&mut self.actors, keys.impersonator, actor, check_actor)?;
+        load_row(&mut self.actors, keys.actor, actor, check_actor)?;
+        load_row(&mut self.actors, keys.impersonator, actor, check_actor)?;
         let target = select.of(Dimension::Target);
-        read += load_row(&mut self.targets, keys.target, target, check_target)?;
-        read += load_row(&mut self.titles, keys.title, select.of(Dimension::Title), check_title)?;
-        read += load_row(&mut self.agents, keys.agent, select.of(Dimension::Agent), check_agent)?;
-        self.text_bytes += read;
+        load_row(&mut self.targets, keys.target, target, check_target)?;
+        load_row(&mut self.titles, keys.title, select.of(Dimension::Title), check_title)?;
+        load_row(&mut self.agents, keys.agent, select.of(Dimension::Agent), check_agent)?;
         Ok(())
     }
 
-    /// Clears the dimensions that are full. This happens between two events, because one event may
+    /// Forgets what is too much to remember. This happens between two events, because one event may
     /// need two rows of a dimension.
-    fn clear_full(&mut self) {
-        if self.text_bytes >= MAX_CACHED_TEXT_BYTES {
-            *self = Self::default();
-        }
-        clear_if_full(&mut self.recorders);
-        clear_if_full(&mut self.tenants);
-        clear_if_full(&mut self.actions);
-        clear_if_full(&mut self.actors);
-        clear_if_full(&mut self.targets);
-        clear_if_full(&mut self.titles);
-        clear_if_full(&mut self.agents);
-    }
-}
-
-fn clear_if_full<T>(rows: &mut CheckedRows<T>) {
-    if rows.len() >= MAX_CACHED_ROWS {
-        rows.clear();
+    fn make_room(&mut self) {
+        self.recorders.make_room();
+        self.tenants.make_room();
+        self.actions.make_room();
+        self.actors.make_room();
+        self.targets.make_room();
+        self.titles.make_room();
+        self.agents.make_room();
     }
 }
 
 /// Reads the row with this key unless it was read. A row with values that it cannot have counts as
-/// missing. Returns the bytes of text that it holds.
+/// missing.
 fn load_row<T: HeldText>(
     rows: &mut CheckedRows<T>,
     key: Option<i64>,
     select: &mut CachedStatement<'_>,
     check: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<usize> {
-    let Some(key) = key.filter(|key| !rows.contains_key(key)) else {
-        return Ok(0);
+) -> rusqlite::Result<()> {
+    let Some(key) = key.filter(|key| !rows.renew(*key)) else {
+        return Ok(());
     };
     let found = match select.query_row([key], check).optional() {
         Err(error) if !matches!(error, rusqlite::Error::SqliteFailure(..)) => None,
         found => found?,
     };
-    let text_bytes = found.as_ref().map_or(0, T::text_bytes);
     rows.insert(key, found);
-    Ok(text_bytes)
+    Ok(())
 }
 
 fn check_action(row: &Row<'_>) -> rusqlite::Result<CheckedAction> {
@@ -438,12 +407,16 @@ fn numbered<T: Copy>(row: &Row<'_>, column: Column, name: &str, all: &[T]) -> St
     all.get(number).copied().ok_or_else(|| invalid_value(name))
 }
 
-fn referenced_row<'a, T>(rows: &'a CheckedRows<T>, key: i64, name: &str) -> StdResult<&'a T, Flaw> {
-    let found = rows.get(&key).and_then(Option::as_ref);
+fn referenced_row<'a, T: HeldText>(
+    rows: &'a CheckedRows<T>,
+    key: i64,
+    name: &str,
+) -> StdResult<&'a T, Flaw> {
+    let found = rows.get(key).and_then(Option::as_ref);
     found.ok_or_else(|| format!("the {name} that it refers to is not there, or damaged"))
 }
 
-fn optional_row<'a, T>(
+fn optional_row<'a, T: HeldText>(
     rows: &'a CheckedRows<T>,
     key: Option<i64>,
     name: &str,
