@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::support::Output;
 use crate::support::Sandbox;
 use crate::support::chain;
 use crate::support::log::Log;
@@ -733,22 +734,30 @@ fn a_byte_that_was_flipped_in_the_write_ahead_log_is_damage() {
 #[test]
 fn a_page_that_is_gone_is_named_by_the_event() {
     let sandbox = Sandbox::new();
-    let events: String = (0..2_000)
+    let events: String = (0..4_500)
         .map(|n| format!("{{\"action\":\"a.b\",\"description\":\"number {n} of them\"}}\n"))
         .collect();
     sandbox.ingest(events);
     sandbox.run(["backup", "copy.db"]).ok().done();
-    let mut bytes = sandbox.read("copy.db");
-    let words = b"number 1000 of them";
-    let at = bytes.windows(words.len()).position(|there| there == words).unwrap() / 4096 * 4096;
-    let page = at / 4096 + 1;
-    bytes[at..at + 4096].fill(0);
-    sandbox.write("damaged.db", bytes);
-    let out = sandbox.run(["verify", "--db", "damaged.db"]).exits(1).no_stderr();
-    let line = out.stdout().lines().find(|line| line.contains("cannot be read")).unwrap();
-    assert!(line.starts_with("broken: event "), "{out}");
-    assert!(line.ends_with(" cannot be read: a page does not hold together"), "{out}");
-    assert!(out.stdout().contains(&format!("page {page}")), "{out}");
+    // The second one is read by the second reader of a quick verification; the last one has the last id.
+    for gone in [1_000, 3_000, 4_499] {
+        let mut bytes = sandbox.read("copy.db");
+        let words = format!("number {gone} of them").into_bytes();
+        let at = bytes.windows(words.len()).position(|there| there == words).unwrap() / 4096 * 4096;
+        let page = at / 4096 + 1;
+        bytes[at..at + 4096].fill(0);
+        sandbox.write("damaged.db", bytes);
+        let find = |out: &Output| {
+            let line = out.stdout().lines().find(|line| line.contains("cannot be read")).unwrap();
+            assert!(line.starts_with("broken: event "), "{out}");
+            assert!(line.ends_with(" cannot be read: a page does not hold together"), "{out}");
+            line.to_owned()
+        };
+        let out = sandbox.run(["verify", "--db", "damaged.db"]).exits(1).no_stderr();
+        assert!(out.stdout().contains(&format!("page {page}")), "{out}");
+        let quick = sandbox.run(["verify", "--quick", "--db", "damaged.db"]).exits(1);
+        assert_eq!(find(&out), find(&quick));
+    }
     // A file that was cut short is opened by nobody.
     let mut bytes = sandbox.read("copy.db");
     bytes.truncate(bytes.len() - 8 * 4096);
@@ -836,4 +845,60 @@ fn no_flipped_bit_changes_what_holds() {
     }
     FaultCount::new("flipped bits").add(seen + same);
     assert!(seen >= 15 && same >= 15, "{seen} seen, {same} in free space");
+}
+
+/// Without the integrity check two threads read a large log by turns. They find what one finds.
+#[test]
+fn two_readers_find_what_one_finds() {
+    let events = |from: u32, to: u32| {
+        let event = |n| format!("{{\"action\":\"a.b\",\"actor_id\":\"{}\"}}\n", n % 700);
+        (from..to).map(event).collect::<String>()
+    };
+    let log = Sandbox::new();
+    log.ingest(events(0, 7_500));
+    let sweep = ForgedSweep { ranges: &[(1_990, 2_010), (5_000, 5_400)], ..ForgedSweep::default() };
+    tamper::without_triggers(&log.db(), |sql| sweep.forge(sql));
+    log.ingest(events(0, 1_000));
+    log.run(["backup", "log.copy"]).ok().done();
+    let check = |by: &dyn Fn(&Sandbox)| {
+        let sandbox = Sandbox::new();
+        sandbox.write("log.db", log.read("log.copy"));
+        by(&sandbox);
+        let both = [&["verify", "--json"][..], &["verify", "--quick", "--json"]];
+        let [alone, by_turns] = both.map(|args| {
+            let mut report = sandbox.run(args).json();
+            for differs in ["quick", "notes"] {
+                report.as_object_mut().unwrap().remove(differs);
+            }
+            report
+        });
+        (alone, by_turns)
+    };
+    let (alone, by_turns) = check(&|_| {});
+    assert_eq!(alone["holds"], true, "{alone}");
+    assert_eq!(alone["swept"], json!({"events": 422, "ranges": 2}));
+    assert_eq!(alone, by_turns);
+
+    let mut hands = FaultCount::new("manipulations");
+    for (sql, id) in [
+        ("UPDATE event SET endpoint = '/' WHERE id IN (1500, 3500)", 1_500),
+        ("UPDATE event SET endpoint = '/' WHERE id IN (3500, 4500)", 3_500),
+        ("UPDATE event SET endpoint = '/' WHERE id = 8501", 8_501),
+        ("UPDATE event SET hash = zeroblob(32) WHERE id = 2011", 2_011),
+        ("DELETE FROM event WHERE id = 2500", 2_500),
+        ("DELETE FROM event WHERE id BETWEEN 2500 AND 6500", 2_500),
+        ("UPDATE event SET id = id + 1 WHERE id = 8501", 8_501),
+        ("UPDATE event SET id = -7 WHERE id = 3333", -7),
+        ("UPDATE event SET id = 9223372036854775807 WHERE id = 3333", 3_333),
+        ("UPDATE event SET actor = 9999 WHERE id = 7000", 7_000),
+        ("UPDATE actor SET label = 'Eve' WHERE id = '699'", 700),
+        ("UPDATE gap SET last = last + 1 WHERE first = 5000", 5_401),
+    ] {
+        hands.add(1);
+        let (alone, by_turns) = check(&|sandbox| sandbox.tamper(sql));
+        assert_eq!(alone["holds"], false, "{sql}");
+        assert_eq!(alone, by_turns, "{sql}");
+        let named = alone["broken"].as_array().unwrap().iter().any(|broken| broken["id"] == id);
+        assert!(named, "{sql}: {alone}");
+    }
 }

@@ -181,6 +181,16 @@ impl Snapshot<'_> {
         self.engine.walk(from, sweep, visit)
     }
 
+    /// Visits every event and run as [`Self::walk`] does from the first id on. Two threads read where
+    /// there are processors for them.
+    pub(crate) fn walk_all_by_turns(
+        &self,
+        sweep: Option<i64>,
+        visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
+    ) -> ReadResult<()> {
+        self.engine.walk_all_by_turns(sweep, visit)
+    }
+
     /// Visits the published heads, in the order of ids.
     pub(crate) fn each_published_head(
         &self,

@@ -144,7 +144,7 @@ impl ChainWalk {
     ) -> Result<()> {
         let of = self.noted_head.map_or(0, |head| u64::try_from(head.id.0).unwrap_or(0));
         let mut visited = 0_u64;
-        let walked = log.walk(EventId(i64::MIN), sweep, &mut |step| {
+        let mut visit = |step| {
             visited += 1;
             if visited % PROGRESS_INTERVAL == 1 {
                 let id = u64::try_from(self.verified_head().0.0).unwrap_or(0);
@@ -166,7 +166,13 @@ impl ChainWalk {
             } else {
                 ControlFlow::Break(())
             }
-        });
+        };
+        // The integrity check, which runs beside the walk unless that is quick, has the other processor.
+        let walked = if report.quick {
+            log.walk_all_by_turns(sweep, &mut visit)
+        } else {
+            log.walk(EventId(i64::MIN), sweep, &mut visit)
+        };
         match walked {
             Ok(()) => {}
             Err(ReadError::Damage(why)) => {

@@ -1,10 +1,13 @@
 //! Reads a log for verification, without trust in anything that it contains.
 //!
-//! A value that no event can have is a flaw of its event, and the walk goes on; `events` finds flaws.
+//! A value that no event can have is a flaw of its event, and the walk goes on; `events` finds flaws, and
+//! `stretches` reads events in the order of ids.
 
 mod events;
+mod stretches;
 
 use std::cell::RefCell;
+use std::num::NonZero;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::result::Result as StdResult;
@@ -24,15 +27,11 @@ use crate::store::sqlite::engine::Sqlite;
 use crate::store::sqlite::error;
 use crate::store::sqlite::error::Operation;
 use crate::store::sqlite::files::companions::Companion;
-use crate::store::sqlite::layout;
-use crate::store::sqlite::layout::Column;
 use crate::store::sqlite::migrate;
 use crate::store::sqlite::migrate::SchemaMismatch;
 use crate::store::sqlite::swept::SELECT_RUNS;
 use crate::store::sqlite::swept::not_swept;
 use crate::store::sqlite::verify::events::CheckedDimensions;
-use crate::store::sqlite::verify::events::RowStatements;
-use crate::store::sqlite::verify::events::inspect_event;
 use crate::store::sqlite::wal_frames;
 use crate::store::verify::EventOrGap;
 use crate::store::verify::HashLookup;
@@ -44,6 +43,28 @@ use crate::store::verify::SweepEvent;
 use crate::store::verify::SweepGap;
 use crate::text;
 use crate::time::Timestamp;
+
+/// What changes with each event that is added, and with each that is removed.
+#[derive(PartialEq, Eq)]
+struct Moment {
+    version: i64,
+    head: i64,
+    hash: Vec<u8>,
+    sweep: i64,
+    removals: String,
+}
+
+impl Moment {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        const HEAD: &str = "SELECT id, hash, sweep, \
+            (SELECT count(*) || ' ' || total(removed_to) FROM removal) FROM head";
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        connection.query_row(HEAD, [], |row| {
+            let (head, hash, sweep) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            Ok(Self { version, head, hash, sweep, removals: row.get(3)? })
+        })
+    }
+}
 
 type SnapshotResult<T> = StdResult<T, ReadError>;
 
@@ -66,7 +87,6 @@ impl Sqlite {
     ) -> Result<T> {
         let to_failure =
             |cause: rusqlite::Error| error::to_failure(&self.path, Operation::Read, &cause);
-        self.connection.execute_batch(SET_CACHE_SIZE).map_err(to_failure)?;
         let transaction = self.connection.unchecked_transaction().map_err(to_failure)?;
         // The first read fixes the moment of the snapshot.
         self.connection.query_row("PRAGMA user_version", [], |_| Ok(())).map_err(to_failure)?;
@@ -89,6 +109,7 @@ type Findings = (Vec<String>, rusqlite::Result<()>);
 fn find_integrity_violations(connection: &Connection) -> Findings {
     let mut found = Vec::new();
     let mut check = || {
+        connection.execute_batch(SET_CACHE_SIZE)?;
         let mut check = connection.prepare("PRAGMA integrity_check")?;
         let mut rows = check.query([])?;
         while let Some(row) = rows.next()? {
@@ -151,18 +172,15 @@ impl SqliteSnapshot<'_> {
         let Some(connection) = self.log.connect_again() else {
             return (work(), self.integrity_findings());
         };
-        let check = move || -> rusqlite::Result<Findings> {
-            connection.execute_batch(SET_CACHE_SIZE)?;
-            Ok(find_integrity_violations(&connection))
-        };
+        let check = move || find_integrity_violations(&connection);
         thread::scope(|scope| {
             let Ok(check) = thread::Builder::new().spawn_scoped(scope, check) else {
                 return (work(), self.integrity_findings());
             };
             let done = work();
             let found = match check.join() {
-                Ok(Ok((found, end))) => self.to_findings(&found, end),
-                Ok(Err(_)) | Err(_) => self.integrity_findings(),
+                Ok((found, end)) => self.to_findings(&found, end),
+                Err(_) => self.integrity_findings(),
             };
             (done, found)
         })
@@ -271,33 +289,71 @@ impl SqliteSnapshot<'_> {
         sweep: Option<i64>,
         visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
     ) -> SnapshotResult<()> {
-        // The table itself: an index could leave out a row.
-        const EVENTS: &str = concat!(
-            "SELECT ",
-            layout::verify_columns!(),
-            " FROM event NOT INDEXED WHERE id >= ?1 ORDER BY id"
-        );
+        self.walk_by(from, sweep, visit, |visit| {
+            let mut dimensions = self.dimensions.borrow_mut();
+            stretches::each_event(self.connection, &mut dimensions, from.0, visit)
+        })
+    }
+
+    /// Walks over all of the log as [`Self::walk`] does, with a second reader where there is a processor
+    /// for one.
+    pub(in crate::store) fn walk_all_by_turns(
+        &self,
+        sweep: Option<i64>,
+        visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
+    ) -> SnapshotResult<()> {
+        let first = EventId(i64::MIN);
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        // Where the ids cannot be read, the walk finds out how far it comes.
+        let stretches = stretches::cut_ids(self.connection).unwrap_or_default();
+        let other = if processors > 1 && stretches.len() > 1 {
+            self.connect_at_same_moment()
+        } else {
+            None
+        };
+        let Some(other) = other else {
+            return self.walk(first, sweep, visit);
+        };
+        self.walk_by(first, sweep, visit, |visit| {
+            let mut dimensions = self.dimensions.borrow_mut();
+            let walked = stretches::each_event_by_turns(
+                self.connection,
+                other,
+                &stretches,
+                &mut dimensions,
+                visit,
+            )?;
+            match walked {
+                Some(flow) => Ok(flow),
+                None => stretches::each_event(self.connection, &mut dimensions, first.0, visit),
+            }
+        })
+    }
+
+    fn walk_by(
+        &self,
+        from: EventId,
+        sweep: Option<i64>,
+        visit: &mut dyn FnMut(EventOrGap) -> ControlFlow<()>,
+        each_event: impl FnOnce(&mut stretches::Visit<'_>) -> rusqlite::Result<ControlFlow<()>>,
+    ) -> SnapshotResult<()> {
         self.read(|connection| {
             let mut runs = connection.prepare(RUNS)?;
             // Without a sweep no run counts.
             let mut runs = runs.query([sweep.unwrap_or(0), from.0])?;
             let mut next = next_run(&mut runs)?;
-            let mut lookup = RowStatements::new(connection)?;
-            let mut dimensions = self.dimensions.borrow_mut();
-            let mut events = connection.prepare(EVENTS)?;
-            let mut events = events.query([from.0])?;
-            while let Some(row) = events.next()? {
-                let id = row.get(Column::id.position())?;
+            let walked = each_event(&mut |event| {
+                let id = event.link.id.0;
                 while let Some((_, run)) = next.take_if(|(first, _)| *first <= id) {
                     if visit(run).is_break() {
-                        return Ok(());
+                        return Ok(ControlFlow::Break(()));
                     }
                     next = next_run(&mut runs)?;
                 }
-                let event = inspect_event(row, EventId(id), &mut dimensions, &mut lookup)?;
-                if visit(EventOrGap::Event(event)).is_break() {
-                    return Ok(());
-                }
+                Ok(visit(EventOrGap::Event(event)))
+            })?;
+            if walked.is_break() {
+                return Ok(());
             }
             while let Some((_, run)) = next {
                 if visit(run).is_break() {
@@ -307,6 +363,15 @@ impl SqliteSnapshot<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Opens one more connection that sees the same events and runs as this snapshot; `None` where that
+    /// fails, or where something was written since this one began.
+    fn connect_at_same_moment(&self) -> Option<Connection> {
+        let other = self.log.connect_again()?;
+        other.execute_batch("BEGIN").ok()?;
+        let moment = Moment::read(&other).ok()?;
+        (moment == Moment::read(self.connection).ok()?).then_some(other)
     }
 
     pub(in crate::store) fn each_published_head(
