@@ -24,8 +24,8 @@ use crate::store::sweep::CleanupScope;
 use crate::store::sweep::ShouldContinue;
 
 /// The time after which a batch is committed. A writer waits this long and for the commit, besides its
-/// own sleep.
-const BATCH_TIME: Duration = Duration::from_millis(10);
+/// own sleep. A longer one makes them wait for more than one batch: see docs/performance.md.
+const BATCH_TIME: Duration = Duration::from_millis(6);
 
 impl Sqlite {
     pub(in crate::store) fn remove_swept(
