@@ -4,7 +4,8 @@
 //!
 //! Rows stand in two generations. The younger one has what was asked for since it began; when it is full
 //! it becomes the older one, whose rows are forgotten. So memory is bounded, and rows that are asked for
-//! often stay, where clearing all of them would have each read again.
+//! often stay, where clearing all of them would have each read again. A generation with much more text
+//! than it may have, of rows that were read at once, is forgotten when it ends.
 
 use std::sync::Arc;
 
@@ -40,7 +41,9 @@ impl<T> Default for RecentRows<T> {
 impl<T: HeldText> RecentRows<T> {
     /// Begins a new generation where this one is full. Until the next call no row is forgotten.
     pub(super) fn make_room(&mut self) {
-        if self.young.len() >= GENERATION_ROWS || self.text_bytes >= GENERATION_TEXT_BYTES {
+        if self.text_bytes >= 2 * GENERATION_TEXT_BYTES {
+            *self = Self::default();
+        } else if self.young.len() >= GENERATION_ROWS || self.text_bytes >= GENERATION_TEXT_BYTES {
             std::mem::swap(&mut self.young, &mut self.old);
             self.young.clear();
             self.text_bytes = 0;
@@ -157,5 +160,10 @@ mod tests {
             rows.insert(key, "x".repeat(GENERATION_TEXT_BYTES / 2));
         }
         assert_eq!(rows.young.len() + rows.old.len(), 4);
+        for key in 8..16 {
+            rows.insert(key, "x".repeat(GENERATION_TEXT_BYTES / 2));
+        }
+        rows.make_room();
+        assert_eq!(rows.young.len() + rows.old.len(), 0);
     }
 }
