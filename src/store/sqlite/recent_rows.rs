@@ -17,7 +17,7 @@ use crate::store::sqlite::row_keys::RowKeyMap;
 /// The number of rows of a generation: more than a page of any export needs.
 const GENERATION_ROWS: usize = 1 << 13;
 /// The bytes of text of a generation. Titles and user agents may be long.
-const GENERATION_TEXT_BYTES: usize = 2 << 20;
+const GENERATION_TEXT_BYTES: usize = 1 << 20;
 
 /// What a row holds of text, in bytes.
 pub(super) trait HeldText {
