@@ -35,7 +35,7 @@ const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes of text that one batch holds at most, unless one event alone has more.
-const MAX_BATCH_BYTES: usize = 8 << 20;
+const MAX_BATCH_BYTES: usize = 6 << 20;
 
 /// An alert begins with what was recorded so long before its first run.
 const ALERT_LOOKBACK: Span = Span::from_seconds(3_600);

@@ -25,7 +25,7 @@ use crate::time::Zone;
 pub(crate) trait Sink: Send {
     /// The most events that it takes in one batch, where the config says nothing else. A sink whose
     /// service has limits on bytes or on time divides the batch further by itself. The engine keeps
-    /// a batch below some 8 MiB, or at one event.
+    /// a batch below some 6 MiB, or at one event.
     fn default_batch(&self) -> usize;
 
     /// Whether its events carry their seals, which cost a read more.
