@@ -1,7 +1,7 @@
 //! Checks one event: its row, the dimension rows that it refers to, and the content that they make.
 //!
 //! This reader trusts nothing that the other reader of rows trusts; the two share only the positions
-//! of the columns.
+//! of the columns, and what remembers rows by their keys.
 //!
 //! ## Cost
 //! The digest of a dimension row is computed once for as long as the row is remembered.

@@ -48,22 +48,27 @@ use crate::time::Timestamp;
 #[derive(PartialEq, Eq)]
 struct Moment {
     version: i64,
-    head: i64,
-    hash: Vec<u8>,
-    sweep: i64,
+    head: LogHead,
     removals: String,
 }
 
 impl Moment {
     fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        const HEAD: &str = "SELECT id, hash, sweep, \
-            (SELECT count(*) || ' ' || total(removed_to) FROM removal) FROM head";
-        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        connection.query_row(HEAD, [], |row| {
-            let (head, hash, sweep) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            Ok(Self { version, head, hash, sweep, removals: row.get(3)? })
+        const REMOVALS: &str = "SELECT count(*) || ' ' || total(removed_to) FROM removal";
+        Ok(Self {
+            version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+            head: read_log_head(connection)?,
+            removals: connection.query_row(REMOVALS, [], |row| row.get(0))?,
         })
     }
+}
+
+fn read_log_head(connection: &Connection) -> rusqlite::Result<LogHead> {
+    const SQL: &str = "SELECT id, hash, sweep FROM head";
+    connection.query_row(SQL, [], |row| {
+        let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
+        Ok(LogHead { id, hash, newest_sweep: row.get(2)? })
+    })
 }
 
 type SnapshotResult<T> = StdResult<T, ReadError>;
@@ -233,13 +238,7 @@ impl SqliteSnapshot<'_> {
     }
 
     pub(in crate::store) fn head(&self) -> SnapshotResult<LogHead> {
-        const SQL: &str = "SELECT id, hash, sweep FROM head";
-        self.read(|connection| {
-            connection.query_row(SQL, [], |row| {
-                let (id, hash) = (EventId(row.get(0)?), Hash(row.get(1)?));
-                Ok(LogHead { id, hash, newest_sweep: row.get(2)? })
-            })
-        })
+        self.read(read_log_head)
     }
 
     pub(in crate::store) fn each_gap(
